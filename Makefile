@@ -1,0 +1,58 @@
+# `make` or `make help` lists the targets. Everything happens in .venv, from package registries only.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+ASTRONAUT = $(BIN)/python -c "import pathlib, skimage.data as d; print(pathlib.Path(d.__file__).with_name('astronaut.png'))"
+
+.PHONY: help demo test check format bench hooks clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
+
+.venv/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "mien needs Python 3.11 or newer (python3 --version)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) --editable .
+	@touch $@
+
+.venv/demo-ready: .venv/ready
+	$(PIP) scikit-image
+	@touch $@
+
+.venv/dev-ready: .venv/ready constraints.txt
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: .venv/demo-ready  ## find and describe the faces of PHOTO (default: scikit-image's astronaut), write demo.jpg
+	@photo="$(PHOTO)"; $(BIN)/mien analyze "$${photo:-$$($(ASTRONAUT))}" --format table --draw demo.jpg \
+		&& echo "boxes and labels are in demo.jpg"
+
+check: .venv/dev-ready  ## format, types, layers and the fast tests: under two minutes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not slow"
+
+test: .venv/dev-ready  ## everything: checks, the whole test-suite, with the system packages some tests need where they may be installed
+	@sh tests/install_system_packages.sh
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+format: .venv/dev-ready  ## put the code in the house's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/dev-ready  ## speed of every part on this machine
+	$(BIN)/mien bench
+
+hooks: .venv/dev-ready  ## run the checks before each commit
+	$(BIN)/pre-commit install
+
+clean:  ## remove what was built
+	rm -rf .venv build dist demo.jpg

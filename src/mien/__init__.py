@@ -1,0 +1,74 @@
+"""Face analysis on an ordinary machine: where each face is, who it is, how old, which gender, which emotion.
+
+Example:
+    >>> import mien
+    >>> analyzer = mien.Analyzer(gallery="people/")
+    >>> for face in analyzer.analyze("party.jpg").faces:
+    ...     print(face.name, face.age, face.gender, face.emotion, face.box)
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mien.errors import (
+        EmbedderMismatch as EmbedderMismatch,
+        GalleryError as GalleryError,
+        InputError as InputError,
+        ManyFacesError as ManyFacesError,
+        MienError as MienError,
+        ModelError as ModelError,
+        NoFaceError as NoFaceError,
+        PersonExists as PersonExists,
+        PersonNotFound as PersonNotFound,
+        SourceError as SourceError,
+    )
+    from mien.pipeline import Analyzer as Analyzer
+    from mien.types import (
+        Face as Face,
+        Faces as Faces,
+        Frame as Frame,
+        FrameResult as FrameResult,
+        Matches as Matches,
+        Scores as Scores,
+    )
+
+__version__ = "0.1.0"
+
+_HOME = {
+    **dict.fromkeys(
+        (
+            "EmbedderMismatch",
+            "GalleryError",
+            "InputError",
+            "ManyFacesError",
+            "MienError",
+            "ModelError",
+            "NoFaceError",
+            "PersonExists",
+            "PersonNotFound",
+            "SourceError",
+        ),
+        "mien.errors",
+    ),
+    **dict.fromkeys(("Face", "Faces", "Frame", "FrameResult", "Matches", "Scores"), "mien.types"),
+    "Analyzer": "mien.pipeline",
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+logging.getLogger("mien").addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used, so that `import mien` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

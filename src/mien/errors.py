@@ -1,0 +1,57 @@
+"""The errors this library raises.
+
+    MienError
+    ├─ InputError              bad image, video, URL or parameter      HTTP 422, exit code 2
+    │   ├─ SourceError         cannot open the stream, or lost it
+    │   ├─ NoFaceError         enrolling: nobody in the photo
+    │   └─ ManyFacesError      enrolling: more than one person in the photo
+    ├─ ModelError              unknown name, download, checksum, shape HTTP 503
+    └─ GalleryError            the gallery cannot be read or written   HTTP 503
+        ├─ PersonNotFound      no such name                            HTTP 404
+        ├─ PersonExists        the name is taken                       HTTP 409
+        └─ EmbedderMismatch    made with another embedder              HTTP 409
+
+Every message says what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class MienError(Exception):
+    """Root of all errors of this library."""
+
+
+class InputError(MienError):
+    """The given image, video, URL or parameter cannot be used."""
+
+
+class SourceError(InputError):
+    """A source cannot be opened or was lost."""
+
+
+class NoFaceError(InputError):
+    """A photo to enrol holds no face."""
+
+
+class ManyFacesError(InputError):
+    """A photo to enrol holds more than one face."""
+
+
+class ModelError(MienError):
+    """A model is unknown, missing, damaged or of the wrong shape."""
+
+
+class GalleryError(MienError):
+    """The gallery cannot be read or written."""
+
+
+class PersonNotFound(GalleryError):  # noqa: N818 - the names of the design
+    """Nobody in the gallery bears that name."""
+
+
+class PersonExists(GalleryError):  # noqa: N818
+    """Somebody in the gallery already bears that name."""
+
+
+class EmbedderMismatch(GalleryError):  # noqa: N818
+    """The gallery was made with another embedder."""

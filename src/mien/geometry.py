@@ -1,0 +1,118 @@
+"""Pure functions on boxes, points and pictures."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mien.types import F32, F64, I64, U8
+
+# Where five landmarks of a frontal face fall in dlib's 150-pixel chip: image-left eye, image-right eye, nose,
+# image-left and image-right mouth corner. Means over YuNet's landmarks on aligned faces.
+CHIP_LANDMARKS = np.array([[47.3, 45.2], [103.3, 45.9], [75.9, 77.4], [51.7, 102.0], [99.7, 102.0]], dtype=np.float32)
+CHIP_SIZE = 150
+CHIP_FACE = (25.0, 125.0)  # the chip is the face box with a quarter of its size around it
+
+
+def iou(a: F32, b: F32) -> F32:
+    """Intersection over union of every box of `a` (N, 4) with every box of `b` (M, 4), xyxy -> (N, M)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(axis=2)
+    union = area(a)[:, None] + area(b)[None, :] - inter
+    return np.asarray(inter / np.maximum(union, 1e-9), dtype=np.float32)
+
+
+def area(boxes: F32) -> F32:
+    """Area of each box (N, 4) xyxy -> (N,)."""
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    return np.asarray(np.clip(width, 0, None) * np.clip(height, 0, None), dtype=np.float32)
+
+
+def nms(boxes: F32, scores: F32, *, threshold: float) -> I64:
+    """Indices of the boxes that survive greedy non-maximum suppression at this IoU, best first."""
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while len(order):
+        best, rest = order[0], order[1:]
+        kept.append(int(best))
+        order = rest[iou(boxes[best : best + 1], boxes[rest])[0] <= threshold]
+    return np.array(kept, dtype=np.int64)
+
+
+def similarity(source: F32, target: F32) -> F32:
+    """The least-squares similarity (2, 3) that maps points `source` (..., P, 2) on `target` (P, 2) (Umeyama 1991)."""
+    mean_s, mean_t = source.mean(axis=-2, keepdims=True), target.mean(axis=-2, keepdims=True)
+    s, t = source - mean_s, target - mean_t
+    power = np.maximum((s**2).sum(axis=(-2, -1)), 1e-9)
+    a = (s * t).sum(axis=(-2, -1)) / power
+    b = (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0]).sum(axis=-1) / power
+    rotation = np.stack([np.stack([a, -b], -1), np.stack([b, a], -1)], -2)
+    shift = mean_t[..., 0, :] - np.einsum("...ij,...j->...i", rotation, mean_s[..., 0, :])
+    return np.concatenate([rotation, shift[..., None]], axis=-1).astype(np.float32)
+
+
+def invert(transforms: F32) -> F32:
+    """The inverses of affine transforms (..., 2, 3)."""
+    inverse = np.linalg.inv(transforms[..., :2])
+    shift = -np.einsum("...ij,...j->...i", inverse, transforms[..., 2])
+    return np.concatenate([inverse, shift[..., None]], axis=-1).astype(np.float32)
+
+
+def transform(points: F32, transforms: F32) -> F32:
+    """Points (..., P, 2) moved by affine transforms (..., 2, 3)."""
+    moved = np.einsum("...ij,...pj->...pi", transforms[..., :2], points) + transforms[..., None, :, 2]
+    return np.asarray(moved, dtype=np.float32)
+
+
+def square_boxes(landmarks: F32) -> F32:
+    """The upright square face boxes (N, 4), as dlib draws them, around five landmarks (N, 5, 2)."""
+    to_image = invert(similarity(landmarks, CHIP_LANDMARKS))
+    centre = transform(np.full((1, 2), CHIP_SIZE / 2, np.float32), to_image)[..., 0, :]
+    scale = np.hypot(to_image[..., 0, 0], to_image[..., 1, 0])
+    half = scale[..., None] * (CHIP_FACE[1] - CHIP_FACE[0]) / 2
+    return np.concatenate([centre - half, centre + half], axis=-1).astype(np.float32)
+
+
+def face_sizes(landmarks: F32) -> F32:
+    """The width of each face (N,) in pixels, as `square_boxes` draws it around five landmarks (N, 5, 2)."""
+    boxes = square_boxes(landmarks)
+    return np.asarray(boxes[:, 2] - boxes[:, 0], dtype=np.float32)
+
+
+def mean_landmarks(boxes: F32) -> F32:
+    """Where the five landmarks of an upright face lie in boxes as dlib draws them: (N, 4) -> (N, 5, 2)."""
+    inside = (CHIP_LANDMARKS - CHIP_FACE[0]) / (CHIP_FACE[1] - CHIP_FACE[0])
+    size = boxes[:, None, 2:] - boxes[:, None, :2]
+    return np.asarray(boxes[:, None, :2] + inside * size, dtype=np.float32)
+
+
+def clip_boxes(boxes: F32, *, width: int, height: int) -> F32:
+    """Boxes cut at the border of the picture."""
+    limit = np.array([width, height, width, height], dtype=np.float32)
+    return np.clip(boxes, 0, limit).astype(np.float32)
+
+
+def shrink(image: U8, scale: float) -> U8:
+    """The picture scaled by `scale` (area averaging when it gets smaller); the same object at 1."""
+    if scale == 1:
+        return image
+    size_wh = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size_wh, interpolation=way), dtype=np.uint8)
+
+
+def pad_to_multiple(image: U8, multiple: int) -> U8:
+    """The picture with black rows below and columns to the right, so that both sides divide by `multiple`."""
+    bottom, right = -image.shape[0] % multiple, -image.shape[1] % multiple
+    if not bottom and not right:
+        return image
+    padded = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    return np.asarray(padded, dtype=np.uint8)
+
+
+def l2_distances(a: F32 | F64, b: F32 | F64) -> F32:
+    """Euclidean distance of every row of `a` (N, D) to every row of `b` (M, D) -> (N, M)."""
+    a, b = a.astype(np.float64), b.astype(np.float64)  # so that equal rows are 0 apart, not 0.001
+    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * (a @ b.T)
+    return np.asarray(np.sqrt(np.maximum(squared, 0)), dtype=np.float32)

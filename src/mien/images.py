@@ -1,0 +1,151 @@
+"""Pictures from files, bytes and arrays: always (H, W, 3) uint8 BGR, upright."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from mien.errors import InputError
+from mien.types import U8
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .heic .heif .avif .jp2 .mpo".split()
+)
+MAX_PIXELS = 178_000_000  # about 0.5 GB decoded; Pillow itself refuses more
+
+_STRICT = threading.Lock()
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
+    """The picture in a file or in a file's bytes, with its EXIF orientation applied.
+
+    Transparent pixels become white; of an animation the first picture is taken; 16-bit pictures keep their high byte.
+
+    Raises:
+        InputError: Missing, empty, no picture, cut off, or of more than `max_pixels`.
+    """
+    name = "the picture" if isinstance(source, bytes) else str(source)
+    data = source if isinstance(source, bytes) else read_bytes(Path(source))
+    if not data:
+        raise InputError(f"{name} is empty (0 bytes)")
+    try:
+        with _whole_files_only(), _open(data) as picture:
+            _check_size(picture, name, max_pixels)
+            return _to_bgr(ImageOps.exif_transpose(picture))
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(f"{name} is no picture that can be read (JPEG, PNG, WebP, HEIC, AVIF, …)") from None
+    except Image.DecompressionBombError as exc:
+        raise InputError(f"{name} has too many pixels: {exc}; scale it down first") from exc
+    except Exception as exc:  # Pillow's readers raise whatever a damaged file leads them to
+        raise InputError(f"{name} is damaged or cut off: {exc}") from exc
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file as it is.
+
+    Raises:
+        InputError: Missing or unreadable.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    except ValueError as exc:
+        raise InputError(f"{str(path)!r} is no file name: {exc}") from exc
+
+
+@contextmanager
+def _whole_files_only() -> Iterator[None]:
+    """Files that are cut off are errors here, also where the drop-in told Pillow to fill such files up."""
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
+        yield
+        return
+    with _STRICT:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = True
+
+
+def _open(data: bytes) -> Image.Image:
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        import pi_heif
+
+        pi_heif.register_heif_opener()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(io.BytesIO(data))
+
+
+def _check_size(picture: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise InputError(
+            f"{name} has {width} x {height} pixels ({width * height / 1e6:.0f} megapixels), "
+            f"more than the limit of {max_pixels / 1e6:.0f}; scale it down first"
+        )
+
+
+def _to_bgr(picture: Image.Image) -> U8:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _grey_to_bgr(_high_byte(np.asarray(picture)))
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        picture = Image.alpha_composite(white, rgba)
+    rgb = np.asarray(picture.convert("RGB"))
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+
+
+def _high_byte(grey: NDArray[Any]) -> U8:
+    scale = 1 if grey.max(initial=0) <= 255 else 256
+    return np.clip(grey / scale, 0, 255).astype(np.uint8)
+
+
+def _grey_to_bgr(grey: U8) -> U8:
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+
+
+def as_image(array: NDArray[Any]) -> U8:
+    """An array as a picture: (H, W, 3) uint8 BGR as it is, (H, W) grey and (H, W, 4) BGRA converted.
+
+    Raises:
+        InputError: Another dtype or shape, or no pixels.
+    """
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
+        raise InputError(f"expected a picture of shape (H, W, 3) uint8 BGR, got {array.shape} {array.dtype}")
+    channels = 1 if array.ndim == 2 else array.shape[2]
+    if channels == 1:
+        return _grey_to_bgr(np.ascontiguousarray(array.reshape(array.shape[:2])))
+    if channels == 4:
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_BGRA2BGR), dtype=np.uint8)
+    if channels != 3:
+        raise InputError(f"expected 1, 3 or 4 channels, got {channels}")
+    return np.ascontiguousarray(array)
+
+
+def write_image(path: Path, image: U8) -> None:
+    """Writes a BGR picture; the suffix names the format.
+
+    Raises:
+        InputError: The format is unknown or the place cannot be written.
+    """
+    options: dict[str, Any] = {"quality": 92} if path.suffix.lower() in {".jpg", ".jpeg", ".webp"} else {}
+    try:
+        Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).save(path, **options)
+    except (OSError, ValueError) as exc:
+        raise InputError(f"cannot write {path}: {exc}") from exc

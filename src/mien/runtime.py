@@ -1,0 +1,95 @@
+"""The only door to ONNX Runtime: a network as a function of arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from mien.errors import ModelError
+
+Array = NDArray[Any]
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def default_threads() -> int:
+    """The processors this process may use, 4 at most: small networks gain nothing from more."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(4, usable))
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Where networks run: `device` "cpu", "cuda" (an error where there is none) or "auto" (CUDA where there is one);
+    `threads` of one pass, None takes `default_threads()`."""
+
+    device: str = "auto"
+    threads: int | None = None
+
+
+class OnnxModel:
+    """A loaded network. Stateless and safe to share between threads.
+
+    Args:
+        data: The .onnx file's bytes.
+        name: What error messages call it.
+        compute: Where it runs; None takes what there is.
+
+    Raises:
+        ModelError: The bytes are no network, or the device is not there.
+    """
+
+    def __init__(self, data: bytes, name: str, compute: Compute | None = None) -> None:
+        self.name = name
+        compute = compute or Compute()
+        try:
+            self._session = ort.InferenceSession(data, _options(compute.threads), providers=_providers(compute.device))
+        except ModelError:
+            raise
+        except Exception as exc:  # ONNX Runtime's errors share no base but Exception
+            raise ModelError(f"{name} is not a network ONNX Runtime can load: {_first_line(exc)}") from exc
+        self.inputs: dict[str, Sequence[int | str]] = {i.name: i.shape for i in self._session.get_inputs()}
+        self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+
+    def __call__(self, *arrays: Array, outputs: Sequence[str] | None = None) -> list[Array]:
+        """Runs the network on arrays in the order of its inputs; gives the named outputs, or all in their order."""
+        feed = dict(zip(self.inputs, arrays, strict=True))
+        try:
+            return list(self._session.run(list(outputs) if outputs else None, feed))
+        except Exception as exc:
+            raise ModelError(f"{self.name} failed: {_first_line(exc)}") from exc
+
+
+def in_chunks(model: OnnxModel, batch: Array, *, size: int = 32, outputs: Sequence[str] | None = None) -> list[Array]:
+    """Runs a batch of any length at most `size` rows at a time, so that memory stays bounded."""
+    parts = [model(batch[i : i + size], outputs=outputs) for i in range(0, max(1, len(batch)), size)]
+    return parts[0] if len(parts) == 1 else [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+
+
+def _options(threads: int | None) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = default_threads() if threads is None else max(1, threads)
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def _providers(device: str) -> list[str]:
+    if device not in DEVICES:
+        raise ModelError(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
+    cuda = "CUDAExecutionProvider" in ort.get_available_providers()
+    if device == "cuda" and not cuda:
+        raise ModelError("no CUDA in this ONNX Runtime; run 'pip install mien[gpu]' or use --device cpu")
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda and device != "cpu" else ["CPUExecutionProvider"]
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).strip().partition("\n")[0]

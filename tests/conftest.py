@@ -1,0 +1,75 @@
+"""What the tests share: a real face that comes in a package, the shared data where it is, a cache of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from mien import store
+from mien.pipeline import Analyzer
+from mien.types import U8
+
+SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[1].parent / "shared"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache that lasts one test run, and no settings of the user."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MIEN_CACHE", os.environ.get("MIEN_TEST_CACHE", str(tmp_path_factory.mktemp("cache"))))
+    for name in ("MIEN_GALLERY", "MIEN_DETECTOR", "MIEN_OFFLINE", "MIEN_THREADS"):
+        patch.delenv(name, raising=False)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> U8:
+    """A photo (512, 512, 3) BGR with one face, of a woman who smiles."""
+    return np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
+
+
+@pytest.fixture(scope="session")
+def astronaut_file(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photos") / "astronaut.png"
+    cv2.imwrite(str(path), astronaut)
+    return path
+
+
+@pytest.fixture(scope="session")
+def face_free() -> U8:
+    """A photo (H, W, 3) BGR without a face: coffee."""
+    return np.ascontiguousarray(skimage.data.coffee()[..., ::-1])
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of public data, where there is one."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no shared data at {SHARED}; set MIEN_SHARED")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def fixture_photos(shared: Path) -> list[Path]:
+    photos = sorted(p for p in (shared / "fixtures" / "photos").iterdir() if p.suffix in {".jpg", ".png"})
+    assert photos
+    return photos
+
+
+@pytest.fixture(scope="session")
+def yunet(shared: Path) -> str:
+    """The name of a detector whose weights were taken from the shared data."""
+    return store.import_file(shared / "weights" / "face_detection_yunet_2023mar.onnx").name
+
+
+@pytest.fixture(scope="session")
+def analyzer() -> Analyzer:
+    """The default analyzer."""
+    return Analyzer()

@@ -1,0 +1,30 @@
+"""The public names: a change here is a change for users."""
+
+from __future__ import annotations
+
+import mien
+
+NAMES = [
+    "Analyzer",
+    "EmbedderMismatch",
+    "Face",
+    "Faces",
+    "Frame",
+    "FrameResult",
+    "GalleryError",
+    "InputError",
+    "ManyFacesError",
+    "Matches",
+    "MienError",
+    "ModelError",
+    "NoFaceError",
+    "PersonExists",
+    "PersonNotFound",
+    "Scores",
+    "SourceError",
+]
+
+
+def test_the_list_is_pinned_and_every_name_is_there() -> None:
+    assert sorted(name for name in mien.__all__ if name != "__version__") == NAMES
+    assert all(getattr(mien, name) for name in mien.__all__)

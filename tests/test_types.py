@@ -1,0 +1,90 @@
+"""The columns keep their shapes and dtypes, also with no rows."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+
+from mien.types import Face, Faces, Matches, Scores
+
+
+def make_faces(n: int) -> Faces:
+    return Faces(
+        boxes=np.arange(4 * n, dtype=np.float32).reshape(n, 4),
+        scores=np.linspace(1, 0.5, n, dtype=np.float32),
+        landmarks=np.zeros((n, 5, 2), np.float32),
+        embeddings=np.ones((n, 128), np.float32),
+        ages=np.arange(n, dtype=np.float32),
+        attributes={"gender": Scores(("female", "male"), np.tile(np.float32([0.9, 0.1]), (n, 1)))},
+        matches=Matches(tuple(f"P{i}" for i in range(n)), np.full(n, 0.3, np.float32)),
+    )
+
+
+def test_no_faces_have_every_column_and_dtype() -> None:
+    empty = Faces.empty()
+    assert len(empty) == 0
+    assert empty.boxes.shape == (0, 4)
+    assert empty.landmarks.shape == (0, 5, 2)
+    assert empty.boxes.dtype == empty.scores.dtype == empty.landmarks.dtype == np.float32
+    assert list(empty) == []
+    assert len(empty[empty.scores > 0.5]) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "names"),
+    [
+        (np.array([True, False, True]), ("P0", "P2")),
+        (np.array([2, 0]), ("P2", "P0")),
+        (slice(1, None), ("P1", "P2")),
+        (np.zeros(3, bool), ()),
+    ],
+    ids=["mask", "indices", "slice", "none"],
+)
+def test_indexing_takes_the_same_rows_of_every_column(rows: object, names: tuple[str, ...]) -> None:
+    chosen = make_faces(3)[rows]  # type: ignore[index]
+    assert chosen.matches is not None
+    assert chosen.matches.names == names
+    assert len(chosen.attributes["gender"]) == len(names)
+    assert chosen.ages is not None
+    assert [f"P{age:.0f}" for age in chosen.ages] == list(names)
+
+
+def test_a_row_says_what_its_columns_say() -> None:
+    face = make_faces(2).face(1)
+    assert (face.name, face.age, face.gender, face.emotion) == ("P1", 1.0, "female", None)
+    assert face.distance == pytest.approx(0.3)
+    assert face.probs["gender"] == pytest.approx({"female": 0.9, "male": 0.1})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scores": np.zeros(3, np.float32)},
+        {"landmarks": np.zeros((2, 4, 2), np.float32)},
+        {"ages": np.zeros(1, np.float32)},
+        {"attributes": {"x": Scores(("a",), np.ones((1, 1), np.float32))}},
+    ],
+    ids=["scores", "landmarks", "ages", "attributes"],
+)
+def test_columns_of_unequal_length_are_refused(wrong: dict[str, object]) -> None:
+    columns = {
+        "boxes": np.zeros((2, 4), np.float32),
+        "scores": np.zeros(2, np.float32),
+        "landmarks": np.zeros((2, 5, 2), np.float32),
+    }
+    with pytest.raises(ValueError, match="expected"):
+        Faces(**{**columns, **wrong})  # type: ignore[arg-type]
+
+
+def test_scores_refuse_a_wrong_number_of_labels() -> None:
+    with pytest.raises(ValueError, match=r"expected \(N, 3\)"):
+        Scores(("a", "b", "c"), np.zeros((2, 2), np.float32))
+
+
+def test_results_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        make_faces(1).face(0).score = 0.0  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        _ = Face(np.zeros(4, np.float32), 1.0, np.zeros((5, 2), np.float32)).emocion  # type: ignore[attr-defined]
