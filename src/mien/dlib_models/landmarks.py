@@ -1,0 +1,291 @@
+"""dlib's shape predictors (5 and 68 landmarks) in numpy, bit for bit: the file, a quick form of it, and prediction.
+
+Order of the five points, in image terms for an upright face: 0 outer and 1 inner corner of the eye on the image's
+right, 2 outer and 3 inner corner of the eye on the image's left, 4 base of the nose. This is not the order of
+``Faces.landmarks``. The 68 points are those of iBUG 300-W (jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67).
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.dlib_models.reader import IntStream, Reader
+from mien.errors import ModelError
+from mien.types import F32, F64, I64, U8
+
+I16 = NDArray[np.int16]
+
+_MAX_POINTS, _MAX_DEPTH, _MAX_CASCADES, _MAX_TREES, _MAX_PIXELS = 512, 4, 64, 4096, 1 << 15
+
+
+@dataclass(frozen=True)
+class ShapePredictor:
+    """C cascades of T trees of depth D over F sampled pixels, for P points.
+
+    A pixel is given relative to a landmark (its anchor) in units of the face box. Trees are full: S = 2^D - 1 splits.
+    """
+
+    mean: F32  # (P, 2) in units of the box
+    pixels: I64  # (C, T, S, 2) indices of the two pixels compared
+    thresholds: F32  # (C, T, S): go left if first - second > threshold
+    leaves: F32  # (C, T, S + 1, 2P) added to the shape
+    anchors: I64  # (C, F) landmark indices
+    deltas: F32  # (C, F, 2) from the anchor, in units of the box
+
+    @property
+    def points(self) -> int:
+        """P, the number of landmarks."""
+        return len(self.mean)
+
+    @cached_property
+    def tables(self) -> tuple[_Cascade, ...]:
+        """What prediction wants, laid out for one pass over all trees of a cascade."""
+        leaf_of = _leaf_table(self.thresholds.shape[2])
+        return tuple(_Cascade(self, c, leaf_of) for c in range(len(self.pixels)))
+
+    @cached_property
+    def fit(self) -> F64:
+        """(2P, 2) double: shape (2P,) @ fit is (a, b) of the least-squares similarity from the mean shape."""
+        centred = self.mean.astype(np.float64) - self.mean.astype(np.float64).mean(axis=0)
+        turned = np.stack([-centred[:, 1], centred[:, 0]], axis=1)
+        both = np.stack([centred.ravel(), turned.ravel()], axis=1)
+        return both / max(float((centred**2).sum()), np.finfo(np.float64).tiny)
+
+
+class _Cascade:
+    """One cascade's constants; all splits of all trees are decided at once and packed into bits."""
+
+    def __init__(self, predictor: ShapePredictor, index: int, leaf_of: I64) -> None:
+        pixels, thresholds = predictor.pixels[index], predictor.thresholds[index]
+        trees, splits = thresholds.shape
+        width = 8 if splits <= 8 else 16
+        pairs = np.zeros((2, trees, width), dtype=np.intp)
+        pairs[:, :, :splits] = pixels.transpose(2, 0, 1)
+        self.first, self.second = pairs.reshape(2, -1)
+        limits = np.full((trees, width), 512, dtype=np.int16)  # intensities are whole: x > t means x > floor(t)
+        limits[:, :splits] = np.clip(np.floor(thresholds), -512, 512)
+        self.limits = limits.ravel()
+        self.word = np.uint8 if width == 8 else np.uint16
+        self.leaf_of = leaf_of
+        self.leaves = np.ascontiguousarray(predictor.leaves[index].reshape(trees * (splits + 1), -1))
+        self.row = np.arange(trees, dtype=np.intp) * (splits + 1)
+        anchors = predictor.anchors[index]
+        self.anchors = np.stack([2 * anchors, 2 * anchors + 1]).astype(np.intp)  # (2, F) into a flat shape
+        deltas = predictor.deltas[index].T
+        self.along = np.ascontiguousarray(deltas)  # (2, F) dx, dy
+        self.across = np.stack([-deltas[1], deltas[0]])  # (2, F) the same turned by 90 degrees
+
+
+def _leaf_table(splits: int) -> I64:
+    """Leaf reached for every pattern of decisions, as ``np.packbits`` writes them (first split = highest bit)."""
+    width = 8 if splits <= 8 else 16
+    word = np.arange(1 << width, dtype=np.int64)
+    if width == 16:  # packbits gives two bytes, read as one little-endian word
+        word = (word >> 8) | ((word & 0xFF) << 8)
+    node = np.zeros_like(word)
+    while node[0] < splits:
+        left = (word >> (width - 1 - node)) & 1
+        node = 2 * node + 2 - left
+    return node - splits
+
+
+def predict(predictor: ShapePredictor, image: U8, boxes: I64) -> F32:
+    """Landmarks (N, P, 2) in whole pixels, as dlib finds them.
+
+    Args:
+        predictor: the 5- or the 68-point one.
+        image: (H, W, 3) in BGR or RGB order, or (H, W) grey.
+        boxes: (N, 4) whole numbers left, top, right, bottom, corners included, as dlib draws them; they may leave
+            the image (pixels outside count as black).
+    """
+    boxes = np.asarray(boxes, dtype=np.int64).reshape(-1, 4)
+    picture = _Picture(image)
+    out = np.zeros((len(boxes), predictor.points, 2), dtype=np.float32)
+    for row, box in zip(out, boxes, strict=True):
+        row[:] = _one(predictor, picture, box)
+    return out
+
+
+class _Picture:
+    """Grey values at given places, without converting the whole picture."""
+
+    def __init__(self, image: U8) -> None:
+        self.flat = np.ascontiguousarray(image).reshape(image.shape[0] * image.shape[1], -1)
+        self.size = np.array([[image.shape[1]], [image.shape[0]]], dtype=np.uint64)
+        self.width = image.shape[1]
+
+    def grey(self, xy: I64) -> I16:
+        """(F,) int16 intensities at (2, F) places; 0 outside."""
+        inside = (xy.view(np.uint64) < self.size).all(axis=0)
+        places = xy[1] * self.width
+        places += xy[0]
+        pixels = self.flat.take(places, axis=0, mode="clip").astype(np.int16)
+        grey: I16 = pixels[:, 0] if pixels.shape[1] == 1 else (pixels[:, 0] + pixels[:, 1] + pixels[:, 2]) // 3
+        return grey if inside.all() else grey * inside
+
+
+def _one(predictor: ShapePredictor, picture: _Picture, box: I64) -> F64:
+    corner = box[:2, None].astype(np.float64)
+    scale = (box[2:] - box[:2])[:, None].astype(np.float64)
+    trees = predictor.thresholds.shape[1]
+    rows = np.empty((trees + 1, 2 * predictor.points), dtype=np.float32)
+    shape = predictor.mean.ravel()
+    for cascade in predictor.tables:
+        grey = picture.grey(_places(cascade, shape, predictor.fit, (scale, corner)))
+        above = (grey.take(cascade.first) - grey.take(cascade.second)) > cascade.limits
+        leaf = cascade.leaf_of.take(np.packbits(above).view(cascade.word))
+        leaf += cascade.row
+        rows[0] = shape
+        cascade.leaves.take(leaf, axis=0, out=rows[1:], mode="clip")
+        shape = np.add.reduce(rows, axis=0)  # row after row, as dlib adds: any other order drifts by pixels
+    return _to_pixels(shape.reshape(-1, 2).T, (scale, corner)).T
+
+
+def _places(cascade: _Cascade, shape: F32, fit: F64, box: tuple[F64, F64]) -> I64:
+    """Where this cascade's pixels lie for the current shape, (2, F)."""
+    turn = (shape.astype(np.float64) @ fit).astype(np.float32)
+    at = cascade.along * turn[0]
+    at += cascade.across * turn[1]
+    at += shape.take(cascade.anchors)
+    return _to_pixels(at, box).astype(np.int64)
+
+
+def _to_pixels(at: F32, box: tuple[F64, F64]) -> F64:
+    scaled: F64 = at * box[0]
+    scaled += box[1]
+    scaled += 0.5
+    return np.floor(scaled, out=scaled)
+
+
+def read_shape_predictor(data: bytes, name: str) -> ShapePredictor:
+    """Read ``shape_predictor_5_face_landmarks.dat`` or its 68-point sibling.
+
+    Raises:
+        ModelError: the bytes are damaged or another model.
+    """
+    reader = Reader(data, name)
+    reader.expect(1)
+    size, one = (-n for n in reader.ints(2))
+    if one != 1 or not 4 <= size <= 2 * _MAX_POINTS or size % 2:
+        reader.fail(f"impossible shape size {size} x {one}")
+    stream = IntStream(reader)
+    mean = stream.floats(size).reshape(-1, 2)
+    pixels, thresholds, leaves = _read_forests(stream, size)
+    anchors = _read_rows(stream, len(pixels), 1)[..., 0]
+    deltas = stream.to_floats(_read_rows(stream, len(pixels), 4).reshape(*anchors.shape, 2, 2))
+    if len(stream.ready) or reader.left:
+        reader.fail("bytes too many")
+    if pixels.min() < 0 or pixels.max() >= anchors.shape[1] or anchors.min() < 0 or anchors.max() >= size // 2:
+        reader.fail("an index out of range")
+    return ShapePredictor(mean, pixels, thresholds, leaves, anchors, deltas)
+
+
+def _read_forests(stream: IntStream, size: int) -> tuple[I64, F32, F32]:
+    cascades = _between(stream, 1, _MAX_CASCADES)
+    parts = [_read_cascade(stream, size) for _ in range(cascades)]
+    if len({part[1].shape for part in parts}) != 1:
+        stream.reader.fail("cascades of different sizes")
+    return (
+        np.stack([part[0] for part in parts]),
+        np.stack([part[1] for part in parts]),
+        np.stack([part[2] for part in parts]),
+    )
+
+
+def _read_cascade(stream: IntStream, size: int) -> tuple[I64, F32, F32]:
+    """One cascade's trees: every tree takes the same number of integers, so they are rows of one array."""
+    trees = _between(stream, 1, _MAX_TREES)
+    splits = _between(stream, 1, (1 << _MAX_DEPTH) - 1)
+    if splits & (splits + 1):
+        stream.reader.fail(f"a tree that is not full ({splits} splits)")
+    head, leaf = 1 + 4 * splits, 2 + 2 * size
+    width = head + 1 + (splits + 1) * leaf
+    rows = np.concatenate([[splits], stream.take(trees * width - 1)]).reshape(trees, width)
+    leaves = rows[:, head + 1 :].reshape(trees, splits + 1, leaf)
+    if not _all(rows[:, 0], splits) or not _all(rows[:, head], splits + 1):
+        stream.reader.fail("trees of different sizes")
+    if not _all(leaves[..., 0], -size) or not _all(leaves[..., 1], -1):
+        stream.reader.fail("leaves of another size than the shape")
+    nodes = rows[:, 1:head].reshape(trees, splits, 4)
+    values = stream.to_floats(leaves[..., 2:].reshape(trees, splits + 1, size, 2))
+    return nodes[..., :2].copy(), stream.to_floats(nodes[..., 2:]), values
+
+
+def _read_rows(stream: IntStream, rows: int, items: int) -> I64:
+    """A vector of ``rows`` equally long vectors of elements of ``items`` integers."""
+    if _between(stream, 1, _MAX_CASCADES) != rows:
+        stream.reader.fail(f"a list that has not {rows} rows")
+    found = []
+    for _ in range(rows):
+        count = _between(stream, 1, _MAX_PIXELS)
+        found.append(stream.take(count * items).reshape(count, items))
+        if len(found[0]) != count:
+            stream.reader.fail("rows of different lengths")
+    return np.stack(found)
+
+
+def _between(stream: IntStream, low: int, high: int) -> int:
+    value = int(stream.take(1)[0])
+    if not low <= value <= high:
+        stream.reader.fail(f"impossible count {value}")
+    return value
+
+
+def _all(values: I64, wanted: int) -> bool:
+    return bool((values == wanted).all())
+
+
+def dumps(predictor: ShapePredictor) -> bytes:
+    """The predictor as an uncompressed ``.npz``, read back by ``loads`` a hundred times faster than the ``.dat``."""
+    buffer = io.BytesIO()
+    small = {"pixels": np.uint16, "anchors": np.uint16}
+    columns = {f.name: getattr(predictor, f.name) for f in fields(predictor)}
+    np.savez(buffer, allow_pickle=False, **{k: v.astype(small.get(k, v.dtype)) for k, v in columns.items()})
+    return buffer.getvalue()
+
+
+def loads(data: bytes, name: str) -> ShapePredictor:
+    """The inverse of ``dumps``.
+
+    Raises:
+        ModelError: the bytes are damaged.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            columns = {f.name: file[f.name] for f in fields(ShapePredictor)}
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, MemoryError) as exc:
+        raise ModelError(f"{name} is damaged: {exc}; delete it, it is made again") from exc
+    return _checked(columns, name)
+
+
+def _checked(columns: dict[str, NDArray[Any]], name: str) -> ShapePredictor:
+    whole = ("pixels", "anchors")
+    for key, column in columns.items():
+        if column.dtype != (np.uint16 if key in whole else np.float32):
+            raise ModelError(f"{name} is damaged: {key} holds {column.dtype}; delete it, it is made again")
+        if not np.isfinite(column.sum(dtype=np.float64)):
+            raise ModelError(f"{name} is damaged: {key} is not finite; delete it, it is made again")
+    made: dict[str, NDArray[Any]] = {k: v.astype(np.int64) if k in whole else v for k, v in columns.items()}
+    predictor = ShapePredictor(**made)
+    if not _consistent(predictor):
+        raise ModelError(f"{name} is damaged: its parts do not fit together; delete it, it is made again")
+    return predictor
+
+
+def _consistent(p: ShapePredictor) -> bool:
+    if (p.mean.ndim, p.thresholds.ndim, p.anchors.ndim) != (2, 3, 2) or p.mean.shape[1] != 2:
+        return False
+    cascades, trees, splits = p.thresholds.shape
+    if not (splits and trees and cascades and p.anchors.size) or splits & (splits + 1) or splits >= 1 << _MAX_DEPTH:
+        return False
+    shapes = p.pixels.shape == (cascades, trees, splits, 2)
+    shapes &= p.leaves.shape == (cascades, trees, splits + 1, 2 * p.points)
+    shapes &= len(p.anchors) == cascades and p.deltas.shape == (*p.anchors.shape, 2)
+    return bool(shapes and p.pixels.max() < p.anchors.shape[1] and p.anchors.max() < p.points)
