@@ -1,0 +1,1 @@
+"""The networks as detectors and stages; each class holds its choices, a call takes data."""

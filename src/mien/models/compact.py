@@ -1,0 +1,70 @@
+"""Our own detector: YuNet's class, trained by training/detector, in the package, real time on one core."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from mien import geometry, store
+from mien.models.detectors import MIN_FACE, Anchor, detect_at_scales, scales_for
+from mien.runtime import Compute, OnnxModel
+from mien.types import F32, U8, Faces
+from mien.zoo import ModelSpec
+
+_SAME_FACE = 0.6  # IoU of the boxes of two cells that see one face
+
+
+class Compact:
+    """An anchor-free detector with five landmarks on pictures of any size; its model card is weights/detector.md.
+
+    Scores are its teacher's quality of a face, 0 to 1: they order faces well and are no probabilities.
+    """
+
+    anchor: ClassVar[Anchor] = "landmarks"
+    reliable = 16  # pixels: the smallest face it finds most of
+    nms_threshold = 0.3
+    voters = 0.5  # of the threshold: cells this sure also say where a face is
+    largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
+    whole_side = 480
+
+    def __init__(self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.6) -> None:
+        self.model = model
+        self.min_face = min_face
+        self.threshold = threshold
+
+    @classmethod
+    def load(cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Compact:
+        model = OnnxModel(store.read(spec), spec.name, compute)
+        return cls(model, min_face=min_face, threshold=spec.threshold or 0.0)
+
+    def __call__(self, image: U8) -> Faces:
+        return detect_at_scales(self.look, image, self.scales(image), nms=self.nms_threshold)
+
+    def scales(self, image: U8) -> tuple[float, ...]:
+        """Those every detector takes, and a last look at the whole, as small as in training, for faces that fill it."""
+        scales = scales_for(image, min_face=self.min_face, reliable=self.reliable)
+        side = max(image.shape[:2])
+        return scales if side * scales[-1] <= self.largest_side else (*scales, self.whole_side / side)
+
+    def look(self, image: U8) -> Faces:
+        """The faces of the picture as it stands, best first."""
+        boxes, scores, landmarks = self.model(geometry.pad_to_multiple(image, 32)[None])
+        seen = decode(boxes[0], scores[0], landmarks[0], threshold=self.threshold * self.voters)
+        faces = vote(seen, nms=self.nms_threshold)
+        return faces[faces.scores >= self.threshold]
+
+
+def decode(boxes: F32, scores: F32, landmarks: F32, *, threshold: float) -> Faces:
+    """The cells (A, 4), (A,), (A, 5, 2) of one picture whose score reaches the threshold."""
+    hits = np.flatnonzero(scores >= threshold)
+    return Faces(boxes[hits], scores[hits], landmarks[hits])
+
+
+def vote(seen: Faces, *, nms: float) -> Faces:
+    """One face for all cells (N) that see it: the best score, the place averaged by score; steadier than one cell."""
+    best = geometry.nms(seen.boxes, seen.scores, threshold=nms)
+    weights = np.where(geometry.iou(seen.boxes[best], seen.boxes) >= _SAME_FACE, seen.scores, np.float32(0))
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
+    landmarks = np.einsum("kn,npd->kpd", weights, seen.landmarks)
+    return Faces(weights @ seen.boxes, seen.scores[best], landmarks)

@@ -1,0 +1,206 @@
+"""Detectors: a picture in, the boxes and five landmarks of its faces out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+
+from mien import geometry, store
+from mien.dlib_models import hog, mmod
+from mien.errors import ModelError
+from mien.runtime import Compute, OnnxModel
+from mien.types import F32, U8, Faces
+from mien.zoo import ModelSpec, spec_of
+
+Anchor = Literal["box", "landmarks"]
+
+MIN_FACE = 40
+_CHEAP_SIDE = 1280  # pictures up to this long a side are looked at as they are, once
+_OVERVIEW_SIDE = 640
+
+
+class Detector(Protocol):
+    """Finds faces. `anchor` says what of its answer is to be trusted for alignment: the box (drawn as dlib draws it,
+    the landmarks are then those of a mean face) or the landmarks."""
+
+    @property
+    def anchor(self) -> Anchor: ...
+
+    def __call__(self, image: U8) -> Faces:
+        """The faces of a picture (H, W, 3) uint8 BGR, best first."""
+        ...
+
+
+def scales_for(image: U8, *, min_face: int, reliable: int) -> tuple[float, ...]:
+    """The scales at which to look at a picture so that faces from `min_face` pixels up to its whole size are found.
+
+    `reliable` is the smallest face the detector finds most of, in pixels. A large picture is looked at twice: as small
+    as `min_face` allows, and once more as a whole for faces too large for the detector at that scale.
+    """
+    side = max(image.shape[:2])
+    fine = min(1.0, max(reliable / min_face, _CHEAP_SIDE / side))
+    return (fine,) if side * fine <= _CHEAP_SIDE else (fine, _OVERVIEW_SIDE / side)
+
+
+def detect_at_scales(detect: Callable[[U8], Faces], image: U8, scales: Sequence[float], *, nms: float) -> Faces:
+    """What `detect` finds in the picture at all scales, in the picture's own pixels, best first."""
+    parts = [_scaled_back(detect(geometry.shrink(image, scale)), scale) for scale in scales]
+    boxes, scores, landmarks = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("boxes", "scores", "landmarks")
+    )
+    kept = geometry.nms(boxes, scores, threshold=nms)
+    return Faces(boxes[kept], scores[kept], landmarks[kept])
+
+
+def _scaled_back(faces: Faces, scale: float) -> Faces:
+    return Faces(faces.boxes / np.float32(scale), faces.scores, faces.landmarks / np.float32(scale))
+
+
+class Mmod:
+    """dlib's CNN detector (max-margin object detection, King 2015), without dlib; slow, and sure of what it finds.
+
+    Boxes are dlib's, corners inclusive; scores are its confidences cut to 0 to 1.
+    """
+
+    anchor: ClassVar[Anchor] = "box"
+
+    def __init__(self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0) -> None:
+        self.model = model
+        self.min_face = min_face
+        self.threshold = threshold
+
+    @classmethod
+    def load(cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Mmod:
+        data = store.derived(spec, lambda raw: mmod.to_onnx(raw, spec.name), version=1)
+        model = OnnxModel(data, spec.name, compute)
+        return cls(model, min_face=min_face, threshold=spec.threshold or 0.0)
+
+    def __call__(self, image: U8) -> Faces:
+        boxes, scores = mmod.detect(self._run, image, min_face=self.min_face, threshold=self.threshold)
+        return boxes_only(boxes.astype(np.float32), scores)
+
+    def _run(self, canvas: F32) -> F32:
+        return np.asarray(self.model(canvas)[0], dtype=np.float32)
+
+
+class Hog:
+    """dlib's frontal face detector (HOG, King 2013), without dlib: upright faces that look at the camera, and quick.
+
+    Boxes are dlib's, corners inclusive; scores are its own cut to 0 to 1.
+    """
+
+    anchor: ClassVar[Anchor] = "box"
+
+    def __init__(self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0) -> None:
+        self.model = model
+        self.min_face = min_face
+        self.threshold = threshold
+
+    @classmethod
+    def load(cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Hog:
+        data = store.derived(spec, lambda raw: hog.to_onnx(hog.loads(raw)), version=1)
+        return cls(OnnxModel(data, spec.name, compute), min_face=min_face, threshold=spec.threshold or 0.0)
+
+    def __call__(self, image: U8) -> Faces:
+        upsample = max(0, math.ceil(math.log2(hog.MIN_FACE / self.min_face)))
+        boxes, scores = hog.detect(self.score, image[:, :, ::-1], upsample=upsample, threshold=self.threshold)
+        return boxes_only(boxes.astype(np.float32), scores)
+
+    def score(self, features: F32) -> F32:
+        """The filters' answers, as `mien.dlib_models.hog.detect` wants them."""
+        return np.asarray(self.model(features)[0], dtype=np.float32)
+
+
+class Yunet:
+    """YuNet (Wu et al. 2023) of opencv_zoo, on pictures of any size."""
+
+    anchor: ClassVar[Anchor] = "landmarks"
+    reliable = 16  # pixels: the smallest face it finds most of
+    nms_threshold = 0.3
+
+    def __init__(self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.6) -> None:
+        self.model = model
+        self.min_face = min_face
+        self.threshold = threshold
+
+    @classmethod
+    def load(cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Yunet:
+        data = store.derived(spec, free_input_size, version=1)
+        model = OnnxModel(data, spec.name, compute)
+        return cls(model, min_face=min_face, threshold=spec.threshold or 0.0)
+
+    def __call__(self, image: U8) -> Faces:
+        scales = scales_for(image, min_face=self.min_face, reliable=self.reliable)
+        return detect_at_scales(self._look, image, scales, nms=self.nms_threshold)
+
+    def _look(self, image: U8) -> Faces:
+        blob = geometry.pad_to_multiple(image, 32).transpose(2, 0, 1)[None].astype(np.float32)
+        maps = dict(zip(self.model.outputs, self.model(blob), strict=True))
+        return Faces(*decode_yunet(maps, blob.shape[3], blob.shape[2], threshold=self.threshold))
+
+
+def decode_yunet(maps: dict[str, F32], width: int, height: int, *, threshold: float) -> tuple[F32, F32, F32]:
+    """Boxes (N, 4) xyxy, scores (N,) and landmarks (N, 5, 2) in pixels from the network's twelve outputs."""
+    parts = [_decode_stride(maps, s, width // s, height // s, threshold) for s in (8, 16, 32)]
+    boxes, scores, landmarks = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
+    return boxes, scores, landmarks
+
+
+def _decode_stride(
+    maps: dict[str, F32], stride: int, columns: int, rows: int, threshold: float
+) -> tuple[F32, F32, F32]:
+    scores = np.sqrt(np.clip(maps[f"cls_{stride}"], 0, 1) * np.clip(maps[f"obj_{stride}"], 0, 1)).reshape(-1)
+    hits = np.flatnonzero(scores[: rows * columns] >= threshold)
+    cells = np.stack([hits % columns, hits // columns], axis=1).astype(np.float32)
+    box = maps[f"bbox_{stride}"].reshape(-1, 4)[hits]
+    centre, half = (cells + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride / 2
+    landmarks = (maps[f"kps_{stride}"].reshape(-1, 5, 2)[hits] + cells[:, None]) * stride
+    return np.concatenate([centre - half, centre + half], axis=1), scores[hits], landmarks
+
+
+def free_input_size(data: bytes) -> bytes:
+    """The same network with its batch, height and width set free."""
+    import onnx
+
+    graph_model = onnx.load_model_from_string(data)
+    for tensor in graph_model.graph.input:
+        for axis, label in ((2, "height"), (3, "width")):
+            tensor.type.tensor_type.shape.dim[axis].dim_param = label
+    for tensor in graph_model.graph.output:
+        tensor.type.tensor_type.shape.dim[1].dim_param = "cells_" + tensor.name.rpartition("_")[2]
+    del graph_model.graph.value_info[:]
+    return bytes(graph_model.SerializeToString())
+
+
+def boxes_only(boxes: F32, scores: F32) -> Faces:
+    """Faces of a detector that gives boxes as dlib draws them and no landmarks: those of a mean face stand in."""
+    return Faces(boxes, np.clip(scores, 0, 1).astype(np.float32), geometry.mean_landmarks(boxes))
+
+
+def _compact(spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Detector:
+    from mien.models.compact import Compact  # it builds on this module
+
+    return Compact.load(spec, min_face=min_face, compute=compute)
+
+
+FAMILIES: dict[str, Callable[..., Detector]] = {
+    "compact": _compact,
+    "hog": Hog.load,
+    "mmod": Mmod.load,
+    "yunet": Yunet.load,
+}
+
+
+def load_detector(name: str, *, min_face: int = MIN_FACE, compute: Compute | None = None) -> Detector:
+    """A detector of the zoo by its name.
+
+    Raises:
+        ModelError: Unknown, not a detector, or its weights are not on this machine.
+    """
+    spec = spec_of(name)
+    if spec.family not in FAMILIES:
+        raise ModelError(f"{name} is no detector; there are {', '.join(FAMILIES)}")
+    return FAMILIES[spec.family](spec, min_face=min_face, compute=compute)

@@ -1,0 +1,100 @@
+"""One network pass per face: the descriptor that tells who it is, and age, gender and emotion from its inner maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mien import geometry, store
+from mien.dlib_models import chip, landmarks, resnet
+from mien.models.attributes import AttributeHeads
+from mien.models.detectors import Anchor
+from mien.runtime import Compute, OnnxModel, in_chunks
+from mien.types import F32, I64, U8, Faces
+from mien.zoo import spec_of
+
+_DLIB_EYES = ((2, 3), (0, 1))  # dlib's five points: image-right eye's outer and inner corner, image-left's, nose base
+
+
+class Aligner:
+    """Cuts faces upright into dlib's 150-pixel chips, by dlib's five points found inside each face's box."""
+
+    def __init__(self, predictor: landmarks.ShapePredictor, *, anchor: Anchor) -> None:
+        self.predictor = predictor
+        self.anchor = anchor
+
+    @classmethod
+    def load(cls, anchor: Anchor) -> Aligner:
+        return cls(load_predictor("dlib_landmarks_5"), anchor=anchor)
+
+    def points(self, image: U8, faces: Faces) -> F32:
+        """dlib's five points (N, 5, 2), pixels."""
+        boxes = faces.boxes if self.anchor == "box" else geometry.square_boxes(faces.landmarks)
+        return landmarks.predict(self.predictor, image, _inclusive(boxes))
+
+    def __call__(self, image: U8, faces: Faces) -> tuple[U8, Faces]:
+        """The chips (N, 150, 150, 3) uint8 BGR, and the faces with landmarks at least as good as they had."""
+        points = self.points(image, faces)
+        chips = chip.cut_chips(image, points)
+        if self.anchor == "landmarks":
+            return chips, faces
+        return chips, replace(faces, landmarks=_five_landmarks(points))
+
+
+def _inclusive(boxes: F32) -> I64:
+    return np.rint(boxes).astype(np.int64)
+
+
+def _five_landmarks(points: F32) -> F32:
+    """Eyes are the middle of their corners; nose and mouth follow from a mean face laid on the eyes and nose base."""
+    eyes = np.stack([points[:, list(corners)].mean(axis=1) for corners in _DLIB_EYES], axis=1)
+    seen = np.concatenate([eyes, points[:, 4:5]], axis=1)
+    to_image = geometry.invert(geometry.similarity(seen, _CHIP_SEEN))
+    rest = geometry.transform(np.broadcast_to(geometry.CHIP_LANDMARKS[2:], (len(points), 3, 2)), to_image)
+    return np.concatenate([eyes, rest], axis=1).astype(np.float32)
+
+
+# dlib's five template points in the 150-pixel chip (get_face_chip_details), its eyes reduced to their middles.
+_CHIP_SEEN = np.array([[46.7, 45.2], [103.4, 45.1], [75.1, 85.1]], dtype=np.float32)
+
+
+def load_predictor(name: str) -> landmarks.ShapePredictor:
+    """One of dlib's shape predictors, converted once and kept in the cache."""
+    spec = spec_of(name)
+    data = store.derived(spec, lambda raw: landmarks.dumps(landmarks.read_shape_predictor(raw, spec.name)), version=1)
+    return landmarks.loads(data, spec.name)
+
+
+def load_resnet(compute: Compute | None = None) -> OnnxModel:
+    """dlib's face ResNet, converted once and kept in the cache."""
+    spec = spec_of("dlib_resnet")
+    data = store.derived(spec, lambda raw: resnet.to_onnx(raw, spec.name), version=1)
+    return OnnxModel(data, spec.name, compute)
+
+
+class FaceTrunk:
+    """The stage that aligns, runs dlib's face ResNet once per face and reads the heads off it.
+
+    Adds `embeddings` (N, 128), not L2-normalised: distances mean what they mean in dlib (0.6 decides). With heads it
+    adds `ages` and the attributes "gender", "emotion" and "age_group".
+    """
+
+    def __init__(self, model: OnnxModel, aligner: Aligner, heads: AttributeHeads | None = None) -> None:
+        self.model = model
+        self.aligner = aligner
+        self.heads = heads
+
+    def __call__(self, image: U8, faces: Faces) -> Faces:
+        if not len(faces):
+            return replace(faces, embeddings=np.zeros((0, 128), np.float32))
+        chips, faces = self.aligner(image, faces)
+        return self.describe(chips, faces)
+
+    def describe(self, chips: U8, faces: Faces) -> Faces:
+        """The faces with what one pass over their chips (N, 150, 150, 3) tells."""
+        if self.heads is None:
+            (embeddings,) = in_chunks(self.model, chips, outputs=("embedding",))
+            return replace(faces, embeddings=embeddings)
+        embeddings, *maps = in_chunks(self.model, chips, outputs=("embedding", "map_128", "map_256"))
+        return self.heads(replace(faces, embeddings=embeddings), *maps)

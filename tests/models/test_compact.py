@@ -1,0 +1,70 @@
+"""Our own detector finds real faces and nothing where there is nothing; decoding is pure."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.models.compact import Compact, decode
+from mien.models.detectors import load_detector
+from mien.types import U8
+
+
+@pytest.fixture(scope="module")
+def compact() -> Compact:
+    detector = load_detector("compact")
+    assert isinstance(detector, Compact)
+    return detector
+
+
+def test_decodes_nothing_to_empty_columns() -> None:
+    faces = decode(
+        np.zeros((84, 4), np.float32), np.zeros(84, np.float32), np.zeros((84, 5, 2), np.float32), threshold=0.5
+    )
+    assert faces.boxes.shape == (0, 4)
+    assert faces.scores.shape == (0,)
+    assert faces.landmarks.shape == (0, 5, 2)
+    assert faces.boxes.dtype == faces.scores.dtype == faces.landmarks.dtype == np.float32
+
+
+@pytest.mark.parametrize(("threshold", "kept"), [(0.0, [0, 1, 2]), (0.5, [1, 2]), (0.51, [2]), (1.0, [])])
+def test_decode_keeps_cells_from_the_threshold_on(threshold: float, kept: list[int]) -> None:
+    boxes, landmarks = np.arange(12, dtype=np.float32).reshape(3, 4), np.zeros((3, 5, 2), np.float32)
+    faces = decode(boxes, np.array([0.2, 0.5, 0.9], np.float32), landmarks, threshold=threshold)
+    np.testing.assert_array_equal(faces.boxes, boxes[kept])
+
+
+def test_finds_the_astronaut_with_landmarks_in_place(compact: Compact, astronaut: U8) -> None:
+    faces = compact(astronaut)
+    assert len(faces) == 1
+    left, top, right, bottom = faces.boxes[0]
+    assert 150 < left < 200 < right < 280
+    assert 50 < top < 100 < bottom < 200
+    left_eye, right_eye, nose, left_mouth, right_mouth = faces.landmarks[0]
+    assert left < left_eye[0] < nose[0] < right_eye[0] < right
+    assert left_mouth[0] < right_mouth[0]
+    assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+
+
+def test_finds_nobody_in_a_cup_of_coffee(compact: Compact, face_free: U8) -> None:
+    assert len(compact(face_free)) == 0
+
+
+def test_mirrored_picture_gives_mirrored_faces(compact: Compact, astronaut: U8) -> None:
+    straight, mirrored = compact(astronaut), compact(np.ascontiguousarray(astronaut[:, ::-1]))
+    assert len(straight) == len(mirrored) == 1
+    back = astronaut.shape[1] - mirrored.landmarks[0][[1, 0, 2, 4, 3], 0]
+    np.testing.assert_allclose(back, straight.landmarks[0][:, 0], atol=5)
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (31, 500), (641, 479)], ids=str)
+def test_takes_any_size(compact: Compact, size_wh: tuple[int, int]) -> None:
+    assert len(compact(np.zeros((size_wh[1], size_wh[0], 3), np.uint8))) == 0
+
+
+def test_large_picture_is_also_looked_at_as_a_whole(astronaut: U8) -> None:
+    close = np.asarray(cv2.resize(astronaut[40:240, 120:320], (2400, 2400)), dtype=np.uint8)
+    faces = load_detector("compact")(close)
+    assert len(faces) == 1
+    assert faces.boxes[0, 2] - faces.boxes[0, 0] > 700

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Makes the detector from the photos and the teacher: make.sh DATA TEACHER OUT
+# Every step continues what an earlier run of this script left behind.
+set -e
+data=$(realpath "$1") teacher=$(realpath "$2") out=$(realpath "$3") python=${PYTHON:-python}
+cd "$(dirname "$0")"
+shards() { $python cache.py --data "$data" --teacher "$teacher" --out "$out" "$@"; }
+train() { $python train.py --run "$out/run" "$@"; }
+
+shards --size 256 --shards 0 11
+train --steps 16000 --until 4250 --shards "$out/shards256"
+[ -f "$out/m1.onnx" ] || $python export.py --checkpoint "$out/run/last.pt" --out "$out/m1.onnx"
+[ -f "$out/mined" ] || $python mine.py --data "$data" --teacher "$teacher" --student "$out/m1.onnx" --out "$out"
+touch "$out/mined"
+shards --size 256 --name hard256 --shards 20 27
+shards --size 320 --shards 0 8
+train --steps 12500 --until 10250 --shards "$out/shards256" "$out/hard256" "$out/shards320"
+train --steps 12800 --shards "$out/hard256" "$out/shards320"
+train --steps 15600 --until 14000 --shards "$out/shards256" "$out/hard256" "$out/shards320"
+train --steps 15300 --points 20 --shards "$out/shards256" "$out/hard256" "$out/shards320"
+$python export.py --checkpoint "$out/run/last.pt" --out "$out/detector.onnx"
+$python plot.py --run "$out/run"
+$python threshold.py --data "$data" --student "$out/detector.onnx"
