@@ -1,0 +1,87 @@
+"""The command line: `mien --help`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+
+import typer
+from typer.core import TyperGroup
+
+from mien.errors import MienError
+
+DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+_COMMANDS = {  # name: (module that holds NAME_app, group in the help)
+    "analyze": ("mien.cli.analyze", "Look"),
+    "live": ("mien.cli.live", "Look"),
+    "serve": ("mien.cli.serve", "Look"),
+    "enroll": ("mien.cli.people", "People"),
+    "people": ("mien.cli.people", "People"),
+    "models": ("mien.cli.models", "Models and machine"),
+    "bench": ("mien.cli.bench", "Models and machine"),
+}
+
+
+def new_app() -> typer.Typer:
+    """An empty command of ours."""
+    return typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module only when that command, or the help that lists all, is asked for."""
+
+    def list_commands(self, ctx: object) -> list[str]:
+        return [name for name, (module, _) in _COMMANDS.items() if importlib.util.find_spec(module)]
+
+    def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]
+        if cmd_name not in _COMMANDS:
+            return None
+        module, group = _COMMANDS[cmd_name]
+        command = typer.main.get_command(getattr(importlib.import_module(module), f"{cmd_name}_app"))
+        command.name = cmd_name
+        command.rich_help_panel = group  # type: ignore[attr-defined]
+        return command
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Faces in photos, videos and streams: where, who, how old, which gender, which emotion. Offline.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from mien import __version__
+
+        typer.echo(f"mien {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say more on stderr."),
+) -> None:
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+
+
+def main() -> None:
+    """Runs a command; an error of ours is one line on stderr, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except MienError as exc:
+        typer.echo(f"mien: {exc}", err=True)
+        sys.exit(UNUSABLE)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone (head, less): not an error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)

@@ -1,0 +1,237 @@
+"""`mien analyze`: photos, folders, videos and URLs in, one result per picture out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mien import drawing, images, sources
+from mien.cli import SOME_FAILED, UNUSABLE, new_app
+from mien.cli.options import Looking, looking
+from mien.cli.tables import TableSink
+from mien.cli.videos import VideoJob, is_stream
+from mien.errors import InputError, MienError
+from mien.pipeline import Analyzer
+from mien.schemas import FrameRecord, error_record, frame_record
+from mien.sinks.records import FORMATS, TEXT_SINKS, NamedSink, ParquetSink, Sink
+from mien.sources import VIDEO_SUFFIXES, is_video
+from mien.types import Frame
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+analyze_app = new_app()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input: `name` is how results call it, `root` the folder it was found in."""
+
+    name: str
+    root: str | None = None
+
+
+@analyze_app.command()
+@looking
+def analyze(
+    look: Looking,
+    source: Annotated[list[str], typer.Argument(help="Photos, folders (with all inside them), videos, URLs.")],
+    format: Annotated[str | None, typer.Option("--format", help=" | ".join(FORMATS))] = None,  # noqa: A002
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the results here.")] = None,
+    draw: Annotated[Path | None, typer.Option("--draw", help="Write annotated copies: a file or a folder.")] = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", help="Of a video: who was seen when, as JSON and a timeline (.png).")
+    ] = None,
+    every: Annotated[int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")] = 1,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="Add the descriptors to the JSON.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Photos analysed at the same time.")] = 1,
+) -> None:
+    """Tell who is in photos and videos, how old, which gender, which emotion.
+
+    Example: [bold]mien analyze party.jpg --gallery people/ --draw party-boxes.jpg[/bold]
+    """
+    items, failed = _items(source)
+    if not items:
+        raise InputError("; ".join(failed) or "nothing to analyze")
+    sink = _open_sink(format, output)
+    analyzer = look.analyzer(**({"threads": 1} if jobs > 1 and look.threads is None else {}))
+    draws = _drawer(draw, items)
+    if summary is not None and (len(items) != 1 or not is_stream(items[0].name)):
+        raise InputError("--summary is of one video: give one")
+    work = Work(analyzer, "identity" in look.parts(), embeddings, draws, VideoJob(analyzer, every, summary=summary))
+    for reason in failed:
+        typer.echo(f"mien: {reason}", err=True)
+    bad = _run(work, items, sink, jobs) + len(failed)
+    if bad:
+        raise typer.Exit(UNUSABLE if bad == len(items) + len(failed) else SOME_FAILED)
+
+
+def _items(given: Iterable[str]) -> tuple[list[Item], list[str]]:
+    items: list[Item] = []
+    failed: list[str] = []
+    for name in given:
+        try:
+            items.extend(Item(found, name if found != name else None) for found in sources.expand(name))
+        except InputError as exc:
+            failed.append(str(exc))
+    return items, failed
+
+
+def _open_sink(kind: str | None, output: Path | None) -> Sink:
+    kind = kind or _kind_for(output)
+    if kind not in FORMATS:
+        raise InputError(f"--format {kind} is unknown; use one of {', '.join(FORMATS)}")
+    if kind == "parquet":
+        if output is None:
+            raise InputError("--format parquet needs --output FILE.parquet")
+        return ParquetSink(output)
+    if kind == "table":
+        return TableSink(output)
+    return NamedSink(output, kind) if output else TEXT_SINKS[kind](sys.stdout)
+
+
+def _kind_for(output: Path | None) -> str:
+    if output is not None:
+        suffix = output.suffix.lower().lstrip(".")
+        return suffix if suffix in FORMATS else "jsonl"
+    return "table" if sys.stdout.isatty() else "jsonl"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with each input."""
+
+    analyzer: Analyzer
+    identity: bool
+    embeddings: bool
+    draw: Callable[[Item], Path] | None
+    video: VideoJob
+
+    def frames(self, item: Item) -> Iterator[FrameRecord]:
+        """The records of a video or address; its error at the end where it failed."""
+        try:
+            job = self.video if self.draw is None else replace(self.video, draw=self.draw(item))
+            with closing(job.results(item.name)) as results:
+                for result in results:
+                    yield frame_record(result, identity=self.identity, embeddings=self.embeddings)
+        except InputError as exc:
+            yield error_record(item.name, exc)
+
+    def __call__(self, item: Item) -> FrameRecord:
+        """The record of one photo; its error where it failed."""
+        try:
+            frame = Frame(images.read_image(item.name), source=item.name)
+            result = self.analyzer.analyze_frame(frame)
+            if self.draw is not None:
+                images.write_image(self.draw(item), drawing.annotate(frame.image, result.faces))
+            return frame_record(result, identity=self.identity, embeddings=self.embeddings)
+        except InputError as exc:
+            return error_record(item.name, exc)
+
+
+def _run(work: Work, items: list[Item], sink: Sink, jobs: int) -> int:
+    """Writes all results; gives the number of inputs that failed."""
+    bad = 0
+    with ExitStack() as stack:
+        stack.callback(sink.close)
+        pool = stack.enter_context(_pool(jobs))
+        for record in _records(work, items, pool, jobs):
+            sink.write(record)
+            if record.error is not None:
+                bad += 1
+                typer.echo(f"mien: {record.error}", err=True)
+    return bad
+
+
+def _records(work: Work, items: list[Item], pool: ThreadPoolExecutor, jobs: int) -> Iterator[FrameRecord]:
+    """The records of all inputs in their order: photos side by side, videos one after the other."""
+    for streamed, some in groupby(items, key=lambda item: is_stream(item.name)):
+        group = list(some)
+        if streamed:
+            yield from chain.from_iterable(map(work.frames, group))
+            continue
+        with _progress(len(group)) as advance:
+            for record in _in_order(pool, work, group, ahead=2 * jobs):
+                yield record
+                advance()
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], *, ahead: int) -> Iterator[R]:
+    """The results in the order of the items, with only so many of them begun ahead."""
+    begun: deque[Future[R]] = deque()
+    for item in items:
+        begun.append(pool.submit(work, item))
+        if len(begun) >= ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    console = Console(stderr=True)
+    if total < 2 or not console.is_terminal:
+        yield lambda: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("analyzing", total=total)
+        yield lambda: progress.advance(task)
+
+
+def _drawer(draw: Path | None, items: list[Item]) -> Callable[[Item], Path] | None:
+    """Where the annotated copy of an input goes: the file itself for one photo, else a folder that mirrors them."""
+    if draw is None:
+        return None
+    if len(items) == 1 and draw.suffix.lower() in images.SUFFIXES | VIDEO_SUFFIXES:
+        if is_video(str(draw)) and not is_stream(items[0].name):
+            raise InputError(f"--draw {draw} is a video, but {items[0].name} is a photo")
+        if not is_video(str(draw)) and is_video(items[0].name):
+            raise InputError(
+                f"--draw {draw} is a picture, but {items[0].name} is a video: give a name that ends in .mp4"
+            )
+        return lambda item: draw
+    if draw.suffix.lower() in images.SUFFIXES:
+        raise InputError(f"--draw {draw} is one picture, but there are {len(items)} inputs: give a folder")
+    return lambda item: _copy_place(draw, item)
+
+
+def _last_name(name: str) -> str:
+    parts = urlsplit(name) if "://" in name else None
+    return Path(name).name if parts is None else Path(parts.path).name or parts.hostname or "stream"
+
+
+def _copy_place(folder: Path, item: Item) -> Path:
+    inside = os.path.relpath(item.name, item.root) if item.root else _last_name(item.name)
+    place = folder / inside
+    if is_stream(item.name):
+        place = place.with_suffix(".mp4")
+    elif place.suffix.lower() not in {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}:
+        place = place.with_suffix(".jpg")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise MienError(f"cannot write {place}: {exc.strerror or exc}") from exc
+    return place

@@ -1,0 +1,95 @@
+"""`mien bench`: how fast every part is on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mien import images
+from mien.cli import new_app
+from mien.cli.options import Looking, looking
+from mien.pipeline import Analyzer
+from mien.types import U8, Faces
+
+bench_app = new_app()
+
+_SIZES = ((640, 480), (1280, 720), (1920, 1080))
+_SECONDS_PER_PART = 1.5
+
+
+@bench_app.command()
+@looking
+def bench(
+    look: Looking,
+    photo: Annotated[Path | None, typer.Option("--photo", help="Measure on this photo instead of noise.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Measure the speed of every part on this machine: medians in milliseconds.
+
+    Example: [bold]mien bench --detector yunet --threads 1[/bold]
+    """
+    analyzer = look.analyzer(gallery=None)
+    rows = [{"part": part, **_timed(run)} for part, run in _parts(analyzer, photo).items()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    table = Table("part", "median ms", "fastest ms", "per second", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row["part"], f"{row['median_ms']:.2f}", f"{row['fastest_ms']:.2f}", f"{row['per_second']:.0f}")
+    Console().print(table)
+
+
+def _parts(analyzer: Analyzer, photo: Path | None) -> dict[str, Callable[[], object]]:
+    """What is measured, by name. The networks' time does not depend on what is in the picture."""
+    picture = images.read_image(photo) if photo else _noise(*_SIZES[0])
+    faces = _central_faces(picture, 16)
+    chips, _ = analyzer.trunk.aligner(picture, faces)
+    parts: dict[str, Callable[[], object]] = {
+        f"detect {width}x{height}": _detecting(analyzer, cv2.resize(picture, (width, height)))
+        for width, height in _SIZES
+    }
+    parts["align, 1 face"] = lambda: analyzer.trunk.aligner(picture, faces[:1])
+    parts["describe, 1 face"] = lambda: analyzer.trunk.describe(chips[:1], faces[:1])
+    parts["describe, 16 faces"] = lambda: analyzer.trunk.describe(chips, faces)
+    if photo:
+        parts["the whole photo"] = lambda: analyzer.analyze(photo)
+    return parts
+
+
+def _detecting(analyzer: Analyzer, picture: Any) -> Callable[[], object]:
+    return lambda: analyzer.detector(picture)
+
+
+def _noise(width: int, height: int) -> U8:
+    small = np.random.default_rng(0).integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(small, (width, height)), dtype=np.uint8)
+
+
+def _central_faces(picture: U8, count: int) -> Faces:
+    from mien.models.detectors import boxes_only
+
+    height, width = picture.shape[:2]
+    side = min(height, width) / 3
+    box = np.array([[width / 2 - side, height / 2 - side, width / 2 + side, height / 2 + side]], dtype=np.float32)
+    return boxes_only(np.repeat(box, count, axis=0), np.ones(count, np.float32))
+
+
+def _timed(run: Callable[[], object]) -> dict[str, Any]:
+    run()
+    times: list[float] = []
+    while len(times) < 5 or sum(times) < _SECONDS_PER_PART:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    middle = median(times)
+    return {"median_ms": middle * 1e3, "fastest_ms": min(times) * 1e3, "per_second": 1 / middle, "runs": len(times)}

@@ -1,0 +1,151 @@
+"""`mien live`: a camera, file or stream in a window, or measured and recorded without one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from mien import drawing
+from mien.cli import INTERRUPTED, new_app
+from mien.cli.options import Looking, looking
+from mien.errors import InputError
+from mien.pipeline import Analyzer
+from mien.sinks.video import VideoRecorder
+from mien.sources import Source, is_video, open_source
+from mien.types import I64, Frame, FrameResult
+
+live_app = new_app()
+
+_BIN_MS = 0.1
+_BINS = 50_000  # 5 s; anything slower counts as that
+
+
+@dataclass
+class Stats:
+    """Counts frames, faces and how long each frame took, in a space that does not grow."""
+
+    frames: int = 0
+    faces: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    _took: I64 = field(default_factory=lambda: np.zeros(_BINS, np.int64))
+
+    def add(self, faces: int, took_s: float) -> None:
+        """One more frame with this many faces."""
+        self.frames += 1
+        self.faces += faces
+        self._took[min(_BINS - 1, int(took_s * 1000 / _BIN_MS))] += 1
+
+    def quantile_ms(self, part: float) -> float:
+        """The time below which this part of the frames stayed."""
+        if not self.frames:
+            return 0.0
+        return float((np.searchsorted(np.cumsum(self._took), part * self.frames) + 1) * _BIN_MS)
+
+    def line(self) -> str:
+        """The one line of `--stats`."""
+        wall = max(1e-9, time.perf_counter() - self.started)
+        p50, p95 = (round(self.quantile_ms(part), 1) for part in (0.5, 0.95))
+        fps = round(self.frames / wall, 1)
+        return json.dumps({"frames": self.frames, "fps": fps, "p50_ms": p50, "p95_ms": p95, "faces": self.faces})
+
+
+@live_app.command()
+@looking
+def live(
+    look: Looking,
+    source: Annotated[str, typer.Argument(help="A camera's number, a file, or the URL of a picture or stream.")] = "0",
+    record: Annotated[Path | None, typer.Option("--record", help="Write what is shown to an .mp4.")] = None,
+    no_window: Annotated[
+        bool, typer.Option("--no-window", help="Show nothing; a file is played as fast as it can be analysed.")
+    ] = False,
+    max_frames: Annotated[int | None, typer.Option("--max-frames", min=1, help="Stop after so many frames.")] = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="At the end, one line of JSON: frames, fps, ms, faces.")
+    ] = False,
+) -> None:
+    """Tell who is in front of a camera or in a stream, while they move. q quits, s saves a picture, e enrols.
+
+    Example: [bold]mien live --gallery people/[/bold]
+    """
+    uri = _source(source)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped service leaves complete files too
+    _check_record(record)
+    with ExitStack() as stack:
+        frames = stack.enter_context(open_source(uri))
+        analyzer = look.analyzer()
+        stack.callback(analyzer.close)
+        play = Play(analyzer, frames, record, max_frames)
+        counted = _run(play, windowed=not no_window)
+    if stats:
+        typer.echo(counted.line())
+    if play.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _source(given: str) -> str | int:
+    return int(given) if given.isdecimal() and not Path(given).exists() else given
+
+
+def _check_record(record: Path | None) -> None:
+    if record is not None and not is_video(str(record)):
+        raise InputError(f"--record {record} is no video; give a name that ends in .mp4")
+    if record is not None and not record.parent.is_dir():
+        raise InputError(f"--record {record}: there is no folder {record.parent}")
+
+
+class Play:
+    """A source, its session and what is written of it."""
+
+    def __init__(self, analyzer: Analyzer, source: Source, record: Path | None, max_frames: int | None) -> None:
+        self.analyzer = analyzer
+        self.source = source
+        self.record = record
+        self.max_frames = max_frames
+        self.interrupted = False
+
+    def results(self, stats: Stats) -> Generator[tuple[Frame, FrameResult], None, None]:
+        """Every frame with what was found in it; recorded on the way; Ctrl-C ends it in good order."""
+        session = self.analyzer.session()
+        with ExitStack() as stack:
+            write = self._recorder(stack)
+            try:
+                asked = time.perf_counter()
+                for frame in self.source:
+                    began = time.perf_counter() if self.source.live else asked
+                    result = session.step(frame)
+                    write(frame, result)
+                    stats.add(len(result.faces), time.perf_counter() - began)
+                    yield frame, result
+                    if stats.frames == self.max_frames:
+                        return
+                    asked = time.perf_counter()
+            except KeyboardInterrupt:
+                self.interrupted = True
+
+    def _recorder(self, stack: ExitStack) -> Callable[[Frame, FrameResult], None]:
+        if self.record is None:
+            return lambda frame, result: None
+        sound = None if self.source.live else self.source.name
+        recorder = stack.enter_context(VideoRecorder(self.record, rate=self.source.rate, sound=sound))
+        return lambda frame, result: recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
+
+
+def _run(play: Play, *, windowed: bool) -> Stats:
+    stats = Stats()
+    if not windowed:
+        for _ in play.results(stats):
+            pass
+        return stats
+    from mien.cli.window import show
+
+    show(play, stats)
+    return stats

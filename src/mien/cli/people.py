@@ -1,0 +1,209 @@
+"""`mien enroll` and `mien people`: the gallery."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from mien import images, sources, store
+from mien.cli import SOME_FAILED, UNUSABLE, new_app
+from mien.cli.options import Looking, looking
+from mien.errors import GalleryError, InputError
+from mien.gallery import Gallery, Photo
+from mien.pipeline import EMBEDDER, Analyzer
+
+enroll_app = new_app()
+people_app = new_app()
+
+_FORMAT = "mien people 1"
+
+
+@enroll_app.command()
+@looking
+def enroll(
+    look: Looking,
+    name: Annotated[str, typer.Argument(help="The person's name, any printable characters.")],
+    photo: Annotated[list[str], typer.Argument(help="Photos (or folders of photos) with this person alone in each.")],
+    largest: Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")] = False,
+) -> None:
+    """Add a person to the gallery.
+
+    Example: [bold]mien enroll "Ada Lovelace" ada1.jpg ada2.jpg --gallery people.db[/bold]
+    """
+    place = look.gallery_place()
+    analyzer = look.analyzer(only=("identity",), models={}, gallery=place)
+    files = [Path(found) for given in photo for found in sources.expand(given)]
+    shown = track(files, name, console=Console(stderr=True), transient=True, disable=len(files) < 2)
+    results = [_enroll_one(analyzer, name, file, largest) for file in shown]
+    reasons = [reason for reason in results if reason]
+    for reason in reasons:
+        typer.echo(f"mien: {reason}", err=True)
+    typer.echo(f"{name}: {len(files) - len(reasons)} of {len(files)} photos in {place}")
+    if reasons:
+        raise typer.Exit(UNUSABLE if len(reasons) == len(files) else SOME_FAILED)
+
+
+def _enroll_one(analyzer: Analyzer, name: str, file: Path, largest: bool) -> str | None:
+    """Adds one photo; the reason why not, if not."""
+    try:
+        photo = analyzer.photo(images.read_bytes(file), source=str(file), largest=largest)
+        _gallery(analyzer).enroll(name, [photo])
+    except InputError as exc:
+        return str(exc)
+    return None
+
+
+def _gallery(analyzer: Analyzer) -> Gallery:
+    if analyzer.gallery is None:
+        raise GalleryError("no gallery is open")
+    return analyzer.gallery
+
+
+def _open(place: str | None) -> Gallery:
+    look = Looking(gallery=place)
+    return _gallery(look.analyzer(only=("identity",), gallery=look.gallery_place()))
+
+
+GalleryOption = Annotated[
+    str | None,
+    typer.Option("--gallery", help="A folder of photos or a .db file (default: $MIEN_GALLERY).", show_default=False),
+]
+
+
+@people_app.callback(invoke_without_command=True)
+def people(
+    ctx: typer.Context,
+    gallery: GalleryOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the people in the gallery, or change them.
+
+    Example: [bold]mien people --gallery people.db[/bold]
+    """
+    ctx.obj = gallery
+    if ctx.invoked_subcommand is not None:
+        return
+    everybody = _open(gallery).people()
+    if as_json:
+        typer.echo(
+            json.dumps([{"id": p.id, "name": p.name, "photos": p.photos} for p in everybody], ensure_ascii=False)
+        )
+        return
+    table = Table("name", "photos", box=None, pad_edge=False)
+    for person in everybody:
+        table.add_row(escape(person.name), str(person.photos))
+    Console().print(table if everybody else "nobody yet; 'mien enroll NAME PHOTO' adds a person", highlight=False)
+
+
+@people_app.command()
+def remove(ctx: typer.Context, name: list[str], gallery: GalleryOption = None) -> None:
+    """Forget people and everything kept of them; a folder gallery's photos of them are deleted.
+
+    Example: [bold]mien people remove "Ada Lovelace"[/bold]
+    """
+    opened = _open(gallery or ctx.obj)
+    for one in name:
+        opened.remove(one)
+
+
+@people_app.command()
+def rename(ctx: typer.Context, old: str, new: str, gallery: GalleryOption = None) -> None:
+    """Give a person another name.
+
+    Example: [bold]mien people rename Ada "Ada Lovelace"[/bold]
+    """
+    _open(gallery or ctx.obj).rename(old, new)
+
+
+@people_app.command()
+def merge(ctx: typer.Context, source: str, into: str, gallery: GalleryOption = None) -> None:
+    """Make one person of two: SOURCE's photos go to INTO.
+
+    Example: [bold]mien people merge "A. Lovelace" "Ada Lovelace"[/bold]
+    """
+    _open(gallery or ctx.obj).merge(source, into)
+
+
+@people_app.command(name="export")
+def export_people(ctx: typer.Context, file: Path, gallery: GalleryOption = None) -> None:
+    """Write names and descriptors to a JSON file.
+
+    Example: [bold]mien people export people.json[/bold]
+    """
+    owners, table = _open(gallery or ctx.obj).descriptors()
+    photos = [{"name": n, "embedding": [round(float(v), 7) for v in row]} for n, row in zip(owners, table, strict=True)]
+    document = {"format": _FORMAT, "embedder": EMBEDDER, "photos": photos}
+    try:
+        store.write_atomically(file, json.dumps(document, ensure_ascii=False, indent=1).encode())
+    except OSError as exc:
+        raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
+    typer.echo(f"{len(photos)} photos of {len(set(owners))} people in {file}", err=True)
+
+
+@people_app.command(name="import")
+def import_people(
+    ctx: typer.Context,
+    file: Path,
+    gallery: GalleryOption = None,
+    name: Annotated[str | None, typer.Option("--name", help="Whose descriptors a .npy file holds.")] = None,
+) -> None:
+    """Add people from an exported file, a JSON object of names and their descriptors, or a .npy file of one person.
+
+    Example: [bold]mien people import people.json --gallery people.db[/bold]
+    """
+    opened = _open(gallery or ctx.obj)
+    people = _read_npy(file, name) if file.suffix.lower() == ".npy" else _read_json(file)
+    added = sum(opened.enroll(person, [_bare(row, file) for row in rows]) for person, rows in people.items())
+    typer.echo(f"{added} new photos of {len(people)} people from {file}", err=True)
+
+
+def _bare(row: np.ndarray[Any, np.dtype[np.float32]], file: Path) -> Photo:
+    return Photo(row, "descriptor-" + hashlib.sha256(row.astype("<f4").tobytes()).hexdigest(), file.name)
+
+
+def _read_npy(file: Path, name: str | None) -> dict[str, list[Any]]:
+    try:
+        rows = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as exc:
+        raise InputError(f"{file} is no .npy file of descriptors: {exc}") from exc
+    return {name or file.stem: _checked(rows, file)}
+
+
+def _read_json(file: Path) -> dict[str, list[Any]]:
+    try:
+        document = json.loads(images.read_bytes(file))
+    except ValueError as exc:
+        raise InputError(f"{file} is no JSON: {exc}") from exc
+    people: dict[str, list[Any]] = {}
+    for name, rows in _named_rows(document, file):
+        people.setdefault(name, []).extend(_checked(rows, file))
+    return people
+
+
+def _named_rows(document: Any, file: Path) -> list[tuple[str, Any]]:
+    if isinstance(document, dict) and document.get("format") == _FORMAT:
+        if document.get("embedder") != EMBEDDER:
+            raise InputError(f"{file} holds descriptors of {document.get('embedder')}, not of {EMBEDDER}")
+        return [(str(photo["name"]), photo["embedding"]) for photo in document["photos"]]
+    if isinstance(document, dict):
+        return [(str(name), rows) for name, rows in document.items()]
+    raise InputError(f"{file} is neither an exported gallery nor an object of {{name: [descriptors]}}")
+
+
+def _checked(rows: Any, file: Path) -> list[Any]:
+    try:
+        table = np.atleast_2d(np.asarray(rows, dtype=np.float32))
+    except (TypeError, ValueError) as exc:
+        raise InputError(f"{file}: descriptors must be lists of 128 numbers: {exc}") from exc
+    if table.ndim != 2 or table.shape[1] != 128 or not np.isfinite(table).all():
+        raise InputError(f"{file}: descriptors must be 128 finite numbers each, got shape {table.shape}")
+    return list(table)

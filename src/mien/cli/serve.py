@@ -1,0 +1,130 @@
+"""`mien serve`: the HTTP API and the page; `mien serve key`: who may use them."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.options import Looking, looking
+from mien.config import load_settings
+from mien.errors import InputError
+
+if TYPE_CHECKING:
+    from mien.server import KeyFile, ServerSettings
+
+_PANEL = "Serving"
+
+serve_app = typer.Typer(
+    name="serve",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="The HTTP API and the page, on http://127.0.0.1:8000 unless told otherwise.\n\n"
+    "Example: mien serve --gallery people.db",
+)
+key_app = typer.Typer(
+    name="key", no_args_is_help=True, add_completion=False, help="Keys: needed as soon as other machines can reach it."
+)
+serve_app.add_typer(key_app)
+
+Data = Annotated[Path | None, typer.Option(help="Folder for keys, jobs and people [$MIEN_DATA, else the user's own].")]
+
+
+def _serving(text: str, *names: str, **more: object) -> object:
+    return typer.Option(*names, help=text, rich_help_panel=_PANEL, show_default=False, **more)  # type: ignore[arg-type]
+
+
+def _serve(
+    look: Looking,
+    ctx: typer.Context,
+    host: Annotated[str, _serving("Address to listen on [127.0.0.1].", "--host")] = "127.0.0.1",
+    port: Annotated[int, _serving("Port to listen on [8000].", "--port", min=0, max=65535)] = 8000,
+    data: Annotated[Path | None, _serving("Folder for keys, jobs and people [$MIEN_DATA].", "--data")] = None,
+    urls: Annotated[bool, _serving("Let clients name addresses to fetch.", "--urls")] = False,
+    url_host: Annotated[list[str] | None, _serving("A private host that may be fetched too.", "--url-host")] = None,
+    host_name: Annotated[list[str] | None, _serving("A further name it is reached by.", "--host-name")] = None,
+    origin: Annotated[list[str] | None, _serving("A web page that may call it.", "--origin")] = None,
+    rate: Annotated[int, _serving("Requests per minute and key, 0 for no limit [0].", "--rate", min=0)] = 0,
+    keep_hours: Annotated[float, _serving("How long jobs are kept [24].", "--keep-hours", min=0.01)] = 24.0,
+) -> None:
+    if ctx.invoked_subcommand is not None:
+        return
+    _need_extra()
+    from mien.server import ServerSettings
+    from mien.server.settings import Limits, default_data_dir
+
+    limits = Limits(requests_per_minute=rate, jobs_kept_s=keep_hours * 3600)
+    settings = ServerSettings(
+        data=data or default_data_dir(),
+        host=host,
+        port=port,
+        hosts=tuple(host_name or ()),
+        origins=tuple(origin or ()),
+        urls=urls,
+        url_hosts=tuple(url_host or ()),
+        limits=limits,
+    )
+    _run(look, settings)
+
+
+serve_app.callback(invoke_without_command=True)(looking(_serve))
+
+
+def _run(look: Looking, settings: ServerSettings) -> None:
+    from mien.server.run import run
+
+    place = look.gallery or load_settings().gallery or str(settings.data / "people.db")
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    analyzer = look.analyzer(gallery=place)
+    run(settings, analyzer, level=logging.getLogger().level)
+
+
+def _need_extra() -> None:
+    missing = [name for name in ("fastapi", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"mien serve needs {', '.join(missing)}; run \"pip install 'mien[server]'\"")
+
+
+def _keys(data: Path | None) -> KeyFile:
+    _need_extra()
+    from mien.server import KeyFile
+    from mien.server.settings import default_data_dir
+
+    return KeyFile((data or default_data_dir()) / "keys.json")
+
+
+@key_app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Whom it is for; only shown in lists.")],
+    role: Annotated[str, typer.Option(help="read, analyse or admin.")] = "analyse",
+    data: Data = None,
+) -> None:
+    """Make a key. It is shown once and kept as a hash. Example: mien serve key add door-camera --role analyse"""
+    key, secret = _keys(data).add(name, role)
+    typer.echo(f"key {key.id} ({key.role}) for {key.name}; it is shown this once:", err=True)
+    typer.echo(secret)
+
+
+@key_app.command("list")
+def list_keys(data: Data = None) -> None:
+    """List the keys. Example: mien serve key list"""
+    for key in _keys(data).all():
+        typer.echo(f"{key.id}  {key.role:<8}{key.created}  {key.name}")
+
+
+@key_app.command("remove")
+def remove(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As listed.")],
+    data: Data = None,
+) -> None:
+    """End a key, at once. Example: mien serve key remove 1f3a5b7c"""
+    _keys(data).remove(key_id)
+    typer.echo(f"key {key_id} is no longer taken", err=True)
+
+
+__all__ = ["key_app", "serve_app"]

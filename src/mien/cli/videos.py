@@ -1,0 +1,110 @@
+"""The part of `mien analyze` that takes videos and URLs: frame by frame, tracked and smoothed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mien import drawing, images
+from mien.errors import InputError
+from mien.pipeline import Analyzer
+from mien.sinks.video import VideoRecorder
+from mien.sources import Photos, Source, is_video, open_source
+from mien.summary import Summary, timeline
+from mien.types import Frame, FrameResult
+
+Write = Callable[[Frame, FrameResult], None]
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """How videos are analysed: every so many frames, with an annotated copy and a summary where wanted."""
+
+    analyzer: Analyzer
+    every: int = 1
+    draw: Path | None = None
+    summary: Path | None = None
+
+    def results(self, name: str) -> Generator[FrameResult, None, None]:
+        """The results of a video file, or of whatever is at an address, in the order of its frames.
+
+        Whatever ends it, the copy and the summary of what was seen until then are complete.
+
+        Raises:
+            InputError: The source cannot be opened or was lost, or a copy cannot be written.
+        """
+        with ExitStack() as stack:
+            frames = stack.enter_context(open_source(name, poll_rate=None))
+            writers = self._writers(stack, frames)
+            advance = stack.enter_context(_progress(frames, self.every))
+            analyze = self.analyzer.analyze_frame if isinstance(frames, Photos) else self.analyzer.session().step
+            for frame in islice(frames, 0, None, self.every):
+                result = analyze(frame)
+                for write in writers:
+                    write(frame, result)
+                advance()
+                yield result
+
+    def _writers(self, stack: ExitStack, frames: Source) -> list[Write]:
+        writers: list[Write] = []
+        if self.draw is not None:
+            writers.append(_drawing(stack, frames, self.draw, self.every))
+        if self.summary is not None:
+            writers.append(_summing(stack, frames, self.summary))
+        return writers
+
+
+def is_stream(name: str) -> bool:
+    """Whether an input is a video file or an address, so that it is taken frame by frame."""
+    return "://" in name or is_video(name)
+
+
+def _drawing(stack: ExitStack, frames: Source, place: Path, every: int) -> Write:
+    if isinstance(frames, Photos):
+        target = place if place.suffix.lower() in images.SUFFIXES else place.with_suffix(".jpg")
+        return lambda frame, result: images.write_image(target, drawing.annotate(frame.image, result.faces))
+    sound = frames.name if not frames.live else None
+    rate = frames.rate / every if frames.rate else None
+    recorder = stack.enter_context(VideoRecorder(place, rate=rate, sound=sound))
+    return lambda frame, result: recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
+
+
+def _summing(stack: ExitStack, frames: Source, place: Path) -> Write:
+    summary = Summary(frames.name)
+    stack.callback(lambda: write_summary(summary, place))
+    return lambda frame, result: summary.add(result)
+
+
+def write_summary(summary: Summary, place: Path) -> None:
+    """Writes the summary as JSON, and the picture of its timeline beside it as .png.
+
+    Raises:
+        InputError: The place cannot be written.
+    """
+    about = summary.to_dict()
+    text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
+    try:
+        place.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise InputError(f"cannot write {place}: {exc.strerror or exc}") from exc
+    images.write_image(place.with_suffix(".png"), timeline(about))
+
+
+@contextmanager
+def _progress(frames: Source, every: int) -> Iterator[Callable[[], None]]:
+    console = Console(stderr=True)
+    if not console.is_terminal or isinstance(frames, Photos):
+        yield lambda: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        total = None if frames.frames is None else -(-frames.frames // every)
+        task = progress.add_task(Path(frames.name).name, total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,212 @@
+"""The way of a picture: detect, align, one network pass per face, name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+
+from mien import geometry, images
+from mien.errors import InputError, ManyFacesError, NoFaceError
+from mien.gallery import Gallery, Photo, open_gallery
+from mien.models.attributes import AttributeHeads
+from mien.models.classifier import Classifier
+from mien.models.detectors import MIN_FACE, Detector, load_detector
+from mien.models.trunk import Aligner, FaceTrunk, load_resnet
+from mien.runtime import Compute
+from mien.schemas import PARTS
+from mien.session import Session, SessionOptions
+from mien.sources import fetch_image, open_source
+from mien.tracking import TrackerOptions
+from mien.types import F32, U8, Faces, Frame, FrameResult, Mask
+
+DEFAULT_DETECTOR = "compact"
+EMBEDDER = "dlib_resnet"
+DLIB_TOLERANCE = 0.6  # dlib's own: two descriptors nearer than this are one person
+
+_NARROW, _WIDE = 16, 32  # pixels
+
+
+class Stage(Protocol):
+    """Adds something to the faces of a picture; gives a new object and leaves its input as it was."""
+
+    def __call__(self, image: U8, faces: Faces) -> Faces: ...
+
+
+class Identify:
+    """The stage that names faces by a gallery. A small face must be nearer to get a name: see `tolerance_for`."""
+
+    def __init__(self, gallery: Gallery, *, tolerance: float) -> None:
+        self.gallery = gallery
+        self.tolerance = tolerance
+
+    def __call__(self, image: U8, faces: Faces) -> Faces:
+        if faces.embeddings is None:
+            raise ValueError("identification reads the descriptors: run the trunk first")
+        tolerance = tolerance_for(faces.landmarks, self.tolerance)
+        return replace(faces, matches=self.gallery.search(faces.embeddings, tolerance=tolerance))
+
+
+def tolerance_for(landmarks: F32, tolerance: float) -> F32:
+    """The tolerance (N,) of each face: full from 32 pixels of width on, four fifths at 16.
+
+    Of a face of 20 pixels too little is left to tell look-alikes apart: better no name than a wrong one.
+    """
+    lacking = np.clip((_WIDE - geometry.face_sizes(landmarks)) / (_WIDE - _NARROW), 0, 1)
+    return np.asarray(tolerance * (1 - 0.2 * lacking), dtype=np.float32)
+
+
+class Analyzer:
+    """Finds and describes faces. Loads its models once; safe to share between threads.
+
+    Args:
+        gallery: People to recognise: a folder of photos, a `.db` file, or an open `Gallery`.
+        detector: A detector's name ("compact", "mmod", "hog", "yunet") or the detector itself.
+        tolerance: The largest distance at which two descriptors are one person; None takes the embedder's own (0.6).
+        min_face: Pixels; the smallest face that must be found. Larger is faster on large photos.
+        only: What to compute of "identity", "age", "gender", "emotion".
+        models: Model files of your own by what they tell ("emotion", "age", "gender", or a new attribute).
+        device: "auto", "cpu" or "cuda".
+        threads: Threads of one network pass; None takes the processors there are, 4 at most.
+
+    Raises:
+        ModelError: Weights are missing or damaged.
+        GalleryError: The gallery cannot be opened.
+
+    Example:
+        >>> analyzer = Analyzer(gallery="people/")
+        >>> for face in analyzer.analyze("party.jpg").faces:
+        ...     print(face.name, face.age, face.gender, face.emotion)
+    """
+
+    def __init__(
+        self,
+        gallery: str | Path | Gallery | None = None,
+        *,
+        detector: str | Detector = DEFAULT_DETECTOR,
+        tolerance: float | None = None,
+        min_face: int = MIN_FACE,
+        only: Sequence[str] = PARTS,
+        models: Mapping[str, Path] = MappingProxyType({}),
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.only = frozenset(_check_parts(only))
+        self.tolerance = DLIB_TOLERANCE if tolerance is None else tolerance
+        compute = Compute(device, threads)
+        if isinstance(detector, str):
+            detector = load_detector(detector, min_face=min_face, compute=compute)
+        self.detector = detector
+        ours = self.only - {"identity"} - models.keys()
+        heads = AttributeHeads.load(ours, compute) if ours else None
+        self.own = [Classifier.load(Path(file), name, compute) for name, file in models.items()]
+        self.trunk = FaceTrunk(load_resnet(compute), Aligner.load(self.detector.anchor), heads)
+        self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
+
+    def _open(self, place: str | Path) -> Gallery:
+        return open_gallery(str(place), embedder=EMBEDDER, describe=self.describe_photo)
+
+    @property
+    def stages(self) -> list[Stage]:
+        """What is done with detected faces, in order."""
+        if self.gallery is None or "identity" not in self.only:
+            return [self.trunk, *self.own]
+        return [self.trunk, *self.own, Identify(self.gallery, tolerance=self.tolerance)]
+
+    def analyze(self, source: str | Path | U8) -> FrameResult:
+        """The faces of one picture: a path, an http(s) address, or an array (H, W, 3) uint8 BGR.
+
+        Raises:
+            InputError: The picture cannot be read.
+        """
+        if isinstance(source, np.ndarray):
+            return self.analyze_frame(Frame(images.as_image(source)))
+        if isinstance(source, str) and source.startswith(("http://", "https://")):
+            return self.analyze_frame(Frame(fetch_image(source), source=source))
+        return self.analyze_frame(Frame(images.read_image(source), source=str(source)))
+
+    def analyze_frame(self, frame: Frame) -> FrameResult:
+        """The faces of one frame of any source."""
+        faces = self.describe(frame.image, self.detector(frame.image))
+        height, width = frame.image.shape[:2]
+        return FrameResult(frame.source, frame.index, frame.time_s, width, height, faces)
+
+    def describe(self, image: U8, faces: Faces) -> Faces:
+        """Detected faces with everything that was asked for."""
+        for stage in self.stages:
+            faces = stage(image, faces)
+        return faces
+
+    def look(self, image: U8, faces: Faces) -> Faces:
+        """Detected faces with everything that was asked for but names."""
+        faces = self.trunk(image, faces)
+        for stage in self.own:
+            faces = stage(image, faces)
+        return faces
+
+    def session(self, options: SessionOptions | None = None) -> Session:
+        """The state of one stream: tracks and smooths what its frames show."""
+        gallery = self.gallery if "identity" in self.only else None
+        search = None if gallery is None else partial(gallery.search, tolerance=self.tolerance)
+        quick = "emotion" in self.only or bool(self.own)  # what changes from one moment to the next
+        tracker = TrackerOptions(tolerance=self.tolerance, sure_s=0.35 if quick else 1.0)
+        return Session(self.detector, self.look, search, options or SessionOptions(tracker=tracker))
+
+    def stream(self, uri: str | int) -> Iterator[FrameResult]:
+        """Tracked and smoothed results of a video, camera (its number) or stream, one per frame.
+
+        Raises:
+            SourceError: It cannot be opened, or was lost for good.
+        """
+        session = self.session()
+        with open_source(uri) as frames:
+            for frame in frames:
+                yield session.step(frame)
+
+    def describe_photo(self, content: bytes) -> Faces:
+        """The faces of a photo's bytes, with descriptors only."""
+        image = images.read_image(content)
+        return FaceTrunk(self.trunk.model, self.trunk.aligner)(image, self.detector(image))
+
+    def photo(self, content: bytes, *, source: str = "", largest: bool = False) -> Photo:
+        """A photo made ready for `Gallery.enroll`.
+
+        Raises:
+            NoFaceError: Nobody is in it.
+            ManyFacesError: Several people are, and `largest` is off. People far behind (a quarter of the largest
+                face's width, or less) do not count.
+        """
+        faces = self.describe_photo(content)
+        name = source or "the photo"
+        if not len(faces) or faces.embeddings is None:
+            raise NoFaceError(f"no face found in {name}; take one where the face is larger, frontal and well lit")
+        prominent = faces[in_foreground(faces.landmarks)]
+        if len(prominent) > 1 and not largest:
+            count = len(prominent)
+            raise ManyFacesError(f"{count} faces found in {name}; cut it to one, or take the largest (--largest)")
+        row = faces.embeddings[geometry.area(faces.boxes).argmax()]
+        return Photo(row, hashlib.sha256(content).hexdigest(), source, content)
+
+    def close(self) -> None:
+        """Gives back the gallery's files."""
+        if self.gallery is not None:
+            self.gallery.close()
+
+
+def in_foreground(landmarks: F32) -> Mask:
+    """Which faces (N,) are more than a quarter as wide as the widest."""
+    sizes = geometry.face_sizes(landmarks)
+    return np.asarray(sizes > sizes.max(initial=0) / 4, dtype=np.bool_)
+
+
+def _check_parts(only: Sequence[str]) -> Sequence[str]:
+    unknown = [part for part in only if part not in PARTS]
+    if unknown or not only:
+        raise InputError(f"--only takes some of {', '.join(PARTS)}, got {', '.join(unknown) or 'nothing'}")
+    return only

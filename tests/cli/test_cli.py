@@ -1,0 +1,240 @@
+"""The commands as people use them: real processes, real photos, real exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mien import images
+from mien.types import AGE_GROUPS, U8
+
+FAST = ("--only", "identity")
+
+
+def mien(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from mien.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}, check=False
+    )
+
+
+def records(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_help_lists_every_command() -> None:
+    result = mien("--help")
+    assert result.returncode == 0
+    for command in ("analyze", "live", "enroll", "people", "models", "serve", "bench"):
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize("command", ["analyze", "live", "enroll", "people", "models", "serve", "bench"])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = mien(command, "--help")
+    assert result.returncode == 0
+    assert "Example" in result.stdout
+
+
+def test_the_json_of_one_photo(astronaut_file: Path) -> None:
+    result = mien("analyze", astronaut_file, "--embeddings")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    (record,) = records(result)
+    assert list(record) == ["source", "index", "time_s", "width", "height", "faces"]
+    assert (record["source"], record["width"], record["height"]) == (str(astronaut_file), 512, 512)
+    (face,) = record["faces"]  # type: ignore[misc]
+    x1, y1, x2, y2 = face["box"]
+    assert 130 < x1 < 220 < x2 < 300
+    assert 30 < y1 < 110 < y2 < 210
+    assert 0.5 <= face["score"] <= 1
+    assert np.shape(face["landmarks"]) == (5, 2)
+    assert (face["track_id"], face["name"], face["distance"]) == (None, None, None)
+    assert 15 < face["age"] < 60
+    assert tuple(face["age_group_probs"]) == AGE_GROUPS
+    assert face["age_group"] in AGE_GROUPS
+    assert face["gender"] == "female"
+    assert face["emotion"] == "happiness"
+    for name in ("age_group_probs", "gender_probs", "emotion_probs"):
+        assert sum(face[name].values()) == pytest.approx(1, abs=0.01)
+    assert len(face["embedding"]) == 128
+
+
+@pytest.mark.parametrize(
+    ("only", "present", "absent"),
+    [
+        ("identity", {"name", "distance"}, {"age", "age_group", "gender", "emotion", "embedding"}),
+        ("age", {"age", "age_group", "age_group_probs"}, {"name", "distance", "gender", "emotion"}),
+        ("gender,emotion", {"gender", "emotion_probs"}, {"name", "age", "age_group_probs"}),
+    ],
+)
+def test_only(astronaut_file: Path, only: str, present: set[str], absent: set[str]) -> None:
+    (record,) = records(mien("analyze", astronaut_file, "--only", only))
+    (face,) = record["faces"]  # type: ignore[misc]
+    assert present <= face.keys()
+    assert not absent & face.keys()
+
+
+def test_formats_and_outputs(astronaut_file: Path, tmp_path: Path) -> None:
+    table = mien("analyze", astronaut_file, *FAST, "--format", "table")
+    assert "astronaut.png" in table.stdout
+    listed = mien("analyze", astronaut_file, *FAST, "--format", "json")
+    assert len(json.loads(listed.stdout)[0]["faces"]) == 1
+    (row,) = csv.DictReader(io.StringIO(mien("analyze", astronaut_file, *FAST, "--format", "csv").stdout))
+    assert float(row["x1"]) > 100
+    out = tmp_path / "faces.csv"
+    written = mien("analyze", astronaut_file, *FAST, "--output", out)
+    assert written.stdout == ""
+    assert len(list(csv.DictReader(out.open()))) == 1
+
+
+def test_parquet(astronaut_file: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = tmp_path / "faces.parquet"
+    assert mien("analyze", astronaut_file, *FAST, "--output", out, "--embeddings").returncode == 0
+    table = parquet.read_table(out).to_pylist()
+    assert len(table) == 1
+    assert len(table[0]["embedding"]) == 128
+    assert mien("analyze", astronaut_file, *FAST, "--format", "parquet").returncode == 2
+
+
+def test_folders_some_bad_inputs_and_drawing(astronaut: U8, face_free: U8, tmp_path: Path) -> None:
+    photos = tmp_path / "my phötos"
+    (photos / "inside").mkdir(parents=True)
+    images.write_image(photos / "Ada 1.jpg", astronaut)
+    images.write_image(photos / "inside" / "coffee.png", face_free)
+    (photos / "inside" / "broken.jpg").write_bytes(b"no picture")
+    (photos / "inside" / "empty.jpg").write_bytes(b"")
+    (photos / "notes.txt").write_text("not looked at")
+    drawn = tmp_path / "drawn"
+    result = mien("analyze", photos, *FAST, "--draw", drawn, "--jobs", 2)
+    assert result.returncode == 1
+    found = {str(r["source"]): r for r in records(result)}
+    assert list(found) == [
+        f"{photos}/{name}" for name in ("Ada 1.jpg", "inside/broken.jpg", "inside/coffee.png", "inside/empty.jpg")
+    ]
+    assert [len(r["faces"]) for r in found.values()] == [1, 0, 0, 0]  # type: ignore[arg-type]
+    assert ["error" in r for r in found.values()] == [False, True, False, True]
+    assert "broken.jpg is no picture" in result.stderr
+    assert "empty.jpg is empty" in result.stderr
+    copy = cv2.imread(str(drawn / "Ada 1.jpg"))
+    assert copy.shape == astronaut.shape
+    assert np.abs(copy.astype(int) - astronaut).mean() > 0.5
+    assert (drawn / "inside" / "coffee.png").is_file()
+    assert not (drawn / "inside" / "broken.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("analyze",),
+        ("analyze", "no-such.jpg"),
+        ("analyze", "PHOTO", "--only", "shoe size"),
+        ("analyze", "PHOTO", "--detector", "nobody"),
+        ("analyze", "PHOTO", "--format", "yaml"),
+        ("analyze", "PHOTO", "--device", "abacus"),
+        ("analyze", "PHOTO", "--emotion-model", "PHOTO"),
+        ("analyze", "EMPTY"),
+        ("enroll", "Ada", "PHOTO"),
+        ("people",),
+        ("people", "remove", "Nobody", "--gallery", "EMPTY/people.db"),
+        ("models", "get", "nothing"),
+        ("dance",),
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_bad_usage_exits_2_with_one_clear_line(
+    arguments: tuple[str, ...], astronaut_file: Path, tmp_path: Path
+) -> None:
+    given = [a.replace("PHOTO", str(astronaut_file)).replace("EMPTY", str(tmp_path)) for a in arguments]
+    result = mien(*given)
+    assert result.returncode == 2
+    assert all(json.loads(line)["error"] for line in result.stdout.splitlines())
+    assert result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["people", "people.db"], ids=["folder", "database"])
+def test_a_gallery_from_enrolment_to_removal(
+    place: str, astronaut: U8, astronaut_file: Path, face_free: U8, tmp_path: Path
+) -> None:
+    gallery = {"MIEN_GALLERY": str(tmp_path / place)}
+    twins, nobody = tmp_path / "twins.png", tmp_path / "nobody.png"
+    images.write_image(twins, np.hstack([astronaut, cv2.resize(astronaut, None, fx=0.8, fy=1)]))
+    images.write_image(nobody, face_free)
+    assert mien("enroll", "Ada Lövelace", astronaut_file, **gallery).returncode == 0
+    refused = mien("enroll", "Ada Lövelace", nobody, twins, **gallery)
+    assert refused.returncode == 2
+    assert "no face found" in refused.stderr
+    assert "2 faces found" in refused.stderr
+    assert mien("enroll", "Grace", nobody, twins, "--largest", **gallery).returncode == 1
+    everybody = json.loads(mien("people", "--json", **gallery).stdout)
+    assert [(p["name"], p["photos"]) for p in everybody] == [("Ada Lövelace", 1), ("Grace", 1)]
+    (record,) = records(mien("analyze", twins, *FAST, **gallery))
+    assert {face["name"] for face in record["faces"]} == {"Ada Lövelace", "Grace"}  # type: ignore[attr-defined]
+    assert mien("people", "merge", "Grace", "Ada Lövelace", **gallery).returncode == 0
+    assert mien("people", "rename", "Ada Lövelace", "Ada/L.", **gallery).returncode == 0
+    (record,) = records(mien("analyze", astronaut_file, *FAST, **gallery))
+    assert record["faces"][0]["name"] == "Ada/L."  # type: ignore[index]
+    assert record["faces"][0]["distance"] == 0  # type: ignore[index]
+    assert mien("people", "remove", "Ada/L.", **gallery).returncode == 0
+    assert json.loads(mien("people", "--json", **gallery).stdout) == []
+
+
+@pytest.mark.slow
+def test_people_travel_as_json_and_npy(astronaut_file: Path, tmp_path: Path) -> None:
+    first, second = (str(tmp_path / f"{n}.db") for n in (1, 2))
+    exported, array = tmp_path / "people.json", tmp_path / "Grace.npy"
+    assert mien("enroll", "Ada", astronaut_file, "--gallery", first).returncode == 0
+    assert mien("people", "export", exported, "--gallery", first).returncode == 0
+    assert mien("people", "import", exported, "--gallery", second).returncode == 0
+    np.save(array, np.full((2, 128), 0.1))
+    assert mien("people", "import", array, "--gallery", second).returncode == 0
+    everybody = json.loads(mien("people", "--json", "--gallery", second).stdout)
+    assert [(p["name"], p["photos"]) for p in everybody] == [("Ada", 1), ("Grace", 1)]
+    (record,) = records(mien("analyze", astronaut_file, *FAST, "--gallery", second))
+    assert record["faces"][0]["name"] == "Ada"  # type: ignore[index]
+    (tmp_path / "evil.npy").write_bytes(b"\x80\x04\x95cos\nsystem\n")
+    assert mien("people", "import", tmp_path / "evil.npy", "--gallery", second).returncode == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_done(astronaut: U8, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out.jsonl"
+    photos.mkdir()
+    for i in range(400):
+        images.write_image(photos / f"{i:03d}.jpg", astronaut)
+    command = [sys.executable, "-c", "from mien.cli import main; main()", "analyze", str(photos), "--output", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out.exists() and out.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert 0 < len(lines) < 400
+
+
+def test_a_reader_that_goes_away_is_no_error(astronaut_file: Path, tmp_path: Path) -> None:
+    shell = f'"{sys.executable}" -c "from mien.cli import main; main()" models | head -1'
+    result = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60)
+    assert "Traceback" not in result.stderr
+
+
+def test_importing_mien_is_free() -> None:
+    code = "import sys, mien; print(sorted({'numpy', 'cv2', 'onnxruntime', 'onnx', 'pydantic'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

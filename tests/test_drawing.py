@@ -1,0 +1,76 @@
+"""Labels stay in the picture and off the faces; a person keeps one colour."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from mien import drawing, geometry
+from mien.types import Faces, Matches, Scores
+
+
+def make_faces(boxes: np.ndarray, names: tuple[str | None, ...] | None = None) -> Faces:
+    n = len(boxes)
+    return Faces(
+        boxes=boxes.astype(np.float32),
+        scores=np.full(n, 0.9, np.float32),
+        landmarks=geometry.mean_landmarks(boxes.astype(np.float32)),
+        ages=np.full(n, 31, np.float32),
+        attributes={"gender": Scores(("female", "male"), np.tile(np.float32([0.8, 0.2]), (n, 1)))},
+        matches=Matches(names or (None,) * n, np.full(n, 0.4, np.float32)),
+    )
+
+
+def places(faces: Faces, size_wh: tuple[int, int]) -> np.ndarray:
+    style = drawing.Style.for_size(*size_wh)
+    placed = drawing._placed_labels(faces, list(faces), style, size_wh)
+    return np.array([place for _, place, _ in placed]).reshape(-1, 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(-50, 600), st.integers(-50, 450), st.integers(5, 300)), max_size=8))
+def test_labels_never_leave_the_picture(squares: list[tuple[int, int, int]]) -> None:
+    boxes = np.array([[x, y, x + side, y + side] for x, y, side in squares]).reshape(-1, 4)
+    labels = places(make_faces(boxes), (640, 480))
+    assert len(labels) == len(squares)
+    assert (labels[:, :2] >= 0).all()
+    assert (labels[:, 2] <= 640).all()
+    assert (labels[:, 3] <= 480).all()
+
+
+def test_labels_keep_off_other_faces_and_labels_where_there_is_room() -> None:
+    boxes = np.array([[100, 200, 160, 270], [170, 200, 230, 270], [240, 200, 300, 270], [110, 90, 170, 160]])
+    faces = make_faces(boxes, ("Ada Lovelace", "Grace Hopper", "Alan Turing", "Edsger W. Dijkstra"))
+    labels = places(faces, (640, 480))
+    order = np.argsort(-geometry.area(faces.boxes), kind="stable")
+    for i, own in enumerate(order):
+        others = np.delete(faces.boxes, own, axis=0)
+        assert geometry.iou(labels[i : i + 1], others).max() == 0
+        assert geometry.iou(labels[i : i + 1], np.delete(labels, i, axis=0)).max() == 0
+
+
+@pytest.mark.parametrize("size_wh", [(20, 20), (320, 240), (4000, 3000)], ids=str)
+def test_any_size_is_drawn_on_a_copy(size_wh: tuple[int, int]) -> None:
+    picture = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    side = min(size_wh) / 2
+    drawn = drawing.annotate(picture, make_faces(np.array([[2, 2, side, side]]), ("Zoë 名前 O'Neil",)))
+    assert drawn.shape == picture.shape
+    assert drawn.any()
+    assert not picture.any()
+
+
+def test_no_faces_leave_the_picture_as_it_is() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(drawing.annotate(picture, Faces.empty()), picture)
+
+
+def test_a_person_has_one_colour_and_others_have_others() -> None:
+    assert drawing.colour_for("Ada") == drawing.colour_for("Ada")
+    assert len({drawing.colour_for(name) for name in ("Ada", "Grace", "Alan", "Edsger")}) == 4
+
+
+def test_what_a_label_says() -> None:
+    known, unknown = make_faces(np.array([[0, 0, 9, 9]] * 2), ("Ada", None))
+    assert drawing.label_lines(known) == ["Ada", "female, 31"]
+    assert drawing.label_lines(unknown) == ["unknown", "female, 31"]
