@@ -1,0 +1,55 @@
+"""What the two commands share: which files, which processes, how a picture is read."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+
+from face_recognition.models import THREADS
+
+Each = Callable[[Callable[[str], Any], Iterable[str]], Iterator[Any]]  # like map
+
+_IMAGE = re.compile(r".*\.(jpg|jpeg|png)", re.IGNORECASE)  # the original's: x.jpg.bak is one too
+
+RECURSIVE_HELP = "Look into the folders of a folder too."
+FORMAT_HELP = "'text' is one comma separated line per result, 'json' one JSON object per image and line."
+
+
+def image_files_in_folder(folder: str, recursive: bool = False) -> list[str]:
+    """The pictures of a folder, in the order the file system gives them."""
+    if not recursive:
+        return [os.path.join(folder, name) for name in os.listdir(folder) if _IMAGE.match(name)]  # noqa: PTH118, PTH208
+    walk = os.walk(folder, onerror=_raise)
+    return [os.path.join(place, name) for place, _, names in walk for name in names if _IMAGE.match(name)]  # noqa: PTH118
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+@contextmanager
+def workers(cpus: int) -> Iterator[Each]:
+    """A `map` over that many processes, -1 for all there are; results come in order, and the processes end with it."""
+    if cpus == 1:
+        yield map
+        return
+    count = None if cpus == -1 else cpus
+    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of running threads
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One thread per process: the processes are the parallelism."""
+    os.environ[THREADS] = "1"
+    cv2.setNumThreads(1)
