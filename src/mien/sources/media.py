@@ -1,0 +1,44 @@
+"""Which files are photos and videos, and which of them a folder holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mien import images
+from mien.errors import SourceError
+
+VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split())
+
+
+def is_video(uri: str) -> bool:
+    """Whether a file's name says that it is a video."""
+    return Path(uri).suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_media(folder: Path) -> Iterator[Path]:
+    """The photos and videos in a folder and all folders inside it, in the order of their names.
+
+    Hidden files and folders are left out; a link to a folder is not followed.
+    """
+    known = images.SUFFIXES | VIDEO_SUFFIXES
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in known:
+                yield Path(root) / name
+
+
+def expand(source: str) -> list[str]:
+    """A folder as the photos and videos inside it, anything else as itself.
+
+    Raises:
+        SourceError: A folder without photos or videos.
+    """
+    if not Path(source).is_dir():
+        return [source]
+    found = [str(Path(source) / path.relative_to(source)) for path in find_media(Path(source))]
+    if not found:
+        raise SourceError(f"{source} holds no photos or videos")
+    return found

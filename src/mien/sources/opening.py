@@ -1,0 +1,88 @@
+"""One door for every kind of source."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mien import images
+from mien.errors import SourceError
+from mien.sources import http, streams
+from mien.sources.base import Patience, Source, shown
+from mien.sources.camera import camera
+from mien.sources.live import Connect, LiveSource
+from mien.sources.media import expand, is_video
+from mien.sources.photos import Photos
+from mien.sources.video import VideoFile
+
+POLL_RATE = 2.0  # pictures per second asked of a URL that gives one picture
+_STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt"})
+
+
+def open_source(uri: str | int, *, patience: Patience | None = None, poll_rate: float | None = POLL_RATE) -> Source:
+    """The frames of a photo, a folder of photos, a video file, a camera (its number), or the URL of a picture, video,
+    MJPEG, RTSP or HLS stream. A context manager.
+
+    `poll_rate` is how often a second a URL of one picture is asked again; None takes it once.
+
+    Raises:
+        SourceError: There is no such thing, or it does not answer.
+
+    Example:
+        >>> with open_source("rtsp://camera/1") as frames:
+        ...     for frame in frames:
+        ...         print(frame.index, frame.time_s, frame.image.shape)
+    """
+    patience = patience or Patience()
+    if isinstance(uri, int):
+        return _live(f"camera {uri}", partial(camera, uri), patience)
+    scheme = urlsplit(uri).scheme if "://" in uri else ""
+    if not scheme:
+        return _open_path(uri, patience)
+    if scheme in {"http", "https"}:
+        return _open_http(uri, patience, poll_rate)
+    if scheme not in _STREAMS:
+        raise SourceError(f"{shown(uri)}: {scheme} addresses are not supported; use http, https or rtsp")
+    return _live(uri, partial(streams.stream, uri, patience, paced=False), patience)
+
+
+def _open_path(path: str, patience: Patience) -> Source:
+    if Path(path).is_dir():
+        return Photos(path, [file for file in expand(path) if not is_video(file)])
+    if Path(path).suffix.lower() in images.SUFFIXES:
+        return Photos(path, [path])
+    return VideoFile(path, patience)
+
+
+def _open_http(url: str, patience: Patience, poll_rate: float | None) -> Source:
+    with http.get(url, patience) as answer:
+        kind = answer.content_type
+        if kind.startswith("image/") and poll_rate is None:
+            return Photos(url, [url])
+    if kind.startswith("image/"):
+        return _live(url, partial(http.poll, url, patience, rate=poll_rate or POLL_RATE), patience)
+    if kind.startswith("multipart/"):
+        return _live(url, partial(http.mjpeg, url, patience), patience)
+    if kind in {"text/html", "application/json"}:
+        raise SourceError(
+            f"{shown(url)} is a page ({kind}), not a picture or video; give the address of the video itself"
+        )
+    return _open_video(url, patience)
+
+
+def _open_video(url: str, patience: Patience) -> Source:
+    """A video that has an end is a file; one that has none is a stream (HLS without an end comes in bursts)."""
+    with streams.open_stream(url, patience) as container:
+        endless = container.duration is None
+        paced = container.format.name.startswith("hls")
+    if not endless:
+        return VideoFile(url, patience)
+    return _live(url, partial(streams.stream, url, patience, paced=paced), patience)
+
+
+def _live(name: str, connect: Connect, patience: Patience) -> LiveSource:
+    """Waits for the first picture, so that a wrong address is told at once."""
+    source = LiveSource(name, connect, patience)
+    source.wait_until_up()
+    return source

@@ -1,0 +1,136 @@
+"""Videos through PyAV: files, and addresses that behave like files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.error import EOFError as AvEnd, ExitError as AvTimeout, FFmpegError, InvalidDataError
+
+from mien.errors import SourceError
+from mien.sources.base import Closing, Patience, shown
+from mien.types import U8, Frame
+
+log = logging.getLogger(__name__)
+
+_LOCAL = {"protocol_whitelist": "file,crypto,data"}  # a playlist on disk must not reach into the network
+_REMOTE = {"protocol_whitelist": "http,https,tcp,tls,udp,rtp,rtsp,rtsps,rtmp,rtmps,crypto,httpproxy"}
+_DECODER_THREADS = 2
+
+
+def open_container(uri: str, patience: Patience, options: dict[str, str] | None = None) -> Any:
+    """The PyAV container at a path or address, with time-outs on everything that waits for a network.
+
+    Raises:
+        SourceError: It cannot be opened.
+    """
+    remote = "://" in uri
+    try:
+        if not remote:
+            return av.open(f"file:{uri}", options=_LOCAL)
+        return av.open(uri, options={**_REMOTE, **(options or {})}, timeout=(patience.open_s, patience.stall_s))
+    except (FFmpegError, OSError, ValueError) as exc:
+        raise SourceError(_why_not(uri, exc)) from exc
+
+
+def _why_not(uri: str, exc: Exception) -> str:
+    name = shown(uri)
+    if isinstance(exc, AvTimeout):
+        return f"{name} does not answer in time; is the address right and the sender running?"
+    if isinstance(exc, InvalidDataError):
+        return f"{name} is no video that can be read, or is damaged"
+    if "://" not in uri and not Path(uri).exists():
+        return f"cannot read {name}: no such file"
+    return f"cannot open {name}: {reason(exc)}"
+
+
+def reason(exc: Exception) -> str:
+    """What FFmpeg says, without the address it repeats."""
+    return str(getattr(exc, "strerror", None) or exc).strip()
+
+
+def video_stream(container: Any, uri: str, *, threads: str = "AUTO") -> Any:
+    """The first video stream, set up for decoding.
+
+    Raises:
+        SourceError: There is none.
+    """
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        raise SourceError(f"{shown(uri)} holds no video")
+    stream = streams[0]
+    stream.thread_type = threads
+    stream.codec_context.thread_count = _DECODER_THREADS
+    return stream
+
+
+def to_image(frame: Any) -> U8:
+    """A decoded frame as upright (H, W, 3) uint8 BGR."""
+    image = frame.to_ndarray(format="bgr24")
+    turns = round(frame.rotation / 90) % 4  # quarter turns against the clock that put it upright
+    if turns:
+        ways = (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
+        image = cv2.rotate(image, ways[turns - 1])
+    return np.asarray(image, dtype=np.uint8)
+
+
+class VideoFile(Closing):
+    """Every frame of a video, with the time the file gives it. A damaged end ends the video with a warning."""
+
+    live = False
+
+    def __init__(self, uri: str, patience: Patience | None = None) -> None:
+        self.name = uri
+        self._container = open_container(uri, patience or Patience())
+        try:
+            self._stream = video_stream(self._container, uri)
+        except SourceError:
+            self._container.close()
+            raise
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.rate = float(rate) if rate else None
+        self.duration_s = self._duration()
+        self.frames = self._stream.frames or (
+            round(self.duration_s * self.rate) if self.duration_s and self.rate else None
+        )
+
+    def _duration(self) -> float | None:
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        return None if self._container.duration is None else self._container.duration / av.time_base
+
+    def __iter__(self) -> Iterator[Frame]:
+        start: float | None = None
+        time_s = 0.0
+        index = -1
+        for index, picture in enumerate(self._pictures()):
+            at = picture.time
+            start = at if start is None else start
+            step = 1 / self.rate if self.rate else 0.04
+            time_s = at - start if at is not None and start is not None else time_s + (step if index else 0.0)
+            yield Frame(to_image(picture), index, max(0.0, time_s), self.name)
+        if index < 0:
+            raise SourceError(f"{shown(self.name)} holds no frame that can be read")
+
+    def _pictures(self) -> Iterator[Any]:
+        damaged = 0
+        try:
+            for packet in self._container.demux(self._stream):
+                try:
+                    yield from packet.decode()
+                except InvalidDataError:
+                    damaged += 1
+        except AvEnd:
+            pass
+        except (FFmpegError, OSError) as exc:
+            log.warning("%s breaks off: %s", shown(self.name), reason(exc))
+        if damaged:
+            log.warning("%s is damaged: %d parts of it could not be decoded", shown(self.name), damaged)
+
+    def close(self) -> None:
+        self._container.close()

@@ -1,0 +1,63 @@
+"""Points followed from one small grey picture to the next by optical flow, and cuts noticed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mien.types import F32, U8, Mask
+
+_WINDOW = (17, 17)
+_LEVELS = 3
+_THUMB_WH = (32, 18)
+_CUT = 22.0  # grey levels of 255: mean difference of two thumbnails above which they show different scenes
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How faces moved: `by` (N, 2) pixels of the picture; `steady` (N,) whether their points agree on it."""
+
+    by: F32
+    steady: Mask
+
+
+def thumbnail(grey: U8) -> U8:
+    """A grey picture (H, W) as small as scenes can be told apart by."""
+    return np.asarray(cv2.resize(grey, _THUMB_WH, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def is_cut(before: U8, after: U8) -> bool:
+    """Whether two thumbnails of one stream show different scenes."""
+    return float(cv2.absdiff(before, after).mean()) > _CUT
+
+
+def follow(before: U8, after: U8, points: F32, sizes: F32) -> Shift:
+    """The median way of each face's points (N, P, 2) from one grey picture (H, W) to the next.
+
+    A face is steady when most of its points were found again and went the same way, within an eighth of its size (N,).
+    """
+    n, p = points.shape[:2]
+    if not n:
+        return Shift(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_))
+    start = np.ascontiguousarray(points.reshape(-1, 1, 2), dtype=np.float32)
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, winSize=_WINDOW, maxLevel=_LEVELS)  # type: ignore[call-overload]
+    ways = (moved - start).reshape(n, p, 2)
+    seen = found.reshape(n, p).astype(np.bool_) & _inside(moved.reshape(n, p, 2), after.shape[1], after.shape[0])
+    by = _median(ways, seen)
+    agree = seen & (np.hypot(*np.moveaxis(ways - by[:, None], 2, 0)) < sizes[:, None] / 8)
+    return Shift(by, agree.sum(axis=1) > p // 2)
+
+
+def _inside(points: F32, width: int, height: int) -> Mask:
+    inside = (points >= 0) & (points < (width, height))
+    return np.asarray(inside.all(axis=2), dtype=np.bool_)
+
+
+def _median(ways: F32, seen: Mask) -> F32:
+    """The middle of each face's ways (N, P, 2) that were seen (N, P); zero where none was."""
+    count = seen.sum(axis=1)
+    ordered = np.sort(np.where(seen[..., None], ways, np.inf), axis=1)
+    middle = ordered[np.arange(len(ways)), np.maximum(count - 1, 0) // 2]
+    return np.where(count[:, None] > 0, middle, 0).astype(np.float32)

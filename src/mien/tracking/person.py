@@ -1,0 +1,116 @@
+"""What is known of one tracked person: appearance, votes for names, smoothed age and attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mien.types import F32
+
+NAME_HALF_LIFE_S = 6.0
+EMOTION_HALF_LIFE_S = 0.5
+_LONGEST_MEMORY = 12.0  # weight of looks: older ones fade out of the means behind this many full ones
+_SURE = 0.45  # weight of votes from which a name is shown
+_SHARE = 0.6  # of all votes, to be shown
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One network pass over a face: its weight 0 to 1, descriptor (D,), age in years, {attribute: probabilities (K,)},
+    and who the gallery says it is (None: nobody near enough) at which distance (NaN: nobody enrolled)."""
+
+    time_s: float
+    weight: float
+    embedding: F32
+    age: float | None = None
+    probs: Mapping[str, F32] = field(default_factory=dict)
+    name: str | None = None
+    distance: float = float("nan")
+
+
+@dataclass(slots=True)
+class Person:
+    """Grows with every look. `id` is the track id."""
+
+    id: int
+    looks: int = 0
+    look_s: float = -1e9
+    weight: float = 0.0
+    embedding: F32 | None = None
+    age: float | None = None
+    probs: dict[str, F32] = field(default_factory=dict)
+    votes: dict[str | None, float] = field(default_factory=dict)
+    distances: dict[str | None, float] = field(default_factory=dict)
+    name: str | None = None
+
+    def learn(self, look: Look, tolerance: float) -> None:
+        """Takes one more look into the means and votes."""
+        share = look.weight / (self.weight + look.weight)
+        self.weight = min(self.weight + look.weight, _LONGEST_MEMORY)
+        self.embedding = _mix(self.embedding, look.embedding, share)
+        if look.age is not None:
+            self.age = look.age if self.age is None else self.age + share * (look.age - self.age)
+        self._vote(look, tolerance)
+        for attribute, probs in look.probs.items():
+            part = self._emotion_share(look) if attribute == "emotion" else share
+            self.probs[attribute] = _mix(self.probs.get(attribute), probs, part)
+        self.looks += 1
+        self.look_s = look.time_s
+
+    def _emotion_share(self, look: Look) -> float:
+        """Half of the mean is renewed in one half-life, by as much as the look is worth beside a usual one."""
+        passed = max(0.0, look.time_s - self.look_s)
+        return float(1 - 0.5 ** (passed / EMOTION_HALF_LIFE_S * min(1.0, 0.4 + look.weight)))
+
+    def _vote(self, look: Look, tolerance: float) -> None:
+        fade = 0.5 ** (max(0.0, look.time_s - self.look_s) / NAME_HALF_LIFE_S) if self.looks else 1.0
+        self.votes = {name: vote * fade for name, vote in self.votes.items()}
+        margin = max(0.0, 1 - look.distance / tolerance) if look.name is not None and tolerance > 0 else 0.0
+        self.votes[look.name] = self.votes.get(look.name, 0.0) + look.weight * (0.6 + margin)
+        if not np.isnan(look.distance):
+            known = self.distances.get(look.name, look.distance)
+            self.distances[look.name] = known + 0.3 * (look.distance - known)
+        self._decide()
+
+    def _decide(self) -> None:
+        best = max(self.votes, key=lambda name: self.votes[name])
+        total = sum(self.votes.values())
+        if self.votes[best] >= _SHARE * total and (best is None or self.votes[best] >= _SURE):
+            self.name = best
+
+    def join(self, other: Person) -> None:
+        """Takes in what was learnt of the same person under another id."""
+        share = other.weight / max(1e-6, self.weight + other.weight)
+        if other.embedding is not None:
+            self.embedding = _mix(self.embedding, other.embedding, share)
+        for name, vote in other.votes.items():
+            self.votes[name] = self.votes.get(name, 0.0) + vote
+        self.distances |= other.distances
+        self.probs |= other.probs
+        self.looks, self.look_s = self.looks + other.looks, other.look_s
+        self._decide()
+
+    @property
+    def sure(self) -> bool:
+        """Whether one more look would hardly change what is said of this person."""
+        return self.looks >= 3 and max(self.votes.values()) >= max(2 * _SURE, 0.8 * sum(self.votes.values()))
+
+    @property
+    def support(self) -> float:
+        """How much speaks for the name."""
+        return self.votes.get(self.name, 0.0)
+
+    @property
+    def distance(self) -> float:
+        """The smoothed distance to the named person, or to the nearest one where there is no name; NaN if unknown."""
+        return self.distances.get(self.name, float("nan"))
+
+    def apart(self, embedding: F32) -> float:
+        """The distance of a descriptor from this person's mean; infinite before the first look."""
+        return float("inf") if self.embedding is None else float(np.linalg.norm(self.embedding - embedding))
+
+
+def _mix(mean: F32 | None, new: F32, share: float) -> F32:
+    return new if mean is None else np.asarray(mean + np.float32(share) * (new - mean), dtype=np.float32)

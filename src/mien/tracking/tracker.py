@@ -1,0 +1,346 @@
+"""Which face is which from frame to frame, by motion first and by looks where motion cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+
+from mien import geometry
+from mien.tracking.flow import Shift
+from mien.tracking.person import Look, Person
+from mien.types import F32, I64, Faces, Mask, Matches, Scores
+
+# Parts of `same`: a look this far from a doubtful track's own person is suspect; one this near to somebody else is
+# that person, if it leads by so much.
+_DOUBT, _LIKE, _LEAD = 0.8, 0.9, 0.25
+_MEET = 0.1  # overlap (IoU) of two faces from which either may be taken for the other
+_JUMP = 0.25  # of the logarithm of a face's size, from one detection to the next: it may be another face
+_SAME = 0.7  # part of `same`: means of descriptors this near are one person
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerOptions:
+    """`birth_score` a detection needs to begin a track; before it is shown, `birth_hits` in a row, one of them of
+    `sure_score` (somebody who was here before is shown as soon as a look says so). A hidden person is remembered for
+    `memory_s`, found again by motion within `coast_s`; `same` is the distance of two descriptors below which they may
+    be one person; a look is due after `sure_s` or `unsure_s`."""
+
+    birth_score: float = 0.6
+    sure_score: float = 0.6
+    birth_hits: int = 2
+    memory_s: float = 10.0
+    coast_s: float = 0.5
+    same: float = 0.6
+    tolerance: float = 0.6
+    sure_s: float = 0.3
+    unsure_s: float = 0.05
+
+
+@dataclass(slots=True)
+class Track:
+    """One face's place. `person` is None until it was seen often enough to be shown."""
+
+    box: F32  # (4,) xyxy
+    landmarks: F32  # (5, 2)
+    score: float
+    seen_s: float
+    best: float = 0.0  # score
+    hits: int = 1
+    velocity: F32 | None = None  # (2,) pixels per second
+    found_at: F32 | None = None  # (2,) the centre at the last detection
+    person: Person | None = None
+    doubtful: bool = False  # it met another face: who it is has to be looked at again
+    meeting: bool = False  # it overlaps another face just now
+    strikes: int = 0  # looks in a row that showed somebody else
+    coasts: bool = True  # while hidden: whether it may be found again by where it would be
+
+    @property
+    def size(self) -> float:
+        return float(np.sqrt(max(1.0, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))))
+
+    @property
+    def centre(self) -> F32:
+        return np.asarray((self.box[:2] + self.box[2:]) / 2)
+
+    def move(self, by: F32) -> None:
+        self.box = self.box + np.tile(by, 2)
+        self.landmarks = self.landmarks + by
+
+
+class Tracker:
+    """The tracks of one stream. Call `move` with every frame's flow, `update` with every detection, `learn` with every
+    look; `faces` is what to show. Not safe to share between threads."""
+
+    def __init__(self, options: TrackerOptions | None = None) -> None:
+        self.options = options or TrackerOptions()
+        self.tracks: list[Track] = []
+        self.hidden: list[Track] = []
+        self._ids = count(1)
+
+    @property
+    def shown(self) -> list[Track]:
+        """The tracks that are reported."""
+        return [track for track in self.tracks if track.person is not None]
+
+    @property
+    def restless(self) -> bool:
+        """Whether the next frame needs a detection: nobody is there, somebody new, hidden or doubtful."""
+        return not self.tracks or bool(self.hidden) or any(t.person is None or t.meeting for t in self.tracks)
+
+    def places(self) -> tuple[F32, F32]:
+        """Landmarks (N, 5, 2) and sizes (N,) of all tracks, to be followed by optical flow."""
+        points = np.array([t.landmarks for t in self.tracks], np.float32).reshape(-1, 5, 2)
+        return points, np.array([t.size for t in self.tracks], np.float32)
+
+    def move(self, shift: Shift, scale: float = 1.0, passed_s: float = 0.0) -> None:
+        """Moves every track along the flow of a picture that is `scale` times the original, or on as it went before
+        for the time passed, where the flow cannot be trusted."""
+        for track, by, steady in zip(self.tracks, shift.by, shift.steady, strict=True):
+            if steady:
+                track.move(by / scale)
+                continue
+            track.doubtful = True  # what is seen there has changed
+            if track.velocity is not None:
+                track.move((track.velocity * passed_s).astype(np.float32))
+
+    def update(self, found: Faces, time_s: float) -> None:
+        """Gives detections to tracks; what is left over begins new ones, who is missing is hidden at once."""
+        self._forget(time_s)
+        near = [t for t in self.hidden if t.coasts and time_s - t.seen_s <= self.options.coast_s]
+        guesses = [_coasted(t, time_s) for t in near]
+        rows, columns = _assign([*self.tracks, *guesses], found)
+        for row, column in zip(rows, columns, strict=True):
+            track = self.tracks[row] if row < len(self.tracks) else near[row - len(self.tracks)]
+            self._hit(track, found, int(column), time_s)
+            track.doubtful |= row >= len(self.tracks)
+        matched = {id(self.tracks[row]) for row in rows if row < len(self.tracks)}
+        back = [near[row - len(self.tracks)] for row in rows if row >= len(self.tracks)]
+        self._hide([t for t in self.tracks if id(t) not in matched], time_s)
+        self.hidden = [t for t in self.hidden if all(t is not b for b in back)]
+        self.tracks += back + self._begin(found, set(map(int, columns)), time_s)
+        self._note_meetings()
+
+    def _forget(self, time_s: float) -> None:
+        self.hidden = [t for t in self.hidden if 0 <= time_s - t.seen_s <= self.options.memory_s]
+
+    def _hit(self, track: Track, found: Faces, row: int, time_s: float) -> None:
+        passed = time_s - track.seen_s
+        before, size = track.found_at, track.size
+        track.box, track.landmarks = found.boxes[row], found.landmarks[row]
+        track.score = float(found.scores[row])
+        track.best = max(track.best, track.score)
+        track.hits += 1
+        track.seen_s, track.coasts = time_s, True
+        track.found_at = track.centre
+        if before is not None and 0 < passed < self.options.coast_s:
+            track.velocity = np.asarray((track.found_at - before) / passed)
+        track.doubtful |= abs(np.log(track.size / size)) > _JUMP
+        self._bear(track)
+
+    def _bear(self, track: Track) -> None:
+        """Begins to show a track that was seen often and clearly enough."""
+        enough = track.hits >= self.options.birth_hits and track.best >= self.options.sure_score
+        if track.person is None and enough:
+            track.person = Person(next(self._ids))
+
+    def _hide(self, gone: Sequence[Track], time_s: float) -> None:
+        for track in gone:
+            self.tracks = [t for t in self.tracks if t is not track]
+            if track.person is None:
+                continue
+            self.hidden.append(track)
+            for other in self.tracks:  # who is left where somebody vanished may be either
+                if _overlap(track, other) > 0.05:
+                    other.doubtful = True
+
+    def _begin(self, found: Faces, taken: set[int], time_s: float) -> list[Track]:
+        fresh = [i for i in range(len(found)) if i not in taken and found.scores[i] >= self.options.birth_score]
+        tracks = [Track(found.boxes[i], found.landmarks[i], float(found.scores[i]), time_s) for i in fresh]
+        for track in tracks:
+            track.best = track.score
+            self._bear(track)
+        return tracks
+
+    def _note_meetings(self) -> None:
+        for track in self.tracks:
+            track.meeting = False
+        boxes = np.array([track.box for track in self.tracks], np.float32).reshape(-1, 4)
+        for i, j in np.argwhere(np.triu(geometry.iou(boxes, boxes) > _MEET, 1)):
+            for track in (self.tracks[i], self.tracks[j]):
+                track.meeting = track.doubtful = True
+
+    def due(self, time_s: float, limit: int) -> list[Track]:
+        """The tracks that need a look most: never seen, then doubtful, unsure, stale ones.
+
+        `limit` holds for all but new faces that may be somebody who was hidden, of whom four are looked at.
+        """
+        needs = [(self._need(track, time_s), i) for i, track in enumerate(self.tracks)]
+        wanted = [self.tracks[i] for need, i in sorted(needs, reverse=True) if need >= 1]
+        new = sum(t.person is None or not t.person.looks for t in wanted) if self.hidden else 0
+        return wanted[: max(limit, min(new, 4))]
+
+    def _need(self, track: Track, time_s: float) -> float:
+        person = track.person
+        if person is None:  # not sure to be a face yet, unless it is one that was here before
+            return 1e5 if self.hidden else 0.0
+        if not person.looks:
+            return 1e6
+        period = self.options.sure_s if person.sure else self.options.unsure_s
+        need = (time_s - person.look_s) / period
+        return need + 1000 if track.doubtful or track.strikes else need
+
+    def learn(self, track: Track, look: Look) -> None:
+        """Takes a look at a track: it may be somebody else than motion said."""
+        person = track.person
+        other = self._better(track, look.embedding)
+        if other is not None:
+            self._swap(track, other)
+        elif person is not None and person.looks and person.apart(look.embedding) > self.options.same:
+            self._strike(track, look)
+            return
+        track.strikes = 0
+        track.doubtful = track.meeting
+        if track.person is not None:
+            self._reunite(track, track.person, look)
+            track.person.learn(look, self.options.tolerance)
+        if track.person is None or track.person.looks <= 2:
+            self._doubt_doubles(track, look)
+
+    def _doubt_doubles(self, track: Track, look: Look) -> None:
+        """A new face that looks like somebody who is shown elsewhere: the other one may be somebody else by now."""
+        for other in self.shown:
+            if other is not track and other.person is not None:
+                other.doubtful |= other.person.apart(look.embedding) < self.options.same * _SAME
+
+    def _reunite(self, track: Track, person: Person, look: Look) -> None:
+        """Somebody hidden who bears the same name, or looks the same, is the same: the older id goes on."""
+        limit = min(self.options.same * _SAME, person.apart(look.embedding))
+        for old in self.hidden:
+            if old.person is None or old.person.id >= person.id:
+                continue
+            named = person.name is not None and old.person.name == person.name
+            if named or old.person.apart(look.embedding) < limit:
+                if named:
+                    old.person.join(person)
+                track.person = old.person
+                self.hidden = [t for t in self.hidden if t is not old]
+                return
+
+    def _better(self, track: Track, embedding: F32) -> Track | None:
+        """Another shown or hidden track whose person this look resembles much more than the track's own."""
+        person = track.person
+        new = person is None or not person.looks
+        own = float("inf") if person is None else person.apart(embedding)
+        if own < self.options.same * (_DOUBT if track.doubtful else 1.0):
+            return None
+        others = self.hidden if new else [t for t in [*self.shown, *self.hidden] if t is not track]
+        near = [(t.person.apart(embedding), i) for i, t in enumerate(others) if t.person is not None]
+        limit = min(self.options.same * _LIKE, own - _LEAD * self.options.same)
+        return others[min(near)[1]] if near and min(near)[0] < limit else None
+
+    def _swap(self, track: Track, other: Track) -> None:
+        newborn = track.person is None or not track.person.looks
+        track.person, other.person = other.person, track.person
+        if any(other is h for h in self.hidden) and newborn:
+            self.hidden = [h for h in self.hidden if h is not other]
+        other.doubtful, other.coasts = True, False
+
+    def _strike(self, track: Track, look: Look) -> None:
+        """A look that shows nobody known: after two good ones in a row somebody new has taken the track over."""
+        track.strikes += 1
+        if track.person is not None:
+            track.person.look_s = look.time_s
+        if track.strikes < 3 or track.meeting:
+            return
+        self.hidden.append(replace(track, coasts=False))
+        track.person, track.strikes, track.doubtful = Person(next(self._ids)), 0, False
+        track.person.learn(look, self.options.tolerance)
+
+    def faces(self, *, named: bool) -> Faces:
+        """The shown tracks with all that is known of them; what is not known yet is NaN. `named` adds `matches`."""
+        shown = self.shown
+        if not shown:
+            return Faces.empty()
+        people = [t.person for t in shown if t.person is not None]
+        faces = Faces(
+            boxes=np.array([t.box for t in shown], np.float32),
+            scores=np.array([t.score for t in shown], np.float32),
+            landmarks=np.array([t.landmarks for t in shown], np.float32),
+            track_ids=np.array([p.id for p in people], np.int64),
+        )
+        return replace(
+            faces,
+            embeddings=_column([p.embedding for p in people]),
+            ages=_ages(people),
+            matches=_matches(people, [t.strikes > 0 for t in shown]) if named else None,
+        )
+
+    def attribute(self, name: str, labels: tuple[str, ...]) -> Scores:
+        """A smoothed attribute of the shown tracks; rows of NaN where nobody looked yet."""
+        rows = [None if t.person is None else t.person.probs.get(name) for t in self.shown]
+        missing = np.full(len(labels), np.nan, np.float32)
+        table = np.array([missing if row is None else row for row in rows], np.float32).reshape(-1, len(labels))
+        return Scores(labels, table)
+
+
+def _ages(people: Iterable[Person]) -> F32 | None:
+    ages = [p.age for p in people]
+    if all(age is None for age in ages):
+        return None
+    return np.array([np.nan if age is None else age for age in ages], np.float32)
+
+
+def _column(rows: Sequence[F32 | None]) -> F32 | None:
+    known = next((row for row in rows if row is not None), None)
+    if known is None:
+        return None
+    missing = np.full(len(known), np.nan, np.float32)
+    return np.array([missing if row is None else row for row in rows], np.float32)
+
+
+def _matches(people: Sequence[Person], struck: Sequence[bool]) -> Matches:
+    """Each name once: the person with the most support keeps it. None where the last look showed somebody else."""
+    names: list[str | None] = [None] * len(people)
+    for i in sorted(range(len(people)), key=lambda i: -people[i].support):
+        name = None if struck[i] else people[i].name
+        names[i] = name if name not in names else None
+    return Matches(tuple(names), np.array([p.distance for p in people], np.float32))
+
+
+def _coasted(track: Track, time_s: float) -> Track:
+    """Where a hidden face would be if it had gone on as before."""
+    moved = replace(track)
+    if track.velocity is not None:
+        moved.move((track.velocity * (time_s - track.seen_s)).astype(np.float32))
+    return moved
+
+
+def _overlap(a: Track, b: Track) -> float:
+    return float(geometry.iou(a.box[None], b.box[None])[0, 0])
+
+
+def _assign(tracks: Sequence[Track], found: Faces) -> tuple[I64, I64]:
+    """Rows (tracks) and columns (detections) that belong together: the least total distance in units of size."""
+    from scipy.optimize import linear_sum_assignment
+
+    if not tracks or not len(found):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    cost = _distance(np.array([t.box for t in tracks]), found.boxes)
+    rows, columns = linear_sum_assignment(np.minimum(cost, _GATE))
+    near: Mask = cost[rows, columns] < _GATE
+    return rows[near], columns[near]
+
+
+_GATE = 0.8  # of a face's size: a box further off, or of a very different size, is another face
+
+
+def _distance(a: F32, b: F32) -> F32:
+    """Distance of centres plus difference of log sizes, (N, 4) x (M, 4) -> (N, M)."""
+    size_a, size_b = np.sqrt(geometry.area(a))[:, None], np.sqrt(geometry.area(b))[None]
+    size_a, size_b = np.maximum(size_a, 1.0), np.maximum(size_b, 1.0)
+    centres = (a[:, None, :2] + a[:, None, 2:] - b[None, :, :2] - b[None, :, 2:]) / 2
+    apart = np.hypot(centres[..., 0], centres[..., 1]) / np.minimum(size_a, size_b)
+    return np.asarray(apart + np.abs(np.log(size_a / size_b)), dtype=np.float32)

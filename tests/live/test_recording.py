@@ -1,0 +1,202 @@
+"""Films in, films out: `mien analyze` and `mien live` on videos, their copies, summaries and statistics."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from live.clips import moving_face, numbered, write_clip
+from live.servers import serving
+from mien.errors import InputError
+from mien.images import read_image
+from mien.sinks.video import VideoRecorder
+from mien.sources import open_source
+from mien.summary import Summary, timeline
+from mien.types import U8, Faces, FrameResult, Scores
+
+TIMES = [0.0, 0.04, 0.08, 0.3, 0.34, 0.9, 1.0, 1.04, 1.5, 1.98]
+
+
+@pytest.fixture(scope="module")
+def film(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("film") / "film.mp4", moving_face(astronaut, frames=30))
+
+
+def with_sound(path: Path, codec: str = "aac") -> Path:
+    """Ten frames at uneven times and two seconds of a tone."""
+    silent = write_clip(path.with_name("silent.mp4"), numbered(10), times=TIMES)
+    with av.open(str(silent)) as given, av.open(str(path), "w") as out:
+        video = out.add_stream_from_template(given.streams.video[0])
+        sound = out.add_stream(codec, rate=48_000, layout="mono")
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = video
+                out.mux(packet)
+        tone = (np.sin(np.arange(96_000) / 20) * 8000).astype(np.int16)
+        for i in range(0, len(tone), 1024):
+            piece = av.AudioFrame.from_ndarray(tone[None, i : i + 1024], format="s16", layout="mono")
+            piece.sample_rate, piece.pts, piece.time_base = 48_000, i, Fraction(1, 48_000)
+            out.mux(sound.encode(piece))
+        out.mux(sound.encode(None))
+    return path
+
+
+def decoded(path: Path, kind: str) -> list[float]:
+    """The times of all pictures or pieces of sound in a file."""
+    with av.open(str(path)) as container:
+        return [float(frame.time) for frame in container.decode(**{kind: 0})]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "pcm_s16le")], ids=["copied", "encoded anew"])
+def test_a_copy_has_the_timing_and_the_sound(tmp_path: Path, name: str, codec: str) -> None:
+    given = with_sound(tmp_path / name, codec)
+    with open_source(str(given)) as source, VideoRecorder(tmp_path / "copy.mp4", rate=25, sound=str(given)) as recorder:
+        for frame in source:
+            recorder.write(frame.image, frame.time_s)
+    assert np.allclose(decoded(tmp_path / "copy.mp4", "video"), TIMES, atol=2e-3)
+    sound = decoded(tmp_path / "copy.mp4", "audio")
+    assert sound[0] < 0.05
+    assert 1.9 < sound[-1] < 2.1
+    with av.open(str(tmp_path / "copy.mp4")) as copy:
+        assert (copy.streams.video[0].codec_context.name, copy.streams.video[0].codec_context.pix_fmt) == (
+            "h264",
+            "yuv420p",
+        )
+        assert copy.streams.audio[0].codec_context.name == "aac"
+
+
+def test_odd_sizes_and_changes_of_size(tmp_path: Path) -> None:
+    with VideoRecorder(tmp_path / "odd.mp4") as recorder:
+        recorder.write(np.zeros((101, 161, 3), np.uint8), 0.0)
+        recorder.write(np.zeros((240, 320, 3), np.uint8), 0.1)
+        recorder.write(np.zeros((101, 161, 3), np.uint8), 0.1)  # no later than the one before: left out
+    with open_source(str(tmp_path / "odd.mp4")) as source:
+        assert [frame.image.shape for frame in source] == [(100, 160, 3)] * 2
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot write"), VideoRecorder(tmp_path / "no" / "x.mp4") as recorder:
+        recorder.write(np.zeros((100, 100, 3), np.uint8), 0.0)
+
+
+def mien(*args: str, **more: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from mien.cli import main; main()", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **more)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.slow
+def test_analyze_a_film(film: Path, stream_detector: str, tmp_path: Path) -> None:
+    copy, summary = tmp_path / "copy.mp4", tmp_path / "summary.json"
+    options = ["--detector", stream_detector, "--only", "identity", "--draw", str(copy), "--summary", str(summary)]
+    done = mien("analyze", str(film), "--format", "jsonl", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [r["index"] for r in records] == list(range(30))
+    assert [len(r["faces"]) for r in records] == [0] + [1] * 29
+    assert {f["track_id"] for r in records for f in r["faces"]} == {1}
+    assert records[10]["time_s"] == pytest.approx(0.4, abs=0.01)
+    assert len(decoded(copy, "video")) == 30
+    (person,) = json.loads(summary.read_text())["people"]
+    assert person["frames"] == 29
+    assert read_image(summary.with_suffix(".png")).shape[1] > 1000
+
+
+@pytest.mark.slow
+def test_live_without_a_window_tells_its_speed(film: Path, stream_detector: str, tmp_path: Path) -> None:
+    record = tmp_path / "record.mp4"
+    options = ["--detector", stream_detector, "--only", "identity", "--no-window", "--stats", "--record", str(record)]
+    done = mien("live", str(film), *options, "--max-frames", "20")
+    assert (done.returncode, done.stderr) == (0, "")
+    stats = json.loads(done.stdout)
+    assert set(stats) == {"frames", "fps", "p50_ms", "p95_ms", "faces"}
+    assert (stats["frames"], stats["faces"]) == (20, 19)
+    assert 0 < stats["p50_ms"] <= stats["p95_ms"]
+    assert len(decoded(record, "video")) == 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_leaves_a_film_that_plays(stream_detector: str, tmp_path: Path, stop: signal.Signals) -> None:
+    record = tmp_path / "record.mp4"
+    with serving() as server:
+        command = [sys.executable, "-c", "from mien.cli import main; main()", "live", f"{server.url}/mjpeg"]
+        options = ["--detector", stream_detector, "--only", "identity", "--no-window", "--record", str(record)]
+        process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends and not (record.exists() and record.stat().st_size > 3_000):
+            time.sleep(0.2)
+        process.send_signal(stop)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert len(decoded(record, "video")) > 10
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("live", "97", "--no-window"), "no camera 97"),
+        (("live", "nothing.mp4", "--no-window"), "no such file"),
+        (("live", "nothing.mp4", "--record", "x.jpg"), "ends in .mp4"),
+        (("analyze", "nothing.mp4"), "no such file"),
+    ],
+)
+def test_what_cannot_be_played(args: tuple[str, ...], words: str, tmp_path: Path, stream_detector: str) -> None:
+    done = mien(*args, "--detector", stream_detector, "--only", "identity", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+
+
+def result(index: int, *people: tuple[int, str]) -> FrameResult:
+    """A frame with some tracks and their moods, four a second."""
+    n = len(people)
+    moods = np.array([[m == "calm", m == "glad"] for _, m in people], np.float32).reshape(n, 2)
+    found = Faces(
+        np.zeros((n, 4), np.float32),
+        np.ones(n, np.float32),
+        np.zeros((n, 5, 2), np.float32),
+        track_ids=np.array([i for i, _ in people], np.int64),
+        ages=np.full(n, 30, np.float32),
+        attributes={"emotion": Scores(("calm", "glad"), moods)},
+    )
+    return FrameResult("film", index, index / 4, 640, 360, found)
+
+
+def test_a_summary_tells_who_was_there_when() -> None:
+    summary = Summary("film")
+    for i in range(80):  # 20 s: one all the time, one from 5 to 10 s and again from 15 s
+        other = [(2, "glad")] if 20 <= i < 40 or i >= 60 else []
+        summary.add(result(i, (1, "calm" if i < 40 else "glad"), *other))
+    about = summary.to_dict()
+    first, second = about["people"]
+    assert (about["frames"], about["duration_s"]) == (80, 19.75)
+    assert (first["from_s"], first["to_s"], first["seen_s"], first["mean_age"]) == (0.0, 19.75, 19.75, 30.0)
+    assert first["emotions"] == {"calm": 0.5, "glad": 0.5}
+    assert first["emotions_over_time"][0] == {"from_s": 0.0, "calm": 1.0, "glad": 0.0}
+    assert second["spans"] == [[5.0, 9.75], [15.0, 19.75]]
+    assert timeline(about).shape[0] > 100
+
+
+def test_a_summary_does_not_grow_with_the_length() -> None:
+    summary = Summary("film")
+    for i in range(4 * 3600):
+        summary.add(result(i, (1, "calm")))
+    (person,) = summary.to_dict()["people"]
+    assert len(person["emotions_over_time"]) <= 120
+    assert person["frames"] == 4 * 3600
+
+
+def test_a_summary_of_nobody() -> None:
+    about = Summary("film").to_dict()
+    assert about["people"] == []
+    assert timeline(about).shape[2] == 3

@@ -1,0 +1,147 @@
+"""The window of `mien live` on a screen of its own (Xvfb), looked at through a screenshot."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import ImageGrab
+
+from live.clips import moving_face, write_clip
+from mien.sinks.window import Prompt, add_bars, nearest_centre
+from mien.types import U8, Face, Faces
+
+ENTER, ESCAPE, BACKSPACE = 13, 27, 8
+
+
+def typed(keys: list[int]) -> Prompt:
+    prompt = Prompt("name:")
+    for key in keys:
+        prompt = prompt.typed(key)
+    return prompt
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ([*map(ord, "ada byron"), ENTER], Prompt("name:", "Ada Byron", done=True)),
+        ([*map(ord, "ad"), BACKSPACE, ord("x")], Prompt("name:", "Ax")),
+        ([ENTER], Prompt("name:")),
+        ([ord("a"), ESCAPE], Prompt("name:", "A", given_up=True)),
+        ([0xE9, 0x1000416, 65505, -1], Prompt("name:", "ÉЖ")),
+        ([BACKSPACE, BACKSPACE], Prompt("name:")),
+    ],
+    ids=["name", "backspace", "empty", "escape", "letters of other alphabets", "nothing to delete"],
+)
+def test_a_name_is_typed(keys: list[int], expected: Prompt) -> None:
+    assert typed(keys) == expected
+
+
+def test_the_face_nearest_the_centre() -> None:
+    boxes = np.array([[0, 0, 10, 10], [40, 40, 60, 60], [90, 90, 99, 99]], np.float32)
+    faces = Faces(boxes, np.ones(3, np.float32), np.zeros((3, 5, 2), np.float32))
+    assert nearest_centre(faces, width=100, height=100) == 1
+    assert nearest_centre(Faces.empty(), width=100, height=100) is None
+
+
+def test_bars_are_as_long_as_the_emotion_is_sure() -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    box = np.array([20, 20, 120, 100], np.float32)
+    add_bars(image, [Face(box, 0.9, np.zeros((5, 2), np.float32), probs={"emotion": {"happiness": 0.7, "fear": 0.3}})])
+    bright = np.flatnonzero(image[102].max(axis=1) > 100)
+    assert (bright.min(), bright.max()) == (20, 90)
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty screen, 1000 x 800."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no Xvfb: apt-get install xvfb")
+    display = f":{60 + os.getpid() % 30}"
+    server = subprocess.Popen(["Xvfb", display, "-screen", "0", "1000x800x24"], stderr=subprocess.DEVNULL)
+    monkeypatch.setenv("DISPLAY", display)
+    until(lambda: Path(f"/tmp/.X11-unix/X{display[1:]}").exists(), seconds=20)
+    yield display
+    server.terminate()
+    server.wait()
+
+
+def until(true: Callable[[], object], *, seconds: float) -> None:
+    """Waits until something holds; fails if it never does."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "did not happen in time"
+        time.sleep(0.2)
+
+
+def screenshot(display: str) -> U8:
+    return np.asarray(ImageGrab.grab(xdisplay=display))
+
+
+def start(*args: str, **env: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from mien.cli import main; main()", "live", *args]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env={**os.environ, **env}, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.slow
+def test_the_window_shows_the_film_and_takes_keys(
+    screen: str, stream_detector: str, astronaut: U8, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut, frames=600))
+    gallery = tmp_path / "people.db"
+    options = ["--only", "identity", "--detector", stream_detector, "--gallery", str(gallery)]
+    with start(str(clip), *options) as mien:
+        try:
+            until(lambda: np.ptp(screenshot(screen)) > 150, seconds=90)
+            time.sleep(1)
+            picture = screenshot(screen)
+            assert (picture.max(axis=2) > 20).mean() > 0.4  # the film fills most of the screen
+            box = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)
+            assert ((box[..., 1] > 90) & (box[..., 2] > 200)).sum() > 200  # the light, saturated lines of a box
+            if shutil.which("xdotool"):
+                enrol(screen)
+                until(lambda: gallery_names(gallery) == ["Eileen C"], seconds=30)
+                subprocess.run(["xdotool", "key", "q"], check=True)
+                assert mien.wait(timeout=30) == 0
+        finally:
+            mien.kill()
+
+
+def enrol(display: str) -> None:
+    """Types a name into the window."""
+    window = subprocess.run(["xdotool", "search", "--name", "^mien "], capture_output=True, text=True, check=True)
+    subprocess.run(["xdotool", "windowfocus", window.stdout.split()[0]], check=True)
+    before = screenshot(display)
+    subprocess.run(["xdotool", "key", "e"], check=True)
+    until(lambda: np.abs(screenshot(display)[-300:].astype(int) - before[-300:]).mean() > 1, seconds=20)
+    subprocess.run(["xdotool", "type", "--delay", "80", "eileen c"], check=True)
+    subprocess.run(["xdotool", "key", "Return"], check=True)
+
+
+def gallery_names(place: Path) -> list[str]:
+    from mien.gallery import SqliteGallery
+
+    gallery = SqliteGallery(place, embedder="dlib_resnet")
+    try:
+        return [person.name for person in gallery.people()]
+    finally:
+        gallery.close()
+
+
+@pytest.mark.parametrize("display", ["", ":59321"])
+def test_no_screen_is_said_in_one_line(display: str, tmp_path: Path, astronaut: U8, stream_detector: str) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut, frames=3))
+    with start(str(clip), "--only", "identity", "--detector", stream_detector, DISPLAY=display) as mien:
+        out, err = mien.communicate(timeout=120)
+    assert mien.returncode == 2
+    assert (out, err.count("\n")) == ("", 1)
+    assert "--no-window" in err

@@ -1,0 +1,250 @@
+"""Where pictures come from: files as they are in the wild, and addresses that misbehave."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from live.clips import age_of, numbered, with_rotation, write_clip
+from live.servers import serving
+from mien.errors import InputError, SourceError
+from mien.sources import Patience, expand, fetch_image, is_video, open_source
+
+HASTY = Patience(open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.05, longest_pause_s=0.4)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", numbered(50))
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a.mp4", True), ("A.MOV", True), ("a.jpg", False), ("mp4", False)])
+def test_is_video(name: str, expected: bool) -> None:
+    assert is_video(name) is expected
+
+
+def test_a_folder_gives_photos_and_videos_by_name(tmp_path: Path) -> None:
+    for name in ("b.jpg", "a.mp4", ".hidden.jpg", "c.txt", "sub/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [Path(p).name for p in expand(str(tmp_path))] == ["a.mp4", "b.jpg", "d.png"]
+
+
+def test_every_frame_of_a_file_with_its_time(clip: Path) -> None:
+    with open_source(str(clip)) as source:
+        assert (source.live, source.rate, source.frames) == (False, 25.0, 50)
+        frames = list(source)
+    assert [f.index for f in frames] == list(range(50))
+    assert np.allclose([f.time_s for f in frames], np.arange(50) / 25, atol=1e-3)
+    levels = [int(f.image[100, 100].mean()) for f in frames]
+    assert levels == sorted(levels)
+    assert levels[-1] - levels[0] > 150
+    assert frames[0].image.shape == (120, 160, 3)
+    assert frames[0].source == str(clip)
+
+
+def test_uneven_frame_times_are_kept(tmp_path: Path) -> None:
+    times = [0.0, 0.04, 0.3, 0.35, 1.2, 1.21, 2.0]
+    path = write_clip(tmp_path / "vfr.mp4", numbered(7), times=times)
+    with open_source(str(path)) as source:
+        assert np.allclose([f.time_s for f in source], times, atol=2e-3)
+
+
+def test_a_rotation_tag_is_followed(clip: Path, tmp_path: Path) -> None:
+    with open_source(str(with_rotation(clip, tmp_path / "turned.mp4"))) as source:
+        image = next(iter(source)).image
+    assert image.shape == (160, 120, 3)
+    assert image[5, -5].mean() > 200  # the white corner has gone from the upper left to the upper right
+    assert image[5, 5].mean() < 100
+
+
+def test_a_broken_tail_ends_the_video(clip: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.ts"
+    with av.open(str(clip)) as given, av.open(str(whole), "w") as copy:
+        out = copy.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = out
+                copy.mux(packet)
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(data[: len(data) * 6 // 10] + bytes(1000))
+    with open_source(str(cut)) as source:
+        frames = list(source)
+    assert 20 <= len(frames) < 50
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "no such file"), (b"", "no video"), (b"not a video at all" * 50, "no video"), (b"moov cut", "no video")],
+    ids=["missing", "empty", "text", "cut"],
+)
+def test_what_is_no_video_says_so(clip: Path, tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "x.mp4"
+    if content == b"moov cut":
+        content = clip.read_bytes()[:1500]
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SourceError, match=words):
+        open_source(str(path))
+
+
+def test_a_playlist_on_disk_cannot_reach_the_network(tmp_path: Path) -> None:
+    path = tmp_path / "list.m3u8"
+    with serving() as server:
+        path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\n{server.url}/shot.ts\n#EXT-X-ENDLIST\n")
+        with pytest.raises(SourceError), open_source(str(path)) as source:
+            list(source)
+        assert server.asked == 0
+
+
+def test_photos_are_frames(astronaut_file: Path) -> None:
+    with open_source(str(astronaut_file)) as source:
+        (frame,) = source
+    assert (frame.image.shape, frame.source) == ((512, 512, 3), str(astronaut_file))
+
+
+@pytest.mark.parametrize("uri", ["ftp://127.0.0.1/a.mp4", "file:///etc/passwd", "http://", "http://127.0.0.1:99999/"])
+def test_addresses_that_cannot_be(uri: str) -> None:
+    with pytest.raises(SourceError):
+        open_source(uri, patience=HASTY)
+
+
+def test_no_camera_is_said_in_one_line() -> None:
+    with pytest.raises(SourceError, match=r"^no camera 97 .*video file or a URL[^\n]*$"):
+        open_source(97)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("missing", "404"),
+        ("loop", "redirects more than 5 times"),
+        ("page", "is a page"),
+        ("slowhead", "no answer in time"),
+    ],
+)
+def test_addresses_that_fail_at_once(path: str, words: str) -> None:
+    began = time.monotonic()
+    with serving() as server, pytest.raises(SourceError, match=words):
+        open_source(f"{server.url}/{path}", patience=HASTY)
+    assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("drip", "stopped sending"), ("huge", "more than the limit"), ("endless", "limit|stopped sending")],
+)
+def test_pictures_that_never_end(path: str, words: str) -> None:
+    small = Patience(open_s=2, stall_s=1, retry_s=1, image_bytes=4 << 20)
+    began = time.monotonic()
+    with serving() as server:
+        with pytest.raises(SourceError, match=words):
+            fetch_image(f"{server.url}/{path}", small)
+        assert server.sent < 100 << 20
+    assert time.monotonic() - began < 8
+
+
+def test_nobody_listens() -> None:
+    with pytest.raises(SourceError, match="cannot reach"):
+        open_source("http://127.0.0.1:1/shot.jpg", patience=HASTY)
+
+
+def test_passwords_are_not_shown() -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source("http://me:hunter2@127.0.0.1:1/shot.jpg", patience=HASTY)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_picture_is_taken_once_or_polled() -> None:
+    with serving() as server:
+        with open_source(f"{server.url}/shot.jpg", poll_rate=None) as source:
+            assert len(list(source)) == 1
+        asked = server.asked
+        with open_source(f"{server.url}/shot.jpg", poll_rate=10) as source:
+            assert source.live
+            frames = iter(source)
+            ages = [age_of(next(frames).image) for _ in range(8)]
+    assert server.asked - asked >= 8
+    assert max(ages) < 1.0
+
+
+@pytest.mark.parametrize("path", ["mjpeg", "bare"])
+def test_mjpeg_never_falls_behind(path: str) -> None:
+    """A reader five times slower than the sender still sees what is new."""
+    with serving() as server, open_source(f"{server.url}/{path}", patience=HASTY) as source:
+        ages = []
+        for frame in source:
+            ages.append(age_of(frame.image))
+            time.sleep(0.2)
+            if len(ages) == 8:
+                break
+    assert np.median(ages) < 0.25
+    assert max(ages) < 0.6
+
+
+@pytest.mark.parametrize("path", ["cut", "freeze"])
+def test_a_stream_that_was_lost_comes_back(path: str) -> None:
+    """Five pictures to a connection: more than five means that it was connected again."""
+    with serving() as server, open_source(f"{server.url}/{path}", patience=HASTY) as source:
+        frames = iter(source)
+        times = [next(frames).time_s for _ in range(8)]
+    assert times == sorted(times)
+    assert max(np.diff(times)) < 5.0  # a stall is noticed within five seconds
+
+
+def test_a_server_may_restart_and_a_dead_one_is_given_up() -> None:
+    with serving() as server:
+        port = server.server_address[1]
+        source = open_source(f"{server.url}/mjpeg", patience=HASTY)
+        frames = iter(source)
+        next(frames)
+    with serving(port):
+        later = [next(frames) for _ in range(3)]
+    assert [f.index for f in later] == [1, 2, 3]
+    began = time.monotonic()
+    with source, pytest.raises(SourceError):
+        for _ in frames:
+            pass
+    assert time.monotonic() - began < HASTY.retry_s + 8
+
+
+def test_closing_ends_the_reader() -> None:
+    import threading
+
+    with serving() as server:
+        before = {t.ident for t in threading.enumerate()}
+        with open_source(f"{server.url}/mjpeg", patience=HASTY) as source:
+            next(iter(source))
+            assert any(t.name == "mien source" for t in threading.enumerate())
+        left = [t for t in threading.enumerate() if t.name == "mien source" and t.ident not in before]
+    assert not left
+
+
+@pytest.mark.slow
+def test_many_connections_leave_nothing_behind() -> None:
+    """A stream that is lost every fifth picture, for two hundred pictures: no thread and no file stays."""
+    import threading
+
+    at_once = Patience(open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.01, longest_pause_s=0.01)
+    with serving() as server, open_source(f"{server.url}/cut", patience=at_once) as source:
+        frames = iter(source)
+        open_files, threads = [], []
+        for i in range(200):
+            next(frames)
+            if i % 20 == 10:
+                open_files.append(len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0)
+                threads.append(threading.active_count())
+    assert max(open_files[5:]) <= max(open_files[:5]) + 3
+    assert max(threads[5:]) <= max(threads[:5]) + 3
+
+
+def test_a_wrong_picture_in_a_stream_is_no_crash() -> None:
+    from mien.sources.http import decode_jpeg
+
+    with pytest.raises(InputError):
+        decode_jpeg(b"\xff\xd8 no picture", "http://camera/1")

@@ -1,0 +1,412 @@
+"""Who is who from frame to frame: the tracker by itself, then whole films with known truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from live.clips import moving_face
+from live.detectors import fast_detector
+from live.film import Actor, Pose, cutout, film, sway, with_absences, with_blur
+from mien import geometry, images
+from mien.gallery import SqliteGallery
+from mien.pipeline import Analyzer
+from mien.session import Session
+from mien.sources import open_source
+from mien.tracking import Tracker, TrackerOptions, flow
+from mien.tracking.person import Look, Person
+from mien.tracking.quality import frontality, quality
+from mien.types import F32, U8, Faces, Frame
+
+STEP_S = 0.1
+
+
+def faces(*places: tuple[float, float], size: float = 100.0, scores: tuple[float, ...] = ()) -> Faces:
+    """Square faces around some centres."""
+    boxes = np.array([[x - size / 2, y - size / 2, x + size / 2, y + size / 2] for x, y in places], np.float32)
+    boxes = boxes.reshape(-1, 4)
+    return Faces(boxes, np.array(scores or [0.9] * len(places), np.float32), geometry.mean_landmarks(boxes))
+
+
+def who(seed: int) -> F32:
+    """A descriptor of somebody; any two are about one apart."""
+    row = np.random.default_rng(seed).normal(size=128)
+    return (row / np.linalg.norm(row) / np.sqrt(2)).astype(np.float32)
+
+
+def look(seed: int, time_s: float, **more: object) -> Look:
+    return Look(time_s=time_s, weight=0.8, embedding=who(seed), **more)  # type: ignore[arg-type]
+
+
+def ids(tracker: Tracker) -> list[int]:
+    found = tracker.faces(named=False).track_ids
+    return [] if found is None else found.tolist()
+
+
+def seen(tracker: Tracker, *people: tuple[float, float, int], time_s: float) -> None:
+    """One detection of people at their places, each looked at."""
+    tracker.update(faces(*[(x, y) for x, y, _ in people]), time_s)
+    for track in tracker.due(time_s, 10):
+        near = min(people, key=lambda p: np.hypot(p[0] - track.centre[0], p[1] - track.centre[1]))
+        tracker.learn(track, look(near[2], time_s))
+
+
+def test_nobody_is_an_empty_answer() -> None:
+    tracker = Tracker()
+    tracker.update(Faces.empty(), 0.0)
+    result = tracker.faces(named=True)
+    assert len(result) == 0
+    assert result.boxes.shape == (0, 4)
+    assert tracker.due(0.0, 5) == []
+    assert tracker.restless
+
+
+@pytest.mark.parametrize(
+    ("scores", "shown"),
+    [((0.9, 0.9), 1), ((0.9,), 0), ((0.4, 0.4, 0.4), 0), ((0.9, 0.9, 0.35), 1), ((0.9, 0.35), 1)],
+    ids=["born after two", "not after one", "never of weak ones", "kept by a weak one", "weak second"],
+)
+def test_birth(scores: tuple[float, ...], shown: int) -> None:
+    tracker = Tracker()
+    for i, score in enumerate(scores):
+        tracker.update(faces((100, 100), scores=(score,)), i * STEP_S)
+    assert len(ids(tracker)) == shown
+
+
+def test_who_is_not_found_is_not_shown() -> None:
+    tracker = Tracker()
+    for i in range(3):
+        tracker.update(faces((100, 100), (500, 300)), i * STEP_S)
+    tracker.update(faces((100, 100)), 3 * STEP_S)
+    assert ids(tracker) == [1]
+
+
+def test_ids_survive_two_seconds_of_hiding_elsewhere() -> None:
+    tracker = Tracker()
+    for i in range(5):
+        seen(tracker, (100, 100, 1), (600, 300, 2), time_s=i * STEP_S)
+    assert ids(tracker) == [1, 2]
+    for i in range(5, 26):
+        seen(tracker, (100, 100, 1), time_s=i * STEP_S)
+    assert ids(tracker) == [1]
+    seen(tracker, (100, 100, 1), (900, 500, 2), time_s=2.7)
+    assert sorted(ids(tracker)) == [1, 2]  # at once: who is known needs no second frame
+
+
+def test_somebody_else_gets_a_new_id() -> None:
+    tracker = Tracker()
+    for i in range(5):
+        seen(tracker, (600, 300, 2), time_s=i * STEP_S)
+    seen(tracker, time_s=0.6)
+    for i in range(20, 24):
+        seen(tracker, (600, 300, 3), time_s=i * STEP_S)
+    assert ids(tracker) == [2]
+
+
+def test_a_crossing_seen_wrong_is_put_right_by_looks() -> None:
+    tracker = Tracker()
+    for i in range(6):
+        seen(tracker, (300 + 20 * i, 200, 1), (500 - 20 * i, 210, 2), time_s=i * STEP_S)
+    seen(tracker, (400, 200, 1), time_s=0.6)  # one hides the other
+    for i in range(7, 12):  # they bounce: motion alone would swap them
+        seen(tracker, (400 - 20 * (i - 6), 200, 1), (400 + 20 * (i - 6), 210, 2), time_s=i * STEP_S)
+    found = {round(float(box[0])): int(i) for box, i in zip(*_columns(tracker), strict=True)}
+    assert [found[x] for x in sorted(found)] == [1, 2]
+
+
+def _columns(tracker: Tracker) -> tuple[F32, list[int]]:
+    result = tracker.faces(named=False)
+    return result.boxes, ids(tracker)
+
+
+def test_a_place_taken_over_by_a_stranger() -> None:
+    tracker = Tracker()
+    for i in range(5):
+        seen(tracker, (300, 300, 1), time_s=i * STEP_S)
+    for i in range(5, 20):
+        seen(tracker, (300, 300, 7), time_s=i * STEP_S)
+    assert ids(tracker) == [2]
+
+
+def test_memory_ends() -> None:
+    tracker = Tracker(TrackerOptions(memory_s=1.0))
+    for i in range(4):
+        seen(tracker, (300, 300, 1), time_s=i * STEP_S)
+    seen(tracker, time_s=0.5)
+    assert len(tracker.hidden) == 1
+    seen(tracker, time_s=2.0)
+    assert tracker.hidden == []
+
+
+def test_two_faces_of_one_frame_never_bear_one_name() -> None:
+    tracker = Tracker()
+    for i in range(8):
+        tracker.update(faces((100, 100), (600, 300)), i * STEP_S)
+        for row, track in enumerate(tracker.tracks):
+            if track.person is not None:
+                tracker.learn(track, look(row, i * STEP_S, name="Ada", distance=0.3 + 0.2 * row))
+    matches = tracker.faces(named=True).matches
+    assert matches is not None
+    assert matches.names == ("Ada", None)
+
+
+def test_the_budget_holds_and_goes_round() -> None:
+    tracker = Tracker()
+    looked: Counter[int] = Counter()
+    for i in range(60):
+        tracker.update(faces(*[(60 + 60.0 * k, 100) for k in range(20)], size=40), i * STEP_S)
+        due = tracker.due(i * STEP_S, 2)
+        assert len(due) <= 2
+        for track in due:
+            assert track.person is not None
+            looked[track.person.id] += 1
+            tracker.learn(track, look(100 + track.person.id, i * STEP_S))
+    assert len(looked) == 20
+    assert max(looked.values()) - min(looked.values()) <= 3
+
+
+def test_a_name_appears_once_sure_and_changes_only_on_evidence() -> None:
+    person = Person(1)
+    names = []
+    for i, name in enumerate(["Ada", "Ada", "Ben", "Ada", None, "Ada", "Ben", "Ben", "Ben", "Ben", "Ben", "Ben"]):
+        person.learn(Look(i * 0.3, 0.4, who(1), name=name, distance=0.45), tolerance=0.6)
+        names.append(person.name)
+    assert names[0] is None
+    assert names[1:7] == ["Ada"] * 6
+    assert names[-1] == "Ben"
+
+
+def test_a_blurred_look_says_less_than_a_sharp_one() -> None:
+    person = Person(1)
+    person.learn(Look(0.0, 1.0, who(1), name="Ada", distance=0.3), tolerance=0.6)
+    for i in range(5):
+        person.learn(Look(0.1 * i, 0.05, who(1), name="Ben", distance=0.5), tolerance=0.6)
+    assert person.name == "Ada"
+
+
+def test_age_is_a_mean_and_emotion_is_quick() -> None:
+    person = Person(1)
+    calm, glad = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    for i in range(40):
+        age, mood = (30.0 + 4 * (-1) ** i, calm if i < 20 else glad)
+        person.learn(Look(0.1 * i, 1.0, who(1), age=age, probs={"emotion": mood, "gender": mood}), tolerance=0.6)
+        if i == 24:
+            after_half_a_second = float(person.probs["emotion"][1])
+    assert person.age == pytest.approx(30, abs=1)
+    assert 0.35 < after_half_a_second < 0.65
+    assert person.probs["emotion"][1] > 0.9
+    assert person.probs["gender"][1] < person.probs["emotion"][1]
+
+
+def test_quality_prefers_large_sharp_and_frontal(astronaut: U8) -> None:
+    import cv2
+
+    box = np.array([[170, 70, 280, 180]], np.float32)
+    points = geometry.mean_landmarks(box)
+    best = quality(astronaut, box, points)[0]
+    soft = quality(cv2.GaussianBlur(astronaut, (0, 0), 5), box, points)[0]
+    turned = points.copy()
+    turned[:, 2, 0] += 30
+    assert best > 2 * soft
+    assert frontality(turned)[0] < 0.5 * frontality(points)[0]
+    assert quality(astronaut, np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32)).shape == (0,)
+
+
+def test_flow_follows_a_shift_and_notices_a_cut(astronaut: U8, face_free: U8) -> None:
+    import cv2
+
+    grey, other = (
+        np.asarray(cv2.cvtColor(p, cv2.COLOR_BGR2GRAY)[:400, :500], np.uint8) for p in (astronaut, face_free)
+    )
+    moved = np.roll(grey, (4, -7), axis=(0, 1))
+    points = geometry.mean_landmarks(np.array([[170, 70, 280, 180]], np.float32))
+    shift = flow.follow(grey, moved, points, np.array([110], np.float32))
+    assert shift.steady.tolist() == [True]
+    assert np.allclose(shift.by, [[-7, 4]], atol=0.3)
+    assert not flow.is_cut(flow.thumbnail(grey), flow.thumbnail(moved))
+    assert flow.is_cut(flow.thumbnail(grey), flow.thumbnail(other))
+    assert flow.follow(grey, moved, points[:0], np.zeros(0, np.float32)).by.shape == (0, 2)
+
+
+# --- whole films ---
+
+
+@pytest.fixture(scope="module")
+def analyzer(_own_cache: None) -> Analyzer:
+    return Analyzer(detector=fast_detector(), only=["identity"], threads=1)
+
+
+def test_a_face_that_moves_keeps_one_id_and_a_tight_box(analyzer: Analyzer, astronaut: U8) -> None:
+    session = analyzer.session()
+    overlaps = []
+    found_ids = set()
+    for i, picture in enumerate(moving_face(astronaut, frames=45)):
+        result = session.step(Frame(picture, i, i / 30))
+        if i >= 2:
+            assert result.faces.track_ids is not None
+            found_ids |= set(result.faces.track_ids.tolist())
+            truth = analyzer.detector(picture)
+            overlaps.append(float(geometry.iou(result.faces.boxes, truth.boxes).max()))
+    assert found_ids == {1}
+    assert np.mean(overlaps) > 0.9
+    assert min(overlaps) > 0.75
+    assert session.detections < 30
+    assert session.passes < 15
+
+
+def test_a_cut_to_nobody_ends_the_face_at_once(analyzer: Analyzer, astronaut: U8, face_free: U8) -> None:
+    session = analyzer.session()
+    pictures = [astronaut] * 5 + [face_free[:512, :512]] * 3
+    counts = [len(session.step(Frame(np.ascontiguousarray(p), i, i / 30)).faces) for i, p in enumerate(pictures)]
+    assert counts == [0, 1, 1, 1, 1, 0, 0, 0]
+
+
+# Of each clip the frames in which a face can be seen, told by eye.
+CLIPS = {"single_face.mp4": (0, 72), "no_face.mp4": (0, 0), "face_noface.mov": (0, 72), "noface_face.mov": (96, 168)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CLIPS)
+def test_faces_are_reported_where_they_are(analyzer: Analyzer, shared: Path, name: str) -> None:
+    first, end = CLIPS[name]
+    session = analyzer.session()
+    with open_source(str(shared / "fixtures/video" / name)) as source:
+        reported = np.array([len(session.step(frame).faces) > 0 for frame in source])
+    held = np.zeros(len(reported), np.bool_)
+    held[first:end] = True
+    assert len(reported) > 70
+    if held.any():
+        assert reported[held].mean() >= 0.98
+    if not held.all():
+        assert reported[~held].mean() <= 0.01
+
+
+@pytest.fixture(scope="module")
+def cast(analyzer: Analyzer, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, U8]:
+    """Cut-outs of people; Ada and Ben are enrolled by other photos of them."""
+    photos = shared / "fixtures/photos"
+    gallery = SqliteGallery(tmp_path_factory.mktemp("gallery") / "people.db", embedder="dlib_resnet")
+    for name, file in (("Ada", "006_A.jpg"), ("Ben", "008_B.jpg")):
+        gallery.enroll(name, [analyzer.photo((photos / file).read_bytes(), largest=True)])
+    analyzer.gallery = gallery
+    files = {
+        "Ada": "004_A.jpg",
+        "Ada 2": "005_A.jpg",
+        "Ben": "007_B.jpg",
+        "Carl": "009_C.jpg",
+        "Dora": "single_face.jpg",
+    }
+    return {name: _cut(analyzer, photos / file) for name, file in files.items()}
+
+
+def _cut(analyzer: Analyzer, file: Path) -> U8:
+    image = images.read_image(file)
+    image = geometry.shrink(image, min(1, 1600 / max(image.shape[:2])))
+    found = analyzer.detector(image)
+    return cutout(image, geometry.square_boxes(found.landmarks)[geometry.area(found.boxes).argmax()])
+
+
+def crossing(cast: dict[str, U8]) -> list[Actor]:
+    left = with_blur(with_absences(sway(Pose(640, 350, 150), x=330), (3, 5)), (6, 7.5, 3))
+    right = with_absences(sway(Pose(640, 370, 140), x=330, period_s=6, phase=3.14), (7, 8))
+    return [Actor("Ada", cast["Ada"], left), Actor("Ben", cast["Ben"], right)]
+
+
+def crowd(cast: dict[str, U8]) -> list[Actor]:
+    strangers = [
+        Actor(None, cast["Carl"], sway(Pose(640, 180, 110), x=500, period_s=9)),
+        Actor(None, cast["Dora"], with_absences(sway(Pose(640, 560, 120), x=450, period_s=7, phase=1), (4, 5.5))),
+    ]
+    return [*crossing({**cast, "Ada": cast["Ada 2"]}), *strangers]
+
+
+def haste(cast: dict[str, U8]) -> list[Actor]:
+    left = sway(Pose(640, 350, 70), x=500, y=120, period_s=3)
+    right = sway(Pose(640, 370, 65), x=450, y=100, period_s=2.6, phase=2)
+    return [Actor("Ada", cast["Ada"], left), Actor("Ben", cast["Ben"], right)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("play", [crossing, crowd, haste])
+def test_names_stay_with_their_faces(analyzer: Analyzer, cast: dict[str, U8], play: object) -> None:
+    """Moved, scaled, blurred, hidden, crossing: right in 99 of 100 face-frames after the first ten, and never wrong."""
+    session = analyzer.session()
+    right = wrong = count = 0
+    ids_of: dict[str | None, set[int]] = {}
+    for frame, truths in film(play(cast), seconds=9):  # type: ignore[operator]
+        result = session.step(frame)
+        for truth in truths if frame.index >= 10 else []:
+            row = _row_at(result.faces, truth.box)
+            if not truth.visible:
+                continue
+            count += 1
+            face = None if row is None else result.faces.face(row)
+            right += face is not None and face.name == truth.name
+            wrong += face is not None and face.name not in (None, truth.name)
+            if face is not None and face.track_id is not None and truth.name is not None:
+                ids_of.setdefault(truth.name, set()).add(face.track_id)
+    assert count > 300
+    assert wrong == 0
+    assert right / count >= 0.99
+    assert not ids_of["Ada"] & ids_of["Ben"]
+
+
+def _row_at(found: Faces, box: F32) -> int | None:
+    if not len(found):
+        return None
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    apart = np.hypot(*(centres - (box[:2] + box[2:]) / 2).T) / (box[2] - box[0])
+    return int(apart.argmin()) if apart.min() < 0.5 else None
+
+
+@pytest.mark.slow
+def test_an_hour_leaves_nothing_behind(analyzer: Analyzer, astronaut: U8) -> None:
+    """An hour of stream time, played fast on small pictures: faces come and go, nothing piles up."""
+    session = Session(_Scripted(), _Blind(), None)
+    small = np.ascontiguousarray(astronaut[::8, ::8])
+    sizes = []
+    for i in range(3600 * 3):
+        session.step(Frame(small, i, i / 3))
+        if i % 1000 == 999:
+            sizes.append(resident_mib())
+    assert session.tracker.shown or session.tracker.hidden
+    assert len(session.tracker.hidden) < 60
+    assert len(session.tracker.tracks) <= 3
+    assert sizes[-1] - sizes[0] < 20
+
+
+def resident_mib() -> float:
+    """Memory of this process; 0 where the system does not tell."""
+    status = Path("/proc/self/statm")
+    return int(status.read_text().split()[1]) * 4096 / 2**20 if status.exists() else 0.0
+
+
+class _Scripted:
+    """A detector that sees three people for a while, then others elsewhere."""
+
+    anchor = "landmarks"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, image: U8) -> Faces:
+        self.calls += 1
+        turn = self.calls // 20
+        return faces(*[(10 + 18 * k + turn % 3, 20 + 5 * (turn % 4)) for k in range(turn % 4)], size=12)
+
+
+class _Blind:
+    """Describes every face as somebody never seen before."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, image: U8, found: Faces) -> Faces:
+        from dataclasses import replace
+
+        self.calls += 1
+        rows = [who(1000 * self.calls // 40 + int(box[0])) for box in found.boxes]
+        return replace(found, embeddings=np.array(rows, np.float32))
