@@ -1,0 +1,116 @@
+"""The application: middleware, routes and the OpenAPI document around one service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+
+import mien
+from mien.errors import MienError
+from mien.pipeline import Analyzer
+from mien.schemas import FaceRecord, FrameRecord
+from mien.server.middleware import BodyLimits, Crowd, Observe, Trust
+from mien.server.problems import ProblemRecord, on_http_error, on_invalid, on_mien_error
+from mien.server.routes import analyze, jobs, live, ops, page, people, urls
+from mien.server.service import Service, make_service
+from mien.server.settings import Limits, ServerSettings
+
+_PICTURES = frozenset({"/", "/v1/analyze", "/v1/people"})  # where forms with pictures go
+_THREADS = 32  # for short work, besides those that stand in line for the networks
+
+_ABOUT = """Where faces are in pictures, videos and live streams, who they are, how old, which gender, which emotion.
+
+Errors are `application/problem+json` with a stable `type`. A key (`Authorization: Bearer …`) is needed as soon as the
+service can be reached from other machines. Live pictures go over the WebSocket `/v1/live`: send each frame as one
+binary message with a JPEG, get one message of JSON for the newest; browsers offer the subprotocols `mien.v1` and
+`mien.key.KEY`.
+"""
+
+
+def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
+    """The service as an ASGI application; `app.state.service` is what it works with.
+
+    Raises:
+        GalleryError: The data folder cannot be used.
+    """
+    service = make_service(settings, analyzer)
+    app = FastAPI(
+        title="mien",
+        version=mien.__version__,
+        description=_ABOUT,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    for kind, handler in (
+        (MienError, on_mien_error),
+        (HTTPException, on_http_error),
+        (RequestValidationError, on_invalid),
+    ):
+        app.add_exception_handler(kind, handler)
+    for part in (analyze, people, jobs, urls, live, ops, page):
+        app.include_router(part.router)
+    app.add_middleware(Crowd, check=service.gate.check, is_picture=_takes_pictures)
+    app.add_middleware(BodyLimits, settings=settings, bytes_for=_bytes_for(settings.limits))
+    app.add_middleware(Trust, settings=settings)
+    app.add_middleware(Observe, metrics=service.metrics)
+    app.openapi = _document(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    limits = service.settings.limits
+    anyio.to_thread.current_default_thread_limiter().total_tokens = limits.slots + limits.waiting + _THREADS
+    service.worker.start()
+    urls.set_up(service)
+    try:
+        yield
+    finally:
+        service.stopping.set()
+        await anyio.to_thread.run_sync(service.worker.stop)
+
+
+def _takes_pictures(path: str) -> bool:
+    return path in _PICTURES or path.endswith("/photos")
+
+
+def _bytes_for(limits: Limits) -> Callable[[str], int]:
+    def bytes_for(path: str) -> int:
+        if path == "/v1/videos":
+            return limits.video_bytes + limits.json_bytes
+        if _takes_pictures(path):
+            return limits.form_bytes
+        return limits.json_bytes
+
+    return bytes_for
+
+
+def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The OpenAPI document with the shapes that answers are written in by hand."""
+    made = app.openapi
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = made()
+            shapes = [(shape, "serialization") for shape in (FrameRecord, FaceRecord, ProblemRecord)]
+            _, found = models_json_schema(shapes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+            schema["components"]["schemas"].update(found["$defs"])
+            for unused in ("HTTPValidationError", "ValidationError"):
+                if f"/{unused}" not in json.dumps(schema["paths"]):
+                    schema["components"]["schemas"].pop(unused, None)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    return document

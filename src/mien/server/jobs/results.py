@@ -1,0 +1,90 @@
+"""What a job leaves: one JSON line per frame, and who was seen when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mien import store
+
+_GAP_S = 1.0  # a person away for longer begins a new span
+_LEAST_FRAMES = 3
+
+
+@dataclass(slots=True)
+class Appearance:
+    """One person (or nameless track) of a video: `spans` are [from, to] seconds; `box` where best seen."""
+
+    name: str | None
+    tracks: set[int] = field(default_factory=set)
+    spans: list[list[float]] = field(default_factory=list)
+    frames: int = 0
+
+    def seen(self, time_s: float) -> None:
+        if self.spans and time_s - self.spans[-1][1] <= _GAP_S:
+            self.spans[-1][1] = time_s
+        else:
+            self.spans.append([time_s, time_s])
+        self.frames += 1
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a result file."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def timeline(path: Path) -> list[Appearance]:
+    """Who appears when: everybody with a name, then the tracks that never got one; longest seen first."""
+    known: dict[str, Appearance] = {}
+    nameless: dict[int, Appearance] = {}
+    for record in lines(path):
+        for face in record["faces"]:
+            track = face.get("track_id")
+            found = _appearance(face.get("name"), track, known, nameless)
+            found.seen(record["time_s"])
+            if track is not None:
+                found.tracks.add(track)
+    rest = [row for track, row in nameless.items() if not _named(track, known) and row.frames >= _LEAST_FRAMES]
+    return sorted(known.values(), key=_rank) + sorted(rest, key=_rank)
+
+
+def _appearance(
+    name: str | None, track: int | None, known: dict[str, Appearance], nameless: dict[int, Appearance]
+) -> Appearance:
+    if name is not None:
+        return known.setdefault(name, Appearance(name))
+    return nameless.setdefault(-1 if track is None else track, Appearance(None))
+
+
+def _named(track: int, known: dict[str, Appearance]) -> bool:
+    return any(track in row.tracks for row in known.values())
+
+
+def _rank(row: Appearance) -> tuple[float, float]:
+    return -sum(end - start for start, end in row.spans), row.spans[0][0]
+
+
+def relabel(path: Path, relabels: Sequence[tuple[str, str | None]]) -> bool:
+    """Changes names in a result file, None forgets one; whether any stood there."""
+    if not path.is_file():
+        return False
+    content = path.read_bytes()
+    if not any(json.dumps(old, ensure_ascii=False).encode() in content for old, _ in relabels):
+        return False
+    changed = [_relabelled(record, relabels) for record in lines(path)]
+    text = "".join(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n" for record in changed)
+    store.write_atomically(path, text.encode())
+    return True
+
+
+def _relabelled(record: dict[str, Any], relabels: Sequence[tuple[str, str | None]]) -> dict[str, Any]:
+    for face in record["faces"]:
+        for old, new in relabels:
+            if face.get("name") == old:
+                face["name"] = new
+    return record

@@ -1,0 +1,254 @@
+"""Jobs in SQLite, their files in one folder each, named by the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from mien.errors import GalleryError
+from mien.server.problems import Problem
+from mien.server.settings import Limits
+
+ENDED = frozenset({"done", "failed"})
+_OPEN = ("queued", "running")
+
+_metadata = sa.MetaData()
+_jobs = sa.Table(
+    "jobs",
+    _metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("options", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("frames", sa.Integer, nullable=False, default=0),
+    sa.Column("total", sa.Integer),
+    sa.Column("faces", sa.Integer, nullable=False, default=0),
+    sa.Column("problem", sa.Text),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("started", sa.Float),
+    sa.Column("finished", sa.Float),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. `kind` "video" (a file in the job's folder) or "stream"; `state` queued, running, done or failed;
+    `problem` the kind and detail of what went wrong; times are seconds since 1970."""
+
+    id: str
+    owner: str
+    kind: str
+    source: str
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    state: str = "queued"
+    attempts: int = 0
+    frames: int = 0
+    total: int | None = None
+    faces: int = 0
+    problem: Mapping[str, str] | None = None
+    created: float = 0.0
+    started: float | None = None
+    finished: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+class JobStore:
+    """All jobs; every change is on disk when its call returns. Safe to share between threads."""
+
+    def __init__(self, data: Path, limits: Limits) -> None:
+        self.folder = data / "jobs"
+        self.limits = limits
+        self._lock = threading.Lock()
+        self._make_folder()
+        self._engine = sa.create_engine(f"sqlite:///{data / 'jobs.db'}", connect_args={"timeout": 30})
+        sa.event.listen(self._engine, "connect", _set_up_connection)
+        with self._transaction() as connection:
+            _metadata.create_all(connection)
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as exc:
+            detail = f"cannot make {self.folder}: {exc.strerror or exc}; choose another --data folder"
+            raise GalleryError(detail) from exc
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self._lock, self._engine.begin() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+        except DBAPIError as exc:
+            raise GalleryError(f"cannot use the jobs' database: {exc.orig}") from exc
+
+    def path(self, job_id: str, name: str) -> Path:
+        """A file of a job: "input", "result.jsonl" or "annotated.mp4"."""
+        return self.folder / job_id / name
+
+    def new_id(self) -> str:
+        """An id for a job to come, and its folder."""
+        job_id = uuid.uuid4().hex
+        (self.folder / job_id).mkdir(mode=0o700)
+        return job_id
+
+    def check_room(self, owner: str) -> None:
+        """Raises Problem where the queue, or this owner's part of it, is full."""
+        open_jobs = sa.select(sa.func.count()).where(_jobs.c.state.in_(_OPEN))
+        with self._transaction() as connection:
+            everybody = connection.scalar(open_jobs) or 0
+            own = connection.scalar(open_jobs.where(_jobs.c.owner == owner)) or 0
+        if own >= self.limits.jobs_per_key:
+            detail = f"you have {own} jobs in the queue already; wait for one to end, or delete it"
+            raise Problem("too-many-requests", detail, {"retry-after": "30"})
+        if everybody >= self.limits.jobs_waiting:
+            raise Problem("busy", "the queue of jobs is full; come again later", {"retry-after": "30"})
+
+    def add(self, job: Job) -> Job:
+        """Puts a job in the queue; its files are made durable first."""
+        for file in (self.folder / job.id).iterdir():
+            _sync(file)
+        _sync(self.folder / job.id)
+        row = {"id": job.id, "owner": job.owner, "kind": job.kind, "source": job.source, "state": "queued"}
+        options = json.dumps(dict(job.options))
+        with self._transaction() as connection:
+            connection.execute(sa.insert(_jobs).values(**row, options=options, total=job.total, created=time.time()))
+        return self._get(job.id)
+
+    def discard(self, job_id: str) -> None:
+        """Removes the folder of a job that never got into the queue."""
+        shutil.rmtree(self.folder / job_id, ignore_errors=True)
+
+    def get(self, job_id: str, owner: str | None = None) -> Job:
+        """A job; with `owner`, only if it is theirs. Raises Problem."""
+        job = self._get(job_id)
+        if owner is not None and job.owner != owner:
+            raise Problem("job-not-found", "no job has this id; it may have been deleted, or is another key's")
+        return job
+
+    def _get(self, job_id: str) -> Job:
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(_jobs).where(_jobs.c.id == job_id)).mappings().one_or_none()
+        if row is None:
+            raise Problem("job-not-found", "no job has this id; it may have been deleted, or is another key's")
+        return _job(row)
+
+    def list(self, owner: str | None = None) -> list[Job]:
+        """The jobs of an owner (None: of everybody), newest first."""
+        query = sa.select(_jobs).order_by(_jobs.c.created.desc(), _jobs.c.id)
+        with self._transaction() as connection:
+            rows = connection.execute(query if owner is None else query.where(_jobs.c.owner == owner)).mappings().all()
+        return [_job(row) for row in rows]
+
+    def count(self, state: str) -> int:
+        """How many jobs are in a state."""
+        with self._transaction() as connection:
+            query = sa.select(sa.func.count()).select_from(_jobs).where(_jobs.c.state == state)
+            return connection.scalar(query) or 0
+
+    def take(self) -> Job | None:
+        """The oldest job in the queue, now running; None where there is none."""
+        query = sa.select(_jobs.c.id).where(_jobs.c.state == "queued").order_by(_jobs.c.created, _jobs.c.id).limit(1)
+        with self._transaction() as connection:
+            job_id = connection.scalar(query)
+            if job_id is None:
+                return None
+            values = {
+                "state": "running",
+                "attempts": _jobs.c.attempts + 1,
+                "started": time.time(),
+                "frames": 0,
+                "faces": 0,
+            }
+            connection.execute(sa.update(_jobs).where(_jobs.c.id == job_id).values(**values))
+        return self._get(job_id)
+
+    def progress(self, job_id: str, *, frames: int, faces: int, total: int | None) -> None:
+        """Writes down how far a job is."""
+        self._update(job_id, frames=frames, faces=faces, total=total)
+
+    def end(self, job_id: str, problem: Mapping[str, str] | None = None) -> None:
+        """A job's end, done or (with a problem) failed."""
+        said = None if problem is None else json.dumps(dict(problem))
+        self._update(job_id, state="failed" if problem else "done", problem=said, finished=time.time())
+        self.path(job_id, "input").unlink(missing_ok=True)
+
+    def requeue(self, job_id: str) -> None:
+        """Puts a running job back, to be begun anew."""
+        self._update(job_id, state="queued", frames=0, faces=0)
+
+    def _update(self, job_id: str, **values: object) -> None:
+        with self._transaction() as connection:
+            connection.execute(sa.update(_jobs).where(_jobs.c.id == job_id).values(**values))
+
+    def delete(self, job_id: str) -> None:
+        """Forgets a job and removes its files."""
+        with self._transaction() as connection:
+            connection.execute(sa.delete(_jobs).where(_jobs.c.id == job_id))
+        shutil.rmtree(self.folder / job_id, ignore_errors=True)
+
+    def recover(self) -> None:
+        """After a start: what ran goes back into the queue, what failed too often ends, files without a job go."""
+        worn_out = json.dumps({"kind": "internal", "detail": "the job was begun too often without coming to its end"})
+        running = _jobs.c.state == "running"
+        with self._transaction() as connection:
+            spent = sa.update(_jobs).where(running, _jobs.c.attempts >= self.limits.job_attempts)
+            connection.execute(spent.values(state="failed", problem=worn_out, finished=time.time()))
+            connection.execute(sa.update(_jobs).where(running).values(state="queued", frames=0, faces=0))
+            states = dict(connection.execute(sa.select(_jobs.c.id, _jobs.c.state)).all())
+        for folder in self.folder.iterdir():
+            if folder.name not in states:
+                shutil.rmtree(folder, ignore_errors=True)
+            elif states[folder.name] in ENDED:
+                (folder / "input").unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Deletes the jobs that were kept long enough."""
+        before = time.time() - self.limits.jobs_kept_s
+        with self._transaction() as connection:
+            old = list(connection.scalars(sa.select(_jobs.c.id).where(_jobs.c.finished < before)))
+        for job_id in old:
+            self.delete(job_id)
+
+    def close(self) -> None:
+        """Gives back the database."""
+        self._engine.dispose()
+
+
+def _job(row: Mapping[Any, Any]) -> Job:
+    values = dict(row)
+    problem = json.loads(values["problem"]) if values["problem"] else None
+    return Job(**{**values, "options": json.loads(values["options"]), "problem": problem})
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by hand
+    for pragma in ("synchronous = FULL", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {pragma}")

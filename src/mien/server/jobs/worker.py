@@ -1,0 +1,247 @@
+"""The thread that takes jobs from the queue and brings them to their end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TextIO
+
+from mien import drawing
+from mien.errors import InputError, MienError, SourceError
+from mien.pipeline import Analyzer
+from mien.schemas import frame_record
+from mien.server.gate import Gate
+from mien.server.jobs import results
+from mien.server.jobs.store import Job, JobStore
+from mien.server.metrics import Metrics
+from mien.server.problems import Problem, kind_of
+from mien.sinks.video import VideoRecorder
+from mien.sources import Source, open_source
+from mien.types import Frame, FrameResult
+
+log = logging.getLogger(__name__)
+
+_WRITE_EVERY = 10  # frames between two notes of progress
+_SWEEP_S = 60.0
+
+
+class OpenStream(Protocol):
+    """Opens the address of a "stream" job as a source that ends by itself."""
+
+    def __call__(self, job: Job) -> Source: ...
+
+
+class _Left(Exception):  # noqa: N818
+    """The job was deleted, or the service stops."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A job being worked on."""
+
+    job: Job
+    frames: int = 0
+    faces: int = 0
+    total: int | None = None
+    cancelled: bool = False
+    relabels: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+class JobWorker:
+    """Works on one job at a time, frame by frame through the gate that requests go through too."""
+
+    def __init__(self, jobs: JobStore, analyzer: Analyzer, gate: Gate, metrics: Metrics) -> None:
+        self.jobs = jobs
+        self.analyzer = analyzer
+        self.gate = gate
+        self.metrics = metrics
+        self.open_stream: OpenStream = _no_streams
+        self._files = threading.Lock()
+        self._news = threading.Event()
+        self._stop = threading.Event()
+        self._run: _Run | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Takes up what an earlier process left, and begins."""
+        self.jobs.recover()
+        self._thread = threading.Thread(target=self._work, name="mien-jobs", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Puts the running job back in the queue and ends."""
+        self._stop.set()
+        self._news.set()
+        if self._thread is not None:
+            self._thread.join(timeout=30)
+        self.jobs.close()
+
+    def notify(self) -> None:
+        """Tells that a job is in the queue."""
+        self._news.set()
+
+    def now(self, job: Job) -> Job:
+        """The job with its progress up to the last frame."""
+        run = self._run
+        if run is None or run.job.id != job.id or job.state != "running":
+            return job
+        return replace(job, frames=run.frames, faces=run.faces, total=run.total)
+
+    def delete(self, job_id: str) -> None:
+        """Cancels a job where it runs, forgets it and removes its files."""
+        with self._files:
+            run = self._run
+            if run is not None and run.job.id == job_id:
+                run.cancelled = True
+            self.jobs.delete(job_id)
+
+    def relabel(self, old: str, new: str | None) -> None:
+        """Changes a name in all results, None forgets it; annotated videos that show it are removed."""
+        with self._files:
+            if self._run is not None:
+                self._run.relabels.append((old, new))
+            for job in self.jobs.list():
+                if job.ended:
+                    self._relabel(job.id, "result.jsonl", [(old, new)])
+
+    def _relabel(self, job_id: str, name: str, relabels: list[tuple[str, str | None]]) -> None:
+        if results.relabel(self.jobs.path(job_id, name), relabels):
+            self.jobs.path(job_id, "annotated.mp4").unlink(missing_ok=True)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            self._news.clear()
+            try:
+                self._turn()
+            except Exception:
+                log.exception("the job worker failed and goes on")
+                self._stop.wait(1)
+
+    def _turn(self) -> None:
+        self.jobs.sweep()
+        job = self.jobs.take()
+        if job is None:
+            self._news.wait(_SWEEP_S)
+            return
+        log.info("job begins", extra={"job": job.id, "kind": job.kind})
+        self._run = _Run(job)
+        try:
+            self._attempt(self._run)
+        finally:
+            self._run = None
+
+    def _attempt(self, run: _Run) -> None:
+        problem: Mapping[str, str] | None = None
+        try:
+            self._analyse(run)
+        except _Left:
+            self._leave(run)
+            return
+        except Problem as exc:
+            problem = {"kind": exc.kind, "detail": str(exc.detail)}
+        except MienError as exc:
+            problem = {"kind": kind_of(exc), "detail": str(exc)}
+        except Exception:
+            log.exception("job failed", extra={"job": run.job.id})
+            problem = {"kind": "internal", "detail": "an error of the service; its log has more under this job's id"}
+        self._finish(run, problem)
+
+    def _leave(self, run: _Run) -> None:
+        if run.cancelled:
+            self.jobs.discard(run.job.id)
+        else:
+            self.jobs.requeue(run.job.id)
+
+    def _finish(self, run: _Run, problem: Mapping[str, str] | None) -> None:
+        job_id = run.job.id
+        with self._files:
+            if run.cancelled:
+                self.jobs.discard(job_id)
+                return
+            if problem is None:
+                self._publish(job_id, run.relabels)
+            self.jobs.progress(job_id, frames=run.frames, faces=run.faces, total=run.total)
+            self.jobs.end(job_id, problem)
+        state = "failed" if problem else "done"
+        self.metrics.jobs.labels(state).inc()
+        log.info("job ends", extra={"job": job_id, "state": state, "kind": problem["kind"] if problem else None})
+
+    def _publish(self, job_id: str, relabels: list[tuple[str, str | None]]) -> None:
+        part = self.jobs.path(job_id, "result.part")
+        if relabels:
+            self._relabel(job_id, part.name, relabels)
+        part.replace(self.jobs.path(job_id, "result.jsonl"))
+
+    def _analyse(self, run: _Run) -> None:
+        job = run.job
+        session = self.analyzer.session()
+        every = int(job.options.get("every", 1))
+        with ExitStack() as stack:
+            source = stack.enter_context(_closing(self._open(job)))
+            out = stack.enter_context(self.jobs.path(job.id, "result.part").open("w", encoding="utf-8"))
+            recorder = self._recorder(job, source, stack)
+            self._check(source)
+            run.total = source.frames if job.kind == "video" else None
+            for frame in source:
+                self._check_frame(run, frame)
+                if frame.index % every:
+                    continue
+                with self.gate.slot(patient=True):
+                    result = session.step(frame)
+                self._note(run, result, out)
+                if recorder is not None:
+                    recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
+
+    def _open(self, job: Job) -> Source:
+        if job.kind == "stream":
+            return self.open_stream(job)
+        try:
+            return open_source(str(self.jobs.path(job.id, "input")))
+        except SourceError as exc:
+            raise SourceError("the upload is no video that can be read, or is damaged") from exc
+
+    def _recorder(self, job: Job, source: Source, stack: ExitStack) -> VideoRecorder | None:
+        if not job.options.get("draw"):
+            return None
+        sound = str(self.jobs.path(job.id, "input")) if job.kind == "video" else None
+        path = self.jobs.path(job.id, "annotated.mp4")
+        return stack.enter_context(VideoRecorder(path, rate=source.rate, sound=sound))
+
+    def _check(self, source: Source) -> None:
+        limit = self.jobs.limits.video_s
+        if source.duration_s is not None and source.duration_s > limit:
+            raise Problem("too-large", f"the video lasts {source.duration_s:.0f} s, at most {limit:.0f} are taken")
+
+    def _check_frame(self, run: _Run, frame: Frame) -> None:
+        if run.cancelled or self._stop.is_set():
+            raise _Left
+        limits = self.jobs.limits
+        height, width = frame.image.shape[:2]
+        if width * height > limits.video_pixels:
+            raise Problem("too-large", f"the video has {width} x {height} pixels; scale it down first")
+        if frame.time_s > limits.video_s:
+            raise Problem("too-large", f"the video lasts longer than {limits.video_s:.0f} s")
+
+    def _note(self, run: _Run, result: FrameResult, out: TextIO) -> None:
+        named = replace(result, source=run.job.source)
+        out.write(frame_record(named, identity=self.analyzer.gallery is not None).to_json() + "\n")
+        run.frames = result.index + 1
+        run.faces += len(result.faces)
+        self.metrics.analysed("job", len(result.faces))
+        if run.frames % _WRITE_EVERY == 1 and not run.cancelled:
+            self.jobs.progress(run.job.id, frames=run.frames, faces=run.faces, total=run.total)
+
+
+@contextmanager
+def _closing(source: Source) -> Iterator[Source]:
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def _no_streams(job: Job) -> Source:
+    raise InputError("streams are not analysed by this service; start it with --urls")

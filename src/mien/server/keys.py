@@ -1,0 +1,103 @@
+"""Keys of the service: made once, shown once, kept as hashes in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import threading
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mien import store
+from mien.errors import InputError
+
+ROLES = ("read", "analyse", "admin")  # each may do what those before it may
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key; `hash` is the sha256 of the secret, which is 256 random bits and is not kept."""
+
+    id: str
+    name: str
+    role: str
+    hash: str
+    created: str
+
+
+class KeyFile:
+    """The keys in a JSON file, read again whenever it changes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._known: tuple[tuple[int, int, int] | None, dict[str, Key]] = (None, {})
+
+    def add(self, name: str, role: str) -> tuple[Key, str]:
+        """A new key, and its secret.
+
+        Raises:
+            InputError: No such role, or the file cannot be written.
+        """
+        if role not in ROLES:
+            raise InputError(f"a key's role is one of {', '.join(ROLES)}, not {role!r}")
+        secret = "mien_" + secrets.token_urlsafe(32)
+        key = Key(secrets.token_hex(4), name, role, _hash(secret), datetime.now(UTC).isoformat(timespec="seconds"))
+        self._write([*self.all(), key])
+        return key, secret
+
+    def remove(self, key_id: str) -> None:
+        """Ends a key.
+
+        Raises:
+            InputError: No key has this id.
+        """
+        kept = [key for key in self.all() if key.id != key_id]
+        if len(kept) == len(self.all()):
+            raise InputError(f"no key has the id {key_id}; 'mien serve key list' shows them")
+        self._write(kept)
+
+    def all(self) -> list[Key]:
+        """Every key, oldest first."""
+        return list(self._by_hash().values())
+
+    def find(self, secret: str) -> Key | None:
+        """The key with this secret."""
+        return self._by_hash().get(_hash(secret))
+
+    def _by_hash(self) -> dict[str, Key]:
+        state = _state(self.path)
+        with self._lock:
+            if state is None:
+                self._known = (None, {})
+            elif self._known[0] != state:
+                self._known = (state, {key.hash: key for key in self._read()})
+            return self._known[1]
+
+    def _read(self) -> list[Key]:
+        try:
+            return [Key(**row) for row in json.loads(self.path.read_text())["keys"]]
+        except (OSError, ValueError, TypeError, KeyError) as exc:
+            raise InputError(f"{self.path} is no list of keys ({exc}); move it away and make new ones") from exc
+
+    def _write(self, keys: list[Key]) -> None:
+        content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False)
+        try:
+            store.write_atomically(self.path, content.encode())
+        except OSError as exc:
+            raise InputError(f"cannot write {self.path}: {exc.strerror or exc}; choose another --data folder") from exc
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - called on every request
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

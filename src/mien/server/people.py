@@ -1,0 +1,160 @@
+"""The people of the gallery as the API shows them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mien import geometry, images
+from mien.errors import GalleryError, InputError, ManyFacesError, NoFaceError, PersonExists, PersonNotFound
+from mien.gallery import FolderGallery, Gallery, Person, Photo, check_name
+from mien.pipeline import Analyzer, in_foreground
+from mien.types import F32, U8, Faces
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_SAME_FACE = 0.4  # IoU of the box a client names with the box found again
+_AROUND = 0.6  # of the face's size, kept on each side when a folder gallery keeps one face of a photo
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which face of a photo is meant: the only one; with `largest` the largest; with `box` (4,) the one there."""
+
+    largest: bool = False
+    box: F32 | None = None
+
+
+class People:
+    """Everybody in the gallery, by ids that can stand in an address.
+
+    `relabel(old, new)` is told of every name that changes or (new None) is forgotten.
+    """
+
+    def __init__(self, analyzer: Analyzer, *, relabel: Callable[[str, str | None], None]) -> None:
+        self.analyzer = analyzer
+        self.revision = 0  # changes when anybody does
+        self._tell = relabel
+        self._lock = threading.Lock()
+
+    def _relabel(self, old: str, new: str | None) -> None:
+        self._tell(old, new)
+        self.revision += 1
+
+    @property
+    def gallery(self) -> Gallery:
+        """The gallery of the analyzer.
+
+        Raises:
+            GalleryError: It has none.
+        """
+        if self.analyzer.gallery is None:
+            raise GalleryError("this service has no gallery; start it with --gallery")
+        return self.analyzer.gallery
+
+    def all(self) -> list[Person]:
+        """Everybody, by name."""
+        return [Person(public_id(person.id), person.name, person.photos) for person in self.gallery.people()]
+
+    def get(self, person_id: str) -> Person:
+        """One person. Raises PersonNotFound."""
+        found = next((person for person in self.all() if person.id == person_id), None)
+        if found is None:
+            raise PersonNotFound("nobody in the gallery has this id; GET /v1/people lists everybody")
+        return found
+
+    def named(self, name: str) -> Person:
+        """One person by name. Raises PersonNotFound."""
+        found = next((person for person in self.all() if person.name == check_name(name)), None)
+        if found is None:
+            raise PersonNotFound("nobody in the gallery has this name; GET /v1/people lists everybody")
+        return found
+
+    def photo(self, content: bytes, source: str, choice: Choice, *, max_pixels: int) -> Photo:
+        """A photo made ready to enrol; raises NoFaceError, ManyFacesError, InputError."""
+        image = images.read_image(content, max_pixels=max_pixels)
+        faces = self.analyzer.describe_photo(content)
+        i = _chosen(faces, choice, source)
+        if faces.embeddings is None:
+            raise InputError("the photo's faces have no descriptors")
+        if choice.box is not None and isinstance(self.gallery, FolderGallery):
+            content, source = _cut_out(image, faces.boxes[i]), "face.png"
+        return Photo(faces.embeddings[i], hashlib.sha256(content).hexdigest(), source, content)
+
+    def add(self, name: str, photos: Sequence[Photo]) -> Person:
+        """A new person. Raises PersonExists."""
+        name = check_name(name)
+        with self._lock:
+            if any(person.name == name for person in self.gallery.people()):
+                raise PersonExists("somebody in the gallery has this name already; add the photo to them instead")
+            self.gallery.enroll(name, photos)
+            self.revision += 1
+            return self.named(name)
+
+    def add_photos(self, person_id: str, photos: Sequence[Photo]) -> tuple[Person, int]:
+        """The person with more photos, and how many of them were new. Raises PersonNotFound."""
+        with self._lock:
+            added = self.gallery.enroll(self.get(person_id).name, photos)
+            self.revision += 1
+            return self.get(person_id), added
+
+    def rename(self, person_id: str, name: str) -> Person:
+        """The person under a new name. Raises PersonNotFound, PersonExists."""
+        with self._lock:
+            old, new = self.get(person_id).name, check_name(name)
+            if new != old:
+                self.gallery.rename(old, new)
+                self._relabel(old, new)
+            return self.named(new)
+
+    def merge(self, person_id: str, into_id: str) -> Person:
+        """Gives everything of a person to another. Raises PersonNotFound."""
+        with self._lock:
+            person, into = self.get(person_id), self.get(into_id)
+            if person.id == into.id:
+                raise InputError("a person cannot be merged into themselves; name another")
+            self.gallery.merge(person.name, into.name)
+            self._relabel(person.name, into.name)
+            return self.get(into_id)
+
+    def remove(self, person_id: str) -> None:
+        """Forgets a person, their photos, and their name in the results of jobs. Raises PersonNotFound."""
+        with self._lock:
+            name = self.get(person_id).name
+            self._relabel(name, None)
+            self.gallery.remove(name)
+            self.revision += 1
+
+
+def public_id(gallery_id: str) -> str:
+    """A person's id as it stands in addresses: the gallery's own where it is one, else made from it."""
+    return gallery_id if _ID.fullmatch(gallery_id) else hashlib.sha256(gallery_id.encode()).hexdigest()[:32]
+
+
+def _chosen(faces: Faces, choice: Choice, source: str) -> int:
+    if not len(faces):
+        raise NoFaceError(f"no face found in {source}; take one where the face is larger, frontal and well lit")
+    if choice.box is not None:
+        overlaps = geometry.iou(choice.box[None], faces.boxes)[0]
+        if overlaps.max() < _SAME_FACE:
+            raise NoFaceError(f"no face found at that place in {source}; send the box as /v1/analyze gave it")
+        return int(overlaps.argmax())
+    prominent = int(in_foreground(faces.landmarks).sum())
+    if prominent > 1 and not choice.largest:
+        raise ManyFacesError(f"{prominent} faces found in {source}; send the box of one, or largest=true")
+    return int(geometry.area(faces.boxes).argmax())
+
+
+def _cut_out(image: U8, box: F32) -> bytes:
+    margin = _AROUND * float(max(box[2] - box[0], box[3] - box[1]))
+    grown = box + np.array([-margin, -margin, margin, margin], np.float32)
+    x1, y1, x2, y2 = geometry.clip_boxes(grown[None], width=image.shape[1], height=image.shape[0])[0].astype(int)
+    done, encoded = cv2.imencode(".png", np.ascontiguousarray(image[y1:y2, x1:x2]))
+    if not done:
+        raise InputError("the face cannot be cut out of the photo")
+    return bytes(encoded.tobytes())

@@ -1,0 +1,161 @@
+"""The one table of errors: what a client is told, as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mien.errors import (
+    EmbedderMismatch,
+    GalleryError,
+    InputError,
+    ManyFacesError,
+    MienError,
+    ModelError,
+    NoFaceError,
+    PersonExists,
+    PersonNotFound,
+    SourceError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+_URN = "urn:mien:problem:"
+
+TITLES: dict[str, tuple[int, str]] = {
+    "malformed": (400, "The request cannot be read"),
+    "unauthorized": (401, "A key is needed"),
+    "forbidden": (403, "Not allowed"),
+    "not-found": (404, "Not found"),
+    "person-not-found": (404, "Nobody has this id"),
+    "job-not-found": (404, "No job has this id"),
+    "method-not-allowed": (405, "Another method is needed"),
+    "too-slow": (408, "The request came too slowly"),
+    "person-exists": (409, "The name is taken"),
+    "embedder-mismatch": (409, "The gallery was made with another embedder"),
+    "not-ready": (409, "The job has not finished"),
+    "gone": (410, "No longer kept"),
+    "too-large": (413, "The request is too large"),
+    "unsupported-media-type": (415, "Another content type is needed"),
+    "unusable-input": (422, "The input cannot be used"),
+    "invalid": (422, "A parameter cannot be used"),
+    "no-face": (422, "No face found"),
+    "many-faces": (422, "Several faces found"),
+    "source-lost": (422, "The source cannot be read"),
+    "address-refused": (422, "This address is not fetched"),
+    "too-many-requests": (429, "Too many requests"),
+    "internal": (500, "An error of the service"),
+    "busy": (503, "Too busy"),
+    "model-unavailable": (503, "A model is not available"),
+    "gallery-unavailable": (503, "The gallery is not available"),
+    "stopping": (503, "The service is stopping"),
+}
+
+TYPE_OF: dict[type[MienError], str] = {
+    NoFaceError: "no-face",
+    ManyFacesError: "many-faces",
+    SourceError: "source-lost",
+    InputError: "unusable-input",
+    ModelError: "model-unavailable",
+    PersonNotFound: "person-not-found",
+    PersonExists: "person-exists",
+    EmbedderMismatch: "embedder-mismatch",
+    GalleryError: "gallery-unavailable",
+}
+
+_OF_STATUS = {400: "malformed", 401: "unauthorized", 403: "forbidden", 404: "not-found", 405: "method-not-allowed"}
+
+
+class ProblemRecord(BaseModel):
+    """What went wrong. `type` is stable; `detail` says what to do about it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "urn:mien:problem:no-face",
+                "title": "No face found",
+                "status": 422,
+                "detail": "no face found in the photo; take one where the face is larger, frontal and well lit",
+                "request_id": "7f3c9a52d1e04b0c",
+            }
+        }
+    )
+
+    type: str = Field(description="A stable name of the kind of problem, `urn:mien:problem:…`.")
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = Field(None, description="Stands in the service's log too.")
+    errors: list[dict[str, Any]] | None = Field(None, description="Which parameters, where that is the problem.")
+
+
+class Problem(HTTPException):
+    """An answer that ends a request early; `kind` is a key of `TITLES`."""
+
+    def __init__(self, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(TITLES[kind][0], detail, dict(headers) if headers else None)
+        self.kind = kind
+
+
+def problem_response(
+    kind: str, detail: str, *, request_id: str | None, headers: Mapping[str, str] | None = None, errors: Any = None
+) -> Response:
+    """A problem as an answer."""
+    status, title = TITLES[kind]
+    body = ProblemRecord(
+        type=_URN + kind, title=title, status=status, detail=detail, request_id=request_id, errors=errors
+    )
+    return JSONResponse(body.model_dump(exclude_none=True), status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def kind_of(error: MienError) -> str:
+    """The kind of problem one of our errors is: that of its nearest base in the table."""
+    return next(TYPE_OF[base] for base in type(error).__mro__ if base in TYPE_OF)
+
+
+def on_mien_error(request: Request, error: Exception) -> Response:
+    """One of our errors as an answer."""
+    assert isinstance(error, MienError)  # noqa: S101 - registered for this type only
+    return problem_response(kind_of(error), str(error), request_id=_id_of(request))
+
+
+def on_http_error(request: Request, error: Exception) -> Response:
+    """A `Problem`, or what the framework itself refuses."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    kind = error.kind if isinstance(error, Problem) else _OF_STATUS.get(error.status_code, "malformed")
+    return problem_response(kind, str(error.detail), request_id=_id_of(request), headers=error.headers)
+
+
+def on_invalid(request: Request, error: Exception) -> Response:
+    """Parameters that are not what the document says; what was sent is not repeated."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    wrong = [{"loc": [str(part) for part in e["loc"]], "msg": e["msg"]} for e in error.errors()]
+    detail = "; ".join(f"{'.'.join(e['loc'])}: {e['msg']}" for e in wrong) or "a parameter is missing"
+    return problem_response("invalid", detail, request_id=_id_of(request), errors=wrong)
+
+
+def _id_of(request: Request) -> str | None:
+    found = request.scope.get("state", {}).get("request_id")
+    return None if found is None else str(found)
+
+
+def documented(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI `responses` of a route: these kinds, and those every route can answer."""
+    by_status: dict[int | str, list[str]] = {}
+    for kind in ("malformed", "unauthorized", "forbidden", "too-many-requests", "invalid", "stopping", *kinds):
+        by_status.setdefault(TITLES[kind][0], []).append(kind)
+    return {status: _documented(int(status), names) for status, names in by_status.items()}
+
+
+def _documented(status: int, kinds: list[str]) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ProblemRecord"}
+    return {
+        "description": f"{HTTPStatus(status).phrase}: " + ", ".join(f"`{_URN}{kind}`" for kind in dict.fromkeys(kinds)),
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }

@@ -1,0 +1,202 @@
+"""The shapes of the API besides those of results."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from mien.gallery import Person
+from mien.server.jobs.results import Appearance
+from mien.server.jobs.store import Job
+from mien.server.problems import TITLES, ProblemRecord
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class PersonRecord(BaseModel):
+    """Somebody in the gallery."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"id": "3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7", "name": "Ada Lovelace", "photos": 2}}
+    )
+
+    id: str = Field(description="Stays when the name changes (in a folder gallery the name is the identity).")
+    name: str
+    photos: int = Field(description="How many photos are enrolled.")
+
+    @classmethod
+    def of(cls, person: Person) -> PersonRecord:
+        return cls(id=person.id, name=person.name, photos=person.photos)
+
+
+class PeopleRecord(BaseModel):
+    """Everybody in the gallery, by name."""
+
+    people: list[PersonRecord]
+
+
+class RenameRecord(BaseModel):
+    """A person's new name."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "Ada King"}})
+
+    name: Name
+
+
+class MergeRecord(BaseModel):
+    """Whom to merge into: that person gets all photos."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"into": "9d7e4c61b8a1f2e33f0c5b2ad4c5b6a7"}}
+    )
+
+    into: str = Field(max_length=64)
+
+
+class JobRecord(BaseModel):
+    """A video or stream being analysed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": "0b7d6f5e4c3b2a190817263544536271",
+                "kind": "video",
+                "source": "party.mp4",
+                "state": "running",
+                "frames": 120,
+                "total": 472,
+                "progress": 0.254,
+                "faces": 233,
+                "draw": True,
+                "created": "2026-01-05T10:00:00Z",
+                "started": "2026-01-05T10:00:01Z",
+                "finished": None,
+                "problem": None,
+            }
+        }
+    )
+
+    id: str
+    kind: Literal["video", "stream"]
+    source: str
+    state: Literal["queued", "running", "done", "failed"]
+    frames: int = Field(description="Frames behind us.")
+    total: int | None = Field(description="Frames in all, where the video tells.")
+    progress: float | None = Field(description="0 to 1, where the video tells its length.")
+    faces: int = Field(description="Faces found, counted in every frame.")
+    draw: bool = Field(description="Whether an annotated video is made.")
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    problem: ProblemRecord | None = Field(description="Why it failed.")
+
+    @classmethod
+    def of(cls, job: Job) -> JobRecord:
+        return cls(
+            id=job.id,
+            kind="stream" if job.kind == "stream" else "video",
+            source=job.source,
+            state=job.state,  # type: ignore[arg-type]
+            frames=job.frames,
+            total=job.total,
+            progress=_progress(job),
+            faces=job.faces,
+            draw=bool(job.options.get("draw")),
+            created=datetime.fromtimestamp(job.created, UTC),
+            started=_time(job.started),
+            finished=_time(job.finished),
+            problem=_problem(job),
+        )
+
+
+class JobsRecord(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobRecord]
+
+
+class AppearanceRecord(BaseModel):
+    """When one person is to be seen in a video."""
+
+    name: str | None = Field(description="None for a face nobody in the gallery is near enough to.")
+    tracks: list[int]
+    spans: list[tuple[float, float]] = Field(description="From and to, seconds.")
+    frames: int
+
+    @classmethod
+    def of(cls, row: Appearance) -> AppearanceRecord:
+        spans = [(round(start, 3), round(end, 3)) for start, end in row.spans]
+        return cls(name=row.name, tracks=sorted(row.tracks), spans=spans, frames=row.frames)
+
+
+class TimelineRecord(BaseModel):
+    """Who appears when; the longest seen first."""
+
+    people: list[AppearanceRecord]
+
+
+class UrlRecord(BaseModel):
+    """What to fetch, and for streams how long to look."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"url": "https://example.org/party.jpg"}})
+
+    url: str = Field(min_length=1, max_length=2048)
+    seconds: float | None = Field(None, gt=0, description="How long to look at a stream; the service has a limit.")
+    draw: bool = False
+
+
+class LegacyRecord(BaseModel):
+    """The answer of the system this one follows: parallel lists, one entry per face."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"Name": ["Ada Lovelace"], "Sex": ["Female"], "Age": ["(25, 32){87%}"], "Emotion": ["happiness"]}
+        }
+    )
+
+    Name: list[str]
+    Sex: list[str]
+    Age: list[str]
+    Emotion: list[str]
+
+
+class ServerRecord(BaseModel):
+    """What this service can do, for the page and for clients."""
+
+    version: str
+    role: Literal["read", "analyse", "admin"] = Field(description="What the caller may do.")
+    parts: list[str] = Field(description="What is computed, of identity, age, gender and emotion.")
+    gallery: bool
+    urls: bool
+    image_bytes: int
+    video_bytes: int
+    files: int
+    jobs_kept_s: float
+
+
+class StateRecord(BaseModel):
+    """How the service is."""
+
+    status: Literal["ok", "ready", "stopping"]
+
+
+def _progress(job: Job) -> float | None:
+    if job.state == "done":
+        return 1.0
+    return round(min(1.0, job.frames / job.total), 4) if job.total else None
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _problem(job: Job) -> ProblemRecord | None:
+    if job.problem is None:
+        return None
+    status, title = TITLES[job.problem["kind"]]
+    kind = f"urn:mien:problem:{job.problem['kind']}"
+    return ProblemRecord(
+        type=kind, title=title, status=status, detail=job.problem["detail"], request_id=None, errors=None
+    )

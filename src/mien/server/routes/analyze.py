@@ -1,0 +1,236 @@
+"""Pictures in, results out."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Annotated, Any
+
+import cv2
+from fastapi import APIRouter, Query
+from PIL import Image
+from starlette.responses import Response
+
+from mien import drawing, images
+from mien.errors import InputError, MienError
+from mien.schemas import PARTS, FrameRecord, error_record, frame_record
+from mien.server.forms import FILE, FILES, PictureForm, form_body, pictures_of
+from mien.server.problems import Problem, documented
+from mien.server.records import LegacyRecord
+from mien.server.security import Analyst, ServiceDep
+from mien.server.service import Service
+from mien.types import U8, Faces, Frame, FrameResult
+
+router = APIRouter(tags=["analysis"])
+
+_UNKNOWN = "Unknown"
+_FIELDS = {
+    "age": ("age", "age_group", "age_group_probs"),
+    "gender": ("gender", "gender_probs"),
+    "emotion": ("emotion", "emotion_probs"),
+    "identity": ("name", "distance"),
+}
+_PROBLEMS = ("too-slow", "too-large", "unsupported-media-type", "unusable-input", "busy", "model-unavailable")
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "What was found: an object for one picture, a list in the order of the pictures for several; "
+        "with `draw=true` the picture with boxes and labels.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/FrameRecord"},
+                        {"type": "array", "items": {"$ref": "#/components/schemas/FrameRecord"}},
+                    ]
+                },
+                "example": {
+                    "source": "party.jpg",
+                    "index": 0,
+                    "time_s": 0.0,
+                    "width": 1280,
+                    "height": 720,
+                    "faces": [
+                        {
+                            "box": [512.0, 120.5, 640.0, 260.1],
+                            "score": 0.98,
+                            "landmarks": [
+                                [545.1, 170.0],
+                                [604.2, 168.3],
+                                [576.0, 201.9],
+                                [551.3, 226.0],
+                                [601.8, 224.7],
+                            ],
+                            "track_id": None,
+                            "name": "Ada Lovelace",
+                            "distance": 0.41,
+                            "age": 31.4,
+                            "age_group": "(25, 32)",
+                            "gender": "female",
+                            "emotion": "happiness",
+                        }
+                    ],
+                },
+            },
+            "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+Only = Annotated[
+    str | None,
+    Query(
+        max_length=100,
+        description="What to tell, of identity,age,gender,emotion; default all.",
+        examples=["age,gender"],
+    ),
+]
+
+
+@router.post(
+    "/v1/analyze",
+    summary="Faces of pictures",
+    response_class=Response,
+    responses={**documented(*_PROBLEMS), **_ANSWERS},
+    openapi_extra=form_body(FILES, ["file"]),
+)
+def analyze(
+    caller: Analyst,
+    service: ServiceDep,
+    form: PictureForm,
+    only: Only = None,
+    draw: Annotated[bool, Query(description="Answer with the annotated picture (one picture only).")] = False,
+    embeddings: Annotated[bool, Query(description="Add the 128 numbers that tell who a face is.")] = False,
+) -> Response:
+    """Finds and describes the faces of one or several pictures; nothing is kept."""
+    parts = parts_of(only, service)
+    uploads = pictures_of(form)
+    if draw:
+        if len(uploads) > 1:
+            raise Problem("invalid", "draw=true takes one picture at a time")
+        image, result = analyze_bytes(service, uploads[0].content(), uploads[0].filename)
+        return Response(jpeg(drawing.annotate(image, _only(result.faces, parts))), media_type="image/jpeg")
+    if len(uploads) == 1:
+        _, result = analyze_bytes(service, uploads[0].content(), uploads[0].filename)
+        return json_response(record_of(result, parts, embeddings=embeddings))
+    return json_list([_one_of_many(service, u.content(), u.filename, parts, embeddings) for u in uploads])
+
+
+@router.post(
+    "/",
+    summary="Faces of a picture, in the original system's shape",
+    response_model=LegacyRecord,
+    responses=documented(*_PROBLEMS),
+    openapi_extra=form_body(FILE, ["file"]),
+)
+def analyze_legacy(caller: Analyst, service: ServiceDep, form: PictureForm) -> LegacyRecord:
+    """Four parallel lists, one entry per face; an empty text where a part is not computed."""
+    upload = pictures_of(form)[0]
+    _, result = analyze_bytes(service, upload.content(), upload.filename)
+    faces = list(result.faces)
+    return LegacyRecord(
+        Name=[face.name or _UNKNOWN for face in faces],
+        Sex=[(face.gender or "").capitalize() for face in faces],
+        Age=[_legacy_age(face.probs.get("age_group", {})) for face in faces],
+        Emotion=[face.emotion or "" for face in faces],
+    )
+
+
+def _legacy_age(probs: object) -> str:
+    if not isinstance(probs, dict) or not probs:
+        return ""
+    group = max(probs, key=lambda label: probs[label])
+    return f"{group}{{{probs[group]:.0%}}}"
+
+
+def analyze_bytes(service: Service, content: bytes, source: str, *, way: str = "picture") -> tuple[U8, FrameResult]:
+    """The picture in some bytes and what was found in it, once the networks are free.
+
+    Raises:
+        InputError: It is no picture, or too large a one.
+        Problem: The networks were not free in time.
+    """
+    image = read_picture(content, service.settings.limits.image_pixels)
+    with service.gate.slot():
+        result = service.analyzer.analyze_frame(Frame(image, source=source))
+    service.metrics.analysed(way, len(result.faces))
+    return image, result
+
+
+def read_picture(content: bytes, max_pixels: int) -> U8:
+    """The picture in a client's bytes; files that hold more than one kind of thing are no pictures."""
+    return images.read_image(content, max_pixels=max_pixels)
+
+
+def parts_of(only: str | None, service: Service) -> frozenset[str]:
+    """What a request wants to be told.
+
+    Raises:
+        Problem: Unknown, or not computed by this service.
+    """
+    there = service.analyzer.only
+    if only is None:
+        return there
+    wanted = {part.strip() for part in only.split(",") if part.strip()}
+    unknown = sorted(wanted - set(PARTS))
+    if unknown or not wanted:
+        raise Problem("invalid", f"only takes some of {', '.join(PARTS)}, separated by commas")
+    if wanted - there:
+        raise Problem("invalid", f"this service does not compute {', '.join(sorted(wanted - there))}")
+    return frozenset(wanted)
+
+
+def record_of(result: FrameResult, parts: frozenset[str], *, embeddings: bool = False) -> FrameRecord:
+    """A result as JSON shows it, with the wanted parts only."""
+    record = frame_record(result, identity="identity" in parts, embeddings=embeddings)
+    left_out = [name for part in PARTS if part not in parts for name in _FIELDS[part]]
+    for face in record.faces:
+        for name in left_out:
+            face.model_fields_set.discard(name)
+    return record
+
+
+def _only(faces: Faces, parts: frozenset[str]) -> Faces:
+    from dataclasses import replace
+
+    attributes = {
+        name: scores
+        for name, scores in faces.attributes.items()
+        if name not in PARTS + ("age_group",) or (name if name != "age_group" else "age") in parts
+    }
+    return replace(
+        faces,
+        attributes=attributes,
+        ages=faces.ages if "age" in parts else None,
+        matches=faces.matches if "identity" in parts else None,
+    )
+
+
+def _one_of_many(service: Service, content: bytes, source: str, parts: frozenset[str], embeddings: bool) -> FrameRecord:
+    try:
+        _, result = analyze_bytes(service, content, source)
+    except InputError as exc:
+        return error_record(source, exc)
+    return record_of(result, parts, embeddings=embeddings)
+
+
+def json_response(record: FrameRecord) -> Response:
+    """One record as the answer."""
+    return Response(record.to_json(), media_type="application/json")
+
+
+def json_list(records: list[FrameRecord]) -> Response:
+    """Several records as the answer."""
+    return Response(json.dumps([record.to_dict() for record in records]), media_type="application/json")
+
+
+def jpeg(image: U8) -> bytes:
+    """A BGR picture as JPEG."""
+    buffer = io.BytesIO()
+    try:
+        Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).save(buffer, "JPEG", quality=92)
+    except (OSError, ValueError) as exc:
+        raise InputError(f"the picture cannot be written as JPEG: {exc}") from exc
+    return buffer.getvalue()
+
+
+__all__ = ["MienError", "analyze_bytes", "json_response", "parts_of", "record_of", "router"]

@@ -1,0 +1,176 @@
+"""Live pictures over a WebSocket: JPEG in, JSON out; the newest frame wins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from mien.errors import InputError
+from mien.schemas import FrameRecord
+from mien.server.problems import Problem
+from mien.server.routes.analyze import read_picture, record_of
+from mien.server.security import identify, secret_of_websocket, service_of
+from mien.server.service import Service
+from mien.session import Session
+from mien.types import Frame
+
+router = APIRouter()
+log = logging.getLogger(__name__)
+
+_POLICY, _TOO_BIG, _BUSY, _GOING = 1008, 1009, 1013, 1001
+_BAD_FRAMES = 50  # in a row, until a client is told to go
+_FLOOD_PER_S = 240  # messages per second, over ten seconds
+
+
+@dataclass(slots=True)
+class _Inbox:
+    """The newest frame of a client that nobody looked at yet."""
+
+    frame: bytes | None = None
+    index: int = -1
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False
+
+    def put(self, frame: bytes) -> bool:
+        """Takes a frame; whether it pushed another out."""
+        dropped = self.frame is not None
+        self.frame, self.index = frame, self.index + 1
+        self.came.set()
+        return dropped
+
+    async def take(self) -> tuple[int, bytes] | None:
+        """The newest frame and its number; None when the client has gone."""
+        await self.came.wait()
+        self.came.clear()
+        frame, self.frame = self.frame, None
+        return None if self.closed or frame is None else (self.index, frame)
+
+    def close(self) -> None:
+        self.closed = True
+        self.came.set()
+
+
+@router.websocket("/v1/live")
+async def live(socket: WebSocket) -> None:
+    """Analyses the frames a client sends; each answer's `index` counts the frames received, from 0."""
+    service = service_of(socket)
+    secret, protocol = secret_of_websocket(socket)
+    try:
+        caller = identify(service, secret, socket.client.host if socket.client else "")
+        _check(service, may=caller.may("analyse"))
+    except Problem as exc:
+        await socket.accept(subprotocol=protocol)
+        await socket.close(_BUSY if exc.status_code in (429, 503) else _POLICY, str(exc.detail)[:120])
+        return
+    await socket.accept(subprotocol=protocol)
+    async with _counted(service):
+        await _serve(service, socket)
+
+
+def _check(service: Service, *, may: bool) -> None:
+    if not may:
+        raise Problem("forbidden", "this needs a key with the role 'analyse'")
+    if service.live >= service.settings.limits.live_clients or service.stopping.is_set():
+        raise Problem("busy", "too many live connections; come again later")
+
+
+@contextlib.asynccontextmanager
+async def _counted(service: Service) -> AsyncIterator[None]:
+    service.live += 1
+    service.metrics.live.inc()
+    try:
+        yield
+    finally:
+        service.live -= 1
+        service.metrics.live.dec()
+
+
+async def _serve(service: Service, socket: WebSocket) -> None:
+    inbox = _Inbox()
+    reader = asyncio.create_task(_read(service, socket, inbox))
+    writer = asyncio.create_task(_answer(service, socket, inbox))
+    ended, pending = await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    code, reason = _GOING, "going away"
+    for task in ended:
+        if isinstance(task.exception(), _End):
+            code, reason = task.exception().args  # type: ignore[union-attr]
+        elif task.exception() is not None and not isinstance(task.exception(), WebSocketDisconnect | RuntimeError):
+            log.error("live connection failed", exc_info=task.exception())
+            code, reason = 1011, "an error of the service"
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):
+        await asyncio.wait_for(socket.close(code, reason), 2)
+
+
+class _End(Exception):  # noqa: N818
+    """Ends a connection with a code and a reason."""
+
+
+async def _read(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
+    limits = service.settings.limits
+    started = time.monotonic()
+    try:
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            frame = message.get("bytes")
+            if not frame:
+                raise _End(_POLICY, "send each frame as one binary message: a JPEG")
+            if len(frame) > limits.live_frame_bytes:
+                raise _End(_TOO_BIG, f"a frame may have {limits.live_frame_bytes / 1e6:g} MB at most")
+            if inbox.index > _FLOOD_PER_S * (time.monotonic() - started + 10):
+                raise _End(_POLICY, "too many frames; wait for answers")
+            if inbox.put(frame):
+                service.metrics.dropped.inc()
+    finally:
+        inbox.close()
+
+
+async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
+    started = time.monotonic()
+    session, people, bad = service.analyzer.session(), service.people.revision, 0
+    while not service.stopping.is_set():
+        try:
+            taken = await asyncio.wait_for(inbox.take(), 1)
+        except TimeoutError:
+            continue
+        if taken is None:
+            return
+        if time.monotonic() - started > service.settings.limits.live_s:
+            raise _End(_GOING, "this connection lasted long enough; open another")
+        if people != service.people.revision:  # somebody was enrolled, renamed or deleted: names are asked for anew
+            session, people = service.analyzer.session(), service.people.revision
+        answer, good = await run_in_threadpool(_look, service, session, *taken, time.monotonic() - started)
+        bad = 0 if good else bad + 1
+        if bad > _BAD_FRAMES:
+            raise _End(_POLICY, "these are no pictures")
+        await socket.send_text(answer)
+    raise _End(_GOING, "the service is stopping")
+
+
+def _look(service: Service, session: Session, index: int, content: bytes, time_s: float) -> tuple[str, bool]:
+    try:
+        image = read_picture(content, service.settings.limits.live_frame_pixels)
+        with service.gate.slot():
+            result = session.step(Frame(image, index, time_s, "live"))
+    except InputError as exc:
+        return _error(index, "unusable-input", str(exc)), False
+    except Problem as exc:
+        return _error(index, exc.kind, str(exc.detail)), True
+    service.metrics.analysed("live", len(result.faces))
+    return record_of(result, service.analyzer.only).to_json(), True
+
+
+def _error(index: int, kind: str, detail: str) -> str:
+    return FrameRecord(source="live", index=index, faces=[], error=f"{kind}: {detail}").to_json()

@@ -1,0 +1,118 @@
+"""The gallery: who is known."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.responses import Response
+
+from mien.gallery import Photo, check_name
+from mien.server.forms import ENROLMENT, PictureForm, choice_of, form_body, pictures_of
+from mien.server.problems import Problem, documented
+from mien.server.records import MergeRecord, PeopleRecord, PersonRecord, RenameRecord
+from mien.server.security import Admin, Reader, ServiceDep
+from mien.server.service import Service
+from mien.server.uploads import Form
+
+router = APIRouter(tags=["people"])
+
+PersonId = Annotated[str, Path(max_length=64, description="As listed.", examples=["3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7"])]
+_ENROL = (
+    "too-slow",
+    "too-large",
+    "unsupported-media-type",
+    "unusable-input",
+    "no-face",
+    "many-faces",
+    "busy",
+    "gallery-unavailable",
+)
+_STORE = ("gallery-unavailable",)
+
+
+@router.get("/v1/people", summary="Everybody", responses=documented(*_STORE))
+def list_people(caller: Reader, service: ServiceDep) -> PeopleRecord:
+    """Everybody in the gallery, by name."""
+    return PeopleRecord(people=[PersonRecord.of(person) for person in service.people.all()])
+
+
+@router.post(
+    "/v1/people",
+    status_code=201,
+    summary="Enrol somebody new",
+    responses=documented("person-exists", *_ENROL),
+    openapi_extra=form_body(
+        {"name": {"type": "string", "maxLength": 200, "minLength": 1, "example": "Ada Lovelace"}, **ENROLMENT},
+        ["name", "file"],
+    ),
+)
+def add_person(caller: Admin, service: ServiceDep, form: PictureForm, response: Response) -> PersonRecord:
+    """Adds a person from photos; what is answered 201 is on disk."""
+    if "name" not in form.fields:
+        raise Problem("invalid", "send the person's name in the form field 'name'")
+    name = check_name(form.fields["name"])
+    person = service.people.add(name, _photos(service, form))
+    response.headers["location"] = f"/v1/people/{person.id}"
+    return PersonRecord.of(person)
+
+
+@router.get("/v1/people/{person_id}", summary="One person", responses=documented("person-not-found", *_STORE))
+def get_person(caller: Reader, service: ServiceDep, person_id: PersonId) -> PersonRecord:
+    """One person."""
+    return PersonRecord.of(service.people.get(person_id))
+
+
+@router.patch(
+    "/v1/people/{person_id}",
+    summary="Rename",
+    responses=documented("person-not-found", "person-exists", "unusable-input", "too-large", "too-slow", *_STORE),
+)
+def rename_person(caller: Admin, service: ServiceDep, person_id: PersonId, change: RenameRecord) -> PersonRecord:
+    """Gives a person another name, in kept results too."""
+    return PersonRecord.of(service.people.rename(person_id, change.name))
+
+
+@router.delete(
+    "/v1/people/{person_id}",
+    status_code=204,
+    summary="Forget",
+    responses=documented("person-not-found", *_STORE),
+)
+def delete_person(caller: Admin, service: ServiceDep, person_id: PersonId) -> Response:
+    """Deletes a person: photos, descriptors, what was cached, and the name in the results of jobs."""
+    service.people.remove(person_id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/v1/people/{person_id}/photos",
+    status_code=201,
+    summary="More photos of somebody",
+    responses=documented("person-not-found", *_ENROL),
+    openapi_extra=form_body(ENROLMENT, ["file"]),
+)
+def add_photos(caller: Admin, service: ServiceDep, person_id: PersonId, form: PictureForm) -> PersonRecord:
+    """Adds photos to a person; one that is there already is not added twice."""
+    service.people.get(person_id)
+    person, _ = service.people.add_photos(person_id, _photos(service, form))
+    return PersonRecord.of(person)
+
+
+@router.post(
+    "/v1/people/{person_id}/merge",
+    summary="Merge into another",
+    responses=documented("person-not-found", "unusable-input", "too-large", "too-slow", *_STORE),
+)
+def merge_person(caller: Admin, service: ServiceDep, person_id: PersonId, order: MergeRecord) -> PersonRecord:
+    """Gives all photos of this person to another, who is answered, and forgets this one."""
+    return PersonRecord.of(service.people.merge(person_id, order.into))
+
+
+def _photos(service: Service, form: Form) -> list[Photo]:
+    choice, pixels = choice_of(form), service.settings.limits.image_pixels
+    photos = []
+    for upload in pictures_of(form):
+        with service.gate.slot():
+            photos.append(service.people.photo(upload.content(), upload.filename, choice, max_pixels=pixels))
+    return photos

@@ -1,0 +1,120 @@
+"""Pictures, videos and streams by their address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from mien.server.fetch import Fetched, Fetcher, Rules
+from mien.server.jobs.store import Job
+from mien.server.problems import Problem, documented
+from mien.server.records import JobRecord, UrlRecord
+from mien.server.routes.analyze import analyze_bytes, jpeg, json_response, record_of
+from mien.server.security import Analyst, Caller, ServiceDep
+from mien.server.service import Service
+from mien.server.streams import open_stream
+from mien.sources.base import shown
+
+router = APIRouter(tags=["analysis"])
+
+_PROBLEMS = (
+    "too-slow",
+    "too-large",
+    "unusable-input",
+    "source-lost",
+    "address-refused",
+    "busy",
+    "model-unavailable",
+    "gallery-unavailable",
+)
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A picture: what was found in it.",
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/FrameRecord"}},
+            "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
+        },
+    },
+    202: {
+        "description": "A video or stream: its job.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobRecord"}}},
+    },
+}
+
+
+def set_up(service: Service) -> None:
+    """Lets the job worker open streams, by the same rules as the route."""
+    if service.settings.urls:
+        service.worker.open_stream = lambda job: open_stream(job, rules_of(service))
+
+
+def rules_of(service: Service) -> Rules:
+    """Which addresses may be fetched."""
+    limits = service.settings.limits
+    return Rules(service.settings.url_hosts, limits.url_redirects, limits.url_s)
+
+
+@router.post(
+    "/v1/urls", summary="Faces at an address", response_class=Response, responses={**documented(*_PROBLEMS), **_ANSWERS}
+)
+def add_url(caller: Analyst, service: ServiceDep, order: UrlRecord) -> Response:
+    """Fetches a picture and tells what is in it; a video or stream becomes a job. Off unless the service allows it.
+
+    Only http, https and rtsp; private, loopback and link-local addresses are refused, at every redirect.
+    """
+    if not service.settings.urls:
+        raise Problem("forbidden", "this service fetches no addresses; start it with --urls to allow it")
+    if order.url.lower().startswith("rtsp://"):
+        Fetcher(rules_of(service)).resolve(order.url)
+        return _stream_job(service, caller, order)
+    service.jobs.check_room(caller.id)
+    job_id = service.jobs.new_id()
+    kept = False
+    try:
+        fetched = _fetch(service, order, job_id)
+        if fetched.kind == "picture":
+            return _picture(service, order, fetched)
+        kept = True
+        if fetched.kind == "video":
+            return _queue(service, Job(job_id, caller.id, "video", shown(order.url), {"draw": order.draw, "every": 1}))
+        return _stream_job(service, caller, order, job_id)
+    finally:
+        if not kept:
+            service.jobs.discard(job_id)
+
+
+def _fetch(service: Service, order: UrlRecord, job_id: str) -> Fetched:
+    limits = service.settings.limits
+    fetcher = Fetcher(rules_of(service))
+    return fetcher.fetch(
+        order.url,
+        video_path=service.jobs.path(job_id, "input"),
+        picture_bytes=limits.image_bytes,
+        video_bytes=limits.video_bytes,
+    )
+
+
+def _picture(service: Service, order: UrlRecord, fetched: Fetched) -> Response:
+    from mien import drawing
+
+    image, result = analyze_bytes(service, fetched.content, shown(order.url), way="url")
+    if order.draw:
+        return Response(jpeg(drawing.annotate(image, result.faces)), media_type="image/jpeg")
+    return json_response(record_of(result, service.analyzer.only))
+
+
+def _stream_job(service: Service, caller: Caller, order: UrlRecord, job_id: str | None = None) -> Response:
+    if job_id is None:
+        service.jobs.check_room(caller.id)
+        job_id = service.jobs.new_id()
+    seconds = min(order.seconds or service.settings.limits.stream_s, service.settings.limits.stream_s)
+    options = {"draw": order.draw, "every": 1, "url": order.url, "seconds": seconds}
+    return _queue(service, Job(job_id, caller.id, "stream", shown(order.url), options))
+
+
+def _queue(service: Service, job: Job) -> Response:
+    record = JobRecord.of(service.jobs.add(job))
+    service.worker.notify()
+    return JSONResponse(record.model_dump(mode="json"), 202, {"location": f"/v1/jobs/{record.id}"})

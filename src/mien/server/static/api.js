@@ -1,0 +1,111 @@
+// The way to the service: one function per thing it does, errors as problems with their `detail`.
+
+const KEY = "mien.key";
+
+export const key = {
+  get: () => sessionStorage.getItem(KEY) ?? "",
+  set: (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY)),
+};
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail ?? body.title ?? `The service answered ${status}.`);
+    this.status = status;
+    this.type = body.type ?? "";
+  }
+}
+
+function headers(more = {}) {
+  return key.get() ? { ...more, authorization: `Bearer ${key.get()}` } : more;
+}
+
+export async function send(method, path, { form, json, signal, keepalive } = {}) {
+  const body = form ?? (json === undefined ? undefined : JSON.stringify(json));
+  const type = json === undefined ? {} : { "content-type": "application/json" };
+  let answer;
+  try {
+    answer = await fetch(path, { method, body, headers: headers(type), signal, keepalive });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, { detail: "The service cannot be reached." });
+  }
+  if (answer.ok) return answer;
+  const found = (answer.headers.get("content-type") ?? "").includes("json") ? await answer.json() : {};
+  if (answer.status === 401) window.dispatchEvent(new CustomEvent("mien:key"));
+  throw new Problem(answer.status, found);
+}
+
+const json = async (...args) => (await send(...args)).json();
+
+export const server = () => json("GET", "/v1/server");
+export const people = async () => (await json("GET", "/v1/people")).people;
+export const jobs = async () => (await json("GET", "/v1/jobs")).jobs;
+export const timeline = async (id) => (await json("GET", `/v1/jobs/${id}/timeline`)).people;
+export const rename = (id, name) => json("PATCH", `/v1/people/${id}`, { json: { name } });
+export const merge = (id, into) => json("POST", `/v1/people/${id}/merge`, { json: { into } });
+export const removePerson = (id, options = {}) => send("DELETE", `/v1/people/${id}`, options);
+export const removeJob = (id) => send("DELETE", `/v1/jobs/${id}`);
+export const blob = async (path) => (await send("GET", path)).blob();
+
+export function analyze(file, { draw = false, signal } = {}) {
+  const form = new FormData();
+  form.append("file", file, file.name ?? "photo.jpg");
+  return draw ? send("POST", "/v1/analyze?draw=true", { form, signal }).then((a) => a.blob()) : json("POST", "/v1/analyze", { form, signal });
+}
+
+export function enrol({ id, name, files, box, largest }) {
+  const form = new FormData();
+  if (name !== undefined) form.append("name", name);
+  if (box) form.append("box", box.join(","));
+  if (largest) form.append("largest", "true");
+  for (const file of files) form.append("file", file, file.name ?? "photo.jpg");
+  return json("POST", id ? `/v1/people/${id}/photos` : "/v1/people", { form });
+}
+
+export function upload(file, onProgress) {
+  return new Promise((resolve, reject) => {
+    const form = new FormData();
+    form.append("file", file, file.name);
+    const request = new XMLHttpRequest();
+    request.open("POST", "/v1/videos?draw=true");
+    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+    request.upload.onprogress = (e) => e.lengthComputable && onProgress(e.loaded / e.total);
+    request.onerror = () => reject(new Problem(0, { detail: "The upload broke off." }));
+    request.onload = () => {
+      let body = {};
+      try { body = JSON.parse(request.responseText); } catch { /* not JSON: the status says enough */ }
+      return request.status === 202 ? resolve(body) : reject(new Problem(request.status, body));
+    };
+    request.send(form);
+  });
+}
+
+export async function url(address) {
+  const answer = await send("POST", "/v1/urls", { json: { url: address, draw: true } });
+  return answer.status === 202 ? { job: await answer.json() } : { picture: await answer.blob() };
+}
+
+// Server-sent events by hand: EventSource cannot send a key.
+export async function* events(id, signal) {
+  const answer = await send("GET", `/v1/jobs/${id}/events`, { signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    text += value;
+    const parts = text.split("\n\n");
+    text = parts.pop();
+    for (const part of parts) {
+      const event = /^event: (.*)$/m.exec(part)?.[1];
+      const data = /^data: (.*)$/m.exec(part)?.[1];
+      if (event) yield { event, data: JSON.parse(data ?? "{}") };
+    }
+  }
+}
+
+export function live() {
+  const place = new URL("/v1/live", location.href);
+  place.protocol = place.protocol.replace("http", "ws");
+  return new WebSocket(place, key.get() ? ["mien.v1", `mien.key.${key.get()}`] : ["mien.v1"]);
+}

@@ -1,0 +1,101 @@
+// The frame of the page: views, theme, keys, and where dropped and pasted files go.
+
+import * as api from "./api.js";
+import * as live from "./live.js";
+import * as people from "./people.js";
+import * as photos from "./photos.js";
+import { $, ask, complain, el, toast } from "./ui.js";
+import * as videos from "./videos.js";
+
+const VIEWS = ["photos", "live", "people", "videos"];
+const VIDEO = /\.(mp4|mov|m4v|mkv|webm|avi|ts|m2ts|mpg|mpeg|wmv|flv|ogv|3gp)$/i;
+
+function route() {
+  const wanted = location.hash.replace("#/", "");
+  const view = VIEWS.includes(wanted) ? wanted : "photos";
+  for (const name of VIEWS) $(name).hidden = name !== view;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${$(`${view}-title`).textContent} · mien`;
+  if (view === "people") people.refresh();
+  if (view === "videos") videos.refresh();
+  if (view !== "live" && live.running()) live.stop();
+}
+
+function choose(files) {
+  const clips = files.filter((f) => f.type.startsWith("video/") || VIDEO.test(f.name));
+  const pictures = files.filter((f) => !clips.includes(f));
+  if (clips.length) { location.hash = "#/videos"; videos.add(clips); }
+  if (pictures.length) { if (!clips.length) location.hash = "#/photos"; photos.add(pictures); }
+}
+
+function dropping() {
+  let depth = 0;
+  const over = (on) => document.body.classList.toggle("dragging", on);
+  const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  addEventListener("dragenter", (e) => { if (files(e)) { depth += 1; over(true); } });
+  addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); if (!depth) over(false); });
+  addEventListener("dragover", (e) => e.preventDefault());
+  addEventListener("drop", (e) => { e.preventDefault(); depth = 0; over(false); if (e.dataTransfer.files.length) choose([...e.dataTransfer.files]); });
+  addEventListener("paste", (e) => { const pasted = [...(e.clipboardData?.files ?? [])]; if (pasted.length) { e.preventDefault(); choose(pasted); } });
+}
+
+function theming() {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => { document.documentElement.dataset.theme = localStorage.getItem("mien.theme") ?? (system.matches ? "dark" : "light"); };
+  system.addEventListener("change", apply);
+  $("theme").addEventListener("click", () => {
+    localStorage.setItem("mien.theme", document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+    apply();
+  });
+  apply();
+}
+
+function status(good, text) {
+  $("status").className = `status ${good ? "good" : "bad"}`;
+  $("status").lastElementChild.textContent = text;
+}
+
+async function connect() {
+  try {
+    const server = await api.server();
+    status(true, `mien ${server.version}`);
+    people.allow(server.role);
+    videos.allow(server);
+    route();
+  } catch (error) {
+    status(false, error.status === 401 ? "Key needed" : "Not connected");
+    if (error.status !== 401) complain(error);
+  }
+}
+
+let asking = false;
+
+async function askKey() {
+  if (asking) return;
+  asking = true;
+  $("key-button").hidden = false;
+  const input = el("input", { type: "password", name: "key", required: true, autocomplete: "off", placeholder: "mien_…" });
+  const body = el("div", {}, el("p", { class: "hint" }, "This service can be reached by other machines, so it asks who you are. Keys are made with “mien serve key add”."), el("label", { class: "field" }, el("span", {}, "Key"), input));
+  const done = await ask({ title: "Access key", body, ok: "Continue", submit: async () => {
+    const before = api.key.get();
+    api.key.set(input.value.trim());
+    try { return await api.server(); } catch (error) { api.key.set(before); throw error; }
+  } });
+  asking = false;
+  if (done) { toast("Welcome."); connect(); }
+}
+
+theming();
+dropping();
+photos.start(choose);
+live.start();
+people.start();
+videos.start(choose);
+addEventListener("hashchange", route);
+addEventListener("mien:key", askKey);
+$("key-button").addEventListener("click", askKey);
+route();
+connect();

@@ -1,0 +1,140 @@
+// Photos: dropped, pasted or chosen; each shown with its faces.
+
+import * as api from "./api.js";
+import { nameFace } from "./naming.js";
+import { $, about, announce, arrange, bars, complain, crop, el, faceButton, nameOf } from "./ui.js";
+
+const items = [];
+let current = null;
+
+export function add(files) {
+  const fresh = files.map((file) => ({ file, url: URL.createObjectURL(file), result: null, error: null, picture: null }));
+  items.push(...fresh);
+  show(fresh[0] ?? current);
+  return work(fresh);
+}
+
+async function work(list) {
+  for (const item of list) {
+    try {
+      item.error = null;
+      item.result = await api.analyze(item.file);
+      announce(`${item.file.name}: ${count(item.result.faces.length)}`);
+    } catch (error) {
+      item.error = error.message;
+    }
+    if (item === current) draw();
+    strip();
+  }
+}
+
+export function again() {
+  return work(items.filter((item) => !item.error));
+}
+
+const count = (n) => (n === 0 ? "no faces" : n === 1 ? "1 face" : `${n} faces`);
+
+function show(item) {
+  current = item;
+  $("photos-drop").hidden = items.length > 0;
+  $("photos-work").hidden = items.length === 0;
+  $("photos-clear").hidden = items.length === 0;
+  strip();
+  if (item) draw();
+}
+
+function clear() {
+  for (const item of items.splice(0)) URL.revokeObjectURL(item.url);
+  $("photos-canvas").replaceChildren();
+  show(null);
+  $("photos-drop").focus();
+}
+
+function strip() {
+  const tiles = items.map((item) => {
+    const selected = item === current;
+    const faces = item.result?.faces.length;
+    return el("button", { type: "button", role: "option", "aria-selected": String(selected), tabIndex: selected ? 0 : -1, class: item.result || item.error ? "" : "working", "aria-label": `${item.file.name}${faces === undefined ? "" : `, ${count(faces)}`}`, on: { click: () => show(item) } },
+      el("img", { src: item.url, alt: "" }), faces === undefined ? null : el("span", { class: "count", "aria-hidden": "true" }, String(faces)));
+  });
+  $("photos-strip").replaceChildren(...tiles);
+  $("photos-strip").hidden = items.length < 2;
+}
+
+async function draw() {
+  const item = current;
+  const picture = item.picture ?? (await load(item));
+  if (item !== current) return;
+  const canvas = $("photos-canvas");
+  const faces = item.result?.faces ?? [];
+  canvas.classList.toggle("working", !item.result && !item.error);
+  const size = item.result ?? { width: 1, height: 1 };
+  const buttons = item.drawn ? [] : faces.map((face, i) => mark(faceButton(face, size, { run: () => name(item, face) }), i));
+  canvas.replaceChildren(picture, ...buttons);
+  const pixels = picture.clientWidth / size.width;
+  const narrow = faces.filter((f) => (f.box[2] - f.box[0]) * pixels < 64).length;
+  canvas.classList.toggle("small-faces", faces.length > 1 && narrow > faces.length / 2);
+  arrange(buttons);
+  $("photos-caption").textContent = item.error ? "" : item.file.name;
+  panel(item, faces, picture);
+}
+
+function mark(node, i) {
+  node.dataset.face = i;
+  for (const [event, on] of [["mouseenter", true], ["mouseleave", false], ["focus", true], ["blur", false]]) {
+    node.addEventListener(event, () => document.querySelectorAll(`#photos [data-face="${i}"]`).forEach((n) => n.classList.toggle("active", on)));
+  }
+  return node;
+}
+
+async function load(item) {
+  const image = el("img", { alt: item.file.name, src: item.url });
+  try {
+    await image.decode();
+  } catch { // a format this browser cannot show (HEIC): the service draws it
+    try {
+      image.src = URL.createObjectURL(await api.analyze(item.file, { draw: true }));
+      await image.decode();
+      item.drawn = true;
+    } catch { image.alt = "This picture cannot be shown."; }
+  }
+  item.picture = image;
+  return image;
+}
+
+function panel(item, faces, picture) {
+  const head = item.error ? "Cannot be analysed" : item.result ? count(faces.length).replace(/^./, (c) => c.toUpperCase()) : "Looking…";
+  $("photos-count").replaceChildren(head, el("small", {}, item.result ? `${item.result.width} × ${item.result.height}` : ""));
+  const rows = faces.map((face, i) => mark(row(item, face, picture), i));
+  if (item.error) rows.push(el("li", {}, el("p", { class: "hint" }, item.error)));
+  else if (item.result && !faces.length) rows.push(el("li", {}, el("p", { class: "hint" }, "Nobody was found in this picture.")));
+  $("photos-faces").replaceChildren(...rows);
+}
+
+function row(item, face, picture) {
+  const known = Boolean(face.name);
+  return el("li", {},
+    crop(picture, face.box),
+    el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about(face, { long: true }) || `score ${face.score.toFixed(2)}`)),
+    face.distance === undefined ? el("span") : el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : "Name this face", on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
+    face.emotion_probs ? bars(face.emotion_probs) : null);
+}
+
+async function name(item, face) {
+  try {
+    if (await nameFace(face, item.file, item.picture)) await again();
+  } catch (error) { complain(error); }
+}
+
+export function start(choose) {
+  for (const id of ["photos-add", "photos-drop"]) $(id).addEventListener("click", () => $("photos-input").click());
+  $("photos-input").addEventListener("change", (e) => { choose([...e.target.files]); e.target.value = ""; });
+  $("photos-clear").addEventListener("click", clear);
+  $("photos-strip").addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    show(items[(items.indexOf(current) + step + items.length) % items.length]);
+    $("photos-strip").querySelector("[aria-selected=true]").focus();
+  });
+  window.addEventListener("mien:people", () => again());
+}

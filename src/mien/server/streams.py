@@ -1,0 +1,174 @@
+"""Streams for a bounded time: MJPEG over http(s) read by ourselves, RTSP through a relay that knows one machine."""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+from urllib.parse import urlunsplit
+
+from mien import images
+from mien.errors import InputError, SourceError
+from mien.server.fetch import Fetcher, Rules, Target
+from mien.server.jobs.store import Job
+from mien.sources import Patience, Source, open_source
+from mien.sources.base import Closing
+from mien.types import Frame
+
+_FRAME_BYTES = 8_000_000
+_FRAME_PIXELS = 9_500_000
+_CHUNK = 65_536
+_REDIRECT = re.compile(rb"RTSP/\d\.\d 3\d\d")
+
+
+def open_stream(job: Job, rules: Rules) -> Source:
+    """The stream of a job, which ends after the job's time.
+
+    Raises:
+        Problem: The address is not one that is fetched.
+        SourceError: It does not answer.
+    """
+    url, seconds = str(job.options["url"]), float(job.options["seconds"])
+    fetcher = Fetcher(rules)
+    if url.lower().startswith("rtsp://"):
+        return Bounded(_Rtsp(fetcher.resolve(url), rules.seconds), seconds)
+    answer, _ = fetcher.open(url)
+    return Bounded(_Mjpeg(answer), seconds)
+
+
+class Bounded(Closing):
+    """A source that ends after some seconds of wall time."""
+
+    live = True
+    rate: float | None = None
+    frames: int | None = None
+    duration_s: float | None = None
+
+    def __init__(self, source: Any, seconds: float) -> None:
+        self.name = ""
+        self._source = source
+        self._seconds = seconds
+
+    def __iter__(self) -> Iterator[Frame]:
+        started = time.monotonic()
+        for frame in self._source:
+            yield frame
+            if time.monotonic() - started > self._seconds:
+                return
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _Mjpeg:
+    """The pictures of a multipart/x-mixed-replace answer; the ones nobody was ready for are passed over."""
+
+    def __init__(self, answer: HTTPResponse) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[Frame]:
+        started = time.monotonic()
+        for index, content in enumerate(self._pictures()):
+            try:
+                image = images.read_image(content, max_pixels=_FRAME_PIXELS)
+            except InputError:
+                continue
+            yield Frame(image, index, time.monotonic() - started, "")
+
+    def _pictures(self) -> Iterator[bytes]:
+        buffer = b""
+        while chunk := self._read():
+            buffer += chunk
+            end = buffer.rfind(b"\xff\xd9")
+            if end >= 0:
+                start = buffer.rfind(b"\xff\xd8\xff", 0, end)
+                if start >= 0:
+                    yield buffer[start : end + 2]
+                buffer = buffer[end + 2 :]
+            if len(buffer) > _FRAME_BYTES:
+                raise SourceError("the stream's pictures are too large, or it is none of JPEGs")
+
+    def _read(self) -> bytes:
+        try:
+            return self._answer.read1(_CHUNK)
+        except (OSError, HTTPException) as exc:
+            raise SourceError(f"the stream broke off ({type(exc).__name__})") from exc
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _Rtsp:
+    """An RTSP stream through a relay on loopback that connects to the checked machine and to no other."""
+
+    def __init__(self, target: Target, seconds: float) -> None:
+        self._relay = _Relay(target, seconds)
+        parts = target.parts
+        login = f"{parts.username or ''}:{parts.password or ''}@" if parts.username else ""
+        place = f"{login}127.0.0.1:{self._relay.port}"
+        patience = Patience(retry_s=0.0)
+        try:
+            self._source = open_source(urlunsplit(("rtsp", place, parts.path, parts.query, "")), patience=patience)
+        except SourceError as exc:
+            self._relay.close()
+            raise SourceError("the stream does not answer, or is none that can be read") from exc
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self._source)
+
+    def close(self) -> None:
+        self._source.close()
+        self._relay.close()
+
+
+class _Relay:
+    """Passes bytes between connections to a port on loopback and one machine; ends them at a redirect elsewhere."""
+
+    def __init__(self, target: Target, seconds: float) -> None:
+        self._target = target
+        self._seconds = seconds
+        self._closed = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(0.5)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, name="mien-relay", daemon=True).start()
+
+    def _accept(self) -> None:
+        while not self._closed.is_set():
+            try:
+                near, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(near,), name="mien-relay", daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        try:
+            with near, socket.create_connection((self._target.ip, self._target.port), self._seconds) as far:
+                self._pass_on(near, far)
+        except OSError:
+            return  # the player sees the connection end and says so
+
+    def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
+        tail = b""
+        while not self._closed.is_set():
+            ready, _, _ = select.select([near, far], [], [], 0.5)
+            for one in ready:
+                data = one.recv(_CHUNK)
+                if not data:
+                    return
+                if one is far:
+                    if _REDIRECT.search(tail + data):
+                        return
+                    tail = data[-16:]
+                (near if one is far else far).sendall(data)
+
+    def close(self) -> None:
+        self._closed.set()
+        self._listener.close()

@@ -1,0 +1,283 @@
+"""The page in a real browser with a camera that plays a clip; screenshots are kept in `$MIEN_SCREENSHOTS`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.pipeline import Analyzer
+from mien.server import KeyFile, ServerSettings
+from mien.types import U8
+from server.harness import EVERYWHERE, Listening, encoded, free_port, with_gallery, write_clip
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
+PATIENCE_MS = 40_000
+
+
+@pytest.fixture(scope="module")
+def camera_clip(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of the astronaut moving a little, as a fake camera plays them."""
+    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
+    canvas = np.full((480, 640, 3), 90, np.uint8)
+    small = cv2.resize(astronaut, (480, 480), interpolation=cv2.INTER_AREA)
+    with path.open("wb") as file:
+        for i in range(60):
+            frame = canvas.copy()
+            left = 80 + round(20 * np.sin(i / 60 * 2 * np.pi))
+            frame[:, left : left + 480] = small
+            file.write(encoded(frame))
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(camera_clip: Path) -> Iterator[object]:
+    with playwright.sync_playwright() as play:
+        flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera_clip}"]
+        found = play.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def service(models: Analyzer, tmp_path: Path) -> Iterator[Listening]:
+    settings = ServerSettings(data=tmp_path, port=free_port())
+    listening = Listening(settings, with_gallery(models, tmp_path / "people.db"))
+    yield listening.start()
+    listening.stop()
+
+
+class Page:
+    """A page that fails a test on any error in it."""
+
+    def __init__(self, browser, service: Listening, **options) -> None:
+        self.context = browser.new_context(viewport={"width": 1360, "height": 860}, **options)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.base = service.base
+
+    def go(self, view: str) -> None:
+        self.page.goto(f"{self.base}/#/{view}")
+        self.page.wait_for_selector(f"#{view}:not([hidden])")
+
+    def shot(self, name: str) -> None:
+        folder = os.environ.get("MIEN_SCREENSHOTS")
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).first.inner_text()
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.errors == []
+
+
+@pytest.fixture
+def page(browser: object, service: Listening) -> Iterator[Page]:
+    opened = Page(browser, service)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def photo_file(photo: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "astronaut.jpg"
+    path.write_bytes(photo)
+    return path
+
+
+def names(service: Listening) -> list[str]:
+    return [person["name"] for person in service.http.get(service.base + "/v1/people").json()["people"]]
+
+
+def test_photo_name_the_unknown_rename_delete_with_undo(page: Page, service: Listening, photo_file: Path) -> None:
+    page.go("photos")
+    page.shot("photos-empty")
+    page.page.set_input_files("#photos-input", photo_file)
+    page.page.wait_for_selector("#photos-canvas .face.unknown")
+    assert page.text("#photos-faces .who") == "Unknown"
+    page.page.click("#photos-canvas .face")
+    page.page.fill("dialog input[name=name]", "Ada Lovelace")
+    page.shot("photos-name")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("#photos-canvas .face:not(.unknown)")
+    assert page.text("#photos-canvas .face b") == "Ada Lovelace"
+    assert "Ada Lovelace" in page.page.locator("#photos-canvas .face").first.get_attribute("aria-label")
+    page.shot("photos-named")
+    assert names(service) == ["Ada Lovelace"]
+
+    page.go("people")
+    page.page.click("button[aria-label='Rename Ada Lovelace']")
+    page.page.fill("dialog input[name=name]", "Ada King")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("h2:text-is('Ada King')")
+    page.page.click("button[aria-label='Delete Ada King']")
+    page.page.wait_for_selector("#people-blank:not([hidden])")
+    page.shot("people-undo")
+    page.page.click(".toast button:text-is('Undo')")
+    page.page.wait_for_selector("h2:text-is('Ada King')")
+    assert names(service) == ["Ada King"]
+    page.page.click("button[aria-label='Delete Ada King']")
+    page.page.wait_for_function("() => !document.querySelector('.toast')", timeout=PATIENCE_MS)
+    page.page.wait_for_timeout(500)
+    assert names(service) == []
+    page.go("photos")
+    page.page.wait_for_selector("#photos-canvas .face.unknown")
+
+
+def test_enrol_from_the_camera_and_see_the_name_live(page: Page, service: Listening) -> None:
+    page.go("people")
+    page.page.click("#people-add")
+    page.page.fill("dialog input[name=name]", "Ada Lovelace")
+    page.page.click("dialog button:has-text('Use the camera')")
+    page.page.wait_for_function("() => document.querySelector('dialog video')?.videoWidth > 0")
+    page.page.wait_for_timeout(300)
+    page.page.click("dialog button:has-text('Take the photo')")
+    page.page.wait_for_selector("dialog .picked img")
+    page.shot("people-enrol")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("h2:text-is('Ada Lovelace')")
+    page.shot("people")
+
+    page.go("live")
+    page.page.click("#live-start")
+    page.page.wait_for_selector("#live-overlay .face:not(.unknown)")
+    assert page.text("#live-overlay .face b") == "Ada Lovelace"
+    page.page.wait_for_function("() => Number(document.getElementById('live-fps').textContent) > 0")
+    page.shot("live")
+    places = ("#live-overlay .face", "#live-overlay", "#live-video", "#live-stage")
+    box, overlay, video, stage = (page.page.locator(at).first.bounding_box() for at in places)
+    assert [round(video[side]) for side in video] == [round(stage[side]) for side in stage]
+    assert overlay["width"] / overlay["height"] == pytest.approx(640 / 480, rel=0.01)
+    assert overlay["height"] == pytest.approx(stage["height"], abs=2)
+    centre = (box["x"] + box["width"] / 2 - overlay["x"]) / overlay["width"]  # mirrored, and it moves a little
+    assert centre == pytest.approx(1 - 0.50, abs=0.08)
+    page.page.click("#live-start")
+    page.page.wait_for_selector("#live-empty:not([hidden])")
+
+
+def test_name_an_unknown_in_the_live_picture(page: Page, service: Listening) -> None:
+    page.go("live")
+    page.page.click("#live-start")
+    page.page.wait_for_selector("#live-overlay .face.unknown")
+    page.page.click("#live-faces button:has-text('Name')")
+    page.page.fill("dialog input[name=name]", "Grace Hopper")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("#live-overlay .face b:text-is('Grace Hopper')")
+    assert names(service) == ["Grace Hopper"]
+
+
+def test_a_video_to_its_end(page: Page, service: Listening, photo: bytes, astronaut: U8, tmp_path: Path) -> None:
+    service.http.post(service.base + "/v1/people", data={"name": "Ada Lovelace"}, files={"file": photo})
+    clip = write_clip(tmp_path / "party.mp4", astronaut, seconds=3)
+    page.go("videos")
+    page.page.set_input_files("#videos-input", clip)
+    page.page.wait_for_selector(".chip.done")
+    page.page.wait_for_selector(".line")
+    assert page.text(".job h2") == "party.mp4"
+    assert page.text(".line span") == "Ada Lovelace"
+    page.page.wait_for_function("() => document.querySelector('.job video')?.videoWidth > 0")
+    page.page.wait_for_timeout(300)
+    page.shot("videos")
+    page.page.click(".track button")
+    page.page.wait_for_function("() => document.querySelector('.job video').currentTime > 0.2")
+    page.page.click("button[aria-label='Delete party.mp4']")
+    page.page.wait_for_function("() => !document.querySelector('.job')")
+    assert service.http.get(service.base + "/v1/jobs").json() == {"jobs": []}
+
+
+def test_keyboard_alone(page: Page, service: Listening, photo_file: Path) -> None:
+    page.go("photos")
+    page.page.keyboard.press("Tab")
+    assert page.page.evaluate("() => document.activeElement.className") == "skip"
+    page.page.set_input_files("#photos-input", photo_file)
+    page.page.wait_for_selector("#photos-canvas .face")
+    page.page.focus("#photos-canvas .face")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector("dialog[open]")
+    page.page.keyboard.type("Ada Lovelace")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector("#photos-canvas .face:not(.unknown)")
+    assert names(service) == ["Ada Lovelace"]
+
+
+def test_labels_for_everything(page: Page) -> None:
+    for view in ("photos", "live", "people", "videos"):
+        page.go(view)
+        nameless = page.page.evaluate(
+            """() => [...document.querySelectorAll('button, input, select, a, video, dialog')]
+                .filter((e) => !(e.ariaLabel || e.getAttribute('aria-labelledby') || e.textContent.trim()
+                    || e.labels?.[0]?.textContent.trim() || e.placeholder))
+                .map((e) => e.outerHTML.slice(0, 100))"""
+        )
+        assert nameless == []
+        assert page.page.locator("h1:visible").count() == 1
+
+
+def test_phone_and_dark(browser: object, service: Listening, photo_file: Path) -> None:
+    phone = Page(browser, service, color_scheme="dark")
+    phone.page.set_viewport_size({"width": 390, "height": 844})
+    phone.go("photos")
+    phone.page.set_input_files("#photos-input", photo_file)
+    phone.page.wait_for_selector("#photos-canvas .face")
+    phone.shot("phone-photos")
+    for view in ("live", "people", "videos"):
+        phone.go(view)
+        phone.shot(f"phone-{view}")
+        wider = phone.page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+        assert wider <= 0
+    assert phone.page.evaluate("() => document.documentElement.dataset.theme") == "dark"
+    phone.page.click("#theme")
+    assert phone.page.evaluate("() => document.documentElement.dataset.theme") == "light"
+    phone.close()
+
+
+def test_asks_for_a_key(browser: object, models: Analyzer, photo_file: Path, tmp_path: Path) -> None:
+    secret = KeyFile(tmp_path / "keys.json").add("page", "admin")[1]
+    settings = ServerSettings(data=tmp_path, port=free_port(), host=EVERYWHERE)
+    service = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()
+    opened = Page(browser, service)
+    opened.go("photos")
+    opened.page.fill("dialog input[name=key]", secret)
+    opened.page.click("#dialog-ok")
+    opened.page.wait_for_selector(".status.good")
+    opened.page.set_input_files("#photos-input", photo_file)
+    opened.page.wait_for_selector("#photos-canvas .face")
+    opened.go("live")
+    opened.page.click("#live-start")
+    opened.page.wait_for_selector("#live-overlay .face")
+    opened.errors = [error for error in opened.errors if "401" not in error]
+    opened.close()
+    service.stop()
+
+
+def test_the_document(page: Page) -> None:
+    page.page.goto(f"{page.base}/docs")
+    page.page.wait_for_selector("details code:text-is('/v1/analyze')")
+    page.page.click("details:has(code:text-is('/v1/analyze')) summary")
+    page.shot("docs")

@@ -1,0 +1,193 @@
+"""What the tests of the service are made with: one in this process, one on a socket, one in its own process."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import cv2
+import httpx
+import numpy as np
+from fastapi.testclient import TestClient
+
+from mien import store
+from mien.pipeline import Analyzer
+from mien.schemas import PARTS
+from mien.server import ServerSettings, create_app
+from mien.server.run import make_server
+from mien.types import U8
+from mien.zoo import ZOO
+
+SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2].parent / "shared"))
+BASE = "http://127.0.0.1:8000"
+LIVE = "ws://127.0.0.1:8000/v1/live"
+EVERYWHERE = "0.0.0.0"  # noqa: S104
+PARTS_HERE = PARTS if "attributes" in ZOO else ("identity",)
+
+
+def fast_detector() -> str | None:
+    """A quick detector's name where its weights are, else None (the default one)."""
+    weights = SHARED / "weights" / "face_detection_yunet_2023mar.onnx"
+    return store.import_file(weights).name if weights.is_file() else None
+
+
+@dataclass
+class Client:
+    """A client of a running service and the service itself."""
+
+    http: TestClient
+    analyzer: Analyzer
+    settings: ServerSettings
+
+    @property
+    def service(self):
+        return self.http.app.state.service
+
+    def analyze(self, *pictures: bytes, **query: object) -> httpx.Response:
+        files = [("file", (f"{i}.jpg", picture)) for i, picture in enumerate(pictures)]
+        return self.http.post("/v1/analyze", files=files, params=query)
+
+    def enrol(self, name: str, picture: bytes, **fields: str) -> httpx.Response:
+        return self.http.post("/v1/people", data={"name": name, **fields}, files=[("file", ("photo.jpg", picture))])
+
+    def wait(self, job_id: str, seconds: float = 60) -> dict[str, object]:
+        """The job when it has ended."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            job = self.http.get(f"/v1/jobs/{job_id}").json()
+            if job["state"] in {"done", "failed"}:
+                return job
+            time.sleep(0.1)
+        raise AssertionError(f"job {job_id} did not end in {seconds} s: {job}")
+
+
+def with_gallery(models: Analyzer, place: Path) -> Analyzer:
+    """The same networks with a gallery of their own."""
+    analyzer = copy.copy(models)
+    analyzer.gallery = analyzer._open(place)
+    return analyzer
+
+
+def encoded(image: U8, suffix: str = ".jpg") -> bytes:
+    return bytes(cv2.imencode(suffix, image)[1].tobytes())
+
+
+def write_clip(path: Path, image: U8, *, seconds: float, rate: int = 10, side: int = 320) -> Path:
+    """A video in which a photo moves slowly to and fro."""
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
+        for i in range(round(seconds * rate)):
+            moved = np.roll(small, round(6 * np.sin(i / 5)), axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(moved), format="bgr24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@dataclass
+class Process:
+    """`mien serve` in a process of its own."""
+
+    data: Path
+    options: list[str] = field(default_factory=list)
+    port: int = 0
+    popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> Process:
+        self.port = self.port or free_port()
+        code = "from mien.cli import main; main()"
+        place = ["--port", str(self.port), "--data", str(self.data), *self.options]
+        with (self.data / "serve.log").open("ab") as log:
+            self.popen = subprocess.Popen([sys.executable, "-c", code, "serve", *place], stderr=log, stdout=log)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                if httpx.get(f"{self.base}/readyz", timeout=2).status_code == 200:
+                    return self
+            except httpx.TransportError:
+                time.sleep(0.05)
+            if self.popen.poll() is not None:
+                break
+        raise AssertionError((self.data / "serve.log").read_text()[-3000:])
+
+    def kill(self, how: int = signal.SIGKILL) -> int:
+        """Ends the process; its exit status."""
+        if self.popen is None:
+            return 0
+        self.popen.send_signal(how)
+        status = self.popen.wait(timeout=40)
+        self.popen = None
+        return status
+
+
+class Listening:
+    """The application on a real socket, served from a thread with limits of the test's choice."""
+
+    def __init__(self, settings: ServerSettings, analyzer: Analyzer) -> None:
+        self.app = create_app(settings, analyzer)
+        self.port = settings.port
+        self.http = httpx.Client(timeout=20)
+        self.server = make_server(self.app, settings)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> Listening:
+        self.thread.start()
+        until = time.monotonic() + 30
+        while not self.server.started and time.monotonic() < until:
+            time.sleep(0.02)
+        assert self.server.started
+        return self
+
+    def stop(self) -> None:
+        self.http.close()
+        self.server.handle_exit(signal.SIGTERM, None)
+        self.thread.join(30)
+
+    def raw(self, *parts: bytes, pause_s: float = 0.0, wait_s: float = 10.0) -> bytes:
+        """What comes back for some bytes, sent with pauses between; until the other side closes or says no more."""
+        with socket.create_connection(("127.0.0.1", self.port), wait_s) as s:
+            s.settimeout(wait_s)
+            answer = b""
+            try:
+                for i, part in enumerate(parts):
+                    if i:
+                        time.sleep(pause_s)
+                    s.sendall(part)
+            except OSError:
+                pass  # the other side had enough and says why
+            try:
+                while chunk := s.recv(65536):
+                    answer += chunk
+                    if b"\r\n\r\n" in answer:
+                        s.settimeout(0.3)
+            except (TimeoutError, OSError):
+                pass
+            return answer
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+Start = Callable[..., Client]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from starlette.websockets import WebSocketDisconnect
+
+from .harness import LIVE, Client, Start
+
+
+def test_answers_frames_and_learns_names(client: Client, photo: bytes, no_face: bytes) -> None:
+    with client.http.websocket_connect(LIVE) as socket:
+        names: list[object] = []
+        for index in range(6):
+            if index == 3:
+                client.enrol("Ada", photo)
+            socket.send_bytes(photo)
+            record = json.loads(socket.receive_text())
+            assert record["index"] == index
+            names.append([face["name"] for face in record["faces"]])
+        assert [None] in names[:3]
+        assert names[-1] == ["Ada"]
+
+
+def test_the_newest_frame_wins(client: Client, photo: bytes) -> None:
+    sent = 40
+    with client.http.websocket_connect(LIVE) as socket:
+        for _ in range(sent):
+            socket.send_bytes(photo)
+        indices: list[int] = []
+        while not indices or indices[-1] < sent - 1:
+            indices.append(json.loads(socket.receive_text())["index"])
+    assert indices == sorted(set(indices))
+    assert len(indices) < sent
+    assert "mien_live_frames_dropped_total 0.0" not in client.http.get("/metrics").text
+
+
+def test_bad_frames_are_told_and_end_in_the_end(client: Client) -> None:
+    with client.http.websocket_connect(LIVE) as socket:
+        socket.send_bytes(b"no picture")
+        assert json.loads(socket.receive_text())["error"].startswith("unusable-input")
+        with pytest.raises(WebSocketDisconnect) as ended:  # noqa: PT012 - which of them ends it is not said
+            for _ in range(60):
+                socket.send_bytes(b"no picture")
+                socket.receive_text()
+        assert ended.value.code == 1008
+
+
+@pytest.mark.parametrize("send", ["text", "empty", "large"])
+def test_wrong_messages_end_it(start: Start, send: str) -> None:
+    client = start(limits={"live_frame_bytes": 1000})
+    with client.http.websocket_connect(LIVE) as socket:
+        if send == "text":
+            socket.send_text("hello")
+        else:
+            socket.send_bytes(b"" if send == "empty" else b"x" * 2000)
+        with pytest.raises(WebSocketDisconnect) as ended:
+            socket.receive_text()
+    assert ended.value.code == (1009 if send == "large" else 1008)
+
+
+def test_other_pages_are_refused(client: Client) -> None:
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.http.websocket_connect(LIVE, headers={"origin": "http://evil.example"}),
+    ):
+        pass
+    with client.http.websocket_connect(LIVE, headers={"origin": "http://127.0.0.1:8000", "host": "127.0.0.1:8000"}):
+        pass
+
+
+def test_connections_are_limited_and_given_back(start: Start) -> None:
+    client = start(limits={"live_clients": 1})
+    for _ in range(2):
+        with client.http.websocket_connect(LIVE):
+            with client.http.websocket_connect(LIVE) as second, pytest.raises(WebSocketDisconnect) as refused:
+                second.receive_text()
+            assert refused.value.code == 1013
+        until = time.monotonic() + 5
+        while client.service.live and time.monotonic() < until:
+            time.sleep(0.01)
+        assert client.service.live == 0

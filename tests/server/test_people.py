@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from .harness import Client, Start
+
+GALLERIES = pytest.mark.parametrize("gallery", ["people.db", "people"])
+
+
+@GALLERIES
+def test_enrol_recognise_rename_delete(start: Start, gallery: str, photo: bytes) -> None:
+    client = start(gallery=gallery)
+    made = client.enrol("Ada Lovelace", photo)
+    assert made.status_code == 201
+    person = made.json()
+    assert made.headers["location"] == f"/v1/people/{person['id']}"
+    assert (person["name"], person["photos"]) == ("Ada Lovelace", 1)
+    assert client.analyze(photo).json()["faces"][0]["name"] == "Ada Lovelace"
+    renamed = client.http.patch(f"/v1/people/{person['id']}", json={"name": "Ada King/Noël"}).json()
+    assert client.analyze(photo).json()["faces"][0]["name"] == "Ada King/Noël"
+    assert client.http.get(f"/v1/people/{renamed['id']}").json()["name"] == "Ada King/Noël"
+    assert client.http.delete(f"/v1/people/{renamed['id']}").status_code == 204
+    assert client.http.get("/v1/people").json() == {"people": []}
+    face = client.analyze(photo).json()["faces"][0]
+    assert (face["name"], face["distance"]) == (None, None)
+
+
+@GALLERIES
+def test_names_one_face_of_several(start: Start, gallery: str, two_faces: bytes) -> None:
+    client = start(gallery=gallery)
+    boxes = sorted(face["box"] for face in client.analyze(two_faces).json()["faces"])
+    assert len(boxes) == 2
+    refused = client.enrol("Left", two_faces)
+    assert refused.json()["type"] == "urn:mien:problem:many-faces"
+    made = client.enrol("Right", two_faces, box=",".join(map(str, boxes[1])))
+    assert made.status_code == 201
+    faces = sorted(client.analyze(two_faces).json()["faces"], key=lambda face: face["box"])
+    assert faces[1]["name"] == "Right"
+    assert faces[1]["distance"] < 0.1
+
+
+def test_merge_gives_the_photos(client: Client, photo: bytes, two_faces: bytes) -> None:
+    ada = client.enrol("Ada", photo).json()
+    other = client.enrol("Other", two_faces, largest="true").json()
+    merged = client.http.post(f"/v1/people/{other['id']}/merge", json={"into": ada["id"]}).json()
+    assert (merged["name"], merged["photos"]) == ("Ada", 2)
+    assert [person["name"] for person in client.http.get("/v1/people").json()["people"]] == ["Ada"]
+    into_itself = client.http.post(f"/v1/people/{ada['id']}/merge", json={"into": ada["id"]})
+    assert into_itself.status_code == 422
+
+
+def test_the_same_photo_counts_once(client: Client, photo: bytes) -> None:
+    person = client.enrol("Ada", photo).json()
+    again = client.http.post(f"/v1/people/{person['id']}/photos", files={"file": photo})
+    assert again.status_code == 201
+    assert again.json()["photos"] == 1
+
+
+def test_refusals(client: Client, photo: bytes, no_face: bytes) -> None:
+    person = client.enrol("Ada", photo).json()
+    kinds = {
+        "person-exists": client.enrol("Ada", photo),
+        "no-face": client.enrol("Nobody", no_face),
+        "person-not-found": client.http.get("/v1/people/unknown"),
+        "unusable-input": client.enrol("  ", photo),
+        "invalid": client.http.post("/v1/people", files={"file": photo}),
+    }
+    assert {kind: answer.json()["type"] for kind, answer in kinds.items()} == {
+        kind: f"urn:mien:problem:{kind}" for kind in kinds
+    }
+    assert client.enrol("Box", photo, box="1,2,3").status_code == 422
+    assert client.enrol("Box", photo, box="0,0,20,20").json()["type"] == "urn:mien:problem:no-face"
+    assert client.http.get("/v1/people").json()["people"] == [person]
+
+
+def test_enrolled_is_on_disk(start: Start, photo: bytes) -> None:
+    client = start()
+    client.enrol("Ada", photo)
+    assert [person.name for person in start().analyzer.gallery.people()] == ["Ada"]  # type: ignore[union-attr]

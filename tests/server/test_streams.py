@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+
+from mien.errors import SourceError
+from mien.server.fetch import Fetcher, Rules, Target, _get, is_public
+from mien.server.streams import _Relay, _Rtsp
+
+from .harness import Start
+
+
+class Camera(BaseHTTPRequestHandler):
+    """A network camera: JPEGs without end."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        picture = self.server.photo  # type: ignore[attr-defined]
+        try:
+            while True:
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                self.wfile.write(head.encode() + picture + b"\r\n")
+                time.sleep(0.05)
+        except OSError:
+            return
+
+    def log_message(self, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def camera(photo: bytes) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
+    server.photo = photo  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+def test_a_camera_is_looked_at_for_a_bounded_time(start: Start, camera: str, photo: bytes) -> None:
+    client = start(urls=True, url_hosts=(camera,))
+    client.enrol("Ada", photo)
+    answer = client.http.post("/v1/urls", json={"url": f"http://{camera}/live", "seconds": 1.5})
+    assert answer.status_code == 202
+    job = client.wait(answer.json()["id"])
+    assert (job["state"], job["kind"]) == ("done", "stream")
+    lines = [json.loads(line) for line in client.http.get(f"/v1/jobs/{job['id']}/result").text.splitlines()]
+    assert len(lines) >= 2
+    assert lines[-1]["time_s"] < 4
+    assert lines[-1]["faces"][0]["name"] == "Ada"
+
+
+def test_urls_are_off_unless_allowed(start: Start, camera: str) -> None:
+    answer = start().http.post("/v1/urls", json={"url": f"http://{camera}/live"})
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:mien:problem:forbidden")
+
+
+@pytest.mark.parametrize(
+    ("ip", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("127.8.9.1", False),
+        ("10.0.0.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("192.0.0.1", False),
+        ("198.18.0.1", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::ffff:8.8.8.8", True),
+        ("::ffff:10.0.0.1", False),
+        ("::127.0.0.1", False),
+        ("64:ff9b::a00:1", False),
+        ("2002:a00:1::", False),
+        ("2001:0:53aa:64c::", False),
+        ("fe80::1%eth0", False),
+        ("ff02::1", False),
+        ("fc00::1", False),
+    ],
+)
+def test_public_addresses(ip: str, public: bool) -> None:
+    assert is_public(ip) is public
+
+
+def test_the_checked_address_is_the_one_connected_to(camera: str) -> None:
+    """Whatever the name would resolve to by then."""
+    port = int(camera.rpartition(":")[2])
+    target = Target(urlsplit("http://rebinding.invalid/live"), "rebinding.invalid", port, "127.0.0.1")
+    answer = _get(target, 3)
+    assert answer.status == 200
+    answer.close()
+
+
+def rtsp_server(answer: Callable[[int], bytes]) -> tuple[int, list[bytes]]:
+    """A server that gives one answer to everything; its port and what it was asked."""
+    asked: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = int(listener.getsockname()[1])
+
+    def serve() -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            with near:
+                while data := near.recv(4096):
+                    asked.append(data)
+                    near.sendall(answer(port))
+
+    threading.Thread(target=serve, daemon=True).start()
+    return port, asked
+
+
+def test_a_stream_that_leads_elsewhere_is_cut() -> None:
+    elsewhere, asked_elsewhere = rtsp_server(lambda _: b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
+    location = f"rtsp://127.0.0.1:{elsewhere}/inside".encode()
+    port, asked = rtsp_server(lambda _: b"RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: " + location + b"\r\n\r\n")
+    rules = Rules((f"127.0.0.1:{port}",), 0, 3)
+    target = Fetcher(rules).resolve(f"rtsp://127.0.0.1:{port}/cam")
+    with pytest.raises(SourceError):
+        _first_frame(target)
+    assert asked
+    assert asked_elsewhere == []
+
+
+def _first_frame(target: Target) -> object:
+    source = _Rtsp(target, 3)
+    try:
+        return next(iter(source))
+    finally:
+        source.close()
+
+
+def test_the_relay_passes_on_what_is_no_redirect() -> None:
+    port, asked = rtsp_server(lambda _: b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
+    relay = _Relay(Target(urlsplit(f"rtsp://127.0.0.1:{port}/"), "127.0.0.1", port, "127.0.0.1"), 3)
+    with socket.create_connection(("127.0.0.1", relay.port), 3) as near:
+        near.sendall(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+        assert near.recv(100).startswith(b"RTSP/1.0 200")
+    relay.close()
+    assert asked == [b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"]
