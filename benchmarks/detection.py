@@ -1,0 +1,271 @@
+"""Detectors side by side in one run: recall by face size at equal false alarms, landmarks, speed.
+
+    python benchmarks/detection.py --data FOLDER --output detection.json
+
+FOLDER holds the extracted sets crowd and noface. What is held out of our detector's training is used, nothing else:
+photos of crowd and noface, and sample pictures of scikit-image and scikit-learn, whose hash of "set/name" divides by
+three (`held_out`), and the fixture photos, which were never trained on.
+
+Each detector answers with every score it has; its threshold is set where it gives 0.1 false alarms per face-free
+photo, and recall is counted there: a labelled face is found when a box overlaps it by IoU 0.35 (crowd), or covers its
+nose (fixtures). A face's size is the square root of its box's area. Landmarks are compared with YuNet's on the faces
+both find, in parts of the distance between the eyes; `jitter` says how steady boxes are. Speeds are medians of
+interleaved calls at 640x480, one thread, picture to faces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mien import geometry, images, store
+from mien.models.compact import Compact
+from mien.models.detectors import Detector, Hog, Mmod, Yunet, load_detector
+from mien.runtime import Compute, OnnxModel
+from mien.types import F32, U8, Faces
+
+ALARMS_PER_PHOTO = 0.1
+MATCH_IOU = 0.35
+SIZES = ((8, 16), (16, 32), (32, 64), (64, 10_000))
+KINDS = {".jpg", ".jpeg", ".png"}
+FLOOR = 0.02  # scores below this are not looked at
+ONE_THREAD = Compute("cpu", 1)
+HAS_FACES = {"astronaut", "camera"}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A photo with its labels: boxes (N, 4), or only nose points (N, 2)."""
+
+    image: U8
+    boxes: F32 | None = None
+    noses: F32 | None = None
+
+
+def held_out(group: str, stem: str) -> bool:
+    """Whether a photo was kept from training, as training/detector/sources.py decides."""
+    name = f"{group}/{stem.replace('_right', '_left')}"
+    return int(hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest(), 16) % 3 == 0
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in KINDS)
+
+
+def crowd(data: Path) -> list[Truth]:
+    """The held-out third of crowd."""
+    table = next(data.rglob("crowd/**/boxes.csv"))
+    rows: dict[str, list[list[float]]] = {}
+    with table.open() as handle:
+        for row in csv.DictReader(handle):
+            rows.setdefault(Path(row["file"]).name, []).append([float(row[key]) for key in ("x1", "y1", "x2", "y2")])
+    found = [path for path in files(table.parent) if path.name in rows and held_out("crowd", path.stem)]
+    return [Truth(images.read_image(path), boxes=np.array(rows[path.name], np.float32)) for path in found]
+
+
+def fixtures(folder: Path) -> list[Truth]:
+    """The fixture photos with the noses of their faces."""
+    noses: dict[str, list[list[float]]] = {}
+    with (folder / "noses.csv").open() as handle:
+        for row in csv.DictReader(handle):
+            if row["x"]:
+                noses.setdefault(row["file"], []).append([float(row["x"]), float(row["y"])])
+    return [Truth(images.read_image(folder / name), noses=np.array(rows, np.float32)) for name, rows in noses.items()]
+
+
+def face_free(data: Path, photos: Path) -> list[U8]:
+    """Held-out photos without a face: noface, packages' sample pictures, two of the fixtures."""
+    paths = [path for path in files(data / "noface") if held_out("noface", path.stem)]
+    paths += [path for path in package_pictures() if held_out("packages", path.stem)]
+    paths += [photos / "017_0.jpg", photos / "free-mountain-vector-01.jpg"]
+    return [bounded(images.read_image(path), 1280) for path in paths]
+
+
+def package_pictures() -> Iterator[Path]:
+    for package, folder in (("skimage", "data"), ("sklearn", "datasets/images")):
+        spec = importlib.util.find_spec(package)
+        for root in (spec.submodule_search_locations or []) if spec else []:
+            yield from (p for p in files(Path(root) / folder) if p.stem not in HAS_FACES and p.stat().st_size > 20_000)
+
+
+def bounded(image: U8, side: int) -> U8:
+    return geometry.shrink(image, min(1.0, side / max(image.shape[:2])))
+
+
+def detectors(names: list[str], weights: Path | None) -> dict[str, Detector]:
+    """Each with its floor as threshold, so that the benchmark can choose; `weights` stands in for ours."""
+    made: dict[str, Detector] = {}
+    for name in names:
+        if name == "compact" and weights is not None:
+            made[name] = Compact(OnnxModel(weights.read_bytes(), name, ONE_THREAD), min_face=16)
+        else:
+            made[name] = load_detector(name, min_face=16 if name in {"compact", "yunet"} else 40, compute=ONE_THREAD)
+    return made
+
+
+def with_threshold(detector: Detector, threshold: float) -> Detector:
+    """The same detector at another threshold; dlib's keep their own scale, which starts at 0."""
+    if isinstance(detector, Compact | Yunet):
+        return type(detector)(detector.model, min_face=detector.min_face, threshold=threshold)
+    if isinstance(detector, Mmod | Hog):
+        return type(detector)(detector.model, min_face=detector.min_face, threshold=0.0)
+    return detector
+
+
+def threshold_for(alarm_scores: F32, photos: int) -> float:
+    """The lowest threshold with at most `ALARMS_PER_PHOTO` false alarms per photo."""
+    allowed = int(ALARMS_PER_PHOTO * photos)
+    ordered = np.sort(alarm_scores)[::-1]
+    return float(np.nextafter(ordered[allowed], np.float32(2))) if len(ordered) > allowed else 0.0
+
+
+def hits(truth: Truth, faces: Faces) -> np.ndarray:
+    """The best score (N,) of a box that finds each labelled face, -1 where none does; a box finds one face at most."""
+    scores = np.full(len(truth.boxes if truth.boxes is not None else truth.noses), -1.0)
+    fits = fitting(truth, faces)
+    for column in np.argsort(-faces.scores):
+        rows = np.flatnonzero((fits[:, column] > 0) & (scores < 0))
+        if len(rows):
+            scores[rows[fits[rows, column].argmax()]] = faces.scores[column]
+    return scores
+
+
+def fitting(truth: Truth, faces: Faces) -> F32:
+    """(N, M): how well each box fits each labelled face, 0 where it does not."""
+    if truth.boxes is not None:
+        overlap = geometry.iou(truth.boxes, faces.boxes)
+        return np.where(overlap >= MATCH_IOU, overlap, 0).astype(np.float32)
+    noses = truth.noses[:, None]
+    inside = ((noses > faces.boxes[None, :, :2]) & (noses < faces.boxes[None, :, 2:])).all(axis=2)
+    centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
+    away = np.linalg.norm(noses - centre[None], axis=2) / np.sqrt(geometry.area(faces.boxes))[None]
+    return np.where(inside, 1 / (1 + away), 0).astype(np.float32)
+
+
+def recall(detector: Detector, crowd_photos: list[Truth], noses: list[Truth], threshold: float) -> dict[str, float]:
+    """Recall over crowd by size, over 16 px, and over the fixtures, at the threshold."""
+    found = [hits(photo, detector(photo.image)) >= threshold for photo in crowd_photos]
+    ok = np.concatenate(found)
+    sides = np.concatenate([np.sqrt(geometry.area(photo.boxes)) for photo in crowd_photos])
+    rows = {f"{low}-{high if high < 10_000 else ''}": ok[(sides >= low) & (sides < high)] for low, high in SIZES}
+    rows["over 16"] = ok[sides >= 16]
+    rows["fixtures"] = np.concatenate([hits(photo, detector(photo.image)) >= threshold for photo in noses])
+    return {name: float(row.mean()) for name, row in rows.items()} | {f"n {k}": len(v) for k, v in rows.items()}
+
+
+def landmark_gap(ours: Detector, theirs: Detector, photos: list[Truth]) -> float:
+    """Mean distance of landmarks from the other detector's, in eye distances, on faces of 24 px and more."""
+    gaps = []
+    for photo in photos:
+        a, b = ours(photo.image), theirs(photo.image)
+        if not len(a) or not len(b):
+            continue
+        overlap = geometry.iou(a.boxes, b.boxes)
+        pairs = [(i, j) for i, j in enumerate(overlap.argmax(axis=1)) if overlap[i, j] > 0.5]
+        for i, j in pairs:
+            if b.boxes[j, 2] - b.boxes[j, 0] >= 24:
+                eyes = np.linalg.norm(b.landmarks[j, 0] - b.landmarks[j, 1])
+                gaps.append(np.linalg.norm(a.landmarks[i] - b.landmarks[j], axis=1).mean() / max(eyes, 4.0))
+    return float(np.mean(gaps))
+
+
+def jitter(detector: Detector, photos: list[Truth]) -> float:
+    """How much the edges of a face's box move, in face widths, when the picture moves by 1 to 7 pixels under noise.
+
+    The standard deviation over nine moved pictures, boxes moved back; mean over photos with one face.
+    """
+    rng, moved = np.random.default_rng(0), []
+    for photo in (p for p in photos if len(p.noses) == 1):
+        image, boxes = bounded(photo.image, 640), []
+        for step in range(9):
+            shift = np.array([step % 3, step // 3]) * 3 + (step > 0)
+            canvas = cv2.copyMakeBorder(image, int(shift[1]), 0, int(shift[0]), 0, cv2.BORDER_REPLICATE)
+            noisy = np.clip(canvas + rng.normal(0, 2, canvas.shape), 0, 255).astype(np.uint8)
+            faces = detector(noisy)
+            if len(faces):
+                boxes.append(faces.boxes[0] - np.tile(shift, 2))
+        if len(boxes) == 9:
+            moved.append(np.std(boxes, axis=0).mean() / (boxes[0][2] - boxes[0][0]))
+    return float(np.mean(moved))
+
+
+def speeds(made: dict[str, Detector], photo: U8, rounds: int) -> dict[str, float]:
+    """Milliseconds of a call at 640x480: medians of interleaved rounds."""
+    image = cv2.resize(photo, (640, 480))
+    taken: dict[str, list[float]] = {name: [] for name in made}
+    for turn in range(rounds):
+        for name, detector in made.items():
+            if turn % 5 and name in {"mmod", "hog"}:
+                continue
+            start = time.perf_counter()
+            detector(image)
+            taken[name].append(1000 * (time.perf_counter() - start))
+    return {name: float(np.median(times[1:] or times)) for name, times in taken.items()}
+
+
+def measure(made: dict[str, Detector], data: Path, photos: Path, rounds: int) -> dict[str, dict[str, float]]:
+    faces, noses, empty = crowd(data), fixtures(photos), face_free(data, photos)
+    open_to_all = {name: with_threshold(detector, FLOOR) for name, detector in made.items()}
+    results: dict[str, dict[str, float]] = {}
+    thresholds: dict[str, float] = {}
+    for name, detector in open_to_all.items():
+        alarms = np.concatenate([detector(image).scores for image in empty])
+        thresholds[name] = max(threshold_for(alarms, len(empty)), FLOOR if name in {"compact", "yunet"} else 0.0)
+        alarms_left = float((alarms >= thresholds[name]).sum() / len(empty))
+        results[name] = {"threshold": thresholds[name], "alarms per photo": alarms_left}
+        results[name] |= recall(detector, faces, noses, thresholds[name])
+    tuned = {name: with_threshold(detector, thresholds[name]) for name, detector in made.items()}
+    for name, value in speeds(tuned, noses[0].image, rounds).items():
+        results[name]["ms at 640x480"] = value
+    for name in {"compact", "yunet"} & made.keys():
+        results[name]["jitter"] = jitter(tuned[name], noses)
+    if {"compact", "yunet"} <= made.keys():
+        results["compact"]["landmarks off YuNet's"] = landmark_gap(tuned["compact"], tuned["yunet"], faces + noses)
+    return results
+
+
+def table(results: dict[str, dict[str, float]]) -> Iterator[str]:
+    """The numbers as lines, one detector a column."""
+    yield " " * 24 + "".join(f"{name:>12}" for name in results)
+    for key in dict.fromkeys(key for row in results.values() for key in row):
+        cells = (f"{row[key]:12.3f}" if key in row else " " * 12 for row in results.values())
+        yield f"{key:24}" + "".join(cells)
+
+
+def parser() -> argparse.ArgumentParser:
+    shared = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2] / "shared"))
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--data", type=Path, required=True, help="the extracted sets, one folder each: crowd, noface")
+    made.add_argument("--fixtures", type=Path, default=shared / "fixtures" / "photos")
+    made.add_argument("--yunet", type=Path, default=shared / "weights" / "face_detection_yunet_2023mar.onnx")
+    made.add_argument("--detectors", default="compact,yunet,mmod,hog")
+    made.add_argument("--weights", type=Path, help="measure this file as ours instead of the bundled one")
+    made.add_argument("--rounds", type=int, default=30)
+    made.add_argument("--output", type=Path, help="write the numbers here as JSON")
+    return made
+
+
+def main() -> None:
+    args = parser().parse_args()
+    cv2.setNumThreads(1)
+    if args.yunet.exists():
+        store.import_file(args.yunet)
+    results = measure(detectors(args.detectors.split(","), args.weights), args.data, args.fixtures, args.rounds)
+    print("\n".join(table(results)))
+    if args.output:
+        args.output.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
