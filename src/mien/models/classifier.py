@@ -39,7 +39,7 @@ class Classifier:
     def __init__(self, model: OnnxModel, attribute: str) -> None:
         self.model = model
         self.attribute = attribute
-        self.labels = _labels(model)
+        self.labels = labels_of(model)
         self.preprocessing = _preprocessing(model)
 
     @classmethod
@@ -59,9 +59,7 @@ class Classifier:
         if not len(faces):
             return faces
         scores = Scores(self.labels, as_probabilities(self.model(self._crops(image, faces))[0]))
-        if self.attribute == "age":
-            return _with_age(faces, scores)
-        return faces.with_attributes(**{self.attribute: scores})
+        return with_scores(faces, self.attribute, scores)
 
     def _crops(self, image: U8, faces: Faces) -> F32:
         how = self.preprocessing
@@ -87,6 +85,15 @@ def as_probabilities(outputs: F32) -> F32:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
+def with_scores(faces: Faces, attribute: str, scores: Scores) -> Faces:
+    """The faces with what a model tells of them.
+
+    Raises:
+        ModelError: It tells ages by labels that are neither years nor the eight age groups.
+    """
+    return _with_age(faces, scores) if attribute == "age" else faces.with_attributes(**{attribute: scores})
+
+
 def _with_age(faces: Faces, scores: Scores) -> Faces:
     """Labels that are numbers are years: their mean is the age; the eight groups are an age group."""
     if scores.labels == AGE_GROUPS:
@@ -98,7 +105,12 @@ def _with_age(faces: Faces, scores: Scores) -> Faces:
     return replace(faces, ages=(scores.probs @ years).astype(np.float32))
 
 
-def _labels(model: OnnxModel) -> tuple[str, ...]:
+def labels_of(model: OnnxModel) -> tuple[str, ...]:
+    """The class names that a model file carries.
+
+    Raises:
+        ModelError: It carries none.
+    """
     labels = _json(model, "labels")
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise ModelError(f"{model.name} carries no labels: a model file holds them as a JSON list in its metadata")

@@ -1,0 +1,123 @@
+"""`mien train`, `mien evaluate`, `mien retrain`: models of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mien.cli import SOME_FAILED, new_app
+from mien.errors import InputError
+
+train_app = new_app()
+evaluate_app = new_app()
+
+_NETWORK = "Networks other than face"
+
+
+@train_app.command()
+def train(
+    place: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder with one sub-folder per class, or a CSV file,label.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write (.onnx).")],
+    architecture: Annotated[
+        str, typer.Option("--architecture", help="face, inception_v3, mobilenet_v3, efficientnet_v2_b0, levi_hassner.")
+    ] = "face",
+    regression: Annotated[bool, typer.Option("--regression", help="The labels are ages in years.")] = False,
+    task: Annotated[str | None, typer.Option("--task", help="Of Adience's fold files: age or gender.")] = None,
+    people: Annotated[
+        str | None,
+        typer.Option("--people", help="What ends the person's name in file names: _ for ada_03.jpg."),
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", min=1, help="Measure in so many parts, with the spread.")] = 1,
+    held_back: Annotated[float, typer.Option("--held-back", help="The share of pictures to measure with.")] = 0.2,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same model.")] = 0,
+    class_weights: Annotated[str, typer.Option("--class-weights", help="balanced or none.")] = "balanced",
+    licence: Annotated[str | None, typer.Option("--licence", help="Written into the model file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as one line of JSON.")] = False,
+) -> None:
+    """Train a model on folders of faces: for --emotion-model, --age-model, --gender-model everywhere.
+
+    Example: [bold]mien train moods/ --output moods.onnx[/bold]
+    """
+    from mien.train import evaluate, fit
+
+    if regression and task:
+        raise InputError("give --regression or --task, not both")
+    options = fit.Options(
+        architecture=architecture,
+        task="regression" if regression else task,
+        people=people,
+        folds=folds,
+        held_back=held_back,
+        seed=seed,
+        class_weights=class_weights,
+        licence=licence,
+    )
+    with _progress("looking at faces") as advance:
+        trained = fit.train(place, output, options, advance)
+    _tell(evaluate.as_lines(trained.measured), trained.measured.summary(), as_json=as_json)
+    typer.echo(f"{trained.file} and {trained.report} are written", err=True)
+    if trained.seen.skipped:
+        raise typer.Exit(SOME_FAILED)
+
+
+@evaluate_app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The model file.")],
+    place: Annotated[Path, typer.Argument(metavar="DIR", help="Pictures as 'mien train' takes them.")],
+    regression: Annotated[bool, typer.Option("--regression", help="The labels are ages in years.")] = False,
+    task: Annotated[str | None, typer.Option("--task", help="Of Adience's fold files: age or gender.")] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with pictures here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, with the confusion matrix.")] = False,
+) -> None:
+    """Measure a model on pictures it has not learnt from: accuracy, classes, confusion, calibration.
+
+    Example: [bold]mien evaluate moods.onnx other-moods/ --report moods-test.html[/bold]
+    """
+    from mien.train import evaluate as measuring, report as pages
+    from mien.train.dataset import read_dataset
+    from mien.train.features import Describer
+
+    data = read_dataset(place, task="regression" if regression else task, to_learn=False)
+    describer = Describer.load()
+    with _progress("measuring") as advance:
+        result = measuring.evaluate_file(model, data, describer, advance)
+    for reason in result.skipped:
+        typer.echo(f"mien: left out: {reason}", err=True)
+    if result.learnt:
+        typer.echo("mien: the model has learnt from these very pictures: others will be told less well", err=True)
+    if report is not None:
+        pages.write(report, pages.Page(result.card, result.measured, result.data, result.skipped, None, describer))
+    measured = result.measured
+    figures = measured.summary() | {"labels": list(measured.labels), "confusion": measured.confusion().tolist()}
+    _tell(measuring.as_lines(measured), figures, as_json=as_json)
+    if result.skipped:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _tell(lines: Iterator[str], figures: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    for line in lines:
+        typer.echo(line)
+
+
+@contextmanager
+def _progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(doing, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
