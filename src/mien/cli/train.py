@@ -41,6 +41,31 @@ def train(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same model.")] = 0,
     class_weights: Annotated[str, typer.Option("--class-weights", help="balanced or none.")] = "balanced",
     licence: Annotated[str | None, typer.Option("--licence", help="Written into the model file.")] = None,
+    weights: Annotated[
+        str, typer.Option("--weights", help="imagenet, none, or a Keras weights file.", rich_help_panel=_NETWORK)
+    ] = "imagenet",
+    fine_tune: Annotated[
+        int, typer.Option("--fine-tune", min=0, help="Last blocks that learn too.", rich_help_panel=_NETWORK)
+    ] = 0,
+    size: Annotated[
+        int | None, typer.Option("--size", min=16, help="Side of its pictures in pixels.", rich_help_panel=_NETWORK)
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most.", rich_help_panel=_NETWORK)] = 30,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=2, help="Pictures a step.", rich_help_panel=_NETWORK)
+    ] = 32,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Of Adam.", rich_help_panel=_NETWORK)
+    ] = None,
+    patience: Annotated[
+        int, typer.Option("--patience", min=1, help="Epochs to wait for better.", rich_help_panel=_NETWORK)
+    ] = 6,
+    augment: Annotated[
+        bool, typer.Option("--augment/--no-augment", help="Vary the pictures.", rich_help_panel=_NETWORK)
+    ] = True,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", help="Folder for its logs.", rich_help_panel=_NETWORK)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as one line of JSON.")] = False,
 ) -> None:
     """Train a model on folders of faces: for --emotion-model, --age-model, --gender-model everywhere.
@@ -48,9 +73,11 @@ def train(
     Example: [bold]mien train moods/ --output moods.onnx[/bold]
     """
     from mien.train import evaluate, fit
+    from mien.train.tuning import Network
 
     if regression and task:
         raise InputError("give --regression or --task, not both")
+    network = Network(weights, fine_tune, size, epochs, batch_size, learning_rate, patience, augment, 0.2, tensorboard)
     options = fit.Options(
         architecture=architecture,
         task="regression" if regression else task,
@@ -60,6 +87,7 @@ def train(
         seed=seed,
         class_weights=class_weights,
         licence=licence,
+        network=network,
     )
     with _progress("looking at faces") as advance:
         trained = fit.train(place, output, options, advance)

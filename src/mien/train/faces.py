@@ -101,6 +101,23 @@ def crop_of(face: FoundFace, *, size: int, padding: float) -> U8:
     return np.asarray(aligned_crops(face.image, face.faces.landmarks, size=size, padding=padding)[0], dtype=np.uint8)
 
 
+def crop_views(crop: U8, *, views: int, seed: int) -> U8:
+    """Pictures (views, S, S, 3) of a crop (S, S, 3): as it is, its mirror image, then disturbed by `seed`."""
+    rng = np.random.default_rng(seed)
+    rest = (augmented(crop, rng) for _ in range(views - 2))
+    return np.ascontiguousarray([crop, crop[:, ::-1], *rest][:views], dtype=np.uint8)
+
+
+def augmented(crop: U8, rng: np.random.Generator) -> U8:
+    """Another picture of the same face: turned, scaled and shifted a little, mirrored half of the time, disturbed."""
+    side = crop.shape[0]
+    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), rng.normal(0, 5), float(np.exp(rng.normal(0, 0.06))))
+    matrix[:, 2] += rng.normal(0, 0.025, 2) * side
+    moved = np.asarray(cv2.warpAffine(crop, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    changed = disturbed(moved, rng)
+    return np.ascontiguousarray(changed[:, ::-1]) if rng.random() < 0.5 else changed
+
+
 def _askew(points: F32, rng: np.random.Generator) -> F32:
     """The points (1, 5, 2) turned, scaled and shifted together."""
     middle = points.mean(axis=1, keepdims=True)

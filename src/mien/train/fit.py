@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from mien.errors import InputError
 from mien.train import export, report
+from mien.train.backbones import ARCHITECTURES
 from mien.train.dataset import Dataset, check, read_dataset
 from mien.train.evaluate import Measured
 from mien.train.features import Describer, Progress, Seen, describe
 from mien.train.head import Curve, HeadLearner, Task
 from mien.train.splits import groups_of, learnable, stratified_folds
+from mien.train.tuning import Network, NetworkLearner
 from mien.types import F64, I64
 
 log = logging.getLogger(__name__)
 
 M = TypeVar("M")
 
+FACE = "face"
 _LICENCE = "yours to say: bound by the terms of the pictures it was trained on"
 _CLASS_WEIGHTS = ("balanced", "none")
 
@@ -36,7 +40,7 @@ class Options:
     draw; `people` ends the person's name in file names; `network` is for architectures other than `face`.
     """
 
-    architecture: str = "face"
+    architecture: str = FACE
     task: str | None = None
     people: str | None = None
     folds: int = 1
@@ -45,14 +49,22 @@ class Options:
     class_weights: str = "balanced"
     licence: str | None = None
     views: int = 2
-    network: Mapping[str, object] = field(default_factory=dict)
+    network: Network = field(default_factory=Network)
 
 
 class Learner(Protocol[M]):
     """An architecture: learns from some pictures, answers for others, becomes a file."""
 
-    architecture: str
-    preprocessing: Mapping[str, object]
+    @property
+    def architecture(self) -> str: ...
+
+    @property
+    def preprocessing(self) -> Mapping[str, object]: ...
+
+    @property
+    def quick(self) -> bool:
+        """Whether a second training on all pictures is cheap."""
+        ...
 
     def learn(self, rows: I64) -> M: ...
 
@@ -62,19 +74,16 @@ class Learner(Protocol[M]):
 
 
 @dataclass(frozen=True, slots=True)
-class Trained(Generic[M]):
+class Trained:
     """What came out."""
 
     file: Path
     report: Path
     measured: Measured
     seen: Seen
-    model: M
 
 
-def train(
-    place: Path, output: Path, options: Options, progress: Progress = lambda done, total: None
-) -> Trained[object]:
+def train(place: Path, output: Path, options: Options, progress: Progress = lambda done, total: None) -> Trained:
     """Trains a model on the pictures of a place and writes it, with a report beside it.
 
     Raises:
@@ -92,12 +101,16 @@ def train(
     measured, model = _measure(learner, seen, task, folds)
     card = _card(seen, learner, measured, options)
     export.write_model(output, learner.export(model, card))
+    shutil.rmtree(work_folder(output), ignore_errors=True)
     page = output.with_suffix(".html")
     report.write(page, report.Page(card, measured, seen.data, seen.skipped, _curve(model), describer))
-    return Trained(output, page, measured, seen, model)
+    return Trained(output, page, measured, seen)
 
 
 def _check(options: Options, output: Path) -> None:
+    if options.architecture not in {FACE, *ARCHITECTURES}:
+        known = ", ".join([FACE, *ARCHITECTURES])
+        raise InputError(f"architecture {options.architecture!r} is unknown; there are {known}")
     if options.class_weights not in _CLASS_WEIGHTS:
         raise InputError(f"class weights are {' or '.join(_CLASS_WEIGHTS)}, got {options.class_weights!r}")
     if not 0.02 <= options.held_back <= 0.5:
@@ -163,7 +176,8 @@ def _folds(task: Task, options: Options) -> I64:
 
 
 def _measure(learner: Learner[M], seen: Seen, task: Task, folds: I64) -> tuple[Measured, M]:
-    """The answers to pictures not learnt from; then the model that has learnt from all."""
+    """The answers to pictures not learnt from; and the model to keep: one that has learnt from all, or, where that
+    would take as long again, the measured one."""
     rows = [np.flatnonzero(folds == fold) for fold in np.unique(folds[folds >= 0])]
     answers = []
     for held in rows:
@@ -171,12 +185,14 @@ def _measure(learner: Learner[M], seen: Seen, task: Task, folds: I64) -> tuple[M
         if not learnable(task.classes, learning) and not seen.data.regression:
             missing = _missing(seen.data, learning)
             raise InputError(f"all pictures of {missing} belong together (one person, or one photo many times)")
-        answers.append(learner.predict(learner.learn(learning), held))
+        model = learner.learn(learning)
+        answers.append(learner.predict(model, held))
     order = np.concatenate(rows)
     years = seen.data.years()[order] if seen.data.regression else None
     truth = seen.data.indices()[order]
     measured = Measured(seen.data.classes, truth, np.concatenate(answers), order, folds[order], years)
-    return measured, learner.learn(np.arange(len(folds)))
+    once = len(rows) == 1 and not learner.quick
+    return measured, model if once else learner.learn(np.arange(len(folds)))
 
 
 def _missing(data: Dataset, learning: I64) -> str:
@@ -201,20 +217,14 @@ def _curve(model: object) -> Curve | None:
     return curve if isinstance(curve, Curve) else None
 
 
-def _face(seen: Seen, task: Task, describer: Describer, options: Options, output: Path) -> Learner[object]:
-    return HeadLearner(seen, task)  # type: ignore[return-value]
+def make_learner(seen: Seen, task: Task, describer: Describer, options: Options, output: Path) -> Learner[Any]:
+    """The learner of an architecture."""
+    if options.architecture == FACE:
+        return HeadLearner(seen, task)
+    kind = ARCHITECTURES[options.architecture]
+    return NetworkLearner(kind, options.network, seen, task, describer, work_folder(output))
 
 
-ARCHITECTURES: dict[str, Callable[[Seen, Task, Describer, Options, Path], Learner[object]]] = {"face": _face}
-
-
-def make_learner(seen: Seen, task: Task, describer: Describer, options: Options, output: Path) -> Learner[object]:
-    """The learner of an architecture.
-
-    Raises:
-        InputError: There is none of that name.
-    """
-    if options.architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise InputError(f"architecture {options.architecture!r} is unknown; there are {known}")
-    return ARCHITECTURES[options.architecture](seen, task, describer, options, output)
+def work_folder(output: Path) -> Path:
+    """Where an unfinished training is kept: beside its model file."""
+    return output.with_name(output.name + ".unfinished")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from mien.train import export
-from mien.train.features import Seen
+from mien.train.features import F16, Seen
 from mien.train.linear import (
     Projection,
     Softmax,
@@ -48,63 +48,62 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class TrunkModel:
-    """A learnt head: matrices (D, K) by the output of the trunk they read, bias (K,)."""
+class LinearModel:
+    """A learnt classifier: matrices (D, K) by the output they read, bias (K,)."""
 
     matrices: Mapping[str, F32]
     bias: F32
     curve: Curve
-    details: Mapping[str, object] = field(default_factory=dict)
 
     def probs(self, answers: Mapping[str, F32]) -> F64:
-        """Probabilities (N, K) from the trunk's outputs (N, ...)."""
+        """Probabilities (N, K) from outputs (N, ...) by name."""
         logits = self.bias.astype(np.float64)
         for name, matrix in self.matrices.items():
             logits = logits + answers[name].reshape(-1, len(matrix)).astype(np.float64) @ matrix
         return probabilities(logits)
 
 
-class HeadLearner:
-    """Learns heads from some of the pictures."""
+class LinearLearner:
+    """Learns linear classifiers on what a frozen network saw, from some of the pictures.
 
-    preprocessing: Mapping[str, object] = {"reads": "trunk"}
-    architecture = "face"
+    Args:
+        answers: The network's outputs (N, views, ...) by name, the plain view first.
+        task: What is to be learnt.
+        readings: The sets of outputs that may be read; the best is chosen.
+    """
 
-    def __init__(self, seen: Seen, task: Task) -> None:
-        self.seen = seen
+    def __init__(self, answers: Mapping[str, F16], task: Task, readings: Sequence[tuple[str, ...]]) -> None:
+        self.answers = answers
         self.task = task
+        self.readings = readings
 
-    def learn(self, rows: I64) -> TrunkModel:
-        """The head that the pictures `rows` teach: what it reads and how far it trusts them is chosen among them."""
+    def learn(self, rows: I64) -> LinearModel:
+        """What the pictures `rows` teach: what it reads and how far it trusts them is chosen among them."""
         names = self._reading(rows)
-        work = self._work(names, rows, views=self.seen.answers["embedding"].shape[1])
+        work = self._work(names, rows, views=self.answers[names[0]].shape[1])
         penalty, temperature, curve = self._choose(work, rows)
         fitted = fit_softmax(work.x, work.targets, work.weights, penalty=penalty).cooled(temperature)
         matrices, bias = work.projection.fold(fitted.weights, fitted.bias)
-        return TrunkModel(matrices, bias, curve, {"reads": list(names), "penalty": penalty})
+        return LinearModel(matrices, bias, curve)
 
-    def predict(self, model: TrunkModel, rows: I64) -> F64:
+    def predict(self, model: LinearModel, rows: I64) -> F64:
         """Probabilities (N, K) of the plain views of pictures."""
-        return model.probs(self._plain(tuple(model.matrices), rows))
+        return model.probs(self.plain(tuple(model.matrices), rows))
 
-    def export(self, model: TrunkModel, card: export.Card) -> bytes:
-        """The model file, checked."""
-        rows = np.arange(min(64, len(self.seen.data)))
-        plain = self._plain(tuple(model.matrices), rows)
-        proto = export.trunk_head(model.matrices, model.bias)
-        return export.finished(proto, card, [plain[name] for name in model.matrices], model.probs(plain).astype("f"))
-
-    def _plain(self, names: tuple[str, ...], rows: I64) -> dict[str, F32]:
-        return {name: self.seen.answers[name][rows, 0].astype(np.float32) for name in names}
+    def plain(self, names: tuple[str, ...], rows: I64) -> dict[str, F32]:
+        """The answers (N, ...) to the plain views of pictures."""
+        return {name: self.answers[name][rows, 0].astype(np.float32) for name in names}
 
     def _reading(self, rows: I64) -> tuple[str, ...]:
         """What a head should read: the choice whose answers on pictures kept back are best."""
+        if len(self.readings) == 1:
+            return self.readings[0]
         some = rows
         if len(rows) > _CHOOSING:
             parts = self._folds(rows, folds=-(-len(rows) // _CHOOSING))
             some = rows[parts == 0]
-        losses = [self._choose(self._work(names, some, views=1), some)[2] for names in READINGS]
-        return READINGS[int(np.argmin([min(curve.lines["held back"]) for curve in losses]))]
+        losses = [self._choose(self._work(names, some, views=1), some)[2] for names in self.readings]
+        return self.readings[int(np.argmin([min(curve.lines["held back"]) for curve in losses]))]
 
     def _folds(self, rows: I64, folds: int) -> I64:
         _, groups = np.unique(self.task.groups[rows], return_inverse=True)
@@ -112,8 +111,7 @@ class HeadLearner:
 
     def _work(self, names: tuple[str, ...], rows: I64, *, views: int) -> _Work:
         blocks = {
-            name: self.seen.answers[name][rows, :views].reshape(len(rows) * views, -1).astype(np.float32)
-            for name in names
+            name: self.answers[name][rows, :views].reshape(len(rows) * views, -1).astype(np.float32) for name in names
         }
         projection = Projection.fit(blocks, seed=self.task.seed)
         again = np.repeat(rows, views)
@@ -130,6 +128,23 @@ class HeadLearner:
                 held = model.logits(work.x[away][shown]), work.targets[away][shown]
                 kept.setdefault(penalty, []).append((*held, log_loss(model.logits(work.x[~away]), work.targets[~away])))
         return _best(kept)
+
+
+class HeadLearner(LinearLearner):
+    """Learns heads of the trunk and writes them as files."""
+
+    architecture = "face"
+    preprocessing: Mapping[str, object] = {"reads": "trunk"}
+    quick = True
+
+    def __init__(self, seen: Seen, task: Task) -> None:
+        super().__init__(seen.answers, task, READINGS)
+
+    def export(self, model: LinearModel, card: export.Card) -> bytes:
+        """The model file, checked."""
+        plain = self.plain(tuple(model.matrices), np.arange(min(64, len(self.task.classes))))
+        proto = export.trunk_head(model.matrices, model.bias)
+        return export.finished(proto, card, list(plain.values()), model.probs(plain).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
