@@ -1,4 +1,4 @@
-"""`mien train`, `mien evaluate`, `mien retrain`: models of one's own."""
+"""`mien train` and `mien evaluate`: models of one's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mien.cli import SOME_FAILED, new_app
 from mien.errors import InputError
+
+if TYPE_CHECKING:
+    from mien.train.fit import Options
 
 train_app = new_app()
 evaluate_app = new_app()
@@ -72,13 +75,13 @@ def train(
 
     Example: [bold]mien train moods/ --output moods.onnx[/bold]
     """
-    from mien.train import evaluate, fit
+    from mien.train.fit import Options
     from mien.train.tuning import Network
 
     if regression and task:
         raise InputError("give --regression or --task, not both")
     network = Network(weights, fine_tune, size, epochs, batch_size, learning_rate, patience, augment, 0.2, tensorboard)
-    options = fit.Options(
+    options = Options(
         architecture=architecture,
         task="regression" if regression else task,
         people=people,
@@ -89,8 +92,20 @@ def train(
         licence=licence,
         network=network,
     )
+    run(place, output, options, as_json=as_json)
+
+
+def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -> None:
+    """Trains and tells what came of it."""
+    from mien.train import evaluate, fit
+
     with _progress("looking at faces") as advance:
-        trained = fit.train(place, output, options, advance)
+        try:
+            trained = fit.train(place, output, options, advance)
+        except KeyboardInterrupt:
+            if fit.work_folder(output).is_dir():
+                typer.echo("mien: stopped; the same command goes on from the last whole epoch", err=True)
+            raise
     _tell(evaluate.as_lines(trained.measured), trained.measured.summary(), as_json=as_json)
     typer.echo(f"{trained.file} and {trained.report} are written", err=True)
     if trained.seen.skipped:

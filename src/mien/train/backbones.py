@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +114,8 @@ def build(architecture: Architecture, size: int, weights: str) -> Any:
     if weights == NONE:
         return architecture.build(keras, size, None)
     try:
-        return architecture.build(keras, size, weights)
+        with redirect_stdout(sys.stderr):  # Keras tells of its downloads on stdout, which is for results
+            return architecture.build(keras, size, weights)
     except Exception as exc:  # Keras raises whatever its download or its file reader was led to
         reason = str(exc).strip().partition("\n")[0]
         if weights == IMAGENET:

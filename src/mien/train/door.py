@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +26,42 @@ def load_keras() -> Any:
         os.environ["KERAS_BACKEND"] = BACKEND
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        import keras
-        import tensorflow as tf
+        with _silence():
+            import keras
+            import tensorflow as tf
+
+            _take_threads(tf)
     except ImportError as exc:
         raise ModelError(f"networks other than face need Keras ({exc}); run \"pip install 'mien[train]'\"") from exc
     if keras.backend.backend() != BACKEND:
         raise ModelError(f"Keras runs on {keras.backend.backend()} in this process; set KERAS_BACKEND={BACKEND}")
-    _quiet_and_repeatable(tf)
+    tf.get_logger().setLevel("ERROR")
+    tf.config.experimental.enable_op_determinism()
     return keras
 
 
-def _quiet_and_repeatable(tf: Any) -> None:
-    tf.get_logger().setLevel("ERROR")
-    tf.config.experimental.enable_op_determinism()
+def _take_threads(tf: Any) -> None:
+    """Starts TensorFlow with no more threads than this process has processors."""
     try:
         tf.config.threading.set_intra_op_parallelism_threads(default_threads())
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:  # TensorFlow already runs in this process and keeps the threads it has
+    except RuntimeError:  # it already runs in this process and keeps the threads it has
         return
+    tf.zeros(1)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps what TensorFlow's C++ writes to stderr as it starts, whatever it is told, off the terminal."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def to_onnx(model: Any, size: int) -> Any:
