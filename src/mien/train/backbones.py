@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -114,7 +115,8 @@ def build(architecture: Architecture, size: int, weights: str) -> Any:
     if weights == NONE:
         return architecture.build(keras, size, None)
     try:
-        with redirect_stdout(sys.stderr):  # Keras tells of its downloads on stdout, which is for results
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():  # Keras tells of its downloads on stdout
+            warnings.filterwarnings("error", message=".*freshly-initialized")  # and only warns of weights it lacks
             return architecture.build(keras, size, weights)
     except Exception as exc:  # Keras raises whatever its download or its file reader was led to
         reason = str(exc).strip().partition("\n")[0]

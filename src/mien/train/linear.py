@@ -121,7 +121,7 @@ def fit_softmax(x: F64, targets: F64, weights: F64, *, penalty: float, start: So
         return value, np.concatenate([(x.T @ error + penalty * w).ravel(), error.sum(axis=0)])
 
     first = np.zeros((width + 1) * classes) if start is None else np.append(start.weights.ravel(), start.bias)
-    best = minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": 400}).x
+    best = minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-7}).x
     return Softmax(best[: width * classes].reshape(width, classes), best[width * classes :])
 
 
