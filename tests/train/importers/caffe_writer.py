@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -40,7 +39,9 @@ def old_blob(values: F32) -> bytes:
     """Four sizes, then numbers one by one (as before packing)."""
     sizes = (1,) * (4 - values.ndim) + values.shape
     head = b"".join(integer(field, size) for field, size in enumerate(sizes, start=1))
-    return head + b"".join(varint(5 << 3 | 5) + struct.pack("<f", value) for value in values.ravel())
+    tagged = np.empty(values.size, dtype=[("tag", "u1"), ("value", "<f4")])
+    tagged["tag"], tagged["value"] = 5 << 3 | 5, values.ravel()
+    return head + tagged.tobytes()
 
 
 def new_caffemodel(blobs: Blobs) -> bytes:

@@ -55,7 +55,7 @@ SMALL_BLOBS = {
     "conv1": [numbers(8, 3, 4, 4, scale=0.02, seed=1), numbers(8, seed=2)],
     "conv2": [numbers(6, 4, 3, 3, scale=0.3, seed=3)],
     "fc3": [numbers(10, 6 * 5 * 5, scale=0.3, seed=4), numbers(10, seed=5)],
-    "fc4": [numbers(2, 10, scale=0.04, seed=6), np.array([3.0, -3.0], np.float32)],
+    "fc4": [numbers(2, 10, scale=0.04, seed=6), np.array([-3.0, 3.0], np.float32)],
 }
 
 

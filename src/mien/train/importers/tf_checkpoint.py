@@ -123,7 +123,7 @@ def _open(prefix: str) -> Any:
 @contextmanager
 def _understood(place: object) -> Iterator[None]:
     """TensorFlow's errors as ours."""
-    errors = (_tensorflow().errors.OpError, ValueError, RuntimeError)
+    errors = (_tensorflow().errors.OpError, ValueError, RuntimeError, IndexError)
     try:
         yield
     except errors as exc:
