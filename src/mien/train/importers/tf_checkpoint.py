@@ -5,6 +5,7 @@ A checkpoint holds variables only; the graph is laid here by their names. Readin
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -96,6 +97,9 @@ def _files_of(prefix: str) -> tuple[Path, ...]:
 
 
 def _tensorflow() -> Any:
+    """TensorFlow, without its news on stderr; only its reader is used, so that nothing hangs on its kernels."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         import tensorflow
     except ImportError as exc:

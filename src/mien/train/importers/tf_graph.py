@@ -117,7 +117,20 @@ class _Builder:
         return self.nodes[name]
 
     def _lay(self, node: Node) -> str:
-        makers: dict[str, Callable[[Node], str]] = {
+        if node.op in _SAME_THING and node.inputs:
+            return self.values[node.inputs[0]]
+        if node.op in _ELEMENTWISE:
+            return self.graph.node(_ELEMENTWISE[node.op], self._inputs(node))
+        make = self._makers().get(node.op)
+        if make is None:
+            self._refuse(node, "cannot be read; " + _why_not(node.op))
+        try:
+            return make(node)
+        except (IndexError, KeyError) as exc:
+            raise ModelError(f"{self.file}: {node.op} {node.name} lacks an input or an attribute ({exc})") from exc
+
+    def _makers(self) -> Mapping[str, Callable[[Node], str]]:
+        return {
             "Const": lambda node: self.graph.weight(array_of(node, self.file)),
             "Conv2D": self.conv,
             "DepthwiseConv2dNative": self.depthwise,
@@ -136,16 +149,6 @@ class _Builder:
             "MatMul": self.matmul,
             "Softmax": lambda node: self.graph.node("Softmax", self._inputs(node), {"axis": -1}),
         }
-        if node.op in _SAME_THING and node.inputs:
-            return self.values[node.inputs[0]]
-        if node.op in _ELEMENTWISE:
-            return self.graph.node(_ELEMENTWISE[node.op], self._inputs(node))
-        if node.op not in makers:
-            self._refuse(node, "cannot be read; " + _why_not(node.op))
-        try:
-            return makers[node.op](node)
-        except (IndexError, KeyError) as exc:
-            raise ModelError(f"{self.file}: {node.op} {node.name} lacks an input or an attribute ({exc})") from exc
 
     def _inputs(self, node: Node) -> list[str]:
         return [self.values[name] for name in node.inputs]
