@@ -16,7 +16,7 @@ from mien import geometry, images
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, open_gallery
 from mien.models.attributes import AttributeHeads
-from mien.models.classifier import Classifier
+from mien.models.classifier import Classifier, check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.trunk import Aligner, FaceTrunk, load_resnet
 from mien.runtime import Compute
@@ -74,6 +74,7 @@ class Analyzer:
         models: Model files of your own by what they tell ("emotion", "age", "gender", or a new attribute).
         device: "auto", "cpu" or "cuda".
         threads: Threads of one network pass; None takes the processors there are, 4 at most.
+        looks: How often models of your own look at a face: 1, or 12 (corners, centre, whole, mirrored; averaged).
 
     Raises:
         ModelError: Weights are missing or damaged.
@@ -96,16 +97,17 @@ class Analyzer:
         models: Mapping[str, Path] = MappingProxyType({}),
         device: str = "auto",
         threads: int | None = None,
+        looks: int = 1,
     ) -> None:
         self.only = frozenset(_check_parts(only))
         self.tolerance = DLIB_TOLERANCE if tolerance is None else tolerance
-        compute = Compute(device, threads)
+        compute, looks = Compute(device, threads), check_looks(looks)
         if isinstance(detector, str):
             detector = load_detector(detector, min_face=min_face, compute=compute)
         self.detector = detector
         ours = self.only - {"identity"} - models.keys()
         heads = AttributeHeads.load(ours, compute) if ours else None
-        self.own = [Classifier.load(Path(file), name, compute) for name, file in models.items()]
+        self.own = [Classifier.load(Path(file), name, compute, looks=looks) for name, file in models.items()]
         self.trunk = FaceTrunk(load_resnet(compute), Aligner.load(self.detector.anchor), heads)
         self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
 
