@@ -16,6 +16,7 @@ from mien import geometry, images
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, open_gallery
 from mien.models.attributes import AttributeHeads
+from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.own import load_own
 from mien.models.trunk import Aligner, FaceTrunk, load_resnet
@@ -75,6 +76,7 @@ class Analyzer:
         models: Model files of your own by what they tell ("emotion", "age", "gender", or a new attribute).
         device: "auto", "cpu" or "cuda".
         threads: Threads of one network pass; None takes the processors there are, 4 at most.
+        looks: How often models of your own look at a face: 1, or 12 (corners, centre, whole, mirrored; averaged).
 
     Raises:
         ModelError: Weights are missing or damaged.
@@ -97,16 +99,17 @@ class Analyzer:
         models: Mapping[str, Path] = MappingProxyType({}),
         device: str = "auto",
         threads: int | None = None,
+        looks: int = 1,
     ) -> None:
         self.only = frozenset(_check_parts(only))
         self.tolerance = DLIB_TOLERANCE if tolerance is None else tolerance
-        compute = Compute(device, threads)
+        compute, looks = Compute(device, threads), check_looks(looks)
         if isinstance(detector, str):
             detector = load_detector(detector, min_face=min_face, compute=compute)
         self.detector = detector
         ours = self.only - {"identity"} - models.keys()
         heads = AttributeHeads.load(ours, compute) if ours else None
-        own = [load_own(Path(file), name, compute) for name, file in models.items()]
+        own = [load_own(Path(file), name, compute, looks=looks) for name, file in models.items()]
         self.own = [model for model in own if not isinstance(model, TrunkHead)]
         readers = [model for model in own if isinstance(model, TrunkHead)]
         self.trunk = FaceTrunk(load_resnet(compute), Aligner.load(self.detector.anchor), heads, readers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from mien.errors import InputError, ModelError
+from mien.models.classifier import Preprocessing
 from mien.models.own import load_own
 from mien.pipeline import Analyzer
 from mien.train import backbones, door, export, fit, tuning
@@ -45,9 +47,8 @@ def test_a_network_from_nothing_becomes_a_file_that_works(uninterrupted: Path, a
     (face,) = Analyzer(models={"emotion": uninterrupted}, only=["emotion"], threads=1).analyze(astronaut).faces
     assert face.probs["emotion"].keys() == {"Angry", "Happy"}
     metadata = {entry.key: entry.value for entry in onnx.load(uninterrupted).metadata_props}
-    assert json.loads(metadata["preprocessing"]) == {
-        "size": 64, "padding": 0.25, "mean": [127.5], "std": [64.0], "channels": "rgb", "layout": "nhwc"
-    }  # fmt: skip
+    how = Preprocessing(64, 0.25, [127.5], [64.0], "rgb", "nhwc")
+    assert json.loads(metadata["preprocessing"]) == asdict(how)
     assert metadata["architecture"] == "levi_hassner"
     assert "epoch" in uninterrupted.with_suffix(".html").read_text()
     assert not fit.work_folder(uninterrupted).exists()

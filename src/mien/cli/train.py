@@ -118,6 +118,7 @@ def evaluate(
     place: Annotated[Path, typer.Argument(metavar="DIR", help="Pictures as 'mien train' takes them.")],
     regression: Annotated[bool, typer.Option("--regression", help="The labels are ages in years.")] = False,
     task: Annotated[str | None, typer.Option("--task", help="Of Adience's fold files: age or gender.")] = None,
+    looks: Annotated[int, typer.Option("--looks", help="1, or 12 (corners, centre, mirrored; averaged).")] = 1,
     report: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with pictures here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, with the confusion matrix.")] = False,
 ) -> None:
@@ -132,7 +133,7 @@ def evaluate(
     data = read_dataset(place, task="regression" if regression else task, to_learn=False)
     describer = Describer.load()
     with _progress("measuring") as advance:
-        result = measuring.evaluate_file(model, data, describer, advance)
+        result = measuring.evaluate_file(model, data, describer, advance, looks=looks)
     for reason in result.skipped:
         typer.echo(f"mien: left out: {reason}", err=True)
     if result.learnt:

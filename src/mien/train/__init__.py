@@ -1,1 +1,1 @@
-"""Models of one's own: crop, train, evaluate, import."""
+"""Networks of one's own: trained here, or taken over from other frameworks."""

@@ -143,15 +143,15 @@ class Evaluated:
 
 
 def evaluate_file(
-    file: Path, data: Dataset, describer: Describer, progress: Progress = lambda done, total: None
+    file: Path, data: Dataset, describer: Describer, progress: Progress = lambda done, total: None, *, looks: int = 1
 ) -> Evaluated:
-    """What a model file answers to a data set, by the very way `mien analyze` takes.
+    """What a model file answers to a data set, by the very way `mien analyze` takes; one of pixels after 1 or 12 looks.
 
     Raises:
         ModelError: The file is no model with labels.
         InputError: The data set's classes are not the model's.
     """
-    model = load_own(file, "own", Compute("cpu"))
+    model = load_own(file, "own", Compute("cpu"), looks=looks)
     _check_labels(model, data)
     rows: list[int] = []
     digests: list[str] = []

@@ -20,6 +20,7 @@ import numpy as np
 
 from mien import images, store
 from mien.errors import InputError
+from mien.models.classifier import Preprocessing, feed
 from mien.train import backbones, door, export
 from mien.train.backbones import IMAGENET, NONE, Architecture
 from mien.train.faces import augmented, crop_of, crop_views
@@ -102,6 +103,7 @@ class NetworkLearner:
         self.size = own_size if network.size is None else network.size
         if self.size < architecture.least:
             raise InputError(f"--size {self.size}: {architecture.name} needs {architecture.least} pixels at least")
+        self.how = Preprocessing(self.size, PADDING, [architecture.mean], [architecture.std])
         self._crops: U8 | None = None
 
     @property
@@ -110,9 +112,8 @@ class NetworkLearner:
 
     @property
     def preprocessing(self) -> Mapping[str, object]:
-        """As `mien.models.classifier.Preprocessing` reads it."""
-        scale = {"mean": [self.kind.mean], "std": [self.kind.std]}
-        return {"size": self.size, "padding": PADDING, **scale, "channels": "rgb", "layout": "nhwc"}
+        """How the model file will be fed."""
+        return asdict(self.how)
 
     @property
     def quick(self) -> bool:
@@ -140,7 +141,7 @@ class NetworkLearner:
 
     def pixels(self, crops: U8) -> F32:
         """Crops (N, S, S, 3) uint8 BGR as the network is fed."""
-        return (crops[..., ::-1].astype(np.float32) - np.float32(self.kind.mean)) / np.float32(self.kind.std)
+        return feed(crops.astype(np.float32), self.how)
 
     # --- learning ---
 
