@@ -312,7 +312,8 @@ class _Run:
 
     def _save(self) -> None:
         packed = io.BytesIO()
-        values = {f"v{k}": np.asarray(variable) for k, variable in enumerate(self._variables())}
+        numpy = door.load_keras().ops.convert_to_numpy
+        values = {f"v{k}": numpy(variable) for k, variable in enumerate(self._variables())}
         best = {f"b{k}": value for k, value in enumerate(self.best)}
         np.savez(packed, allow_pickle=False, state=np.array(json.dumps(asdict(self.state))), **values, **best)
         store.write_atomically(self.file, packed.getvalue())
