@@ -103,7 +103,7 @@ def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -
     """Trains and tells what came of it."""
     from mien.train import evaluate, fit
 
-    with _progress("looking at faces") as advance:
+    with _progress("training") as advance:
         try:
             trained = fit.train(place, output, options, advance)
         except KeyboardInterrupt:

@@ -98,7 +98,7 @@ def train(place: Path, output: Path, options: Options, progress: Progress = lamb
     seen = describe(data, describer, progress)
     _say(seen)
     task = make_task(seen, options)
-    learner = make_learner(seen, task, describer, options, output)
+    learner = _learner((seen, task), describer, options, output, progress)
     folds = _folds(task, options)
     measured, model = _measure(learner, seen, task, folds)
     card = _card(seen, learner, measured, options)
@@ -221,12 +221,17 @@ def _curve(model: object) -> Curve | None:
     return curve if isinstance(curve, Curve) else None
 
 
-def make_learner(seen: Seen, task: Task, describer: Describer, options: Options, output: Path) -> Learner[Any]:
-    """The learner of an architecture."""
+def _learner(
+    work: tuple[Seen, Task], describer: Describer, options: Options, output: Path, progress: Progress
+) -> Learner[Any]:
+    """The learner of an architecture, for what was seen and is to be learnt."""
+    seen, task = work
     if options.architecture == FACE:
         return HeadLearner(seen, task)
     kind = ARCHITECTURES[options.architecture]
-    return NetworkLearner(kind, options.network, seen, task, describer, work_folder(output))
+    learner = NetworkLearner(kind, options.network, seen, task, describer, work_folder(output))
+    learner.progress = progress
+    return learner
 
 
 def work_folder(output: Path) -> Path:
