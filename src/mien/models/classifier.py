@@ -83,7 +83,7 @@ class Classifier:
         self.model = model
         self.attribute = attribute
         self.looks = check_looks(looks)
-        self.labels = _labels(model)
+        self.labels = labels_of(model)
         self.preprocessing = _preprocessing(model)
 
     @classmethod
@@ -93,21 +93,14 @@ class Classifier:
         Raises:
             ModelError: Unreadable, no network, or without labels.
         """
-        try:
-            data = file.read_bytes()
-        except OSError as exc:
-            raise ModelError(f"cannot read {file}: {exc.strerror or exc}") from exc
-        return cls(OnnxModel(data, str(file), compute), attribute, looks)
+        return cls(read_model(file, compute), attribute, looks)
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):
             return faces
         step = max(1, _PASS // self.looks)
         parts = [self._probabilities(image, faces[i : i + step]) for i in range(0, len(faces), step)]
-        scores = Scores(self.labels, np.concatenate(parts))
-        if self.attribute == "age":
-            return _with_age(faces, scores)
-        return faces.with_attributes(**{self.attribute: scores})
+        return with_scores(faces, self.attribute, Scores(self.labels, np.concatenate(parts)))
 
     def _probabilities(self, image: U8, faces: Faces) -> F32:
         """One row of probabilities (N, K) per face, the mean over its looks."""
@@ -121,6 +114,19 @@ class Classifier:
         if how.crop == "box":
             return box_crops(image, faces.boxes, padding=how.padding, padding_px=how.padding_px)
         return list(aligned_crops(image, faces.landmarks, size=_side(how, self.looks), padding=how.padding))
+
+
+def read_model(file: Path, compute: Compute | None = None) -> OnnxModel:
+    """The network in a model file.
+
+    Raises:
+        ModelError: Unreadable, or no network.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as exc:
+        raise ModelError(f"cannot read {file}: {exc.strerror or exc}") from exc
+    return OnnxModel(data, str(file), compute)
 
 
 def check_looks(looks: int) -> int:
@@ -219,6 +225,15 @@ def as_probabilities(outputs: F32) -> F32:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
+def with_scores(faces: Faces, attribute: str, scores: Scores) -> Faces:
+    """The faces with what a model tells of them.
+
+    Raises:
+        ModelError: It tells ages by labels that are neither years nor the eight age groups.
+    """
+    return _with_age(faces, scores) if attribute == "age" else faces.with_attributes(**{attribute: scores})
+
+
 def _with_age(faces: Faces, scores: Scores) -> Faces:
     """Labels that are numbers are years: their mean is the age; the eight groups are an age group."""
     if scores.labels == AGE_GROUPS:
@@ -230,7 +245,12 @@ def _with_age(faces: Faces, scores: Scores) -> Faces:
     return replace(faces, ages=(scores.probs @ years).astype(np.float32))
 
 
-def _labels(model: OnnxModel) -> tuple[str, ...]:
+def labels_of(model: OnnxModel) -> tuple[str, ...]:
+    """The class names that a model file carries.
+
+    Raises:
+        ModelError: It carries none.
+    """
     labels = _json(model, "labels")
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise ModelError(f"{model.name} carries no labels: a model file holds them as a JSON list in its metadata")
