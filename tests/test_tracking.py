@@ -18,7 +18,7 @@ from mien.session import Session
 from mien.sources import open_source
 from mien.tracking import Tracker, TrackerOptions, flow
 from mien.tracking.person import Look, Person
-from mien.tracking.quality import frontality, quality
+from mien.quality import frontality, quality
 from mien.types import F32, U8, Faces, Frame
 
 STEP_S = 0.1

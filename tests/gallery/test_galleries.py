@@ -53,13 +53,25 @@ def sqlite(path: Path) -> SqliteGallery:
     return SqliteGallery(path / "people.db", embedder="test")
 
 
-@pytest.fixture(params=[folder, sqlite], ids=["folder", "sqlite"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Gallery]]:
+@pytest.fixture(params=["folder", "sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new gallery is to be."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    return str(tmp_path / {"folder": "people", "sqlite": "people.db"}[request.param])
+
+
+def open_at(place: str) -> Gallery:
+    return open_gallery(place, embedder="test", describe=describe)
+
+
+@pytest.fixture
+def reopen(place: str) -> Iterator[Callable[[], Gallery]]:
     """Opens the same gallery anew each time."""
     opened: list[Gallery] = []
 
     def open_it() -> Gallery:
-        opened.append(request.param(tmp_path))
+        opened.append(open_at(place))
         return opened[-1]
 
     yield open_it
