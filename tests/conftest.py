@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import tempfile
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 

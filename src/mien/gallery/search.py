@@ -28,7 +28,7 @@ def match(
     counting = np.flatnonzero(weights > 0)
     if not len(embeddings) or not len(counting):
         return nobody(len(embeddings))
-    names, persons = number([owners[i] for i in counting])
+    names, persons = number([owners[i] for i in counting.tolist()])
     distances = l2_distances(embeddings, descriptors[counting])
     weighted = distances / weights[counting]
     faces, rows = np.nonzero(weighted <= per_face(tolerance, len(embeddings))[:, None])

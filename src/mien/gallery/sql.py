@@ -266,7 +266,7 @@ class SqlGallery(ABC):
 
 
 def _pairs(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, str]:
-    return {key: value for key, value in connection.execute(query)}
+    return dict(connection.execute(query).all())
 
 
 def _batched(items: Iterable[Any]) -> Iterator[tuple[Any, ...]]:

@@ -19,6 +19,7 @@ from mien.types import F32, Matches
 _BUSY_SECONDS = 30
 _CHANGES_KEPT = 100_000  # a process that missed more reads everything anew
 _READ = 16_384  # rows at a time
+_FORGET = "DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?"
 _COLUMNS = "SELECT id, person_id, weight, embedding FROM photos"
 
 
@@ -50,9 +51,7 @@ class SqliteGallery(SqlGallery):
         with super().transaction(write=write) as connection:
             yield connection
             if write:
-                connection.exec_driver_sql(
-                    f"DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - {_CHANGES_KEPT}"
-                )
+                connection.exec_driver_sql(_FORGET, (_CHANGES_KEPT,))
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         return self._fresh().search(embeddings, tolerance=tolerance)
@@ -74,8 +73,7 @@ class SqliteGallery(SqlGallery):
 
 def _read_all(connection: sa.Connection) -> Table:
     table = Table()
-    names = dict(connection.exec_driver_sql("SELECT id, name FROM people").all())
-    table.change([], _rows([]), names)  # type: ignore[arg-type]
+    table.change([], _rows([]), _names(connection, "SELECT id, name FROM people"))
     for rows in _driver_rows(connection, _COLUMNS + " ORDER BY id"):
         table.change([], _rows(rows), {})
     return table
@@ -86,12 +84,17 @@ def _read_changes(connection: sa.Connection, table: Table, seen: int) -> None:
     where = f"FROM changes WHERE id > {seen}"
     gone = connection.exec_driver_sql(f"SELECT DISTINCT photo_id {where} AND photo_id IS NOT NULL").scalars().all()
     there = f"WHERE id IN (SELECT photo_id {where})"
-    names = connection.exec_driver_sql(
-        f"SELECT id, name FROM people WHERE id IN (SELECT person_id {where}) "
-        f"OR id IN (SELECT person_id FROM photos {there})"
+    names = _names(
+        connection,
+        f"SELECT id, name FROM people WHERE id IN (SELECT person_id {where}) "  # noqa: S608 - a number of ours
+        f"OR id IN (SELECT person_id FROM photos {there})",
     )
     rows = [row for some in _driver_rows(connection, f"{_COLUMNS} {there} ORDER BY id") for row in some]
-    table.change(gone, _rows(rows), dict(names.all()))  # type: ignore[arg-type]
+    table.change(gone, _rows(rows), names)
+
+
+def _names(connection: sa.Connection, query: str) -> dict[str, str]:
+    return dict(connection.exec_driver_sql(query).all())
 
 
 def _driver_rows(connection: sa.Connection, query: str) -> Iterator[list[tuple[int, str, float, bytes]]]:

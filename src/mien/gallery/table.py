@@ -45,10 +45,10 @@ class Table:
         self._free: list[int] = []
         self._blocks: list[F32] = []
         self._short: list[F32] = []
-        self._squares = np.zeros(0, np.float32)  # of the short forms; infinite where there is no row to find
-        self._weights = np.zeros(0, np.float32)
-        self._ids = np.zeros(0, np.int64)
-        self._owners = np.zeros(0, np.int32)
+        self._squares: F32 = np.zeros(0, np.float32)  # of the short forms; infinite where there is no row to find
+        self._weights: F32 = np.zeros(0, np.float32)
+        self._ids: I64 = np.zeros(0, np.int64)
+        self._owners: I64 = np.zeros(0, np.int64)
         self._findable = 0  # rows with a weight above 0
         self._people = _People()
         self._mean = np.zeros(DIMENSIONS, np.float32)
@@ -102,7 +102,8 @@ class Table:
     def _grow(self, size: int) -> None:
         more = size - len(self._ids)
         self._squares = np.pad(self._squares, (0, more), constant_values=np.inf)
-        self._weights, self._owners = (np.pad(a, (0, more)) for a in (self._weights, self._owners))
+        self._weights = np.pad(self._weights, (0, more))
+        self._owners = np.pad(self._owners, (0, more))
         self._ids = np.pad(self._ids, (0, more), constant_values=-1)
 
     def _shorten(self, coming: F32) -> None:
@@ -177,7 +178,7 @@ class Table:
         near = np.flatnonzero(weighted <= limit)
         order = near[np.argsort(weighted[near], kind="stable")]
         persons, first = np.unique(self._owners[slots[order]], return_index=True)
-        return persons.astype(np.int64), weighted[order[first]]
+        return persons, weighted[order[first]]
 
 
 def _by_block(slots: I64) -> Iterator[tuple[int, I64, I64]]:

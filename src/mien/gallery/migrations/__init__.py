@@ -48,7 +48,7 @@ def migrate(connection: sa.Connection, *, place: str, embedder: str) -> bool:
 def _about(connection: sa.Connection) -> dict[str, str]:
     if not sa.inspect(connection).has_table("about"):
         return {}
-    return {key: value for key, value in connection.execute(sa.text("SELECT key, value FROM about"))}
+    return dict(connection.execute(sa.text("SELECT key, value FROM about")).all())
 
 
 def _files(dialect: str) -> list[str]:
