@@ -4,10 +4,13 @@ import pytest
 
 from .harness import Client, Start
 
-GALLERIES = pytest.mark.parametrize("gallery", ["people.db", "people"])
+
+@pytest.fixture(params=["people.db", "people", "postgresql"])
+def gallery(request: pytest.FixtureRequest) -> str:
+    """Where the service keeps people: in its data folder, or in a database."""
+    return request.getfixturevalue("postgres_url") if request.param == "postgresql" else request.param
 
 
-@GALLERIES
 def test_enrol_recognise_rename_delete(start: Start, gallery: str, photo: bytes) -> None:
     client = start(gallery=gallery)
     made = client.enrol("Ada Lovelace", photo)
@@ -25,7 +28,6 @@ def test_enrol_recognise_rename_delete(start: Start, gallery: str, photo: bytes)
     assert (face["name"], face["distance"]) == (None, None)
 
 
-@GALLERIES
 def test_names_one_face_of_several(start: Start, gallery: str, two_faces: bytes) -> None:
     client = start(gallery=gallery)
     boxes = sorted(face["box"] for face in client.analyze(two_faces).json()["faces"])
