@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -97,7 +98,7 @@ class ShardAnalyzer:
         found.faces.append(face_table([self._record(result, item)]))
 
     def _video(self, item: Item, found: _Found, listener: Listener) -> None:
-        with inputs.local_copy(item) as path:
+        with inputs.local_copy(item) as path, _calling(path, item.source):
             found.content_hash = inputs.digest(Item(item.source, item.root, item.size, item.mtime_us, str(path)))
             records: list[FrameRecord] = []
             for result, share in self._frames(path):
@@ -126,6 +127,15 @@ class ShardAnalyzer:
         return table.append_column("content_hash", _repeated(found.content_hash, len(table))).append_column(
             "models", _repeated(self.models, len(table))
         )
+
+
+@contextmanager
+def _calling(path: Path, source: str) -> Iterator[None]:
+    """Errors about a copy name what it is a copy of."""
+    try:
+        yield
+    except InputError as exc:
+        raise InputError(str(exc).replace(str(path), source)) from exc
 
 
 def _repeated(value: str | None, count: int) -> pa.Array:

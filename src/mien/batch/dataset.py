@@ -148,8 +148,9 @@ def _source_row(row: Row) -> dict[str, object]:
 class Archive:
     """A batch folder: opened to read as it is, to write with `writing`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, unclaimed: Mapping[str, object] | None = None) -> None:
         self.folder = folder
+        self.unclaimed = unclaimed  # settings that the first commit will write
 
     @classmethod
     def open(cls, folder: Path) -> Archive:
@@ -176,8 +177,8 @@ class Archive:
             for table in SCHEMAS:
                 (folder / table).mkdir(parents=True, exist_ok=True)
         with _locked(folder / ".lock"):
+            archive._check(settings)
             with _writable(folder):
-                archive._claim(settings)
                 archive._sweep()
             yield archive
 
@@ -199,18 +200,22 @@ class Archive:
             )
         return dict(about["settings"])
 
-    def _claim(self, settings: Mapping[str, object]) -> None:
-        path = self.folder / _SETTINGS
+    def _check(self, settings: Mapping[str, object]) -> None:
         wanted = json.loads(json.dumps(settings))
-        if not path.exists():
-            about = {"schema_version": SCHEMA_VERSION, "settings": wanted}
-            with _replacing(path) as temporary:
-                temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if not (self.folder / _SETTINGS).exists():
+            self.unclaimed = wanted
             return
         made = self.settings()
         other = [f"{key} {made.get(key)}, now {value}" for key, value in wanted.items() if made.get(key) != value]
         if other:
             raise InputError(f"{self.folder} was made with {'; '.join(other)}: give another --output, or remove it")
+
+    def _claim(self) -> None:
+        path = self.folder / _SETTINGS
+        about = {"schema_version": SCHEMA_VERSION, "settings": self.unclaimed}
+        with _writable(path), _replacing(path) as temporary:
+            temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.unclaimed = None
 
     def _sweep(self) -> None:
         """Removes parts that were never committed."""
@@ -238,6 +243,8 @@ class Archive:
 
     def commit(self, outcome: Outcome) -> None:
         """Writes a part; after it returns the part outlives any crash, before that it does not exist."""
+        if self.unclaimed is not None:
+            self._claim()
         for name, table in outcome.tables.items():
             self._write(name, outcome.part, table)
 

@@ -98,8 +98,9 @@ def run_batch(
 def settings_of(options: BatchOptions) -> dict[str, object]:
     """What decides how rows are made: two runs into one folder must agree in it."""
     chosen = {name: options.choices.get(name) for name in _MEANING}
-    own = {part: str(file) for part, file in options.choices.get("models", {}).items()}
-    return {**chosen, "models": models_text(options.choices), "own_models": own, "every": options.every}
+    if chosen["gallery"] is not None:
+        chosen["gallery"] = inputs.shown(str(chosen["gallery"]))  # an address may carry a password
+    return {**chosen, "models": models_text(options.choices), "every": options.every}
 
 
 def make_plan(items: list[Item], known: Mapping[str, Known], options: BatchOptions) -> Plan:
