@@ -9,14 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from mien.batch.dataset import Outcome
 from mien.batch.workers import Shard, WorkerOptions, Workers
 from mien.errors import MienError
+
+_KNOCK_S = 10.0
+_QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # unless the user says otherwise
 
 
 class ShardActor:
@@ -89,20 +94,33 @@ def connect(address: str) -> Any:
     Raises:
         MienError: It is not installed, or nothing answers at the address.
     """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
     except ImportError as exc:
         raise MienError("--address needs Ray; run 'pip install mien[cluster]'") from exc
+    _knock(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError) as exc:
         raise MienError(f"no Ray cluster at {address}: {exc}; start one with 'ray start --head'") from exc
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
+
+
+def _knock(address: str) -> None:
+    """Fails at once where nobody listens: Ray itself would try for minutes."""
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.port is None or place.hostname is None:
+        return
+    try:
+        socket.create_connection((place.hostname, place.port), timeout=_KNOCK_S).close()
+    except OSError as exc:
+        raise MienError(f"no Ray cluster at {address}: {exc}; start one with 'ray start --head'") from exc
 
 
 def _table(name: str, values: list[bytes]) -> pa.Table:
