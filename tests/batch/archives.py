@@ -11,10 +11,9 @@ from PIL import Image
 
 from mien import images
 from mien.batch import Archive, BatchOptions
-from mien.schemas import PARTS
 from mien.types import U8
 
-CHOICES = {"detector": "compact", "only": PARTS, "models": {}, "min_face": 40, "device": "cpu"}
+CHOICES = {"device": "cpu"}
 IDENTITY = {**CHOICES, "only": ("identity",)}
 TAKEN = "2019:07:04 12:30:00"
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from mien.batch import BatchOptions, run_batch
 
 if __name__ == "__main__":
-    choices = {"detector": "compact", "only": ("identity",), "models": {}, "min_face": 40, "device": "cpu"}
+    choices = {"only": ("identity",), "device": "cpu"}
     run_batch([sys.argv[1]], Path(sys.argv[2]), BatchOptions(choices, jobs=2, shard_files=2))
 """
 

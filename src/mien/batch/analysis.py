@@ -17,14 +17,23 @@ from mien.batch import inputs
 from mien.batch.dataset import Outcome, Row, make_outcome
 from mien.batch.inputs import Item
 from mien.errors import InputError
-from mien.pipeline import EMBEDDER, Analyzer
-from mien.schemas import FrameRecord, frame_record
+from mien.models.detectors import MIN_FACE
+from mien.pipeline import DEFAULT_DETECTOR, EMBEDDER, Analyzer
+from mien.schemas import PARTS, FrameRecord, frame_record
 from mien.sinks.parquet import face_table
 from mien.sources import open_source
 from mien.types import Frame, FrameResult
 
 _FRAMES_PER_TABLE = 256
 Choices = Mapping[str, Any]  # the arguments of an Analyzer
+USUAL: Choices = {  # of those that decide what rows say, what the Analyzer takes where they are not given
+    "gallery": None,
+    "detector": DEFAULT_DETECTOR,
+    "tolerance": None,
+    "min_face": MIN_FACE,
+    "only": PARTS,
+    "looks": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -166,8 +175,8 @@ def _named(item: Item, error: InputError) -> str:
 def models_text(choices: Choices) -> str:
     """Which weights an analyzer of these arguments uses: names with the start of their SHA-256."""
     own: Mapping[str, Path] = choices.get("models", {})
-    names = [choices["detector"], EMBEDDER, "dlib_landmarks_5"]
-    if set(choices["only"]) - {"identity"} - own.keys():
+    names = [choices.get("detector", DEFAULT_DETECTOR), EMBEDDER, "dlib_landmarks_5"]
+    if set(choices.get("only", PARTS)) - {"identity"} - own.keys():
         names.append("attributes")
     parts = [f"{name}@{zoo.spec_of(name).sha256[:12]}" for name in names]
     parts += [f"{part}:{Path(file).name}@{_file_hash(Path(file))}" for part, file in sorted(own.items())]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mien.batch import inputs
-from mien.batch.analysis import Choices, models_text
+from mien.batch.analysis import USUAL, Choices, models_text
 from mien.batch.dataset import Archive, Known, Outcome
 from mien.batch.inputs import Item
 from mien.batch.workers import Shard, WorkerOptions, Workers, usable_cores
@@ -17,7 +17,6 @@ from mien.errors import InputError
 
 _SHARD_FILES, _LEAST_SHARD = 256, 16
 _SHARDS_PER_WORKER = 4  # so that none is idle for long at the end
-_MEANING = ("gallery", "detector", "tolerance", "min_face", "only")  # choices that change what the rows say
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def run_batch(
 
 def settings_of(options: BatchOptions) -> dict[str, object]:
     """What decides how rows are made: two runs into one folder must agree in it."""
-    chosen = {name: options.choices.get(name) for name in _MEANING}
+    chosen = {name: options.choices.get(name, usual) for name, usual in USUAL.items()}
     if chosen["gallery"] is not None:
         chosen["gallery"] = inputs.shown(str(chosen["gallery"]))  # an address may carry a password
     return {**chosen, "models": models_text(options.choices), "every": options.every}

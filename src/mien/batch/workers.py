@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -69,6 +70,7 @@ def _work(connection: Connection, options: WorkerOptions) -> None:
     import cv2
     import pyarrow as pa
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where a block is not inherited
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)
     try:
@@ -116,6 +118,7 @@ def _quiet_start() -> Iterator[None]:
     os.environ.update(_ONE_THREAD)
     blocked = hasattr(signal, "pthread_sigmask")
     if blocked:
+        resource_tracker.ensure_running()  # it would lift the block when it starts with the first worker
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
