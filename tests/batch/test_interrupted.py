@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from batch import archives
-from mien.batch import run_batch
+from mien.batch import Summary, run_batch
+from mien.cli.batch import exit_code
 from mien.types import U8
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -64,6 +65,21 @@ def test_the_command(astronaut: U8, tmp_path: Path) -> None:
     nothing = start(*COMMAND, "batch", tmp_path / "missing", "-o", out)
     assert "missing" in nothing.communicate(timeout=60)[1]
     assert nothing.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("summary", "code"),
+    [
+        (Summary(analyzed=3), 0),
+        (Summary(unchanged=3, failed_before=1), 0),
+        (Summary(analyzed=1, errors=["missing"]), 1),
+        (Summary(analyzed=2, failed=1, errors=["bad"]), 1),
+        (Summary(unchanged=1, errors=["missing"]), 1),
+        (Summary(analyzed=2, failed=2, errors=["bad", "bad"]), 2),
+    ],
+)
+def test_exit_codes(summary: Summary, code: int) -> None:
+    assert exit_code(summary) == code
 
 
 def test_ctrl_c_leaves_nothing_broken(astronaut: U8, tmp_path: Path) -> None:

@@ -49,9 +49,11 @@ class Progress:
 
 @dataclass
 class Summary:
-    """What a run did: files that were analysed, found unchanged, and whose rows were removed; faces; errors by name."""
+    """What a run did: files analysed, of these failed, found unchanged, and whose rows were removed; faces; errors of
+    files and of inputs in words."""
 
     analyzed: int = 0
+    failed: int = 0
     faces: int = 0
     unchanged: int = 0
     failed_before: int = 0
@@ -170,4 +172,6 @@ def _executor(options: BatchOptions, jobs: int, working: Callable[[float], None]
 def _count(summary: Summary, outcome: Outcome) -> None:
     summary.analyzed += len(outcome.tables["sources"])
     summary.faces += len(outcome.tables["faces"])
-    summary.errors.extend(outcome.errors())
+    errors = outcome.errors()
+    summary.failed += len(errors)
+    summary.errors.extend(errors)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
 
-from mien.cli import SOME_FAILED, UNUSABLE, new_app
+from mien.cli import DONE, SOME_FAILED, UNUSABLE, new_app
 from mien.cli.options import Looking, looking
 from mien.errors import InputError
 
@@ -56,9 +56,16 @@ def batch(
     for reason in summary.errors:
         typer.echo(f"mien: {reason}", err=True)
     typer.echo(_said(summary, time.monotonic() - start), err=True)
-    if summary.errors:
-        nothing = summary.unchanged == 0 and len(summary.errors) >= summary.analyzed
-        raise typer.Exit(UNUSABLE if nothing else SOME_FAILED)
+    if code := exit_code(summary):
+        raise typer.Exit(code)
+
+
+def exit_code(summary: Summary) -> int:
+    """Done, some failed, or nothing that could be used."""
+    if not summary.errors:
+        return DONE
+    usable = summary.unchanged + summary.analyzed - summary.failed
+    return SOME_FAILED if usable else UNUSABLE
 
 
 def _said(summary: Summary, seconds: float) -> str:
