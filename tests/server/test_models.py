@@ -8,37 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from starlette.testclient import WebSocketTestSession
 
 from mien.server import KeyFile, ServerSettings
 
-from .harness import EVERYWHERE, LIVE, Client, Listening, Process, Start, free_port, with_gallery
-
-
-def write_head(file: Path, labels: list[str], **metadata: str) -> Path:
-    """A model that reads the trunk's descriptor and is always sure of its first label."""
-    bias = np.zeros(len(labels), np.float32)
-    bias[0] = 50
-    constants = [
-        numpy_helper.from_array(np.zeros((128, len(labels)), np.float32), "w"),
-        numpy_helper.from_array(bias, "b"),
-    ]
-    nodes = [
-        helper.make_node("Gemm", ["embedding", "w", "b"], ["logits"]),
-        helper.make_node("Softmax", ["logits"], ["p"]),
-    ]
-    x = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", 128])
-    y = helper.make_tensor_value_info("p", TensorProto.FLOAT, ["N", len(labels)])
-    graph = helper.make_graph(nodes, "head", [x], [y], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    own = {"labels": json.dumps(labels), "preprocessing": json.dumps({"reads": "trunk"}), **metadata}
-    helper.set_model_props(model, own)
-    onnx.save(model, file)
-    return file
+from .harness import EVERYWHERE, LIVE, Client, Listening, Process, Start, free_port, with_gallery, write_head
 
 
 @pytest.fixture
