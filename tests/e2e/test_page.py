@@ -293,5 +293,5 @@ def test_a_model_is_chosen(page: Page, service: Listening, photo_file: Path, tmp
     page.page.wait_for_selector("#photos-canvas .face")
     assert "Calm" in page.text("#photos-faces")
     page.page.select_option("#models select[name=emotion]", "")
-    page.page.wait_for_function("document.querySelectorAll('.toast').length == 2")
+    page.page.locator(".toast").nth(1).wait_for()
     assert service.http.get(service.base + "/v1/models").json()["serving"]["emotion"] is None
