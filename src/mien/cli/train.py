@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.cli import SOME_FAILED, new_app
+from mien.cli.progress import counter
 from mien.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,6 +37,9 @@ def train(
         str | None,
         typer.Option("--people", help="What ends the person's name in file names: _ for ada_03.jpg."),
     ] = None,
+    near: Annotated[
+        float, typer.Option("--near", help="Nearer faces are not parted: 0.25 near-duplicates, 0.45 one person.")
+    ] = 0.25,
     folds: Annotated[int, typer.Option("--folds", min=1, help="Measure in so many parts, with the spread.")] = 1,
     held_back: Annotated[float, typer.Option("--held-back", help="The share of pictures to measure with.")] = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same model.")] = 0,
@@ -85,6 +86,7 @@ def train(
         architecture=architecture,
         task="regression" if regression else task,
         people=people,
+        near=near,
         folds=folds,
         held_back=held_back,
         seed=seed,
@@ -99,7 +101,7 @@ def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -
     """Trains and tells what came of it."""
     from mien.train import evaluate, fit
 
-    with _progress("looking at faces") as advance:
+    with counter("training") as advance:
         try:
             trained = fit.train(place, output, options, advance)
         except KeyboardInterrupt:
@@ -132,7 +134,7 @@ def evaluate(
 
     data = read_dataset(place, task="regression" if regression else task, to_learn=False)
     describer = Describer.load()
-    with _progress("measuring") as advance:
+    with counter("measuring") as advance:
         result = measuring.evaluate_file(model, data, describer, advance, looks=looks)
     for reason in result.skipped:
         typer.echo(f"mien: left out: {reason}", err=True)
@@ -153,15 +155,3 @@ def _tell(lines: Iterator[str], figures: dict[str, object], *, as_json: bool) ->
         return
     for line in lines:
         typer.echo(line)
-
-
-@contextmanager
-def _progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(doing, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
