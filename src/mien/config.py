@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     device: str = "auto"
     threads: int | None = None
     looks: int = 1
+    models_dir: Path | None = None
 
     @classmethod
     def settings_customise_sources(

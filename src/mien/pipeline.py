@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from mien.gallery import Gallery, Photo, open_gallery
 from mien.models.attributes import AttributeHeads
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
-from mien.models.own import load_own
+from mien.models.own import OwnModel, load_own
 from mien.models.trunk import Aligner, FaceTrunk, load_resnet
 from mien.models.trunk_head import TrunkHead
 from mien.quality import quality
@@ -104,17 +105,40 @@ class Analyzer:
     ) -> None:
         self.only = frozenset(_check_parts(only))
         self.tolerance = DLIB_TOLERANCE if tolerance is None else tolerance
-        compute, looks = Compute(device, threads), check_looks(looks)
+        self.compute, self.looks = Compute(device, threads), check_looks(looks)
         if isinstance(detector, str):
-            detector = load_detector(detector, min_face=min_face, compute=compute)
+            detector = load_detector(detector, min_face=min_face, compute=self.compute)
         self.detector = detector
-        ours = self.only - {"identity"} - models.keys()
-        heads = AttributeHeads.load(ours, compute) if ours else None
-        own = [load_own(Path(file), name, compute, looks=looks) for name, file in models.items()]
-        self.own = [model for model in own if not isinstance(model, TrunkHead)]
-        readers = [model for model in own if isinstance(model, TrunkHead)]
-        self.trunk = FaceTrunk(load_resnet(compute), Aligner.load(self.detector.anchor), heads, readers)
+        own = {name: self.load_model(name, Path(file)) for name, file in models.items()}
+        self._tell_by(own, FaceTrunk(load_resnet(self.compute), Aligner.load(self.detector.anchor)))
         self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
+
+    def _tell_by(self, models: Mapping[str, OwnModel], trunk: FaceTrunk) -> None:
+        """Takes models of the user's by what they tell; our heads tell the rest."""
+        ours = self.only - {"identity"} - models.keys()
+        heads = AttributeHeads.load(ours, self.compute) if ours else None
+        self.models: Mapping[str, OwnModel] = MappingProxyType(dict(models))
+        self.own = [model for model in models.values() if not isinstance(model, TrunkHead)]
+        readers = [model for model in models.values() if isinstance(model, TrunkHead)]
+        self.trunk = FaceTrunk(trunk.model, trunk.aligner, heads, readers)
+
+    def load_model(self, attribute: str, file: Path) -> OwnModel:
+        """A model file of the user's that is to tell `attribute`, run where this analyzer runs.
+
+        Raises:
+            ModelError: Unreadable, no network, without labels, or with labels that cannot tell the attribute.
+        """
+        return load_own(file, attribute, self.compute, looks=self.looks)
+
+    def with_model(self, attribute: str, model: OwnModel | None) -> Analyzer:
+        """This analyzer with another model for one attribute (None: ours); everything else is shared.
+
+        The analyzer itself stays as it is, and so do sessions that were made of it.
+        """
+        others = {name: own for name, own in self.models.items() if name != attribute}
+        view = copy.copy(self)
+        view._tell_by(others if model is None else {**others, attribute: model}, self.trunk)
+        return view
 
     def _open(self, place: str | Path) -> Gallery:
         return open_gallery(str(place), embedder=EMBEDDER, describe=self.describe_photo)

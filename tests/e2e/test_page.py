@@ -14,7 +14,7 @@ import pytest
 from mien.pipeline import Analyzer
 from mien.server import KeyFile, ServerSettings
 from mien.types import U8
-from server.harness import EVERYWHERE, Listening, encoded, free_port, with_gallery, write_clip
+from server.harness import EVERYWHERE, Listening, encoded, free_port, with_gallery, write_clip, write_head
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -61,7 +61,7 @@ def browser(camera_clip: Path) -> Iterator[object]:
 
 @pytest.fixture
 def service(models: Analyzer, tmp_path: Path) -> Iterator[Listening]:
-    settings = ServerSettings(data=tmp_path, port=free_port())
+    settings = ServerSettings(data=tmp_path, port=free_port(), models_dir=tmp_path)
     listening = Listening(settings, with_gallery(models, tmp_path / "people.db"))
     yield listening.start()
     listening.stop()
@@ -281,3 +281,17 @@ def test_the_document(page: Page) -> None:
     page.page.wait_for_selector("details code:text-is('/v1/analyze')")
     page.page.click("details:has(code:text-is('/v1/analyze')) summary")
     page.shot("docs")
+
+
+def test_a_model_is_chosen(page: Page, service: Listening, photo_file: Path, tmp_path: Path) -> None:
+    write_head(tmp_path / "moods.onnx", ["Calm", "Wild"])
+    page.go("photos")
+    page.page.select_option("#models select[name=emotion]", "moods")
+    page.page.wait_for_selector(".toast")
+    page.shot("model-chosen")
+    page.page.set_input_files("#photos-input", photo_file)
+    page.page.wait_for_selector("#photos-canvas .face")
+    assert "Calm" in page.text("#photos-faces")
+    page.page.select_option("#models select[name=emotion]", "")
+    page.page.locator(".toast").nth(1).wait_for()
+    assert service.http.get(service.base + "/v1/models").json()["serving"]["emotion"] is None

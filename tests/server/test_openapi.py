@@ -31,6 +31,8 @@ CONTRACT = {
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/v1/models"),
+    ("put", "/v1/models/{attribute}"),
 }
 
 

@@ -16,8 +16,9 @@ import typer
 
 from mien import drawing
 from mien.cli import INTERRUPTED, new_app
-from mien.cli.options import Looking, looking
+from mien.cli.options import Looking, ModelsDir, looking, models_dir
 from mien.errors import InputError
+from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder
 from mien.sources import Source, is_video, open_source
@@ -71,8 +72,11 @@ def live(
     stats: Annotated[
         bool, typer.Option("--stats", help="At the end, one line of JSON: frames, fps, ms, faces.")
     ] = False,
+    models: ModelsDir = None,
 ) -> None:
     """Tell who is in front of a camera or in a stream, while they move. q quits, s saves a picture, e enrols.
+
+    With --models-dir m goes on to the next emotion model of that folder.
 
     Example: [bold]mien live --gallery people/[/bold]
     """
@@ -83,7 +87,8 @@ def live(
         frames = stack.enter_context(open_source(uri))
         analyzer = look.analyzer()
         stack.callback(analyzer.close)
-        play = Play(analyzer, frames, record, max_frames)
+        folder = models_dir(models)
+        play = Play(analyzer, frames, record, max_frames, None if folder is None else ModelFolder(folder))
         counted = _run(play, windowed=not no_window)
     if stats:
         typer.echo(counted.line())
@@ -105,22 +110,51 @@ def _check_record(record: Path | None) -> None:
 class Play:
     """A source, its session and what is written of it."""
 
-    def __init__(self, analyzer: Analyzer, source: Source, record: Path | None, max_frames: int | None) -> None:
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        source: Source,
+        record: Path | None,
+        max_frames: int | None,
+        models: ModelFolder | None = None,
+    ) -> None:
         self.analyzer = analyzer
+        self.models = models
+        self.emotion = ""  # the model file chosen; "": as at the start
+        self._start = analyzer
         self.source = source
         self.record = record
         self.max_frames = max_frames
         self.interrupted = False
 
+    def next_emotion(self) -> str:
+        """Goes on to the folder's next emotion model, after the last to what it was started with; what to say of it.
+
+        Raises:
+            MienError: The folder or the model file cannot be used.
+        """
+        if self.models is None:
+            raise InputError("no models to choose from: start with --models-dir FOLDER")
+        files = {file.name: file for file in self.models.files() if file.attribute == "emotion" and not file.error}
+        names = ["", *files]
+        name = names[(names.index(self.emotion) + 1) % len(names) if self.emotion in names else 0]
+        model = self.analyzer.load_model("emotion", files[name].file) if name else self._start.models.get("emotion")
+        self.analyzer, self.emotion = self.analyzer.with_model("emotion", model), name
+        return f"emotions by {name or 'the model of the start'}"
+
     def results(self, stats: Stats) -> Generator[tuple[Frame, FrameResult], None, None]:
         """Every frame with what was found in it; recorded on the way; Ctrl-C ends it in good order."""
-        session = self.analyzer.session()
+        analyzer = self.analyzer
+        session = analyzer.session()
         with ExitStack() as stack:
             write = self._recorder(stack)
             try:
                 asked = time.perf_counter()
                 for frame in self.source:
                     began = time.perf_counter() if self.source.live else asked
+                    if analyzer is not self.analyzer:
+                        analyzer = self.analyzer
+                        session = analyzer.session()
                     result = session.step(frame)
                     write(frame, result)
                     stats.add(len(result.faces), time.perf_counter() - began)

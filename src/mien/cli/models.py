@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mien import store
 from mien.cli import UNUSABLE, new_app
+from mien.cli.options import ModelsDir, models_dir
 from mien.errors import InputError, ModelError
+from mien.models.folder import ModelFile, ModelFolder
 from mien.zoo import ZOO, ModelSpec, spec_of
 
 models_app = new_app()
@@ -20,22 +23,51 @@ models_app = new_app()
 
 @models_app.callback(invoke_without_command=True)
 def models(
-    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="As JSON, with hashes.")] = False
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with hashes.")] = False,
+    own: ModelsDir = None,
 ) -> None:
     """List the models: what for, licence, size, what they were trained on, and whether they are on this machine.
 
-    Example: [bold]mien models[/bold]
+    Your own files in the folder --models-dir are listed too, with their labels.
+
+    Example: [bold]mien models --models-dir models/[/bold]
     """
     if ctx.invoked_subcommand is not None:
         return
+    place = models_dir(own)
+    files = [] if place is None else ModelFolder(place).files()
     if as_json:
-        typer.echo(json.dumps([_row(spec) for spec in ZOO.values()], indent=1))
+        rows = [*map(_row, ZOO.values()), *map(_own_row, files)]
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
     table = Table("name", "for", "size", "here", "licence", "trained on", box=None, pad_edge=False)
     for spec in ZOO.values():
         size = f"{spec.size_bytes / 1e6:.1f} MB"
         table.add_row(spec.name, spec.task, size, "yes" if _is_here(spec) else "no", spec.licence, spec.trained_on)
+    for file in files:
+        size = f"{file.file.stat().st_size / 1e6:.1f} MB"
+        table.add_row(escape(file.name), file.attribute, size, "yes", escape(file.licence), escape(_classes(file)))
     Console().print(table, highlight=False)
+
+
+def _classes(file: ModelFile) -> str:
+    """What a model file tells apart, or why it cannot be used."""
+    return f"cannot be used: {file.error}" if file.error else f"classes: {', '.join(file.labels)}"
+
+
+def _own_row(file: ModelFile) -> dict[str, object]:
+    return {
+        "name": file.name,
+        "task": file.attribute or None,
+        "family": "own",
+        "source": str(file.file),
+        "size_bytes": file.file.stat().st_size,
+        "licence": file.licence or None,
+        "labels": list(file.labels),
+        "error": file.error or None,
+        "here": True,
+    }
 
 
 def _is_here(spec: ModelSpec) -> bool:

@@ -22,6 +22,23 @@ def _option(name: str, text: str, **more: Any) -> Any:
     return typer.Option(name, help=text, rich_help_panel=_PANEL, show_default=False, **more)
 
 
+ModelsDir = Annotated[
+    Path | None, _option("--models-dir", "A folder with .onnx files of your own to choose from [$MIEN_MODELS_DIR].")
+]
+
+
+def models_dir(given: Path | None) -> Path | None:
+    """The folder of model files to choose from, as given or as the settings say; None: there is none.
+
+    Raises:
+        InputError: It is no folder.
+    """
+    place = load_settings().models_dir if given is None else given
+    if place is not None and not place.is_dir():
+        raise InputError(f"there is no folder {place}; --models-dir names one with model files (.onnx)")
+    return place
+
+
 @dataclass(frozen=True)
 class Looking:
     """How to look at faces, as given on the command line; None means: as the settings say."""

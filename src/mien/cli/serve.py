@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import Looking, looking
+from mien.cli.options import Looking, ModelsDir, looking, models_dir
 from mien.config import load_settings
 from mien.errors import InputError
 
@@ -51,6 +51,7 @@ def _serve(
     origin: Annotated[list[str] | None, _serving("A web page that may call it.", "--origin")] = None,
     rate: Annotated[int, _serving("Requests per minute and key, 0 for no limit [0].", "--rate", min=0)] = 0,
     keep_hours: Annotated[float, _serving("How long jobs are kept [24].", "--keep-hours", min=0.01)] = 24.0,
+    models: ModelsDir = None,
 ) -> None:
     if ctx.invoked_subcommand is not None:
         return
@@ -68,6 +69,7 @@ def _serve(
         urls=urls,
         url_hosts=tuple(url_host or ()),
         limits=limits,
+        models_dir=models_dir(models),
     )
     _run(look, settings)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NOTE_S = 3.0
-_KEYS = "q quit   s save picture   e enrol   f full screen"
+_KEYS = "q quit   s save picture   e enrol   f full screen   m next emotion model"
 
 
 @dataclass
@@ -156,6 +156,8 @@ class Screen:
             self._save()
         if letter == "e":
             self._ask_name()
+        if letter == "m":
+            self._next_emotion()
         return True
 
     def _say(self, note: str) -> None:
@@ -171,6 +173,12 @@ class Screen:
         except InputError as exc:
             return self._say(str(exc))
         return self._say(f"saved {path}")
+
+    def _next_emotion(self) -> None:
+        try:
+            self._say(self.play.next_emotion())
+        except MienError as exc:
+            self._say(str(exc))
 
     def _ask_name(self) -> None:
         """Keeps the face nearest the centre as it is now, and asks for its name."""

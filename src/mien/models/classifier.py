@@ -238,11 +238,24 @@ def _with_age(faces: Faces, scores: Scores) -> Faces:
     """Labels that are numbers are years: their mean is the age; the eight groups are an age group."""
     if scores.labels == AGE_GROUPS:
         return faces.with_attributes(age_group=scores)
+    return replace(faces, ages=(scores.probs @ _years(scores.labels)).astype(np.float32))
+
+
+def _years(labels: Sequence[str]) -> F32:
     try:
-        years = np.array([float(label) for label in scores.labels], dtype=np.float32)
+        return np.array([float(label) for label in labels], dtype=np.float32)
     except ValueError as exc:
         raise ModelError("an age model's labels must be years (0, 1, 2, …) or the eight age groups") from exc
-    return replace(faces, ages=(scores.probs @ years).astype(np.float32))
+
+
+def check_labels(attribute: str, labels: tuple[str, ...]) -> None:
+    """Sees that the labels can tell the attribute.
+
+    Raises:
+        ModelError: They are to tell ages, and are neither years nor the eight age groups.
+    """
+    if attribute == "age" and labels != AGE_GROUPS:
+        _years(labels)
 
 
 def labels_of(model: OnnxModel) -> tuple[str, ...]:

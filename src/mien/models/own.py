@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien.models.classifier import Classifier, read_model
+from mien.models.classifier import Classifier, check_labels, read_model
 from mien.models.trunk_head import TrunkHead, reads_trunk
 from mien.runtime import Compute
 
+OwnModel = Classifier | TrunkHead
 
-def load_own(file: Path, attribute: str, compute: Compute | None = None, *, looks: int = 1) -> Classifier | TrunkHead:
+
+def load_own(file: Path, attribute: str, compute: Compute | None = None, *, looks: int = 1) -> OwnModel:
     """A model file that tells `attribute`, by pixels (looked at `looks` times) or by what the trunk sees.
 
     Raises:
-        ModelError: Unreadable, no network, or without labels.
+        ModelError: Unreadable, no network, without labels, or with labels that cannot tell the attribute.
     """
     model = read_model(file, compute)
-    return TrunkHead(model, attribute) if reads_trunk(model) else Classifier(model, attribute, looks)
+    own = TrunkHead(model, attribute) if reads_trunk(model) else Classifier(model, attribute, looks)
+    check_labels(attribute, own.labels)
+    return own

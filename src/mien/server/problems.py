@@ -35,6 +35,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "not-found": (404, "Not found"),
     "person-not-found": (404, "Nobody has this id"),
     "job-not-found": (404, "No job has this id"),
+    "model-not-found": (404, "No model has this name"),
     "method-not-allowed": (405, "Another method is needed"),
     "too-slow": (408, "The request came too slowly"),
     "person-exists": (409, "The name is taken"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from mien.gallery import Person
 from mien.server.jobs.results import Appearance
@@ -174,6 +174,55 @@ class ServerRecord(BaseModel):
     video_bytes: int
     files: int
     jobs_kept_s: float
+
+
+_MODEL: dict[str, JsonValue] = {
+    "name": "moods",
+    "attribute": "emotion",
+    "labels": ["Angry", "Calm", "Happy", "Sad"],
+    "licence": "CC0-1.0",
+    "active": True,
+    "error": None,
+}
+
+
+class ModelRecord(BaseModel):
+    """A model file that can be chosen."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _MODEL})
+
+    name: str = Field(description="The file's name without .onnx.")
+    attribute: str | None = Field(description="What it tells, by its metadata or its labels.")
+    labels: list[str]
+    licence: str | None
+    active: bool = Field(description="Whether it tells something now.")
+    error: str | None = Field(description="Why it cannot be used.")
+
+
+class ModelsRecord(BaseModel):
+    """The model files there are, by name, and which of them tell what."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "models": [_MODEL],
+                "serving": {"age": None, "emotion": "moods", "gender": None},
+            }
+        }
+    )
+
+    models: list[ModelRecord]
+    serving: dict[str, str | None] = Field(
+        description="The chosen model file of each attribute; null: what the service was started with."
+    )
+
+
+class ChoiceRecord(BaseModel):
+    """The model file to use from now on."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"model": "moods"}})
+
+    model: str | None = Field(max_length=255, description="As listed; null: what the service was started with.")
 
 
 class StateRecord(BaseModel):

@@ -70,7 +70,8 @@ class ServerSettings:
     """Where the service listens, what it keeps and whom it trusts.
 
     `hosts` are further names it is reached by, `origins` further web pages that may call it; `urls` turns `/v1/urls`
-    on, `url_hosts` (`host` or `host:port`) may then also be private addresses.
+    on, `url_hosts` (`host` or `host:port`) may then also be private addresses. `models_dir` holds model files to choose
+    from.
     """
 
     data: Path
@@ -81,6 +82,7 @@ class ServerSettings:
     urls: bool = False
     url_hosts: tuple[str, ...] = ()
     keys_needed: bool | None = None
+    models_dir: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     @property

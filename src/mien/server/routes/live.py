@@ -139,7 +139,8 @@ async def _read(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
 
 async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
     started = time.monotonic()
-    session, people, bad = service.analyzer.session(), service.people.revision, 0
+    analyzer, people, bad = service.analyzer, service.people.revision, 0
+    session = analyzer.session()
     while not service.stopping.is_set():
         try:
             taken = await asyncio.wait_for(inbox.take(), 1)
@@ -149,8 +150,9 @@ async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
             return
         if time.monotonic() - started > service.settings.limits.live_s:
             raise _End(_GOING, "this connection lasted long enough; open another")
-        if people != service.people.revision:  # somebody was enrolled, renamed or deleted: names are asked for anew
-            session, people = service.analyzer.session(), service.people.revision
+        if (analyzer, people) != (service.analyzer, service.people.revision):  # another model or name: ask anew
+            analyzer, people = service.analyzer, service.people.revision
+            session = analyzer.session()
         answer, good = await run_in_threadpool(_look, service, session, *taken, time.monotonic() - started)
         bad = 0 if good else bad + 1
         if bad > _BAD_FRAMES:

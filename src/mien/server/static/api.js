@@ -41,6 +41,8 @@ export const server = () => json("GET", "/v1/server");
 export const people = async () => (await json("GET", "/v1/people")).people;
 export const jobs = async () => (await json("GET", "/v1/jobs")).jobs;
 export const timeline = async (id) => (await json("GET", `/v1/jobs/${id}/timeline`)).people;
+export const models = () => json("GET", "/v1/models");
+export const choose = (attribute, model) => json("PUT", `/v1/models/${attribute}`, { json: { model } });
 export const rename = (id, name) => json("PATCH", `/v1/people/${id}`, { json: { name } });
 export const merge = (id, into) => json("POST", `/v1/people/${id}/merge`, { json: { into } });
 export const removePerson = (id, options = {}) => send("DELETE", `/v1/people/${id}`, options);

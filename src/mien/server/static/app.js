@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import * as live from "./live.js";
+import * as models from "./models.js";
 import * as people from "./people.js";
 import * as photos from "./photos.js";
 import { $, ask, complain, el, toast } from "./ui.js";
@@ -64,6 +65,7 @@ async function connect() {
     status(true, `mien ${server.version}`);
     people.allow(server.role);
     videos.allow(server);
+    models.allow(server);
     route();
   } catch (error) {
     status(false, error.status === 401 ? "Key needed" : "Not connected");

@@ -1,0 +1,66 @@
+"""Which model files of the user's tell what; chosen while the service runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from mien.models.folder import ModelFile, ModelFolder
+from mien.pipeline import Analyzer
+from mien.schemas import PARTS, FaceRecord
+from mien.server.problems import Problem
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_TAKEN = (FaceRecord.model_fields.keys() | {"identity"}) - {"age", "gender", "emotion"}
+
+
+class Models:
+    """The folder's model files and the choice among them; analyzers are made, never changed.
+
+    Args:
+        start: The analyzer the service was started with.
+        folder: Where the files are; None: there are none.
+    """
+
+    def __init__(self, start: Analyzer, folder: ModelFolder | None) -> None:
+        self.start = start
+        self.folder = folder
+        self.serving: Mapping[str, str | None] = dict.fromkeys(sorted(self._attributes()))
+
+    def _attributes(self) -> set[str]:
+        return {part for part in PARTS if part in self.start.only and part != "identity"} | self.start.models.keys()
+
+    def files(self) -> list[ModelFile]:
+        """The files to choose from."""
+        return [] if self.folder is None else self.folder.files()
+
+    def choose(self, now: Analyzer, attribute: str, name: str | None) -> Analyzer:
+        """The analyzer in which a model file tells the attribute; None: as at the start.
+
+        Raises:
+            Problem: No such attribute or model.
+            ModelError: The file cannot be used.
+        """
+        self._check(attribute)
+        file = None if name is None else self._file(name)
+        model = self.start.models.get(attribute) if file is None else now.load_model(attribute, file.file)
+        chosen = now.with_model(attribute, model)
+        serving = {**self.serving, attribute: name}
+        known = self._attributes()
+        self.serving = {key: value for key, value in sorted(serving.items()) if value is not None or key in known}
+        return chosen
+
+    def _check(self, attribute: str) -> None:
+        if not _NAME.fullmatch(attribute) or attribute in _TAKEN or attribute.endswith("_probs"):
+            raise Problem("invalid", "an attribute is emotion, age, gender or a name of your own in small letters")
+        if attribute in PARTS and attribute not in self.start.only:
+            raise Problem("invalid", f"this service does not compute {attribute}")
+
+    def _file(self, name: str) -> ModelFile:
+        found = next((file for file in self.files() if file.name == name), None)
+        if found is None:
+            where = "start it with --models-dir" if self.folder is None else "GET /v1/models lists them"
+            raise Problem("model-not-found", f"this service has no model file of this name; {where}")
+        if found.error:
+            raise Problem("unusable-input", f"{found.name}: {found.error}")
+        return found
