@@ -16,8 +16,9 @@ import typer
 
 from mien import drawing
 from mien.cli import INTERRUPTED, new_app
-from mien.cli.options import Looking, looking
+from mien.cli.options import KeepUnknown, Looking, keeper, looking
 from mien.errors import InputError
+from mien.keeping import Keeper
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder
 from mien.sources import Source, is_video, open_source
@@ -71,6 +72,7 @@ def live(
     stats: Annotated[
         bool, typer.Option("--stats", help="At the end, one line of JSON: frames, fps, ms, faces.")
     ] = False,
+    keep_unknown: KeepUnknown = None,
 ) -> None:
     """Tell who is in front of a camera or in a stream, while they move. q quits, s saves a picture, e enrols.
 
@@ -83,7 +85,7 @@ def live(
         frames = stack.enter_context(open_source(uri))
         analyzer = look.analyzer()
         stack.callback(analyzer.close)
-        play = Play(analyzer, frames, record, max_frames)
+        play = Play(analyzer, frames, record, max_frames, keeper(analyzer, keep_unknown))
         counted = _run(play, windowed=not no_window)
     if stats:
         typer.echo(counted.line())
@@ -105,11 +107,19 @@ def _check_record(record: Path | None) -> None:
 class Play:
     """A source, its session and what is written of it."""
 
-    def __init__(self, analyzer: Analyzer, source: Source, record: Path | None, max_frames: int | None) -> None:
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        source: Source,
+        record: Path | None,
+        max_frames: int | None,
+        keeper: Keeper | None = None,
+    ) -> None:
         self.analyzer = analyzer
         self.source = source
         self.record = record
         self.max_frames = max_frames
+        self.keeper = keeper
         self.interrupted = False
 
     def results(self, stats: Stats) -> Generator[tuple[Frame, FrameResult], None, None]:
@@ -117,12 +127,15 @@ class Play:
         session = self.analyzer.session()
         with ExitStack() as stack:
             write = self._recorder(stack)
+            keep = None if self.keeper is None else self.keeper.stream().keep
             try:
                 asked = time.perf_counter()
                 for frame in self.source:
                     began = time.perf_counter() if self.source.live else asked
                     result = session.step(frame)
                     write(frame, result)
+                    if keep is not None:
+                        keep(frame, result)
                     stats.add(len(result.faces), time.perf_counter() - began)
                     yield frame, result
                     if stats.frames == self.max_frames:

@@ -11,9 +11,13 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from mien.config import load_settings
-from mien.errors import InputError
+from mien.errors import GalleryError, InputError
+from mien.gallery import Gallery
+from mien.gallery.unknown import open_unknown
+from mien.keeping import Keeper
 from mien.pipeline import Analyzer
 from mien.schemas import PARTS
+from mien.store import data_dir
 
 _PANEL = "Looking at faces"
 
@@ -64,6 +68,17 @@ class Looking:
         models = {part: file for part, file in own.items() if file is not None}
         return Analyzer(**{**chosen, "only": self.parts(), "models": models, **changes})
 
+    def open_gallery(self) -> Gallery:
+        """The gallery by itself, to be listed or changed.
+
+        Raises:
+            GalleryError: It cannot be opened.
+        """
+        gallery = self.analyzer(only=("identity",), gallery=self.gallery_place()).gallery
+        if gallery is None:
+            raise GalleryError("no gallery is open")
+        return gallery
+
     def gallery_place(self) -> str:
         """Where the gallery is.
 
@@ -74,6 +89,38 @@ class Looking:
         if not place:
             raise InputError("no gallery: give --gallery FOLDER, --gallery FILE.db, or set MIEN_GALLERY")
         return place
+
+
+GalleryOption = Annotated[
+    str | None,
+    typer.Option("--gallery", help="A folder of photos or a .db file (default: $MIEN_GALLERY).", show_default=False),
+]
+KeepUnknown = Annotated[
+    float | None,
+    typer.Option(
+        "--keep-unknown",
+        metavar="DAYS",
+        min=0.01,
+        help="Keep faces nobody owns for so many days ('mien people unknown' shows them; default: never).",
+        show_default=False,
+    ),
+]
+
+
+def keeper(analyzer: Analyzer, days: float | None) -> Keeper | None:
+    """What keeps unknown faces for so many days; None where none are to be kept.
+
+    Raises:
+        InputError: Nobody is known, so that nobody can be told to be unknown.
+    """
+    if days is None:
+        return None
+    if analyzer.gallery is None or "identity" not in analyzer.only:
+        raise InputError("--keep-unknown needs a gallery (--gallery) and identity (among --only) to tell who is known")
+    unknown = open_unknown(analyzer.gallery, data=data_dir())
+    found = Keeper(unknown, days=days, tolerance=analyzer.tolerance)
+    found.sweep()
+    return found
 
 
 def looking(command: Callable[..., None]) -> Callable[..., None]:

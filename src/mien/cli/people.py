@@ -16,13 +16,17 @@ from rich.table import Table
 
 from mien import images, sources, store
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
-from mien.cli.options import Looking, looking
+from mien.cli.options import GalleryOption, Looking, looking
+from mien.cli.unknown import unknown_app
 from mien.errors import GalleryError, InputError
-from mien.gallery import Gallery, Photo
+from mien.gallery import Gallery, Photo, check_name
+from mien.gallery.unknown import tell_unknown
 from mien.pipeline import EMBEDDER, Analyzer
 
 enroll_app = new_app()
 people_app = new_app()
+
+people_app.add_typer(unknown_app, name="unknown")
 
 _FORMAT = "mien people 1"
 
@@ -69,14 +73,12 @@ def _gallery(analyzer: Analyzer) -> Gallery:
 
 
 def _open(place: str | None) -> Gallery:
-    look = Looking(gallery=place)
-    return _gallery(look.analyzer(only=("identity",), gallery=look.gallery_place()))
+    return Looking(gallery=place).open_gallery()
 
 
-GalleryOption = Annotated[
-    str | None,
-    typer.Option("--gallery", help="A folder of photos or a .db file (default: $MIEN_GALLERY).", show_default=False),
-]
+def _relabel(gallery: Gallery, old: str, new: str | None) -> None:
+    """Tells what is kept of unknown people that a name has changed or is forgotten."""
+    tell_unknown(gallery, data=store.data_dir(), old=check_name(old), new=None if new is None else check_name(new))
 
 
 @people_app.callback(invoke_without_command=True)
@@ -113,6 +115,7 @@ def remove(ctx: typer.Context, name: list[str], gallery: GalleryOption = None) -
     opened = _open(gallery or ctx.obj)
     for one in name:
         opened.remove(one)
+        _relabel(opened, one, None)
 
 
 @people_app.command()
@@ -121,7 +124,9 @@ def rename(ctx: typer.Context, old: str, new: str, gallery: GalleryOption = None
 
     Example: [bold]mien people rename Ada "Ada Lovelace"[/bold]
     """
-    _open(gallery or ctx.obj).rename(old, new)
+    opened = _open(gallery or ctx.obj)
+    opened.rename(old, new)
+    _relabel(opened, old, new)
 
 
 @people_app.command()
@@ -130,7 +135,9 @@ def merge(ctx: typer.Context, source: str, into: str, gallery: GalleryOption = N
 
     Example: [bold]mien people merge "A. Lovelace" "Ada Lovelace"[/bold]
     """
-    _open(gallery or ctx.obj).merge(source, into)
+    opened = _open(gallery or ctx.obj)
+    opened.merge(source, into)
+    _relabel(opened, source, into)
 
 
 @people_app.command(name="export")

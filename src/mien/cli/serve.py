@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import Looking, looking
+from mien.cli.options import KeepUnknown, Looking, looking
 from mien.config import load_settings
 from mien.errors import InputError
+from mien.store import data_dir
 
 if TYPE_CHECKING:
     from mien.server import KeyFile, ServerSettings
@@ -51,16 +52,17 @@ def _serve(
     origin: Annotated[list[str] | None, _serving("A web page that may call it.", "--origin")] = None,
     rate: Annotated[int, _serving("Requests per minute and key, 0 for no limit [0].", "--rate", min=0)] = 0,
     keep_hours: Annotated[float, _serving("How long jobs are kept [24].", "--keep-hours", min=0.01)] = 24.0,
+    keep_unknown: KeepUnknown = None,
 ) -> None:
     if ctx.invoked_subcommand is not None:
         return
     _need_extra()
     from mien.server import ServerSettings
-    from mien.server.settings import Limits, default_data_dir
+    from mien.server.settings import Limits
 
     limits = Limits(requests_per_minute=rate, jobs_kept_s=keep_hours * 3600)
     settings = ServerSettings(
-        data=data or default_data_dir(),
+        data=data or data_dir(),
         host=host,
         port=port,
         hosts=tuple(host_name or ()),
@@ -68,6 +70,7 @@ def _serve(
         urls=urls,
         url_hosts=tuple(url_host or ()),
         limits=limits,
+        keep_unknown_days=keep_unknown,
     )
     _run(look, settings)
 
@@ -93,9 +96,8 @@ def _need_extra() -> None:
 def _keys(data: Path | None) -> KeyFile:
     _need_extra()
     from mien.server import KeyFile
-    from mien.server.settings import default_data_dir
 
-    return KeyFile((data or default_data_dir()) / "keys.json")
+    return KeyFile((data or data_dir()) / "keys.json")
 
 
 @key_app.command("add")

@@ -58,6 +58,12 @@ class Gallery(Protocol):
         """Gives all photos of `source` to `target` and forgets `source`. Raises PersonNotFound."""
         ...
 
+    def discard(self, name: str, sha256s: Sequence[str]) -> int:
+        """Takes single photos from a person, who is forgotten when none are left; returns how many went.
+
+        Raises PersonNotFound."""
+        ...
+
     def descriptors(self) -> tuple[tuple[str, ...], F32]:
         """The owner's name of each descriptor, and the descriptors (M, D)."""
         ...

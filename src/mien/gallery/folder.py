@@ -67,7 +67,16 @@ class FolderGallery:
         return len(new)
 
     def remove(self, name: str) -> None:
-        for file in self._files_of(name):
+        self._delete(name, self._files_of(name))
+
+    def discard(self, name: str, sha256s: Sequence[str]) -> int:
+        named = set(sha256s)
+        files = [f for f in self._files_of(name) if hashlib.sha256(f.read_bytes()).hexdigest() in named]
+        self._delete(name, files)
+        return len(files)
+
+    def _delete(self, name: str, files: Sequence[Path]) -> None:
+        for file in files:
             store.clear_entry("descriptors", self._key(file.read_bytes()))
             _on_disk(file.unlink, file)
         _on_disk(partial(_remove_empty, self.path / _file_name(name)), self.path)

@@ -136,6 +136,15 @@ class SqliteGallery:
             connection.execute(sa.delete(_photos).where(_photos.c.person_id == from_id))
             connection.execute(sa.delete(_people).where(_people.c.id == from_id))
 
+    def discard(self, name: str, sha256s: Sequence[str]) -> int:
+        with self._change() as connection:
+            person = self._require(connection, name)
+            theirs = _photos.c.person_id == person
+            gone = connection.execute(sa.delete(_photos).where(theirs, _photos.c.sha256.in_(list(sha256s)))).rowcount
+            if connection.scalar(sa.select(sa.func.count()).where(theirs)) == 0:
+                connection.execute(sa.delete(_people).where(_people.c.id == person))
+        return gone
+
     def _find(self, connection: sa.Connection, name: str) -> str | None:
         return connection.scalar(sa.select(_people.c.id).where(_people.c.name == check_name(name)))
 
