@@ -27,15 +27,12 @@ from mien.types import I64
 UNDO_S = 24 * 3600.0  # how long a name can be taken back: until then its faces are kept
 _MOST_ENROLLED = 12  # faces of a group that become photos of a person: the best
 _BUSY_SECONDS = 30
-_SET_UP = 0x6D69656E  # the lock of whoever makes the tables in PostgreSQL
+_WRITING = 0x6D69656E  # the lock of whoever writes in PostgreSQL
 _BATCH = 500  # values in one query
 
 T = TypeVar("T")
 
 _metadata = sa.MetaData()
-_about = sa.Table(
-    "unknown_about", _metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Integer)
-)
 _faces = sa.Table(
     "unknown_faces",
     _metadata,
@@ -97,23 +94,22 @@ class UnknownFaces:
         self._engine = sa.create_engine(url, connect_args=_arguments(url))
         if self._sqlite:
             sa.event.listen(self._engine, "connect", _set_up_connection)
-        with self._transaction("IMMEDIATE") as connection:
-            if not self._sqlite:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SET_UP)))
+        with self._transaction(writing=True) as connection:
             _metadata.create_all(connection)
-            if connection.scalar(sa.select(_about.c.value).where(_about.c.key == "revision")) is None:
-                connection.execute(sa.insert(_about).values(key="revision", value=0))
 
     @property
     def _sqlite(self) -> bool:
         return self._engine.dialect.name == "sqlite"
 
     @contextmanager
-    def _transaction(self, kind: str = "DEFERRED") -> Iterator[sa.Connection]:
+    def _transaction(self, *, writing: bool = False) -> Iterator[sa.Connection]:
+        """A transaction; of those that write, in whatever process, one at a time."""
         try:
             with self._lock, self._engine.begin() as connection:
                 if self._sqlite:
-                    connection.exec_driver_sql(f"BEGIN {kind}")
+                    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+                elif writing:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITING)))
                 yield connection
         except DBAPIError as exc:
             place = self._engine.url.render_as_string(hide_password=True)
@@ -121,13 +117,10 @@ class UnknownFaces:
 
     @contextmanager
     def _change(self) -> Iterator[sa.Connection]:
-        """A transaction that waits for those of other writers, removes what has expired and begins a new revision."""
-        with self._transaction("IMMEDIATE") as connection:
-            revision = sa.select(_about.c.value).where(_about.c.key == "revision").with_for_update()
-            before = connection.scalar(revision) or 0
+        """A transaction that writes, after what has expired was deleted."""
+        with self._transaction(writing=True) as connection:
             self._expire(connection, None)
             yield connection
-            connection.execute(sa.update(_about).where(_about.c.key == "revision").values(value=before + 1))
 
     # -- keeping
 
@@ -176,7 +169,7 @@ class UnknownFaces:
 
     def sweep(self, *, days: float | None = None) -> int:
         """Deletes what has expired, and with `days` all that is older; returns how many faces went."""
-        with self._change() as connection:
+        with self._transaction(writing=True) as connection:
             return self._expire(connection, days)
 
     def _expire(self, connection: sa.Connection, days: float | None) -> int:

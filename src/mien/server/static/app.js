@@ -5,6 +5,7 @@ import * as live from "./live.js";
 import * as people from "./people.js";
 import * as photos from "./photos.js";
 import { $, ask, complain, el, toast } from "./ui.js";
+import * as unknown from "./unknown.js";
 import * as videos from "./videos.js";
 
 const VIEWS = ["photos", "live", "people", "videos"];
@@ -19,7 +20,7 @@ function route() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${$(`${view}-title`).textContent} · mien`;
-  if (view === "people") people.refresh();
+  if (view === "people") { people.refresh(); unknown.refresh(); }
   if (view === "videos") videos.refresh();
   if (view !== "live" && live.running()) live.stop();
 }
@@ -63,6 +64,7 @@ async function connect() {
     const server = await api.server();
     status(true, `mien ${server.version}`);
     people.allow(server.role);
+    unknown.allow(server);
     videos.allow(server);
     route();
   } catch (error) {
@@ -93,6 +95,7 @@ dropping();
 photos.start(choose);
 live.start();
 people.start();
+unknown.start();
 videos.start(choose);
 addEventListener("hashchange", route);
 addEventListener("mien:key", askKey);
