@@ -5,17 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from mien.config import load_settings
-from mien.errors import GalleryError, InputError
-from mien.gallery import Gallery
+from mien.errors import InputError
+from mien.gallery import Gallery, open_gallery
 from mien.gallery.unknown import open_unknown
 from mien.keeping import Keeper
-from mien.pipeline import Analyzer
+from mien.pipeline import EMBEDDER, Analyzer
 from mien.schemas import PARTS
 from mien.store import data_dir
 
@@ -74,10 +75,14 @@ class Looking:
         Raises:
             GalleryError: It cannot be opened.
         """
-        gallery = self.analyzer(only=("identity",), gallery=self.gallery_place()).gallery
-        if gallery is None:
-            raise GalleryError("no gallery is open")
-        return gallery
+
+        @cache
+        def analyzer() -> Analyzer:  # the networks are loaded only where a photo has to be looked at
+            return self.analyzer(only=("identity",), gallery=None)
+
+        return open_gallery(
+            self.gallery_place(), embedder=EMBEDDER, describe=lambda content: analyzer().describe_photo(content)
+        )
 
     def gallery_place(self) -> str:
         """Where the gallery is.

@@ -10,6 +10,7 @@ let groups = [];
 let waiting = 0;
 let days = null;
 let canChange = true;
+let closeUndo = () => {};
 const leaving = new Map(); // id -> what really deletes
 const pictures = new Map(); // face id -> promise of an address
 
@@ -73,13 +74,16 @@ function address(face) {
   return pictures.get(face.id);
 }
 
+// Only the last change can be taken back, so only its message offers that.
 function changed(text) {
   announce(text);
-  toast(text, { action: "Undo", seconds: 2 * UNDO_SECONDS, run: () => undo().catch(complain) });
+  closeUndo();
+  closeUndo = toast(text, { action: "Undo", seconds: 2 * UNDO_SECONDS, run: () => undo().catch(complain) });
   window.dispatchEvent(new CustomEvent("mien:people"));
 }
 
 async function undo() {
+  closeUndo();
   const done = await api.undoUnknown();
   const text = { name: `${done.name} is unknown again.`, merge: "They are two people again.", split: "They are one person again." }[done.kind];
   toast(text);
