@@ -13,8 +13,8 @@ from mien.geometry import l2_distances
 from mien.types import F32, F64, I64, Mask
 
 # The mean distance at which two groups are one person. dlib's 0.6 is for one probe against known people; among
-# thousands of strangers it joins most of them. Chosen on folds 0 to 4 of CACD-VS as the largest step of 0.01 with
-# pairwise precision 0.98 over all pairs of photos; on folds 5 to 9: 0.99, with recall 0.81 (benchmarks/unknown.py).
+# thousands of strangers it joins most of them. Chosen on folds 0 to 4 of CACD-VS as the smallest step of 0.01 with
+# pairwise recall 0.8; on folds 5 to 9, over all pairs of photos: precision 0.99, recall 0.81 (benchmarks/unknown.py).
 REACH = 0.52
 LEAST_FACES = 3
 _MOST_AT_ONCE = 1000  # faces grouped anew when one more comes
@@ -41,10 +41,9 @@ def group(kept: Kept, *, reach: float = REACH) -> I64:
 
     `kept.groups` is not looked at. The order of the rows does not matter: the same faces give the same groups.
     """
-    fresh = Kept(kept.embeddings, kept.photos, [""] * len(kept), kept.pins)
     labels = np.full(len(kept), -1, np.int64)
-    for rows in _islands(fresh, reach):
-        labels[rows] = labels.max(initial=-1) + 1 + _linked(fresh, rows, reach)
+    for rows in _islands(kept, reach):
+        labels[rows] = labels.max(initial=-1) + 1 + _linked(kept, rows, reach)
     return _by_appearance(labels)
 
 
@@ -55,23 +54,25 @@ def regroup(kept: Kept, new: I64, *, reach: float = REACH) -> tuple[I64, I64]:
     `group` says of everything at once. Only where that is more than 1,000 faces the far ones keep their groups.
     """
     inside = np.zeros(len(kept), np.bool_)
-    members = _members(kept)
-    edge = _with_members(new, kept, members)
+    together = [(names, _members(names)) for names in (kept.groups, kept.pins)]
+    edge = _with_members(new, together)
     while len(edge):
         inside[edge] = True
-        if inside.sum() >= _MOST_AT_ONCE:
+        if inside.sum() >= _MOST_AT_ONCE + len(new):
             break
         near = _within(kept.embeddings[edge], kept.embeddings, reach).any(axis=0)
-        edge = _with_members(np.flatnonzero(near & ~inside), kept, members)
+        edge = _with_members(np.flatnonzero(near & ~inside), together)
         edge = edge[~inside[edge]]
     rows = np.flatnonzero(inside)
-    return rows, _linked(kept, rows, reach)
+    return rows, group(_taken(kept, rows), reach=reach)
 
 
 def _islands(kept: Kept, reach: float) -> list[I64]:
     """The rows that reach each other over steps of at most `reach`, or by a user's word."""
+    if not len(kept):
+        return []
     joins = [_steps(kept, start, reach) for start in range(0, len(kept), _BLOCK)]
-    joins += [[(rows[0], row) for row in rows[1:]] for rows in _members(kept).values()]
+    joins += [[(rows[0], row) for row in rows[1:]] for rows in _members(kept.pins).values()]
     pairs = np.array([pair for some in joins for pair in some], np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(len(kept), len(kept)))
     count, island = connected_components(graph, directed=False)
@@ -90,21 +91,28 @@ def _within(a: F32, b: F32, reach: float) -> Mask:
     return np.asarray(squared <= (reach + _SLACK) ** 2, np.bool_)
 
 
-def _members(kept: Kept) -> dict[str, list[int]]:
-    """The rows of each group and of each pin."""
+def _with_members(rows: I64, together: list[tuple[Sequence[str], dict[str, list[int]]]]) -> I64:
+    """The rows and all that bear a name of theirs."""
+    everybody = set(rows.tolist())
+    for names, members in together:
+        for name in {names[i] for i in rows.tolist()} - {""}:
+            everybody.update(members[name])
+    return np.array(sorted(everybody), np.int64)
+
+
+def _taken(kept: Kept, rows: I64) -> Kept:
+    """Some of the rows."""
+    photos, groups, pins = ([column[i] for i in rows] for column in (kept.photos, kept.groups, kept.pins))
+    return Kept(kept.embeddings[rows], photos, groups, pins)
+
+
+def _members(names: Sequence[str]) -> dict[str, list[int]]:
+    """The rows that bear each name."""
     found: dict[str, list[int]] = {}
-    for i, names in enumerate(zip(kept.groups, kept.pins, strict=True)):
-        for name in set(names) - {""}:
+    for i, name in enumerate(names):
+        if name:
             found.setdefault(name, []).append(i)
     return found
-
-
-def _with_members(rows: I64, kept: Kept, members: dict[str, list[int]]) -> I64:
-    everybody = set(rows.tolist())
-    for i in rows.tolist():
-        for name in (kept.groups[i], kept.pins[i]):
-            everybody.update(members.get(name, ()))
-    return np.array(sorted(everybody), np.int64)
 
 
 def _linked(kept: Kept, rows: I64, reach: float) -> I64:
@@ -134,20 +142,29 @@ def _average_linkage(faces: F64, clusters: list[list[int]], reach: float) -> I64
     """Joins the two nearest clusters as long as the mean distance between their faces is within reach."""
     sizes = np.array([len(cluster) for cluster in clusters])
     gaps = _means(faces, clusters)
+    nearest = gaps.argmin(axis=1)
     while len(clusters) > 1:
-        a, b = divmod(int(gaps.argmin()), len(gaps))
-        if gaps[a, b] > reach:
+        a = int(gaps[np.arange(len(gaps)), nearest].argmin())
+        b = int(nearest[a])
+        if not gaps[a, b] <= reach:
             break
-        joined = (sizes[a] * gaps[a] + sizes[b] * gaps[b]) / (sizes[a] + sizes[b])
-        gaps[a], gaps[:, a] = joined, joined
-        gaps[b], gaps[:, b], gaps[a, a] = np.inf, np.inf, np.inf
-        clusters[a] = clusters[a] + clusters[b]
-        clusters[b] = []
-        sizes[a] += sizes[b]
+        _join(gaps, sizes, a, b)
+        clusters[a], clusters[b] = clusters[a] + clusters[b], []
+        nearest = np.where(gaps[:, a] < gaps[np.arange(len(gaps)), nearest], a, nearest)
+        stale = np.flatnonzero((nearest == a) | (nearest == b) | (np.arange(len(gaps)) == a))
+        nearest[stale] = gaps[stale].argmin(axis=1)
     labels = np.empty(len(faces), np.int64)
     for label, cluster in enumerate(clusters):
         labels[cluster] = label
     return labels
+
+
+def _join(gaps: F64, sizes: I64, a: int, b: int) -> None:
+    """Makes `b` part of `a`, in place."""
+    joined = (sizes[a] * gaps[a] + sizes[b] * gaps[b]) / (sizes[a] + sizes[b])
+    gaps[a], gaps[:, a] = joined, joined
+    gaps[b], gaps[:, b], gaps[a, a] = np.inf, np.inf, np.inf
+    sizes[a] += sizes[b]
 
 
 def _means(faces: F64, clusters: list[list[int]]) -> F64:

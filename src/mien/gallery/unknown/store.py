@@ -44,11 +44,16 @@ _faces = sa.Table(
     sa.Column("expires", sa.Double, nullable=False, index=True),
     sa.Column("quality", sa.Double, nullable=False),
     sa.Column("embedding", sa.LargeBinary, nullable=False),
-    sa.Column("thumbnail", sa.LargeBinary, nullable=False),
     sa.Column("group_id", sa.Text, nullable=False, default="", index=True),
     sa.Column("pin", sa.Text, nullable=False, default=""),
     sa.Column("named", sa.Text, nullable=False, default=""),
     sqlite_autoincrement=True,
+)
+_pictures = sa.Table(  # by themselves, so that they are not read where descriptors are
+    "unknown_pictures",
+    _metadata,
+    sa.Column("face_id", sa.ForeignKey("unknown_faces.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
 )
 _actions = sa.Table(
     "unknown_actions",
@@ -62,7 +67,7 @@ _actions = sa.Table(
 )
 _listed = (
     *(_faces.c.id, _faces.c.source, _faces.c.seen, _faces.c.expires, _faces.c.quality, _faces.c.group_id, _faces.c.pin),
-    (sa.func.length(_faces.c.thumbnail) > 0).label("thumbnail"),
+    _pictures.c.face_id.is_not(None).label("thumbnail"),
 )
 
 
@@ -136,13 +141,18 @@ class UnknownFaces:
                 return 0
             statement = sa.insert(_faces).returning(_faces.c.id, sort_by_parameter_order=True)
             ids = list(connection.scalars(statement, [self._row(sighting) for sighting in new]))
+            pictures = [
+                {"face_id": face, "content": sighting.thumbnail}
+                for face, sighting in zip(ids, new, strict=True)
+                if sighting.thumbnail
+            ]
+            if pictures:
+                connection.execute(sa.insert(_pictures), pictures)
             self._regroup(connection, ids)
         return len(new)
 
     def _row(self, sighting: Sighting) -> dict[str, Any]:
-        kept = {
-            name: getattr(sighting, name) for name in ("photo", "source", "seen", "expires", "quality", "thumbnail")
-        }
+        kept = {name: getattr(sighting, name) for name in ("photo", "source", "seen", "expires", "quality")}
         return {**kept, "embedder": self.embedder, "embedding": sighting.embedding.astype("<f4").tobytes()}
 
     def _regroup(self, connection: sa.Connection, ids: Sequence[int]) -> None:
@@ -200,7 +210,7 @@ class UnknownFaces:
 
     def _all(self, *where: sa.ColumnElement[bool]) -> list[Group]:
         fresh = _faces.c.expires > self.clock()
-        query = sa.select(*_listed).where(*self._open, fresh, *where)
+        query = sa.select(*_listed).outerjoin(_pictures).where(*self._open, fresh, *where)
         with self._transaction() as connection:
             rows = connection.execute(query.order_by(_faces.c.seen.desc(), _faces.c.id.desc())).all()
         groups: dict[str, list[UnknownFace]] = {}
@@ -220,7 +230,7 @@ class UnknownFaces:
         Raises:
             UnknownNotFound: The face is not kept, or without its picture.
         """
-        query = sa.select(_faces.c.thumbnail).where(*self._open, _faces.c.id == face_id)
+        query = sa.select(_pictures.c.content).join(_faces).where(*self._open, _faces.c.id == face_id)
         with self._transaction() as connection:
             found = connection.scalar(query.where(_faces.c.expires > self.clock()))
         if not found:
@@ -239,7 +249,11 @@ class UnknownFaces:
         name = check_name(name)
         with self._transaction() as connection:
             faces = self._members(connection, group_id)
-        photos = [_photo(face) for face in sorted(faces, key=lambda face: -face.quality)[:_MOST_ENROLLED]]
+            best = sorted(faces, key=lambda face: -face.quality)[:_MOST_ENROLLED]
+            query = sa.select(_pictures.c.face_id, _pictures.c.content)
+            rows = connection.execute(query.where(_pictures.c.face_id.in_([face.id for face in best])))
+            pictures = {row.face_id: row.content for row in rows}
+        photos = [_photo(face, pictures.get(face.id, b"")) for face in best]
         enrolled = gallery.enroll(name, photos)  # before it is noted: broken off here, the group is only named again
         with self._change() as connection:
             action = self._note(connection, "name", group_id, faces, name=name, photos=[p.sha256 for p in photos])
@@ -386,9 +400,8 @@ def _no_group(group_id: str) -> UnknownNotFound:
     return UnknownNotFound(f"there is no group {group_id[:40]!r} of unknown faces; list them again")
 
 
-def _photo(face: sa.Row[Any]) -> Photo:
+def _photo(face: sa.Row[Any], content: bytes) -> Photo:
     """A face as a gallery enrols it; the picture's hash makes the same face count once."""
-    content = face.thumbnail
     row = np.frombuffer(face.embedding, "<f4").astype(np.float32)
     digest = hashlib.sha256(content or face.embedding).hexdigest()
     return Photo(row, digest if content else f"descriptor-{digest}", "unknown.jpg", content)
@@ -416,5 +429,5 @@ def _arguments(url: str | sa.URL) -> dict[str, Any]:
 
 def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by hand, so that writers queue and never deadlock
-    for pragma in ("synchronous = FULL", "secure_delete = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
