@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import sqlalchemy as sa
 
 from mien.errors import GalleryError
 from mien.gallery.base import Gallery
@@ -29,12 +32,21 @@ __all__ = [
 ]
 
 
+@runtime_checkable
+class _Reachable(Protocol):
+    """A gallery in a database with an address."""
+
+    url: sa.URL
+
+
 def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
     """The unknown faces that belong to a gallery: in its own database; of a folder of photos, in a file under `data`.
 
     Raises:
         GalleryError: They cannot be kept there.
     """
+    if isinstance(gallery, _Reachable):
+        return UnknownFaces(gallery.url, embedder=gallery.embedder)
     if isinstance(gallery, SqliteGallery):
         return UnknownFaces(f"sqlite:///{gallery.path}", embedder=gallery.embedder)
     if isinstance(gallery, FolderGallery):
