@@ -18,7 +18,7 @@ from mien.cli import new_app
 from mien.cli.options import GalleryOption, Looking
 from mien.errors import InputError
 from mien.gallery import Gallery
-from mien.gallery.unknown import Group, UnknownFaces, open_unknown
+from mien.gallery.unknown import LEAST_FACES, Group, UnknownFaces, open_unknown
 
 unknown_app = new_app()
 
@@ -41,7 +41,12 @@ def _opened(ctx: typer.Context, gallery: str | None) -> Iterator[tuple[UnknownFa
 
 
 @unknown_app.callback(invoke_without_command=True)
-def unknown(ctx: typer.Context, gallery: GalleryOption = None, format: Format = "table") -> None:  # noqa: A002
+def unknown(
+    ctx: typer.Context,
+    gallery: GalleryOption = None,
+    format: Format = "table",  # noqa: A002
+    least: Annotated[int, typer.Option("--least", min=1, help="Show groups of at least so many faces.")] = LEAST_FACES,
+) -> None:
     """List the groups of faces that nobody owns, kept by --keep-unknown, or decide who they are.
 
     Example: [bold]mien people unknown --gallery people.db[/bold]
@@ -50,7 +55,8 @@ def unknown(ctx: typer.Context, gallery: GalleryOption = None, format: Format = 
     if ctx.invoked_subcommand is not None:
         return
     with _opened(ctx, None) as (kept, _):
-        _show(kept.groups(), format, waiting=kept.waiting())
+        groups = kept.groups(least=least)
+        _show(groups, format, waiting=kept.waiting() if least >= LEAST_FACES else 0)
 
 
 @unknown_app.command()

@@ -119,7 +119,7 @@ class GroupsRecord(BaseModel):
     """Everybody who was seen often enough and is in no gallery."""
 
     days: float | None = Field(description="For how long faces are kept; null where none are kept any more.")
-    waiting: int = Field(description="Faces kept that are in no group yet.")
+    waiting: int = Field(description="Faces kept that are in no group of three or more yet.")
     groups: list[GroupRecord]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
+from mien.gallery.unknown import LEAST_FACES
 from mien.server.problems import Problem, documented
 from mien.server.records import (
     GroupMergeRecord,
@@ -23,6 +24,7 @@ router = APIRouter(tags=["unknown people"])
 
 GroupId = Annotated[str, Path(max_length=64, description="As listed.", examples=["3f0c5b2a9d7e"])]
 FaceId = Annotated[int, Path(ge=0, le=2**31 - 1, description="As listed.", examples=[12])]
+Least = Annotated[int, Query(ge=1, le=10_000, description="Groups of at least so many faces.", examples=[3])]
 _STORE = ("gallery-unavailable",)
 _CHANGE = ("unknown-not-found", "unusable-input", "too-large", "too-slow", *_STORE)
 _JPEG: dict[int | str, dict[str, Any]] = {
@@ -31,8 +33,8 @@ _JPEG: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/v1/unknown", summary="Unknown people", responses=documented(*_STORE))
-def list_unknown(caller: Reader, service: ServiceDep) -> GroupsRecord:
-    """Groups of at least three faces that are one person nobody has named, the largest first.
+def list_unknown(caller: Reader, service: ServiceDep, least: Least = LEAST_FACES) -> GroupsRecord:
+    """Groups of faces that are one person nobody has named, and those somebody split or merged; the largest first.
 
     Faces are kept only by a service that was started with `--keep-unknown`, and deleted after so many days.
     """
@@ -40,7 +42,7 @@ def list_unknown(caller: Reader, service: ServiceDep) -> GroupsRecord:
     return GroupsRecord(
         days=service.settings.keep_unknown_days,
         waiting=unknown.waiting(),
-        groups=[GroupRecord.of(group) for group in unknown.groups()],
+        groups=[GroupRecord.of(group) for group in unknown.groups(least=least)],
     )
 
 
