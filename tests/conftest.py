@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from mien.pipeline import Analyzer
 from mien.types import U8
 
 SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[1].parent / "shared"))
+
+
+def pytest_configure() -> None:
+    """Programs that the tests start must hear Ctrl-C, also where the tests themselves run in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     min_face: int = MIN_FACE
     device: str = "auto"
     threads: int | None = None
+    looks: int = 1
 
     @classmethod
     def settings_customise_sources(

@@ -14,6 +14,7 @@ EMOTION_HALF_LIFE_S = 0.5
 _LONGEST_MEMORY = 12.0  # weight of looks: older ones fade out of the means behind this many full ones
 _SURE = 0.45  # weight of votes from which a name is shown
 _SHARE = 0.6  # of all votes, to be shown
+_STEADY = 0.3  # distance of looks from their mean, above which the face was covered, blurred or turned in some
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Person:
     look_s: float = -1e9
     weight: float = 0.0
     embedding: F32 | None = None
+    spread: float = 0.0  # smoothed distance of looks from the mean before them
     age: float | None = None
     probs: dict[str, F32] = field(default_factory=dict)
     votes: dict[str | None, float] = field(default_factory=dict)
@@ -49,6 +51,8 @@ class Person:
         """Takes one more look into the means and votes."""
         share = look.weight / (self.weight + look.weight)
         self.weight = min(self.weight + look.weight, _LONGEST_MEMORY)
+        if self.looks:
+            self.spread += max(0.3, 1 / self.looks) * (self.apart(look.embedding) - self.spread)
         self.embedding = _mix(self.embedding, look.embedding, share)
         if look.age is not None:
             self.age = look.age if self.age is None else self.age + share * (look.age - self.age)
@@ -67,8 +71,7 @@ class Person:
     def _vote(self, look: Look, tolerance: float) -> None:
         fade = 0.5 ** (max(0.0, look.time_s - self.look_s) / NAME_HALF_LIFE_S) if self.looks else 1.0
         self.votes = {name: vote * fade for name, vote in self.votes.items()}
-        margin = max(0.0, 1 - look.distance / tolerance) if look.name is not None and tolerance > 0 else 0.0
-        self.votes[look.name] = self.votes.get(look.name, 0.0) + look.weight * (0.6 + margin)
+        self.votes[look.name] = self.votes.get(look.name, 0.0) + look.weight * _worth(look, tolerance)
         if not np.isnan(look.distance):
             known = self.distances.get(look.name, look.distance)
             self.distances[look.name] = known + 0.3 * (look.distance - known)
@@ -95,7 +98,9 @@ class Person:
     @property
     def sure(self) -> bool:
         """Whether one more look would hardly change what is said of this person."""
-        return self.looks >= 3 and max(self.votes.values()) >= max(2 * _SURE, 0.8 * sum(self.votes.values()))
+        if self.looks < 3 or self.spread > _STEADY:
+            return False
+        return max(self.votes.values()) >= max(2 * _SURE, 0.8 * sum(self.votes.values()))
 
     @property
     def support(self) -> float:
@@ -110,6 +115,13 @@ class Person:
     def apart(self, embedding: F32) -> float:
         """The distance of a descriptor from this person's mean; infinite before the first look."""
         return float("inf") if self.embedding is None else float(np.linalg.norm(self.embedding - embedding))
+
+
+def _worth(look: Look, tolerance: float) -> float:
+    """Of one vote: the nearer the more; less for nobody, since a face half covered or turned away is nobody too."""
+    if look.name is None:
+        return 0.4
+    return 0.6 + (max(0.0, 1 - look.distance / tolerance) if tolerance > 0 else 0.0)
 
 
 def _mix(mean: F32 | None, new: F32, share: float) -> F32:
