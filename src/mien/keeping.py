@@ -11,7 +11,7 @@ import numpy as np
 
 from mien import geometry
 from mien.gallery.unknown import Sighting, UnknownFaces
-from mien.tracking.quality import quality
+from mien.quality import quality
 from mien.types import F32, U8, Faces, Frame, FrameResult, Mask
 
 # Of smaller or more blurred faces too little is left: strangers come to look alike.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from mien.errors import GalleryError, InputError, UnknownNotFound
-from mien.gallery import FolderGallery, Photo, SqliteGallery
+from mien.gallery import FolderGallery, Photo, PostgresGallery, SqliteGallery
 from mien.gallery.unknown import Kept, Sighting, UnknownFaces, group, open_unknown, regroup, tell_unknown
 from mien.types import F32, Faces
 
@@ -367,13 +368,50 @@ def test_a_folder_gets_the_small_pictures(tmp_path: Path) -> None:
     assert folder.people() == []
 
 
-def test_a_folder_refuses_faces_without_a_picture(tmp_path: Path, world: World, unknown: UnknownFaces) -> None:
-    bare = [Sighting(look(1, i), str(i), "", world.time.now, world.time.now + DAY) for i in range(3)]
-    unknown.add(bare)
+def test_a_folder_gets_descriptors_where_there_is_no_picture(
+    tmp_path: Path, world: World, unknown: UnknownFaces
+) -> None:
+    unknown.add([Sighting(look(1, i), str(i), "", world.time.now, world.time.now + DAY) for i in range(3)])
     folder = FolderGallery(tmp_path / "people", embedder="test", describe=describe)
-    with pytest.raises(GalleryError, match="keeps photos"):
-        unknown.name(unknown.groups()[0].id, "Ada", folder)
-    assert [len(g.faces) for g in unknown.groups()] == [3]
+    unknown.name(unknown.groups()[0].id, "Ada", folder)
+    assert folder.search(look(1, 0)[None], tolerance=0.1).names == ("Ada",)
+    unknown.undo(folder)
+    assert folder.people() == []
+
+
+def test_beside_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    gallery = PostgresGallery(postgres_url, embedder="test")
+    unknown = open_unknown(gallery, data=tmp_path / "data")
+    there = World(tmp_path, Time(unknown.clock()))
+    unknown.add([there.seen(seed, i) for seed in (1, 2) for i in range(3)])
+    first, second = unknown.groups()
+    assert len(unknown.merge(first.id, second.id).faces) == 6
+    assert unknown.undo(gallery).kind == "merge"  # type: ignore[union-attr]
+    assert len(unknown.split(first.id, [first.faces[0].id]).faces) == 1
+    assert unknown.undo(gallery).kind == "split"  # type: ignore[union-attr]
+    assert {g.id: len(g.faces) for g in unknown.groups()} == {first.id: 3, second.id: 3}
+    seed = int(first.faces[0].source[0])
+    assert unknown.name(first.id, "Ada", gallery) == 3
+    assert gallery.search(look(seed, 9)[None], tolerance=0.6).names == ("Ada",)
+    unknown.undo(gallery)
+    assert gallery.people() == []
+    assert cv2.imdecode(np.frombuffer(unknown.thumbnail(first.faces[0].id), np.uint8), 1)[0, 0, 0] == seed
+    workers = [threading.Thread(target=_keep_four, args=(gallery, there, part)) for part in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert sorted(len(g.faces) for g in unknown.groups()) == [3, 3, 12]
+    assert unknown.forget_all() == 18
+    unknown.close()
+    gallery.close()
+
+
+def _keep_four(gallery: PostgresGallery, there: World, part: int) -> None:
+    unknown = open_unknown(gallery, data=there.path)
+    for take in range(4 * part, 4 * part + 4):
+        unknown.add([there.seen(3, take)])
+    unknown.close()
 
 
 def test_telling_a_folder_that_kept_nobody_makes_no_file(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Looking:
 
     gallery: Annotated[
         str | None,
-        _option("--gallery", "People to recognise: a folder or a .db file (default: $MIEN_GALLERY)."),
+        _option("--gallery", "People to recognise: a folder, a .db file or postgresql://… (default: $MIEN_GALLERY)."),
     ] = None
     tolerance: Annotated[
         float | None,
@@ -96,13 +96,17 @@ class Looking:
         """
         place = self.gallery or load_settings().gallery
         if not place:
-            raise InputError("no gallery: give --gallery FOLDER, --gallery FILE.db, or set MIEN_GALLERY")
+            raise InputError("no gallery: give --gallery FOLDER, FILE.db or postgresql://…, or set MIEN_GALLERY")
         return place
 
 
 GalleryOption = Annotated[
     str | None,
-    typer.Option("--gallery", help="A folder of photos or a .db file (default: $MIEN_GALLERY).", show_default=False),
+    typer.Option(
+        "--gallery",
+        help="A folder of photos, a .db file or postgresql://… (default: $MIEN_GALLERY).",
+        show_default=False,
+    ),
 ]
 KeepUnknown = Annotated[
     float | None,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Protocol, runtime_checkable
-
-import sqlalchemy as sa
 
 from mien.errors import GalleryError
 from mien.gallery.base import Gallery
 from mien.gallery.folder import FolderGallery
+from mien.gallery.postgres import PostgresGallery
 from mien.gallery.sqlite import SqliteGallery
 from mien.gallery.unknown.base import Group, Sighting, Undone, UnknownFace
 from mien.gallery.unknown.grouping import LEAST_FACES, REACH, Kept, group, regroup
@@ -32,26 +30,21 @@ __all__ = [
 ]
 
 
-@runtime_checkable
-class _Reachable(Protocol):
-    """A gallery in a database with an address."""
-
-    url: sa.URL
-
-
 def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
     """The unknown faces that belong to a gallery: in its own database; of a folder of photos, in a file under `data`.
 
     Raises:
         GalleryError: They cannot be kept there.
     """
-    if isinstance(gallery, _Reachable):
+    if isinstance(gallery, PostgresGallery):
         return UnknownFaces(gallery.url, embedder=gallery.embedder)
     if isinstance(gallery, SqliteGallery):
         return UnknownFaces(f"sqlite:///{gallery.path}", embedder=gallery.embedder)
     if isinstance(gallery, FolderGallery):
         return UnknownFaces(f"sqlite:///{_make_home(_file_for(gallery.path, data))}", embedder=gallery.embedder)
-    raise GalleryError("unknown faces are kept beside a folder of photos or a .db file; name one as --gallery")
+    raise GalleryError(
+        "unknown faces are kept beside a folder of photos, a .db file or PostgreSQL; name one as --gallery"
+    )
 
 
 def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from mien.errors import GalleryError, InputError, PersonNotFound, UnknownNotFound
 from mien.gallery.base import Photo, check_name
+from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown.base import Enroller, Group, Sighting, Undone, UnknownFace
 from mien.gallery.unknown.grouping import LEAST_FACES, Kept, regroup
 from mien.types import I64
@@ -403,8 +404,8 @@ def _no_group(group_id: str) -> UnknownNotFound:
 def _photo(face: sa.Row[Any], content: bytes) -> Photo:
     """A face as a gallery enrols it; the picture's hash makes the same face count once."""
     row = np.frombuffer(face.embedding, "<f4").astype(np.float32)
-    digest = hashlib.sha256(content or face.embedding).hexdigest()
-    return Photo(row, digest if content else f"descriptor-{digest}", "unknown.jpg", content)
+    sha256 = hashlib.sha256(content).hexdigest() if content else bare_sha256(row)
+    return Photo(row, sha256, "unknown.jpg", content, face.quality)
 
 
 def _pin(connection: sa.Connection, face_ids: Sequence[int], group_id: str) -> None:
