@@ -225,6 +225,8 @@ def test_unknown_people_from_keeping_to_forgetting(astronaut: U8, tmp_path: Path
     ("arguments", "words"),
     [
         (("analyze", "x.png", "--keep-unknown", "30"), "needs a gallery"),
+        (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "nan"), "no number of days"),
+        (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "0"), "no number of days"),
         (("analyze", "x.png", "--gallery", "p.db", "--only", "age", "--keep-unknown", "30"), "identity"),
         (("people", "unknown", "name", "none", "Ada", "--gallery", "p.db"), "no group"),
         (("people", "unknown", "undo", "--gallery", "p.db"), "nothing to take back"),

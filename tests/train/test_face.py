@@ -125,6 +125,18 @@ def test_its_classes_appear_in_streams(analyzer_of_moods: Analyzer, astronaut: U
     assert results[-1].faces.face(0).emotion == "Happy"
 
 
+def test_its_classes_appear_in_live(trained: Trained, shared: Path, tmp_path: Path) -> None:
+    clip = shared / "fixtures" / "video" / "single_face.mp4"
+    options = ["--no-window", "--max-frames", "12", "--stats", "--emotion-model", str(trained.file)]
+    result = CliRunner().invoke(app, ["live", str(clip), *options])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["frames"] == 12
+    results = CliRunner().invoke(app, ["analyze", str(clip), "--every", "40", "--emotion-model", str(trained.file)])
+    moods = {face["emotion"] for line in results.stdout.splitlines() for face in json.loads(line)["faces"]}
+    assert moods
+    assert moods <= {"Angry", "Happy"}
+
+
 def test_its_classes_appear_through_the_api(analyzer_of_moods: Analyzer, astronaut_file: Path, tmp_path: Path) -> None:
     with TestClient(
         create_app(ServerSettings(data=tmp_path), analyzer_of_moods), base_url="http://127.0.0.1:8000"
@@ -207,6 +219,7 @@ def test_a_class_of_one_photo_many_times_is_refused(small: Path, tmp_path: Path)
         (Options(architecture="alexnet"), "'alexnet' is unknown; there are face, inception_v3"),
         (Options(class_weights="some"), "balanced or none"),
         (Options(held_back=0.9), "0.02 to 0.5"),
+        (Options(near=2), "0 to 0.6"),
     ],
 )
 def test_options_that_cannot_be(small: Path, tmp_path: Path, options: Options, words: str) -> None:

@@ -21,6 +21,13 @@ def test_files_persons_and_near_duplicates_are_one_group() -> None:
     assert len(set(groups.tolist())) == 4
 
 
+@pytest.mark.parametrize(("near", "groups"), [(0.25, 3), (0.45, 2)])
+def test_how_near_is_one_person_can_be_said(near: float, groups: int) -> None:
+    descriptors = np.zeros((3, 128), np.float32)
+    descriptors[1, 0], descriptors[2, 0] = 0.4, 3
+    assert len(set(groups_of(["a", "b", "c"], descriptors, [""] * 3, near=near).tolist())) == groups
+
+
 def test_what_is_linked_through_others_is_one_group() -> None:
     far = np.eye(4, 128, dtype=np.float32)
     groups = groups_of(["a", "a", "b", "c"], far, ["", "ada", "ada", ""])

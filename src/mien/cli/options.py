@@ -21,6 +21,7 @@ from mien.schemas import PARTS
 from mien.store import data_dir
 
 _PANEL = "Looking at faces"
+_MOST_DAYS = 36_500
 
 
 def _option(name: str, text: str, **more: Any) -> Any:
@@ -108,12 +109,20 @@ GalleryOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _days(given: float | None) -> float | None:
+    if given is not None and not 0 < given <= _MOST_DAYS:
+        raise typer.BadParameter(f"{given:g} is no number of days up to {_MOST_DAYS}")
+    return given
+
+
 KeepUnknown = Annotated[
     float | None,
     typer.Option(
         "--keep-unknown",
         metavar="DAYS",
-        min=0.01,
+        callback=_days,
         help="Keep faces nobody owns for so many days ('mien people unknown' shows them; default: never).",
         show_default=False,
     ),

@@ -39,6 +39,9 @@ def train(
         str | None,
         typer.Option("--people", help="What ends the person's name in file names: _ for ada_03.jpg."),
     ] = None,
+    near: Annotated[
+        float, typer.Option("--near", help="Nearer faces are not parted: 0.25 near-duplicates, 0.45 one person.")
+    ] = 0.25,
     folds: Annotated[int, typer.Option("--folds", min=1, help="Measure in so many parts, with the spread.")] = 1,
     held_back: Annotated[float, typer.Option("--held-back", help="The share of pictures to measure with.")] = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same model.")] = 0,
@@ -85,6 +88,7 @@ def train(
         architecture=architecture,
         task="regression" if regression else task,
         people=people,
+        near=near,
         folds=folds,
         held_back=held_back,
         seed=seed,
@@ -99,7 +103,7 @@ def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -
     """Trains and tells what came of it."""
     from mien.train import evaluate, fit
 
-    with _progress("looking at faces") as advance:
+    with _progress("training") as advance:
         try:
             trained = fit.train(place, output, options, advance)
         except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from mien.train.dataset import Dataset, check, read_dataset
 from mien.train.evaluate import Measured
 from mien.train.features import Describer, Progress, Seen, describe
 from mien.train.head import Curve, HeadLearner, Task
-from mien.train.splits import groups_of, learnable, stratified_folds
+from mien.train.splits import NEAR, groups_of, learnable, stratified_folds
 from mien.train.tuning import Network, NetworkLearner
 from mien.types import F64, I64
 
@@ -37,12 +37,14 @@ class Options:
     """How to train.
 
     `held_back` of the pictures are measured with, or with `folds` > 1 each fold in its turn; `seed` decides every
-    draw; `people` ends the person's name in file names; `network` is for architectures other than `face`.
+    draw; `people` ends the person's name in file names, and faces whose descriptors are nearer than `near` are not
+    parted either (0.25: near-duplicates; 0.45: pictures of one person); `network` is for architectures but `face`.
     """
 
     architecture: str = FACE
     task: str | None = None
     people: str | None = None
+    near: float = NEAR
     folds: int = 1
     held_back: float = 0.2
     seed: int = 0
@@ -96,7 +98,7 @@ def train(place: Path, output: Path, options: Options, progress: Progress = lamb
     seen = describe(data, describer, progress)
     _say(seen)
     task = make_task(seen, options)
-    learner = make_learner(seen, task, describer, options, output)
+    learner = _learner((seen, task), describer, options, output, progress)
     folds = _folds(task, options)
     measured, model = _measure(learner, seen, task, folds)
     card = _card(seen, learner, measured, options)
@@ -115,6 +117,8 @@ def _check(options: Options, output: Path) -> None:
         raise InputError(f"class weights are {' or '.join(_CLASS_WEIGHTS)}, got {options.class_weights!r}")
     if not 0.02 <= options.held_back <= 0.5:
         raise InputError(f"the part held back must be 0.02 to 0.5 of the pictures, got {options.held_back}")
+    if not 0 <= options.near <= 0.6:
+        raise InputError(f"faces are parted by a distance of 0 to 0.6, got {options.near}")
     if options.folds < 1 or options.views < 1:
         raise InputError("folds and views are 1 or more")
     if output.suffix != ".onnx":
@@ -137,7 +141,7 @@ def _say(seen: Seen) -> None:
 def make_task(seen: Seen, options: Options) -> Task:
     """Targets, weights and groups of what was seen."""
     classes = seen.data.indices()
-    groups = groups_of(seen.digests, seen.descriptors, [item.person for item in seen.data.items])
+    groups = groups_of(seen.digests, seen.descriptors, [item.person for item in seen.data.items], near=options.near)
     _warn_of_conflicts(seen, groups)
     if seen.data.regression:
         targets = _age_targets(seen.data.years(), len(seen.data.classes))
@@ -217,12 +221,17 @@ def _curve(model: object) -> Curve | None:
     return curve if isinstance(curve, Curve) else None
 
 
-def make_learner(seen: Seen, task: Task, describer: Describer, options: Options, output: Path) -> Learner[Any]:
-    """The learner of an architecture."""
+def _learner(
+    work: tuple[Seen, Task], describer: Describer, options: Options, output: Path, progress: Progress
+) -> Learner[Any]:
+    """The learner of an architecture, for what was seen and is to be learnt."""
+    seen, task = work
     if options.architecture == FACE:
         return HeadLearner(seen, task)
     kind = ARCHITECTURES[options.architecture]
-    return NetworkLearner(kind, options.network, seen, task, describer, work_folder(output))
+    learner = NetworkLearner(kind, options.network, seen, task, describer, work_folder(output))
+    learner.progress = progress
+    return learner
 
 
 def work_folder(output: Path) -> Path:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from mien.models.classifier import Preprocessing, feed
 from mien.train import backbones, door, export
 from mien.train.backbones import IMAGENET, NONE, Architecture
 from mien.train.faces import augmented, crop_of, crop_views
-from mien.train.features import F16, Describer, Seen
+from mien.train.features import F16, Describer, Progress, Seen
 from mien.train.head import Curve, LinearLearner, Task
 from mien.train.linear import log_loss
 from mien.train.splits import stratified_folds
@@ -86,13 +85,14 @@ class NetworkLearner:
         seen: The pictures and what the trunk saw in them (for the groups; the network reads pixels).
         task: What is to be learnt.
         describer: Finds the faces.
-        work: A folder for checkpoints and crops, removed when all is done.
+        work: A folder for checkpoints and crops.
     """
 
     def __init__(
         self, architecture: Architecture, network: Network, seen: Seen, task: Task, describer: Describer, work: Path
     ) -> None:
         backbones.check_weights(architecture, network.weights)
+        self.progress: Progress = lambda done, total: None
         self.kind = architecture
         self.network = network
         self.seen = seen
@@ -231,11 +231,6 @@ class NetworkLearner:
         proto = door.to_onnx(model.network, self.size)
         return export.finished(proto, card, [pictures], model.network.predict_on_batch(pictures))
 
-    def close(self) -> None:
-        """Removes checkpoints and crops."""
-        self._crops = None
-        shutil.rmtree(self.work, ignore_errors=True)
-
 
 class _Run:
     """One training of one network."""
@@ -275,6 +270,7 @@ class _Run:
         while self.state.epoch < self.options.epochs and not self._stale():
             self._epoch()
             self._save()
+            self.learner.progress(self.state.epoch, self.options.epochs)
             board({name: line[-1] for name, line in self.state.lines.items()}, self.state.epoch)
         self.model.set_weights(self.best)
 
@@ -312,7 +308,8 @@ class _Run:
 
     def _save(self) -> None:
         packed = io.BytesIO()
-        values = {f"v{k}": np.asarray(variable) for k, variable in enumerate(self._variables())}
+        numpy = door.load_keras().ops.convert_to_numpy
+        values = {f"v{k}": numpy(variable) for k, variable in enumerate(self._variables())}
         best = {f"b{k}": value for k, value in enumerate(self.best)}
         np.savez(packed, allow_pickle=False, state=np.array(json.dumps(asdict(self.state))), **values, **best)
         store.write_atomically(self.file, packed.getvalue())

@@ -72,8 +72,9 @@ def conv(x: F64, weights: F32, bias: F32 | None, *, stride: int = 1, pad: int = 
     windows = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
     outputs = []
     for one, part in zip(np.split(weights, group), np.split(windows, group, axis=1), strict=True):
-        columns = part.transpose(0, 2, 3, 1, 4, 5).reshape(*part.shape[:1], part.shape[2], part.shape[3], -1)
-        outputs.append((columns @ one.reshape(len(one), -1).T).transpose(0, 3, 1, 2))
+        count, _, rows, columns = part.shape[:4]
+        flat = part.transpose(0, 2, 3, 1, 4, 5).reshape(count * rows * columns, -1) @ one.reshape(len(one), -1).T
+        outputs.append(flat.reshape(count, rows, columns, -1).transpose(0, 3, 1, 2))
     y = np.concatenate(outputs, axis=1)
     return y if bias is None else y + bias[:, None, None]
 

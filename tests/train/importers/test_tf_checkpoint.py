@@ -152,6 +152,7 @@ DATA, INDEX = "checkpoint-14999.data-00000-of-00001", "checkpoint-14999.index"
         (DATA, b"short"),
         (DATA, None),
         ("checkpoint", b"no state at all"),
+        ("checkpoint", b"\xff\xfe\xc7 no text"),
         ("checkpoint", None),
     ],
 )

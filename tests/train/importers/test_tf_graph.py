@@ -86,6 +86,8 @@ def test_reading_needs_no_tensorflow(tmp_path: Path, inception: bytes) -> None:
     assert result.returncode == 0, result.stderr
     metadata = {one.key: one.value for one in onnx.load(tmp_path / "emotion.onnx").metadata_props}
     assert json.loads(metadata["labels"]) == LABELS
+    graph = onnx.load(tmp_path / "emotion.onnx").graph
+    assert {one.name for one in graph.initializer} <= {name for node in graph.node for name in node.input}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,7 @@ def test_reading_needs_no_tensorflow(tmp_path: Path, inception: bytes) -> None:
         (lambda graph: graph[: len(graph) // 2], "damaged"),
         (lambda graph: np.random.default_rng(0).bytes(3000), "damaged|no frozen"),
         (lambda graph: b"a text of no meaning\n" * 50, "damaged|no frozen"),
+        (lambda graph: graph.replace(b"conv_1", b"\xff\xfe\xc7\xc7\xc7\xc7"), "damaged"),
         (lambda graph: b"", "no frozen TensorFlow graph"),
         (lambda graph: tf_graphs.with_operation(graph, "VariableV2", "mixed/conv/conv2d_params"), "not frozen|freeze"),
         (lambda graph: tf_graphs.with_operation(graph, "QuantizedRelu", "conv_1"), "quantised"),

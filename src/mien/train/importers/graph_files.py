@@ -51,6 +51,7 @@ message TensorProto
   repeated int32 int_val = 7
   repeated int64 int64_val = 10
 """
+_MOST = 1 << 28  # numbers of one constant; the largest there are have some millions
 _TYPES = {1: ("float32", "float_val"), 2: ("float64", "double_val"), 3: ("int32", "int_val"), 9: ("int64", "int64_val")}
 
 
@@ -67,7 +68,7 @@ class Node:
 @cache
 def messages() -> dict[str, Any]:
     """TensorFlow's message classes."""
-    return message_classes(_SCHEMA, "frozen_graph")
+    return message_classes(_SCHEMA, "frozen_graph", "proto3")
 
 
 def read_graph(file: Path) -> dict[str, Node]:
@@ -108,9 +109,10 @@ def array_of(node: Node, file: Path) -> NDArray[Any]:
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     count = math.prod(shape)
     content, listed = tensor.tensor_content, getattr(tensor, field)
-    if content and len(content) == count * np.dtype(dtype).itemsize:
-        return np.frombuffer(content, dtype=dtype).reshape(shape)
-    if content or len(listed) > count:
+    whole = len(content) == count * np.dtype(dtype).itemsize if content else len(listed) <= count
+    if not whole or count > _MOST or min(shape, default=0) < 0:
         raise ModelError(f"{file} is damaged: the constant {node.name} does not fill its shape {shape}")
+    if content:
+        return np.frombuffer(content, dtype=dtype).reshape(shape)
     rest = listed[-1] if listed else 0
     return np.array([*listed, *[rest] * (count - len(listed))], dtype=dtype).reshape(shape)

@@ -62,6 +62,8 @@ class Graph:
         self.nodes.append(helper.make_node("Identity", [output], [OUTPUT], "output"))
         x = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", *shape])
         y = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", None])
-        graph = helper.make_graph(self.nodes, "imported", [x], [y], self.weights)
+        read = {name for node in self.nodes for name in node.input}
+        weights = [weight for weight in self.weights if weight.name in read]
+        graph = helper.make_graph(self.nodes, "imported", [x], [y], weights)
         opset = [helper.make_opsetid("", _OPSET)]
         return helper.make_model(graph, producer_name="mien", opset_imports=opset, ir_version=_IR)

@@ -1,7 +1,7 @@
 """Protobuf messages from a few lines of schema, so that foreign files are read by the protobuf library itself.
 
-The schema is proto2, one field or enum value a line, without semicolons and braces. A map field is written as what it
-is on the wire: a repeated entry with a key (1) and a value (2). Fields left out are skipped when a file is read.
+The schema is proto2 or proto3, one field or enum value a line, without semicolons and braces. A map field is written as
+what it is on the wire: a repeated entry with a key (1) and a value (2). Fields left out are skipped in a file.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _FIELD = re.compile(r"(optional|repeated) (\w+) (\w+) = (\d+)(?: \[default = (\S
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
-def message_classes(schema: str, package: str) -> dict[str, Any]:
+def message_classes(schema: str, package: str, syntax: str = "proto2") -> dict[str, Any]:
     """The message classes of a schema, by name, in a pool of their own."""
-    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto2")
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax=syntax)
     for block in re.split(r"\n(?=message |enum )", schema.strip()):
         head, *lines = (line.strip() for line in block.splitlines() if line.strip())
         kind, name = head.split()

@@ -112,7 +112,8 @@ def _prefix(place: Path) -> str:
     if place.is_file() and place.name == "checkpoint":
         place = place.parent
     if place.is_dir():
-        state = _tensorflow().train.get_checkpoint_state(str(place))
+        with _understood(place):
+            state = _tensorflow().train.get_checkpoint_state(str(place))
         if state is None:
             raise ModelError(f"{place} holds no checkpoint: the state file 'checkpoint' is missing or cannot be read")
         return str(place / Path(state.model_checkpoint_path).name)  # the state file may name a folder of long ago
