@@ -196,7 +196,6 @@ def test_a_gallery_from_enrolment_to_removal(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_unknown_people_from_keeping_to_forgetting(astronaut: U8, tmp_path: Path) -> None:
     photos, people = tmp_path / "photos", ("--gallery", tmp_path / "people.db")
     photos.mkdir()
@@ -245,6 +244,34 @@ def test_unknown_people_bad_usage(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
+def test_people_in_postgresql_are_checked_and_indexed(postgres_url: str, astronaut_file: Path, tmp_path: Path) -> None:
+    gallery = {"MIEN_GALLERY": postgres_url}
+    for name in ("Ada", "Ada again"):
+        assert mien("enroll", name, astronaut_file, **gallery).returncode == 0
+    report = json.loads(mien("people", "check", "--format", "json", **gallery).stdout)
+    assert (report["people"], report["photos"], report["suggestion"]) == (2, 2, None)
+    assert [(pair["first"], pair["second"], pair["nearest"]) for pair in report["duplicates"]] == [
+        ("Ada", "Ada again", 0)
+    ]
+    shown = mien("people", "check", **gallery)
+    assert shown.returncode == 0
+    assert "Ada again" in shown.stdout
+    assert mien("people", "check", "--format", "xml", **gallery).returncode == 2
+    assert mien("people", "index", **gallery).returncode == 0
+    (record,) = records(mien("analyze", astronaut_file, *FAST, **gallery))
+    assert record["faces"][0]["name"] in {"Ada", "Ada again"}  # type: ignore[index]
+    assert mien("people", "index", "--gallery", tmp_path / "people.db").returncode == 2
+    exported = tmp_path / "people.json"
+    assert mien("people", "export", exported, **gallery).returncode == 0
+    assert mien("people", "import", exported, "--gallery", tmp_path / "folder").returncode == 0
+    everybody = json.loads(mien("people", "--json", "--gallery", tmp_path / "folder").stdout)
+    assert [(person["name"], person["photos"]) for person in everybody] == [("Ada", 1), ("Ada again", 1)]
+    (record,) = records(mien("analyze", astronaut_file, *FAST, "--gallery", tmp_path / "folder"))
+    assert record["faces"][0]["distance"] == 0  # type: ignore[index]
+
+
+@pytest.mark.slow
 def test_people_travel_as_json_and_npy(astronaut_file: Path, tmp_path: Path) -> None:
     first, second = (str(tmp_path / f"{n}.db") for n in (1, 2))
     exported, array = tmp_path / "people.json", tmp_path / "Grace.npy"

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from mien.errors import EmbedderMismatch, GalleryError, InputError, PersonExists, PersonNotFound
-from mien.gallery import FolderGallery, Gallery, Photo, SqliteGallery, check_name, match, open_gallery
+from mien.gallery import Enrolled, FolderGallery, Gallery, Photo, SqliteGallery, check_name, match, open_gallery
 from mien.types import F32, Faces
 
 
@@ -277,15 +277,17 @@ def test_everything_enrolled_can_be_taken_elsewhere_and_back(
         galleries.append(open_at(place if number == 1 else str(tmp_path / place)))
         assert galleries[-1].enroll_all((one.name, [one.photo]) for one in galleries[-2].enrolled()) == 3
         assert galleries[-1].enroll_all((one.name, [one.photo]) for one in galleries[-2].enrolled()) == 0
-    told = [
-        sorted((one.name, one.photo.sha256, round(one.photo.quality, 5), one.photo.embedding.tobytes(), round(one.weight, 5))
-        for one in gallery.enrolled()) for gallery in galleries
-    ]  # fmt: skip
+    told = [sorted(map(_told, gallery.enrolled())) for gallery in galleries]
     assert len(told[0]) == 3
     assert all(one == told[0] for one in told)
     assert [who(galleries[-1], seed) for seed in (1, 2, 3)] == ["Ada", "Grace", "Ada"]
     for gallery in galleries[1:]:
         gallery.close()
+
+
+def _told(one: Enrolled) -> tuple[object, ...]:
+    photo = one.photo
+    return one.name, photo.sha256, round(photo.quality, 5), photo.embedding.tobytes(), round(one.weight, 5)
 
 
 def bare(seed: int, *, quality: float = 1.0, name: int | None = None, aside: float = 0.0) -> Photo:
@@ -333,6 +335,7 @@ def test_faces_of_one_picture_have_different_names(reopen: Callable[[], Gallery]
 _WORKERS, _PEOPLE = 8, 6
 
 
+@pytest.mark.slow
 def test_eight_processes_enrol_and_nothing_is_lost(place: str) -> None:
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(_WORKERS)

@@ -13,7 +13,6 @@ from mien.geometry import l2_distances
 from mien.types import F32, F64, I64
 
 _ROWS = 512  # photos compared with all others at a time
-_NEAREST = 8  # other people's photos looked at per photo
 _LEAST_PAIRS = 20  # photos with a second one of the same person, to suggest a tolerance from
 _STEP = 0.005
 
@@ -96,10 +95,10 @@ def check(enrolled: Iterable[Enrolled], *, tolerance: float) -> Report:
         return Report(0, 0, tolerance, (), (), (), (), None)
     table = np.array([one.photo.embedding for one in everything], np.float32)
     near = _neighbours(table, persons, tolerance)
-    rows = [np.flatnonzero(persons == person) for person in range(len(names))] if len(near.pairs) else []
-    pairs = sorted((_pair(names, table, rows, a, b) for a, b in near.pairs.tolist()), key=lambda pair: pair.nearest)
+    photos = _People(names, table, np.split(np.argsort(persons, kind="stable"), np.bincount(persons).cumsum()[:-1]))
+    pairs = sorted((photos.pair(a, b) for a, b in near.pairs.tolist()), key=lambda pair: pair.nearest)
     duplicates = tuple(pair for pair in pairs if pair.typical <= tolerance)
-    odd = _odd(everything, names, near, tolerance, duplicates)
+    odd = _odd(everything, photos, near, tolerance, duplicates)
     return Report(
         people=len(names),
         photos=len(everything),
@@ -110,7 +109,7 @@ def check(enrolled: Iterable[Enrolled], *, tolerance: float) -> Report:
         poor=tuple(
             PoorPhoto(one.name, one.photo.source, one.photo.quality) for one in everything if 0 < one.weight < 0.999
         ),
-        suggestion=_suggest(everything, names, near, odd, duplicates),
+        suggestion=_suggest(everything, near, odd, duplicates),
     )
 
 
@@ -134,31 +133,46 @@ def _neighbours(table: F32, persons: I64, tolerance: float) -> _Neighbours:
     return _Neighbours(own, other, who, np.unique(np.concatenate(pairs), axis=0))
 
 
-def _pair(names: list[str], table: F32, rows: list[I64], a: int, b: int) -> Pair:
-    distances = l2_distances(table[rows[a]], table[rows[b]])
-    first, second = sorted((names[a], names[b]))
-    return Pair(first, second, float(distances.min()), float(np.median(distances)))
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Their names, all descriptors (M, D), and which of those are each one's."""
+
+    names: list[str]
+    table: F32
+    rows: list[I64]
+
+    def pair(self, a: int, b: int) -> Pair:
+        distances = l2_distances(self.table[self.rows[a]], self.table[self.rows[b]])
+        first, second = sorted((self.names[a], self.names[b]))
+        return Pair(first, second, float(distances.min()), float(np.median(distances)))
+
+    def typical(self, photo: int, person: int) -> float:
+        """The median distance of a photo to the others of a person; infinite where there are none."""
+        others = self.rows[person][self.rows[person] != photo]
+        return float(np.median(l2_distances(self.table[photo][None], self.table[others]))) if len(others) else np.inf
 
 
 def _odd(
-    everything: list[Enrolled], names: list[str], near: _Neighbours, tolerance: float, duplicates: tuple[Pair, ...]
+    everything: list[Enrolled], people: _People, near: _Neighbours, tolerance: float, duplicates: tuple[Pair, ...]
 ) -> tuple[OddPhoto, ...]:
-    """Photos that searches leave out, and photos nearer to somebody else (who is no duplicate) than to their own."""
+    """Photos that searches leave out, and photos more like somebody else (who is no duplicate) than like their own."""
     one = {(pair.first, pair.second) for pair in duplicates}
+    mine = {int(row): person for person, rows in enumerate(people.rows) for row in rows}
     found = []
     for i, row in enumerate(everything):
-        who = names[near.who[i]] if near.who[i] >= 0 else ""
+        looks_like = people.names[near.who[i]] if near.who[i] >= 0 else ""
         nearer = near.other[i] < near.own[i] and near.other[i] <= tolerance
-        double = tuple(sorted((row.name, who))) in one
-        if row.weight == 0 or (nearer and not double):
-            distances = float(near.own[i]), float(near.other[i])
-            found.append(OddPhoto(row.name, row.photo.source, *distances, who, left_out=row.weight == 0))
+        if row.weight > 0 and (not nearer or tuple(sorted((row.name, looks_like))) in one):
+            continue
+        if row.weight > 0 and people.typical(i, mine[i]) <= people.typical(i, int(near.who[i])):
+            continue  # it is the other person's photo that is odd
+        distances = float(near.own[i]), float(near.other[i])
+        found.append(OddPhoto(row.name, row.photo.source, *distances, looks_like, left_out=row.weight == 0))
     return tuple(found)
 
 
 def _suggest(
     everything: list[Enrolled],
-    names: list[str],
     near: _Neighbours,
     odd: tuple[OddPhoto, ...],
     duplicates: tuple[Pair, ...],

@@ -36,7 +36,8 @@ _FIRST = sa.text(f"SELECT {_APART} FROM photos WHERE weight > 0 ORDER BY 1 LIMIT
 _BY_INDEX = sa.text(
     f"SELECT name, ({_APART}) / weight AS weighted, {_APART} AS apart FROM people JOIN ("  # noqa: S608
     " SELECT person_id, embedding, weight FROM photos WHERE weight > 0"
-    f" ORDER BY {_SHORT} <-> CAST(:probe AS halfvec({DIMENSIONS})) LIMIT {_NEAREST}) AS near ON id = person_id"
+    f" ORDER BY {_SHORT} <-> CAST(CAST(:probe AS vector) AS halfvec({DIMENSIONS})) LIMIT {_NEAREST}) AS near"
+    " ON id = person_id"
 )
 
 _SET_INDEX = sa.text(f"SET LOCAL hnsw.ef_search = {_NEAREST}; SET LOCAL hnsw.iterative_scan = relaxed_order")

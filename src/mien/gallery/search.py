@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mien.geometry import l2_distances
-from mien.types import F32, I64, Matches
+from mien.types import F32, F64, I64, Matches
 
 
 def match(
@@ -53,7 +53,7 @@ def number(names: Sequence[str]) -> tuple[list[str], I64]:
     return list(places), rows
 
 
-def assign(faces: I64, persons: I64, distances: F32, *, count: int) -> I64:
+def assign(faces: I64, persons: I64, distances: F32 | F64, *, count: int) -> I64:
     """Who each of `count` faces of one picture is, -1 for nobody.
 
     The candidates (C,) say which face could be which person at which distance. The nearest pair is taken first, then

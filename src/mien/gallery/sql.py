@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolTim
 from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound
 from mien.gallery import migrations
 from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
-from mien.gallery.weights import changed, weigh
+from mien.gallery.weights import changed, weigh, weigh_people
 from mien.types import F32, Matches
 
 _CHUNK = 400  # people in one transaction of `enroll_all`
@@ -163,9 +163,9 @@ class SqlGallery(ABC):
             if (ids[name], photo.sha256) not in there
         }
         if new:
-            connection.execute(sa.insert(PHOTOS), [_row(person, photo) for (person, _), photo in new.items()])
-        counts = Counter(person for person, _ in itertools.chain(there, new))
-        self._weigh(connection, [p for p in {person for person, _ in new} if counts[p] >= _FEW])
+            connection.execute(sa.insert(PHOTOS), _rows(new))
+        before, now = (Counter(person for person, _ in photos) for photos in (there, new))
+        self._weigh(connection, [person for person in now if before[person] and before[person] + now[person] >= _FEW])
         return len(new)
 
     def _ids_of(self, connection: sa.Connection, names: list[str]) -> dict[str, str]:
@@ -183,6 +183,7 @@ class SqlGallery(ABC):
     def _weigh(self, connection: sa.Connection, people: Iterable[str]) -> None:
         """Weighs the photos of people anew: each counts by its quality, and by whether it looks like the others."""
         columns = (PHOTOS.c.id, PHOTOS.c.embedding, PHOTOS.c.quality, PHOTOS.c.weight)
+        update = sa.update(PHOTOS).where(PHOTOS.c.id == sa.bindparam("key")).values(weight=sa.bindparam("new"))
         for person in people:
             rows = connection.execute(sa.select(*columns).where(PHOTOS.c.person_id == person)).all()
             if not rows:
@@ -190,7 +191,6 @@ class SqlGallery(ABC):
             keys, embeddings, qualities, old = zip(*rows, strict=True)
             weights = weigh(np.stack(embeddings), np.array(qualities, np.float32))
             other = np.flatnonzero(changed(old, weights))
-            update = sa.update(PHOTOS).where(PHOTOS.c.id == sa.bindparam("key")).values(weight=sa.bindparam("new"))
             if len(other):
                 connection.execute(update, [{"key": keys[i], "new": float(weights[i])} for i in other])
 
@@ -282,17 +282,22 @@ def _checked(photo: Photo) -> Photo:
     return photo
 
 
-def _row(person: str, photo: Photo) -> dict[str, object]:
-    weight = float(weigh(photo.embedding[None], np.array([photo.quality], np.float32))[0])
-    source = photo.source.replace("\0", "").encode("utf-8", "replace").decode()
-    return {
-        "person_id": person,
-        "sha256": photo.sha256,
-        "source": source,
-        "embedding": photo.embedding,
-        "quality": photo.quality,
-        "weight": weight,
-    }
+def _rows(new: dict[tuple[str, str], Photo]) -> list[dict[str, object]]:
+    """New photos by person and hash as rows, weighed among themselves."""
+    table = np.stack([photo.embedding for photo in new.values()])
+    qualities = np.array([photo.quality for photo in new.values()], np.float32)
+    weights = weigh_people([person for person, _ in new], table, qualities)
+    return [
+        {
+            "person_id": person,
+            "sha256": sha256,
+            "source": photo.source.replace("\0", "").encode("utf-8", "replace").decode(),
+            "embedding": photo.embedding,
+            "quality": photo.quality,
+            "weight": float(weight),
+        }
+        for ((person, sha256), photo), weight in zip(new.items(), weights, strict=True)
+    ]
 
 
 def _reason(exc: DBAPIError) -> str:

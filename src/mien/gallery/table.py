@@ -14,10 +14,12 @@ from mien.gallery.search import assign, nobody, per_face
 from mien.types import F32, F64, I64, Matches
 
 _BLOCK = 65_536  # rows; 32 MB of descriptors that the system hands out page by page
-_SHORT = 32  # numbers of a descriptor's short form
+_SHORT = 40  # numbers of a descriptor's short form: nine tenths of the variance of dlib's descriptors
 _WORTH_SHORTENING = 16_384  # rows; fewer are searched at once
 _FACES = 16  # searched for in one pass
 _EXACT = 8_192  # rows whose distances are computed exactly at a time
+_LIKELY = 64  # rows compared before all others
+_FARTHEST = 1e15  # a distance that can be squared in float32
 _ROUNDING = 1e-3  # of squared distances in float32
 
 
@@ -36,7 +38,7 @@ class Table:
 
     A search reads a short form of every descriptor (its first principal components, and the length of what they leave
     out): the distance of two short forms is never more than that of the descriptors. Those whose short form is near
-    enough are then compared exactly, in float64: nothing is missed. It reads a quarter of the bytes.
+    enough are then compared exactly, in float64: nothing is missed. It reads a third of the bytes.
     """
 
     def __init__(self) -> None:
@@ -138,31 +140,35 @@ class Table:
                 return nobody(count)
             limits = per_face(tolerance, count)
             parts = [slice(start, start + _FACES) for start in range(0, count, _FACES)]
-            found = [one for part in parts for one in self._near(embeddings[part], limits[part])]
-            faces = np.repeat(np.arange(count), [len(persons) for persons, _, _ in found])
-            persons, weighted = (np.concatenate([one[i] for one in found]) for i in (0, 1))
+            found = [face for part in parts for face in self._near(embeddings[part], limits[part], count)]
+            faces = np.repeat(np.arange(count), [len(face.persons) for face in found])
+            persons = np.concatenate([face.persons for face in found])
+            weighted = np.concatenate([face.weighted for face in found])
             given = assign(faces, persons, weighted, count=count)
             names = tuple(None if person < 0 else self._people.names[person] for person in given)
-        return Matches(names, np.array([nearest for _, _, nearest in found], np.float32))
+        return Matches(names, np.array([face.distance for face in found], np.float32))
 
-    def _near(self, embeddings: F32, limits: F32) -> Iterator[tuple[I64, F64, float]]:
-        """For each face: who is within its tolerance, at which weighted distance; the distance to the nearest row."""
+    def _near(self, embeddings: F32, limits: F32, count: int) -> list[_Nearest]:
+        """For each face: the `count` people nearest to it within its tolerance, and the distance to the nearest row."""
         short = self._shortened(np.asarray(embeddings, np.float32))
         own = np.einsum("ij,ij->i", short, short)
-        best = np.full(len(short), np.inf)
-        found: list[list[I64]] = [[] for _ in short]
+        found = [_Nearest(float(limit), count) for limit in limits]
         for start in range(0, self._used, _BLOCK):
             here = slice(start, min(start + _BLOCK, self._used))
-            bounds = (-2 * short) @ self._short[start // _BLOCK][: here.stop - start].T
+            rows = self._short[start // _BLOCK][: here.stop - start]
+            bounds = np.ascontiguousarray((rows @ (-2 * short).T).T)  # three times as fast as the other way round
             bounds += self._squares[here]  # the square of a distance is at least this and the face's own square
-            for i, likely in enumerate(bounds.argmin(axis=1)):
-                if np.isfinite(bounds[i, likely]):
-                    best[i] = min(best[i], self._distances(embeddings[i], np.array([start + likely]))[0])
-                reach = max(float(limits[i]), best[i]) ** 2 - own[i] + _ROUNDING * (1 + own[i])
-                found[i].append(start + np.flatnonzero(bounds[i] <= reach))
-        for probe, limit, slots in zip(embeddings, limits, map(np.concatenate, found), strict=True):
-            distances = self._distances(probe, slots)
-            yield *self._best_of_each(slots, distances, float(limit)), float(distances.min())
+            for i, face in enumerate(found):
+                if not start:  # those that look nearest first, so that few others need be compared
+                    likely = bounds[i].argpartition(min(_LIKELY, len(bounds[i]) - 1))[:_LIKELY]
+                    self._compare(embeddings[i], likely[np.isfinite(bounds[i, likely])], face)
+                reach = min(face.reach, _FARTHEST) ** 2 - own[i] + _ROUNDING * (1 + own[i])
+                self._compare(embeddings[i], start + np.flatnonzero(bounds[i] <= reach), face)
+        return found
+
+    def _compare(self, probe: F32, slots: I64, face: _Nearest) -> None:
+        if len(slots):
+            face.add(self._owners[slots], self._distances(probe, slots), self._weights[slots])
 
     def _distances(self, probe: F32, slots: I64) -> F64:
         """The exact distances (C,) of one face to some rows."""
@@ -173,12 +179,33 @@ class Table:
                 distances[start + here] = np.sqrt(np.einsum("ij,ij->i", apart, apart))
         return distances
 
-    def _best_of_each(self, slots: I64, distances: F64, limit: float) -> tuple[I64, F64]:
-        weighted = distances / self._weights[slots]
-        near = np.flatnonzero(weighted <= limit)
-        order = near[np.argsort(weighted[near], kind="stable")]
-        persons, first = np.unique(self._owners[slots[order]], return_index=True)
-        return persons, weighted[order[first]]
+
+class _Nearest:
+    """The people nearest to one face so far."""
+
+    def __init__(self, limit: float, count: int) -> None:
+        self.persons = np.zeros(0, np.int64)
+        self.weighted = np.zeros(0)  # the distance to each one's nearest photo over its weight; the nearest first
+        self.distance = np.inf  # to the nearest row of all
+        self._limit = limit
+        self._count = count
+
+    @property
+    def reach(self) -> float:
+        """Rows further away change nothing any more."""
+        if len(self.persons) == self._count:
+            return float(self.weighted[-1])
+        return max(self._limit, self.distance)
+
+    def add(self, persons: I64, distances: F64, weights: F32) -> None:
+        self.distance = min(self.distance, float(distances.min()))
+        weighted = distances / weights
+        near = weighted <= self._limit
+        persons, weighted = np.append(self.persons, persons[near]), np.append(self.weighted, weighted[near])
+        order = np.argsort(weighted, kind="stable")
+        _, first = np.unique(persons[order], return_index=True)  # each one's nearest
+        best = order[np.sort(first)[: self._count]]
+        self.persons, self.weighted = persons[best], weighted[best]
 
 
 def _by_block(slots: I64) -> Iterator[tuple[int, I64, I64]]:
