@@ -37,7 +37,7 @@ def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
         GalleryError: They cannot be kept there.
     """
     if isinstance(gallery, PostgresGallery):
-        return UnknownFaces(gallery.url, embedder=gallery.embedder)
+        return UnknownFaces(gallery.engine, embedder=gallery.embedder)
     if isinstance(gallery, SqliteGallery):
         return UnknownFaces(f"sqlite:///{gallery.path}", embedder=gallery.embedder)
     if isinstance(gallery, FolderGallery):

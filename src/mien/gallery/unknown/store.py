@@ -85,7 +85,8 @@ class UnknownFaces:
     when it returns, and what it deleted is gone from the file.
 
     Args:
-        url: The database: `sqlite:///path` or `postgresql+psycopg://…`; tables are made where they are missing.
+        place: The database: `sqlite:///path`, or the engine of a gallery, which closes it itself.
+            Tables are made where they are missing.
         embedder: Who made the descriptors; those of others are not looked at.
         clock: Seconds since 1970.
 
@@ -93,13 +94,12 @@ class UnknownFaces:
         GalleryError: The database cannot be used.
     """
 
-    def __init__(self, url: str | sa.URL, *, embedder: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, place: str | sa.Engine, *, embedder: str, clock: Callable[[], float] = time.time) -> None:
         self.embedder = embedder
         self.clock = clock
         self._lock = threading.RLock()
-        self._engine = sa.create_engine(url, connect_args=_arguments(url))
-        if self._sqlite:
-            sa.event.listen(self._engine, "connect", _set_up_connection)
+        self._borrowed = isinstance(place, sa.Engine)
+        self._engine = _sqlite_engine(place) if isinstance(place, str) else place
         with self._transaction(writing=True) as connection:
             _metadata.create_all(connection)
 
@@ -376,7 +376,8 @@ class UnknownFaces:
 
     def close(self) -> None:
         """Gives back files and connections."""
-        self._engine.dispose()
+        if not self._borrowed:
+            self._engine.dispose()
 
 
 def _names(kept: Kept, rows: I64, labels: I64) -> list[str]:
@@ -424,8 +425,10 @@ def _slices(values: Sequence[T]) -> Iterator[Sequence[T]]:
     return (values[i : i + _BATCH] for i in range(0, len(values), _BATCH))
 
 
-def _arguments(url: str | sa.URL) -> dict[str, Any]:
-    return {"timeout": _BUSY_SECONDS} if sa.make_url(url).get_backend_name() == "sqlite" else {}
+def _sqlite_engine(address: str) -> sa.Engine:
+    engine = sa.create_engine(address, connect_args={"timeout": _BUSY_SECONDS})
+    sa.event.listen(engine, "connect", _set_up_connection)
+    return engine
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
