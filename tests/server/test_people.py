@@ -94,14 +94,14 @@ def test_not_ready_without_the_database(
     assert client.http.get("/readyz").status_code == 200
     name = sa.make_url(postgres_url).database
     with postgres_server.connect() as connection:
-        connection.execute(sa.text(f"ALTER DATABASE {name} RENAME TO {name}_away"))
-        connection.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
-                           {"name": f"{name}_away"})  # fmt: skip
+        connection.execute(sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))
+        ended = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+        connection.execute(ended, {"name": name})
         answers = [client.http.get("/readyz"), client.analyze(photo)]
         assert [(a.status_code, a.json()["type"]) for a in answers] == [
             (503, "urn:mien:problem:gallery-unavailable")
         ] * 2
-        connection.execute(sa.text(f"ALTER DATABASE {name}_away RENAME TO {name}"))
+        connection.execute(sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true"))
     assert client.http.get("/readyz").status_code == 200
 
 

@@ -20,6 +20,7 @@ _BUSY_SECONDS = 30
 _CHANGES_KEPT = 100_000  # a process that missed more reads everything anew
 _READ = 16_384  # rows at a time
 _FORGET = "DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?"
+_LOGGED = "SELECT (SELECT min(id) FROM changes), (SELECT max(id) FROM changes)"  # each is one step in the index
 _COLUMNS = "SELECT id, person_id, weight, embedding FROM photos"
 
 
@@ -59,7 +60,7 @@ class SqliteGallery(SqlGallery):
     def _fresh(self) -> Table:
         """The table, as of now."""
         with self.transaction() as connection:
-            first, last = connection.exec_driver_sql("SELECT min(id), max(id) FROM changes").one()
+            first, last = connection.exec_driver_sql(_LOGGED).one()
             if (last or 0) == self._seen:
                 return self._table
             with self._lock:

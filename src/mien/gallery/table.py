@@ -74,6 +74,8 @@ class Table:
         self._findable -= int(np.isfinite(self._squares[slots]).sum())
         self._squares[slots], self._ids[slots] = np.inf, -1
         self._people.leave(self._owners[slots])
+        for block, inside, _ in _by_block(slots):
+            self._blocks[block][inside] = self._short[block][inside] = 0
         self._free.extend(slots.tolist())
 
     def _add(self, rows: Rows, part: slice) -> None:
