@@ -20,6 +20,10 @@ from mien import images
 from mien.types import AGE_GROUPS, U8
 
 FAST = ("--only", "identity")
+COMMANDS = (
+    *("analyze", "live", "batch", "report", "enroll", "people"),
+    *("models", "serve", "bench", "train", "evaluate", "retrain"),
+)
 
 
 def mien(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -36,13 +40,11 @@ def records(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]
 def test_help_lists_every_command() -> None:
     result = mien("--help")
     assert result.returncode == 0
-    for command in ("analyze", "live", "enroll", "people", "models", "serve", "bench", "train", "evaluate", "retrain"):
+    for command in COMMANDS:
         assert command in result.stdout
 
 
-@pytest.mark.parametrize(
-    "command", ["analyze", "live", "enroll", "people", "models", "serve", "bench", "train", "evaluate", "retrain"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     result = mien(command, "--help")
     assert result.returncode == 0

@@ -65,6 +65,10 @@ class Looking:
 
     def analyzer(self, **changes: Any) -> Analyzer:
         """The analyzer these options describe."""
+        return Analyzer(**{**self.choices(), **changes})
+
+    def choices(self) -> dict[str, Any]:
+        """The analyzer's arguments these options describe."""
         settings = load_settings()
         chosen = {
             name: getattr(settings, name) if getattr(self, name) is None else getattr(self, name)
@@ -72,7 +76,7 @@ class Looking:
         }
         own = {part: getattr(self, f"{part}_model") for part in ("emotion", "age", "gender")}
         models = {part: file for part, file in own.items() if file is not None}
-        return Analyzer(**{**chosen, "only": self.parts(), "models": models, **changes})
+        return {**chosen, "only": self.parts(), "models": models}
 
     def open_gallery(self) -> Gallery:
         """The gallery by itself, to be listed or changed.
