@@ -198,6 +198,55 @@ def test_a_gallery_from_enrolment_to_removal(
 
 
 @pytest.mark.slow
+def test_unknown_people_from_keeping_to_forgetting(astronaut: U8, tmp_path: Path) -> None:
+    photos, people = tmp_path / "photos", ("--gallery", tmp_path / "people.db")
+    photos.mkdir()
+    for i in range(4):
+        cv2.imwrite(str(photos / f"{i}.png"), astronaut[3 * i :, 2 * i :])
+    done = mien("analyze", photos, *people, *FAST, "--keep-unknown", 30)
+    assert done.returncode == 0, done.stderr
+    (group,) = json.loads(mien("people", "unknown", *people, "--format", "json").stdout)
+    assert [Path(face["source"]).name for face in group["faces"]] == ["3.png", "2.png", "1.png", "0.png"]
+    assert group["id"] in mien("people", "unknown", *people).stdout
+    saved = mien("people", "unknown", "save", group["id"], "--into", tmp_path / "faces", *people)
+    assert len(saved.stdout.split()) == len(list((tmp_path / "faces").iterdir())) == 4
+    two = [face["id"] for face in group["faces"][:2]]
+    (made,) = json.loads(mien("people", "unknown", "split", group["id"], *two, *people, "--format", "json").stdout)
+    assert [face["id"] for face in made["faces"]] == two
+    assert mien("people", "unknown", "merge", made["id"], group["id"], *people).returncode == 0
+    assert mien("people", "unknown", "name", group["id"], "Ada", *people).returncode == 0
+    assert records(mien("analyze", photos / "0.png", *people, *FAST))[0]["faces"][0]["name"] == "Ada"  # type: ignore[index]
+    assert "name" in mien("people", "unknown", "undo", *people).stderr
+    assert mien("people", *people, "--json").stdout.strip() == "[]"
+    assert mien("people", "unknown", "forget", group["id"], *people).stderr == "4 faces deleted\n"
+    assert json.loads(mien("people", "unknown", *people, "--format", "json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("analyze", "x.png", "--keep-unknown", "30"), "needs a gallery"),
+        (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "nan"), "no number of days"),
+        (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "0"), "no number of days"),
+        (("analyze", "x.png", "--gallery", "p.db", "--only", "age", "--keep-unknown", "30"), "identity"),
+        (("people", "unknown", "name", "none", "Ada", "--gallery", "p.db"), "no group"),
+        (("people", "unknown", "undo", "--gallery", "p.db"), "nothing to take back"),
+        (("people", "unknown", "forget", "--gallery", "p.db"), "--all"),
+        (("people", "unknown", "--format", "yaml", "--gallery", "p.db"), "yaml"),
+    ],
+)
+def test_unknown_people_bad_usage(
+    arguments: tuple[str, ...], words: str, astronaut: U8, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("x.png", astronaut)
+    result = mien(*arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
 def test_people_in_postgresql_are_checked_and_indexed(postgres_url: str, astronaut_file: Path, tmp_path: Path) -> None:
     gallery = {"MIEN_GALLERY": postgres_url}
     for name in ("Ada", "Ada again"):

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mien import drawing, images, sources
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
-from mien.cli.options import Looking, looking
+from mien.cli.options import KeepUnknown, Looking, keeper, looking
 from mien.cli.tables import TableSink
 from mien.cli.videos import VideoJob, is_stream
 from mien.errors import InputError, MienError
@@ -58,6 +58,7 @@ def analyze(
     every: Annotated[int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")] = 1,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Add the descriptors to the JSON.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Photos analysed at the same time.")] = 1,
+    keep_unknown: KeepUnknown = None,
 ) -> None:
     """Tell who is in photos and videos, how old, which gender, which emotion.
 
@@ -71,7 +72,9 @@ def analyze(
     draws = _drawer(draw, items)
     if summary is not None and (len(items) != 1 or not is_stream(items[0].name)):
         raise InputError("--summary is of one video: give one")
-    work = Work(analyzer, "identity" in look.parts(), embeddings, draws, VideoJob(analyzer, every, summary=summary))
+    keep = keeper(analyzer, keep_unknown)
+    video = VideoJob(analyzer, every, summary=summary, keeper=keep)
+    work = Work(analyzer, "identity" in look.parts(), embeddings, draws, video)
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
     bad = _run(work, items, sink, jobs) + len(failed)
@@ -135,6 +138,8 @@ class Work:
         try:
             frame = Frame(images.read_image(item.name), source=item.name)
             result = self.analyzer.analyze_frame(frame)
+            if self.video.keeper is not None:
+                self.video.keeper.keep(frame.image, result.faces, source=item.name)
             if self.draw is not None:
                 images.write_image(self.draw(item), drawing.annotate(frame.image, result.faces))
             return frame_record(result, identity=self.identity, embeddings=self.embeddings)
