@@ -138,7 +138,7 @@ class Work:
             if self.draw is not None:
                 images.write_image(self.draw(item), drawing.annotate(frame.image, result.faces))
             return frame_record(result, identity=self.identity, embeddings=self.embeddings)
-        except InputError as exc:
+        except MienError as exc:
             return error_record(item.name, exc)
 
 
