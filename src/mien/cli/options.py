@@ -76,6 +76,17 @@ class Looking:
         return place
 
 
+    def check_gallery(self) -> None:
+        """Refuses a gallery that is not there: who only looks at it has mistyped its name.
+
+        Raises:
+            InputError: Nothing is at the place that was named.
+        """
+        place = self.gallery or load_settings().gallery
+        if place and "://" not in place and not Path(place).exists():
+            raise InputError(f"there is no gallery at {place}; 'mien enroll NAME PHOTO --gallery {place}' makes one")
+
+
 def looking(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the shared options; it receives them as its first argument, a `Looking`."""
     hints = get_type_hints(Looking, include_extras=True)
