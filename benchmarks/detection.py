@@ -39,7 +39,7 @@ ALARMS_PER_PHOTO = 0.1
 MATCH_IOU = 0.35
 SIZES = ((8, 16), (16, 32), (32, 64), (64, 10_000))
 KINDS = {".jpg", ".jpeg", ".png"}
-FLOOR = 0.02  # scores below this are not looked at
+FLOOR = 0.1  # scores below this are not looked at
 ONE_THREAD = Compute("cpu", 1)
 HAS_FACES = {"astronaut", "camera"}
 

@@ -16,7 +16,7 @@ from mien.pipeline import DEFAULT_DETECTOR
 class Settings(BaseSettings):
     """What commands take where no option is given."""
 
-    model_config = SettingsConfigDict(env_prefix="MIEN_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="MIEN_", env_ignore_empty=True, extra="ignore")
 
     gallery: str | None = None
     detector: str = DEFAULT_DETECTOR
@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     min_face: int = MIN_FACE
     device: str = "auto"
     threads: int | None = None
+    looks: int = 1
 
     @classmethod
     def settings_customise_sources(

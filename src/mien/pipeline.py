@@ -16,9 +16,11 @@ from mien import geometry, images
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, open_gallery
 from mien.models.attributes import AttributeHeads
-from mien.models.classifier import Classifier
+from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
+from mien.models.own import load_own
 from mien.models.trunk import Aligner, FaceTrunk, load_resnet
+from mien.models.trunk_head import TrunkHead
 from mien.runtime import Compute
 from mien.schemas import PARTS
 from mien.session import Session, SessionOptions
@@ -74,6 +76,7 @@ class Analyzer:
         models: Model files of your own by what they tell ("emotion", "age", "gender", or a new attribute).
         device: "auto", "cpu" or "cuda".
         threads: Threads of one network pass; None takes the processors there are, 4 at most.
+        looks: How often models of your own look at a face: 1, or 12 (corners, centre, whole, mirrored; averaged).
 
     Raises:
         ModelError: Weights are missing or damaged.
@@ -96,17 +99,20 @@ class Analyzer:
         models: Mapping[str, Path] = MappingProxyType({}),
         device: str = "auto",
         threads: int | None = None,
+        looks: int = 1,
     ) -> None:
         self.only = frozenset(_check_parts(only))
         self.tolerance = DLIB_TOLERANCE if tolerance is None else tolerance
-        compute = Compute(device, threads)
+        compute, looks = Compute(device, threads), check_looks(looks)
         if isinstance(detector, str):
             detector = load_detector(detector, min_face=min_face, compute=compute)
         self.detector = detector
         ours = self.only - {"identity"} - models.keys()
         heads = AttributeHeads.load(ours, compute) if ours else None
-        self.own = [Classifier.load(Path(file), name, compute) for name, file in models.items()]
-        self.trunk = FaceTrunk(load_resnet(compute), Aligner.load(self.detector.anchor), heads)
+        own = [load_own(Path(file), name, compute, looks=looks) for name, file in models.items()]
+        self.own = [model for model in own if not isinstance(model, TrunkHead)]
+        readers = [model for model in own if isinstance(model, TrunkHead)]
+        self.trunk = FaceTrunk(load_resnet(compute), Aligner.load(self.detector.anchor), heads, readers)
         self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
 
     def _open(self, place: str | Path) -> Gallery:
@@ -154,7 +160,7 @@ class Analyzer:
         """The state of one stream: tracks and smooths what its frames show."""
         gallery = self.gallery if "identity" in self.only else None
         search = None if gallery is None else partial(gallery.search, tolerance=self.tolerance)
-        quick = "emotion" in self.only or bool(self.own)  # what changes from one moment to the next
+        quick = "emotion" in self.only or bool(self.own or self.trunk.own)  # what changes from one moment to the next
         tracker = TrackerOptions(tolerance=self.tolerance, sure_s=0.35 if quick else 1.0)
         return Session(self.detector, self.look, search, options or SessionOptions(tracker=tracker))
 

@@ -36,11 +36,13 @@ def records(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]
 def test_help_lists_every_command() -> None:
     result = mien("--help")
     assert result.returncode == 0
-    for command in ("analyze", "live", "enroll", "people", "models", "serve", "bench"):
+    for command in ("analyze", "live", "enroll", "people", "models", "serve", "bench", "train", "evaluate", "retrain"):
         assert command in result.stdout
 
 
-@pytest.mark.parametrize("command", ["analyze", "live", "enroll", "people", "models", "serve", "bench"])
+@pytest.mark.parametrize(
+    "command", ["analyze", "live", "enroll", "people", "models", "serve", "bench", "train", "evaluate", "retrain"]
+)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     result = mien(command, "--help")
     assert result.returncode == 0

@@ -21,6 +21,10 @@ _COMMANDS = {  # name: (module that holds NAME_app, group in the help)
     "serve": ("mien.cli.serve", "Look"),
     "enroll": ("mien.cli.people", "People"),
     "people": ("mien.cli.people", "People"),
+    "crop": ("mien.cli.crop", "Models of your own"),
+    "train": ("mien.cli.train", "Models of your own"),
+    "evaluate": ("mien.cli.train", "Models of your own"),
+    "retrain": ("mien.cli.retrain", "Models of your own"),
     "models": ("mien.cli.models", "Models and machine"),
     "bench": ("mien.cli.bench", "Models and machine"),
 }

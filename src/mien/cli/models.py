@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mien import store
 from mien.cli import UNUSABLE, new_app
-from mien.errors import ModelError
+from mien.errors import InputError, ModelError
 from mien.zoo import ZOO, ModelSpec, spec_of
 
 models_app = new_app()
@@ -82,10 +82,47 @@ def verify() -> None:
 
 
 @models_app.command(name="import")
-def import_model(file: list[Path]) -> None:
-    """Take in model files fetched elsewhere; their hash tells which they are.
+def import_model(
+    file: list[Path],
+    output: Annotated[Path | None, typer.Option("--output", help="The model file to write (.onnx).")] = None,
+    labels: Annotated[str | None, typer.Option(help="age, gender, or a text file with one label a line.")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="Of a checkpoint: levi_hassner, levi_hassner_bn or inception (default: seen).")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="What to note as the licence of the weights.")] = None,
+    padding: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Margin around a face, in sizes of its box (default: as it was made for)."),
+    ] = None,
+) -> None:
+    """Take over a network of Caffe or TensorFlow 1 as a model file, or take in listed weights fetched elsewhere.
+
+    Files of the list of models are told by their hash. A network's own files are
+    NET.prototxt NET.caffemodel [MEAN.binaryproto]; the folder of a checkpoint, or one step in it; GRAPH.pb LABELS.txt.
 
     Example: [bold]mien models import face_detection_yunet_2023mar.onnx[/bold]
+
+    Example: [bold]mien models import age.prototxt age.caffemodel mean.binaryproto --labels age --output age.onnx[/bold]
+
+    Example: [bold]mien models import 22801/ --architecture inception --labels age --output age.onnx[/bold]
+
+    Example: [bold]mien models import output_graph.pb output_labels.txt --output emotion.onnx[/bold]
     """
-    for one in file:
-        typer.echo(f"{store.import_file(one).name}: taken from {one}")
+    from mien.train.importers.model_file import UNKNOWN_LICENCE, Wishes, convert, is_foreign
+
+    if output is None and not is_foreign(file):
+        for one in file:
+            typer.echo(f"{store.import_file(one).name}: taken from {one}")
+        return
+    if output is None or output.suffix != ".onnx":
+        raise InputError("say where the model file goes: --output FILE.onnx")
+    data = convert(file, Wishes(labels, architecture, licence or UNKNOWN_LICENCE, padding))
+    _write(output, data)
+    typer.echo(f"{output}: taken from {', '.join(map(str, file))}")
+
+
+def _write(output: Path, data: bytes) -> None:
+    try:
+        store.write_atomically(output, data)
+    except OSError as exc:
+        raise InputError(f"cannot write {output}: {exc.strerror or exc}") from exc

@@ -44,6 +44,10 @@ class Looking:
     emotion_model: Annotated[Path | None, _option("--emotion-model", "An .onnx file of your own for emotions.")] = None
     age_model: Annotated[Path | None, _option("--age-model", "An .onnx file of your own for ages.")] = None
     gender_model: Annotated[Path | None, _option("--gender-model", "An .onnx file of your own for gender.")] = None
+    looks: Annotated[
+        int | None,
+        _option("--looks", "How often your own models look at a face: 1, or 12 (corners, centre, mirrored; averaged)."),
+    ] = None
     device: Annotated[str | None, _option("--device", "auto, cpu or cuda.")] = None
     threads: Annotated[int | None, _option("--threads", "Threads of one network pass.", min=1)] = None
 
@@ -58,7 +62,7 @@ class Looking:
         settings = load_settings()
         chosen = {
             name: getattr(settings, name) if getattr(self, name) is None else getattr(self, name)
-            for name in ("gallery", "detector", "tolerance", "min_face", "device", "threads")
+            for name in ("gallery", "detector", "tolerance", "min_face", "device", "threads", "looks")
         }
         own = {part: getattr(self, f"{part}_model") for part in ("emotion", "age", "gender")}
         models = {part: file for part, file in own.items() if file is not None}

@@ -1,6 +1,7 @@
 """A classifier of your own: an .onnx file that carries its labels and its preprocessing in its metadata.
 
 Metadata `labels` is a JSON list; `preprocessing` a JSON object with the fields of `Preprocessing`, all optional.
+A face is looked at once, or twelve times: the whole, its corners and its centre, each also mirrored.
 """
 
 from __future__ import annotations
@@ -15,15 +16,35 @@ import cv2
 import numpy as np
 
 from mien import geometry
-from mien.errors import ModelError
+from mien.errors import InputError, ModelError
 from mien.runtime import Compute, OnnxModel
-from mien.types import AGE_GROUPS, F32, U8, Faces, Scores
+from mien.types import AGE_GROUPS, F32, I64, U8, Faces, Scores
+
+LOOKS = (1, 12)
+_CHOICES = {
+    "channels": ("rgb", "bgr"),
+    "layout": ("nhwc", "nchw"),
+    "crop": ("aligned", "box"),
+    "sampling": ("centre", "corner"),
+}
+_AROUND = 256 / 227  # how much wider than one look the picture is whose corners are looked at
+_PASS = 32  # pictures that go through the network at once
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How crops are fed: `padding` is what of the face box's size stands around it; pixels 0 to 255 become
-    (x - mean) / std in the order of `channels` ("rgb" or "bgr"); `layout` is "nhwc" or "nchw"."""
+    """How faces are cut out and fed.
+
+    `crop` is "aligned" (a square, upright by the landmarks) or "box" (the face's box, cut at the border of the
+    photo; its sides may differ, the network sees a square). `padding` is what of the face box's size stands around it;
+    `padding_px` (with "box") is in pixels and comes on top. The crop is brought to `resize` pixels first (0: straight
+    to `size`), bilinear, between pixel centres or, as TensorFlow 1 does, between pixel corners (`sampling` "centre" or
+    "corner"). Pixels 0 to 255 become (x - mean) / std in the order of `channels` ("rgb" or "bgr"); with `standardize`
+    each picture then has mean 0 and deviation 1. `layout` is "nhwc" or "nchw".
+
+    Raises:
+        ValueError: A choice is unknown, or the sizes do not fit.
+    """
 
     size: int = 150
     padding: float = 0.25
@@ -31,44 +52,161 @@ class Preprocessing:
     std: Sequence[float] = (1.0,)
     channels: str = "rgb"
     layout: str = "nhwc"
+    crop: str = "aligned"
+    padding_px: int = 0
+    resize: int = 0
+    sampling: str = "centre"
+    standardize: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+        if self.size < 1 or (self.resize and self.resize < self.size):
+            raise ValueError(f"size {self.size} and resize {self.resize} do not fit: resize is 0 or at least size")
 
 
 class Classifier:
-    """The stage that adds one attribute, by a model of the user's."""
+    """The stage that adds one attribute, by a model of the user's.
 
-    def __init__(self, model: OnnxModel, attribute: str) -> None:
+    Args:
+        model: The network, with its metadata.
+        attribute: What it tells ("emotion", "age", "gender" or a new name).
+        looks: 1, or 12: the whole, four corners and the centre, each also mirrored, their probabilities averaged.
+
+    Raises:
+        InputError: `looks` is neither.
+        ModelError: The network carries no labels, or preprocessing that cannot be read.
+    """
+
+    def __init__(self, model: OnnxModel, attribute: str, looks: int = 1) -> None:
         self.model = model
         self.attribute = attribute
-        self.labels = _labels(model)
+        self.looks = check_looks(looks)
+        self.labels = labels_of(model)
         self.preprocessing = _preprocessing(model)
 
     @classmethod
-    def load(cls, file: Path, attribute: str, compute: Compute | None = None) -> Classifier:
+    def load(cls, file: Path, attribute: str, compute: Compute | None = None, *, looks: int = 1) -> Classifier:
         """Reads a model file.
 
         Raises:
             ModelError: Unreadable, no network, or without labels.
         """
-        try:
-            data = file.read_bytes()
-        except OSError as exc:
-            raise ModelError(f"cannot read {file}: {exc.strerror or exc}") from exc
-        return cls(OnnxModel(data, str(file), compute), attribute)
+        return cls(read_model(file, compute), attribute, looks)
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):
             return faces
-        scores = Scores(self.labels, as_probabilities(self.model(self._crops(image, faces))[0]))
-        if self.attribute == "age":
-            return _with_age(faces, scores)
-        return faces.with_attributes(**{self.attribute: scores})
+        step = max(1, _PASS // self.looks)
+        parts = [self._probabilities(image, faces[i : i + step]) for i in range(0, len(faces), step)]
+        return with_scores(faces, self.attribute, Scores(self.labels, np.concatenate(parts)))
 
-    def _crops(self, image: U8, faces: Faces) -> F32:
+    def _probabilities(self, image: U8, faces: Faces) -> F32:
+        """One row of probabilities (N, K) per face, the mean over its looks."""
         how = self.preprocessing
-        crops = aligned_crops(image, faces.landmarks, size=how.size, padding=how.padding)
-        pixels = crops[..., ::-1] if how.channels == "rgb" else crops
-        scaled = (pixels.astype(np.float32) - np.array(how.mean, np.float32)) / np.array(how.std, np.float32)
-        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2) if how.layout == "nchw" else scaled)
+        views = [look_at(crop, how, looks=self.looks) for crop in self._crops(image, faces)]
+        probs = as_probabilities(self.model(feed(np.concatenate(views), how))[0])
+        return np.asarray(probs.reshape(len(faces), self.looks, -1).mean(axis=1), dtype=np.float32)
+
+    def _crops(self, image: U8, faces: Faces) -> Sequence[U8]:
+        how = self.preprocessing
+        if how.crop == "box":
+            return box_crops(image, faces.boxes, padding=how.padding, padding_px=how.padding_px)
+        return list(aligned_crops(image, faces.landmarks, size=_side(how, self.looks), padding=how.padding))
+
+
+def read_model(file: Path, compute: Compute | None = None) -> OnnxModel:
+    """The network in a model file.
+
+    Raises:
+        ModelError: Unreadable, or no network.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as exc:
+        raise ModelError(f"cannot read {file}: {exc.strerror or exc}") from exc
+    return OnnxModel(data, str(file), compute)
+
+
+def check_looks(looks: int) -> int:
+    """The number of looks.
+
+    Raises:
+        InputError: It is neither 1 nor 12.
+    """
+    if looks not in LOOKS:
+        raise InputError(f"--looks takes 1 or 12, got {looks}")
+    return looks
+
+
+def _side(how: Preprocessing, looks: int) -> int:
+    """The side of the picture that looks are taken of; twelve need one wider than themselves."""
+    return how.resize or (how.size if looks == 1 else round(how.size * _AROUND))
+
+
+def look_at(crop: U8, how: Preprocessing, *, looks: int) -> F32:
+    """Looks (`looks`, size, size, 3) at one crop, BGR 0 to 255: the whole, then corners and centre, mirrored ones after
+    their originals."""
+    picture = bilinear(crop, _side(how, looks), sampling=how.sampling)
+    whole = bilinear(picture, how.size, sampling=how.sampling)
+    if looks == 1:
+        return whole[None]
+    free = len(picture) - how.size
+    places = ((0, 0), (0, free), (free, 0), (free, free), (free // 2, free // 2))
+    views = [whole, *(picture[y : y + how.size, x : x + how.size] for y, x in places)]
+    return np.stack([side for view in views for side in (view, view[:, ::-1])])
+
+
+def feed(pictures: F32, how: Preprocessing) -> F32:
+    """Pictures (N, size, size, 3), BGR 0 to 255, as the network wants them."""
+    pixels = pictures[..., ::-1] if how.channels == "rgb" else pictures
+    scaled = np.asarray((pixels - np.array(how.mean, np.float32)) / np.array(how.std, np.float32), dtype=np.float32)
+    if how.standardize:
+        scaled = standardized(scaled)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2) if how.layout == "nchw" else scaled, dtype=np.float32)
+
+
+def standardized(pictures: F32) -> F32:
+    """Pictures (N, H, W, 3), each with mean 0 and deviation 1 over all its values (TensorFlow's
+    `per_image_standardization`)."""
+    values = pictures.reshape(len(pictures), -1).astype(np.float64)
+    deviation = np.maximum(values.std(axis=1, keepdims=True), 1 / np.sqrt(values.shape[1]))
+    centred = (values - values.mean(axis=1, keepdims=True)) / deviation
+    return np.asarray(centred.reshape(pictures.shape), dtype=np.float32)
+
+
+def bilinear(image: U8 | F32, size: int, *, sampling: str) -> F32:
+    """The picture (H, W, C) as a square of `size` pixels, its aspect not kept.
+
+    `sampling` "centre" lays pixel centres on each other (OpenCV, Caffe), "corner" the top left ones (TensorFlow 1).
+    """
+    if image.shape[:2] == (size, size):
+        return image.astype(np.float32)
+    rows, columns = _between(image.shape[0], size, sampling), _between(image.shape[1], size, sampling)
+    left, right = image[:, columns[0]].astype(np.float32), image[:, columns[1]].astype(np.float32)
+    across = left + (right - left) * columns[2][:, None]
+    top, bottom = across[rows[0]], across[rows[1]]
+    return np.asarray(top + (bottom - top) * rows[2][:, None, None], dtype=np.float32)
+
+
+def _between(length: int, size: int, sampling: str) -> tuple[I64, I64, F32]:
+    """For each of `size` samples the two pixels it lies between, and how far from the first."""
+    step, steps = np.float32(length / size), np.arange(size, dtype=np.float32)
+    at = steps * step if sampling == "corner" else (steps + 0.5) * step - 0.5
+    at = np.clip(at, 0, length - 1).astype(np.float32)
+    low = np.floor(at).astype(np.int64)
+    return low, np.minimum(low + 1, length - 1), (at - low).astype(np.float32)
+
+
+def box_crops(image: U8, boxes: F32, *, padding: float, padding_px: int = 0) -> list[U8]:
+    """What boxes (N, 4) show with `padding` of their size and `padding_px` pixels around, cut at the border."""
+    height, width = image.shape[:2]
+    around = padding * (boxes[:, 2:] - boxes[:, :2]) + padding_px
+    low = np.rint(boxes[:, :2] - around).clip(0, [width - 1, height - 1])
+    high = np.rint(boxes[:, 2:] + around).clip(low + 1, [width, height])
+    corners = np.concatenate([low, high], axis=1).astype(np.int64)
+    return [image[y1:y2, x1:x2] for x1, y1, x2, y2 in corners]
 
 
 def aligned_crops(image: U8, landmarks: F32, *, size: int, padding: float) -> U8:
@@ -87,6 +225,15 @@ def as_probabilities(outputs: F32) -> F32:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
+def with_scores(faces: Faces, attribute: str, scores: Scores) -> Faces:
+    """The faces with what a model tells of them.
+
+    Raises:
+        ModelError: It tells ages by labels that are neither years nor the eight age groups.
+    """
+    return _with_age(faces, scores) if attribute == "age" else faces.with_attributes(**{attribute: scores})
+
+
 def _with_age(faces: Faces, scores: Scores) -> Faces:
     """Labels that are numbers are years: their mean is the age; the eight groups are an age group."""
     if scores.labels == AGE_GROUPS:
@@ -98,7 +245,12 @@ def _with_age(faces: Faces, scores: Scores) -> Faces:
     return replace(faces, ages=(scores.probs @ years).astype(np.float32))
 
 
-def _labels(model: OnnxModel) -> tuple[str, ...]:
+def labels_of(model: OnnxModel) -> tuple[str, ...]:
+    """The class names that a model file carries.
+
+    Raises:
+        ModelError: It carries none.
+    """
     labels = _json(model, "labels")
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise ModelError(f"{model.name} carries no labels: a model file holds them as a JSON list in its metadata")
@@ -111,7 +263,7 @@ def _preprocessing(model: OnnxModel) -> Preprocessing:
     try:
         chosen: dict[str, Any] = {key: value for key, value in given.items() if key in known}
         return Preprocessing(**chosen)
-    except (TypeError, AttributeError) as exc:
+    except (TypeError, AttributeError, ValueError) as exc:
         raise ModelError(f"{model.name} carries preprocessing that cannot be read: {exc}") from exc
 
 

@@ -13,6 +13,7 @@ from mien.types import F32, U8, Faces
 from mien.zoo import ModelSpec
 
 _SAME_FACE = 0.6  # IoU of the boxes of two cells that see one face
+_AT_ONCE = 256  # faces whose overlaps with all cells are held in memory
 
 
 class Compact:
@@ -64,7 +65,15 @@ def decode(boxes: F32, scores: F32, landmarks: F32, *, threshold: float) -> Face
 def vote(seen: Faces, *, nms: float) -> Faces:
     """One face for all cells (N) that see it: the best score, the place averaged by score; steadier than one cell."""
     best = geometry.nms(seen.boxes, seen.scores, threshold=nms)
-    weights = np.where(geometry.iou(seen.boxes[best], seen.boxes) >= _SAME_FACE, seen.scores, np.float32(0))
+    parts = [best[i : i + _AT_ONCE] for i in range(0, len(best), _AT_ONCE)]
+    places = [_mean_place(seen.boxes[part], seen) for part in parts]
+    boxes = np.concatenate([boxes for boxes, _ in places]) if places else seen.boxes[:0]
+    landmarks = np.concatenate([points for _, points in places]) if places else seen.landmarks[:0]
+    return Faces(boxes, seen.scores[best], landmarks)
+
+
+def _mean_place(boxes: F32, seen: Faces) -> tuple[F32, F32]:
+    """Boxes (K, 4) and landmarks (K, 5, 2) averaged over the cells (N) that see the same face."""
+    weights = np.where(geometry.iou(boxes, seen.boxes) >= _SAME_FACE, seen.scores, np.float32(0))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
-    landmarks = np.einsum("kn,npd->kpd", weights, seen.landmarks)
-    return Faces(weights @ seen.boxes, seen.scores[best], landmarks)
+    return weights @ seen.boxes, np.einsum("kn,npd->kpd", weights, seen.landmarks)

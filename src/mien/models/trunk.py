@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from mien import geometry, store
 from mien.dlib_models import chip, landmarks, resnet
 from mien.models.attributes import AttributeHeads
 from mien.models.detectors import Anchor
+from mien.models.trunk_head import TrunkHead
 from mien.runtime import Compute, OnnxModel, in_chunks
 from mien.types import F32, I64, U8, Faces
 from mien.zoo import spec_of
@@ -77,13 +79,17 @@ class FaceTrunk:
     """The stage that aligns, runs dlib's face ResNet once per face and reads the heads off it.
 
     Adds `embeddings` (N, 128), not L2-normalised: distances mean what they mean in dlib (0.6 decides). With heads it
-    adds `ages` and the attributes "gender", "emotion" and "age_group".
+    adds `ages` and the attributes "gender", "emotion" and "age_group"; `own` are models of the user's that read the
+    same pass.
     """
 
-    def __init__(self, model: OnnxModel, aligner: Aligner, heads: AttributeHeads | None = None) -> None:
+    def __init__(
+        self, model: OnnxModel, aligner: Aligner, heads: AttributeHeads | None = None, own: Sequence[TrunkHead] = ()
+    ) -> None:
         self.model = model
         self.aligner = aligner
         self.heads = heads
+        self.own = tuple(own)
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):
@@ -93,8 +99,14 @@ class FaceTrunk:
 
     def describe(self, chips: U8, faces: Faces) -> Faces:
         """The faces with what one pass over their chips (N, 150, 150, 3) tells."""
-        if self.heads is None:
-            (embeddings,) = in_chunks(self.model, chips, outputs=("embedding",))
-            return replace(faces, embeddings=embeddings)
-        embeddings, *maps = in_chunks(self.model, chips, outputs=("embedding", "map_128", "map_256"))
-        return self.heads(replace(faces, embeddings=embeddings), *maps)
+        needed = {resnet.EMBEDDING, *(name for head in self.own for name in head.reads)}
+        if self.heads is not None:
+            needed |= {resnet.MAP_128, resnet.MAP_256}
+        names = sorted(needed)
+        answers = dict(zip(names, in_chunks(self.model, chips, outputs=names), strict=True))
+        faces = replace(faces, embeddings=answers[resnet.EMBEDDING])
+        if self.heads is not None:
+            faces = self.heads(faces, answers[resnet.MAP_128], answers[resnet.MAP_256])
+        for head in self.own:
+            faces = head(faces, answers)
+        return faces

@@ -16,7 +16,7 @@ def quality(image: U8, boxes: F32, landmarks: F32) -> F32:
     """The weight (N,) of each face, 0 to 1, as the product of its size, sharpness and frontality."""
     sizes = np.sqrt(np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None))
     size = np.clip(sizes / _FULL_SIZE, 0, 1)
-    sharp = np.array([_sharpness(image, box) for box in boxes], dtype=np.float32)
+    sharp = np.array([sharpness(image, box) for box in boxes], dtype=np.float32)
     return np.asarray(np.clip(size * sharp * frontality(landmarks), _LEAST, 1), dtype=np.float32)
 
 
@@ -29,7 +29,8 @@ def frontality(landmarks: F32) -> F32:
     return np.asarray(np.clip(1.15 - 1.6 * aside, 0.05, 1), dtype=np.float32)
 
 
-def _sharpness(image: U8, box: F32) -> float:
+def sharpness(image: U8, box: F32) -> float:
+    """How sharp the face in a box (4,) is, 0 to 1; 0.5 is soft."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = np.clip(np.rint(box), 0, (width, height, width, height)).astype(int)
     if x2 - x1 < 4 or y2 - y1 < 4:

@@ -1,0 +1,81 @@
+"""`mien crop`: aligned faces out of photos and videos, for a folder to train on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien import images
+from mien.cli import SOME_FAILED, UNUSABLE, new_app
+from mien.cli.options import Looking, looking
+from mien.cli.progress import progress
+from mien.errors import InputError
+from mien.train.crop import CropOptions, Cropper, find_sources
+from mien.train.sheet import contact_sheet
+
+SHEET = "contact-sheet.jpg"
+
+crop_app = new_app()
+
+
+@crop_app.command()
+@looking
+def crop(
+    look: Looking,
+    source: Annotated[list[str], typer.Argument(help="Photos, videos, folders (with all inside them).")],
+    into: Annotated[Path, typer.Option("--into", help="The folder of the crops; sub-folders stay as they were.")],
+    size: Annotated[int, typer.Option("--size", min=32, max=2048, help="Side of a crop in pixels.")] = 224,
+    padding: Annotated[
+        float,
+        typer.Option("--padding", min=0, max=3, help="Around the face, in face widths; 0.25 is what train reads."),
+    ] = 0.25,
+    every_face: Annotated[bool, typer.Option("--all", help="All faces of a picture, not only the largest.")] = False,
+    sharpness: Annotated[
+        float, typer.Option("--sharpness", min=0, max=1, help="Leave out faces less sharp than this.")
+    ] = 0.3,
+    every: Annotated[int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")] = 10,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Keep faces that look nearly the same as another.")
+    ] = False,
+    per_person: Annotated[
+        bool, typer.Option("--per-person", help="One sub-folder per person of the gallery; others in 'unknown'.")
+    ] = False,
+) -> None:
+    """Cut the faces out of photos and videos, upright and sharp, one folder per class as `mien train` reads them.
+
+    A contact sheet of all crops is written beside them. The originals are not touched; running again does what is new.
+
+    Example: [bold]mien crop downloads/ --into faces/[/bold]
+    """
+    sources = find_sources(source, into)
+    if not sources:
+        raise InputError("nothing to crop")
+    options = CropOptions(size, padding, every_face, sharpness, every, keep_duplicates, per_person)
+    cropper = Cropper(look.analyzer(only=("identity",)), into, options)
+    left_out: Counter[str] = Counter()
+    bad = 0
+    with progress("cropping", len(sources)) as advance:
+        for one in sources:
+            try:
+                done = cropper(one)
+            except InputError as exc:
+                bad += 1
+                typer.echo(f"mien: {exc}", err=True)
+            else:
+                left_out.update(done.left_out or ({} if done.crops else {"without a face": 1}))
+            advance()
+    crops = cropper.crops()
+    if crops:
+        images.write_image(into / SHEET, contact_sheet(crops, into))
+    _tell(len(crops), into, left_out)
+    if bad:
+        raise typer.Exit(UNUSABLE if bad == len(sources) else SOME_FAILED)
+
+
+def _tell(count: int, into: Path, left_out: Counter[str]) -> None:
+    typer.echo(f"{count} crops in {into}" + (f"; look at {into / SHEET}" if count else ""), err=True)
+    for reason, number in left_out.most_common():
+        typer.echo(f"left out, {reason}: {number}", err=True)

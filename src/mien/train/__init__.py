@@ -1,0 +1,1 @@
+"""Networks of one's own: trained here, or taken over from other frameworks."""

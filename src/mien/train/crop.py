@@ -1,0 +1,220 @@
+"""Aligned face crops out of photos and videos, as training pictures: sharp, large enough, no two nearly the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mien import geometry, images, store
+from mien.errors import InputError
+from mien.models.classifier import aligned_crops
+from mien.pipeline import Analyzer
+from mien.sources import expand, is_video, open_source
+from mien.tracking.quality import sharpness
+from mien.types import F32, U8, Faces, Frame
+
+MANIFEST = "crops.jsonl"
+NEARLY_THE_SAME = (
+    0.15  # distance of descriptors: a photo saved again moves by 0.02 to 0.08, the next look by 0.2 and more
+)
+NOBODY = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CropOptions:
+    """`size` of a crop in pixels; `padding` around the face, in face widths (0.25: as `mien train` reads them); all
+    faces or the largest; the least `sharpness` (0 to 1); of a video every Nth frame; a folder per person or not."""
+
+    size: int = 224
+    padding: float = 0.25
+    every_face: bool = False
+    sharpness: float = 0.3
+    every: int = 10
+    keep_duplicates: bool = False
+    per_person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A photo or video to crop, and the folder below `into` where its crops go."""
+
+    file: Path
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of one source: the crops written, and how many faces were left out, by reason."""
+
+    crops: tuple[str, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def find_sources(given: Iterable[str], into: Path) -> list[Source]:
+    """The photos and videos given; those in a folder keep the sub-folders they lie in, crops made before are left out.
+
+    Raises:
+        InputError: A source lies inside `into`, or a folder holds no photos or videos.
+    """
+    home = into.resolve()
+    found: list[Source] = []
+    for name in given:
+        place = Path(name)
+        if place.resolve().is_relative_to(home):
+            raise InputError(f"{name} is where the crops go, or inside it: give --into another folder")
+        files = (file for file in map(Path, expand(name)) if not file.resolve().is_relative_to(home))
+        found += [Source(file, file.parent.relative_to(place) if place.is_dir() else Path()) for file in files]
+    return found
+
+
+class Cropper:
+    """Cuts faces out of sources into a folder; what an earlier run did there is not done again.
+
+    Args:
+        analyzer: Finds and describes the faces (and names them, for a folder per person).
+        into: The folder of the crops, made when first written to.
+        options: Which faces, and how they are cut.
+
+    Raises:
+        InputError: A folder per person is wanted, and there is no gallery to tell who they are.
+    """
+
+    def __init__(self, analyzer: Analyzer, into: Path, options: CropOptions) -> None:
+        if options.per_person and analyzer.gallery is None:
+            raise InputError("--per-person names faces by a gallery: give --gallery FOLDER or --gallery FILE.db")
+        self.analyzer = analyzer
+        self.into = into
+        self.options = options
+        self._how = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()[:16]
+        self._before = dict(_read_manifest(into / MANIFEST))
+        self._kept: dict[Path, list[F32]] = defaultdict(list)
+
+    def __call__(self, source: Source) -> Done:
+        """The crops of one source, written to the folder.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        key = f"{self._how}-{_digest(source.file)}"
+        before = self._before.get(key)
+        if before is not None and all((self.into / name).is_file() for name in before):
+            return Done(tuple(before))
+        written: list[str] = []
+        try:
+            left_out = self._crop(source, written)
+            self._note(key, written)
+        except BaseException:  # Ctrl-C too: a source is cropped whole or not at all
+            for name in written:
+                (self.into / name).unlink(missing_ok=True)
+            raise
+        return Done(tuple(written), left_out)
+
+    def _crop(self, source: Source, written: list[str]) -> dict[str, int]:
+        """Writes the crops of a source and adds their names to `written`; how many faces were left out, by reason."""
+        left_out: dict[str, int] = defaultdict(int)
+        for frame, faces in self._looks(source.file):
+            for i, reason in enumerate(self._reasons(source, frame.image, faces)):
+                if reason:
+                    left_out[reason] += 1
+                else:
+                    written.append(self._write(source, frame, faces[np.array([i])]))
+        return dict(left_out)
+
+    def _looks(self, file: Path) -> Iterator[tuple[Frame, Faces]]:
+        """The frames of a photo or video, with their faces described."""
+        with open_source(str(file)) as frames:
+            for frame in frames:
+                if not is_video(str(file)) or frame.index % self.options.every == 0:
+                    yield frame, self._chosen(self.analyzer.analyze_frame(frame).faces)
+
+    def _chosen(self, faces: Faces) -> Faces:
+        if self.options.every_face or len(faces) < 2:
+            return faces
+        return faces[np.array([geometry.face_sizes(faces.landmarks).argmax()])]
+
+    def _reasons(self, source: Source, image: U8, faces: Faces) -> Iterator[str]:
+        """Why each face is left out; "" keeps it."""
+        for face in faces:
+            folder = self._folder(source, face.name)
+            if sharpness(image, face.box) < self.options.sharpness:
+                yield "blurred"
+            elif not self.options.keep_duplicates and self._seen(folder, face.embedding):
+                yield "nearly the same as another"
+            else:
+                yield ""
+
+    def _folder(self, source: Source, name: str | None) -> Path:
+        return source.folder / _file_name(name or NOBODY) if self.options.per_person else source.folder
+
+    def _seen(self, folder: Path, embedding: F32 | None) -> bool:
+        """Whether a crop of this folder looks nearly the same; if not, the face is one from now on."""
+        if embedding is None:
+            raise ValueError("crops are compared by descriptors: the analyzer must compute identity")
+        kept = self._kept[folder]
+        if kept and float(geometry.l2_distances(embedding[None], np.stack(kept)).min()) < NEARLY_THE_SAME:
+            return True
+        kept.append(embedding)
+        return False
+
+    def _write(self, source: Source, frame: Frame, face: Faces) -> str:
+        """Writes the crop of the one face; gives its name below the folder of the crops."""
+        crop = aligned_crops(frame.image, face.landmarks, size=self.options.size, padding=self.options.padding)[0]
+        stem = f"{source.file.stem}-{frame.index:06d}" if is_video(str(source.file)) else source.file.stem
+        folder = self._folder(source, face.face(0).name)
+        place = _free(self.into / folder / f"{stem}.jpg")
+        store.write_atomically(place, cv2.imencode(".jpg", crop, (cv2.IMWRITE_JPEG_QUALITY, 95))[1].tobytes())
+        return str(place.relative_to(self.into))
+
+    def _note(self, key: str, crops: list[str]) -> None:
+        """Adds a line to the manifest, whole or not at all."""
+        self._before[key] = crops
+        lines = [json.dumps({"key": key, "crops": crops}, ensure_ascii=False) for key, crops in self._before.items()]
+        try:
+            store.write_atomically(self.into / MANIFEST, ("\n".join(lines) + "\n").encode())
+        except OSError as exc:
+            raise InputError(f"cannot write {self.into / MANIFEST}: {exc.strerror or exc}") from exc
+
+    def crops(self) -> list[Path]:
+        """All crops there are, of this run and those before, by folder and name."""
+        names = {name for crops in self._before.values() for name in crops}
+        return sorted(path for path in map(self.into.joinpath, names) if path.is_file())
+
+
+def _read_manifest(file: Path) -> Iterator[tuple[str, list[str]]]:
+    if not file.is_file():
+        return
+    for line in images.read_bytes(file).decode("utf-8", "replace").splitlines():
+        try:
+            row = json.loads(line)
+            yield str(row["key"]), [str(name) for name in row["crops"]]
+        except (ValueError, KeyError, TypeError):
+            continue  # a damaged line: its source is cropped again
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as exc:
+        raise InputError(f"cannot read {file}: {exc.strerror or exc}") from exc
+
+
+def _file_name(name: str) -> str:
+    """A person's name as the name of a folder."""
+    return name.replace("/", "_").replace("\\", "_").lstrip(".") or NOBODY
+
+
+def _free(place: Path) -> Path:
+    """The place, or the next one that is not taken."""
+    counter, free = 2, place
+    while free.exists():
+        free = place.with_stem(f"{place.stem}-{counter}")
+        counter += 1
+    return free

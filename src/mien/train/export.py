@@ -1,0 +1,138 @@
+"""Model files: the network, and in its metadata all that is needed to use and to judge it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mien import __version__
+from mien.errors import MienError, ModelError
+from mien.runtime import Compute, OnnxModel
+from mien.store import write_atomically
+from mien.types import F32
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+TRUNK_SHAPES: dict[str, tuple[int, ...]] = {"embedding": (128,), "map_128": (128, 8, 8), "map_256": (256, 4, 4)}
+OUTPUT = "probabilities"
+TOLERANCE = 1e-4  # largest difference between the exported network and the one that was trained
+_OPSET, _IR = 17, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a model file says of itself. `data_sha256` is of every picture's bytes and label; `measured` its figures."""
+
+    labels: tuple[str, ...]
+    preprocessing: Mapping[str, object]
+    architecture: str
+    seed: int
+    licence: str
+    data_sha256: str
+    measured: Mapping[str, object]
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, str]) -> Card:
+        """The card in a model file's metadata; what is not in it stays empty.
+
+        Raises:
+            ModelError: It cannot be read.
+        """
+        try:
+            return cls(
+                labels=tuple(json.loads(metadata.get("labels", "[]"))),
+                preprocessing=json.loads(metadata.get("preprocessing", "{}")),
+                architecture=metadata.get("architecture", "model"),
+                seed=int(metadata.get("seed", "0")),
+                licence=metadata.get("licence", "not stated"),
+                data_sha256=metadata.get("data_sha256", ""),
+                measured=json.loads(metadata.get("measured", "{}")),
+            )
+        except (ValueError, TypeError) as exc:
+            raise ModelError(f"the model file's metadata cannot be read: {exc}") from exc
+
+    def metadata(self) -> dict[str, str]:
+        """As ONNX keeps it: text by name."""
+        return {
+            "labels": json.dumps(list(self.labels), ensure_ascii=False),
+            "preprocessing": json.dumps(dict(self.preprocessing)),
+            "architecture": self.architecture,
+            "seed": str(self.seed),
+            "licence": self.licence,
+            "data_sha256": self.data_sha256,
+            "measured": json.dumps(dict(self.measured)),
+            "made_by": f"mien {__version__}",
+        }
+
+
+def trunk_head(matrices: Mapping[str, F32], bias: F32) -> ModelProto:
+    """A softmax over linear functions of the trunk's outputs: `matrices` (D, K) by output, `bias` (K,)."""
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    names = tuple(matrices)
+    tensors = [numpy_helper.from_array(np.ascontiguousarray(matrices[name]), f"w_{name}") for name in names]
+    tensors.append(numpy_helper.from_array(bias, "bias"))
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *TRUNK_SHAPES[name]]) for name in names]
+    output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", len(bias)])
+    graph = helper.make_graph(_head_nodes(names), "trunk_head", inputs, [output], tensors)
+    opset = [helper.make_opsetid("", _OPSET)]
+    model = helper.make_model(graph, producer_name="mien", opset_imports=opset, ir_version=_IR)
+    checker.check_model(model)
+    return model
+
+
+def _head_nodes(names: Sequence[str]) -> list[NodeProto]:
+    from onnx import helper
+
+    nodes, total = [], "bias"
+    for name in names:
+        nodes.append(helper.make_node("Flatten", [name], [f"flat_{name}"], axis=1))
+        nodes.append(helper.make_node("Gemm", [f"flat_{name}", f"w_{name}", total], [f"sum_{name}"]))
+        total = f"sum_{name}"
+    nodes.append(helper.make_node("Softmax", [total], [OUTPUT], axis=1))
+    return nodes
+
+
+def finished(model: ModelProto, card: Card, inputs: Sequence[F32], expected: F32) -> bytes:
+    """The file's bytes, once the network has given in ONNX Runtime what it gave in training.
+
+    Args:
+        model: The network.
+        card: Goes into its metadata.
+        inputs: A batch (N, ...) for each of its inputs.
+        expected: The trained network's answers (N, K).
+
+    Raises:
+        ModelError: They differ by more than `TOLERANCE`.
+    """
+    from onnx import helper
+
+    helper.set_model_props(model, card.metadata())
+    data = bytes(model.SerializeToString(deterministic=True))
+    (answers,) = OnnxModel(data, card.architecture, Compute("cpu"))(*inputs)
+    difference = float(np.abs(answers - expected).max(initial=0))
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"the exported {card.architecture} differs from the trained one by {difference:.2g}, more than "
+            f"{TOLERANCE:g}: nothing was written"
+        )
+    return data
+
+
+def write_model(file: Path, data: bytes) -> None:
+    """Puts a model file in its place, whole or not at all.
+
+    Raises:
+        MienError: The place cannot be written.
+    """
+    try:
+        write_atomically(file, data)
+        file.chmod(0o644)  # a temporary file is its owner's only; this one is to be shared
+    except OSError as exc:
+        raise MienError(f"cannot write {file}: {exc.strerror or exc}") from exc

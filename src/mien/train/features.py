@@ -1,0 +1,150 @@
+"""What a frozen network sees in every picture, computed once and kept in the user's cache (bottlenecks)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien import images, store
+from mien.errors import InputError
+from mien.models.detectors import Detector, load_detector
+from mien.models.trunk import Aligner, load_resnet
+from mien.models.trunk_head import READABLE
+from mien.pipeline import DEFAULT_DETECTOR
+from mien.runtime import Compute, OnnxModel
+from mien.train.dataset import Dataset
+from mien.train.faces import FoundFace, chip_views, find_face
+from mien.types import F32
+
+F16 = NDArray[np.float16]
+
+_VERSION = 1  # raise it when what is kept changes
+_FOLDER = "bottlenecks"
+Progress = Callable[[int, int], None]  # done, of how many
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The pictures of a data set that could be read, and the trunk's answers.
+
+    `answers` maps each of the trunk's outputs to (N, views, ...) float16, the plain view first; `digests` are the
+    files' sha256; `found` (N,) tells where a detector saw the face; `skipped` says why others were left out.
+    """
+
+    data: Dataset
+    digests: tuple[str, ...]
+    found: NDArray[np.bool_]
+    answers: dict[str, F16]
+    skipped: tuple[str, ...]
+
+    @property
+    def descriptors(self) -> F32:
+        """dlib's descriptors (N, 128) of the plain views."""
+        return self.answers["embedding"][:, 0].astype(np.float32)
+
+
+class Describer:
+    """Finds the face of a picture file and describes it by the trunk; answers are kept by the file's content.
+
+    Args:
+        detector: Finds the faces.
+        aligner: Cuts their chips.
+        trunk: dlib's face ResNet.
+        views: Chips per picture: the plain one, its mirror image, then disturbed ones.
+    """
+
+    def __init__(self, detector: Detector, aligner: Aligner, trunk: OnnxModel, *, views: int = 2) -> None:
+        self.detector = detector
+        self.aligner = aligner
+        self.trunk = trunk
+        self.views = views
+
+    @classmethod
+    def load(cls, *, views: int = 2, detector: str = DEFAULT_DETECTOR, compute: Compute | None = None) -> Describer:
+        found = load_detector(detector, compute=compute)
+        return cls(found, Aligner.load(found.anchor), load_resnet(compute), views=views)
+
+    def face(self, file: Path) -> FoundFace:
+        """The face of a picture file.
+
+        Raises:
+            InputError: The file is no picture.
+        """
+        return self.face_in(images.read_bytes(file))
+
+    def face_in(self, content: bytes) -> FoundFace:
+        """The face of a picture's bytes."""
+        return find_face(self.detector, images.read_image(content))
+
+    def __call__(self, content: bytes, digest: str) -> tuple[bool, dict[str, F16]]:
+        """Whether a face was found, and the trunk's outputs (views, ...) for it.
+
+        One picture is one batch, whatever is in the cache already, so that a resumed run sees the very same numbers.
+        """
+        key = f"trunk-{type(self.detector).__name__.lower()}-v{_VERSION}-{self.views}-{digest}"
+        kept = store.read_entry(_FOLDER, key)
+        if kept is None:
+            kept = self._describe(content, digest)
+            store.write_entry(_FOLDER, key, kept)
+        with np.load(io.BytesIO(kept), allow_pickle=False) as entry:
+            return bool(entry["found"]), {name: entry[name] for name in READABLE}
+
+    def _describe(self, content: bytes, digest: str) -> bytes:
+        face = self.face_in(content)
+        chips = chip_views(face, self.aligner, views=self.views, seed=int(digest[:8], 16))
+        answers = dict(zip(READABLE, self.trunk(chips, outputs=READABLE), strict=True))
+        packed = io.BytesIO()
+        kept = {name: answer.astype(np.float16) for name, answer in answers.items()}
+        np.savez(packed, allow_pickle=False, found=np.array(face.found), **kept)
+        return packed.getvalue()
+
+
+def describe(data: Dataset, describer: Describer, progress: Progress = lambda done, total: None) -> Seen:
+    """The trunk's answers to all pictures; those that cannot be read are left out and named in `skipped`.
+
+    Raises:
+        InputError: No picture could be read, or in none of them a face was found.
+    """
+    kept: list[int] = []
+    digests: list[str] = []
+    found: list[bool] = []
+    answers: list[dict[str, F16]] = []
+    skipped: list[str] = []
+    for i, item in enumerate(data.items):
+        try:
+            content = images.read_bytes(item.file)
+            digest = hashlib.sha256(content).hexdigest()
+            seen, answer = describer(content, digest)
+        except InputError as exc:
+            skipped.append(named(exc, item.file))
+        else:
+            kept.append(i)
+            digests.append(digest)
+            found.append(seen)
+            answers.append(answer)
+        progress(i + 1, len(data))
+    _check(data, found, skipped)
+    columns = {name: np.stack([answer[name] for answer in answers]) for name in READABLE}
+    return Seen(data.take(kept), tuple(digests), np.array(found, dtype=np.bool_), columns, tuple(skipped))
+
+
+def named(error: InputError, file: Path) -> str:
+    """Why a picture file was left out, with its name."""
+    text = str(error)
+    return text if str(file) in text else f"{file}: {text.removeprefix('the picture ')}"
+
+
+def _check(data: Dataset, found: Sequence[bool], skipped: Sequence[str]) -> None:
+    if not found:
+        raise InputError(f"none of the {len(data)} pictures of {data.name} can be read; the first: {skipped[0]}")
+    if not any(found):
+        raise InputError(
+            f"no face was found in any of the {len(found)} pictures of {data.name}; are they pictures of faces, "
+            "upright, with the face at least half the height?"
+        )

@@ -1,0 +1,239 @@
+"""`mien train`: from a folder of pictures to a model file and a report."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from mien.errors import InputError
+from mien.train import export, report
+from mien.train.backbones import ARCHITECTURES
+from mien.train.dataset import Dataset, check, read_dataset
+from mien.train.evaluate import Measured
+from mien.train.features import Describer, Progress, Seen, describe
+from mien.train.head import Curve, HeadLearner, Task
+from mien.train.splits import NEAR, groups_of, learnable, stratified_folds
+from mien.train.tuning import Network, NetworkLearner
+from mien.types import F64, I64
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M")
+
+FACE = "face"
+_LICENCE = "yours to say: bound by the terms of the pictures it was trained on"
+_CLASS_WEIGHTS = ("balanced", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to train.
+
+    `held_back` of the pictures are measured with, or with `folds` > 1 each fold in its turn; `seed` decides every
+    draw; `people` ends the person's name in file names, and faces whose descriptors are nearer than `near` are not
+    parted either (0.25: near-duplicates; 0.45: pictures of one person); `network` is for architectures but `face`.
+    """
+
+    architecture: str = FACE
+    task: str | None = None
+    people: str | None = None
+    near: float = NEAR
+    folds: int = 1
+    held_back: float = 0.2
+    seed: int = 0
+    class_weights: str = "balanced"
+    licence: str | None = None
+    views: int = 2
+    network: Network = field(default_factory=Network)
+
+
+class Learner(Protocol[M]):
+    """An architecture: learns from some pictures, answers for others, becomes a file."""
+
+    @property
+    def architecture(self) -> str: ...
+
+    @property
+    def preprocessing(self) -> Mapping[str, object]: ...
+
+    @property
+    def quick(self) -> bool:
+        """Whether a second training on all pictures is cheap."""
+        ...
+
+    def learn(self, rows: I64) -> M: ...
+
+    def predict(self, model: M, rows: I64) -> F64: ...
+
+    def export(self, model: M, card: export.Card) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came out."""
+
+    file: Path
+    report: Path
+    measured: Measured
+    seen: Seen
+
+
+def train(place: Path, output: Path, options: Options, progress: Progress = lambda done, total: None) -> Trained:
+    """Trains a model on the pictures of a place and writes it, with a report beside it.
+
+    Raises:
+        InputError: The pictures cannot be learnt from; the message says why.
+        ModelError: The exported network is not the trained one; nothing is written then.
+    """
+    _check(options, output)
+    data = read_dataset(place, task=options.task, people=options.people)
+    describer = Describer.load(views=options.views)
+    seen = describe(data, describer, progress)
+    _say(seen)
+    task = make_task(seen, options)
+    learner = _learner((seen, task), describer, options, output, progress)
+    folds = _folds(task, options)
+    measured, model = _measure(learner, seen, task, folds)
+    card = _card(seen, learner, measured, options)
+    export.write_model(output, learner.export(model, card))
+    shutil.rmtree(work_folder(output), ignore_errors=True)
+    page = output.with_suffix(".html")
+    report.write(page, report.Page(card, measured, seen.data, seen.skipped, _curve(model), describer))
+    return Trained(output, page, measured, seen)
+
+
+def _check(options: Options, output: Path) -> None:
+    if options.architecture not in {FACE, *ARCHITECTURES}:
+        known = ", ".join([FACE, *ARCHITECTURES])
+        raise InputError(f"architecture {options.architecture!r} is unknown; there are {known}")
+    if options.class_weights not in _CLASS_WEIGHTS:
+        raise InputError(f"class weights are {' or '.join(_CLASS_WEIGHTS)}, got {options.class_weights!r}")
+    if not 0.02 <= options.held_back <= 0.5:
+        raise InputError(f"the part held back must be 0.02 to 0.5 of the pictures, got {options.held_back}")
+    if not 0 <= options.near <= 0.6:
+        raise InputError(f"faces are parted by a distance of 0 to 0.6, got {options.near}")
+    if options.folds < 1 or options.views < 1:
+        raise InputError("folds and views are 1 or more")
+    if output.suffix != ".onnx":
+        raise InputError(f"--output {output}: a model file ends in .onnx")
+    if not output.resolve().parent.is_dir():
+        raise InputError(f"--output {output}: there is no folder {output.resolve().parent}")
+
+
+def _say(seen: Seen) -> None:
+    for reason in seen.skipped:
+        log.warning("left out: %s", reason)
+    lacking = int((~seen.found).sum())
+    if lacking:
+        log.warning(
+            "in %d of %d pictures no face was found; they are taken as face crops as they are", lacking, len(seen.found)
+        )
+    check(seen.data)
+
+
+def make_task(seen: Seen, options: Options) -> Task:
+    """Targets, weights and groups of what was seen."""
+    classes = seen.data.indices()
+    groups = groups_of(seen.digests, seen.descriptors, [item.person for item in seen.data.items], near=options.near)
+    _warn_of_conflicts(seen, groups)
+    if seen.data.regression:
+        targets = _age_targets(seen.data.years(), len(seen.data.classes))
+        return Task(targets, np.ones(len(classes)), groups, classes // 10, options.seed)
+    counts = np.bincount(classes)
+    even = 1 / counts[classes] if options.class_weights == "balanced" else np.ones(len(classes))
+    return Task(np.eye(len(counts))[classes], even / even.mean(), groups, classes, options.seed)
+
+
+def _age_targets(years: F64, width: int) -> F64:
+    """An age as a bell over the years beside it, wider for the old, whose ages are told less exactly."""
+    sigma = np.interp(years, [0, 45], [1.0, 3.5])[:, None]
+    bell = np.exp(-(((np.arange(width)[None] - years[:, None]) / sigma) ** 2) / 2)
+    return np.asarray(bell / bell.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def _warn_of_conflicts(seen: Seen, groups: I64) -> None:
+    """Says which pictures are the same file under two labels."""
+    labels: dict[str, set[str]] = {}
+    for digest, item in zip(seen.digests, seen.data.items, strict=True):
+        labels.setdefault(digest, set()).add(item.label)
+    for digest, several in labels.items():
+        if len(several) > 1:
+            first = seen.data.items[seen.digests.index(digest)].file
+            log.warning("%s stands under several labels: %s", first, ", ".join(sorted(several)))
+    largest = int(np.bincount(groups).max())
+    if largest > len(groups) / 2:
+        log.warning("%d of %d pictures belong together (one person or near-duplicates)", largest, len(groups))
+
+
+def _folds(task: Task, options: Options) -> I64:
+    """The fold (N,) of each picture; those of one hold-out are 0, the others -1."""
+    count = options.folds if options.folds > 1 else round(1 / options.held_back)
+    folds = stratified_folds(task.groups, task.classes, folds=max(2, count), seed=options.seed)
+    return folds if options.folds > 1 else np.where(folds == 0, 0, -1)
+
+
+def _measure(learner: Learner[M], seen: Seen, task: Task, folds: I64) -> tuple[Measured, M]:
+    """The answers to pictures not learnt from; and the model to keep: one that has learnt from all, or, where that
+    would take as long again, the measured one."""
+    rows = [np.flatnonzero(folds == fold) for fold in np.unique(folds[folds >= 0])]
+    answers = []
+    for held in rows:
+        learning = np.setdiff1d(np.arange(len(folds)), held)
+        if not learnable(task.classes, learning) and not seen.data.regression:
+            missing = _missing(seen.data, learning)
+            raise InputError(f"all pictures of {missing} belong together (one person, or one photo many times)")
+        model = learner.learn(learning)
+        answers.append(learner.predict(model, held))
+    order = np.concatenate(rows)
+    years = seen.data.years()[order] if seen.data.regression else None
+    truth = seen.data.indices()[order]
+    measured = Measured(seen.data.classes, truth, np.concatenate(answers), order, folds[order], years)
+    once = len(rows) == 1 and not learner.quick
+    return measured, model if once else learner.learn(np.arange(len(folds)))
+
+
+def _missing(data: Dataset, learning: I64) -> str:
+    left = Counter(data.items[int(i)].label for i in learning)
+    return ", ".join(repr(label) for label in data.classes if not left[label])
+
+
+def _card(seen: Seen, learner: Learner[M], measured: Measured, options: Options) -> export.Card:
+    return export.Card(
+        labels=seen.data.classes,
+        preprocessing=learner.preprocessing,
+        architecture=learner.architecture,
+        seed=options.seed,
+        licence=_LICENCE if options.licence is None else options.licence,
+        data_sha256=seen.data.sha256(seen.digests),
+        measured=measured.summary(),
+    )
+
+
+def _curve(model: object) -> Curve | None:
+    curve = getattr(model, "curve", None)
+    return curve if isinstance(curve, Curve) else None
+
+
+def _learner(
+    work: tuple[Seen, Task], describer: Describer, options: Options, output: Path, progress: Progress
+) -> Learner[Any]:
+    """The learner of an architecture, for what was seen and is to be learnt."""
+    seen, task = work
+    if options.architecture == FACE:
+        return HeadLearner(seen, task)
+    kind = ARCHITECTURES[options.architecture]
+    learner = NetworkLearner(kind, options.network, seen, task, describer, work_folder(output))
+    learner.progress = progress
+    return learner
+
+
+def work_folder(output: Path) -> Path:
+    """Where an unfinished training is kept: beside its model file."""
+    return output.with_name(output.name + ".unfinished")

@@ -1,0 +1,140 @@
+"""Any of the foreign files in, one model file of ours out: labels, preprocessing, licence and sources inside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mien.errors import InputError, ModelError
+from mien.models.attributes import GENDERS
+from mien.models.classifier import feed
+from mien.runtime import Compute, OnnxModel
+from mien.train.importers.network import Network
+from mien.types import AGE_GROUPS
+
+KNOWN_LABELS = {"age": AGE_GROUPS, "gender": GENDERS[::-1]}  # the order of the classic nets: male first
+UNKNOWN_LICENCE = "not stated by the imported files; ask who trained them"
+_CHECKPOINT_ENDINGS = (".index", ".meta", ".ckpt")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the files do not say themselves.
+
+    `labels` is "age" (the eight Adience groups), "gender", or a text file with one label a line; None: the text file
+    among the files. `architecture` is of a checkpoint. `padding` replaces the network's own margin around the face
+    box (a share of the box's size).
+    """
+
+    labels: str | None = None
+    architecture: str | None = None
+    licence: str = UNKNOWN_LICENCE
+    padding: float | None = None
+
+
+def is_foreign(files: Sequence[Path]) -> bool:
+    """Whether these are another framework's files (and not weights of the list of models)."""
+    return any(_kind_of(file) in {"caffe", "checkpoint", "graph"} for file in files)
+
+
+def convert(files: Sequence[Path], wishes: Wishes) -> bytes:
+    """A model file (.onnx) made of a network's files, tried out before it is given.
+
+    Raises:
+        InputError: The files or the wishes do not make one network.
+        ModelError: A file is damaged, foreign or cannot be read.
+    """
+    network = _read(files, wishes)
+    labels = _labels(files, wishes)
+    if wishes.padding is not None:
+        network = replace(network, preprocessing=replace(network.preprocessing, padding=wishes.padding, padding_px=0))
+    _describe(network, labels, wishes.licence)
+    data = bytes(network.graph.SerializeToString())
+    _try_out(data, network, labels, files)
+    return data
+
+
+def _kind_of(file: Path) -> str:
+    if file.is_dir() or file.suffix in _CHECKPOINT_ENDINGS or file.suffix.startswith(".data-"):
+        return "checkpoint"
+    if file.name.startswith(("checkpoint", "model.ckpt")):
+        return "checkpoint"
+    endings = {".prototxt": "caffe", ".caffemodel": "caffe", ".binaryproto": "caffe", ".pb": "graph", ".txt": "labels"}
+    return endings.get(file.suffix, "")
+
+
+def _read(files: Sequence[Path], wishes: Wishes) -> Network:
+    networks = [file for file in files if _kind_of(file) != "labels"]
+    kinds = {_kind_of(file) for file in networks}
+    if kinds == {"caffe"}:
+        return _read_caffe(networks)
+    if len(networks) != 1 or not kinds & {"checkpoint", "graph"}:
+        raise InputError(
+            "give the files of one network: NET.prototxt NET.caffemodel [MEAN.binaryproto], the folder of a "
+            "checkpoint, or GRAPH.pb LABELS.txt"
+        )
+    if kinds == {"graph"}:
+        from mien.train.importers.tf_graph import read_frozen_graph
+
+        return read_frozen_graph(networks[0])
+    from mien.train.importers.tf_checkpoint import read_checkpoint
+
+    return read_checkpoint(networks[0], wishes.architecture)
+
+
+def _read_caffe(files: Sequence[Path]) -> Network:
+    from mien.train.importers.caffe import read_caffe
+
+    by_ending = {file.suffix: file for file in files}
+    if len(by_ending) != len(files) or not {".prototxt", ".caffemodel"} <= by_ending.keys():
+        raise InputError("a Caffe network is one .prototxt, one .caffemodel and, if it has one, a mean .binaryproto")
+    return read_caffe(by_ending[".prototxt"], by_ending[".caffemodel"], by_ending.get(".binaryproto"))
+
+
+def _labels(files: Sequence[Path], wishes: Wishes) -> tuple[str, ...]:
+    if wishes.labels in KNOWN_LABELS:
+        return KNOWN_LABELS[wishes.labels]
+    lists = [Path(wishes.labels)] if wishes.labels else [file for file in files if _kind_of(file) == "labels"]
+    if len(lists) != 1:
+        raise InputError("which labels? give --labels age, --labels gender or --labels FILE with one label a line")
+    try:
+        lines = lists[0].read_text(encoding="utf-8").splitlines()
+    except OSError as exc:
+        raise InputError(f"cannot read the labels {lists[0]}: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise InputError(f"{lists[0]} is no text file of labels") from exc
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _describe(network: Network, labels: Sequence[str], licence: str) -> None:
+    from onnx import helper
+
+    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in network.sources}
+    properties = {
+        "labels": json.dumps(list(labels), ensure_ascii=False),
+        "preprocessing": json.dumps(asdict(network.preprocessing)),
+        "licence": licence,
+        "source": f"{network.kind}: {', '.join(digests)}",
+        "source_sha256": json.dumps(digests, ensure_ascii=False),
+    }
+    helper.set_model_props(network.graph, properties)
+
+
+def _try_out(data: bytes, network: Network, labels: Sequence[str], files: Sequence[Path]) -> None:
+    """Runs two grey pictures through it: a network that does not hold together fails here, not in use."""
+    names, how = ", ".join(map(str, files)), network.preprocessing
+    model = OnnxModel(data, names, Compute("cpu", 1))
+    probs = model(feed(np.full((2, how.size, how.size, 3), 127, np.float32), how))[0]
+    if probs.ndim != 2 or len(probs) != 2:
+        raise ModelError(
+            f"{names}: the network gives {probs.shape[1:]} numbers a picture, not one row of probabilities"
+        )
+    if probs.shape[1] != len(labels):
+        raise InputError(
+            f"{names}: the network tells {probs.shape[1]} classes apart, but there are {len(labels)} labels"
+        )

@@ -1,0 +1,181 @@
+"""The report beside a model file: one HTML page with its figures, curves, confusion, calibration and worst mistakes."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mien import store
+from mien.errors import MienError
+from mien.train import svg
+from mien.train.dataset import Dataset
+from mien.train.evaluate import Measured
+from mien.train.export import Card
+from mien.train.faces import crop_of
+from mien.train.features import Describer
+from mien.train.head import Curve
+
+WORST = 24
+_LARGEST_TABLE = 40  # classes
+_THUMB = 112  # pixels
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2026; --soft: #667; --line: #ccd; --hue: 212; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8eaee; --soft: #9aa; --line: #445; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2.5rem; } p, td, th { font-size: .95rem; }
+table { border-collapse: collapse; } td, th { padding: .25rem .6rem; text-align: right; }
+th, td:first-child { font-weight: 600; text-align: left; } .figures td { text-align: left; }
+.confusion td.cell { min-width: 3rem; background: hsl(var(--hue) 70% 50% / var(--share)); text-align: center; }
+.scroll { overflow-x: auto; } .soft { color: var(--soft); }
+.faces { display: flex; flex-wrap: wrap; gap: .8rem; } figure { margin: 0; width: 7rem; }
+figure img { width: 7rem; height: 7rem; border-radius: .4rem; display: block; }
+figcaption { font-size: .78rem; line-height: 1.3; margin-top: .2rem; overflow-wrap: anywhere; }
+svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
+svg .axis { stroke: var(--soft); } svg .grid { stroke: var(--line); }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the report shows: a model's card, how it was measured on which pictures, which were left out and why."""
+
+    card: Card
+    measured: Measured
+    data: Dataset
+    skipped: tuple[str, ...]
+    curve: Curve | None
+    describer: Describer
+
+
+def write(file: Path, page: Page) -> None:
+    """Writes the report.
+
+    Raises:
+        MienError: The place cannot be written.
+    """
+    try:
+        store.write_atomically(file, render(page).encode())
+        file.chmod(0o644)
+    except OSError as exc:
+        raise MienError(f"cannot write {file}: {exc.strerror or exc}") from exc
+
+
+def render(page: Page) -> str:
+    """The whole page; it loads nothing from anywhere."""
+    title = html.escape(f"{page.card.architecture}: {page.data.name}")
+    body = "\n".join(_sections(page))
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
+        f"<body><h1>{title}</h1>\n{body}</body></html>\n"
+    )
+
+
+def _sections(page: Page) -> Iterator[str]:
+    measured = page.measured
+    yield _figures(page)
+    if page.curve is not None:
+        yield "<h2>Learning</h2>" + _curve(page.curve)
+    if measured.years is not None:
+        yield "<h2>Told and true age</h2>" + _ages(measured)
+    else:
+        if len(measured.labels) <= _LARGEST_TABLE:
+            yield "<h2>Confusion</h2>" + _confusion(measured)
+        yield "<h2>Classes</h2>" + _classes(measured)
+        yield "<h2>Calibration</h2>" + _calibration(measured)
+    yield "<h2>Gravest mistakes</h2>" + _mistakes(page)
+    if page.skipped:
+        rows = "".join(f"<li>{html.escape(reason)}</li>" for reason in page.skipped)
+        yield f"<h2>Pictures left out</h2><ul>{rows}</ul>"
+
+
+def _figures(page: Page) -> str:
+    card = page.card
+    rows: dict[str, object] = {name.replace("_", " "): value for name, value in page.measured.summary().items()}
+    rows |= {"pictures of the data set": len(page.data), "seed": card.seed, "licence": card.licence}
+    rows |= {"sha256 of the data": card.data_sha256}
+    note = "Measured on pictures that the measured model had not learnt from."
+    return f'<p class="soft">{note}</p><table class="figures">{_rows(rows)}</table>'
+
+
+def _rows(values: Mapping[str, object]) -> str:
+    cells = ((html.escape(name), html.escape(_plain(value))) for name, value in values.items())
+    return "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in cells)
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _curve(curve: Curve) -> str:
+    log_x = curve.x_name == "penalty"
+    x = [math.log10(v) for v in curve.x] if log_x else list(curve.x)
+    name = "log10 of the penalty" if log_x else curve.x_name
+    return svg.chart({label: list(zip(x, y, strict=True)) for label, y in curve.lines.items()}, x_name=name)
+
+
+def _ages(measured: Measured) -> str:
+    if measured.years is None:
+        return ""
+    told = measured.probs @ np.array([float(label) for label in measured.labels])
+    points = [(float(t), float(g)) for t, g in zip(measured.years, told, strict=True)]
+    return svg.chart({"told": points}, x_name="true age, years", dots=True, diagonal=True)
+
+
+def _confusion(measured: Measured) -> str:
+    table = measured.confusion()
+    head = "".join(f"<th>{html.escape(label)}</th>" for label in measured.labels)
+    rows = []
+    for label, counts in zip(measured.labels, table, strict=True):
+        total = max(1, int(counts.sum()))
+        cells = "".join(f'<td class="cell" style="--share:{c / total:.3f}">{c or ""}</td>' for c in counts)
+        rows.append(f"<tr><td>{html.escape(label)}</td>{cells}</tr>")
+    caption = '<p class="soft">Rows are the truth, columns the answers.</p>'
+    return (
+        f'{caption}<div class="scroll"><table class="confusion"><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
+    )
+
+
+def _classes(measured: Measured) -> str:
+    rows = "".join(
+        f"<tr><td>{html.escape(r.label)}</td><td>{r.pictures}</td><td>{r.recall:.3f}</td><td>{r.precision:.3f}</td></tr>"
+        for r in measured.per_class()
+    )
+    return f"<table><tr><th>class</th><th>pictures</th><th>recall</th><th>precision</th></tr>{rows}</table>"
+
+
+def _calibration(measured: Measured) -> str:
+    points = [(sure, right) for sure, right, _ in measured.calibration()]
+    text = f"Expected calibration error {measured.calibration_error:.3f}; on the diagonal it is as right as it is sure."
+    chart = svg.chart({"share of right answers": points}, x_name="certainty", dots=True, diagonal=True)
+    return f'<p class="soft">{text}</p>{chart}'
+
+
+def _mistakes(page: Page) -> str:
+    places = page.measured.worst(WORST)
+    if not len(places):
+        return "<p>None.</p>"
+    return '<div class="faces">' + "".join(_mistake(page, int(i)) for i in places) + "</div>"
+
+
+def _mistake(page: Page, i: int) -> str:
+    measured = page.measured
+    item = page.data.items[int(measured.rows[i])]
+    if measured.years is not None:
+        said = f"{item.label} years, told {measured.errors[i]:.0f} off"
+    else:
+        guess = int(measured.guesses[i])
+        said = f"{item.label}, told {measured.labels[guess]} ({measured.probs[i, guess]:.0%})"
+    image = crop_of(page.describer.face(item.file), size=_THUMB, padding=0.25)
+    _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    data = base64.b64encode(code.tobytes()).decode()
+    caption = f"{html.escape(said)}<br><span class='soft'>{html.escape(item.file.name)}</span>"
+    return f'<figure><img alt="" src="data:image/jpeg;base64,{data}"><figcaption>{caption}</figcaption></figure>'

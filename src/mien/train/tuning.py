@@ -1,0 +1,321 @@
+"""Networks trained by Keras: linear heads on their frozen features, their last blocks, or all of them from nothing.
+
+Everything that is drawn by chance is drawn from (seed, epoch), and after every epoch all that training consists of is
+written down, so that a run that was stopped goes on to the very same weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien import images, store
+from mien.errors import InputError
+from mien.models.classifier import Preprocessing, feed
+from mien.train import backbones, door, export
+from mien.train.backbones import IMAGENET, NONE, Architecture
+from mien.train.faces import augmented, crop_of, crop_views
+from mien.train.features import F16, Describer, Progress, Seen
+from mien.train.head import Curve, LinearLearner, Task
+from mien.train.linear import log_loss
+from mien.train.splits import stratified_folds
+from mien.types import F32, F64, I64, U8
+
+log = logging.getLogger(__name__)
+
+PADDING = 0.25
+_FOLDER = "bottlenecks"
+_VERSION = 1
+_VALIDATION_FOLDS = 6  # one of them decides when to stop
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How a network is trained.
+
+    `weights` is "imagenet", "none" or a file; `fine_tune` the number of last blocks that learn too; `size` the side
+    of its pictures in pixels, None takes the architecture's; training ends after `epochs`, or `patience` epochs
+    without getting better; `tensorboard` is a folder for its logs.
+    """
+
+    weights: str = IMAGENET
+    fine_tune: int = 0
+    size: int | None = None
+    epochs: int = 30
+    batch_size: int = 32
+    learning_rate: float | None = None
+    patience: int = 6
+    augment: bool = True
+    dropout: float = 0.2
+    tensorboard: Path | None = None
+
+
+@dataclass(slots=True)
+class Progressed:
+    """Where training stands after some epochs."""
+
+    epoch: int = 0
+    best: float = float("inf")
+    best_epoch: int = 0
+    lines: dict[str, list[float]] = field(default_factory=lambda: {"learnt from": [], "held back": [], "accuracy": []})
+
+
+@dataclass(frozen=True, slots=True)
+class KerasModel:
+    """A trained network and how it learnt."""
+
+    network: Any
+    curve: Curve
+
+
+class NetworkLearner:
+    """Trains one of the architectures.
+
+    Args:
+        architecture: Which.
+        network: How.
+        seen: The pictures and what the trunk saw in them (for the groups; the network reads pixels).
+        task: What is to be learnt.
+        describer: Finds the faces.
+        work: A folder for checkpoints and crops.
+    """
+
+    def __init__(
+        self, architecture: Architecture, network: Network, seen: Seen, task: Task, describer: Describer, work: Path
+    ) -> None:
+        backbones.check_weights(architecture, network.weights)
+        self.progress: Progress = lambda done, total: None
+        self.kind = architecture
+        self.network = network
+        self.seen = seen
+        self.task = task
+        self.describer = describer
+        self.work = work
+        own_size = architecture.scratch_size if network.weights == NONE else architecture.size
+        self.size = own_size if network.size is None else network.size
+        if self.size < architecture.least:
+            raise InputError(f"--size {self.size}: {architecture.name} needs {architecture.least} pixels at least")
+        self.how = Preprocessing(self.size, PADDING, [architecture.mean], [architecture.std])
+        self._crops: U8 | None = None
+
+    @property
+    def architecture(self) -> str:
+        return self.kind.name
+
+    @property
+    def preprocessing(self) -> Mapping[str, object]:
+        """How the model file will be fed."""
+        return asdict(self.how)
+
+    @property
+    def quick(self) -> bool:
+        """Whether a second training on all pictures is cheap."""
+        return self.network.weights != NONE and not self.network.fine_tune
+
+    # --- pictures ---
+
+    @property
+    def crops(self) -> U8:
+        """All faces (N, size, size, 3) BGR, on disk."""
+        if self._crops is None:
+            self._crops = self._cut_crops()
+        return self._crops
+
+    def _cut_crops(self) -> U8:
+        self.work.mkdir(parents=True, exist_ok=True)
+        count = len(self.seen.data)
+        shape = (count, self.size, self.size, 3)
+        crops = np.lib.format.open_memmap(self.work / "crops.npy", "w+", np.uint8, shape)
+        for i, item in enumerate(self.seen.data.items):
+            face = self.describer.face_in(images.read_bytes(item.file))
+            crops[i] = crop_of(face, size=self.size, padding=PADDING)
+        return np.asarray(crops)
+
+    def pixels(self, crops: U8) -> F32:
+        """Crops (N, S, S, 3) uint8 BGR as the network is fed."""
+        return feed(crops.astype(np.float32), self.how)
+
+    # --- learning ---
+
+    def learn(self, rows: I64) -> KerasModel:
+        """The network that the pictures `rows` teach."""
+        keras = door.load_keras()
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(self.task.seed)
+        if self.network.weights == NONE:
+            return self._train(self._with_head(NONE), rows)
+        linear = LinearLearner({"features": self.features()}, self.task, [("features",)]).learn(rows)
+        network = self._with_head(self.network.weights)
+        network.layers[-1].set_weights([linear.matrices["features"], linear.bias])
+        return self._train(network, rows) if self.network.fine_tune else KerasModel(network, linear.curve)
+
+    def _with_head(self, weights: str) -> Any:
+        """The network with a softmax over the classes on top."""
+        keras = door.load_keras()
+        body = backbones.build(self.kind, self.size, weights)
+        if weights == NONE:
+            backbones.quicken_statistics(body)
+        else:
+            backbones.free_last_blocks(body, self.kind, self.network.fine_tune)
+        x = keras.layers.Dropout(self.network.dropout, seed=self.task.seed)(body.output)
+        classes = self.task.targets.shape[1]
+        x = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="classes")(x)
+        return keras.Model(body.input, x)
+
+    def features(self) -> F16:
+        """What the frozen network sees in all views of all pictures (N, views, D), kept in the user's cache."""
+        body = backbones.build(self.kind, self.size, self.network.weights)
+        name = f"{self.kind.name}-{backbones.weights_id(self.network.weights)}-{self.size}-v{_VERSION}"
+        found = [self._feature(body, name, i) for i in range(len(self.seen.data))]
+        return np.stack(found)
+
+    def _feature(self, body: Any, name: str, i: int) -> F16:
+        digest, views = self.seen.digests[i], self.describer.views
+        key = f"{name}-{views}-{digest}"
+        kept = store.read_entry(_FOLDER, key)
+        if kept is not None:
+            return np.asarray(np.load(io.BytesIO(kept), allow_pickle=False), dtype=np.float16)
+        pictures = crop_views(self.crops[i], views=views, seed=int(digest[:8], 16))
+        feature = np.asarray(body.predict_on_batch(self.pixels(pictures)), dtype=np.float16)
+        packed = io.BytesIO()
+        np.save(packed, feature)
+        store.write_entry(_FOLDER, key, packed.getvalue())
+        return feature
+
+    def predict(self, model: KerasModel, rows: I64) -> F64:
+        """Probabilities (N, K) of pictures."""
+        return self._probs(model.network, rows)
+
+    def _probs(self, network: Any, rows: I64) -> F64:
+        size = self.network.batch_size
+        parts = [
+            network.predict_on_batch(self.pixels(self.crops[rows[k : k + size]])) for k in range(0, len(rows), size)
+        ]
+        return np.concatenate(parts).astype(np.float64)
+
+    def _train(self, network: Any, rows: I64) -> KerasModel:
+        """Trains what is free in the network, until pictures kept back are told no better."""
+        learning, held = self._validation(rows)
+        run = _Run(self, network, learning, held)
+        run.resume(self._checkpoint(rows))
+        run.to_the_end()
+        lines = {name: tuple(line) for name, line in run.state.lines.items()}
+        return KerasModel(network, Curve("epoch", tuple(range(1, run.state.epoch + 1)), lines))
+
+    def _validation(self, rows: I64) -> tuple[I64, I64]:
+        _, groups = np.unique(self.task.groups[rows], return_inverse=True)
+        folds = stratified_folds(groups, self.task.classes[rows], folds=_VALIDATION_FOLDS, seed=self.task.seed + 1)
+        held = folds == 0
+        return (rows[~held], rows[held]) if held.any() and not held.all() else (rows, rows)
+
+    def _checkpoint(self, rows: I64) -> Path:
+        """Where this very training is kept: same pictures, same options."""
+        what = {name: str(value) for name, value in asdict(self.network).items() if name != "tensorboard"}
+        what |= {"kind": self.kind.name, "size": str(self.size), "seed": str(self.task.seed)}
+        what |= {"data": self.seen.data.sha256(self.seen.digests), "rows": hashlib.sha256(rows.tobytes()).hexdigest()}
+        return self.work / (hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16] + ".npz")
+
+    # --- the file ---
+
+    def export(self, model: KerasModel, card: export.Card) -> bytes:
+        """The model file, checked against Keras."""
+        pictures = self.pixels(self.crops[: min(8, len(self.crops))])
+        proto = door.to_onnx(model.network, self.size)
+        return export.finished(proto, card, [pictures], model.network.predict_on_batch(pictures))
+
+
+class _Run:
+    """One training of one network."""
+
+    def __init__(self, learner: NetworkLearner, network: Any, learning: I64, held: I64) -> None:
+        self.learner = learner
+        self.options = learner.network
+        self.model = network
+        self.learning = learning
+        self.held = held
+        self.state = Progressed()
+        self.best: list[np.ndarray] = []
+        self.file = Path()
+        keras = door.load_keras()
+        rate = self.options.learning_rate
+        if rate is None:
+            rate = 1e-3 if self.options.weights == NONE else 1e-4
+        optimizer = keras.optimizers.Adam(rate, clipnorm=4.0)
+        network.compile(optimizer=optimizer, loss="categorical_crossentropy")
+        optimizer.build(network.trainable_variables)
+
+    def resume(self, file: Path) -> None:
+        """Takes up what an interrupted training left in its checkpoint."""
+        self.file = file
+        if not file.is_file():
+            return
+        with np.load(file, allow_pickle=False) as kept:
+            self.state = Progressed(**json.loads(str(kept["state"])))
+            for k, variable in enumerate(self._variables()):
+                variable.assign(kept[f"v{k}"])
+            self.best = [kept[f"b{k}"] for k in range(len(self.model.get_weights()))]
+        log.warning("going on after epoch %d of a training that was stopped", self.state.epoch)
+
+    def to_the_end(self) -> None:
+        """All epochs that are left; the network then is as it was at its best."""
+        board = door.scalars_to(self.options.tensorboard)
+        while self.state.epoch < self.options.epochs and not self._stale():
+            self._epoch()
+            self._save()
+            self.learner.progress(self.state.epoch, self.options.epochs)
+            board({name: line[-1] for name, line in self.state.lines.items()}, self.state.epoch)
+        self.model.set_weights(self.best)
+
+    def _stale(self) -> bool:
+        return self.state.epoch - self.state.best_epoch >= self.options.patience
+
+    def _epoch(self) -> None:
+        state, task = self.state, self.learner.task
+        rng = np.random.default_rng((task.seed, state.epoch))
+        order = rng.permutation(self.learning)
+        losses = [self._step(rows, rng) for rows in _batches(order, self.options.batch_size)]
+        probs = self.learner._probs(self.model, self.held)
+        targets = task.targets[self.held]
+        state.epoch += 1
+        state.lines["learnt from"].append(float(np.mean(losses)))
+        state.lines["held back"].append(log_loss(np.log(np.maximum(probs, 1e-7)), targets))
+        state.lines["accuracy"].append(float((probs.argmax(axis=1) == targets.argmax(axis=1)).mean()))
+        if state.lines["held back"][-1] < state.best:
+            state.best, state.best_epoch = state.lines["held back"][-1], state.epoch
+            self.best = self.model.get_weights()
+        log.info("epoch %d: %s", state.epoch, {name: round(line[-1], 4) for name, line in state.lines.items()})
+
+    def _step(self, rows: I64, rng: np.random.Generator) -> float:
+        crops = self.learner.crops[rows]
+        if self.options.augment:
+            crops = np.stack([augmented(crop, rng) for crop in crops])
+        task = self.learner.task
+        self.model.reset_metrics()
+        loss = self.model.train_on_batch(self.learner.pixels(crops), task.targets[rows], task.weights[rows])
+        return float(np.ravel(loss)[0])
+
+    def _variables(self) -> list[Any]:
+        """All that training consists of: weights, the optimizer's state, the seeds of dropout."""
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _save(self) -> None:
+        packed = io.BytesIO()
+        numpy = door.load_keras().ops.convert_to_numpy
+        values = {f"v{k}": numpy(variable) for k, variable in enumerate(self._variables())}
+        best = {f"b{k}": value for k, value in enumerate(self.best)}
+        np.savez(packed, allow_pickle=False, state=np.array(json.dumps(asdict(self.state))), **values, **best)
+        store.write_atomically(self.file, packed.getvalue())
+
+
+def _batches(order: I64, size: int) -> list[I64]:
+    """Batches of an order; a last one of a single picture is left out, batch normalisation can do nothing with it."""
+    parts = [order[k : k + size] for k in range(0, len(order), size)]
+    return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
