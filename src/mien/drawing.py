@@ -88,17 +88,19 @@ def _placed_labels(
 ) -> Iterator[tuple[Face, F32, list[str]]]:
     taken: list[F32] = []
     for i in np.argsort(-area(faces.boxes), kind="stable"):
-        lines = _fitting(label_lines(rows[i]), style, size_wh)
+        lines = _fitting(rows[i], style, size_wh)
         obstacles = np.concatenate([np.delete(faces.boxes, i, 0), np.array(taken, np.float32).reshape(-1, 4)])
         place, lines = _best_label(faces.boxes[i], lines, obstacles, style, size_wh)
         taken.append(place)
         yield rows[i], place, lines
 
 
-def _fitting(lines: Sequence[str], style: Style, picture_wh: tuple[int, int]) -> list[str]:
-    """The lines as a picture can hold them: broken or cut where they are wider, and no more than a third of its height."""
+def _fitting(face: Face, style: Style, picture_wh: tuple[int, int]) -> list[str]:
+    """The label's lines as a picture can hold them: broken or cut where wider, no more than a third of its height."""
     width = picture_wh[0] - 2 * style.pad
-    parts = [part for line in lines for part in ([line] if _text_width(line, style) <= width else line.split(", "))]
+    parts: list[str] = []
+    for line in label_lines(face):
+        parts.extend([line] if line == face.name or _text_width(line, style) <= width else line.split(", "))
     most = max(1, int((picture_wh[1] / 3 - 2 * style.pad) / (style.text * _LINE_HEIGHT)))
     return [_cut(part, style, width) for part in parts[:most]]
 
@@ -133,16 +135,17 @@ def _label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
 def _best_place(
     box: F32, size_wh: tuple[float, float], obstacles: F32, picture_wh: tuple[int, int]
 ) -> tuple[F32, float]:
-    """Of the places above, below, beside and inside the box, the one that covers the least of others, and how much."""
+    """Of the places above, below, beside and inside the box, the one that covers the least of others, and how much:
+    of others, and of the box itself beyond a quarter."""
     (w, h), (x1, y1, x2, y2) = size_wh, box
     middle = (x1 + x2 - w) / 2
     above_and_below = [(x, y) for x in (x1, x2 - w, middle) for y in (y1 - h, y2)]
     corners = [*above_and_below, (x2, y1), (x1 - w, y1), (x2, y2 - h), (x1 - w, y2 - h), (x1, y2 - h), (x1, y1)]
     places = np.array([_inside(x, y, size_wh, picture_wh) for x, y in corners], dtype=np.float32)
     covered = _overlap(places, obstacles).sum(axis=1)
-    cost = covered * 4 + _overlap(places, box[None]).sum(axis=1)
-    best = int((cost + np.arange(len(places)) * 1e-3).argmin())
-    return places[best], float(covered[best])
+    own = _overlap(places, box[None]).sum(axis=1)
+    best = int((covered * 4 + own + np.arange(len(places)) * 1e-3).argmin())
+    return places[best], float(covered[best] + max(0.0, own[best] - (x2 - x1) * (y2 - y1) / 4))
 
 
 def _inside(x: float, y: float, size_wh: tuple[float, float], picture_wh: tuple[int, int]) -> list[float]:

@@ -118,7 +118,7 @@ def _high_byte(grey: NDArray[Any]) -> U8:
     top = float(np.nan_to_num(grey).max(initial=0))
     bits = max(8, int(np.ceil(np.log2(top + 1))))
     factor = 255.0 if grey.dtype.kind == "f" and top <= 1 else 0.5 ** (bits - 8)
-    return np.clip(np.nan_to_num(grey) * factor, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.nan_to_num(grey) * factor, 0, 255), dtype=np.uint8)
 
 
 def _grey_to_bgr(grey: U8) -> U8:

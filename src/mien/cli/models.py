@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from mien.errors import InputError, ModelError
 from mien.zoo import ZOO, ModelSpec, spec_of
 
 models_app = new_app()
+
+_WIDTH_IN_PIPES = 160
 
 
 @models_app.callback(invoke_without_command=True)
@@ -31,11 +34,13 @@ def models(
     if as_json:
         typer.echo(json.dumps([_row(spec) for spec in ZOO.values()], indent=1))
         return
-    table = Table("name", "for", "size", "here", "licence", "trained on", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "for", "size", "here", "licence", "trained on"):
+        table.add_column(title, overflow="fold", no_wrap=title in {"name", "size"})
     for spec in ZOO.values():
         size = f"{spec.size_bytes / 1e6:.1f} MB"
         table.add_row(spec.name, spec.task, size, "yes" if _is_here(spec) else "no", spec.licence, spec.trained_on)
-    Console().print(table, highlight=False)
+    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(table, highlight=False)
 
 
 def _is_here(spec: ModelSpec) -> bool:

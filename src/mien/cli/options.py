@@ -79,7 +79,6 @@ class Looking:
             raise InputError("no gallery: give --gallery FOLDER, --gallery FILE.db, or set MIEN_GALLERY")
         return place
 
-
     def check_gallery(self) -> None:
         """Refuses a gallery that is not there: who only looks at it has mistyped its name.
 
