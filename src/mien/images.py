@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ SUFFIXES = frozenset(
 MAX_PIXELS = 178_000_000  # about 0.5 GB decoded; Pillow itself refuses more
 
 _STRICT = threading.Lock()
+_EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME = 0x8769, 0x9003, 0x0132
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -67,6 +69,17 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
     except ValueError as exc:
         raise InputError(f"{str(path)!r} is no file name: {exc}") from exc
+
+
+def taken_at(data: bytes) -> datetime | None:
+    """When a picture was taken by its EXIF, as the camera's clock showed it, without a time zone; None if unknown."""
+    try:
+        with _open(data) as picture:
+            exif = picture.getexif()
+            text = exif.get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
+        return datetime.strptime(str(text)[:19], "%Y:%m:%d %H:%M:%S")
+    except Exception:  # Pillow's EXIF reader raises whatever damaged tags lead it to: then the time is unknown
+        return None
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.own import load_own
 from mien.models.trunk import Aligner, FaceTrunk, load_resnet
 from mien.models.trunk_head import TrunkHead
+from mien.quality import quality
 from mien.runtime import Compute
 from mien.schemas import PARTS
 from mien.session import Session, SessionOptions
@@ -196,8 +197,9 @@ class Analyzer:
         if len(prominent) > 1 and not largest:
             count = len(prominent)
             raise ManyFacesError(f"{count} faces found in {name}; cut it to one, or take the largest (--largest)")
-        row = faces.embeddings[geometry.area(faces.boxes).argmax()]
-        return Photo(row, hashlib.sha256(content).hexdigest(), source, content)
+        i = int(geometry.area(faces.boxes).argmax())
+        worth = quality(images.read_image(content), faces.boxes[i : i + 1], faces.landmarks[i : i + 1])
+        return Photo(faces.embeddings[i], hashlib.sha256(content).hexdigest(), source, content, float(worth[0]))
 
     def close(self) -> None:
         """Gives back the gallery's files."""

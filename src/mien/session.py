@@ -11,9 +11,9 @@ import numpy as np
 
 from mien import geometry
 from mien.models.detectors import Detector
+from mien.quality import quality
 from mien.tracking import Tracker, TrackerOptions, flow
 from mien.tracking.person import Look
-from mien.tracking.quality import quality
 from mien.tracking.tracker import Track
 from mien.types import F32, U8, Faces, Frame, FrameResult, Matches
 

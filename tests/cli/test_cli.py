@@ -24,6 +24,10 @@ from mien.pipeline import Analyzer
 from mien.types import AGE_GROUPS, U8, Frame, FrameResult
 
 FAST = ("--only", "identity")
+COMMANDS = (
+    *("analyze", "live", "batch", "report", "enroll", "people"),
+    *("models", "serve", "bench", "train", "evaluate", "retrain"),
+)
 
 Inside = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -58,13 +62,11 @@ def records(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]
 def test_help_lists_every_command() -> None:
     result = mien("--help")
     assert result.returncode == 0
-    for command in ("analyze", "live", "enroll", "people", "models", "serve", "bench", "train", "evaluate", "retrain"):
+    for command in COMMANDS:
         assert command in result.stdout
 
 
-@pytest.mark.parametrize(
-    "command", ["analyze", "live", "enroll", "people", "models", "serve", "bench", "train", "evaluate", "retrain"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str, inside: Inside) -> None:
     result = inside(command, "--help")
     assert result.returncode == 0
@@ -218,6 +220,33 @@ def test_a_gallery_from_enrolment_to_removal(
     assert record["faces"][0]["distance"] == 0  # type: ignore[index]
     assert mien("people", "remove", "Ada/L.", **gallery).returncode == 0
     assert json.loads(mien("people", "--json", **gallery).stdout) == []
+
+
+@pytest.mark.slow
+def test_people_in_postgresql_are_checked_and_indexed(postgres_url: str, astronaut_file: Path, tmp_path: Path) -> None:
+    gallery = {"MIEN_GALLERY": postgres_url}
+    for name in ("Ada", "Ada again"):
+        assert mien("enroll", name, astronaut_file, **gallery).returncode == 0
+    report = json.loads(mien("people", "check", "--format", "json", **gallery).stdout)
+    assert (report["people"], report["photos"], report["suggestion"]) == (2, 2, None)
+    assert [(pair["first"], pair["second"], pair["nearest"]) for pair in report["duplicates"]] == [
+        ("Ada", "Ada again", 0)
+    ]
+    shown = mien("people", "check", **gallery)
+    assert shown.returncode == 0
+    assert "Ada again" in shown.stdout
+    assert mien("people", "check", "--format", "xml", **gallery).returncode == 2
+    assert mien("people", "index", **gallery).returncode == 0
+    (record,) = records(mien("analyze", astronaut_file, *FAST, **gallery))
+    assert record["faces"][0]["name"] in {"Ada", "Ada again"}  # type: ignore[index]
+    assert mien("people", "index", "--gallery", tmp_path / "people.db").returncode == 2
+    exported = tmp_path / "people.json"
+    assert mien("people", "export", exported, **gallery).returncode == 0
+    assert mien("people", "import", exported, "--gallery", tmp_path / "folder").returncode == 0
+    everybody = json.loads(mien("people", "--json", "--gallery", tmp_path / "folder").stdout)
+    assert [(person["name"], person["photos"]) for person in everybody] == [("Ada", 1), ("Ada again", 1)]
+    (record,) = records(mien("analyze", astronaut_file, *FAST, "--gallery", tmp_path / "folder"))
+    assert record["faces"][0]["distance"] == 0  # type: ignore[index]
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from mien.errors import EmbedderMismatch, GalleryError, InputError, PersonExists, PersonNotFound
-from mien.gallery import FolderGallery, Gallery, Photo, SqliteGallery, check_name, match, open_gallery
+from mien.gallery import Enrolled, FolderGallery, Gallery, Photo, SqliteGallery, check_name, match, open_gallery
 from mien.types import F32, Faces
 
 
@@ -53,13 +53,25 @@ def sqlite(path: Path) -> SqliteGallery:
     return SqliteGallery(path / "people.db", embedder="test")
 
 
-@pytest.fixture(params=[folder, sqlite], ids=["folder", "sqlite"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Gallery]]:
+@pytest.fixture(params=["folder", "sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new gallery is to be."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    return str(tmp_path / {"folder": "people", "sqlite": "people.db"}[request.param])
+
+
+def open_at(place: str) -> Gallery:
+    return open_gallery(place, embedder="test", describe=describe)
+
+
+@pytest.fixture
+def reopen(place: str) -> Iterator[Callable[[], Gallery]]:
     """Opens the same gallery anew each time."""
     opened: list[Gallery] = []
 
     def open_it() -> Gallery:
-        opened.append(request.param(tmp_path))
+        opened.append(open_at(place))
         return opened[-1]
 
     yield open_it
@@ -226,30 +238,173 @@ def test_deleted_descriptors_leave_no_bytes_in_the_file(tmp_path: Path) -> None:
     assert sqlite3.connect(tmp_path / "people.db").execute("select count(*) from photos").fetchone() == (0,)
 
 
-def test_two_processes_see_each_other_at_once(tmp_path: Path) -> None:
-    ours = sqlite(tmp_path)
+def test_open_galleries_see_at_once_what_others_change(reopen: Callable[[], Gallery]) -> None:
+    ours, theirs = reopen(), reopen()
     assert who(ours, 1) is None
+    theirs.enroll("Ada", [photo(1)])
+    theirs.enroll("Grace", [photo(2)])
+    assert (who(ours, 1), who(ours, 2)) == ("Ada", "Grace")
+    theirs.rename("Ada", "Ada Lovelace")
+    assert who(ours, 1) == "Ada Lovelace"
+    theirs.merge("Grace", "Ada Lovelace")
+    assert who(ours, 2) == "Ada Lovelace"
+    ours.remove("Ada Lovelace")
+    assert (who(theirs, 1), who(theirs, 2)) == (None, None)
+    ours.enroll("Somebody else", [photo(1)])
+    assert who(theirs, 1) == "Somebody else"
+
+
+def test_single_photos_are_discarded(reopen: Callable[[], Gallery]) -> None:
+    gallery = reopen()
+    gallery.enroll("Ada", [photo(1), photo(2)])
+    assert gallery.discard("Ada", [photo(1).sha256, photo(9).sha256]) == 1
+    assert (who(gallery, 1), who(gallery, 2)) == (None, "Ada")
+    assert gallery.discard("Ada", [photo(2).sha256]) == 1
+    assert gallery.people() == []
+    with pytest.raises(PersonNotFound):
+        gallery.discard("Ada", [photo(2).sha256])
+
+
+def test_everything_enrolled_can_be_taken_elsewhere_and_back(
+    reopen: Callable[[], Gallery], tmp_path: Path, postgres_url: str
+) -> None:
+    first = reopen()
+    first.enroll_all((name, [bare(seed, quality=seed / 10)]) for name, seed in (("Ada", 1), ("Grace", 2), ("Ada", 3)))
+    galleries = [first]
+    for number, place in enumerate(
+        [str(tmp_path / "1"), postgres_url + "&options=-csearch_path%3Dpublic", "3.db", "4"]
+    ):
+        galleries.append(open_at(place if number == 1 else str(tmp_path / place)))
+        assert galleries[-1].enroll_all((one.name, [one.photo]) for one in galleries[-2].enrolled()) == 3
+        assert galleries[-1].enroll_all((one.name, [one.photo]) for one in galleries[-2].enrolled()) == 0
+    told = [sorted(map(_told, gallery.enrolled())) for gallery in galleries]
+    assert len(told[0]) == 3
+    assert all(one == told[0] for one in told)
+    assert [who(galleries[-1], seed) for seed in (1, 2, 3)] == ["Ada", "Grace", "Ada"]
+    for gallery in galleries[1:]:
+        gallery.close()
+
+
+def _told(one: Enrolled) -> tuple[object, ...]:
+    photo = one.photo
+    return one.name, photo.sha256, round(photo.quality, 5), photo.embedding.tobytes(), round(one.weight, 5)
+
+
+def bare(seed: int, *, quality: float = 1.0, name: int | None = None, aside: float = 0.0) -> Photo:
+    """A descriptor without its picture; `aside` moves it that far away from `descriptor(seed)`."""
+    step = np.random.default_rng(1000 + (name or seed)).normal(size=128)
+    row = descriptor(seed) + np.asarray(aside * step / np.linalg.norm(step), np.float32)
+    return Photo(row, hashlib.sha256(row.tobytes()).hexdigest(), f"{seed}", quality=quality)
+
+
+def test_a_photo_of_somebody_else_among_many_is_left_out(reopen: Callable[[], Gallery]) -> None:
+    gallery = reopen()
+    wrong = bare(2)
+    gallery.enroll("Ada", [wrong, *(bare(1, name=n, aside=0.3) for n in (11, 12, 13))])
+    assert who(gallery, 2) is None
+    assert {one.photo.sha256 for one in gallery.enrolled() if one.weight == 0} == {wrong.sha256}
+    gallery.enroll("Grace", [bare(2, name=7, aside=0.2), bare(2, name=8, aside=0.2)])
+    assert (who(gallery, 1), who(gallery, 2)) == ("Ada", "Grace")
+    gallery.merge("Ada", "Grace")  # three of five are of one person, two of another: nobody is odd alone
+    gallery.discard("Grace", [one.photo.sha256 for one in gallery.enrolled()][2:])
+    assert all(one.weight == 1 for one in gallery.enrolled())
+
+
+def test_a_poor_photo_must_be_nearer(reopen: Callable[[], Gallery]) -> None:
+    gallery = reopen()
+    gallery.enroll("Good", [bare(1, quality=0.9)])
+    gallery.enroll("Poor", [bare(2, quality=0.02)])
+    for seed, names in ((1, ["Good", "Good"]), (2, ["Poor", None])):
+        probes = [bare(seed, aside=aside).embedding for aside in (0.45, 0.55)]
+        assert [gallery.search(probe[None], tolerance=0.6).names[0] for probe in probes] == names
+        distances = [gallery.search(probe[None], tolerance=0.6).distances[0] for probe in probes]
+        np.testing.assert_allclose(distances, [0.45, 0.55], atol=1e-4)
+
+
+def test_faces_of_one_picture_have_different_names(reopen: Callable[[], Gallery]) -> None:
+    gallery = reopen()
+    gallery.enroll("Ada", [bare(1)])
+    gallery.enroll("Twin", [bare(1, name=5, aside=0.2)])
+    probes = np.stack([bare(1, name=9, aside=0.1).embedding, bare(1).embedding, bare(3).embedding])
+    matches = gallery.search(probes, tolerance=np.array([0.6, 0.6, 0.6], np.float32))
+    assert matches.names == ("Twin", "Ada", None)
+    assert matches.distances[2] > 1
+    assert gallery.search(probes, tolerance=np.array([0.05, 0.6, 5], np.float32)).names == (None, "Ada", "Twin")
+
+
+_WORKERS, _PEOPLE = 8, 6
+
+
+@pytest.mark.slow
+def test_eight_processes_enrol_and_nothing_is_lost(place: str) -> None:
     context = multiprocessing.get_context("spawn")
-    other = context.Process(target=_enroll_range, args=(str(tmp_path / "people.db"), 1, 2))
-    other.start()
-    other.join(60)
-    assert other.exitcode == 0
-    assert who(ours, 1) == "P1"
+    start = context.Barrier(_WORKERS)
+    workers = [context.Process(target=_enroll_some, args=(place, number, start)) for number in range(_WORKERS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0] * _WORKERS
+    gallery = open_at(place)
+    people = gallery.people()
+    gallery.close()
+    shared = [person for person in people if person.name.startswith("Shared")]
+    assert [person.photos for person in shared] == [_WORKERS] * _PEOPLE
+    assert len({person.name for person in people}) == len(people) == _PEOPLE + _WORKERS * _PEOPLE
 
 
-def _enroll_range(path: str, first: int, end: int) -> None:
-    gallery = SqliteGallery(Path(path), embedder="test")
-    for seed in range(first, end):
-        gallery.enroll(f"P{seed}", [photo(seed)])
+def _enroll_some(place: str, number: int, start: object) -> None:
+    gallery = open_at(place)
+    start.wait(60)  # type: ignore[attr-defined]
+    for i in range(_PEOPLE):
+        gallery.enroll(f"Shared {i}", [photo(1 + number * _PEOPLE + i)])
+        gallery.enroll(f"Own {number} {i}", [photo(100 + number * _PEOPLE + i)])
+    gallery.close()
+
+
+def test_a_file_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    file = tmp_path / "people.db"
+    with sqlite3.connect(file) as old:
+        old.executescript(_VERSION_1)
+        for seed, name in ((1, "Ada"), (2, "Grace")):
+            old.execute("INSERT INTO people (id, name) VALUES (?, ?)", (name.lower(), name))
+            blob = descriptor(seed).astype("<f4").tobytes()
+            row = (name.lower(), photo(seed).sha256, f"{seed}.png", blob)
+            old.execute("INSERT INTO photos (person_id, sha256, source, embedding) VALUES (?, ?, ?, ?)", row)
+    old.close()
+    gallery = sqlite(tmp_path)
+    assert [(person.id, person.name, person.photos) for person in gallery.people()] == [
+        ("ada", "Ada", 1),
+        ("grace", "Grace", 1),
+    ]
+    assert (who(gallery, 1), who(gallery, 2)) == ("Ada", "Grace")
+    assert gallery.enroll("Ada", [photo(1), photo(3)]) == 1
+    assert (who(gallery, 3), who(sqlite(tmp_path), 3)) == ("Ada", "Ada")
+    with sqlite3.connect(file) as now:
+        assert now.execute("SELECT value FROM about WHERE key = 'version'").fetchall() == [("2",)]
+        now.execute("UPDATE about SET value = '3' WHERE key = 'version'")
+    now.close()
+    with pytest.raises(GalleryError, match="version 3"):
+        sqlite(tmp_path)
+
+
+_VERSION_1 = """
+CREATE TABLE about (key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (key));
+CREATE TABLE people (id TEXT NOT NULL, name TEXT NOT NULL, created DATETIME DEFAULT (CURRENT_TIMESTAMP) NOT NULL,
+    PRIMARY KEY (id), UNIQUE (name));
+CREATE TABLE photos (id INTEGER NOT NULL, person_id TEXT NOT NULL, sha256 TEXT NOT NULL, source TEXT NOT NULL,
+    embedding BLOB NOT NULL, created DATETIME DEFAULT (CURRENT_TIMESTAMP) NOT NULL, PRIMARY KEY (id),
+    UNIQUE (person_id, sha256), FOREIGN KEY(person_id) REFERENCES people (id) ON DELETE CASCADE);
+CREATE INDEX ix_photos_person_id ON photos (person_id);
+INSERT INTO about VALUES ('version', '1'), ('embedder', 'test'), ('revision', '2');
+"""
 
 
 _ENROLL_FOREVER = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from pathlib import Path
-from test_galleries import photo
-from mien.gallery import SqliteGallery
-gallery = SqliteGallery(Path(sys.argv[1]), embedder="test")
+from test_galleries import open_at, photo
+gallery = open_at(sys.argv[1])
 for seed in range(1, 250):
     gallery.enroll(f"P{seed:03d}", [photo(seed)])
     print(seed, flush=True)
@@ -258,8 +413,8 @@ for seed in range(1, 250):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wait_s", [0.02, 0.1, 0.25])
-def test_kill_minus_nine_loses_nothing_acknowledged(tmp_path: Path, wait_s: float) -> None:
-    arguments = [sys.executable, "-c", _ENROLL_FOREVER, str(tmp_path / "people.db"), str(Path(__file__).parent)]
+def test_kill_minus_nine_loses_nothing_acknowledged(place: str, wait_s: float) -> None:
+    arguments = [sys.executable, "-c", _ENROLL_FOREVER, place, str(Path(__file__).parent)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
@@ -267,7 +422,9 @@ def test_kill_minus_nine_loses_nothing_acknowledged(tmp_path: Path, wait_s: floa
     os.kill(process.pid, signal.SIGKILL)
     acknowledged = 1 + len(process.stdout.read().split())
     process.wait()
-    people = sqlite(tmp_path).people()
+    gallery = open_at(place)
+    people = gallery.people()
+    gallery.close()
     assert acknowledged >= 1
     assert len(people) in (acknowledged, acknowledged + 1)
     assert all(person.photos == 1 for person in people)

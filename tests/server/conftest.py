@@ -42,7 +42,7 @@ def start(models: Analyzer, tmp_path: Path) -> Iterator[Start]:
     def begin(*, gallery: str = "people.db", limits: dict[str, object] | None = None, **changes: object) -> Client:
         settings = ServerSettings(data=tmp_path, **changes)
         settings = replace(settings, limits=replace(settings.limits, **(limits or {})))
-        analyzer = with_gallery(models, tmp_path / gallery)
+        analyzer = with_gallery(models, gallery if "://" in gallery else tmp_path / gallery)
         http = TestClient(create_app(settings, analyzer), base_url=BASE, raise_server_exceptions=False)
         clients.append(Client(http.__enter__(), analyzer, settings))
         return clients[-1]

@@ -71,7 +71,7 @@ class Client:
         raise AssertionError(f"job {job_id} did not end in {seconds} s: {job}")
 
 
-def with_gallery(models: Analyzer, place: Path) -> Analyzer:
+def with_gallery(models: Analyzer, place: Path | str) -> Analyzer:
     """The same networks with a gallery of their own."""
     analyzer = copy.copy(models)
     analyzer.gallery = analyzer._open(place)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from .harness import Client, Start
 
-GALLERIES = pytest.mark.parametrize("gallery", ["people.db", "people"])
+
+@pytest.fixture(params=["people.db", "people", "postgresql"])
+def gallery(request: pytest.FixtureRequest) -> str:
+    """Where the service keeps people: in its data folder, or in a database."""
+    return request.getfixturevalue("postgres_url") if request.param == "postgresql" else request.param
 
 
-@GALLERIES
 def test_enrol_recognise_rename_delete(start: Start, gallery: str, photo: bytes) -> None:
     client = start(gallery=gallery)
     made = client.enrol("Ada Lovelace", photo)
@@ -25,7 +29,6 @@ def test_enrol_recognise_rename_delete(start: Start, gallery: str, photo: bytes)
     assert (face["name"], face["distance"]) == (None, None)
 
 
-@GALLERIES
 def test_names_one_face_of_several(start: Start, gallery: str, two_faces: bytes) -> None:
     client = start(gallery=gallery)
     boxes = sorted(face["box"] for face in client.analyze(two_faces).json()["faces"])
@@ -71,6 +74,35 @@ def test_refusals(client: Client, photo: bytes, no_face: bytes) -> None:
     assert client.enrol("Box", photo, box="1,2,3").status_code == 422
     assert client.enrol("Box", photo, box="0,0,20,20").json()["type"] == "urn:mien:problem:no-face"
     assert client.http.get("/v1/people").json()["people"] == [person]
+
+
+def test_two_services_on_one_database_know_the_same_at_once(start: Start, postgres_url: str, photo: bytes) -> None:
+    first, second = start(gallery=postgres_url), start(gallery=postgres_url)
+    person = first.enrol("Ada", photo).json()
+    assert second.analyze(photo).json()["faces"][0]["name"] == "Ada"
+    assert second.enrol("Ada", photo).json()["type"] == "urn:mien:problem:person-exists"
+    assert second.http.patch(f"/v1/people/{person['id']}", json={"name": "Ada King"}).status_code == 200
+    assert first.analyze(photo).json()["faces"][0]["name"] == "Ada King"
+    assert second.http.delete(f"/v1/people/{person['id']}").status_code == 204
+    assert first.analyze(photo).json()["faces"][0]["name"] is None
+
+
+def test_not_ready_without_the_database(
+    start: Start, postgres_url: str, postgres_server: sa.Engine, photo: bytes
+) -> None:
+    client = start(gallery=postgres_url)
+    assert client.http.get("/readyz").status_code == 200
+    name = sa.make_url(postgres_url).database
+    with postgres_server.connect() as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))
+        ended = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+        connection.execute(ended, {"name": name})
+        answers = [client.http.get("/readyz"), client.analyze(photo)]
+        assert [(a.status_code, a.json()["type"]) for a in answers] == [
+            (503, "urn:mien:problem:gallery-unavailable")
+        ] * 2
+        connection.execute(sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true"))
+    assert client.http.get("/readyz").status_code == 200
 
 
 def test_enrolled_is_on_disk(start: Start, photo: bytes) -> None:

@@ -24,6 +24,7 @@ def test_sub_folders_are_classes_whatever_their_names(tmp_path: Path) -> None:
             picture(tmp_path / name / "deeper" / f"{i}.png")
     (tmp_path / "very happy" / "notes.txt").write_text("no picture")
     picture(tmp_path / ".thumbs" / "0.png")
+    picture(tmp_path / "class 2" / "contact-sheet.jpg")
     data = read_dataset(tmp_path)
     assert data.classes == ("class 2", "class 10", "very happy", "Ärger")
     assert len(data) == 8

@@ -18,6 +18,8 @@ DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 _COMMANDS = {  # name: (module that holds NAME_app, group in the help)
     "analyze": ("mien.cli.analyze", "Look"),
     "live": ("mien.cli.live", "Look"),
+    "batch": ("mien.cli.batch", "Look"),
+    "report": ("mien.cli.report", "Look"),
     "serve": ("mien.cli.serve", "Look"),
     "enroll": ("mien.cli.people", "People"),
     "people": ("mien.cli.people", "People"),

@@ -14,9 +14,7 @@ from mien.cli.options import Looking, looking
 from mien.cli.progress import progress
 from mien.errors import InputError
 from mien.train.crop import CropOptions, Cropper, find_sources
-from mien.train.sheet import contact_sheet
-
-SHEET = "contact-sheet.jpg"
+from mien.train.sheet import SHEET, contact_sheet
 
 crop_app = new_app()
 

@@ -28,7 +28,7 @@ class Looking:
 
     gallery: Annotated[
         str | None,
-        _option("--gallery", "People to recognise: a folder or a .db file (default: $MIEN_GALLERY)."),
+        _option("--gallery", "People to recognise: a folder, a .db file or postgresql://… (default: $MIEN_GALLERY)."),
     ] = None
     tolerance: Annotated[
         float | None,
@@ -59,6 +59,10 @@ class Looking:
 
     def analyzer(self, **changes: Any) -> Analyzer:
         """The analyzer these options describe."""
+        return Analyzer(**{**self.choices(), **changes})
+
+    def choices(self) -> dict[str, Any]:
+        """The analyzer's arguments these options describe."""
         settings = load_settings()
         chosen = {
             name: getattr(settings, name) if getattr(self, name) is None else getattr(self, name)
@@ -66,7 +70,7 @@ class Looking:
         }
         own = {part: getattr(self, f"{part}_model") for part in ("emotion", "age", "gender")}
         models = {part: file for part, file in own.items() if file is not None}
-        return Analyzer(**{**chosen, "only": self.parts(), "models": models, **changes})
+        return {**chosen, "only": self.parts(), "models": models}
 
     def gallery_place(self) -> str:
         """Where the gallery is.
@@ -76,7 +80,7 @@ class Looking:
         """
         place = self.gallery or load_settings().gallery
         if not place:
-            raise InputError("no gallery: give --gallery FOLDER, --gallery FILE.db, or set MIEN_GALLERY")
+            raise InputError("no gallery: give --gallery FOLDER, FILE.db or postgresql://…, or set MIEN_GALLERY")
         return place
 
     def check_gallery(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,16 +16,21 @@ from rich.progress import track
 from rich.table import Table
 
 from mien import images, sources, store
-from mien.cli import SOME_FAILED, UNUSABLE, new_app
+from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check
 from mien.cli.options import Looking, looking
+from mien.config import load_settings
 from mien.errors import GalleryError, InputError
-from mien.gallery import Gallery, Photo
-from mien.pipeline import EMBEDDER, Analyzer
+from mien.gallery import Enrolled, Gallery, Photo, PostgresGallery
+from mien.gallery.check import check as check_gallery
+from mien.gallery.folder import bare_sha256
+from mien.pipeline import DLIB_TOLERANCE, EMBEDDER, Analyzer
+from mien.types import F32
 
 enroll_app = new_app()
 people_app = new_app()
 
 _FORMAT = "mien people 1"
+_WIDTH_IN_FILES = 160
 
 
 @enroll_app.command()
@@ -77,7 +83,11 @@ def _open(place: str | None, *, may_be_new: bool = False) -> Gallery:
 
 GalleryOption = Annotated[
     str | None,
-    typer.Option("--gallery", help="A folder of photos or a .db file (default: $MIEN_GALLERY).", show_default=False),
+    typer.Option(
+        "--gallery",
+        help="A folder of photos, a .db file or postgresql://… (default: $MIEN_GALLERY).",
+        show_default=False,
+    ),
 ]
 
 
@@ -141,14 +151,25 @@ def export_people(ctx: typer.Context, file: Path, gallery: GalleryOption = None)
 
     Example: [bold]mien people export people.json[/bold]
     """
-    owners, table = _open(gallery or ctx.obj).descriptors()
-    photos = [{"name": n, "embedding": [round(float(v), 7) for v in row]} for n, row in zip(owners, table, strict=True)]
-    document = {"format": _FORMAT, "embedder": EMBEDDER, "photos": photos}
+    everything = list(_open(gallery or ctx.obj).enrolled())
+    document = {"format": _FORMAT, "embedder": EMBEDDER, "photos": [_exported(one) for one in everything]}
     try:
         store.write_atomically(file, json.dumps(document, ensure_ascii=False, indent=1).encode())
     except OSError as exc:
         raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
-    typer.echo(f"{len(photos)} photos of {len(set(owners))} people in {file}", err=True)
+    typer.echo(f"{len(everything)} photos of {len({one.name for one in everything})} people in {file}", err=True)
+
+
+def _exported(one: Enrolled) -> dict[str, object]:
+    row = [float(f"{value:.9g}") for value in one.photo.embedding]  # 9 digits are all that float32 has
+    photo = one.photo
+    return {
+        "name": one.name,
+        "sha256": photo.sha256,
+        "source": photo.source,
+        "quality": photo.quality,
+        "embedding": row,
+    }
 
 
 @people_app.command(name="import")
@@ -164,47 +185,96 @@ def import_people(
     """
     opened = _open(gallery or ctx.obj, may_be_new=True)
     people = _read_npy(file, name) if file.suffix.lower() == ".npy" else _read_json(file)
-    added = sum(opened.enroll(person, [_bare(row, file) for row in rows]) for person, rows in people.items())
+    shown = track(people.items(), "people", console=Console(stderr=True), transient=True, disable=len(people) < 1000)
+    added = opened.enroll_all(shown)
     typer.echo(f"{added} new photos of {len(people)} people from {file}", err=True)
 
 
-def _bare(row: np.ndarray[Any, np.dtype[np.float32]], file: Path) -> Photo:
-    return Photo(row, "descriptor-" + hashlib.sha256(row.astype("<f4").tobytes()).hexdigest(), file.name)
+@people_app.command()
+def check(
+    ctx: typer.Context,
+    gallery: GalleryOption = None,
+    tolerance: Annotated[float | None, typer.Option(help="At which it is to be right [0.6].", min=0.0)] = None,
+    format: Annotated[str, typer.Option("--format", help="table | json")] = "table",  # noqa: A002
+) -> None:
+    """Find people who are one, photos under the wrong name, people too alike; suggest a tolerance.
+
+    Example: [bold]mien people check --gallery people.db[/bold]
+    """
+    if format not in {"table", "json"}:
+        raise InputError(f"--format {format} is unknown; use table or json")
+    opened = _open(gallery or ctx.obj)
+    given = load_settings().tolerance if tolerance is None else tolerance
+    report = check_gallery(opened.enrolled(), tolerance=DLIB_TOLERANCE if given is None else given)
+    if format == "json":
+        typer.echo(people_check.as_json(report))
+    else:
+        people_check.show(report, Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES, highlight=False))
 
 
-def _read_npy(file: Path, name: str | None) -> dict[str, list[Any]]:
+@people_app.command()
+def index(
+    ctx: typer.Context,
+    gallery: GalleryOption = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Take it away: searches are exact again.")] = False,
+) -> None:
+    """Make a PostgreSQL gallery's index (HNSW), or make it anew: worth it from some 100,000 photos on.
+
+    Searches then compare the 200 photos the index finds nearest, exactly. Others go on working meanwhile.
+
+    Example: [bold]mien people index --gallery postgresql://mien@db/mien[/bold]
+    """
+    opened = _open(gallery or ctx.obj)
+    if not isinstance(opened, PostgresGallery):
+        raise InputError("only a PostgreSQL gallery has an index; the others are searched exactly in memory")
+    opened.drop_index() if drop else opened.create_index()
+
+
+def _bare(row: F32, file: Path) -> Photo:
+    return Photo(row, bare_sha256(row), file.name)
+
+
+def _read_npy(file: Path, name: str | None) -> dict[str, list[Photo]]:
     try:
         rows = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as exc:
         raise InputError(f"{file} is no .npy file of descriptors: {exc}") from exc
-    return {name or file.stem: _checked(rows, file)}
+    return {name or file.stem: [_bare(row, file) for row in _checked(rows, file)]}
 
 
-def _read_json(file: Path) -> dict[str, list[Any]]:
+def _read_json(file: Path) -> dict[str, list[Photo]]:
     try:
         document = json.loads(images.read_bytes(file))
     except ValueError as exc:
         raise InputError(f"{file} is no JSON: {exc}") from exc
-    people: dict[str, list[Any]] = {}
-    for name, rows in _named_rows(document, file):
-        people.setdefault(name, []).extend(_checked(rows, file))
+    people: dict[str, list[Photo]] = {}
+    for name, rows, about in _named_rows(document, file):
+        photos = [replace(_bare(row, file), **about) for row in _checked(rows, file)]
+        people.setdefault(name, []).extend(photos)
     return people
 
 
-def _named_rows(document: Any, file: Path) -> list[tuple[str, Any]]:
+def _named_rows(document: Any, file: Path) -> list[tuple[str, Any, dict[str, Any]]]:
+    """The name, the descriptors, and what else is known of each photo or of each person's photos."""
     if isinstance(document, dict) and document.get("format") == _FORMAT:
         if document.get("embedder") != EMBEDDER:
             raise InputError(f"{file} holds descriptors of {document.get('embedder')}, not of {EMBEDDER}")
         try:
-            return [(str(photo["name"]), photo["embedding"]) for photo in document["photos"]]
+            return [(str(photo["name"]), photo["embedding"], _about(photo)) for photo in document["photos"]]
         except (KeyError, TypeError) as exc:
             raise InputError(f"{file} is an exported gallery that is damaged: {exc!r}; export it anew") from exc
     if isinstance(document, dict):
-        return [(str(name), rows) for name, rows in document.items()]
+        return [(str(name), rows, {}) for name, rows in document.items()]
     raise InputError(f"{file} is neither an exported gallery nor an object of {{name: [descriptors]}}")
 
 
-def _checked(rows: Any, file: Path) -> list[Any]:
+def _about(photo: dict[str, Any]) -> dict[str, Any]:
+    """What an exported photo says of itself, as far as it can be believed; files of earlier versions say nothing."""
+    kinds = {"sha256": str, "source": str, "quality": float}
+    return {key: kind(photo[key]) for key, kind in kinds.items() if isinstance(photo.get(key), kind | int)}
+
+
+def _checked(rows: Any, file: Path) -> list[F32]:
     try:
         table = np.atleast_2d(np.asarray(rows, dtype=np.float32))
     except (TypeError, ValueError) as exc:

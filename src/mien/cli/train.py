@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien.cli import SOME_FAILED, new_app
+from mien.cli.progress import counter
 from mien.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,7 +101,7 @@ def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -
     """Trains and tells what came of it."""
     from mien.train import evaluate, fit
 
-    with _progress("training") as advance:
+    with counter("training") as advance:
         try:
             trained = fit.train(place, output, options, advance)
         except KeyboardInterrupt:
@@ -136,7 +134,7 @@ def evaluate(
 
     data = read_dataset(place, task="regression" if regression else task, to_learn=False)
     describer = Describer.load()
-    with _progress("measuring") as advance:
+    with counter("measuring") as advance:
         result = measuring.evaluate_file(model, data, describer, advance, looks=looks)
     for reason in result.skipped:
         typer.echo(f"mien: left out: {reason}", err=True)
@@ -157,15 +155,3 @@ def _tell(lines: Iterator[str], figures: dict[str, object], *, as_json: bool) ->
         return
     for line in lines:
         typer.echo(line)
-
-
-@contextmanager
-def _progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(doing, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from mien.errors import InputError
 from mien.types import F32, Matches
 
+DIMENSIONS = 128  # of a descriptor
 _LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One enrolled photo: its descriptor (D,) float32 and where it came from. `content` is the photo itself,
-    kept only by galleries that are folders of photos; `sha256` is of the photo's bytes."""
+    kept only by galleries that are folders of photos; `sha256` is of the photo's bytes; `quality` (0 to 1) says how
+    large, sharp and frontal the face is: see `mien.quality`."""
 
     embedding: F32
     sha256: str
     source: str = ""
     content: bytes = b""
+    quality: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,16 @@ class Person:
     id: str
     name: str
     photos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A photo as the gallery keeps it: whose it is, and its `weight`: 1 counts fully, less must be nearer to give its
+    name, 0 is left out of searches because it does not look like the person's others."""
+
+    name: str
+    photo: Photo
+    weight: float
 
 
 class Gallery(Protocol):
@@ -46,6 +59,10 @@ class Gallery(Protocol):
         """Adds photos to a person, who is made if new; returns how many were not there yet."""
         ...
 
+    def enroll_all(self, people: Iterable[tuple[str, Sequence[Photo]]]) -> int:
+        """Adds photos to many people, as `enroll` does one by one, but faster; returns how many were new."""
+        ...
+
     def remove(self, name: str) -> None:
         """Forgets a person and all of their photos. Raises PersonNotFound."""
         ...
@@ -58,6 +75,16 @@ class Gallery(Protocol):
         """Gives all photos of `source` to `target` and forgets `source`. Raises PersonNotFound."""
         ...
 
+    def discard(self, name: str, sha256s: Sequence[str]) -> int:
+        """Takes single photos from a person, who is forgotten when none are left; returns how many went.
+
+        Raises PersonNotFound."""
+        ...
+
+    def enrolled(self) -> Iterator[Enrolled]:
+        """Every photo, in the order of enrolment."""
+        ...
+
     def descriptors(self) -> tuple[tuple[str, ...], F32]:
         """The owner's name of each descriptor, and the descriptors (M, D)."""
         ...
@@ -66,6 +93,10 @@ class Gallery(Protocol):
         """Who each row of `embeddings` (N, D) is; all rows are faces of one picture.
 
         `tolerance` is one for all of them, or (N,)."""
+        ...
+
+    def check_ready(self) -> None:
+        """Returns when the gallery can be used now. Raises GalleryError."""
         ...
 
     def close(self) -> None:

@@ -1,15 +1,18 @@
 """A folder of photos as a gallery: `Ada Lovelace.jpg`, or `Ada Lovelace/1.jpg, 2.jpg`.
 
-The photos are the truth; their descriptors are kept in the user's cache, by file content and embedder.
+The photos are the truth; their descriptors are kept in the user's cache, by file content and embedder. Of a photo that
+came without its picture (imported from another gallery) the folder has a `.npy` file: the descriptor, then the quality.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import logging
-import shutil
+import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
@@ -18,13 +21,18 @@ import numpy as np
 
 from mien import geometry, images, store
 from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound
-from mien.gallery.base import Person, Photo, check_name
+from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
 from mien.gallery.search import match
+from mien.gallery.weights import weigh_people
+from mien.quality import quality
 from mien.types import F32, Faces, Matches
 
 log = logging.getLogger(__name__)
 
 Describe = Callable[[bytes], Faces]
+
+_SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
+_WITHOUT_QUALITY = DIMENSIONS * 4  # bytes of what earlier versions kept
 
 
 class FolderGallery:
@@ -38,7 +46,7 @@ class FolderGallery:
         self.embedder = embedder
         self._describe = describe
         self._lock = threading.Lock()
-        self._known: tuple[object, tuple[str, ...], F32] | None = None
+        self._known: tuple[list[object], list[Enrolled]] | None = None
 
     def photos(self) -> dict[str, list[Path]]:
         """The photo files of each person, by name."""
@@ -46,31 +54,62 @@ class FolderGallery:
         for entry in sorted(self.path.iterdir()) if self.path.is_dir() else []:
             if entry.name.startswith("."):
                 continue
-            files = _photos_in(entry) if entry.is_dir() else [entry] if _is_photo(entry) else []
+            files = self._photos_in(entry) if entry.is_dir() else [entry] if _is_photo(entry) else []
             if files:
                 found.setdefault(_name_of(entry), []).extend(files)
         return found
+
+    def _photos_in(self, folder: Path) -> list[Path]:
+        return [path for path in sorted(_entries(folder)) if _is_photo(path) or self._is_bare(path)]
+
+    def _is_bare(self, path: Path) -> bool:
+        return path.name.endswith(self._bare_suffix)
+
+    @property
+    def _bare_suffix(self) -> str:
+        return f".{self.embedder}.npy"
 
     def people(self) -> list[Person]:
         return [Person(id=name, name=name, photos=len(files)) for name, files in sorted(self.photos().items())]
 
     def enroll(self, name: str, photos: Sequence[Photo]) -> int:
-        home = self.path / _file_name(check_name(name))
-        there = {hashlib.sha256(file.read_bytes()).hexdigest() for file in self.photos().get(check_name(name), [])}
-        new = [photo for photo in photos if photo.sha256 not in there]
-        for photo in new:
-            if not photo.content:
-                raise GalleryError("a folder gallery keeps photos, not bare descriptors; use a .db file for those")
-            suffix = Path(photo.source).suffix.lower()
-            file = home / f"{photo.sha256[:16]}{suffix if suffix in images.SUFFIXES else '.jpg'}"
-            _on_disk(partial(store.write_atomically, file, photo.content), file)
+        name = check_name(name)
+        home = self.path / _file_name(name)
+        there = {self._sha256(file, file.read_bytes()) for file in self.photos().get(name, [])}
+        new = {photo.sha256: photo for photo in photos if photo.sha256 not in there}
+        for photo in new.values():
+            file, content = home / self._file_for(photo), photo.content or _npy(photo)
+            _on_disk(partial(store.write_atomically, file, content), file)
         return len(new)
 
+    def enroll_all(self, people: Iterable[tuple[str, Sequence[Photo]]]) -> int:
+        return sum(self.enroll(name, photos) for name, photos in people)
+
+    def _file_for(self, photo: Photo) -> str:
+        if not photo.content:
+            known = photo.sha256 if _SHA256.fullmatch(photo.sha256) else bare_sha256(photo.embedding)
+            return known + self._bare_suffix
+        suffix = Path(photo.source).suffix.lower()
+        return f"{photo.sha256[:16]}{suffix if suffix in images.SUFFIXES else '.jpg'}"
+
+    def _sha256(self, file: Path, content: bytes) -> str:
+        """What a photo is known by: its hash, also where only its descriptor is here."""
+        return file.name.removesuffix(self._bare_suffix) if self._is_bare(file) else hashlib.sha256(content).hexdigest()
+
     def remove(self, name: str) -> None:
-        for file in self._files_of(name):
+        self._delete(name, self._files_of(name))
+
+    def discard(self, name: str, sha256s: Sequence[str]) -> int:
+        named = set(sha256s)
+        files = [file for file in self._files_of(name) if self._sha256(file, file.read_bytes()) in named]
+        self._delete(name, files)
+        return len(files)
+
+    def _delete(self, name: str, files: Sequence[Path]) -> None:
+        for file in files:
             store.clear_entry("descriptors", self._key(file.read_bytes()))
             _on_disk(file.unlink, file)
-        _on_disk(partial(_remove_empty, self.path / _file_name(name)), self.path)
+        _remove_empty(self.path / _file_name(check_name(name)))
 
     def rename(self, old: str, new: str) -> None:
         self._files_of(old)
@@ -86,10 +125,10 @@ class FolderGallery:
     def _move(self, source: str, target: str) -> None:
         home = self.path / _file_name(target)
         for file in self._files_of(source):
-            goal = _free_name(home / file.name)
+            goal = home / file.name if self._is_bare(file) else _free_name(home / file.name)
             _on_disk(partial(goal.parent.mkdir, parents=True, exist_ok=True), goal)
-            _on_disk(partial(file.rename, goal), goal)
-        _on_disk(partial(_remove_empty, self.path / _file_name(source)), self.path)
+            _on_disk(partial(file.replace, goal), goal)
+        _remove_empty(self.path / _file_name(check_name(source)))
 
     def _files_of(self, name: str) -> list[Path]:
         try:
@@ -97,30 +136,45 @@ class FolderGallery:
         except KeyError:
             raise PersonNotFound(f"nobody in {self.path} is called {name}; 'mien people' lists everybody") from None
 
+    def enrolled(self) -> Iterator[Enrolled]:
+        yield from self._read()
+
     def descriptors(self) -> tuple[tuple[str, ...], F32]:
+        everything = self._read()
+        return tuple(one.name for one in everything), _stacked(everything)
+
+    def _read(self) -> list[Enrolled]:
+        """Everything, as the folder is now."""
         files = [(name, file) for name, photos in self.photos().items() for file in photos]
-        state = tuple((name, str(file), file.stat().st_mtime_ns, file.stat().st_size) for name, file in files)
+        state: list[object] = [(name, str(file), *_stamp(file)) for name, file in files]
         with self._lock:
             if self._known is None or self._known[0] != state:
-                self._known = (state, *self._read(files))
-            return self._known[1:]
+                found = [(name, self._photo(file)) for name, file in files]
+                self._known = (state, _weighed([(name, photo) for name, photo in found if photo is not None]))
+            return self._known[1]
 
-    def _read(self, files: list[tuple[str, Path]]) -> tuple[tuple[str, ...], F32]:
-        found = [(name, self._descriptor(file)) for name, file in files]
-        rows = [(name, row) for name, row in found if row is not None]
-        table = np.stack([row for _, row in rows]) if rows else np.zeros((0, 128), np.float32)
-        return tuple(name for name, _ in rows), table
+    def _photo(self, file: Path) -> Photo | None:
+        """A file's descriptor and quality; None where nobody is in it, or where it went just now."""
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:
+            return None
+        kept = _npy_numbers(content, file) if self._is_bare(file) else self._described(content, file)
+        if not kept:
+            return None
+        numbers = np.frombuffer(kept, dtype="<f4").astype(np.float32)
+        return Photo(numbers[:-1], self._sha256(file, content), str(file), quality=float(numbers[-1]))
 
-    def _descriptor(self, file: Path) -> F32 | None:
-        content = file.read_bytes()
+    def _described(self, content: bytes, file: Path) -> bytes:
         key = self._key(content)
         kept = store.read_entry("descriptors", key)
-        if kept is None:
+        if kept is None or len(kept) == _WITHOUT_QUALITY:
             kept = self._largest(content, file)
             store.write_entry("descriptors", key, kept)
-        return np.frombuffer(kept, dtype="<f4").astype(np.float32) if kept else None
+        return kept
 
     def _largest(self, content: bytes, file: Path) -> bytes:
+        """The descriptor and the quality of the largest face; nothing where there is none."""
         try:
             faces = self._describe(content)
         except InputError as exc:
@@ -129,25 +183,81 @@ class FolderGallery:
         if not len(faces) or faces.embeddings is None:
             log.warning("%s is passed over: no face found in it", file)
             return b""
-        return bytes(faces.embeddings[geometry.area(faces.boxes).argmax()].astype("<f4").tobytes())
+        i = int(geometry.area(faces.boxes).argmax())
+        worth = quality(images.read_image(content), faces.boxes[i : i + 1], faces.landmarks[i : i + 1])
+        return bytes(np.concatenate([faces.embeddings[i], worth]).astype("<f4").tobytes())
 
     def _key(self, content: bytes) -> str:
         return f"{hashlib.sha256(content).hexdigest()}-{self.embedder}"
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
-        owners, table = self.descriptors()
-        return match(embeddings, owners, table, tolerance=tolerance)
+        everything = self._read()
+        weights = np.array([one.weight for one in everything], np.float32)
+        owners = [one.name for one in everything]
+        return match(embeddings, owners, _stacked(everything), tolerance=tolerance, weights=weights)
+
+    def check_ready(self) -> None:
+        try:
+            next(self.path.iterdir(), None) if self.path.exists() else None
+        except OSError as exc:
+            raise GalleryError(f"cannot read {self.path}: {exc.strerror or exc}; check its permissions") from exc
 
     def close(self) -> None:
         self._known = None
+
+
+def bare_sha256(embedding: F32) -> str:
+    """What a photo is known by of which there is nothing but the descriptor (D,)."""
+    return "descriptor-" + hashlib.sha256(embedding.astype("<f4").tobytes()).hexdigest()
+
+
+def _weighed(photos: list[tuple[str, Photo]]) -> list[Enrolled]:
+    rows = np.array([photo.embedding for _, photo in photos], np.float32)
+    qualities = np.array([photo.quality for _, photo in photos], np.float32)
+    weights = weigh_people([name for name, _ in photos], rows, qualities)
+    return [Enrolled(name, photo, float(weight)) for (name, photo), weight in zip(photos, weights, strict=True)]
+
+
+def _stacked(everything: Sequence[Enrolled]) -> F32:
+    return np.array([one.photo.embedding for one in everything], np.float32).reshape(-1, DIMENSIONS)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """When a file was written, and its size; zeros when it went just now."""
+    try:
+        state = file.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return state.st_mtime_ns, state.st_size
+
+
+def _npy(photo: Photo) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.append(photo.embedding, photo.quality).astype("<f4"))
+    return buffer.getvalue()
+
+
+def _npy_numbers(content: bytes, file: Path) -> bytes:
+    try:
+        numbers = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError) as exc:
+        log.warning("%s is passed over: %s", file, exc)
+        return b""
+    if numbers.shape != (DIMENSIONS + 1,) or not np.isfinite(numbers).all():
+        log.warning("%s is passed over: not a descriptor and its quality", file)
+        return b""
+    return bytes(numbers.astype("<f4").tobytes())
 
 
 def _is_photo(path: Path) -> bool:
     return path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
-def _photos_in(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if _is_photo(path)]
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:  # its last photo was taken out just now
+        return []
 
 
 def _name_of(entry: Path) -> str:
@@ -170,8 +280,8 @@ def _free_name(path: Path) -> Path:
 
 
 def _remove_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        shutil.rmtree(folder)
+    with contextlib.suppress(OSError):  # it is not empty: another process has put a photo there just now
+        folder.rmdir()
 
 
 def _on_disk(change: Callable[[], object], path: Path) -> None:

@@ -4,49 +4,30 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from mien.errors import EmbedderMismatch, GalleryError, PersonExists, PersonNotFound
-from mien.gallery.base import Person, Photo, check_name
-from mien.gallery.search import match
+from mien.gallery.base import DIMENSIONS
+from mien.gallery.sql import SqlGallery
+from mien.gallery.table import Rows, Table
 from mien.types import F32, Matches
 
-_VERSION = "1"
 _BUSY_SECONDS = 30
-
-_metadata = sa.MetaData()
-_about = sa.Table(
-    "about", _metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
-)
-_people = sa.Table(
-    "people",
-    _metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False, unique=True),
-    sa.Column("created", sa.DateTime, nullable=False, server_default=sa.func.current_timestamp()),
-)
-_photos = sa.Table(
-    "photos",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("person_id", sa.ForeignKey("people.id", ondelete="CASCADE"), nullable=False, index=True),
-    sa.Column("sha256", sa.Text, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("embedding", sa.LargeBinary, nullable=False),
-    sa.Column("created", sa.DateTime, nullable=False, server_default=sa.func.current_timestamp()),
-    sa.UniqueConstraint("person_id", "sha256"),
-)
+_CHANGES_KEPT = 100_000  # a process that missed more reads everything anew
+_READ = 16_384  # rows at a time
+_FORGET = "DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?"
+_LOGGED = "SELECT (SELECT min(id) FROM changes), (SELECT max(id) FROM changes)"  # each is one step in the index
+_COLUMNS = "SELECT id, person_id, weight, embedding FROM photos"
 
 
-class SqliteGallery:
+class SqliteGallery(SqlGallery):
     """People in one file that several processes may share; what a call acknowledged survives a crash.
+
+    Descriptors are read once and kept in memory; before each search what changed since is read, whoever changed it.
 
     Raises:
         GalleryError: The file is no gallery or cannot be written.
@@ -54,130 +35,83 @@ class SqliteGallery:
     """
 
     def __init__(self, path: Path, *, embedder: str) -> None:
+        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
+        super().__init__(engine, place=str(path), embedder=embedder)
         self.path = path
-        self.embedder = embedder
         self._lock = threading.Lock()
-        self._known: tuple[str | None, tuple[str, ...], F32] | None = None
-        self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
-        sa.event.listen(self._engine, "connect", _set_up_connection)
-        with self._transaction("IMMEDIATE") as connection:
-            _metadata.create_all(connection)
-            self._bind(connection)
+        self._table = Table()
+        self._seen = -1  # the last change that the table knows
+        sa.event.listen(engine, "connect", _set_up_connection)
+        self._migrate()
 
-    def _bind(self, connection: sa.Connection) -> None:
-        about = dict(connection.execute(sa.select(_about.c.key, _about.c.value)).all())
-        if not about:
-            about = {"version": _VERSION, "embedder": self.embedder, "revision": "0"}
-            connection.execute(sa.insert(_about), [{"key": key, "value": value} for key, value in about.items()])
-        if about.get("version") != _VERSION:
-            raise GalleryError(f"{self.path} has version {about.get('version')}; this mien reads {_VERSION}: update it")
-        if about.get("embedder") != self.embedder:
-            raise EmbedderMismatch(
-                f"{self.path} was made with the embedder {about.get('embedder')}, not {self.embedder}: "
-                "their descriptors cannot be compared; enrol the photos anew in another file"
-            )
+    def _begin(self, connection: sa.Connection, *, write: bool) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN DEFERRED")
 
     @contextmanager
-    def _change(self) -> Iterator[sa.Connection]:
-        with self._transaction("IMMEDIATE") as connection:
+    def transaction(self, *, write: bool = False) -> Iterator[sa.Connection]:
+        with super().transaction(write=write) as connection:
             yield connection
-            next_revision = sa.cast(sa.cast(_about.c.value, sa.Integer) + 1, sa.Text)
-            connection.execute(sa.update(_about).where(_about.c.key == "revision").values(value=next_revision))
-
-    @contextmanager
-    def _transaction(self, kind: str = "DEFERRED") -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                connection.exec_driver_sql(f"BEGIN {kind}")
-                yield connection
-        except DBAPIError as exc:
-            raise GalleryError(f"cannot use {self.path}: {exc.orig}; is it a gallery, and may it be written?") from exc
-
-    def people(self) -> list[Person]:
-        count = sa.func.count(_photos.c.id)
-        query = sa.select(_people.c.id, _people.c.name, count).outerjoin(_photos).group_by(_people.c.id)
-        with self._transaction() as connection:
-            rows = connection.execute(query.order_by(_people.c.name)).all()
-        return [Person(id=key, name=name, photos=photos) for key, name, photos in rows]
-
-    def enroll(self, name: str, photos: Sequence[Photo]) -> int:
-        name = check_name(name)
-        with self._change() as connection:
-            person = self._find(connection, name) or self._add(connection, name)
-            there = set(connection.scalars(sa.select(_photos.c.sha256).where(_photos.c.person_id == person)))
-            new = {photo.sha256: photo for photo in photos if photo.sha256 not in there}
-            rows = [_row(person, photo) for photo in new.values()]
-            if rows:
-                connection.execute(sa.insert(_photos), rows)
-        return len(rows)
-
-    def remove(self, name: str) -> None:
-        with self._change() as connection:
-            person = self._require(connection, name)
-            connection.execute(sa.delete(_photos).where(_photos.c.person_id == person))
-            connection.execute(sa.delete(_people).where(_people.c.id == person))
-
-    def rename(self, old: str, new: str) -> None:
-        new = check_name(new)
-        with self._change() as connection:
-            person = self._require(connection, old)
-            if self._find(connection, new) not in (None, person):
-                raise PersonExists(f"{new} is in the gallery already; 'mien people merge' joins two people")
-            connection.execute(sa.update(_people).where(_people.c.id == person).values(name=new))
-
-    def merge(self, source: str, target: str) -> None:
-        with self._change() as connection:
-            from_id, into_id = self._require(connection, source), self._require(connection, target)
-            if from_id == into_id:
-                return
-            there = sa.select(_photos.c.sha256).where(_photos.c.person_id == into_id).scalar_subquery()
-            moved = sa.update(_photos).where(_photos.c.person_id == from_id, _photos.c.sha256.not_in(there))
-            connection.execute(moved.values(person_id=into_id))
-            connection.execute(sa.delete(_photos).where(_photos.c.person_id == from_id))
-            connection.execute(sa.delete(_people).where(_people.c.id == from_id))
-
-    def _find(self, connection: sa.Connection, name: str) -> str | None:
-        return connection.scalar(sa.select(_people.c.id).where(_people.c.name == check_name(name)))
-
-    def _require(self, connection: sa.Connection, name: str) -> str:
-        found = self._find(connection, name)
-        if found is None:
-            raise PersonNotFound(f"nobody in {self.path} is called {name}; 'mien people' lists everybody")
-        return found
-
-    def _add(self, connection: sa.Connection, name: str) -> str:
-        person = uuid.uuid4().hex
-        connection.execute(sa.insert(_people).values(id=person, name=name))
-        return person
-
-    def descriptors(self) -> tuple[tuple[str, ...], F32]:
-        with self._lock, self._transaction() as connection:
-            revision = connection.scalar(sa.select(_about.c.value).where(_about.c.key == "revision"))
-            if self._known is None or self._known[0] != revision:
-                rows = connection.execute(_all_descriptors).all()
-                self._known = (revision, tuple(name for name, _ in rows), _table([blob for _, blob in rows]))
-            return self._known[1:]
+            if write:
+                connection.exec_driver_sql(_FORGET, (_CHANGES_KEPT,))
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
-        owners, table = self.descriptors()
-        return match(embeddings, owners, table, tolerance=tolerance)
+        return self._fresh().search(embeddings, tolerance=tolerance)
 
-    def close(self) -> None:
-        self._engine.dispose()
+    def _fresh(self) -> Table:
+        """The table, as of now."""
+        with self.transaction() as connection:
+            first, last = connection.exec_driver_sql(_LOGGED).one()
+            if (last or 0) == self._seen:
+                return self._table
+            with self._lock:
+                if self._seen < 0 or (first or 0) > self._seen + 1:
+                    self._table = _read_all(connection)
+                elif last > self._seen:  # else another thread, that looked later, has been here
+                    _read_changes(connection, self._table, self._seen)
+                self._seen = max(self._seen, last or 0)
+            return self._table
 
 
-_all_descriptors = sa.select(_people.c.name, _photos.c.embedding).join(_photos).order_by(_photos.c.id)
+def _read_all(connection: sa.Connection) -> Table:
+    table = Table()
+    table.change([], _rows([]), _names(connection, "SELECT id, name FROM people"))
+    for rows in _driver_rows(connection, _COLUMNS + " ORDER BY id"):
+        table.change([], _rows(rows), {})
+    return table
 
 
-def _table(blobs: Sequence[bytes]) -> F32:
-    if not blobs:
-        return np.zeros((0, 128), np.float32)
-    return np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1).astype(np.float32)
+def _read_changes(connection: sa.Connection, table: Table, seen: int) -> None:
+    """Brings the table up to date: what changed is taken out, and put in again as it is now."""
+    where = f"FROM changes WHERE id > {seen}"
+    gone = connection.exec_driver_sql(f"SELECT DISTINCT photo_id {where} AND photo_id IS NOT NULL").scalars().all()
+    there = f"WHERE id IN (SELECT photo_id {where})"
+    names = _names(
+        connection,
+        f"SELECT id, name FROM people WHERE id IN (SELECT person_id {where}) "  # noqa: S608 - a number of ours
+        f"OR id IN (SELECT person_id FROM photos {there})",
+    )
+    rows = [row for some in _driver_rows(connection, f"{_COLUMNS} {there} ORDER BY id") for row in some]
+    table.change(gone, _rows(rows), names)
 
 
-def _row(person: str, photo: Photo) -> dict[str, object]:
-    blob = photo.embedding.astype("<f4").tobytes()
-    return {"person_id": person, "sha256": photo.sha256, "source": photo.source, "embedding": blob}
+def _names(connection: sa.Connection, query: str) -> dict[str, str]:
+    return dict(connection.exec_driver_sql(query).all())
+
+
+def _driver_rows(connection: sa.Connection, query: str) -> Iterator[list[tuple[int, str, float, bytes]]]:
+    """Rows as the driver gives them: a million objects less than through SQLAlchemy."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, sqlite3.Connection):
+        raise TypeError(f"expected a connection of sqlite3, got {type(driver).__name__}")
+    cursor = driver.execute(query)
+    while rows := cursor.fetchmany(_READ):
+        yield rows
+
+
+def _rows(rows: list[tuple[int, str, float, bytes]]) -> Rows:
+    ids, persons, weights, blobs = zip(*rows, strict=True) if rows else ((), (), (), ())
+    table = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(-1, DIMENSIONS)
+    return Rows(np.array(ids, np.int64), persons, np.array(weights, np.float32), table.astype(np.float32))
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:

@@ -15,6 +15,7 @@ from mien import geometry, images
 from mien.errors import GalleryError, InputError, ManyFacesError, NoFaceError, PersonExists, PersonNotFound
 from mien.gallery import FolderGallery, Gallery, Person, Photo, check_name
 from mien.pipeline import Analyzer, in_foreground
+from mien.quality import quality
 from mien.types import F32, U8, Faces
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -82,9 +83,10 @@ class People:
         i = _chosen(faces, choice, source)
         if faces.embeddings is None:
             raise InputError("the photo's faces have no descriptors")
+        worth = float(quality(image, faces.boxes[i : i + 1], faces.landmarks[i : i + 1])[0])
         if choice.box is not None and isinstance(self.gallery, FolderGallery):
             content, source = _cut_out(image, faces.boxes[i]), "face.png"
-        return Photo(faces.embeddings[i], hashlib.sha256(content).hexdigest(), source, content)
+        return Photo(faces.embeddings[i], hashlib.sha256(content).hexdigest(), source, content, worth)
 
     def add(self, name: str, photos: Sequence[Photo]) -> Person:
         """A new person. Raises PersonExists."""

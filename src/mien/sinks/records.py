@@ -60,8 +60,7 @@ class CsvSink:
     def write(self, record: FrameRecord) -> None:
         for row in flat_rows(record):
             if self._writer is None:
-                columns = [column for column in row if column != "embedding"]
-                self._writer = csv.DictWriter(self.out, columns, extrasaction="ignore")
+                self._writer = csv.DictWriter(self.out, list(row))
                 self._writer.writeheader()
             self._writer.writerow(row)
         self.out.flush()
@@ -75,19 +74,19 @@ class ParquetSink:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._rows: list[dict[str, object]] = []
+        self._records: list[FrameRecord] = []
 
     def write(self, record: FrameRecord) -> None:
-        self._rows.extend(flat_rows(record))
+        self._records.append(record)
 
     def close(self) -> None:
         try:
-            import pyarrow as pa
             import pyarrow.parquet as pq
+
+            from mien.sinks.parquet import picture_table
         except ImportError as exc:
             raise InputError("Parquet needs pyarrow; run 'pip install mien[parquet]'") from exc
-        rows = [{key: None if value == "" else value for key, value in row.items()} for row in self._rows]
-        pq.write_table(pa.Table.from_pylist(rows), self.path)
+        pq.write_table(picture_table(self._records), self.path)
 
 
 class NamedSink:
@@ -138,6 +137,4 @@ def _face_columns(face: FaceRecord | None) -> dict[str, object]:
     for key in ("score", "track_id", "name", "distance", "age", "age_group", "gender", "emotion"):
         value = getattr(face, key) if face else None
         columns[key] = "" if value is None else value
-    if face and face.embedding:
-        columns["embedding"] = face.embedding
     return columns

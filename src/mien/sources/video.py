@@ -63,6 +63,8 @@ def video_stream(container: Any, uri: str, *, threads: str = "AUTO") -> Any:
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         raise SourceError(f"{shown(uri)} holds no video")
+    if streams[0].codec_context is None:
+        raise SourceError(f"{shown(uri)} is damaged, or its codec is unknown")
     stream = streams[0]
     stream.thread_type = threads
     stream.codec_context.thread_count = _DECODER_THREADS

@@ -16,8 +16,8 @@ from mien import geometry, images, store
 from mien.errors import InputError
 from mien.models.classifier import aligned_crops
 from mien.pipeline import Analyzer
+from mien.quality import sharpness
 from mien.sources import expand, is_video, open_source
-from mien.tracking.quality import sharpness
 from mien.types import F32, U8, Faces, Frame
 
 MANIFEST = "crops.jsonl"

@@ -17,6 +17,7 @@ import numpy as np
 
 from mien.errors import InputError
 from mien.images import SUFFIXES, read_bytes
+from mien.train.sheet import SHEET
 from mien.types import AGE_GROUP_STARTS, AGE_GROUPS, F64, I64
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ def _from_folders(place: Path, people: str | None) -> Iterator[Item]:
         raise InputError(f"{place} holds no sub-folders: make one per class, with its pictures inside")
     for folder in sorted(folders, key=lambda folder: natural(folder.name)):
         for file in sorted(folder.rglob("*")):
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file():
+            if file.suffix.lower() in SUFFIXES and file.name != SHEET and file.name[0] != "." and file.is_file():
                 yield Item(file, folder.name, _person(file.name, people))
 
 

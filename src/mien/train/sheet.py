@@ -13,6 +13,7 @@ import numpy as np
 from mien import images
 from mien.types import U8
 
+SHEET = "contact-sheet.jpg"  # its name among the crops; it is no picture to train on
 _SIDE, _COLUMNS, _LINE = 96, 12, 26  # pixels, pictures, pixels
 _MOST = 600  # pictures; of more, evenly chosen ones
 _INK, _PAPER = (40, 40, 40), 250

@@ -30,7 +30,7 @@ async def ready(service: ServiceDep) -> StateRecord:
     """Whether models, gallery and jobs are there and requests are taken; needs no key."""
     if service.stopping.is_set():
         raise Problem("stopping", "the service is stopping", {"retry-after": "5"})
-    await run_in_threadpool(service.people.all)
+    await run_in_threadpool(service.people.gallery.check_ready)
     await run_in_threadpool(service.jobs.count, "queued")
     return StateRecord(status="ready")
 

@@ -1,0 +1,187 @@
+"""What is made of a shard, a handful of photos or one video: the tables that are written for it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mien import images, zoo
+from mien.batch import inputs
+from mien.batch.dataset import Outcome, Row, make_outcome
+from mien.batch.inputs import Item
+from mien.errors import InputError
+from mien.models.detectors import MIN_FACE
+from mien.pipeline import DEFAULT_DETECTOR, EMBEDDER, Analyzer
+from mien.schemas import PARTS, FrameRecord, frame_record
+from mien.sinks.parquet import face_table
+from mien.sources import open_source
+from mien.types import Frame, FrameResult
+
+_FRAMES_PER_TABLE = 256
+Choices = Mapping[str, Any]  # the arguments of an Analyzer
+USUAL: Choices = {  # of those that decide what rows say, what the Analyzer takes where they are not given
+    "gallery": None,
+    "detector": DEFAULT_DETECTOR,
+    "tolerance": None,
+    "min_face": MIN_FACE,
+    "only": PARTS,
+    "looks": 1,
+}
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Hears how a shard gets on: `begun(i)` before item i, `done(bytes)` as work gets done."""
+
+    begun: Callable[[int], None] = lambda index: None
+    done: Callable[[float], None] = lambda size: None
+
+
+@dataclass
+class _Found:
+    """What an item turned out to be, filled as it is read."""
+
+    content_hash: str | None = None
+    taken_at: datetime | None = None
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    faces: list[pa.Table] = field(default_factory=list)
+
+
+class ShardAnalyzer:
+    """Analyses shards; loads its models once.
+
+    Args:
+        choices: The arguments of the `Analyzer`.
+        every: Of a video, take every Nth frame.
+
+    Raises:
+        MienError: As the `Analyzer`.
+    """
+
+    def __init__(self, choices: Choices, *, every: int = 1) -> None:
+        self.analyzer = Analyzer(**choices)
+        self.every = every
+        self.models = models_text(choices)
+
+    def __call__(self, items: tuple[Item, ...], listener: Listener | None = None) -> Outcome:
+        """The tables of these items; one that cannot be read becomes an error, the others go on."""
+        listener = listener or Listener()
+        rows: list[Row] = []
+        tables: list[pa.Table] = []
+        for index, item in enumerate(items):
+            listener.begun(index)
+            found, error = _Found(), None
+            try:
+                self._look(item, found, listener)
+            except InputError as exc:
+                error = _named(item, exc)
+                found.faces.clear()
+            rows.append(_row(item, found, error))
+            tables.extend(self._stamped(table, found) for table in found.faces)
+        return make_outcome(items, rows, tables)
+
+    def _look(self, item: Item, found: _Found, listener: Listener) -> None:
+        if item.is_video:
+            self._video(item, found, listener)
+        else:
+            self._photo(item, found)
+            listener.done(item.size)
+
+    def _photo(self, item: Item, found: _Found) -> None:
+        data = inputs.read(item)
+        found.content_hash = hashlib.sha256(data).hexdigest()
+        image = images.read_image(data)
+        found.taken_at = images.taken_at(data)
+        found.height, found.width = image.shape[:2]
+        found.frames = 1
+        result = self.analyzer.analyze_frame(Frame(image, source=item.source))
+        found.faces.append(face_table([self._record(result, item)]))
+
+    def _video(self, item: Item, found: _Found, listener: Listener) -> None:
+        with inputs.local_copy(item) as path, _calling(path, item.source):
+            found.content_hash = inputs.digest(Item(item.source, item.root, item.size, item.mtime_us, str(path)))
+            records: list[FrameRecord] = []
+            for result, share in self._frames(path):
+                listener.done(share * item.size)
+                found.width, found.height, found.frames = result.width, result.height, found.frames + 1
+                records.append(self._record(result, item))
+                if len(records) == _FRAMES_PER_TABLE:
+                    found.faces.append(face_table(records))
+                    records.clear()
+            found.faces.append(face_table(records))
+
+    def _frames(self, path: Path) -> Iterator[tuple[FrameResult, float]]:
+        """The results of a video, tracked and smoothed, each with the share of the video that it is."""
+        with open_source(str(path)) as frames:
+            step = self.analyzer.session().step
+            share = 1 / frames.frames if frames.frames else 0.0
+            for frame in frames:
+                if frame.index % self.every == 0:
+                    yield step(frame), share * self.every
+
+    def _record(self, result: FrameResult, item: Item) -> FrameRecord:
+        record = frame_record(result, identity="identity" in self.analyzer.only, embeddings=True)
+        return record.model_copy(update={"source": item.source})
+
+    def _stamped(self, table: pa.Table, found: _Found) -> pa.Table:
+        return table.append_column("content_hash", _repeated(found.content_hash, len(table))).append_column(
+            "models", _repeated(self.models, len(table))
+        )
+
+
+@contextmanager
+def _calling(path: Path, source: str) -> Iterator[None]:
+    """Errors about a copy name what it is a copy of."""
+    try:
+        yield
+    except InputError as exc:
+        raise InputError(str(exc).replace(str(path), source)) from exc
+
+
+def _repeated(value: str | None, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, pa.string()), count)
+
+
+def _row(item: Item, found: _Found, error: str | None) -> Row:
+    return Row(
+        item=item,
+        content_hash=found.content_hash,
+        taken_at=found.taken_at,
+        width=found.width,
+        height=found.height,
+        frames=found.frames,
+        faces=sum(map(len, found.faces)),
+        error=error,
+    )
+
+
+def _named(item: Item, error: InputError) -> str:
+    """An error with the file's name as the results call it."""
+    text = str(error)
+    if item.source in text:
+        return text
+    return f"{item.source} {text.removeprefix('the picture ')}"
+
+
+def models_text(choices: Choices) -> str:
+    """Which weights an analyzer of these arguments uses: names with the start of their SHA-256."""
+    own: Mapping[str, Path] = choices.get("models", {})
+    names = [choices.get("detector", DEFAULT_DETECTOR), EMBEDDER, "dlib_landmarks_5"]
+    if set(choices.get("only", PARTS)) - {"identity"} - own.keys():
+        names.append("attributes")
+    parts = [f"{name}@{zoo.spec_of(name).sha256[:12]}" for name in names]
+    parts += [f"{part}:{Path(file).name}@{_file_hash(Path(file))}" for part, file in sorted(own.items())]
+    return " ".join(parts)
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(images.read_bytes(path)).hexdigest()[:12]

@@ -1,0 +1,324 @@
+"""The folder a batch writes: three Parquet tables in parts, complete after any crash.
+
+    DIR/mien-batch.json      what the rows were made with
+    DIR/faces/part-X.parquet     one row per face
+    DIR/errors/part-X.parquet    one row per file that failed
+    DIR/sources/part-X.parquet   one row per photo or video that was looked at, with or without a face
+
+A part is committed by the rename of its `sources` file, which comes last; what has none is swept away and done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+import mien
+from mien.batch.inputs import Item
+from mien.errors import InputError, MienError
+from mien.sinks.parquet import FACE_SCHEMA
+
+SCHEMA_VERSION = 1
+DONE, FAILED = "done", "failed"
+
+_STAMP = [("mien_version", pa.string()), ("schema_version", pa.int16())]
+_ABOUT = {b"mien.schema_version": str(SCHEMA_VERSION).encode()}
+FACES = pa.schema([*FACE_SCHEMA, ("content_hash", pa.string()), ("models", pa.string()), *_STAMP], metadata=_ABOUT)
+SOURCES = pa.schema(
+    [
+        ("source", pa.string()),
+        ("root", pa.string()),
+        ("kind", pa.string()),
+        ("size", pa.int64()),
+        ("mtime", pa.timestamp("us", tz="UTC")),
+        ("content_hash", pa.string()),
+        ("taken_at", pa.timestamp("us")),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("frames", pa.int32()),
+        ("faces", pa.int32()),
+        ("status", pa.string()),
+        *_STAMP,
+    ],
+    metadata=_ABOUT,
+)
+ERRORS = pa.schema([("source", pa.string()), ("error", pa.string()), *_STAMP], metadata=_ABOUT)
+SCHEMAS = {"faces": FACES, "errors": ERRORS, "sources": SOURCES}  # in the order in which a part is written
+
+_SETTINGS = "mien-batch.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one item; `error` is None where all went well. `taken_at` is the camera's own clock."""
+
+    item: Item
+    content_hash: str | None = None
+    taken_at: datetime | None = None
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    faces: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The tables of one part, by name; `size` is the bytes of the files it was made from."""
+
+    part: str
+    size: int
+    tables: Mapping[str, pa.Table]
+
+    def errors(self) -> list[str]:
+        """Why files failed, in words."""
+        return [str(text) for text in self.tables["errors"]["error"].to_pylist()]
+
+
+class Known(NamedTuple):
+    """A file that an earlier run looked at."""
+
+    part: str
+    root: str
+    size: int
+    mtime_us: int
+    content_hash: str | None
+    failed: bool
+
+
+def part_name(items: Iterable[Item]) -> str:
+    """The name of the part that holds these files in this state: the same files, the same name."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(f"{item.source}\0{item.size}\0{item.mtime_us}\n".encode())
+    return f"part-{digest.hexdigest()[:16]}.parquet"
+
+
+def make_outcome(items: Iterable[Item], rows: Iterable[Row], faces: Iterable[pa.Table]) -> Outcome:
+    """The part of these items."""
+    items, rows = tuple(items), list(rows)
+    unstamped = {name: _without_stamp(schema) for name, schema in SCHEMAS.items()}
+    failed = [{"source": row.item.source, "error": row.error} for row in rows if row.error is not None]
+    tables = {
+        "faces": pa.concat_tables([unstamped["faces"].empty_table(), *faces]),
+        "errors": pa.Table.from_pylist(failed, schema=unstamped["errors"]),
+        "sources": pa.Table.from_pylist(list(map(_source_row, rows)), schema=unstamped["sources"]),
+    }
+    stamped = {name: _stamped(table, SCHEMAS[name]) for name, table in tables.items()}
+    return Outcome(part_name(items), sum(item.size for item in items), stamped)
+
+
+def _without_stamp(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field for field in schema if field.name not in dict(_STAMP)])
+
+
+def _stamped(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    for (name, kind), value in zip(_STAMP, (mien.__version__, SCHEMA_VERSION), strict=True):
+        table = table.append_column(name, pa.repeat(pa.scalar(value, kind), len(table)))
+    return table.cast(schema)
+
+
+def _source_row(row: Row) -> dict[str, object]:
+    item = row.item
+    measured = {key: getattr(row, key) for key in ("content_hash", "taken_at", "width", "height", "frames")}
+    return {
+        "source": item.source,
+        "root": item.root,
+        "kind": "video" if item.is_video else "photo",
+        "size": item.size,
+        "mtime": item.mtime_us,
+        **measured,
+        "faces": 0 if row.error is not None else row.faces,
+        "status": DONE if row.error is None else FAILED,
+    }
+
+
+class Archive:
+    """A batch folder: opened to read as it is, to write with `writing`."""
+
+    def __init__(self, folder: Path, unclaimed: Mapping[str, object] | None = None) -> None:
+        self.folder = folder
+        self.unclaimed = unclaimed  # settings that the first commit will write
+
+    @classmethod
+    def open(cls, folder: Path) -> Archive:
+        """A folder that 'mien batch' has written.
+
+        Raises:
+            InputError: It is none, or of a later version.
+        """
+        archive = cls(folder)
+        archive.settings()
+        return archive
+
+    @classmethod
+    @contextmanager
+    def writing(cls, folder: Path, settings: Mapping[str, object]) -> Iterator[Archive]:
+        """The folder for one writer at a time, without what an interrupted run left half-done.
+
+        Raises:
+            InputError: It was made with other settings, is in use, or holds other things.
+            MienError: It cannot be written.
+        """
+        archive = cls(folder)
+        with _writable(folder):
+            for table in SCHEMAS:
+                (folder / table).mkdir(parents=True, exist_ok=True)
+        with _locked(folder / ".lock"):
+            archive._check(settings)
+            with _writable(folder):
+                archive._sweep()
+            yield archive
+
+    def settings(self) -> dict[str, Any]:
+        """What the rows were made with.
+
+        Raises:
+            InputError: This is no folder that 'mien batch' has written.
+        """
+        path = self.folder / _SETTINGS
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as exc:
+            raise InputError(f"{self.folder} is no result of 'mien batch': cannot read {_SETTINGS} in it") from exc
+        if about.get("schema_version") != SCHEMA_VERSION:
+            raise InputError(
+                f"{self.folder} has schema version {about.get('schema_version')}, this mien reads {SCHEMA_VERSION}: "
+                "use the mien that made it, or another --output"
+            )
+        return dict(about["settings"])
+
+    def _check(self, settings: Mapping[str, object]) -> None:
+        wanted = json.loads(json.dumps(settings))
+        if not (self.folder / _SETTINGS).exists():
+            self.unclaimed = wanted
+            return
+        made = self.settings()
+        other = [f"{key} {made.get(key)}, now {value}" for key, value in wanted.items() if made.get(key) != value]
+        if other:
+            raise InputError(f"{self.folder} was made with {'; '.join(other)}: give another --output, or remove it")
+
+    def _claim(self) -> None:
+        path = self.folder / _SETTINGS
+        about = {"schema_version": SCHEMA_VERSION, "settings": self.unclaimed}
+        with _writable(path), _replacing(path) as temporary:
+            temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.unclaimed = None
+
+    def _sweep(self) -> None:
+        """Removes parts that were never committed."""
+        committed = {path.name for path in (self.folder / "sources").glob("part-*.parquet")}
+        for table in SCHEMAS:
+            for path in (self.folder / table).iterdir():
+                if path.name.startswith((".part-", "part-")) and path.name not in committed:
+                    path.unlink()
+
+    def known(self) -> dict[str, Known]:
+        """All files that earlier runs looked at, by source.
+
+        Raises:
+            MienError: A part is damaged.
+        """
+        found: dict[str, Known] = {}
+        for path in sorted((self.folder / "sources").glob("part-*.parquet")):
+            table = _read(path)
+            columns = [table[name].to_pylist() for name in ("source", "root", "size")]
+            times = table["mtime"].cast(pa.int64()).to_pylist()
+            more = [table[name].to_pylist() for name in ("content_hash", "status")]
+            for source, root, size, time, content_hash, status in zip(*columns, times, *more, strict=True):
+                found[source] = Known(path.name, root, size, time, content_hash, status == FAILED)
+        return found
+
+    def commit(self, outcome: Outcome) -> None:
+        """Writes a part; after it returns the part outlives any crash, before that it does not exist."""
+        if self.unclaimed is not None:
+            self._claim()
+        for name, table in outcome.tables.items():
+            self._write(name, outcome.part, table)
+
+    def drop(self, sources: Mapping[str, str]) -> None:
+        """Removes the rows of these sources; each is given with its part."""
+        for part in sorted(set(sources.values())):
+            gone = pa.array([source for source, its in sources.items() if its == part], pa.string())
+            for name in SCHEMAS:  # `sources` last: until then the next run finds the part stale again
+                path = self.folder / name / part
+                if path.exists():
+                    table = _read(path)
+                    self._write(name, part, table.filter(pc.invert(pc.is_in(table["source"], gone))), rewrite=True)
+
+    def _write(self, name: str, part: str, table: pa.Table, *, rewrite: bool = False) -> None:
+        path = self.folder / name / part
+        with _writable(path):
+            if not len(table) and (rewrite or name == "errors"):
+                path.unlink(missing_ok=True)
+                return
+            with _replacing(path) as temporary:
+                pq.write_table(table, temporary, compression="zstd")
+
+    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """One of the tables "faces", "sources", "errors", of committed parts only.
+
+        Raises:
+            MienError: A part is damaged.
+        """
+        committed = sorted(path.name for path in (self.folder / "sources").glob("part-*.parquet"))
+        paths = [str(path) for part in committed if (path := self.folder / name / part).exists()]
+        try:
+            return pads.dataset(paths, schema=SCHEMAS[name], format="parquet").to_table(columns=columns)
+        except (OSError, pa.ArrowException) as exc:
+            raise MienError(
+                f"cannot read {self.folder / name}: {exc}; remove the damaged part, run the batch again"
+            ) from exc
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as exc:
+        raise MienError(f"{path} is damaged ({exc}): remove it and run again; its files are then done anew") from exc
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A place to write to beside a file, which takes the file's place once it is on the disk."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    yield temporary
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise MienError(f"cannot write {path}: {exc.strerror or exc}; free space or choose another place") from exc
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keeps a second writer out; given back by the system however the process ends. Windows has no such lock."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise InputError(f"another 'mien batch' is writing {path.parent}: wait for it or stop it") from exc
+        yield

@@ -1,0 +1,250 @@
+"""What an archive holds: files, folders, globs, and the object storage that pyarrow's file systems read."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from pyarrow import fs as arrow_fs
+
+from mien import images, sources
+from mien.errors import InputError, SourceError
+
+_MAGIC = re.compile(r"[*?\[]")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One photo or video.
+
+    `source` is what the results call it, `root` the input it was found under; `size` is bytes and `mtime_us`
+    microseconds since 1970. `path` opens it: on this machine, or in the file system of the address `place`.
+    """
+
+    source: str
+    root: str
+    size: int
+    mtime_us: int
+    path: str
+    place: str = ""
+
+    @property
+    def is_video(self) -> bool:
+        return sources.is_video(self.path)
+
+
+def find_all(inputs: Iterable[str]) -> tuple[list[Item], list[str]]:
+    """The photos and videos of all inputs, each once, and why inputs cannot be used."""
+    found: dict[str, Item] = {}
+    problems: list[str] = []
+    for given in inputs:
+        try:
+            for item in find(given):
+                found.setdefault(item.source, item)
+        except InputError as exc:
+            problems.append(str(exc))
+    return list(found.values()), problems
+
+
+def find(given: str) -> list[Item]:
+    """The photos and videos under a file, folder, glob or address, in the order of their names.
+
+    Raises:
+        SourceError: There is no such thing, or nothing in it.
+    """
+    items = _remote(given) if "://" in given else _local(given)
+    if not items:
+        raise SourceError(f"{shown(given)} holds no photos or videos")
+    return items
+
+
+def root_of(given: str) -> str:
+    """What an input is called in the results: without what an address carries of keys and options."""
+    return shown(given) if "://" in given else _printable(given)
+
+
+def shown(address: str) -> str:
+    """An address without its user, password and query."""
+    if "://" not in address:
+        return address
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _local(given: str) -> list[Item]:
+    if _MAGIC.search(given) and not Path(given).exists():
+        matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+        paths = [path for match in matches for path in _inside(match)]
+    else:
+        paths = sources.expand(given)
+    return [_local_item(path, root_of(given)) for path in dict.fromkeys(paths)]
+
+
+def _inside(match: str) -> list[str]:
+    if Path(match).is_dir():
+        return [str(path) for path in sources.find_media(Path(match))]
+    return [match] if _is_media(match) else []
+
+
+def _is_media(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in images.SUFFIXES | sources.VIDEO_SUFFIXES
+
+
+def _local_item(path: str, root: str) -> Item:
+    try:
+        about = Path(path).stat()
+    except OSError as exc:
+        raise SourceError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    except ValueError as exc:
+        raise SourceError(f"{path!r} is no file name: {exc}") from exc
+    source = _printable(str(Path(path)))
+    return Item(source, root, about.st_size, about.st_mtime_ns // 1000, path)
+
+
+def _printable(path: str) -> str:
+    """A path as text: bytes that are no UTF-8 as \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _remote(given: str) -> list[Item]:
+    system, path = open_place(given)
+    base, pattern = _split_glob(path.rstrip("/"))
+    root = shown(given)
+    prefix = root.rstrip("/").removesuffix(pattern).rstrip("/") if pattern else root.rstrip("/")
+    matches = _translate(pattern) if pattern else None
+    items = []
+    for info in _listing(system, base, given):
+        rest = info.path[len(base) :]
+        inside = rest.lstrip("/")
+        if (matches is None or matches.fullmatch(inside)) and (not rest or _wanted(inside)):
+            items.append(Item(prefix + rest, root, info.size, _mtime_us(info), info.path, given))
+    return sorted(items, key=lambda item: item.source)
+
+
+def open_place(address: str) -> tuple[Any, str]:
+    """The pyarrow file system of an address, and the path in it.
+
+    Raises:
+        SourceError: No file system knows such addresses, or it refuses.
+    """
+    if address.startswith(("http://", "https://")):
+        raise SourceError(f"{shown(address)}: fetch web addresses first, or give them to 'mien analyze'")
+    parts = urlsplit(address)
+    bare = address if not _MAGIC.search(parts.path) else urlunsplit(parts._replace(path=_split_glob(parts.path)[0]))
+    try:
+        system, path = arrow_fs.FileSystem.from_uri(bare)
+    except (OSError, ValueError) as exc:
+        raise SourceError(f"cannot open {shown(address)}: {exc}") from exc
+    pattern = _split_glob(parts.path)[1]
+    return system, f"{path.rstrip('/')}/{pattern}" if pattern else path
+
+
+def _split_glob(path: str) -> tuple[str, str]:
+    """A path as the folder before its first wildcard, and the pattern from there on."""
+    parts = path.split("/")
+    first = next((i for i, part in enumerate(parts) if _MAGIC.search(part)), len(parts))
+    return "/".join(parts[:first]), "/".join(parts[first:])
+
+
+def _translate(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression: `*` and `?` stay within a name, `**/` crosses folders."""
+    ways = {"**/": r"(?:.*/)?", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
+    return re.compile("".join(ways.get(part) or (part if part.startswith("[") else re.escape(part)) for part in parts))
+
+
+def _wanted(inside: str) -> bool:
+    return _is_media(inside) and not any(part.startswith(".") for part in inside.split("/"))
+
+
+def _listing(system: Any, base: str, given: str) -> list[Any]:
+    try:
+        about = system.get_file_info(base)
+        if about.type == arrow_fs.FileType.NotFound:
+            raise SourceError(f"cannot read {shown(given)}: no such file")
+        if about.type == arrow_fs.FileType.File:
+            return [about]
+        inside = system.get_file_info(arrow_fs.FileSelector(base, recursive=True))
+    except OSError as exc:
+        raise SourceError(f"cannot list {shown(given)}: {exc}") from exc
+    return [info for info in inside if info.type == arrow_fs.FileType.File]
+
+
+def _mtime_us(info: Any) -> int:
+    return int(info.mtime_ns or 0) // 1000
+
+
+@lru_cache(maxsize=16)
+def _system(place: str) -> Any:
+    return open_place(place)[0]
+
+
+def read(item: Item) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    if not item.place:
+        return images.read_bytes(Path(item.path))
+    try:
+        with _system(item.place).open_input_stream(item.path, compression=None) as stream:
+            return bytes(stream.read())
+    except OSError as exc:
+        raise InputError(f"cannot read {item.source}: {exc}") from exc
+
+
+def digest(item: Item) -> str:
+    """A file's SHA-256 in hex, read piece by piece.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    if item.place:
+        with local_copy(item) as path:
+            return _digest_file(path)
+    return _digest_file(Path(item.path))
+
+
+def _digest_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
+
+
+@contextmanager
+def local_copy(item: Item) -> Iterator[Path]:
+    """A file as a path on this machine: itself, or a copy that lasts as long as the block.
+
+    Raises:
+        InputError: It cannot be read, or not copied.
+    """
+    if not item.place:
+        yield Path(item.path)
+        return
+    with tempfile.TemporaryDirectory(prefix="mien-batch-") as folder:
+        path = Path(folder) / f"copy{Path(item.path).suffix}"
+        _fetch(item, path)
+        yield path
+
+
+def _fetch(item: Item, path: Path) -> None:
+    try:
+        with _system(item.place).open_input_stream(item.path, compression=None) as stream, path.open("wb") as file:
+            while chunk := stream.read(_CHUNK):
+                file.write(chunk)
+    except OSError as exc:
+        raise InputError(f"cannot read {item.source}: {exc}") from exc

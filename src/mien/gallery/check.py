@@ -1,0 +1,200 @@
+"""What in a gallery will lead to wrong names, and which tolerance suits it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.gallery.base import Enrolled
+from mien.gallery.search import number
+from mien.geometry import l2_distances
+from mien.types import F32, F64, I64
+
+_ROWS = 512  # photos compared with all others at a time
+_LEAST_PAIRS = 20  # photos with a second one of the same person, to suggest a tolerance from
+_STEP = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two people who look alike: the least distance between their photos, and the median of all such distances."""
+
+    first: str
+    second: str
+    nearest: float
+    typical: float
+
+
+@dataclass(frozen=True, slots=True)
+class OddPhoto:
+    """A photo that does not look like the person's others: the distances to the nearest of those (NaN: there is none)
+    and to the nearest of anybody else, and whose that is. `left_out`: searches pass it over."""
+
+    name: str
+    source: str
+    own: float
+    other: float
+    looks_like: str
+    left_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PoorPhoto:
+    """A photo too small, blurred or turned away to count fully."""
+
+    name: str
+    source: str
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A tolerance made for a gallery, and the shares of its photos that it decides wrongly: `missed` ones are further
+    than it from all others of their person, `mistaken` ones within it of somebody else."""
+
+    tolerance: float
+    missed: float
+    mistaken: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `check` found; `suggestion` is None where too few people have several photos."""
+
+    people: int
+    photos: int
+    tolerance: float
+    duplicates: tuple[Pair, ...]
+    alike: tuple[Pair, ...]
+    odd: tuple[OddPhoto, ...]
+    poor: tuple[PoorPhoto, ...]
+    suggestion: Suggestion | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Neighbours:
+    """Per photo (M,): the distance to the nearest other photo of its person, to the nearest of anybody else, and who
+    that is (-1: nobody); and the pairs of people (K, 2) with photos within the tolerance of each other."""
+
+    own: F32
+    other: F32
+    who: I64
+    pairs: I64
+
+
+def check(enrolled: Iterable[Enrolled], *, tolerance: float) -> Report:
+    """Looks for people who are one, photos under the wrong name, and people too alike; suggests a tolerance.
+
+    Every photo is compared with every other: 10,000 photos take seconds, 100,000 some minutes.
+    """
+    everything = list(enrolled)
+    names, persons = number([one.name for one in everything])
+    if not everything:
+        return Report(0, 0, tolerance, (), (), (), (), None)
+    table = np.array([one.photo.embedding for one in everything], np.float32)
+    near = _neighbours(table, persons, tolerance)
+    photos = _People(names, table, np.split(np.argsort(persons, kind="stable"), np.bincount(persons).cumsum()[:-1]))
+    pairs = sorted((photos.pair(a, b) for a, b in near.pairs.tolist()), key=lambda pair: pair.nearest)
+    duplicates = tuple(pair for pair in pairs if pair.typical <= tolerance)
+    odd = _odd(everything, photos, near, tolerance, duplicates)
+    return Report(
+        people=len(names),
+        photos=len(everything),
+        tolerance=tolerance,
+        duplicates=duplicates,
+        alike=tuple(pair for pair in pairs if pair.typical > tolerance),
+        odd=odd,
+        poor=tuple(
+            PoorPhoto(one.name, one.photo.source, one.photo.quality) for one in everything if 0 < one.weight < 0.999
+        ),
+        suggestion=_suggest(everything, near, odd, duplicates),
+    )
+
+
+def _neighbours(table: F32, persons: I64, tolerance: float) -> _Neighbours:
+    count = len(table)
+    own, other = np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
+    who, pairs = np.full(count, -1, np.int64), [np.zeros((0, 2), np.int64)]
+    for start in range(0, count, _ROWS):
+        here = slice(start, min(start + _ROWS, count))
+        distances = l2_distances(table[here], table)
+        same = persons[here, None] == persons[None, :]
+        strangers = np.where(same, np.inf, distances)
+        nearest = strangers.argmin(axis=1)
+        other[here] = strangers[np.arange(len(nearest)), nearest]
+        who[here] = np.where(np.isfinite(other[here]), persons[nearest], -1)
+        faces, rows = np.nonzero(strangers <= tolerance)
+        pairs.append(np.unique(np.sort(np.column_stack([persons[here][faces], persons[rows]]), axis=1), axis=0))
+        same[np.arange(len(same)), np.arange(here.start, here.stop)] = False
+        own[here] = np.where(same, distances, np.inf).min(axis=1)
+    own[np.isinf(own)] = other[np.isinf(other)] = np.nan
+    return _Neighbours(own, other, who, np.unique(np.concatenate(pairs), axis=0))
+
+
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Their names, all descriptors (M, D), and which of those are each one's."""
+
+    names: list[str]
+    table: F32
+    rows: list[I64]
+
+    def pair(self, a: int, b: int) -> Pair:
+        distances = l2_distances(self.table[self.rows[a]], self.table[self.rows[b]])
+        first, second = sorted((self.names[a], self.names[b]))
+        return Pair(first, second, float(distances.min()), float(np.median(distances)))
+
+    def typical(self, photo: int, person: int) -> float:
+        """The median distance of a photo to the others of a person; infinite where there are none."""
+        others = self.rows[person][self.rows[person] != photo]
+        return float(np.median(l2_distances(self.table[photo][None], self.table[others]))) if len(others) else np.inf
+
+
+def _odd(
+    everything: list[Enrolled], people: _People, near: _Neighbours, tolerance: float, duplicates: tuple[Pair, ...]
+) -> tuple[OddPhoto, ...]:
+    """Photos that searches leave out, and photos more like somebody else (who is no duplicate) than like their own."""
+    one = {(pair.first, pair.second) for pair in duplicates}
+    mine = {int(row): person for person, rows in enumerate(people.rows) for row in rows}
+    found = []
+    for i, row in enumerate(everything):
+        looks_like = people.names[near.who[i]] if near.who[i] >= 0 else ""
+        nearer = near.other[i] < near.own[i] and near.other[i] <= tolerance
+        if row.weight > 0 and (not nearer or tuple(sorted((row.name, looks_like))) in one):
+            continue
+        if row.weight > 0 and people.typical(i, mine[i]) <= people.typical(i, int(near.who[i])):
+            continue  # it is the other person's photo that is odd
+        distances = float(near.own[i]), float(near.other[i])
+        found.append(OddPhoto(row.name, row.photo.source, *distances, looks_like, left_out=row.weight == 0))
+    return tuple(found)
+
+
+def _suggest(
+    everything: list[Enrolled],
+    near: _Neighbours,
+    odd: tuple[OddPhoto, ...],
+    duplicates: tuple[Pair, ...],
+) -> Suggestion | None:
+    """The tolerance that decides the fewest photos wrongly, those that are named wrongly themselves left out."""
+    wrong = {(photo.name, photo.source) for photo in odd}
+    double = {name for pair in duplicates for name in (pair.first, pair.second)}
+    sound = np.array(
+        [row.name not in double and (row.name, row.photo.source) not in wrong for row in everything], dtype=np.bool_
+    )
+    own = near.own[sound & np.isfinite(near.own)].astype(np.float64)
+    other = near.other[sound & np.isfinite(near.other)].astype(np.float64)
+    if len(own) < _LEAST_PAIRS or len(other) < _LEAST_PAIRS:
+        return None
+    return _fewest_errors(own, other)
+
+
+def _fewest_errors(own: F64, other: F64) -> Suggestion:
+    steps = np.arange(0, float(max(own.max(), other.max())) + _STEP, _STEP)
+    missed = 1 - np.searchsorted(np.sort(own), steps, side="right") / len(own)
+    mistaken = np.searchsorted(np.sort(other), steps, side="right") / len(other)
+    errors = missed + mistaken
+    best = np.flatnonzero(errors <= errors.min() + 1e-9)
+    middle = int(best[len(best) // 2])
+    return Suggestion(round(float(steps[middle]), 3), float(missed[middle]), float(mistaken[middle]))

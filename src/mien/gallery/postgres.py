@@ -1,0 +1,177 @@
+"""PostgreSQL with pgvector as a gallery that several machines share; it is the database that searches."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+
+from mien.errors import GalleryError
+from mien.gallery.base import DIMENSIONS
+from mien.gallery.search import assign, nobody, number, per_face
+from mien.gallery.sql import SqlGallery, vector_text
+from mien.types import F32, Matches
+
+SCHEMA = "mien"  # of our tables, so that they can live in a database beside others
+INDEX = "photos_embedding_hnsw"
+_NEAREST = 200  # photos that the index gives per face; they are then compared exactly
+_LOOK_S = 5.0  # how long it is believed that there is an index, or none
+_CONNECT_S = 10
+_LOCK = 0x6D69656E  # any number that nobody else locks
+_MADE_MEMORY = "1GB"  # to make the index in
+
+_APART = "embedding <-> CAST(:probe AS vector)"
+_SHORT = f"CAST(embedding AS halfvec({DIMENSIONS}))"
+_WITHIN = sa.text(
+    "SELECT name, weighted, apart FROM people JOIN ("  # noqa: S608 - constants of ours
+    f" SELECT person_id, min(({_APART}) / weight) AS weighted, min({_APART}) AS apart FROM photos"
+    f" WHERE weight > 0 AND {_APART} <= :tolerance GROUP BY person_id) AS near ON id = person_id"
+)
+_FIRST = sa.text(f"SELECT {_APART} FROM photos WHERE weight > 0 ORDER BY 1 LIMIT 1")  # noqa: S608
+_BY_INDEX = sa.text(
+    f"SELECT name, ({_APART}) / weight AS weighted, {_APART} AS apart FROM people JOIN ("  # noqa: S608
+    " SELECT person_id, embedding, weight FROM photos WHERE weight > 0"
+    f" ORDER BY {_SHORT} <-> CAST(CAST(:probe AS vector) AS halfvec({DIMENSIONS})) LIMIT {_NEAREST}) AS near"
+    " ON id = person_id"
+)
+
+_SET_INDEX = sa.text(f"SET LOCAL hnsw.ef_search = {_NEAREST}; SET LOCAL hnsw.iterative_scan = relaxed_order")
+
+Candidate = tuple[str, float, float]  # a person, the weighted distance to a photo, the distance
+
+
+class PostgresGallery(SqlGallery):
+    """People in a PostgreSQL database, for as many servers as write to it at once.
+
+    Every search asks the database, so what anybody enrolled or deleted is known to all at once. It compares every
+    photo exactly, until `create_index` has made an index; from then on the nearest that the index gives are compared
+    exactly, which is faster and may miss one now and then.
+
+    Args:
+        url: `postgresql://user:password@host/database`; everything PostgreSQL's own clients take can stand in it.
+            The tables are in the schema "mien", unless `?options=-csearch_path=…` names another.
+        embedder: Who makes the descriptors.
+
+    Raises:
+        GalleryError: The server cannot be reached, or has no pgvector.
+        EmbedderMismatch: It holds the descriptors of another embedder.
+    """
+
+    def __init__(self, url: str, *, embedder: str) -> None:
+        self.url = _checked_url(url)
+        self._indexed = (-_LOOK_S, False)  # when it was looked for, and whether there is one
+        engine = sa.create_engine(
+            self.url,
+            pool_pre_ping=True,
+            pool_size=8,
+            max_overflow=16,
+            connect_args={"connect_timeout": _CONNECT_S, "prepare_threshold": None},
+        )
+        place = self.url.difference_update_query(["options"]).set(drivername="postgresql")
+        super().__init__(engine, place=place.render_as_string(hide_password=True), embedder=embedder)
+        self._migrate()
+
+    def _begin(self, connection: sa.Connection, *, write: bool) -> None:
+        """The driver begins by itself; writers lock the people whom they change."""
+
+    def _migrate(self) -> None:
+        with self.transaction(write=True) as connection:  # one process at a time, until the end of the transaction
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            if f"search_path={SCHEMA}," in str(self.url.query.get("options")):
+                connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            if not connection.scalar(sa.text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")):
+                connection.execute(sa.text("CREATE EXTENSION vector WITH SCHEMA public"))
+            self._bring_up_to_date(connection)
+
+    def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
+        if not len(embeddings):
+            return nobody(0)
+        limits = per_face(tolerance, len(embeddings))
+        ask = _ask_index if self.is_indexed() else _ask_all
+        with self.transaction() as connection:
+            found = [ask(connection, row, float(limit)) for row, limit in zip(embeddings, limits, strict=True)]
+        near = [
+            (face, name, weighted)
+            for face, candidates in enumerate(found)
+            for name, weighted, _ in candidates
+            if weighted <= limits[face]
+        ]
+        names, persons = number([name for _, name, _ in near])
+        faces, weights = (
+            np.array([face for face, _, _ in near], np.int64),
+            np.array([w for _, _, w in near], np.float32),
+        )
+        given = assign(faces, persons, weights, count=len(found))
+        distances = [min((apart for _, _, apart in candidates), default=np.nan) for candidates in found]
+        return Matches(
+            tuple(None if person < 0 else names[person] for person in given), np.array(distances, np.float32)
+        )
+
+    def is_indexed(self) -> bool:
+        """Whether searches use an index."""
+        looked, there = self._indexed
+        if time.monotonic() - looked >= _LOOK_S:
+            with self.transaction() as connection:
+                there = bool(connection.scalar(sa.text("SELECT to_regclass(:index) IS NOT NULL"), {"index": INDEX}))
+            self._indexed = (time.monotonic(), there)
+        return there
+
+    def create_index(self) -> None:
+        """Makes the index, or makes it anew; others go on enrolling and searching meanwhile.
+
+        Raises:
+            GalleryError: The database refuses.
+        """
+        self.drop_index()
+        with self._outside() as connection:
+            connection.execute(sa.text(f"SET maintenance_work_mem = '{_MADE_MEMORY}'"))
+            connection.execute(
+                sa.text(
+                    f"CREATE INDEX CONCURRENTLY {INDEX} ON photos USING hnsw"
+                    f" (({_SHORT}) halfvec_l2_ops) WITH (m = 16, ef_construction = 100)"
+                )
+            )
+            connection.execute(sa.text("RESET maintenance_work_mem"))
+        self._indexed = (time.monotonic(), True)
+
+    def drop_index(self) -> None:
+        """Takes the index away, so that searches compare every photo again."""
+        with self._outside() as connection:
+            connection.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}"))
+        self._indexed = (time.monotonic(), False)
+
+    @contextmanager
+    def _outside(self) -> Iterator[sa.Connection]:
+        """A connection outside of any transaction."""
+        with self.translated(), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _ask_all(connection: sa.Connection, probe: F32, tolerance: float) -> list[Candidate]:
+    """Everybody within the tolerance; if there is nobody, the distance to the nearest."""
+    given = {"probe": vector_text(probe)}
+    within = [tuple(row) for row in connection.execute(_WITHIN, {**given, "tolerance": tolerance})]
+    return within or [("", np.inf, apart) for apart in connection.scalars(_FIRST, given)]
+
+
+def _ask_index(connection: sa.Connection, probe: F32, tolerance: float) -> list[Candidate]:
+    """The nearest photos that the index gives, at their exact distances."""
+    connection.execute(_SET_INDEX)
+    return [tuple(row) for row in connection.execute(_BY_INDEX, {"probe": vector_text(probe)})]
+
+
+def _checked_url(text: str) -> sa.URL:
+    if importlib.util.find_spec("psycopg") is None:
+        raise GalleryError("a PostgreSQL gallery needs psycopg; run \"pip install 'mien[postgres]'\"")
+    try:
+        url = sa.make_url(text).set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError) as exc:
+        raise GalleryError("the gallery's address is not postgresql://user:password@host/database") from exc
+    if "options" in url.query:
+        return url
+    return url.update_query_dict({"options": f"-csearch_path={SCHEMA},public"})

@@ -1,0 +1,304 @@
+"""What the galleries in databases have in common: their tables, and every change to them."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolTimeoutError
+
+from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound
+from mien.gallery import migrations
+from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
+from mien.gallery.weights import changed, weigh, weigh_people
+from mien.types import F32, Matches
+
+_CHUNK = 400  # people in one transaction of `enroll_all`
+_READ = 5_000  # rows fetched at a time
+_FEW = 4  # with fewer photos than this a photo's weight depends on nothing but its own quality
+_TRIES = 8
+
+
+class Vector(sa.types.UserDefinedType[F32]):
+    """pgvector's column type, in its text form."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_options: Any) -> str:
+        return f"vector({DIMENSIONS})"
+
+    def bind_processor(self, dialect: sa.Dialect) -> Any:
+        return vector_text
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        return lambda text: np.fromstring(text[1:-1], np.float32, sep=",")
+
+
+class Blob(sa.types.TypeDecorator[F32]):
+    """Little-endian float32."""
+
+    impl = sa.LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: F32 | None, dialect: sa.Dialect) -> bytes | None:
+        return None if value is None else np.asarray(value, dtype="<f4").tobytes()
+
+    def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> F32 | None:
+        return None if value is None else np.frombuffer(value, dtype="<f4").astype(np.float32)
+
+
+def vector_text(row: F32) -> str:
+    """A descriptor (D,) as pgvector reads it; no digit is lost."""
+    return f"[{','.join(map(repr, row.tolist()))}]"
+
+
+_metadata = sa.MetaData()
+PEOPLE = sa.Table("people", _metadata, sa.Column("id", sa.Text, primary_key=True), sa.Column("name", sa.Text))
+PHOTOS = sa.Table(
+    "photos",
+    _metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True),
+    sa.Column("person_id", sa.ForeignKey("people.id")),
+    sa.Column("sha256", sa.Text),
+    sa.Column("source", sa.Text),
+    sa.Column("embedding", Blob().with_variant(Vector(), "postgresql")),
+    sa.Column("quality", sa.Float),
+    sa.Column("weight", sa.Float),
+)
+
+
+class SqlGallery(ABC):
+    """People in a database that several processes may share; what a call acknowledged survives a crash.
+
+    Args:
+        engine: Its connections.
+        place: How the database is called in messages.
+        embedder: Who made the descriptors.
+    """
+
+    def __init__(self, engine: sa.Engine, *, place: str, embedder: str) -> None:
+        self.engine = engine
+        self.place = place
+        self.embedder = embedder
+
+    @abstractmethod
+    def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches: ...
+
+    @abstractmethod
+    def _begin(self, connection: sa.Connection, *, write: bool) -> None:
+        """Begins a transaction; one that writes must find what it reads unchanged until its end."""
+
+    def _migrate(self) -> None:
+        with self.transaction(write=True) as connection:
+            self._bring_up_to_date(connection)
+
+    def _bring_up_to_date(self, connection: sa.Connection) -> None:
+        if migrations.migrate(connection, place=self.place, embedder=self.embedder):
+            self._weigh(connection, connection.scalars(sa.select(PEOPLE.c.id)).all())
+
+    @contextmanager
+    def transaction(self, *, write: bool = False) -> Iterator[sa.Connection]:
+        """A connection whose work is kept when the block ends, and undone when it fails.
+
+        Raises:
+            GalleryError: The database cannot be reached, read or written.
+        """
+        with self.translated(), self.engine.begin() as connection:
+            self._begin(connection, write=write)
+            yield connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raises the database's errors as our own."""
+        try:
+            yield
+        except OperationalError as exc:
+            raise GalleryError(f"cannot use {self.place}: {_reason(exc)}; is it there, and may it be written?") from exc
+        except DBAPIError as exc:
+            raise GalleryError(f"cannot use {self.place}: {_reason(exc)}; is it a gallery?") from exc
+        except PoolTimeoutError as exc:
+            raise GalleryError(f"cannot use {self.place}: all connections are busy; try again") from exc
+
+    def check_ready(self) -> None:
+        with self.transaction() as connection:
+            connection.execute(sa.select(PEOPLE.c.id).limit(1)).all()
+
+    def people(self) -> list[Person]:
+        count = sa.func.count(PHOTOS.c.id)
+        query = sa.select(PEOPLE.c.id, PEOPLE.c.name, count).outerjoin(PHOTOS).group_by(PEOPLE.c.id)
+        with self.transaction() as connection:
+            rows = connection.execute(query).all()
+        return sorted((Person(id=key, name=name, photos=n) for key, name, n in rows), key=lambda person: person.name)
+
+    def enroll(self, name: str, photos: Sequence[Photo]) -> int:
+        return self.enroll_all([(name, photos)])
+
+    def enroll_all(self, people: Iterable[tuple[str, Sequence[Photo]]]) -> int:
+        checked = ((check_name(name), [_checked(photo) for photo in photos]) for name, photos in people)
+        added = 0
+        for chunk in _batched(checked):
+            wanted: dict[str, list[Photo]] = defaultdict(list)
+            for name, photos in chunk:
+                wanted[name].extend(photos)
+            with self.transaction(write=True) as connection:
+                added += self._enroll(connection, wanted)
+        return added
+
+    def _enroll(self, connection: sa.Connection, wanted: dict[str, list[Photo]]) -> int:
+        ids = self._ids_of(connection, sorted(wanted))
+        query = sa.select(PHOTOS.c.person_id, PHOTOS.c.sha256).where(PHOTOS.c.person_id.in_(ids.values()))
+        there = {(person, sha256) for person, sha256 in connection.execute(query)}
+        new = {
+            (ids[name], photo.sha256): photo
+            for name, photos in wanted.items()
+            for photo in photos
+            if (ids[name], photo.sha256) not in there
+        }
+        if new:
+            connection.execute(sa.insert(PHOTOS), _rows(new))
+        before, now = (Counter(person for person, _ in photos) for photos in (there, new))
+        self._weigh(connection, [person for person in now if before[person] and before[person] + now[person] >= _FEW])
+        return len(new)
+
+    def _ids_of(self, connection: sa.Connection, names: list[str]) -> dict[str, str]:
+        """The ids of people, who are made if new and are kept from others until the transaction ends."""
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        locked = sa.select(PEOPLE.c.name, PEOPLE.c.id).where(PEOPLE.c.name.in_(names))
+        for _ in range(_TRIES):  # again when another process removed one between the two statements
+            found = _pairs(connection, locked.order_by(PEOPLE.c.id).with_for_update())
+            missing = [{"id": uuid.uuid4().hex, "name": name} for name in names if name not in found]
+            if not missing:
+                return found
+            connection.execute(insert(PEOPLE).on_conflict_do_nothing(), missing)
+        raise GalleryError(f"cannot use {self.place}: others remove the same people all the time; try again")
+
+    def _weigh(self, connection: sa.Connection, people: Iterable[str]) -> None:
+        """Weighs the photos of people anew: each counts by its quality, and by whether it looks like the others."""
+        columns = (PHOTOS.c.id, PHOTOS.c.embedding, PHOTOS.c.quality, PHOTOS.c.weight)
+        update = sa.update(PHOTOS).where(PHOTOS.c.id == sa.bindparam("key")).values(weight=sa.bindparam("new"))
+        for person in people:
+            rows = connection.execute(sa.select(*columns).where(PHOTOS.c.person_id == person)).all()
+            if not rows:
+                continue
+            keys, embeddings, qualities, old = zip(*rows, strict=True)
+            weights = weigh(np.stack(embeddings), np.array(qualities, np.float32))
+            other = np.flatnonzero(changed(old, weights))
+            if len(other):
+                connection.execute(update, [{"key": keys[i], "new": float(weights[i])} for i in other])
+
+    def remove(self, name: str) -> None:
+        with self.transaction(write=True) as connection:
+            person = self._require(connection, name)
+            connection.execute(sa.delete(PHOTOS).where(PHOTOS.c.person_id == person))
+            connection.execute(sa.delete(PEOPLE).where(PEOPLE.c.id == person))
+
+    def rename(self, old: str, new: str) -> None:
+        new = check_name(new)
+        taken = PersonExists(f"{new} is in the gallery already; 'mien people merge' joins two people")
+        with self.transaction(write=True) as connection:
+            person = self._require(connection, old)
+            if connection.scalar(sa.select(PEOPLE.c.id).where(PEOPLE.c.name == new)) not in (None, person):
+                raise taken
+            try:
+                connection.execute(sa.update(PEOPLE).where(PEOPLE.c.id == person).values(name=new))
+            except sa.exc.IntegrityError as exc:  # another process took the name just now
+                raise taken from exc
+
+    def merge(self, source: str, target: str) -> None:
+        with self.transaction(write=True) as connection:
+            from_id, into_id = self._require_all(connection, source, target)
+            if from_id == into_id:
+                return
+            there = sa.select(PHOTOS.c.sha256).where(PHOTOS.c.person_id == into_id).scalar_subquery()
+            moved = sa.update(PHOTOS).where(PHOTOS.c.person_id == from_id, PHOTOS.c.sha256.not_in(there))
+            connection.execute(moved.values(person_id=into_id))
+            connection.execute(sa.delete(PHOTOS).where(PHOTOS.c.person_id == from_id))
+            connection.execute(sa.delete(PEOPLE).where(PEOPLE.c.id == from_id))
+            self._weigh(connection, [into_id])
+
+    def discard(self, name: str, sha256s: Sequence[str]) -> int:
+        with self.transaction(write=True) as connection:
+            person = self._require(connection, name)
+            theirs = PHOTOS.c.person_id == person
+            gone = connection.execute(sa.delete(PHOTOS).where(theirs, PHOTOS.c.sha256.in_(list(sha256s)))).rowcount
+            if connection.scalar(sa.select(sa.func.count()).where(theirs)) == 0:
+                connection.execute(sa.delete(PEOPLE).where(PEOPLE.c.id == person))
+            self._weigh(connection, [person])
+        return gone
+
+    def _require(self, connection: sa.Connection, name: str) -> str:
+        return self._require_all(connection, name)[0]
+
+    def _require_all(self, connection: sa.Connection, *names: str) -> list[str]:
+        """The ids of people, who are kept from others until the transaction ends."""
+        wanted = [check_name(name) for name in names]
+        query = sa.select(PEOPLE.c.name, PEOPLE.c.id).where(PEOPLE.c.name.in_(wanted)).order_by(PEOPLE.c.id)
+        found = _pairs(connection, query.with_for_update())
+        for name in wanted:
+            if name not in found:
+                raise PersonNotFound(f"nobody in {self.place} is called {name}; 'mien people' lists everybody")
+        return [found[name] for name in wanted]
+
+    def enrolled(self) -> Iterator[Enrolled]:
+        columns = (PEOPLE.c.name, PHOTOS.c.embedding, PHOTOS.c.sha256, PHOTOS.c.source, PHOTOS.c.quality)
+        query = sa.select(*columns, PHOTOS.c.weight).join(PHOTOS).order_by(PHOTOS.c.id)
+        with self.transaction() as connection:
+            for name, row, sha256, source, quality, weight in connection.execution_options(yield_per=_READ).execute(
+                query
+            ):
+                yield Enrolled(name, Photo(row, sha256, source, quality=quality), weight)
+
+    def descriptors(self) -> tuple[tuple[str, ...], F32]:
+        everything = list(self.enrolled())
+        rows = [one.photo.embedding for one in everything]
+        return tuple(one.name for one in everything), np.stack(rows) if rows else np.zeros((0, DIMENSIONS), np.float32)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _pairs(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, str]:
+    return dict(connection.execute(query).all())
+
+
+def _batched(items: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
+    rest = iter(items)
+    while chunk := tuple(itertools.islice(rest, _CHUNK)):
+        yield chunk
+
+
+def _checked(photo: Photo) -> Photo:
+    row = photo.embedding
+    if row.shape != (DIMENSIONS,) or not np.isfinite(row).all():
+        raise InputError(f"a descriptor is {DIMENSIONS} finite numbers, got shape {row.shape}; describe the photo anew")
+    return photo
+
+
+def _rows(new: dict[tuple[str, str], Photo]) -> list[dict[str, object]]:
+    """New photos by person and hash as rows, weighed among themselves."""
+    table = np.stack([photo.embedding for photo in new.values()])
+    qualities = np.array([photo.quality for photo in new.values()], np.float32)
+    weights = weigh_people([person for person, _ in new], table, qualities)
+    return [
+        {
+            "person_id": person,
+            "sha256": sha256,
+            "source": photo.source.replace("\0", "").encode("utf-8", "replace").decode(),
+            "embedding": photo.embedding,
+            "quality": photo.quality,
+            "weight": float(weight),
+        }
+        for ((person, sha256), photo), weight in zip(new.items(), weights, strict=True)
+    ]
+
+
+def _reason(exc: DBAPIError) -> str:
+    return str(exc.orig).strip().splitlines()[0] if str(exc.orig).strip() else type(exc.orig).__name__

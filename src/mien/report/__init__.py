@@ -1,0 +1,8 @@
+"""What a batch result holds, as numbers and as one HTML file."""
+
+from __future__ import annotations
+
+from mien.report.numbers import Report, summarise
+from mien.report.page import to_html
+
+__all__ = ["Report", "summarise", "to_html"]

@@ -1,0 +1,232 @@
+"""Counts over the tables of a batch. A face counts once: each face of a photo, each track of a video."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mien.batch import Archive
+from mien.models.attributes import EMOTIONS, GENDERS
+
+AGE_STEP = 10  # years
+_COLUMNS = ["source", "face", "track_id", "score", "name", "age", "gender", "emotion"]
+_MAX_PERIODS = 48
+_MANY_FACES = 10
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How much there is; `period` is the first and last time, of EXIF where it is told, else of the file."""
+
+    photos: int
+    videos: int
+    failed: int
+    without_face: int
+    bytes: int
+    faces: int
+    named: int
+    people: int
+    period: tuple[str, str] | None
+    timed_by_exif: int
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody of the gallery: in how many photos and videos, and when first and last."""
+
+    name: str
+    photos: int
+    videos: int
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """Counts by row (a period, an age) and label."""
+
+    rows: tuple[str, ...]
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]  # one tuple per row
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows; every series may be empty."""
+
+    totals: Totals
+    people: tuple[Person, ...]
+    ages: Series
+    genders: Series
+    emotions: Series
+    emotions_over_time: Series
+    files_over_time: Series
+    faces_per_photo: Series
+    errors: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+
+def summarise(archive: Archive) -> Report:
+    """Counts what an archive holds.
+
+    Raises:
+        MienError: A part of it is damaged.
+    """
+    sources = _timed(archive.table("sources"))
+    faces = _one_each(archive.table("faces", _COLUMNS)).join(sources, keys="source", join_type="inner")
+    periods = _Periods.of(sources["time"])
+    return Report(
+        totals=_totals(sources, faces),
+        people=_people(faces),
+        ages=_ages(faces),
+        genders=_single(faces["gender"], GENDERS),
+        emotions=_single(faces["emotion"], EMOTIONS),
+        emotions_over_time=_cross(periods.names(faces["time"]), faces["emotion"].to_pylist(), periods.all, EMOTIONS),
+        files_over_time=_cross(
+            periods.names(sources["time"]), sources["kind"].to_pylist(), periods.all, ("photo", "video")
+        ),
+        faces_per_photo=_faces_per_photo(sources),
+        errors=tuple(sorted(archive.table("errors")["error"].to_pylist())),
+    )
+
+
+def _timed(sources: pa.Table) -> pa.Table:
+    """The sources with `time`: of EXIF, else of the file (UTC)."""
+    time = pc.coalesce(sources["taken_at"], sources["mtime"].cast(pa.timestamp("us")))
+    kept = sources.select(["source", "kind", "size", "faces", "status"])
+    return kept.append_column("time", time).append_column("exif", sources["taken_at"].is_valid())
+
+
+def _one_each(faces: pa.Table) -> pa.Table:
+    """The best row of every face of a photo and every track of a video."""
+    alone = pc.subtract(-1, faces["face"].cast(pa.int64()))
+    keyed = faces.append_column("key", pc.coalesce(faces["track_id"], alone)).sort_by([("score", "descending")])
+    wanted = ["name", "age", "gender", "emotion"]
+    best = keyed.group_by(["source", "key"], use_threads=False).aggregate([(name, "first") for name in wanted])
+    return best.rename_columns([name.removesuffix("_first") for name in best.column_names])
+
+
+def _totals(sources: pa.Table, faces: pa.Table) -> Totals:
+    done = sources.filter(pc.equal(sources["status"], "done"))
+    return Totals(
+        photos=_count(pc.equal(sources["kind"], "photo")),
+        videos=_count(pc.equal(sources["kind"], "video")),
+        failed=len(sources) - len(done),
+        without_face=_count(pc.equal(done["faces"], 0)),
+        bytes=pc.sum(sources["size"]).as_py() or 0,
+        faces=len(faces),
+        named=len(faces) - faces["name"].null_count,
+        people=pc.count_distinct(faces["name"]).as_py(),
+        period=_period(sources["time"]),
+        timed_by_exif=_count(sources["exif"]),
+    )
+
+
+def _count(mask: Any) -> int:
+    return pc.sum(mask).as_py() or 0
+
+
+def _period(times: Any) -> tuple[str, str] | None:
+    if not len(times):
+        return None
+    ends = pc.min_max(times).as_py()
+    return _day(ends["min"]), _day(ends["max"])
+
+
+def _day(time: datetime) -> str:
+    return time.date().isoformat()
+
+
+def _people(faces: pa.Table) -> tuple[Person, ...]:
+    """Named people, those in most photos and videos first."""
+    named = faces.filter(faces["name"].is_valid())
+    each = named.group_by(["name", "kind", "source"]).aggregate([("time", "min")])
+    counted = each.group_by(["name", "kind"]).aggregate([("source", "count"), ("time_min", "min"), ("time_min", "max")])
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in counted.to_pylist():
+        rows.setdefault(row["name"], []).append(row)
+    people = [_person(name, its) for name, its in rows.items()]
+    return tuple(sorted(people, key=lambda person: (-person.photos - person.videos, person.name)))
+
+
+def _person(name: str, rows: list[dict[str, Any]]) -> Person:
+    by_kind = {row["kind"]: row["source_count"] for row in rows}
+    first, last = min(row["time_min_min"] for row in rows), max(row["time_min_max"] for row in rows)
+    return Person(name, by_kind.get("photo", 0), by_kind.get("video", 0), _day(first), _day(last))
+
+
+def _decades(ages: Any) -> list[str | None]:
+    """Ages as "0-9", "10-19" and so on."""
+    starts = [None if age is None else int(age // AGE_STEP) * AGE_STEP for age in ages.to_pylist()]
+    return [None if start is None else _decade(start) for start in starts]
+
+
+def _decade(start: int) -> str:
+    return f"{start}-{start + AGE_STEP - 1}"
+
+
+def _ages(faces: pa.Table) -> Series:
+    decades = _decades(faces["age"])
+    last = max((int(decade.partition("-")[0]) for decade in decades if decade), default=-1)
+    genders = faces["gender"].to_pylist() if faces["gender"].null_count < len(faces) else ["faces"] * len(faces)
+    return _cross(decades, genders, [_decade(start) for start in range(0, last + 1, AGE_STEP)], GENDERS)
+
+
+def _single(values: Any, known: Sequence[str]) -> Series:
+    """How often each value occurs: one row per value."""
+    counts = Counter(value for value in values.to_pylist() if value is not None)
+    rows = _labels(counts, known)
+    return Series(rows, ("faces",), tuple((counts[row],) for row in rows))
+
+
+def _cross(
+    rows: Sequence[str | None], columns: Sequence[str | None], wanted: Sequence[str], known: Sequence[str]
+) -> Series:
+    """How often each pair occurs, in the wanted rows; without a pair, no rows."""
+    counts = Counter(pair for pair in zip(rows, columns, strict=True) if None not in pair)
+    labels = _labels((column for _, column in counts if column is not None), known)
+    if not labels:
+        return Series((), (), ())
+    return Series(tuple(wanted), labels, tuple(tuple(counts[row, label] for label in labels) for row in wanted))
+
+
+def _labels(found: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Labels that occur: the known ones in their order, then those of models of one's own."""
+    occurring = set(found)
+    return (*(label for label in known if label in occurring), *sorted(occurring.difference(known)))
+
+
+def _faces_per_photo(sources: pa.Table) -> Series:
+    photos = sources.filter(pc.and_(pc.equal(sources["status"], "done"), pc.equal(sources["kind"], "photo")))
+    counts = Counter(min(int(count), _MANY_FACES) for count in photos["faces"].to_pylist())
+    rows = range(max(counts, default=-1) + 1)
+    names = tuple(f"{row} or more" if row == _MANY_FACES else str(row) for row in rows)
+    return Series(names, ("photos",), tuple((counts[row],) for row in rows))
+
+
+@dataclass(frozen=True)
+class _Periods:
+    """Days, months or years: the finest of which not too many are needed."""
+
+    form: str
+    all: tuple[str, ...]
+
+    @classmethod
+    def of(cls, times: Any) -> _Periods:
+        for form in ("%Y-%m-%d", "%Y-%m"):
+            periods = cls(form, tuple(sorted(set(pc.strftime(times, format=form).to_pylist()))))
+            if len(periods.all) <= _MAX_PERIODS:
+                return periods
+        return cls("%Y", tuple(sorted(set(pc.strftime(times, format="%Y").to_pylist()))))
+
+    def names(self, times: Any) -> list[str | None]:
+        return list(pc.strftime(times, format=self.form).to_pylist())

@@ -1,0 +1,127 @@
+"""Batches that are stopped: by Ctrl-C, by kill -9 at random moments; and the command as people use it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from batch import archives
+from mien.batch import Summary, run_batch
+from mien.cli.batch import exit_code
+from mien.types import U8
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+
+COMMAND = (sys.executable, "-c", "from mien.cli import main; main()")
+SCRIPT = """
+import sys
+from pathlib import Path
+from mien.batch import BatchOptions, run_batch
+
+if __name__ == "__main__":
+    choices = {"only": ("identity",), "device": "cpu"}
+    run_batch([sys.argv[1]], Path(sys.argv[2]), BatchOptions(choices, jobs=2, shard_files=2))
+"""
+
+
+def start(*command: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def group_is_gone(group: int) -> bool:
+    """Whether all processes of a session have ended, after a while."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_the_command(astronaut: U8, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    archives.write_photos(photos, astronaut, 3)
+    (photos / "bad.jpg").write_bytes(b"bad")
+    command = (*COMMAND, "batch", photos, tmp_path / "missing", "-o", out, "--only", "identity", "--jobs", 1)
+    first = start(*command)
+    text, said = first.communicate(timeout=120)
+    assert (first.returncode, text) == (1, "")
+    assert "bad.jpg is no picture" in said
+    assert "missing: No such file" in said
+    assert "4 files analysed, 2 faces, 2 failed" in said
+    report = start(*COMMAND, "report", out, "--format", "json")
+    assert '"photos": 4' in report.communicate(timeout=60)[0]
+    assert report.returncode == 0
+    nothing = start(*COMMAND, "batch", tmp_path / "missing", "-o", out)
+    assert "missing" in nothing.communicate(timeout=60)[1]
+    assert nothing.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("summary", "code"),
+    [
+        (Summary(analyzed=3), 0),
+        (Summary(unchanged=3, failed_before=1), 0),
+        (Summary(analyzed=1, errors=["missing"]), 1),
+        (Summary(analyzed=2, failed=1, errors=["bad"]), 1),
+        (Summary(unchanged=1, errors=["missing"]), 1),
+        (Summary(analyzed=2, failed=2, errors=["bad", "bad"]), 2),
+    ],
+)
+def test_exit_codes(summary: Summary, code: int) -> None:
+    assert exit_code(summary) == code
+
+
+def test_ctrl_c_leaves_nothing_broken(astronaut: U8, tmp_path: Path) -> None:
+    photos, out, fresh = tmp_path / "photos", tmp_path / "out", tmp_path / "fresh"
+    archives.write_photos(photos, astronaut, 64)
+    running = start(*COMMAND, "batch", photos, "-o", out, "--only", "identity", "--jobs", 2, "--device", "cpu")
+    while running.poll() is None and not list(out.glob("sources/part-*")):
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to every process
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    assert group_is_gone(running.pid)
+    done = len(archives.rows(out, "sources"))
+    assert 0 < done < 64
+    summary = run_batch([str(photos)], out, archives.options(jobs=2))
+    assert (summary.analyzed, summary.unchanged) == (64 - done, done)
+    run_batch([str(photos)], fresh, archives.options(jobs=2))
+    assert archives.same_rows(out, fresh)
+
+
+@pytest.mark.slow
+def test_killed_at_five_random_moments_the_rows_are_those_of_an_undisturbed_run(astronaut: U8, tmp_path: Path) -> None:
+    photos, out, fresh = tmp_path / "photos", tmp_path / "out", tmp_path / "fresh"
+    archives.write_photos(photos, astronaut, 160)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    begin = time.monotonic()
+    assert start(sys.executable, script, photos, fresh).wait(300) == 0
+    whole_run_s = time.monotonic() - begin
+    chance = random.Random(os.environ.get("MIEN_SEED", "8"))
+    done = [0]
+    for _ in range(5):
+        running = start(sys.executable, script, photos, out)
+        time.sleep(whole_run_s * chance.uniform(0.3, 0.6))
+        running.kill()  # the owner only: its workers have to notice
+        running.communicate()
+        assert group_is_gone(running.pid)
+        done.append(len(list(out.glob("sources/part-*"))))
+    assert sorted(done) == done
+    assert done[-1] > 0
+    assert start(sys.executable, script, photos, out).wait(300) == 0
+    assert archives.same_rows(out, fresh)
+    assert len(archives.rows(out, "sources")) == 160
+    assert archives.debris(out) == []
