@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections import deque
@@ -26,7 +27,7 @@ from mien.cli.videos import VideoJob, is_stream
 from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
 from mien.schemas import FrameRecord, error_record, frame_record
-from mien.sinks.records import FORMATS, TEXT_SINKS, NamedSink, ParquetSink, Sink
+from mien.sinks.records import FORMATS, TEXT_SINKS, NamedSink, ParquetSink, Sink, open_text
 from mien.sources import VIDEO_SUFFIXES, is_video
 from mien.types import Frame
 
@@ -67,6 +68,7 @@ def analyze(
     items, failed = _items(source)
     if not items:
         raise InputError("; ".join(failed) or "nothing to analyze")
+    look.check_gallery()
     sink = _open_sink(format, output)
     analyzer = look.analyzer(**({"threads": 1} if jobs > 1 and look.threads is None else {}))
     draws = _drawer(draw, items)
@@ -100,10 +102,18 @@ def _open_sink(kind: str | None, output: Path | None) -> Sink:
     if kind == "parquet":
         if output is None:
             raise InputError("--format parquet needs --output FILE.parquet")
+        _check_parquet(output)
         return ParquetSink(output)
     if kind == "table":
         return TableSink(output)
     return NamedSink(output, kind) if output else TEXT_SINKS[kind](sys.stdout)
+
+
+def _check_parquet(output: Path) -> None:
+    """Says before the work, not after it, that its results could not be written."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError("Parquet needs pyarrow; run 'pip install mien[parquet]'")
+    open_text(output).close()
 
 
 def _kind_for(output: Path | None) -> str:
@@ -143,7 +153,7 @@ class Work:
             if self.draw is not None:
                 images.write_image(self.draw(item), drawing.annotate(frame.image, result.faces))
             return frame_record(result, identity=self.identity, embeddings=self.embeddings)
-        except InputError as exc:
+        except MienError as exc:
             return error_record(item.name, exc)
 
 

@@ -121,6 +121,16 @@ class Looking:
             raise InputError("no gallery: give --gallery FOLDER, FILE.db or postgresql://…, or set MIEN_GALLERY")
         return place
 
+    def check_gallery(self) -> None:
+        """Refuses a gallery that is not there: who only looks at it has mistyped its name.
+
+        Raises:
+            InputError: Nothing is at the place that was named.
+        """
+        place = self.gallery or load_settings().gallery
+        if place and "://" not in place and not Path(place).exists():
+            raise InputError(f"there is no gallery at {place}; 'mien enroll NAME PHOTO --gallery {place}' makes one")
+
 
 GalleryOption = Annotated[
     str | None,

@@ -78,8 +78,11 @@ def _gallery(analyzer: Analyzer) -> Gallery:
     return analyzer.gallery
 
 
-def _open(place: str | None) -> Gallery:
-    return Looking(gallery=place).open_gallery()
+def _open(place: str | None, *, may_be_new: bool = False) -> Gallery:
+    look = Looking(gallery=place)
+    if not may_be_new:
+        look.check_gallery()
+    return look.open_gallery()
 
 
 def _relabel(gallery: Gallery, old: str, new: str | None) -> None:
@@ -184,7 +187,7 @@ def import_people(
 
     Example: [bold]mien people import people.json --gallery people.db[/bold]
     """
-    opened = _open(gallery or ctx.obj)
+    opened = _open(gallery or ctx.obj, may_be_new=True)
     people = _read_npy(file, name) if file.suffix.lower() == ".npy" else _read_json(file)
     shown = track(people.items(), "people", console=Console(stderr=True), transient=True, disable=len(people) < 1000)
     added = opened.enroll_all(shown)
@@ -260,7 +263,10 @@ def _named_rows(document: Any, file: Path) -> list[tuple[str, Any, dict[str, Any
     if isinstance(document, dict) and document.get("format") == _FORMAT:
         if document.get("embedder") != EMBEDDER:
             raise InputError(f"{file} holds descriptors of {document.get('embedder')}, not of {EMBEDDER}")
-        return [(str(photo["name"]), photo["embedding"], _about(photo)) for photo in document["photos"]]
+        try:
+            return [(str(photo["name"]), photo["embedding"], _about(photo)) for photo in document["photos"]]
+        except (KeyError, TypeError) as exc:
+            raise InputError(f"{file} is an exported gallery that is damaged: {exc!r}; export it anew") from exc
     if isinstance(document, dict):
         return [(str(name), rows, {}) for name, rows in document.items()]
     raise InputError(f"{file} is neither an exported gallery nor an object of {{name: [descriptors]}}")
