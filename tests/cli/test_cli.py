@@ -20,7 +20,8 @@ import pytest
 from mien import images
 from mien.cli import main
 from mien.errors import ModelError
-from mien.pipeline import Analyzer
+from mien.gallery import SqliteGallery
+from mien.pipeline import EMBEDDER, Analyzer
 from mien.types import AGE_GROUPS, U8, Frame, FrameResult
 
 FAST = ("--only", "identity")
@@ -265,6 +266,7 @@ def test_unknown_people_bad_usage(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("x.png", astronaut)
+    SqliteGallery(Path("p.db"), embedder=EMBEDDER).close()
     result = mien(*arguments)
     assert result.returncode == 2
     assert words in result.stderr
