@@ -25,7 +25,7 @@ help:  ## list the targets
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
-demo: .venv/demo-ready  ## find and describe the faces of PHOTO (default: scikit-image's astronaut), write demo.jpg
+demo: $(if $(PHOTO),.venv/ready,.venv/demo-ready)  ## find and describe the faces of PHOTO (default: scikit-image's astronaut), write demo.jpg
 	@photo="$(PHOTO)"; $(BIN)/mien analyze "$${photo:-$$($(ASTRONAUT))}" --format table --draw demo.jpg \
 		&& echo "boxes and labels are in demo.jpg"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from PIL import Image
 
 from mien import drawing, geometry
 from mien.types import Faces, Matches, Scores
@@ -58,6 +59,35 @@ def test_any_size_is_drawn_on_a_copy(size_wh: tuple[int, int]) -> None:
     assert drawn.shape == picture.shape
     assert drawn.any()
     assert not picture.any()
+
+
+@pytest.mark.parametrize("size_wh", [(40, 60), (100, 80), (300, 200)], ids=str)
+def test_long_names_are_cut_to_the_picture(size_wh: tuple[int, int]) -> None:
+    faces = make_faces(np.array([[5, 5, 30, 35]]), ("Augusta Ada King, Countess of Lovelace " * 3,))
+    style = drawing.Style.for_size(*size_wh)
+    ((_, place, lines),) = drawing._placed_labels(faces, list(faces), style, size_wh)
+    assert lines[0].endswith("…")
+    assert place[2] <= size_wh[0]
+    assert all(drawing.text_size(line, style.text)[0] <= place[2] - place[0] for line in lines)
+
+
+@pytest.mark.parametrize("text", ["öäåßő", "Даша", "Ωμέγα", "李小龙", "한국어", "שלום"])
+def test_names_of_many_scripts_are_written(text: str) -> None:
+    drawn = []
+    for letter in [*text, "?"]:
+        picture = Image.new("RGB", (40, 40))
+        drawing.draw_text(picture, (0, 0), letter, 24, (255, 255, 255))
+        drawn.append(picture.tobytes())
+    assert len(set(drawn)) == len({*text, "?"})
+
+
+def test_in_a_crowd_labels_are_short() -> None:
+    boxes = np.array([[x, y, x + 30, y + 36] for y in range(60, 400, 60) for x in range(20, 600, 70)])
+    faces = make_faces(boxes, tuple(f"P{i}" for i in range(len(boxes))))
+    placed = list(drawing._placed_labels(faces, list(faces), drawing.Style.for_size(640, 480), (640, 480)))
+    assert min(len(lines) for _, _, lines in placed) == 1
+    labels = np.array([place for _, place, _ in placed])
+    assert (geometry.iou(labels, faces.boxes).max(axis=1) < 0.1).mean() > 0.9
 
 
 def test_no_faces_leave_the_picture_as_it_is() -> None:

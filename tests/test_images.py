@@ -74,6 +74,13 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     assert picture[15, 30].tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_every_depth_of_grey_becomes_the_same_picture(bits: int, tmp_path: Path) -> None:
+    ramp = np.arange(256, dtype=np.uint16).repeat(2).reshape(16, 32)
+    cv2.imwrite(str(tmp_path / "ramp.png"), ramp << (bits - 8))
+    np.testing.assert_array_equal(images.read_image(tmp_path / "ramp.png")[..., 0], ramp)
+
+
 def test_sixteen_bits_keep_their_high_byte() -> None:
     grey = np.full((8, 9), 0x8040, np.uint16)
     done, buffer = cv2.imencode(".png", grey)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from mien.geometry import area
 from mien.types import F32, U8, Face, Faces
@@ -19,6 +20,9 @@ Colour = tuple[int, int, int]
 
 _UNKNOWN: Colour = (222, 226, 230)  # RGB
 _INK: Colour = (16, 18, 22)
+_LINE_HEIGHT = 1.25  # of the text's size: what OpenCV's fonts take from their highest accent to their lowest tail
+_WEIGHT = 500  # 400 is regular, 600 semibold
+_FONT = threading.local()  # OpenCV does not say that threads may share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Style:
     @classmethod
     def for_size(cls, width: int, height: int) -> Style:
         side = max(width, height)
-        text = max(11, round(side / 55))
+        text = max(13 if side >= 240 else 10, round(side / 55))
         return cls(line=max(1, round(side / 450)), text=text, pad=max(2, text // 4))
 
 
@@ -46,7 +50,7 @@ def annotate(image: U8, faces: Faces) -> U8:
     for face in rows:
         _draw_box(draw, face, style)
     for face, place, lines in _placed_labels(faces, rows, style, (width, height)):
-        _draw_label(draw, lines, place, colour_of(face), style)
+        _draw_label(canvas, lines, place, colour_of(face), style)
     return np.asarray(cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
@@ -84,28 +88,64 @@ def _placed_labels(
 ) -> Iterator[tuple[Face, F32, list[str]]]:
     taken: list[F32] = []
     for i in np.argsort(-area(faces.boxes), kind="stable"):
-        lines = label_lines(rows[i])
-        place = _best_place(faces.boxes[i], _label_size(lines, style), np.delete(faces.boxes, i, 0), taken, size_wh)
+        lines = _fitting(rows[i], style, size_wh)
+        obstacles = np.concatenate([np.delete(faces.boxes, i, 0), np.array(taken, np.float32).reshape(-1, 4)])
+        place, lines = _best_label(faces.boxes[i], lines, obstacles, style, size_wh)
         taken.append(place)
         yield rows[i], place, lines
 
 
+def _fitting(face: Face, style: Style, picture_wh: tuple[int, int]) -> list[str]:
+    """The label's lines as a picture can hold them: broken or cut where wider, no more than a third of its height."""
+    width = picture_wh[0] - 2 * style.pad
+    parts: list[str] = []
+    for line in label_lines(face):
+        parts.extend([line] if line == face.name or _text_width(line, style) <= width else line.split(", "))
+    most = max(1, int((picture_wh[1] / 3 - 2 * style.pad) / (style.text * _LINE_HEIGHT)))
+    return [_cut(part, style, width) for part in parts[:most]]
+
+
+def _cut(text: str, style: Style, width: float) -> str:
+    if _text_width(text, style) <= width:
+        return text
+    kept = next((n for n in range(len(text) - 1, 0, -1) if _text_width(text[:n] + "…", style) <= width), 0)
+    return text[:kept].rstrip() + "…" if kept else ""
+
+
+def _text_width(text: str, style: Style) -> int:
+    return text_size(text, style.text)[0]
+
+
+def _best_label(
+    box: F32, lines: list[str], obstacles: F32, style: Style, picture_wh: tuple[int, int]
+) -> tuple[F32, list[str]]:
+    """The whole label where it covers nothing, else its first line alone if that covers less."""
+    place, covered = _best_place(box, _label_size(lines, style), obstacles, picture_wh)
+    if not covered or len(lines) < 2:
+        return place, lines
+    short, covered_by_short = _best_place(box, _label_size(lines[:1], style), obstacles, picture_wh)
+    return (short, lines[:1]) if covered_by_short < covered else (place, lines)
+
+
 def _label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
-    width = max(_font(style.text).getlength(line) for line in lines)
-    return width + 2 * style.pad, len(lines) * style.text * 1.25 + 2 * style.pad
+    width = max(_text_width(line, style) for line in lines)
+    return width + 2 * style.pad, len(lines) * style.text * _LINE_HEIGHT + 2 * style.pad
 
 
 def _best_place(
-    box: F32, size_wh: tuple[float, float], others: F32, taken: Sequence[F32], picture_wh: tuple[int, int]
-) -> F32:
-    """Of the places above, below, beside and inside the box, the one that covers the least of others."""
+    box: F32, size_wh: tuple[float, float], obstacles: F32, picture_wh: tuple[int, int]
+) -> tuple[F32, float]:
+    """Of the places above, below, beside and inside the box, the one that covers the least of others, and how much:
+    of others, and of the box itself beyond a quarter."""
     (w, h), (x1, y1, x2, y2) = size_wh, box
-    corners = [(x1, y1 - h), (x1, y2), (x2, y1), (x1 - w, y1), (x2 - w, y1 - h), (x2 - w, y2), (x1, y2 - h), (x1, y1)]
+    middle = (x1 + x2 - w) / 2
+    above_and_below = [(x, y) for x in (x1, x2 - w, middle) for y in (y1 - h, y2)]
+    corners = [*above_and_below, (x2, y1), (x1 - w, y1), (x2, y2 - h), (x1 - w, y2 - h), (x1, y2 - h), (x1, y1)]
     places = np.array([_inside(x, y, size_wh, picture_wh) for x, y in corners], dtype=np.float32)
-    obstacles = np.concatenate([others, np.array(taken, np.float32).reshape(-1, 4)])
-    own = np.array([[x1, y1, x2, y2]], dtype=np.float32)
-    cost = _overlap(places, obstacles).sum(axis=1) * 4 + _overlap(places, own).sum(axis=1)
-    return np.asarray(places[int((cost + np.arange(len(places)) * 1e-3).argmin())])
+    covered = _overlap(places, obstacles).sum(axis=1)
+    own = _overlap(places, box[None]).sum(axis=1)
+    best = int((covered * 4 + own + np.arange(len(places)) * 1e-3).argmin())
+    return places[best], float(covered[best] + max(0.0, own[best] - (x2 - x1) * (y2 - y1) / 4))
 
 
 def _inside(x: float, y: float, size_wh: tuple[float, float], picture_wh: tuple[int, int]) -> list[float]:
@@ -120,14 +160,32 @@ def _overlap(a: F32, b: F32) -> F32:
     return np.asarray(np.clip(high - low, 0, None).prod(axis=2), dtype=np.float32)
 
 
-def _draw_label(draw: ImageDraw.ImageDraw, lines: Sequence[str], place: F32, colour: Colour, style: Style) -> None:
+def _draw_label(canvas: Image.Image, lines: Sequence[str], place: F32, colour: Colour, style: Style) -> None:
     x1, y1, x2, y2 = (float(v) for v in place)
-    draw.rounded_rectangle([x1, y1, x2, y2], style.pad, fill=(*_INK, 200))
+    ImageDraw.Draw(canvas, "RGBA").rounded_rectangle([x1, y1, x2, y2], style.pad, fill=(*_INK, 200))
     for row, line in enumerate(lines):
-        at = (x1 + style.pad, y1 + style.pad + row * style.text * 1.25)
-        draw.text(at, line, fill=colour if row == 0 else _UNKNOWN, font=_font(style.text))
+        at = (round(x1 + style.pad), round(y1 + style.pad + row * style.text * _LINE_HEIGHT))
+        draw_text(canvas, at, line, style.text, colour if row == 0 else _UNKNOWN)
 
 
-@lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+def draw_text(canvas: Image.Image, at: tuple[int, int], text: str, size: int, colour: Colour) -> None:
+    """Writes text in any of the scripts OpenCV's own fonts hold; `at` is its upper left corner, `size` in pixels."""
+    width, height = text_size(text, size)
+    if not width:
+        return
+    mask = np.zeros((height, width), np.uint8)
+    cv2.putText(mask, text, (0, size), (255,), _font(), size, _WEIGHT)
+    canvas.paste(colour, at, Image.fromarray(mask))
+
+
+def text_size(text: str, size: int) -> tuple[int, int]:
+    """Width and height of a line of text in pixels."""
+    _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), _font(), size, _WEIGHT)
+    return int(width) + 1 if text else 0, round(size * _LINE_HEIGHT) + 1
+
+
+def _font() -> cv2.FontFace:
+    if not hasattr(_FONT, "sans"):
+        _FONT.sans = cv2.FontFace("sans")
+    font: cv2.FontFace = _FONT.sans
+    return font

@@ -9,6 +9,7 @@
     └─ GalleryError            the gallery cannot be read or written   HTTP 503
         ├─ PersonNotFound      no such name                            HTTP 404
         ├─ PersonExists        the name is taken                       HTTP 409
+        ├─ UnknownNotFound     no such group or face of the unknown    HTTP 404
         └─ EmbedderMismatch    made with another embedder              HTTP 409
 
 Every message says what to do about it.
@@ -51,6 +52,10 @@ class PersonNotFound(GalleryError):  # noqa: N818 - the names of the design
 
 class PersonExists(GalleryError):  # noqa: N818
     """Somebody in the gallery already bears that name."""
+
+
+class UnknownNotFound(GalleryError):  # noqa: N818
+    """No group or face of unknown people has this id."""
 
 
 class EmbedderMismatch(GalleryError):  # noqa: N818

@@ -32,7 +32,8 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     """The picture in a file or in a file's bytes, with its EXIF orientation applied.
 
-    Transparent pixels become white; of an animation the first picture is taken; 16-bit pictures keep their high byte.
+    Transparent pixels become white; of an animation the first picture is taken; pictures of 10 to 16 bits keep
+    their highest eight.
 
     Raises:
         InputError: Missing, empty, no picture, cut off, or of more than `max_pixels`.
@@ -44,13 +45,14 @@ def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> U
     try:
         with _whole_files_only(), _open(data) as picture:
             _check_size(picture, name, max_pixels)
-            return _to_bgr(ImageOps.exif_transpose(picture))
+            ImageOps.exif_transpose(picture, in_place=True)
+            return _to_bgr(picture)
     except InputError:
         raise
     except UnidentifiedImageError:
         raise InputError(f"{name} is no picture that can be read (JPEG, PNG, WebP, HEIC, AVIF, …)") from None
     except Image.DecompressionBombError as exc:
-        raise InputError(f"{name} has too many pixels: {exc}; scale it down first") from exc
+        raise InputError(f"{name} has too many pixels to be opened safely; scale it down first") from exc
     except Exception as exc:  # Pillow's readers raise whatever a damaged file leads them to
         raise InputError(f"{name} is damaged or cut off: {exc}") from exc
 
@@ -120,13 +122,16 @@ def _to_bgr(picture: Image.Image) -> U8:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
         picture = Image.alpha_composite(white, rgba)
-    rgb = np.asarray(picture.convert("RGB"))
+    rgb = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
 def _high_byte(grey: NDArray[Any]) -> U8:
-    scale = 1 if grey.max(initial=0) <= 255 else 256
-    return np.clip(grey / scale, 0, 255).astype(np.uint8)
+    """The eight highest bits in use: cameras write 10 and 12 bits into files of 16; fractions reach from 0 to 1."""
+    top = float(np.nan_to_num(grey).max(initial=0))
+    bits = max(8, int(np.ceil(np.log2(top + 1))))
+    factor = 255.0 if grey.dtype.kind == "f" and top <= 1 else 0.5 ** (bits - 8)
+    return np.asarray(np.clip(np.nan_to_num(grey) * factor, 0, 255), dtype=np.uint8)
 
 
 def _grey_to_bgr(grey: U8) -> U8:

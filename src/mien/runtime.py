@@ -78,7 +78,7 @@ def _options(threads: int | None) -> ort.SessionOptions:
     options.intra_op_num_threads = default_threads() if threads is None else max(1, threads)
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what fails is raised as our own error, once
     return options
 
 

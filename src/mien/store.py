@@ -28,6 +28,12 @@ def cache_dir() -> Path:
     return Path(chosen) if chosen else platformdirs.user_cache_path("mien")
 
 
+def data_dir() -> Path:
+    """Where keys, jobs and people are kept where no other place is named: `$MIEN_DATA`, else the platform's own."""
+    chosen = os.environ.get("MIEN_DATA")
+    return Path(chosen) if chosen else platformdirs.user_data_path("mien")
+
+
 def path_of(spec: ModelSpec) -> Path:
     """The file of these weights on this machine, not checked yet.
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from mien.drawing import colour_for
+from mien.drawing import colour_for, draw_text
 from mien.types import U8, Face, FrameResult
 
 _GAP_S = 1.0  # absences shorter than this do not end an appearance
@@ -154,34 +154,35 @@ def timeline(summary: Mapping[str, Any]) -> U8:
     people = summary["people"]
     height = _TOP + _ROW * max(1, len(people)) + 60
     canvas = Image.new("RGB", (_LEFT + _WIDTH + 30, height), (250, 250, 252))
-    draw = ImageDraw.Draw(canvas)
     scale = _WIDTH / max(0.1, float(summary["duration_s"]))
-    _draw_axis(draw, float(summary["duration_s"]), scale, height)
+    _draw_axis(canvas, float(summary["duration_s"]), scale, height)
     for row, person in enumerate(people):
-        _draw_person(draw, person, _TOP + row * _ROW, scale)
-    _draw_legend(draw, people, height)
+        _draw_person(canvas, person, _TOP + row * _ROW, scale)
+    _draw_legend(canvas, people, height)
     return np.asarray(cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
-def _draw_axis(draw: ImageDraw.ImageDraw, duration_s: float, scale: float, height: int) -> None:
+def _draw_axis(canvas: Image.Image, duration_s: float, scale: float, height: int) -> None:
+    draw = ImageDraw.Draw(canvas)
     steps = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
     step = next((s for s in steps if duration_s / s <= 12), 7200)
     for i in range(int(duration_s / step) + 1):
         x = _LEFT + i * step * scale
         draw.line([x, _TOP - 8, x, height - 44], fill=(226, 228, 233))
         minutes, seconds = divmod(i * step, 60)
-        draw.text((x + 3, 14), f"{int(minutes)}:{seconds:04.1f}", fill=(110, 114, 122), font=ImageFont.load_default(13))
+        draw_text(canvas, (round(x) + 3, 14), f"{int(minutes)}:{seconds:04.1f}", 13, (110, 114, 122))
 
 
-def _draw_person(draw: ImageDraw.ImageDraw, person: Mapping[str, Any], top: float, scale: float) -> None:
+def _draw_person(canvas: Image.Image, person: Mapping[str, Any], top: int, scale: float) -> None:
+    draw = ImageDraw.Draw(canvas)
     label = person["name"] or f"person {person['track_ids'][0]}"
     about = [
         person.get("gender"),
         f"{person['mean_age']:.0f}" if "mean_age" in person else None,
         f"{person['seen_s']:.1f} s",
     ]
-    draw.text((12, top), label[:24], fill=(30, 32, 38), font=ImageFont.load_default(15))
-    draw.text((12, top + 18), ", ".join(a for a in about if a), fill=(110, 114, 122), font=ImageFont.load_default(12))
+    draw_text(canvas, (12, top), label[:24], 15, (30, 32, 38))
+    draw_text(canvas, (12, top + 18), ", ".join(a for a in about if a), 12, (110, 114, 122))
     colour = tuple(int(c * 0.8) for c in colour_for(person["name"] or f"#{person['track_ids'][0]}"))
     for start, end in person["spans"]:
         x1, x2 = _LEFT + start * scale, _LEFT + end * scale
@@ -200,10 +201,11 @@ def _draw_moods(draw: ImageDraw.ImageDraw, person: Mapping[str, Any], top: float
         draw.rectangle([x1, top, max(x1 + 1, x2), top + 8], fill=_MOODS.get(mood, (120, 120, 120)))
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, people: list[Mapping[str, Any]], height: int) -> None:
+def _draw_legend(canvas: Image.Image, people: list[Mapping[str, Any]], height: int) -> None:
     if not any("emotions" in person for person in people):
         return
+    draw = ImageDraw.Draw(canvas)
     for i, (label, colour) in enumerate(_MOODS.items()):
         x = _LEFT + i * 132
         draw.rectangle([x, height - 30, x + 12, height - 18], fill=colour)
-        draw.text((x + 18, height - 32), label, fill=(70, 74, 82), font=ImageFont.load_default(13))
+        draw_text(canvas, (x + 18, height - 33), label, 13, (70, 74, 82))

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,10 @@ import numpy as np
 import pytest
 
 from mien import images
-from mien.types import AGE_GROUPS, U8
+from mien.cli import main
+from mien.errors import ModelError
+from mien.pipeline import Analyzer
+from mien.types import AGE_GROUPS, U8, Frame, FrameResult
 
 FAST = ("--only", "identity")
 COMMANDS = (
@@ -25,12 +29,30 @@ COMMANDS = (
     *("models", "serve", "bench", "train", "evaluate", "retrain"),
 )
 
+Inside = Callable[..., "subprocess.CompletedProcess[str]"]
+
 
 def mien(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from mien.cli import main; main()", *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}, check=False
     )
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """Runs a command in this process: the same way from `main` on, without a second's start."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["mien", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as exc:
+            code = int(exc.code or 0)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return run
 
 
 def records(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
@@ -45,8 +67,8 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str) -> None:
-    result = mien(command, "--help")
+def test_every_command_has_help_with_an_example(command: str, inside: Inside) -> None:
+    result = inside(command, "--help")
     assert result.returncode == 0
     assert "Example" in result.stdout
 
@@ -83,34 +105,34 @@ def test_the_json_of_one_photo(astronaut_file: Path) -> None:
         ("gender,emotion", {"gender", "emotion_probs"}, {"name", "age", "age_group_probs"}),
     ],
 )
-def test_only(astronaut_file: Path, only: str, present: set[str], absent: set[str]) -> None:
-    (record,) = records(mien("analyze", astronaut_file, "--only", only))
+def test_only(astronaut_file: Path, only: str, present: set[str], absent: set[str], inside: Inside) -> None:
+    (record,) = records(inside("analyze", astronaut_file, "--only", only))
     (face,) = record["faces"]  # type: ignore[misc]
     assert present <= face.keys()
     assert not absent & face.keys()
 
 
-def test_formats_and_outputs(astronaut_file: Path, tmp_path: Path) -> None:
-    table = mien("analyze", astronaut_file, *FAST, "--format", "table")
+def test_formats_and_outputs(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
+    table = inside("analyze", astronaut_file, *FAST, "--format", "table")
     assert "astronaut.png" in table.stdout
-    listed = mien("analyze", astronaut_file, *FAST, "--format", "json")
+    listed = inside("analyze", astronaut_file, *FAST, "--format", "json")
     assert len(json.loads(listed.stdout)[0]["faces"]) == 1
-    (row,) = csv.DictReader(io.StringIO(mien("analyze", astronaut_file, *FAST, "--format", "csv").stdout))
+    (row,) = csv.DictReader(io.StringIO(inside("analyze", astronaut_file, *FAST, "--format", "csv").stdout))
     assert float(row["x1"]) > 100
     out = tmp_path / "faces.csv"
-    written = mien("analyze", astronaut_file, *FAST, "--output", out)
+    written = inside("analyze", astronaut_file, *FAST, "--output", out)
     assert written.stdout == ""
     assert len(list(csv.DictReader(out.open()))) == 1
 
 
-def test_parquet(astronaut_file: Path, tmp_path: Path) -> None:
+def test_parquet(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "faces.parquet"
-    assert mien("analyze", astronaut_file, *FAST, "--output", out, "--embeddings").returncode == 0
+    assert inside("analyze", astronaut_file, *FAST, "--output", out, "--embeddings").returncode == 0
     table = parquet.read_table(out).to_pylist()
     assert len(table) == 1
     assert len(table[0]["embedding"]) == 128
-    assert mien("analyze", astronaut_file, *FAST, "--format", "parquet").returncode == 2
+    assert inside("analyze", astronaut_file, *FAST, "--format", "parquet").returncode == 2
 
 
 def test_folders_some_bad_inputs_and_drawing(astronaut: U8, face_free: U8, tmp_path: Path) -> None:
@@ -144,6 +166,9 @@ def test_folders_some_bad_inputs_and_drawing(astronaut: U8, face_free: U8, tmp_p
     [
         ("analyze",),
         ("analyze", "no-such.jpg"),
+        ("analyze", ""),
+        ("analyze", "PHOTO", "--gallery", "EMPTY/people.db"),
+        ("analyze", "PHOTO", "--output", "EMPTY/nowhere/faces.parquet"),
         ("analyze", "PHOTO", "--only", "shoe size"),
         ("analyze", "PHOTO", "--detector", "nobody"),
         ("analyze", "PHOTO", "--format", "yaml"),
@@ -159,10 +184,10 @@ def test_folders_some_bad_inputs_and_drawing(astronaut: U8, face_free: U8, tmp_p
     ids=lambda arguments: " ".join(arguments),
 )
 def test_bad_usage_exits_2_with_one_clear_line(
-    arguments: tuple[str, ...], astronaut_file: Path, tmp_path: Path
+    arguments: tuple[str, ...], astronaut_file: Path, tmp_path: Path, inside: Inside
 ) -> None:
     given = [a.replace("PHOTO", str(astronaut_file)).replace("EMPTY", str(tmp_path)) for a in arguments]
-    result = mien(*given)
+    result = inside(*given)
     assert result.returncode == 2
     assert all(json.loads(line)["error"] for line in result.stdout.splitlines())
     assert result.stderr
@@ -195,6 +220,55 @@ def test_a_gallery_from_enrolment_to_removal(
     assert record["faces"][0]["distance"] == 0  # type: ignore[index]
     assert mien("people", "remove", "Ada/L.", **gallery).returncode == 0
     assert json.loads(mien("people", "--json", **gallery).stdout) == []
+
+
+@pytest.mark.slow
+def test_unknown_people_from_keeping_to_forgetting(astronaut: U8, tmp_path: Path) -> None:
+    photos, people = tmp_path / "photos", ("--gallery", tmp_path / "people.db")
+    photos.mkdir()
+    for i in range(4):
+        cv2.imwrite(str(photos / f"{i}.png"), astronaut[3 * i :, 2 * i :])
+    done = mien("analyze", photos, *people, *FAST, "--keep-unknown", 30)
+    assert done.returncode == 0, done.stderr
+    (group,) = json.loads(mien("people", "unknown", *people, "--format", "json").stdout)
+    assert [Path(face["source"]).name for face in group["faces"]] == ["3.png", "2.png", "1.png", "0.png"]
+    assert group["id"] in mien("people", "unknown", *people).stdout
+    saved = mien("people", "unknown", "save", group["id"], "--into", tmp_path / "faces", *people)
+    assert len(saved.stdout.split()) == len(list((tmp_path / "faces").iterdir())) == 4
+    two = [face["id"] for face in group["faces"][:2]]
+    (made,) = json.loads(mien("people", "unknown", "split", group["id"], *two, *people, "--format", "json").stdout)
+    assert [face["id"] for face in made["faces"]] == two
+    assert mien("people", "unknown", "merge", made["id"], group["id"], *people).returncode == 0
+    assert mien("people", "unknown", "name", group["id"], "Ada", *people).returncode == 0
+    assert records(mien("analyze", photos / "0.png", *people, *FAST))[0]["faces"][0]["name"] == "Ada"  # type: ignore[index]
+    assert "name" in mien("people", "unknown", "undo", *people).stderr
+    assert mien("people", *people, "--json").stdout.strip() == "[]"
+    assert mien("people", "unknown", "forget", group["id"], *people).stderr == "4 faces deleted\n"
+    assert json.loads(mien("people", "unknown", *people, "--format", "json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("analyze", "x.png", "--keep-unknown", "30"), "needs a gallery"),
+        (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "nan"), "no number of days"),
+        (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "0"), "no number of days"),
+        (("analyze", "x.png", "--gallery", "p.db", "--only", "age", "--keep-unknown", "30"), "identity"),
+        (("people", "unknown", "name", "none", "Ada", "--gallery", "p.db"), "no group"),
+        (("people", "unknown", "undo", "--gallery", "p.db"), "nothing to take back"),
+        (("people", "unknown", "forget", "--gallery", "p.db"), "--all"),
+        (("people", "unknown", "--format", "yaml", "--gallery", "p.db"), "yaml"),
+    ],
+)
+def test_unknown_people_bad_usage(
+    arguments: tuple[str, ...], words: str, astronaut: U8, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("x.png", astronaut)
+    result = mien(*arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.slow
@@ -258,6 +332,40 @@ def test_ctrl_c_keeps_what_was_done(astronaut: U8, tmp_path: Path) -> None:
     assert "Traceback" not in stderr
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert 0 < len(lines) < 400
+
+
+def test_looking_makes_no_gallery(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
+    mistyped = tmp_path / "peple.db"
+    assert "there is no gallery at" in inside("analyze", astronaut_file, "--gallery", mistyped).stderr
+    assert "there is no gallery at" in inside("people", "--gallery", mistyped).stderr
+    assert not mistyped.exists()
+
+
+@pytest.mark.parametrize("photos", ["", ', "photos": 3', ', "photos": [{"x": 1}]'], ids=["none", "number", "nameless"])
+def test_a_damaged_export_is_refused(photos: str, tmp_path: Path, inside: Inside) -> None:
+    file = tmp_path / "people.json"
+    file.write_text('{"format": "mien people 1", "embedder": "dlib_resnet"' + photos + "}")
+    result = inside("people", "import", file, "--gallery", tmp_path / "people.db")
+    assert result.returncode == 2
+    assert "is damaged" in result.stderr
+
+
+def test_a_picture_that_breaks_the_analysis_is_one_failed_input(
+    astronaut_file: Path, monkeypatch: pytest.MonkeyPatch, inside: Inside
+) -> None:
+    look = Analyzer.analyze_frame
+
+    def breaks_once(self: Analyzer, frame: Frame) -> FrameResult:
+        if frame.image.shape[0] == 1:
+            raise ModelError("out of memory")
+        return look(self, frame)
+
+    monkeypatch.setattr(Analyzer, "analyze_frame", breaks_once)
+    line = astronaut_file.with_name("line.png")
+    images.write_image(line, np.zeros((1, 9, 3), np.uint8))
+    result = inside("analyze", line, astronaut_file, *FAST)
+    assert result.returncode == 1
+    assert [len(record["faces"]) for record in records(result)] == [0, 1]  # type: ignore[arg-type]
 
 
 def test_a_reader_that_goes_away_is_no_error(astronaut_file: Path, tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def test_boxes_that_leave_the_image_are_dlibs(
     assert expected[0].min() < 0
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_boxes_of_the_shared_photos_are_dlibs(
     fixture_photos: list[Path], score: hog.Scorer, theirs: Callable[..., Found]

@@ -50,6 +50,7 @@ def test_boxes_are_dlibs(
     agree(mmod.detect(run, image, min_face=min_face), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_boxes_are_dlibs_on_the_fixtures(run: mmod.Run, theirs: Callable[..., Any], fixture_photos: list[Any]) -> None:
     found = 0

@@ -14,7 +14,7 @@ import pytest
 from mien.pipeline import Analyzer
 from mien.server import KeyFile, ServerSettings
 from mien.types import U8
-from server.harness import EVERYWHERE, Listening, encoded, free_port, with_gallery, write_clip, write_head
+from server.harness import EVERYWHERE, Listening, encoded, free_port, takes, with_gallery, write_clip, write_head
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -148,6 +148,79 @@ def test_photo_name_the_unknown_rename_delete_with_undo(page: Page, service: Lis
     assert names(service) == []
     page.go("photos")
     page.page.wait_for_selector("#photos-canvas .face.unknown")
+
+
+@pytest.fixture
+def keeping(models: Analyzer, tmp_path: Path, astronaut: U8) -> Iterator[Listening]:
+    """A service that keeps unknown faces and has seen the astronaut on six photos."""
+    settings = ServerSettings(data=tmp_path, port=free_port(), keep_unknown_days=30)
+    listening = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()
+    for i, photo in enumerate(takes(astronaut, 6)):
+        listening.http.post(listening.base + "/v1/analyze", files={"file": (f"party-{i}.jpg", photo)})
+    yield listening
+    listening.stop()
+
+
+def test_unknown_people_split_merge_name_undo_delete(browser: object, keeping: Listening) -> None:
+    page = Page(browser, keeping)
+    page.go("people")
+    page.page.wait_for_selector(".unknown-card")
+    page.page.wait_for_function("() => [...document.querySelectorAll('.heap img')].every((i) => i.naturalWidth > 40)")
+    assert "6 faces" in page.text(".unknown-card p")
+    page.shot("unknown")
+    page.page.click("button[aria-label='Split unknown person 1']")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("#dialog-error:not([hidden])")
+    for box in page.page.locator("dialog input[name=face]").all()[:2]:
+        box.check()
+    page.shot("unknown-split")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 2")
+
+    page.page.click("button[aria-label='Merge unknown person 2 into another']")
+    page.shot("unknown-merge")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 1")
+    page.page.click(".toast:last-child button:text-is('Undo')")
+    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 2")
+
+    page.page.click("button[aria-label='Name unknown person 1']")
+    page.page.fill("dialog input[name=name]", "Ada Lovelace")
+    page.shot("unknown-name")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector("#people-list h2:text-is('Ada Lovelace')")
+    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 1")
+    assert names(keeping) == ["Ada Lovelace"]
+    page.shot("unknown-named")
+    page.page.click(".toast:has-text('Ada Lovelace') button:text-is('Undo')")
+    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 2")
+    assert names(keeping) == []
+
+    page.page.click("button[aria-label='Delete unknown person 1']")
+    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 1")
+    page.page.wait_for_timeout(7000)
+    left = keeping.http.get(keeping.base + "/v1/unknown").json()["groups"]
+    assert [len(group["faces"]) for group in left] == [2]
+    page.close()
+
+
+def test_unknown_people_dark_on_a_phone_and_only_to_read(browser: object, keeping: Listening, tmp_path: Path) -> None:
+    secret = KeyFile(tmp_path / "keys.json").add("page", "read")[1]
+    phone = Page(browser, keeping, color_scheme="dark")
+    phone.page.set_viewport_size({"width": 390, "height": 844})
+    phone.go("people")
+    phone.page.wait_for_selector(".unknown-card button")
+    phone.page.wait_for_function("() => [...document.querySelectorAll('.heap img')].every((i) => i.naturalWidth > 40)")
+    phone.page.locator("#unknown").scroll_into_view_if_needed()
+    phone.shot("phone-unknown")
+    assert phone.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+    phone.page.evaluate("(key) => sessionStorage.setItem('mien.key', key)", secret)
+    phone.page.reload()
+    phone.page.wait_for_selector(".unknown-card .heap img[src]")
+    phone.page.wait_for_selector(".unknown-card button", state="detached")
+    phone.go("photos")
+    assert "kept for 30 days" in phone.text("#photos-drop")
+    phone.close()
 
 
 def test_enrol_from_the_camera_and_see_the_name_live(page: Page, service: Listening) -> None:

@@ -68,3 +68,21 @@ def test_large_picture_is_also_looked_at_as_a_whole(astronaut: U8) -> None:
     faces = load_detector("compact")(close)
     assert len(faces) == 1
     assert faces.boxes[0, 2] - faces.boxes[0, 0] > 700
+
+
+def test_a_large_picture_is_searched_in_tiles_and_each_face_found_once(astronaut: U8) -> None:
+    face = astronaut[:300, 80:380]
+    scene = np.full((2300, 4200, 3), 128, np.uint8)
+    corners = [(20, 20), (1900, 900), (1650, 1850), (3450, 1900)]  # some across the borders of tiles
+    for x, y in corners:
+        scene[y : y + 300, x : x + 300] = face
+    found = load_detector("compact", min_face=16)(scene)
+    middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    expected = np.array([(x + 145, y + 117) for x, y in corners])
+    assert len(found) == len(corners)
+    assert np.abs(middles[None] - expected[:, None]).max(axis=2).min(axis=1).max() < 25
+
+
+@pytest.mark.parametrize("shape", [(1, 3_000_000, 3), (3_000_000, 1, 3)], ids=["row", "column"])
+def test_a_line_of_pixels_holds_no_face(shape: tuple[int, int, int]) -> None:
+    assert len(load_detector("compact")(np.zeros(shape, np.uint8))) == 0

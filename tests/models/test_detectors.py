@@ -42,6 +42,7 @@ def yn_boxes(image: U8, model: str) -> np.ndarray:
     return np.concatenate([found[:, :2], found[:, :2] + found[:, 2:4]], axis=1)
 
 
+@pytest.mark.slow
 def test_yunet_agrees_with_opencv_on_every_photo(yunet: str, shared: Path, fixture_photos: list[Path]) -> None:
     model = str(shared / "weights" / "face_detection_yunet_2023mar.onnx")
     detector = load_detector(yunet)

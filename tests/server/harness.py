@@ -85,6 +85,13 @@ def encoded(image: U8, suffix: str = ".jpg") -> bytes:
     return bytes(cv2.imencode(suffix, image)[1].tobytes())
 
 
+def takes(image: U8, count: int) -> list[bytes]:
+    """Photos of one person that are not the same: each a little darker and cut a little closer."""
+    height, width = image.shape[:2]
+    cuts = [image[2 * i : height - 3 * i, 3 * i : width - 2 * i] for i in range(count)]
+    return [encoded(np.clip(cut * (1 - 0.03 * i), 0, 255).astype(np.uint8)) for i, cut in enumerate(cuts)]
+
+
 def write_clip(path: Path, image: U8, *, seconds: float, rate: int = 10, side: int = 320) -> Path:
     """A video in which a photo moves slowly to and fro."""
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)

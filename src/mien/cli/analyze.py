@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections import deque
@@ -20,13 +21,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mien import drawing, images, sources
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
-from mien.cli.options import Looking, looking
+from mien.cli.options import KeepUnknown, Looking, keeper, looking
 from mien.cli.tables import TableSink
 from mien.cli.videos import VideoJob, is_stream
 from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
 from mien.schemas import FrameRecord, error_record, frame_record
-from mien.sinks.records import FORMATS, TEXT_SINKS, NamedSink, ParquetSink, Sink
+from mien.sinks.records import FORMATS, TEXT_SINKS, NamedSink, ParquetSink, Sink, open_text
 from mien.sources import VIDEO_SUFFIXES, is_video
 from mien.types import Frame
 
@@ -58,6 +59,7 @@ def analyze(
     every: Annotated[int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")] = 1,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Add the descriptors to the JSON.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Photos analysed at the same time.")] = 1,
+    keep_unknown: KeepUnknown = None,
 ) -> None:
     """Tell who is in photos and videos, how old, which gender, which emotion.
 
@@ -66,12 +68,15 @@ def analyze(
     items, failed = _items(source)
     if not items:
         raise InputError("; ".join(failed) or "nothing to analyze")
+    look.check_gallery()
     sink = _open_sink(format, output)
     analyzer = look.analyzer(**({"threads": 1} if jobs > 1 and look.threads is None else {}))
     draws = _drawer(draw, items)
     if summary is not None and (len(items) != 1 or not is_stream(items[0].name)):
         raise InputError("--summary is of one video: give one")
-    work = Work(analyzer, "identity" in look.parts(), embeddings, draws, VideoJob(analyzer, every, summary=summary))
+    keep = keeper(analyzer, keep_unknown)
+    video = VideoJob(analyzer, every, summary=summary, keeper=keep)
+    work = Work(analyzer, "identity" in look.parts(), embeddings, draws, video)
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
     bad = _run(work, items, sink, jobs) + len(failed)
@@ -97,10 +102,18 @@ def _open_sink(kind: str | None, output: Path | None) -> Sink:
     if kind == "parquet":
         if output is None:
             raise InputError("--format parquet needs --output FILE.parquet")
+        _check_parquet(output)
         return ParquetSink(output)
     if kind == "table":
         return TableSink(output)
     return NamedSink(output, kind) if output else TEXT_SINKS[kind](sys.stdout)
+
+
+def _check_parquet(output: Path) -> None:
+    """Says before the work, not after it, that its results could not be written."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError("Parquet needs pyarrow; run 'pip install mien[parquet]'")
+    open_text(output).close()
 
 
 def _kind_for(output: Path | None) -> str:
@@ -135,10 +148,12 @@ class Work:
         try:
             frame = Frame(images.read_image(item.name), source=item.name)
             result = self.analyzer.analyze_frame(frame)
+            if self.video.keeper is not None:
+                self.video.keeper.keep(frame.image, result.faces, source=item.name)
             if self.draw is not None:
                 images.write_image(self.draw(item), drawing.annotate(frame.image, result.faces))
             return frame_record(result, identity=self.identity, embeddings=self.embeddings)
-        except InputError as exc:
+        except MienError as exc:
             return error_record(item.name, exc)
 
 

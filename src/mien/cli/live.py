@@ -16,8 +16,9 @@ import typer
 
 from mien import drawing
 from mien.cli import INTERRUPTED, new_app
-from mien.cli.options import Looking, ModelsDir, looking, models_dir
+from mien.cli.options import KeepUnknown, Looking, ModelsDir, keeper, looking, models_dir
 from mien.errors import InputError
+from mien.keeping import Keeper
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder
@@ -73,6 +74,7 @@ def live(
         bool, typer.Option("--stats", help="At the end, one line of JSON: frames, fps, ms, faces.")
     ] = False,
     models: ModelsDir = None,
+    keep_unknown: KeepUnknown = None,
 ) -> None:
     """Tell who is in front of a camera or in a stream, while they move. q quits, s saves a picture, e enrols.
 
@@ -88,7 +90,8 @@ def live(
         analyzer = look.analyzer()
         stack.callback(analyzer.close)
         folder = models_dir(models)
-        play = Play(analyzer, frames, record, max_frames, None if folder is None else ModelFolder(folder))
+        choice = None if folder is None else ModelFolder(folder)
+        play = Play(analyzer, frames, record, max_frames, choice, keeper(analyzer, keep_unknown))
         counted = _run(play, windowed=not no_window)
     if stats:
         typer.echo(counted.line())
@@ -117,6 +120,7 @@ class Play:
         record: Path | None,
         max_frames: int | None,
         models: ModelFolder | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.analyzer = analyzer
         self.models = models
@@ -125,6 +129,7 @@ class Play:
         self.source = source
         self.record = record
         self.max_frames = max_frames
+        self.keeper = keeper
         self.interrupted = False
 
     def next_emotion(self) -> str:
@@ -148,6 +153,7 @@ class Play:
         session = analyzer.session()
         with ExitStack() as stack:
             write = self._recorder(stack)
+            keep = None if self.keeper is None else self.keeper.stream().keep
             try:
                 asked = time.perf_counter()
                 for frame in self.source:
@@ -157,6 +163,8 @@ class Play:
                         session = analyzer.session()
                     result = session.step(frame)
                     write(frame, result)
+                    if keep is not None:
+                        keep(frame, result)
                     stats.add(len(result.faces), time.perf_counter() - began)
                     yield frame, result
                     if stats.frames == self.max_frames:

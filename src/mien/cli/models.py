@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from mien.models.folder import ModelFile, ModelFolder
 from mien.zoo import ZOO, ModelSpec, spec_of
 
 models_app = new_app()
+
+_WIDTH_IN_PIPES = 160
 
 
 @models_app.callback(invoke_without_command=True)
@@ -41,14 +44,16 @@ def models(
         rows = [*map(_row, ZOO.values()), *map(_own_row, files)]
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    table = Table("name", "for", "size", "here", "licence", "trained on", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "for", "size", "here", "licence", "trained on"):
+        table.add_column(title, overflow="fold", no_wrap=title in {"name", "size"})
     for spec in ZOO.values():
         size = f"{spec.size_bytes / 1e6:.1f} MB"
         table.add_row(spec.name, spec.task, size, "yes" if _is_here(spec) else "no", spec.licence, spec.trained_on)
     for file in files:
         size = f"{file.file.stat().st_size / 1e6:.1f} MB"
         table.add_row(escape(file.name), file.attribute, size, "yes", escape(file.licence), escape(_classes(file)))
-    Console().print(table, highlight=False)
+    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(table, highlight=False)
 
 
 def _classes(file: ModelFile) -> str:

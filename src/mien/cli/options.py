@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -12,10 +13,15 @@ import typer
 
 from mien.config import load_settings
 from mien.errors import InputError
-from mien.pipeline import Analyzer
+from mien.gallery import Gallery, open_gallery
+from mien.gallery.unknown import open_unknown
+from mien.keeping import Keeper
+from mien.pipeline import EMBEDDER, Analyzer
 from mien.schemas import PARTS
+from mien.store import data_dir
 
 _PANEL = "Looking at faces"
+_MOST_DAYS = 36_500
 
 
 def _option(name: str, text: str, **more: Any) -> Any:
@@ -89,6 +95,21 @@ class Looking:
         models = {part: file for part, file in own.items() if file is not None}
         return {**chosen, "only": self.parts(), "models": models}
 
+    def open_gallery(self) -> Gallery:
+        """The gallery by itself, to be listed or changed.
+
+        Raises:
+            GalleryError: It cannot be opened.
+        """
+
+        @cache
+        def analyzer() -> Analyzer:  # the networks are loaded only where a photo has to be looked at
+            return self.analyzer(only=("identity",), gallery=None)
+
+        return open_gallery(
+            self.gallery_place(), embedder=EMBEDDER, describe=lambda content: analyzer().describe_photo(content)
+        )
+
     def gallery_place(self) -> str:
         """Where the gallery is.
 
@@ -99,6 +120,60 @@ class Looking:
         if not place:
             raise InputError("no gallery: give --gallery FOLDER, FILE.db or postgresql://…, or set MIEN_GALLERY")
         return place
+
+    def check_gallery(self) -> None:
+        """Refuses a gallery that is not there: who only looks at it has mistyped its name.
+
+        Raises:
+            InputError: Nothing is at the place that was named.
+        """
+        place = self.gallery or load_settings().gallery
+        if place and "://" not in place and not Path(place).exists():
+            raise InputError(f"there is no gallery at {place}; 'mien enroll NAME PHOTO --gallery {place}' makes one")
+
+
+GalleryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        help="A folder of photos, a .db file or postgresql://… (default: $MIEN_GALLERY).",
+        show_default=False,
+    ),
+]
+
+
+def _days(given: float | None) -> float | None:
+    if given is not None and not 0 < given <= _MOST_DAYS:
+        raise typer.BadParameter(f"{given:g} is no number of days up to {_MOST_DAYS}")
+    return given
+
+
+KeepUnknown = Annotated[
+    float | None,
+    typer.Option(
+        "--keep-unknown",
+        metavar="DAYS",
+        callback=_days,
+        help="Keep faces nobody owns for so many days ('mien people unknown' shows them; default: never).",
+        show_default=False,
+    ),
+]
+
+
+def keeper(analyzer: Analyzer, days: float | None) -> Keeper | None:
+    """What keeps unknown faces for so many days; None where none are to be kept.
+
+    Raises:
+        InputError: Nobody is known, so that nobody can be told to be unknown.
+    """
+    if days is None:
+        return None
+    if analyzer.gallery is None or "identity" not in analyzer.only:
+        raise InputError("--keep-unknown needs a gallery (--gallery) and identity (among --only) to tell who is known")
+    unknown = open_unknown(analyzer.gallery, data=data_dir())
+    found = Keeper(unknown, days=days, tolerance=analyzer.tolerance)
+    found.sweep()
+    return found
 
 
 def looking(command: Callable[..., None]) -> Callable[..., None]:

@@ -17,17 +17,21 @@ from rich.table import Table
 
 from mien import images, sources, store
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check
-from mien.cli.options import Looking, looking
+from mien.cli.options import GalleryOption, Looking, looking
+from mien.cli.unknown import unknown_app
 from mien.config import load_settings
 from mien.errors import GalleryError, InputError
-from mien.gallery import Enrolled, Gallery, Photo, PostgresGallery
+from mien.gallery import Enrolled, Gallery, Photo, PostgresGallery, check_name
 from mien.gallery.check import check as check_gallery
 from mien.gallery.folder import bare_sha256
+from mien.gallery.unknown import tell_unknown
 from mien.pipeline import DLIB_TOLERANCE, EMBEDDER, Analyzer
 from mien.types import F32
 
 enroll_app = new_app()
 people_app = new_app()
+
+people_app.add_typer(unknown_app, name="unknown")
 
 _FORMAT = "mien people 1"
 _WIDTH_IN_FILES = 160
@@ -74,19 +78,16 @@ def _gallery(analyzer: Analyzer) -> Gallery:
     return analyzer.gallery
 
 
-def _open(place: str | None) -> Gallery:
+def _open(place: str | None, *, may_be_new: bool = False) -> Gallery:
     look = Looking(gallery=place)
-    return _gallery(look.analyzer(only=("identity",), gallery=look.gallery_place()))
+    if not may_be_new:
+        look.check_gallery()
+    return look.open_gallery()
 
 
-GalleryOption = Annotated[
-    str | None,
-    typer.Option(
-        "--gallery",
-        help="A folder of photos, a .db file or postgresql://… (default: $MIEN_GALLERY).",
-        show_default=False,
-    ),
-]
+def _relabel(gallery: Gallery, old: str, new: str | None) -> None:
+    """Tells what is kept of unknown people that a name has changed or is forgotten."""
+    tell_unknown(gallery, data=store.data_dir(), old=check_name(old), new=None if new is None else check_name(new))
 
 
 @people_app.callback(invoke_without_command=True)
@@ -123,6 +124,7 @@ def remove(ctx: typer.Context, name: list[str], gallery: GalleryOption = None) -
     opened = _open(gallery or ctx.obj)
     for one in name:
         opened.remove(one)
+        _relabel(opened, one, None)
 
 
 @people_app.command()
@@ -131,7 +133,9 @@ def rename(ctx: typer.Context, old: str, new: str, gallery: GalleryOption = None
 
     Example: [bold]mien people rename Ada "Ada Lovelace"[/bold]
     """
-    _open(gallery or ctx.obj).rename(old, new)
+    opened = _open(gallery or ctx.obj)
+    opened.rename(old, new)
+    _relabel(opened, old, new)
 
 
 @people_app.command()
@@ -140,7 +144,9 @@ def merge(ctx: typer.Context, source: str, into: str, gallery: GalleryOption = N
 
     Example: [bold]mien people merge "A. Lovelace" "Ada Lovelace"[/bold]
     """
-    _open(gallery or ctx.obj).merge(source, into)
+    opened = _open(gallery or ctx.obj)
+    opened.merge(source, into)
+    _relabel(opened, source, into)
 
 
 @people_app.command(name="export")
@@ -181,7 +187,7 @@ def import_people(
 
     Example: [bold]mien people import people.json --gallery people.db[/bold]
     """
-    opened = _open(gallery or ctx.obj)
+    opened = _open(gallery or ctx.obj, may_be_new=True)
     people = _read_npy(file, name) if file.suffix.lower() == ".npy" else _read_json(file)
     shown = track(people.items(), "people", console=Console(stderr=True), transient=True, disable=len(people) < 1000)
     added = opened.enroll_all(shown)
@@ -257,7 +263,10 @@ def _named_rows(document: Any, file: Path) -> list[tuple[str, Any, dict[str, Any
     if isinstance(document, dict) and document.get("format") == _FORMAT:
         if document.get("embedder") != EMBEDDER:
             raise InputError(f"{file} holds descriptors of {document.get('embedder')}, not of {EMBEDDER}")
-        return [(str(photo["name"]), photo["embedding"], _about(photo)) for photo in document["photos"]]
+        try:
+            return [(str(photo["name"]), photo["embedding"], _about(photo)) for photo in document["photos"]]
+        except (KeyError, TypeError) as exc:
+            raise InputError(f"{file} is an exported gallery that is damaged: {exc!r}; export it anew") from exc
     if isinstance(document, dict):
         return [(str(name), rows, {}) for name, rows in document.items()]
     raise InputError(f"{file} is neither an exported gallery nor an object of {{name: [descriptors]}}")

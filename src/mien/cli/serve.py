@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import Looking, ModelsDir, looking, models_dir
+from mien.cli.options import KeepUnknown, Looking, ModelsDir, looking, models_dir
 from mien.config import load_settings
 from mien.errors import InputError
+from mien.store import data_dir
 
 if TYPE_CHECKING:
     from mien.server import KeyFile, ServerSettings
@@ -52,16 +53,17 @@ def _serve(
     rate: Annotated[int, _serving("Requests per minute and key, 0 for no limit [0].", "--rate", min=0)] = 0,
     keep_hours: Annotated[float, _serving("How long jobs are kept [24].", "--keep-hours", min=0.01)] = 24.0,
     models: ModelsDir = None,
+    keep_unknown: KeepUnknown = None,
 ) -> None:
     if ctx.invoked_subcommand is not None:
         return
     _need_extra()
     from mien.server import ServerSettings
-    from mien.server.settings import Limits, default_data_dir
+    from mien.server.settings import Limits
 
     limits = Limits(requests_per_minute=rate, jobs_kept_s=keep_hours * 3600)
     settings = ServerSettings(
-        data=data or default_data_dir(),
+        data=data or data_dir(),
         host=host,
         port=port,
         hosts=tuple(host_name or ()),
@@ -70,6 +72,7 @@ def _serve(
         url_hosts=tuple(url_host or ()),
         limits=limits,
         models_dir=models_dir(models),
+        keep_unknown_days=keep_unknown,
     )
     _run(look, settings)
 
@@ -95,9 +98,8 @@ def _need_extra() -> None:
 def _keys(data: Path | None) -> KeyFile:
     _need_extra()
     from mien.server import KeyFile
-    from mien.server.settings import default_data_dir
 
-    return KeyFile((data or default_data_dir()) / "keys.json")
+    return KeyFile((data or data_dir()) / "keys.json")
 
 
 @key_app.command("add")

@@ -14,23 +14,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mien import drawing, images
 from mien.errors import InputError
+from mien.keeping import Keeper
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder
 from mien.sources import Photos, Source, is_video, open_source
 from mien.summary import Summary, timeline
 from mien.types import Frame, FrameResult
 
-Write = Callable[[Frame, FrameResult], None]
+Write = Callable[[Frame, FrameResult], object]
 
 
 @dataclass(frozen=True)
 class VideoJob:
-    """How videos are analysed: every so many frames, with an annotated copy and a summary where wanted."""
+    """How videos are analysed: every so many frames, with an annotated copy, a summary and a keeper of unknown faces
+    where wanted."""
 
     analyzer: Analyzer
     every: int = 1
     draw: Path | None = None
     summary: Path | None = None
+    keeper: Keeper | None = None
 
     def results(self, name: str) -> Generator[FrameResult, None, None]:
         """The results of a video file, or of whatever is at an address, in the order of its frames.
@@ -58,6 +61,8 @@ class VideoJob:
             writers.append(_drawing(stack, frames, self.draw, self.every))
         if self.summary is not None:
             writers.append(_summing(stack, frames, self.summary))
+        if self.keeper is not None:
+            writers.append(_keeping(frames, self.keeper))
         return writers
 
 
@@ -74,6 +79,12 @@ def _drawing(stack: ExitStack, frames: Source, place: Path, every: int) -> Write
     rate = frames.rate / every if frames.rate else None
     recorder = stack.enter_context(VideoRecorder(place, rate=rate, sound=sound))
     return lambda frame, result: recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
+
+
+def _keeping(frames: Source, keeper: Keeper) -> Write:
+    if isinstance(frames, Photos):
+        return lambda frame, result: keeper.keep(frame.image, result.faces, source=frame.source)
+    return keeper.stream().keep
 
 
 def _summing(stack: ExitStack, frames: Source, place: Path) -> Write:

@@ -20,6 +20,8 @@ Anchor = Literal["box", "landmarks"]
 MIN_FACE = 40
 _CHEAP_SIDE = 1280  # pictures up to this long a side are looked at as they are, once
 _OVERVIEW_SIDE = 640
+_TILE_SIDE, _TILE_OVERLAP = 2048, 256
+_SMALLEST_SIDE = 4  # of a picture in which a detector looks for a face
 
 
 class Detector(Protocol):
@@ -47,12 +49,45 @@ def scales_for(image: U8, *, min_face: int, reliable: int) -> tuple[float, ...]:
 
 def detect_at_scales(detect: Callable[[U8], Faces], image: U8, scales: Sequence[float], *, nms: float) -> Faces:
     """What `detect` finds in the picture at all scales, in the picture's own pixels, best first."""
-    parts = [_scaled_back(detect(geometry.shrink(image, scale)), scale) for scale in scales]
+    parts = [_scaled_back(_detect_in_tiles(detect, geometry.shrink(image, scale)), scale) for scale in scales]
+    faces = _joined(parts)
+    return faces[geometry.nms(faces.boxes, faces.scores, threshold=nms)]
+
+
+def _detect_in_tiles(detect: Callable[[U8], Faces], image: U8) -> Faces:
+    """What `detect` finds in a picture, a large one tile by tile, so that memory stays bounded.
+
+    Of two tiles that overlap one sees a face whole; faces too large for that are left to the look at the whole.
+    """
+    if min(image.shape[:2]) < _SMALLEST_SIDE:
+        return Faces.empty()
+    height, width = image.shape[:2]
+    corners = [(x, y) for y in _tile_starts(height) for x in _tile_starts(width)]
+    return _joined([_in_tile(detect, image, x, y) for x, y in corners])
+
+
+def _tile_starts(length: int) -> range:
+    return range(0, max(1, length - _TILE_OVERLAP), _TILE_SIDE - _TILE_OVERLAP) if length > _TILE_SIDE else range(1)
+
+
+def _in_tile(detect: Callable[[U8], Faces], image: U8, x: int, y: int) -> Faces:
+    """The faces of one tile in the picture's pixels, without those that its inner borders cut."""
+    height, width = image.shape[:2]
+    right, bottom = min(x + _TILE_SIDE, width), min(y + _TILE_SIDE, height)
+    found = detect(image[y:bottom, x:right])
+    at = np.array([x, y], np.float32)
+    faces = Faces(found.boxes + np.tile(at, 2), found.scores, found.landmarks + at)
+    x1, y1, x2, y2 = faces.boxes.T
+    cut = ((x1 <= x) & (x > 0)) | ((y1 <= y) & (y > 0))
+    cut |= ((x2 >= right) & (right < width)) | ((y2 >= bottom) & (bottom < height))
+    return faces[~cut]
+
+
+def _joined(parts: Sequence[Faces]) -> Faces:
     boxes, scores, landmarks = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("boxes", "scores", "landmarks")
     )
-    kept = geometry.nms(boxes, scores, threshold=nms)
-    return Faces(boxes[kept], scores[kept], landmarks[kept])
+    return Faces(boxes, scores, landmarks)
 
 
 def _scaled_back(faces: Faces, scale: float) -> Faces:

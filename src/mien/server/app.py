@@ -19,7 +19,7 @@ from mien.pipeline import Analyzer
 from mien.schemas import FaceRecord, FrameRecord
 from mien.server.middleware import BodyLimits, Crowd, Observe, Trust
 from mien.server.problems import ProblemRecord, on_http_error, on_invalid, on_mien_error
-from mien.server.routes import analyze, jobs, live, models, ops, page, people, urls
+from mien.server.routes import analyze, jobs, live, models, ops, page, people, unknown, urls
 from mien.server.service import Service, make_service
 from mien.server.settings import Limits, ServerSettings
 
@@ -58,7 +58,7 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         (RequestValidationError, on_invalid),
     ):
         app.add_exception_handler(kind, handler)
-    for part in (analyze, people, jobs, models, urls, live, ops, page):
+    for part in (analyze, people, unknown, jobs, models, urls, live, ops, page):
         app.include_router(part.router)
     app.add_middleware(Crowd, check=service.gate.check, is_picture=_takes_pictures)
     app.add_middleware(BodyLimits, settings=settings, bytes_for=_bytes_for(settings.limits))
@@ -80,6 +80,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         service.stopping.set()
         await anyio.to_thread.run_sync(service.worker.stop)
+        service.unknown.close()
 
 
 def _takes_pictures(path: str) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from mien import geometry, images
 from mien.errors import GalleryError, InputError, ManyFacesError, NoFaceError, PersonExists, PersonNotFound
 from mien.gallery import FolderGallery, Gallery, Person, Photo, check_name
+from mien.gallery.unknown import Undone, UnknownFaces
 from mien.pipeline import Analyzer, in_foreground
 from mien.quality import quality
 from mien.types import F32, U8, Faces
@@ -123,6 +124,23 @@ class People:
             self.gallery.merge(person.name, into.name)
             self._relabel(person.name, into.name)
             return self.get(into_id)
+
+    def name_unknown(self, unknown: UnknownFaces, group_id: str, name: str) -> Person:
+        """The person that a group of unknown faces is from now on, new or known. Raises UnknownNotFound."""
+        with self._lock:
+            unknown.name(group_id, name, self.gallery)
+            self.revision += 1
+            return self.named(name)
+
+    def undo_unknown(self, unknown: UnknownFaces) -> Undone | None:
+        """Takes back what was last done to unknown people; a name given leaves the results of jobs too, with
+        a person who has no photos left."""
+        with self._lock:
+            done = unknown.undo(self.gallery)
+            if done is not None and done.name and all(person.name != done.name for person in self.gallery.people()):
+                self._relabel(done.name, None)
+            self.revision += 1
+            return done
 
     def remove(self, person_id: str) -> None:
         """Forgets a person, their photos, and their name in the results of jobs. Raises PersonNotFound."""

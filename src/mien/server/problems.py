@@ -23,6 +23,7 @@ from mien.errors import (
     PersonExists,
     PersonNotFound,
     SourceError,
+    UnknownNotFound,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -36,10 +37,12 @@ TITLES: dict[str, tuple[int, str]] = {
     "person-not-found": (404, "Nobody has this id"),
     "job-not-found": (404, "No job has this id"),
     "model-not-found": (404, "No model has this name"),
+    "unknown-not-found": (404, "No unknown person or face has this id"),
     "method-not-allowed": (405, "Another method is needed"),
     "too-slow": (408, "The request came too slowly"),
     "person-exists": (409, "The name is taken"),
     "embedder-mismatch": (409, "The gallery was made with another embedder"),
+    "nothing-to-undo": (409, "Nothing can be taken back"),
     "not-ready": (409, "The job has not finished"),
     "gone": (410, "No longer kept"),
     "too-large": (413, "The request is too large"),
@@ -66,6 +69,7 @@ TYPE_OF: dict[type[MienError], str] = {
     ModelError: "model-unavailable",
     PersonNotFound: "person-not-found",
     PersonExists: "person-exists",
+    UnknownNotFound: "unknown-not-found",
     EmbedderMismatch: "embedder-mismatch",
     GalleryError: "gallery-unavailable",
 }

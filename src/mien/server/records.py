@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from mien.gallery import Person
+from mien.gallery.unknown import Group, Undone
 from mien.server.jobs.results import Appearance
 from mien.server.jobs.store import Job
 from mien.server.problems import TITLES, ProblemRecord
@@ -53,6 +54,105 @@ class MergeRecord(BaseModel):
     )
 
     into: str = Field(max_length=64)
+
+
+class UnknownFaceRecord(BaseModel):
+    """A face nobody owns."""
+
+    id: int
+    source: str = Field(description="The picture or stream it was seen in, as given.")
+    seen: datetime
+    expires: datetime = Field(description="When it is deleted.")
+    picture: bool = Field(description="Whether `/v1/unknown/faces/{id}` has a picture of it.")
+
+
+class GroupRecord(BaseModel):
+    """Faces of one person whom nobody has named."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": "3f0c5b2a9d7e",
+                "by_hand": False,
+                "first_seen": "2026-01-05T10:00:00Z",
+                "last_seen": "2026-01-07T08:30:00Z",
+                "faces": [
+                    {
+                        "id": 12,
+                        "source": "party.jpg",
+                        "seen": "2026-01-07T08:30:00Z",
+                        "expires": "2026-02-06T08:30:00Z",
+                        "picture": True,
+                    }
+                ],
+            }
+        }
+    )
+
+    id: str
+    by_hand: bool = Field(description="Split or merged by somebody: it only grows from then on.")
+    first_seen: datetime
+    last_seen: datetime
+    faces: list[UnknownFaceRecord] = Field(description="The newest first.")
+
+    @classmethod
+    def of(cls, group: Group) -> GroupRecord:
+        return cls(
+            id=group.id,
+            by_hand=group.by_hand,
+            first_seen=datetime.fromtimestamp(group.first_seen, UTC),
+            last_seen=datetime.fromtimestamp(group.last_seen, UTC),
+            faces=[
+                UnknownFaceRecord(
+                    id=face.id,
+                    source=face.source,
+                    seen=datetime.fromtimestamp(face.seen, UTC),
+                    expires=datetime.fromtimestamp(face.expires, UTC),
+                    picture=face.thumbnail,
+                )
+                for face in group.faces
+            ],
+        )
+
+
+class GroupsRecord(BaseModel):
+    """Everybody who was seen often enough and is in no gallery."""
+
+    days: float | None = Field(description="For how long faces are kept; null where none are kept any more.")
+    waiting: int = Field(description="Faces kept that are in no group of three or more yet.")
+    groups: list[GroupRecord]
+
+
+class SplitRecord(BaseModel):
+    """Which faces of a group are somebody else."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"faces": [12, 15]}})
+
+    faces: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(min_length=1, max_length=1000)
+
+
+class GroupMergeRecord(BaseModel):
+    """The group that is the same person."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"into": "8e1b7c6d5a4f"}})
+
+    into: str = Field(max_length=64)
+
+
+class UndoneRecord(BaseModel):
+    """What was taken back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"kind": "name", "group": "3f0c5b2a9d7e", "name": "Ada Lovelace"}}
+    )
+
+    kind: Literal["name", "split", "merge"]
+    group: str
+    name: str | None = Field(description="The name that was given.")
+
+    @classmethod
+    def of(cls, done: Undone) -> UndoneRecord:
+        return cls(kind=done.kind, group=done.group, name=done.name or None)  # type: ignore[arg-type]
 
 
 class JobRecord(BaseModel):
@@ -169,6 +269,7 @@ class ServerRecord(BaseModel):
     role: Literal["read", "analyse", "admin"] = Field(description="What the caller may do.")
     parts: list[str] = Field(description="What is computed, of identity, age, gender and emotion.")
     gallery: bool
+    keep_unknown_days: float | None = Field(description="For how long faces nobody owns are kept; null: they are not.")
     urls: bool
     image_bytes: int
     video_bytes: int

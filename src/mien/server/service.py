@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mien.errors import GalleryError, InputError
+from mien.gallery.unknown import UnknownFaces, open_unknown
+from mien.keeping import Keeper
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
 from mien.server.gate import Gate
@@ -30,6 +33,8 @@ class Service:
     keys: KeyFile
     rates: Rates
     people: People
+    unknown: UnknownFaces
+    keeper: Keeper | None
     jobs: JobStore
     worker: JobWorker
     models: Models
@@ -55,13 +60,41 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     gate = Gate(settings.limits, metrics)
     jobs = JobStore(settings.data, settings.limits)
     worker = JobWorker(jobs, analyzer, gate, metrics)
-    people = People(analyzer, relabel=worker.relabel)
+    unknown, keeper = _make_unknown(settings, analyzer)
+    people = People(analyzer, relabel=_tell_both(worker, unknown))
+    worker.keeper = keeper
+    worker.sweeps.append(unknown.sweep if keeper is None else keeper.sweep)
     keys = KeyFile(settings.data / "keys.json")
     rates = Rates(settings.limits.requests_per_minute)
     models = Models(analyzer, None if settings.models_dir is None else ModelFolder(settings.models_dir))
-    service = Service(settings, analyzer, metrics, gate, keys, rates, people, jobs, worker, models)
+    service = Service(settings, analyzer, metrics, gate, keys, rates, people, unknown, keeper, jobs, worker, models)
     _watch(metrics, service)
     return service
+
+
+def _make_unknown(settings: ServerSettings, analyzer: Analyzer) -> tuple[UnknownFaces, Keeper | None]:
+    """The unknown faces beside the analyzer's gallery, and what keeps them where they are to be kept.
+
+    Raises:
+        GalleryError: They cannot be kept there.
+        InputError: They are to be kept, but nobody is identified.
+    """
+    if analyzer.gallery is None:
+        raise GalleryError("this service has no gallery; start it with --gallery")
+    unknown = open_unknown(analyzer.gallery, data=settings.data)
+    if settings.keep_unknown_days is None:
+        return unknown, None
+    if "identity" not in analyzer.only:
+        raise InputError("--keep-unknown needs identity among --only, to tell who is known")
+    return unknown, Keeper(unknown, days=settings.keep_unknown_days, tolerance=analyzer.tolerance)
+
+
+def _tell_both(worker: JobWorker, unknown: UnknownFaces) -> Callable[[str, str | None], None]:
+    def relabel(old: str, new: str | None) -> None:
+        worker.relabel(old, new)
+        unknown.relabel(old, new)
+
+    return relabel
 
 
 def _watch(metrics: Metrics, service: Service) -> None:

@@ -7,15 +7,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import platformdirs
-
 MEGA = 1_000_000
-
-
-def default_data_dir() -> Path:
-    """Where keys, jobs and the service's own gallery are kept: `$MIEN_DATA`, else the platform's own place."""
-    chosen = os.environ.get("MIEN_DATA")
-    return Path(chosen) if chosen else platformdirs.user_data_path("mien")
 
 
 def default_slots() -> int:
@@ -71,7 +63,7 @@ class ServerSettings:
 
     `hosts` are further names it is reached by, `origins` further web pages that may call it; `urls` turns `/v1/urls`
     on, `url_hosts` (`host` or `host:port`) may then also be private addresses. `models_dir` holds model files to choose
-    from.
+    from. `keep_unknown_days`: for how long the faces nobody owns are kept, None for not at all.
     """
 
     data: Path
@@ -83,6 +75,7 @@ class ServerSettings:
     url_hosts: tuple[str, ...] = ()
     keys_needed: bool | None = None
     models_dir: Path | None = None
+    keep_unknown_days: float | None = None
     limits: Limits = field(default_factory=Limits)
 
     @property

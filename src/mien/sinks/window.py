@@ -12,8 +12,9 @@ from typing import Self
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from mien.drawing import draw_text
 from mien.errors import InputError
 from mien.types import U8, Face, Faces
 
@@ -155,11 +156,6 @@ def add_lines(image: U8, lines: Sequence[str]) -> None:
     size = max(14, image.shape[0] // 36)
     height = len(lines) * round(size * 1.4) + size // 2
     strip = Image.fromarray((image[-height:, :, ::-1] * 0.35).astype(np.uint8))
-    draw = ImageDraw.Draw(strip)
     for row, line in enumerate(lines):
-        draw.text((size // 2, size // 4 + row * round(size * 1.4)), line, fill=(240, 240, 240), font=_font(size))
+        draw_text(strip, (size // 2, size // 4 + row * round(size * 1.4)), line, size, (240, 240, 240))
     image[-height:] = np.asarray(strip)[..., ::-1]
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -34,8 +34,10 @@ def expand(source: str) -> list[str]:
     """A folder as the photos and videos inside it, anything else as itself.
 
     Raises:
-        SourceError: A folder without photos or videos.
+        SourceError: A folder without photos or videos, or no name at all.
     """
+    if not source:
+        raise SourceError("a source's name is empty: an unset variable? The folder one is in is called .")
     if not Path(source).is_dir():
         return [source]
     found = [str(Path(source) / path.relative_to(source)) for path in find_media(Path(source))]

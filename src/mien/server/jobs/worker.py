@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TextIO
 
 from mien import drawing
 from mien.errors import InputError, MienError, SourceError
+from mien.keeping import Keeper
 from mien.pipeline import Analyzer
 from mien.schemas import frame_record
 from mien.server.gate import Gate
@@ -59,6 +60,8 @@ class JobWorker:
         self.gate = gate
         self.metrics = metrics
         self.open_stream: OpenStream = _no_streams
+        self.keeper: Keeper | None = None
+        self.sweeps: list[Callable[[], object]] = [jobs.sweep]
         self._files = threading.Lock()
         self._news = threading.Event()
         self._stop = threading.Event()
@@ -121,7 +124,8 @@ class JobWorker:
                 self._stop.wait(1)
 
     def _turn(self) -> None:
-        self.jobs.sweep()
+        for sweep in self.sweeps:
+            sweep()
         job = self.jobs.take()
         if job is None:
             self._news.wait(_SWEEP_S)
@@ -178,6 +182,7 @@ class JobWorker:
     def _analyse(self, run: _Run) -> None:
         job = run.job
         session = self.analyzer.session()
+        keep = None if self.keeper is None else self.keeper.stream().keep
         every = int(job.options.get("every", 1))
         with ExitStack() as stack:
             source = stack.enter_context(_closing(self._open(job)))
@@ -191,6 +196,8 @@ class JobWorker:
                     continue
                 with self.gate.slot(patient=True):
                     result = session.step(frame)
+                if keep is not None:
+                    keep(frame, replace(result, source=job.source))
                 self._note(run, result, out)
                 if recorder is not None:
                     recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)

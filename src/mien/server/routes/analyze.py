@@ -30,7 +30,15 @@ _FIELDS = {
     "emotion": ("emotion", "emotion_probs"),
     "identity": ("name", "distance"),
 }
-_PROBLEMS = ("too-slow", "too-large", "unsupported-media-type", "unusable-input", "busy", "model-unavailable")
+_PROBLEMS = (
+    "too-slow",
+    "too-large",
+    "unsupported-media-type",
+    "unusable-input",
+    "busy",
+    "model-unavailable",
+    "gallery-unavailable",
+)
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "What was found: an object for one picture, a list in the order of the pictures for several; "
@@ -101,7 +109,10 @@ def analyze(
     draw: Annotated[bool, Query(description="Answer with the annotated picture (one picture only).")] = False,
     embeddings: Annotated[bool, Query(description="Add the 128 numbers that tell who a face is.")] = False,
 ) -> Response:
-    """Finds and describes the faces of one or several pictures; nothing is kept."""
+    """Finds and describes the faces of one or several pictures.
+
+    Nothing is kept, unless the service was started with `--keep-unknown`: then faces nobody owns are (`/v1/unknown`).
+    """
     parts = parts_of(only, service)
     uploads = pictures_of(form)
     if draw:
@@ -153,6 +164,8 @@ def analyze_bytes(service: Service, content: bytes, source: str, *, way: str = "
     with service.gate.slot():
         result = service.analyzer.analyze_frame(Frame(image, source=source))
     service.metrics.analysed(way, len(result.faces))
+    if service.keeper is not None:
+        service.keeper.keep(image, result.faces, source=source)
     return image, result
 
 

@@ -19,7 +19,6 @@ from mien.server.problems import Problem
 from mien.server.routes.analyze import read_picture, record_of
 from mien.server.security import identify, secret_of_websocket, service_of
 from mien.server.service import Service
-from mien.session import Session
 from mien.types import Frame
 
 router = APIRouter()
@@ -139,8 +138,7 @@ async def _read(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
 
 async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
     started = time.monotonic()
-    analyzer, people, bad = service.analyzer, service.people.revision, 0
-    session = analyzer.session()
+    look, people, bad = _Look(service), service.people.revision, 0
     while not service.stopping.is_set():
         try:
             taken = await asyncio.wait_for(inbox.take(), 1)
@@ -150,10 +148,9 @@ async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
             return
         if time.monotonic() - started > service.settings.limits.live_s:
             raise _End(_GOING, "this connection lasted long enough; open another")
-        if (analyzer, people) != (service.analyzer, service.people.revision):  # another model or name: ask anew
-            analyzer, people = service.analyzer, service.people.revision
-            session = analyzer.session()
-        answer, good = await run_in_threadpool(_look, service, session, *taken, time.monotonic() - started)
+        if (look.analyzer, people) != (service.analyzer, service.people.revision):  # another model or name: ask anew
+            look, people = _Look(service), service.people.revision
+        answer, good = await run_in_threadpool(look, *taken, time.monotonic() - started)
         bad = 0 if good else bad + 1
         if bad > _BAD_FRAMES:
             raise _End(_POLICY, "these are no pictures")
@@ -161,17 +158,30 @@ async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
     raise _End(_GOING, "the service is stopping")
 
 
-def _look(service: Service, session: Session, index: int, content: bytes, time_s: float) -> tuple[str, bool]:
-    try:
-        image = read_picture(content, service.settings.limits.live_frame_pixels)
-        with service.gate.slot():
-            result = session.step(Frame(image, index, time_s, "live"))
-    except InputError as exc:
-        return _error(index, "unusable-input", str(exc)), False
-    except Problem as exc:
-        return _error(index, exc.kind, str(exc.detail)), True
-    service.metrics.analysed("live", len(result.faces))
-    return record_of(result, service.analyzer.only).to_json(), True
+class _Look:
+    """Looks at one client's frames: who is there is remembered, and kept where unknown faces are."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.analyzer = service.analyzer
+        self.session = self.analyzer.session()
+        self.keeper = None if service.keeper is None else service.keeper.stream()
+
+    def __call__(self, index: int, content: bytes, time_s: float) -> tuple[str, bool]:
+        """The answer to a frame, and whether the frame was good."""
+        try:
+            image = read_picture(content, self.service.settings.limits.live_frame_pixels)
+            frame = Frame(image, index, time_s, "live")
+            with self.service.gate.slot():
+                result = self.session.step(frame)
+        except InputError as exc:
+            return _error(index, "unusable-input", str(exc)), False
+        except Problem as exc:
+            return _error(index, exc.kind, str(exc.detail)), True
+        self.service.metrics.analysed("live", len(result.faces))
+        if self.keeper is not None:
+            self.keeper.keep(frame, result)
+        return record_of(result, self.analyzer.only).to_json(), True
 
 
 def _error(index: int, kind: str, detail: str) -> str:

@@ -58,6 +58,7 @@ async def server(caller: Reader, service: ServiceDep) -> ServerRecord:
         role=caller.role,  # type: ignore[arg-type]
         parts=[part for part in PARTS if part in service.analyzer.only],
         gallery=service.analyzer.gallery is not None,
+        keep_unknown_days=settings.keep_unknown_days,
         urls=settings.urls,
         image_bytes=limits.image_bytes,
         video_bytes=limits.video_bytes,

@@ -46,6 +46,12 @@ export const choose = (attribute, model) => json("PUT", `/v1/models/${attribute}
 export const rename = (id, name) => json("PATCH", `/v1/people/${id}`, { json: { name } });
 export const merge = (id, into) => json("POST", `/v1/people/${id}/merge`, { json: { into } });
 export const removePerson = (id, options = {}) => send("DELETE", `/v1/people/${id}`, options);
+export const unknown = () => json("GET", "/v1/unknown");
+export const nameUnknown = (id, name) => json("POST", `/v1/unknown/${id}/name`, { json: { name } });
+export const splitUnknown = (id, faces) => json("POST", `/v1/unknown/${id}/split`, { json: { faces } });
+export const mergeUnknown = (id, into) => json("POST", `/v1/unknown/${id}/merge`, { json: { into } });
+export const undoUnknown = () => json("POST", "/v1/unknown/undo");
+export const removeUnknown = (id, options = {}) => send("DELETE", `/v1/unknown/${id}`, options);
 export const removeJob = (id) => send("DELETE", `/v1/jobs/${id}`);
 export const blob = async (path) => (await send("GET", path)).blob();
 

@@ -6,6 +6,7 @@ import * as models from "./models.js";
 import * as people from "./people.js";
 import * as photos from "./photos.js";
 import { $, ask, complain, el, toast } from "./ui.js";
+import * as unknown from "./unknown.js";
 import * as videos from "./videos.js";
 
 const VIEWS = ["photos", "live", "people", "videos"];
@@ -20,7 +21,7 @@ function route() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${$(`${view}-title`).textContent} · mien`;
-  if (view === "people") people.refresh();
+  if (view === "people") { people.refresh(); unknown.refresh(); }
   if (view === "videos") videos.refresh();
   if (view !== "live" && live.running()) live.stop();
 }
@@ -64,6 +65,7 @@ async function connect() {
     const server = await api.server();
     status(true, `mien ${server.version}`);
     people.allow(server.role);
+    unknown.allow(server);
     videos.allow(server);
     models.allow(server);
     route();
@@ -95,6 +97,7 @@ dropping();
 photos.start(choose);
 live.start();
 people.start();
+unknown.start();
 videos.start(choose);
 addEventListener("hashchange", route);
 addEventListener("mien:key", askKey);

@@ -1,0 +1,69 @@
+"""People whom nobody has named yet: their faces kept for some days, grouped, named or forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from mien.errors import GalleryError
+from mien.gallery.base import Gallery
+from mien.gallery.folder import FolderGallery
+from mien.gallery.postgres import PostgresGallery
+from mien.gallery.sqlite import SqliteGallery
+from mien.gallery.unknown.base import Group, Sighting, Undone, UnknownFace
+from mien.gallery.unknown.grouping import LEAST_FACES, REACH, Kept, group, regroup
+from mien.gallery.unknown.store import UnknownFaces
+
+__all__ = [
+    "LEAST_FACES",
+    "REACH",
+    "Group",
+    "Kept",
+    "Sighting",
+    "Undone",
+    "UnknownFace",
+    "UnknownFaces",
+    "group",
+    "open_unknown",
+    "regroup",
+    "tell_unknown",
+]
+
+
+def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
+    """The unknown faces that belong to a gallery: in its own database; of a folder of photos, in a file under `data`.
+
+    Raises:
+        GalleryError: They cannot be kept there.
+    """
+    if isinstance(gallery, PostgresGallery):
+        return UnknownFaces(gallery.engine, embedder=gallery.embedder)
+    if isinstance(gallery, SqliteGallery):
+        return UnknownFaces(f"sqlite:///{gallery.path}", embedder=gallery.embedder)
+    if isinstance(gallery, FolderGallery):
+        return UnknownFaces(f"sqlite:///{_make_home(_file_for(gallery.path, data))}", embedder=gallery.embedder)
+    raise GalleryError(
+        "unknown faces are kept beside a folder of photos, a .db file or PostgreSQL; name one as --gallery"
+    )
+
+
+def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:
+    """Tells the unknown faces, where there are any, that a person has another name or (None) is forgotten."""
+    if isinstance(gallery, FolderGallery) and not _file_for(gallery.path, data).exists():
+        return
+    unknown = open_unknown(gallery, data=data)
+    unknown.relabel(old, new)
+    unknown.close()
+
+
+def _file_for(folder: Path, data: Path) -> Path:
+    return data / "unknown" / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.db"
+
+
+def _make_home(file: Path) -> Path:
+    """The file, in a folder that only its user can read."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise GalleryError(f"cannot make {file.parent}: {exc.strerror or exc}; set MIEN_DATA to another") from exc
+    return file

@@ -1,0 +1,116 @@
+"""Which of the faces that are seen are kept as unknown: good looks at people whom the gallery does not know."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from mien import geometry
+from mien.gallery.unknown import Sighting, UnknownFaces
+from mien.quality import quality
+from mien.types import F32, U8, Faces, Frame, FrameResult, Mask
+
+# Of smaller or more blurred faces too little is left: strangers come to look alike.
+LEAST_SIZE = 32  # pixels
+LEAST_QUALITY = 0.3
+
+_AGAIN_S = 10.0  # seconds of a stream after which somebody who is still there is kept once more
+_AROUND = 0.5  # of the face's size, kept on each side of a thumbnail
+_THUMBNAIL = 224  # pixels
+_JPEG_QUALITY = 88
+
+
+class Keeper:
+    """Keeps unknown faces for `days`; safe to share between threads.
+
+    Args:
+        unknown: Where they are kept.
+        days: After so many days they are deleted.
+        tolerance: The largest distance at which a face is somebody of the gallery.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self, unknown: UnknownFaces, *, days: float, tolerance: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.unknown = unknown
+        self.days = days
+        self.tolerance = tolerance
+        self.clock = clock
+
+    def keep(self, image: U8, faces: Faces, *, source: str) -> int:
+        """Keeps the unknown faces of one picture; returns how many."""
+        return self.add(image, faces[self.wanted(image, faces)], source=source)
+
+    def add(self, image: U8, faces: Faces, *, source: str) -> int:
+        """Keeps faces of one picture without asking whether they are worth it; returns how many."""
+        return self.unknown.add(self._sightings(image, faces, source)) if len(faces) else 0
+
+    def stream(self) -> StreamKeeper:
+        """The same for the frames of one stream."""
+        return StreamKeeper(self)
+
+    def sweep(self) -> int:
+        """Deletes what is older than `days`; returns how many faces went."""
+        return self.unknown.sweep(days=self.days)
+
+    def wanted(self, image: U8, faces: Faces) -> Mask:
+        """Which faces (N,) nobody owns and are good enough to be told apart."""
+        if not len(faces) or faces.embeddings is None:
+            return np.zeros(len(faces), np.bool_)
+        wanted = np.isfinite(faces.embeddings).all(axis=1) & (geometry.face_sizes(faces.landmarks) >= LEAST_SIZE)
+        if faces.matches is not None:
+            named = np.array([name is not None for name in faces.matches.names], np.bool_)
+            wanted &= ~named & ~(faces.matches.distances <= self.tolerance)  # NaN where the gallery is empty
+        if wanted.any():
+            wanted &= quality(image, faces.boxes, faces.landmarks) >= LEAST_QUALITY
+        return np.asarray(wanted, np.bool_)
+
+    def _sightings(self, image: U8, faces: Faces, source: str) -> list[Sighting]:
+        if faces.embeddings is None:
+            raise ValueError("only described faces can be kept")
+        photo = hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+        weights = quality(image, faces.boxes, faces.landmarks)
+        now = self.clock()
+        until = now + self.days * 86_400
+        return [
+            Sighting(row, photo, source, now, until, float(weight), thumbnail(image, box))
+            for row, box, weight in zip(faces.embeddings, faces.boxes, weights, strict=True)
+        ]
+
+
+class StreamKeeper:
+    """Keeps the unknown faces of one stream: everybody once, and again while they stay, so that hours of one person
+    do not become thousands of faces. Not safe to share between threads."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self._kept_s: dict[int, float] = {}
+
+    def keep(self, frame: Frame, result: FrameResult) -> int:
+        """Keeps who is due of one frame; returns how many."""
+        tracks = result.faces.track_ids
+        if tracks is None:
+            return 0
+        self._kept_s = {track: at for track, at in self._kept_s.items() if frame.time_s - at < _AGAIN_S}
+        due = result.faces[np.array([track not in self._kept_s for track in tracks.tolist()], np.bool_)]
+        kept = due[self.keeper.wanted(frame.image, due)]
+        if len(kept) and kept.track_ids is not None:
+            self._kept_s |= dict.fromkeys(kept.track_ids.tolist(), frame.time_s)
+        return self.keeper.add(frame.image, kept, source=result.source)
+
+
+def thumbnail(image: U8, box: F32) -> bytes:
+    """The face in `box` (4,) xyxy with half its size around it, at most 224 pixels, as JPEG."""
+    margin = _AROUND * float(max(box[2] - box[0], box[3] - box[1]))
+    grown = box + np.array([-margin, -margin, margin, margin], np.float32)
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = geometry.clip_boxes(grown[None], width=width, height=height)[0].astype(int)
+    face = np.ascontiguousarray(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])
+    small = geometry.shrink(face, min(1.0, _THUMBNAIL / max(face.shape[:2])))
+    done, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return bytes(encoded.tobytes()) if done else b""
