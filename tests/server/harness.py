@@ -127,6 +127,18 @@ def write_head(file: Path, labels: list[str], **metadata: str) -> Path:
     return file
 
 
+def model_folder(place: Path) -> Path:
+    """A folder with model files for three attributes, a broken one, and something else."""
+    place.mkdir()
+    write_head(place / "moods.onnx", ["Calm", "Wild"], licence="CC0-1.0")
+    write_head(place / "other moods.onnx", ["Glad", "Sad"])
+    write_head(place / "ages.onnx", ["33", "70"])
+    write_head(place / "glasses.onnx", ["glasses", "none"], attribute="glasses")
+    (place / "broken.onnx").write_bytes(b"no network")
+    (place / "notes.txt").write_text("not a model")
+    return place
+
+
 @dataclass
 class Process:
     """`mien serve` in a process of its own."""

@@ -13,20 +13,23 @@ from starlette.testclient import WebSocketTestSession
 
 from mien.server import KeyFile, ServerSettings
 
-from .harness import EVERYWHERE, LIVE, Client, Listening, Process, Start, free_port, with_gallery, write_head
+from .harness import (
+    EVERYWHERE,
+    LIVE,
+    Client,
+    Listening,
+    Process,
+    Start,
+    free_port,
+    model_folder,
+    with_gallery,
+    write_head,
+)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place = tmp_path / "models"
-    place.mkdir()
-    write_head(place / "moods.onnx", ["Calm", "Wild"], licence="CC0-1.0")
-    write_head(place / "other moods.onnx", ["Glad", "Sad"])
-    write_head(place / "ages.onnx", ["33", "70"])
-    write_head(place / "glasses.onnx", ["glasses", "none"], attribute="glasses")
-    (place / "broken.onnx").write_bytes(b"no network")
-    (place / "notes.txt").write_text("not a model")
-    return place
+    return model_folder(tmp_path / "models")
 
 
 def put(client: Client, attribute: str, model: str | None, **more: object) -> httpx.Response:

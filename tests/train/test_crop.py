@@ -17,6 +17,7 @@ from mien.cli import SOME_FAILED, UNUSABLE
 from mien.errors import InputError
 from mien.models.detectors import load_detector
 from mien.train.crop import MANIFEST, find_sources
+from mien.train.duplicates import near_duplicates
 from mien.types import U8
 
 
@@ -121,3 +122,45 @@ def test_of_a_video_each_look_is_taken_once(shared: Path, tmp_path: Path) -> Non
     assert 1 <= len(some) < len(every)
     names = [name for line in (into / MANIFEST).read_text().splitlines() for name in json.loads(line)["crops"]]
     assert sorted(names) == some
+
+
+def test_a_later_run_knows_the_crops_of_earlier_ones(downloads: Path, astronaut: U8, tmp_path: Path) -> None:
+    into = tmp_path / "faces"
+    assert mien("crop", downloads, "--into", into).returncode == 0
+    before = files(into)
+    write(downloads / "Glad" / "third.png", cv2.resize(astronaut, (500, 500), interpolation=cv2.INTER_AREA))
+    again = mien("crop", downloads, "--into", into)
+    assert again.returncode == 0
+    assert "nearly the same as another: 1" in again.stderr
+    assert files(into) == before
+
+
+def test_crops_that_were_deleted_stay_deleted(downloads: Path, tmp_path: Path) -> None:
+    into = tmp_path / "faces"
+    assert mien("crop", downloads, "--into", into).returncode == 0
+    (into / "Glad" / "a again.jpg").unlink()
+    assert mien("crop", downloads, "--into", into).returncode == 0
+    assert [name for name in files(into) if name.startswith("Glad")] == []
+
+
+def test_one_photo_in_two_classes_is_in_both(astronaut: U8, tmp_path: Path) -> None:
+    for name in ("Glad", "Proud"):
+        write(tmp_path / "in" / name / "a.png", astronaut)
+    assert mien("crop", tmp_path / "in", "--into", tmp_path / "out").returncode == 0
+    assert {"Glad/a.jpg", "Proud/a.jpg"} <= set(files(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], []),
+        ([0.0], []),
+        ([0.0, 0.1, 5.0, 0.2, 9.0, 9.05], [[0, 1, 3], [4, 5]]),
+        ([0.0, 1.0, 2.0], []),
+    ],
+    ids=["none", "one", "chains and pairs", "far apart"],
+)
+def test_near_duplicates_are_grouped(values: list[float], expected: list[list[int]]) -> None:
+    table = np.zeros((len(values), 128), np.float32)
+    table[:, 3] = values
+    assert [group.tolist() for group in near_duplicates(table, near=0.15)] == expected

@@ -44,7 +44,8 @@ def crop(
 ) -> None:
     """Cut the faces out of photos and videos, upright and sharp, one folder per class as `mien train` reads them.
 
-    A contact sheet of all crops is written beside them. The originals are not touched; running again does what is new.
+    A contact sheet of all crops is written beside them. The originals are not touched; running again does what is new,
+    and crops that you delete stay deleted.
 
     Example: [bold]mien crop downloads/ --into faces/[/bold]
     """

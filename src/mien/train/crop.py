@@ -18,6 +18,7 @@ from mien.models.classifier import aligned_crops
 from mien.pipeline import Analyzer
 from mien.quality import sharpness
 from mien.sources import expand, is_video, open_source
+from mien.train.faces import find_face
 from mien.types import F32, U8, Faces, Frame
 
 MANIFEST = "crops.jsonl"
@@ -94,7 +95,9 @@ class Cropper:
         self.options = options
         self._how = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()[:16]
         self._before = dict(_read_manifest(into / MANIFEST))
-        self._kept: dict[Path, list[F32]] = defaultdict(list)
+        alike = (crops for key, crops in self._before.items() if key.startswith(self._how))
+        self._made = [Path(name) for crops in alike for name in crops]
+        self._kept: dict[Path, list[F32]] = {}
 
     def __call__(self, source: Source) -> Done:
         """The crops of one source, written to the folder.
@@ -102,10 +105,10 @@ class Cropper:
         Raises:
             InputError: It cannot be read.
         """
-        key = f"{self._how}-{_digest(source.file)}"
+        key = f"{self._how}-{_digest(source.file)}-{source.folder.as_posix()}"
         before = self._before.get(key)
-        if before is not None and all((self.into / name).is_file() for name in before):
-            return Done(tuple(before))
+        if before is not None:  # crops deleted since then were not wanted
+            return Done(tuple(name for name in before if (self.into / name).is_file()))
         written: list[str] = []
         try:
             left_out = self._crop(source, written)
@@ -157,11 +160,21 @@ class Cropper:
         """Whether a crop of this folder looks nearly the same; if not, the face is one from now on."""
         if embedding is None:
             raise ValueError("crops are compared by descriptors: the analyzer must compute identity")
+        if folder not in self._kept:
+            self._kept[folder] = list(self._described(folder))
         kept = self._kept[folder]
         if kept and float(geometry.l2_distances(embedding[None], np.stack(kept)).min()) < NEARLY_THE_SAME:
             return True
         kept.append(embedding)
         return False
+
+    def _described(self, folder: Path) -> Iterator[F32]:
+        """The descriptors of the crops that earlier runs with the same options left in a folder."""
+        for place in (self.into / name for name in self._made if name.parent == folder):
+            if place.is_file():
+                found = find_face(self.analyzer.detector, images.read_image(place))
+                faces = self.analyzer.trunk(found.image, found.faces)
+                yield from () if faces.embeddings is None else faces.embeddings
 
     def _write(self, source: Source, frame: Frame, face: Faces) -> str:
         """Writes the crop of the one face; gives its name below the folder of the crops."""

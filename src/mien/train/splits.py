@@ -8,11 +8,10 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from mien import geometry
+from mien.train.duplicates import near_pairs
 from mien.types import F32, I64
 
 NEAR = 0.25  # distance of descriptors: of 2.9 million pairs of FER+ pictures 126 are nearer, nearly all one photo twice
-_ROWS = 1024
 
 
 def groups_of(digests: Sequence[str], descriptors: F32, persons: Sequence[str], *, near: float = NEAR) -> I64:
@@ -21,7 +20,7 @@ def groups_of(digests: Sequence[str], descriptors: F32, persons: Sequence[str], 
     `persons` are names, "" where nobody is named.
     """
     n = len(digests)
-    pairs = [_same(digests), _same(persons), _near(descriptors, near)]
+    pairs = [_same(digests), _same(persons), near_pairs(descriptors, near=near)]
     rows, columns = np.concatenate(pairs, axis=1)
     links = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
     return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
@@ -32,14 +31,6 @@ def _same(names: Sequence[str]) -> I64:
     first: dict[str, int] = {}
     pairs = [(first.setdefault(name, i), i) for i, name in enumerate(names) if name]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-
-
-def _near(descriptors: F32, limit: float) -> I64:
-    found = [np.zeros((2, 0), np.int64)]
-    for start in range(0, len(descriptors), _ROWS):
-        near = np.argwhere(geometry.l2_distances(descriptors[start : start + _ROWS], descriptors) < limit).T
-        found.append((near + np.array([[start], [0]])).astype(np.int64))
-    return np.concatenate(found, axis=1)
 
 
 def stratified_folds(groups: I64, classes: I64, *, folds: int, seed: int) -> I64:
