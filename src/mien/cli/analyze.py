@@ -68,7 +68,8 @@ def analyze(
     items, failed = _items(source)
     if not items:
         raise InputError("; ".join(failed) or "nothing to analyze")
-    look.check_gallery()
+    if keep_unknown is None:  # strangers are kept in a gallery that may be new
+        look.check_gallery()
     sink = _open_sink(format, output)
     analyzer = look.analyzer(**({"threads": 1} if jobs > 1 and look.threads is None else {}))
     draws = _drawer(draw, items)
