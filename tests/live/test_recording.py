@@ -74,6 +74,19 @@ def test_a_copy_has_the_timing_and_the_sound(tmp_path: Path, name: str, codec: s
         assert copy.streams.audio[0].codec_context.name == "aac"
 
 
+def test_a_film_is_readable_while_it_is_written_and_has_an_index_after(tmp_path: Path) -> None:
+    """Players and servers without ranges seek by the index; a killed process leaves the fragments."""
+    film = tmp_path / "film.mp4"
+    with VideoRecorder(film, rate=10) as recorder:
+        for i, image in enumerate(numbered(40)):
+            recorder.write(image, i / 10)
+        (tmp_path / "killed.mp4").write_bytes(film.read_bytes())
+    assert len(decoded(tmp_path / "killed.mp4", "video")) >= 20
+    with av.open(str(film)) as container:
+        assert container.streams.video[0].frames == 40
+        assert container.duration / av.time_base == pytest.approx(4.0, abs=0.11)
+
+
 def test_odd_sizes_and_changes_of_size(tmp_path: Path) -> None:
     with VideoRecorder(tmp_path / "odd.mp4") as recorder:
         recorder.write(np.zeros((101, 161, 3), np.uint8), 0.0)

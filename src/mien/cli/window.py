@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import cv2
 
@@ -23,29 +23,52 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NOTE_S = 3.0
-_KEYS = "q quit   s save picture   e enrol   f full screen   m next emotion model"
+_KEYS = "q quit   s save picture   e enrol   f full screen"
+_KEY_MODELS = "   m next emotion model"
+T = TypeVar("T")
+
+
+class Slot(Generic[T]):
+    """Holds the newest of what one thread hands to another."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._held: T | None = None
+
+    def put(self, new: T) -> None:
+        """Replaces what was there."""
+        with self._changed:
+            self._held = new
+            self._changed.notify()
+
+    def take(self, wait_s: float = 0.0) -> T | None:
+        """What came since the last call; waits for it as long as told."""
+        with self._changed:
+            if self._held is None and wait_s:
+                self._changed.wait(wait_s)
+            held, self._held = self._held, None
+            return held
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame, what was found in it, and both drawn."""
+
+    frame: Frame
+    result: FrameResult
+    canvas: U8
 
 
 @dataclass
-class Newest:
-    """What the analysis found last, handed from its thread to the window's."""
+class Line:
+    """What the threads of a window tell each other: results to be drawn, pictures to be shown, how it ended."""
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    pair: tuple[Frame, FrameResult] | None = None
-    error: BaseException | None = None
-    done: bool = False
-    stop: bool = False
-
-    def put(self, pair: tuple[Frame, FrameResult]) -> None:
-        """Replaces what was there."""
-        with self.lock:
-            self.pair = pair
-
-    def take(self) -> tuple[Frame, FrameResult] | None:
-        """What came since the last call."""
-        with self.lock:
-            pair, self.pair = self.pair, None
-        return pair
+    results: Slot[tuple[Frame, FrameResult]] = field(default_factory=Slot)
+    pictures: Slot[Picture] = field(default_factory=Slot)
+    errors: list[BaseException] = field(default_factory=list)
+    analysed: threading.Event = field(default_factory=threading.Event)
+    drawn: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 def show(play: Play, stats: Stats) -> None:
@@ -54,79 +77,98 @@ def show(play: Play, stats: Stats) -> None:
     Raises:
         MienError: What ended the analysis.
     """
-    newest = Newest()
+    line = Line()
     with Window(f"mien {play.source.name}") as window:
-        worker = threading.Thread(target=_analyse, args=(play, stats, newest), name="mien analysis")
-        worker.start()
+        threads = [
+            threading.Thread(target=_analyse, args=(play, stats, line), name="mien analysis"),
+            threading.Thread(target=_draw, args=(line,), name="mien drawing"),
+        ]
+        for thread in threads:
+            thread.start()
         try:
-            Screen(play, window, newest).run()
+            Screen(play, window, line).run()
         except KeyboardInterrupt:
             play.interrupted = True
         finally:
-            newest.stop = True
+            line.stop.set()
             if play.source.live:
                 play.source.close()
-            worker.join()
-    if newest.error is not None:
-        raise newest.error
+            for thread in threads:
+                thread.join()
+    if line.errors:
+        raise line.errors[0]
 
 
-def _analyse(play: Play, stats: Stats, newest: Newest) -> None:
+def _analyse(play: Play, stats: Stats, line: Line) -> None:
     """Files are shown in their own time: a frame that is early waits, one that is late is analysed all the same."""
     began = time.monotonic()
     results = play.results(stats)
     try:
         for pair in results:
-            newest.put(pair)
+            line.results.put(pair)
             early = pair[0].time_s - (time.monotonic() - began)
             if not play.source.live and early > 0:
-                time.sleep(early)
-            if newest.stop:
+                line.stop.wait(early)
+            if line.stop.is_set():
                 return
     except BaseException as exc:  # told by the window's thread
-        newest.error = exc
+        line.errors.append(exc)
     finally:
         results.close()
-        newest.done = True
+        line.analysed.set()
+
+
+def _draw(line: Line) -> None:
+    """Draws beside the window's thread: of the keys pressed while that one is busy, OpenCV keeps only the last."""
+    try:
+        while not line.stop.is_set():
+            over = line.analysed.is_set()
+            pair = line.results.take(wait_s=0.0 if over else 0.05)
+            if pair is not None:
+                canvas = drawing.annotate(pair[0].image, pair[1].faces)
+                add_bars(canvas, list(pair[1].faces))
+                line.pictures.put(Picture(*pair, canvas))
+            elif over:
+                return
+    except BaseException as exc:  # told by the window's thread
+        line.errors.append(exc)
+    finally:
+        line.drawn.set()
 
 
 class Screen:
     """What is on the window: the picture, a prompt while a name is typed, a note for a moment."""
 
-    def __init__(self, play: Play, window: Window, newest: Newest) -> None:
+    def __init__(self, play: Play, window: Window, line: Line) -> None:
         self.play = play
         self.window = window
-        self.newest = newest
+        self.line = line
         self.prompt: Prompt | None = None
         self.enrolling: bytes = b""
-        self.note, self.note_until = _KEYS, time.monotonic() + 2 * _NOTE_S
-        self.last: tuple[Frame, FrameResult] | None = None
-        self.canvas: U8 | None = None
+        self.note = _KEYS + (_KEY_MODELS if play.models is not None else "")
+        self.note_until = time.monotonic() + 2 * _NOTE_S
+        self.last: Picture | None = None
         self._times: deque[float] = deque(maxlen=30)
 
     def run(self) -> None:
         """Until the end."""
         while not self.window.closed:
-            pair = self.newest.take()
-            if pair is not None:
-                self._draw(pair)
+            over = self.line.drawn.is_set()
+            picture = self.line.pictures.take()
+            if picture is not None:
+                self.last = picture
+                self._times.append(time.monotonic())
+                self._show()
             key = self.window.key()
             if key >= 0 and not self._press(key):
                 return
-            if self.newest.done and self.newest.pair is None and self.prompt is None:
+            if over and picture is None and self.prompt is None:
                 return
 
-    def _draw(self, pair: tuple[Frame, FrameResult]) -> None:
-        frame, result = self.last = pair
-        self._times.append(time.monotonic())
-        self.canvas = drawing.annotate(frame.image, result.faces)
-        add_bars(self.canvas, list(result.faces))
-        self._show()
-
     def _show(self) -> None:
-        if self.canvas is None:
+        if self.last is None:
             return
-        picture = self.canvas.copy()
+        picture = self.last.canvas.copy()
         cv2.putText(picture, f"{self._rate():.0f} fps", (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2)
         lines = self._lines()
         if lines:
@@ -165,11 +207,11 @@ class Screen:
         self._show()
 
     def _save(self) -> None:
-        if self.last is None or self.canvas is None:
+        if self.last is None:
             return None
-        path = Path(time.strftime("mien-%Y%m%d-%H%M%S") + f"-{self.last[0].index}.png")
+        path = Path(time.strftime("mien-%Y%m%d-%H%M%S") + f"-{self.last.frame.index}.png")
         try:
-            images.write_image(path, self.canvas)
+            images.write_image(path, self.last.canvas)
         except InputError as exc:
             return self._say(str(exc))
         return self._say(f"saved {path}")
@@ -186,7 +228,7 @@ class Screen:
             return self._say("no gallery to enrol into: start with --gallery FOLDER")
         if self.last is None:
             return self._say("nobody to enrol")
-        frame, result = self.last
+        frame, result = self.last.frame, self.last.result
         row = nearest_centre(result.faces, width=result.width, height=result.height)
         if row is None:
             return self._say("nobody to enrol")

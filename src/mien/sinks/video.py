@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 _TICK = Fraction(1, 90_000)
 _COPIED = {"aac", "mp3", "ac3", "opus"}  # sound an .mp4 may hold as it is
-_MOVFLAGS = "+frag_keyframe+empty_moov+default_base_moof"
+_MOVFLAGS = "+hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"  # fragments, an index once closed
 
 
 class VideoRecorder:
