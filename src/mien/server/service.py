@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mien.errors import GalleryError, InputError
-from mien.gallery.unknown import UnknownFaces, open_unknown
+from mien.errors import InputError
+from mien.gallery.unknown import UnknownFaces, open_unknown, open_unknown_file
 from mien.keeping import Keeper
 from mien.models.folder import ModelFolder
-from mien.pipeline import Analyzer
+from mien.pipeline import EMBEDDER, Analyzer
 from mien.server.gate import Gate
 from mien.server.jobs.store import JobStore
 from mien.server.jobs.worker import JobWorker
@@ -80,10 +80,13 @@ def _make_unknown(settings: ServerSettings, analyzer: Analyzer) -> tuple[Unknown
         InputError: They are to be kept, but nobody is identified.
     """
     if analyzer.gallery is None:
-        raise GalleryError("this service has no gallery; start it with --gallery")
-    unknown = open_unknown(analyzer.gallery, data=settings.data)
+        unknown = open_unknown_file(settings.data / "unknown" / "no-gallery.db", embedder=EMBEDDER)
+    else:
+        unknown = open_unknown(analyzer.gallery, data=settings.data)
     if settings.keep_unknown_days is None:
         return unknown, None
+    if analyzer.gallery is None:
+        raise InputError("--keep-unknown needs a gallery, to tell who is known; start with --gallery")
     if "identity" not in analyzer.only:
         raise InputError("--keep-unknown needs identity among --only, to tell who is known")
     return unknown, Keeper(unknown, days=settings.keep_unknown_days, tolerance=analyzer.tolerance)

@@ -25,6 +25,7 @@ __all__ = [
     "UnknownFaces",
     "group",
     "open_unknown",
+    "open_unknown_file",
     "regroup",
     "tell_unknown",
 ]
@@ -41,10 +42,19 @@ def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
     if isinstance(gallery, SqliteGallery):
         return UnknownFaces(f"sqlite:///{gallery.path}", embedder=gallery.embedder)
     if isinstance(gallery, FolderGallery):
-        return UnknownFaces(f"sqlite:///{_make_home(_file_for(gallery.path, data))}", embedder=gallery.embedder)
+        return open_unknown_file(_file_for(gallery.path, data), embedder=gallery.embedder)
     raise GalleryError(
         "unknown faces are kept beside a folder of photos, a .db file or PostgreSQL; name one as --gallery"
     )
+
+
+def open_unknown_file(file: Path, *, embedder: str) -> UnknownFaces:
+    """The unknown faces in a SQLite file of their own, made where it is not there.
+
+    Raises:
+        GalleryError: They cannot be kept there.
+    """
+    return UnknownFaces(f"sqlite:///{_make_home(file)}", embedder=embedder)
 
 
 def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:
