@@ -124,7 +124,7 @@ def test_videos_and_addresses(astronaut: U8, tmp_path: Path) -> None:
             recorder.write(np.roll(astronaut, 2 * i, axis=1), i / 25)
     (tmp_path / "cut.mp4").write_bytes((tmp_path / "film ä.mp4").read_bytes()[:400])
     summary = run_batch([f"{tmp_path.as_uri()}/*.mp4"], tmp_path / "out", archives.options(every=3))
-    assert summary.errors == [f"{tmp_path.as_uri()}/cut.mp4 is damaged, or its codec is unknown"]
+    assert summary.errors == [f"{tmp_path.as_uri()}/cut.mp4 is no video that can be read, or is damaged"]
     faces = archives.rows(tmp_path / "out").to_pylist()
     assert {row["source"] for row in faces} == {f"{tmp_path.as_uri()}/film ä.mp4"}
     assert {row["index"] for row in faces} <= {0, 3, 6, 9}
