@@ -65,10 +65,13 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty screen, 1000 x 800."""
     if shutil.which("Xvfb") is None:
         pytest.skip("no Xvfb: apt-get install xvfb")
-    display = f":{60 + os.getpid() % 30}"
-    server = subprocess.Popen(["Xvfb", display, "-screen", "0", "1000x800x24"], stderr=subprocess.DEVNULL)
+    reads, writes = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writes), "-screen", "0", "1000x800x24"]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL, pass_fds=[writes])
+    os.close(writes)
+    with os.fdopen(reads) as said:  # the number it chose, once it is up
+        display = f":{said.readline().strip()}"
     monkeypatch.setenv("DISPLAY", display)
-    until(lambda: Path(f"/tmp/.X11-unix/X{display[1:]}").exists(), seconds=20)
     yield display
     server.terminate()
     server.wait()
@@ -107,7 +110,8 @@ def test_the_window_shows_the_film_and_takes_keys(
     options = ["--only", "identity", "--detector", stream_detector, "--gallery", str(gallery)]
     with start(str(clip), *options) as mien:
         try:
-            until(lambda: np.ptp(screenshot(screen)) > 150, seconds=90)
+            until(lambda: np.ptp(screenshot(screen)) > 150 or mien.poll() is not None, seconds=90)
+            assert mien.poll() is None, mien.communicate()
             until(lambda: coloured(screenshot(screen)) > 200, seconds=30)  # the lines of a box
             picture = screenshot(screen)
             assert (picture.max(axis=2) > 20).mean() > 0.4  # the film fills most of the screen

@@ -149,6 +149,7 @@ REQUESTS: dict[str, tuple[Callable[[Listening, bytes], object], int | None]] = {
     "svg": (upload(b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"), 422),
     "html called jpg": (upload(b"<html><body>hi</body></html>"), 422),
     "eps": (upload(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n"), 422),
+    "video called jpg": (upload(b"\x00\x00\x00\x18ftypisom" + b"\x00" * 200), 422),
     "empty file": (upload(b""), 422),
     "photo cut in half": (upload(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + b"\x00" * 20), 422),
     "bomb: a png of 2.5 gigapixels": (upload(png(50_000, 50_000)), 422),

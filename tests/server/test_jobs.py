@@ -35,6 +35,9 @@ def test_a_video_from_upload_to_deletion(client: Client, clip: bytes, photo: byt
     (row,) = client.http.get(f"/v1/jobs/{job['id']}/timeline").json()["people"]
     assert row["name"] == "Ada"
     assert row["spans"][0][1] > 1.5
+    assert (row["gender"], 20 < row["age"] < 60) == ("female", True)
+    assert next(iter(row["emotions"])) == "happiness"
+    assert sum(row["emotions"].values()) == pytest.approx(1, abs=0.01)
     (tmp_path / "out.mp4").write_bytes(client.http.get(f"/v1/jobs/{job['id']}/video").content)
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 20

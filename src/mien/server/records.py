@@ -224,11 +224,22 @@ class AppearanceRecord(BaseModel):
     tracks: list[int]
     spans: list[tuple[float, float]] = Field(description="From and to, seconds.")
     frames: int
+    age: float | None = Field(description="The mean over all frames; None where it is not computed.")
+    gender: str | None
+    emotions: dict[str, float] = Field(description="The mean probability of each, the likeliest first.")
 
     @classmethod
     def of(cls, row: Appearance) -> AppearanceRecord:
         spans = [(round(start, 3), round(end, 3)) for start, end in row.spans]
-        return cls(name=row.name, tracks=sorted(row.tracks), spans=spans, frames=row.frames)
+        return cls(
+            name=row.name,
+            tracks=sorted(row.tracks),
+            spans=spans,
+            frames=row.frames,
+            age=None if row.mean_age is None else round(row.mean_age, 1),
+            gender=row.gender,
+            emotions={label: round(share, 4) for label, share in row.moods.items()},
+        )
 
 
 class TimelineRecord(BaseModel):

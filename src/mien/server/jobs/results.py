@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,44 @@ _LEAST_FRAMES = 3
 
 @dataclass(slots=True)
 class Appearance:
-    """One person (or nameless track) of a video: `spans` are [from, to] seconds; `box` where best seen."""
+    """One person (or nameless track) of a video: `spans` are [from, to] seconds; `ages` their sum and number; `genders`
+    and `emotions` sums of probabilities."""
 
     name: str | None
     tracks: set[int] = field(default_factory=set)
     spans: list[list[float]] = field(default_factory=list)
     frames: int = 0
+    ages: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    genders: dict[str, float] = field(default_factory=dict)
+    emotions: dict[str, float] = field(default_factory=dict)
 
-    def seen(self, time_s: float) -> None:
+    def seen(self, time_s: float, face: Mapping[str, Any]) -> None:
+        """Takes a face as it stands in a result file."""
         if self.spans and time_s - self.spans[-1][1] <= _GAP_S:
             self.spans[-1][1] = time_s
         else:
             self.spans.append([time_s, time_s])
         self.frames += 1
+        if face.get("age") is not None:
+            self.ages = [self.ages[0] + face["age"], self.ages[1] + 1]
+        for sums, probs in ((self.genders, "gender_probs"), (self.emotions, "emotion_probs")):
+            for label, value in (face.get(probs) or {}).items():
+                sums[label] = sums.get(label, 0.0) + value
+
+    @property
+    def mean_age(self) -> float | None:
+        return self.ages[0] / self.ages[1] if self.ages[1] else None
+
+    @property
+    def gender(self) -> str | None:
+        return max(self.genders, key=lambda label: self.genders[label]) if self.genders else None
+
+    @property
+    def moods(self) -> dict[str, float]:
+        """The mean probability of each emotion, the likeliest first."""
+        total = sum(self.emotions.values())
+        ranked = sorted(self.emotions.items(), key=lambda item: -item[1])
+        return {label: value / total for label, value in ranked} if total else {}
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -46,7 +71,7 @@ def timeline(path: Path) -> list[Appearance]:
         for face in record["faces"]:
             track = face.get("track_id")
             found = _appearance(face.get("name"), track, known, nameless)
-            found.seen(record["time_s"])
+            found.seen(record["time_s"], face)
             if track is not None:
                 found.tracks.add(track)
     rest = [row for track, row in nameless.items() if not _named(track, known) and row.frames >= _LEAST_FRAMES]

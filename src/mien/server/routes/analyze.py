@@ -19,6 +19,7 @@ from mien.server.problems import Problem, documented
 from mien.server.records import LegacyRecord
 from mien.server.security import Analyst, ServiceDep
 from mien.server.service import Service
+from mien.server.sniff import HEAD_BYTES, video_format
 from mien.types import U8, Faces, Frame, FrameResult
 
 router = APIRouter(tags=["analysis"])
@@ -170,7 +171,13 @@ def analyze_bytes(service: Service, content: bytes, source: str, *, way: str = "
 
 
 def read_picture(content: bytes, max_pixels: int) -> U8:
-    """The picture in a client's bytes; files that hold more than one kind of thing are no pictures."""
+    """The picture in a client's bytes.
+
+    Raises:
+        InputError: It is none that can be read, or too large.
+    """
+    if video_format(content[:HEAD_BYTES]) is not None:
+        raise InputError("this is a video; send it to POST /v1/videos")
     return images.read_image(content, max_pixels=max_pixels)
 
 

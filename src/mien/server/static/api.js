@@ -19,9 +19,9 @@ function headers(more = {}) {
   return key.get() ? { ...more, authorization: `Bearer ${key.get()}` } : more;
 }
 
-export async function send(method, path, { form, json, signal, keepalive } = {}) {
+export async function send(method, path, { form, json, signal, keepalive, range } = {}) {
   const body = form ?? (json === undefined ? undefined : JSON.stringify(json));
-  const type = json === undefined ? {} : { "content-type": "application/json" };
+  const type = { ...(json !== undefined && { "content-type": "application/json" }), ...(range && { range }) };
   let answer;
   try {
     answer = await fetch(path, { method, body, headers: headers(type), signal, keepalive });
@@ -54,6 +54,17 @@ export const undoUnknown = () => json("POST", "/v1/unknown/undo");
 export const removeUnknown = (id, options = {}) => send("DELETE", `/v1/unknown/${id}`, options);
 export const removeJob = (id) => send("DELETE", `/v1/jobs/${id}`);
 export const blob = async (path) => (await send("GET", path)).blob();
+
+// Whether a file is still there: asks for its first byte.
+export async function there(path) {
+  try {
+    await send("GET", path, { range: "bytes=0-0" });
+    return true;
+  } catch (error) {
+    if (error.status === 410) return false;
+    throw error;
+  }
+}
 
 export function analyze(file, { draw = false, signal } = {}) {
   const form = new FormData();

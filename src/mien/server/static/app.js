@@ -45,14 +45,11 @@ function dropping() {
 }
 
 function theming() {
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const apply = () => { document.documentElement.dataset.theme = localStorage.getItem("mien.theme") ?? (system.matches ? "dark" : "light"); };
-  system.addEventListener("change", apply);
   $("theme").addEventListener("click", () => {
-    localStorage.setItem("mien.theme", document.documentElement.dataset.theme === "dark" ? "light" : "dark");
-    apply();
+    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    localStorage.setItem("mien.theme", theme);
+    document.documentElement.dataset.theme = theme;
   });
-  apply();
 }
 
 function status(good, text) {

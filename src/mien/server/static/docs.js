@@ -2,14 +2,13 @@
 
 import { $, el } from "./ui.js";
 
-const system = matchMedia("(prefers-color-scheme: dark)");
-document.documentElement.dataset.theme = localStorage.getItem("mien.theme") ?? (system.matches ? "dark" : "light");
-
 const document_ = await (await fetch("/openapi.json")).json();
-$("intro").textContent = document_.info.description;
 
-const table = (rows) => el("table", {}, ...rows.map((cells) => el("tr", {}, ...cells.map((c) => el("td", {}, c)))));
+const table = (rows) => el("table", {}, ...rows.map((cells) => el("tr", {}, ...cells.map((c) => el("td", {}, ...[c].flat())))));
 const code = (text) => el("code", {}, text);
+const prose = (text) => text.split("`").map((part, i) => (i % 2 ? code(part) : part));
+
+$("intro").replaceChildren(...document_.info.description.split(/\n\s*\n/).map((part) => el("p", {}, ...prose(part))));
 
 function resolve(schema) {
   return schema?.$ref ? document_.components.schemas[schema.$ref.split("/").at(-1)] : schema;
@@ -19,12 +18,12 @@ function body(operation) {
   const [type, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   if (!type) return [];
   const schema = resolve(content.schema);
-  const rows = Object.entries(schema.properties ?? {}).map(([name, s]) => [code(name), `${s.type ?? ""}${schema.required?.includes(name) ? ", required" : ""}`, s.description ?? ""]);
+  const rows = Object.entries(schema.properties ?? {}).map(([name, s]) => [code(name), `${s.type ?? ""}${schema.required?.includes(name) ? ", required" : ""}`, prose(s.description ?? "")]);
   return [el("h3", {}, `Body: ${type}`), table(rows)];
 }
 
 function answers(operation) {
-  return table(Object.entries(operation.responses).map(([status, r]) => [code(status), Object.keys(r.content ?? {}).join(", "), r.description]));
+  return table(Object.entries(operation.responses).map(([status, r]) => [code(status), Object.keys(r.content ?? {}).join(", "), prose(r.description)]));
 }
 
 function example(operation) {
@@ -37,9 +36,9 @@ const groups = new Map();
 for (const [path, methods] of Object.entries(document_.paths)) {
   for (const [method, operation] of Object.entries(methods)) {
     const tag = operation.tags?.[0] ?? "other";
-    const parameters = (operation.parameters ?? []).map((p) => [code(p.name), p.in, p.description ?? ""]);
+    const parameters = (operation.parameters ?? []).map((p) => [code(p.name), p.in, prose(p.description ?? "")]);
     const details = el("details", {}, el("summary", {}, el("b", {}, method.toUpperCase()), code(path), el("span", {}, operation.summary ?? "")),
-      el("p", {}, operation.description ?? ""), ...(parameters.length ? [el("h3", {}, "Parameters"), table(parameters)] : []), ...body(operation), ...example(operation), el("h3", {}, "Answers"), answers(operation));
+      el("p", {}, ...prose(operation.description ?? "")), ...(parameters.length ? [el("h3", {}, "Parameters"), table(parameters)] : []), ...body(operation), ...example(operation), el("h3", {}, "Answers"), answers(operation));
     groups.set(tag, [...(groups.get(tag) ?? []), details]);
   }
 }

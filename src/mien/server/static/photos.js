@@ -115,7 +115,7 @@ function row(item, face, picture) {
   const known = Boolean(face.name);
   return el("li", {},
     crop(picture, face.box),
-    el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about(face, { long: true }) || `score ${face.score.toFixed(2)}`)),
+    el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about({ ...face, emotion: face.emotion_probs ? null : face.emotion }, { long: true }) || `score ${face.score.toFixed(2)}`)),
     face.distance === undefined ? el("span") : el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : "Name this face", on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
     face.emotion_probs ? bars(face.emotion_probs) : null);
 }

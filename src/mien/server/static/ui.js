@@ -107,7 +107,7 @@ export function about(face, { long = false } = {}) {
   if (face.gender) parts.push(long ? capital(face.gender) : face.gender);
   if (face.age !== undefined && face.age !== null) parts.push(long ? `about ${Math.round(face.age)}` : `${Math.round(face.age)}`);
   if (face.emotion) parts.push(face.emotion);
-  return parts.join(long ? " · " : ", ");
+  return parts.join(long ? "\u00a0· " : ", ");
 }
 
 // A button over a face, placed in per cent of its picture so that it follows every size.
@@ -163,7 +163,7 @@ export function crop(source, box, size = 112) {
 }
 
 export function bars(probs, count = 3) {
-  const best = Object.entries(probs).sort((a, b) => b[1] - a[1]).slice(0, count).filter(([, p], i) => i === 0 || p >= 0.01);
+  const best = Object.entries(probs).sort((a, b) => b[1] - a[1]).slice(0, count).filter(([, p], i) => i === 0 || p >= 0.03);
   return el("div", { class: "bars" }, ...best.map(([label, p]) => el("div", {}, el("span", {}, capital(label)), el("progress", { max: 1, value: p, "aria-label": label }), el("span", {}, `${Math.round(p * 100)} %`))));
 }
 

@@ -1,7 +1,7 @@
 // Videos: uploaded as jobs, followed while they run, shown with who appears when.
 
 import * as api from "./api.js";
-import { $, announce, clock, complain, el, hue, iconButton, toast } from "./ui.js";
+import { $, about, announce, clock, complain, el, hue, icon, iconButton, toast } from "./ui.js";
 
 const rows = new Map(); // id -> {job, node, watching}
 const WORDS = { queued: "Waiting", running: "Analysing", done: "Done", failed: "Failed", uploading: "Uploading" };
@@ -32,6 +32,7 @@ export async function add(files) {
 function drop(id) {
   const row = rows.get(id);
   row?.watching?.abort();
+  if (row) sight.unobserve(row.node);
   if (row?.url) URL.revokeObjectURL(row.url);
   row?.node.remove();
   rows.delete(id);
@@ -53,7 +54,7 @@ function put(job) {
 function make(job) {
   const parts = { title: el("h2", {}, job.source || "Stream"), chip: el("span"), about: el("p", { class: "about" }), bar: el("progress", { max: 1, "aria-label": `Progress of ${job.source}` }), detail: el("div"), tools: el("div", { class: "tools" }) };
   const node = el("li", { class: "job" }, el("header", {}, el("div", {}, parts.title, parts.about), parts.chip, parts.tools), parts.bar, parts.detail);
-  return { job, node, parts, watching: null, url: null };
+  return { job, node, parts, watching: null, url: null, player: null, people: [], lines: null };
 }
 
 function update(row, job) {
@@ -118,31 +119,78 @@ async function watch(row) {
   } finally { row.watching = null; }
 }
 
-async function finish(row) {
-  const people = await api.timeline(row.job.id);
-  let player = null;
-  try {
-    row.url = URL.createObjectURL(await api.blob(`/v1/jobs/${row.job.id}/video`));
-    player = el("video", { src: row.url, controls: true, playsInline: true, preload: "metadata", "aria-label": `${row.job.source} with boxes and labels` });
-  } catch { /* no annotated video: the timeline stands alone */ }
-  const last = Math.max(0.1, ...people.flatMap((p) => p.spans.map(([, end]) => end)));
-  const lines = el("div", { class: "timeline" });
-  const draw = (length) => lines.replaceChildren(el("h3", {}, people.length ? "Who appears when" : "Nobody appears in this video."), ...people.map((p, i) => line(p, i, length, player)), people.length ? el("div", { class: "axis", "aria-hidden": "true" }, el("span", {}, "0:00"), el("span", {}, clock(length))) : "");
-  draw(last);
-  player?.addEventListener("loadedmetadata", () => Number.isFinite(player.duration) && draw(Math.max(last, player.duration)));
-  row.parts.detail.className = player ? "detail" : "detail plain";
-  row.parts.detail.replaceChildren(...(player ? [player] : []), lines);
+// Annotated videos are large: each is fetched when it comes into sight, not all at once.
+const sight = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    const row = isIntersecting && [...rows.values()].find((r) => r.node === target);
+    if (row) { sight.unobserve(target); play(row).catch(complain); }
+  }
+}, { rootMargin: "200px" });
+
+async function play(row) {
+  let film = null;
+  try { film = await api.blob(`/v1/jobs/${row.job.id}/video`); } catch (error) { if (error.status !== 410) throw error; }
+  if (!rows.has(row.job.id)) return;
+  if (!film) return unplayed(row); // it showed a name that was deleted: the timeline stands alone
+  row.url = URL.createObjectURL(film);
+  row.player = el("video", { src: row.url, controls: true, playsInline: true, preload: "metadata", "aria-label": `${row.job.source} with boxes and labels` });
+  row.player.addEventListener("loadedmetadata", () => Number.isFinite(row.player?.duration) && draw(row));
+  row.parts.film.replaceChildren(row.player);
 }
 
-function line(person, i, length, player) {
+function unplayed(row) {
+  if (row.url) URL.revokeObjectURL(row.url);
+  row.url = row.player = null;
+  row.parts.film?.remove();
+  row.parts.detail.className = "detail plain";
+}
+
+async function finish(row) {
+  row.people = await api.timeline(row.job.id);
+  row.lines = el("div", { class: "timeline" });
+  row.parts.film = row.job.draw ? el("div", { class: "film" }, icon("film")) : null;
+  row.parts.detail.className = row.job.draw ? "detail" : "detail plain";
+  row.parts.detail.replaceChildren(...(row.job.draw ? [row.parts.film] : []), row.lines);
+  draw(row);
+  if (row.job.draw) sight.observe(row.node);
+}
+
+// After a change of names: the lines anew, and away with a video that shows somebody who was deleted.
+async function again(row) {
+  row.people = await api.timeline(row.job.id);
+  draw(row);
+  if (row.player && !(await api.there(`/v1/jobs/${row.job.id}/video`))) unplayed(row);
+}
+
+function draw(row) {
+  const last = Math.max(0.1, row.player?.duration || 0, ...row.people.flatMap((p) => p.spans.map(([, end]) => end)));
+  const some = row.people.length > 0;
+  row.lines.replaceChildren(el("h3", {}, some ? "Who appears when" : "Nobody appears in this video."), ...row.people.map((p, i) => line(p, i, last, row)));
+  if (some) row.lines.append(el("div", { class: "axis", "aria-hidden": "true" }, el("span", {}, "0:00"), el("span", {}, clock(last))));
+}
+
+function line(person, i, length, row) {
   const label = person.name ?? `Unknown ${person.tracks.join(", ") || i + 1}`;
   const total = person.spans.reduce((sum, [from, to]) => sum + to - from, 0);
   const spans = person.spans.map(([from, to]) => el("button", {
     type: "button", "aria-label": `${label} from ${clock(from)} to ${clock(to)}`, title: `${clock(from)} – ${clock(to)}`,
     css: { left: `${(100 * from) / length}%`, width: `${(100 * (to - from)) / length}%` },
-    on: { click: () => { if (player) { player.currentTime = from; player.play(); } } },
+    on: { click: () => { if (row.player) { row.player.currentTime = from; row.player.play(); } } },
   }));
-  return el("div", { class: person.name ? "line" : "line unknown", css: { "--hue": hue(person.name ?? "") } }, el("span", { title: label }, label), el("div", { class: "track" }, ...spans), el("span", {}, `${total.toFixed(1)} s`));
+  return el("div", { class: person.name ? "line" : "line unknown", css: { "--hue": hue(person.name ?? "") } },
+    el("div", { class: "whom" }, el("span", { title: label }, label), el("small", {}, about(person))),
+    el("div", {}, el("div", { class: "track" }, ...spans), moods(person.emotions)),
+    el("span", {}, `${total.toFixed(1)} s`));
+}
+
+// How somebody felt, as one bar of shares; the two strongest in words.
+function moods(shares) {
+  const all = Object.entries(shares).filter(([, share]) => share >= 0.02);
+  if (!all.length) return null;
+  const words = all.slice(0, 2).map(([label, share]) => `${label} ${Math.round(100 * share)}\u00a0%`).join(", ");
+  return el("div", { class: "moods" },
+    el("div", { class: "shares", "aria-hidden": "true" }, ...all.map(([label, share]) => el("i", { class: `mood ${label.toLowerCase()}`, title: `${label} ${Math.round(100 * share)} %`, css: { "flex-grow": share } }))),
+    el("small", {}, words));
 }
 
 export function allow(server) {
@@ -163,5 +211,5 @@ export function start(choose) {
       $("videos-url-input").value = "";
     } catch (error) { complain(error); }
   });
-  window.addEventListener("mien:people", () => rows.size && [...rows.values()].forEach((row) => row.job.state === "done" && finish(row).catch(() => {})));
+  window.addEventListener("mien:people", () => rows.size && [...rows.values()].forEach((row) => row.lines && again(row).catch(complain)));
 }
