@@ -160,11 +160,20 @@ def _kill_the_reader_of(pipe: Path) -> None:
             time.sleep(0.05)
             continue
         (worker,) = multiprocessing.active_children()
-        worker.kill()
-        worker.join()
+        worker.kill()  # and not joined: whose worker it is learns how it ended
         os.close(writer)
+        while _is_read(pipe):
+            time.sleep(0.05)
         return
     raise AssertionError("no worker came to the pipe")
+
+
+def _is_read(pipe: Path) -> bool:
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def test_a_folder_made_otherwise_is_refused(photos: Path, tmp_path: Path) -> None:
