@@ -170,7 +170,8 @@ def _draw_axis(canvas: Image.Image, duration_s: float, scale: float, height: int
         x = _LEFT + i * step * scale
         draw.line([x, _TOP - 8, x, height - 44], fill=(226, 228, 233))
         minutes, seconds = divmod(i * step, 60)
-        draw_text(canvas, (round(x) + 3, 14), f"{int(minutes)}:{seconds:04.1f}", 13, (110, 114, 122))
+        label = f"{int(minutes)}:{seconds:04.1f}" if step < 1 else f"{int(minutes)}:{seconds:02.0f}"
+        draw_text(canvas, (round(x) + 3, 14), label, 13, (110, 114, 122))
 
 
 def _draw_person(canvas: Image.Image, person: Mapping[str, Any], top: int, scale: float) -> None:

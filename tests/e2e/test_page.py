@@ -1,4 +1,5 @@
-"""The page in a real browser with a camera that plays a clip; screenshots are kept in `$MIEN_SCREENSHOTS`."""
+"""The page in a real browser with a camera that plays a clip; screenshots are kept in `$MIEN_SCREENSHOTS`,
+or `build/screenshots`."""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
 ]
 PATIENCE_MS = 40_000
+SCREENSHOTS = Path(os.environ.get("MIEN_SCREENSHOTS", Path(__file__).parents[2] / "build" / "screenshots"))
 WIDER = """() => [...document.querySelectorAll('main *')]
     .filter((e) => e.checkVisibility() && !e.closest('.strip') && e.getBoundingClientRect().right > innerWidth + 1)
     .map((e) => e.className || e.tagName)"""
@@ -87,10 +89,8 @@ class Page:
         self.page.wait_for_selector(f"#{view}:not([hidden])")
 
     def shot(self, name: str) -> None:
-        folder = os.environ.get("MIEN_SCREENSHOTS")
-        if folder:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=Path(folder) / f"{name}.png")
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).first.inner_text()

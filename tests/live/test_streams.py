@@ -79,8 +79,8 @@ def test_rtsp_survives_a_frozen_sender_and_a_restart(port: int) -> None:
         source = open_source(f"rtsp://127.0.0.1:{port}/clock", patience=HASTY)
         frames = iter(source)
         next(frames)
-        os.kill(server.pid, signal.SIGSTOP)  # a cut of four seconds: the connection stays open, nothing comes
-        time.sleep(4)
+        os.kill(server.pid, signal.SIGSTOP)  # a cut of ten seconds: the connection stays open, nothing comes
+        time.sleep(10)
         os.kill(server.pid, signal.SIGCONT)
         after_freeze = [age_of(next(frames).image) for _ in range(10)]
     with rtsp(port):

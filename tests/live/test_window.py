@@ -65,8 +65,8 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty screen, 1000 x 800."""
     if shutil.which("Xvfb") is None:
         pytest.skip("no Xvfb: apt-get install xvfb")
-    reads, writes = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writes), "-screen", "0", "1000x800x24"]
+    reads, writes = os.pipe()  # -noreset: else it begins anew, and drops who just connects, when a screenshot was taken
+    command = ["Xvfb", "-displayfd", str(writes), "-noreset", "-screen", "0", "1000x800x24"]
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL, pass_fds=[writes])
     os.close(writes)
     with os.fdopen(reads) as said:  # the number it chose, once it is up
@@ -135,7 +135,7 @@ def enrol(display: str) -> None:
     subprocess.run(["xdotool", "windowfocus", window.stdout.split()[0]], check=True)
     subprocess.run(["xdotool", "key", "e"], check=True)
     until(lambda: prompted(screenshot(display)), seconds=20)
-    subprocess.run(["xdotool", "type", "--delay", "80", "eileen c"], check=True)
+    subprocess.run(["xdotool", "type", "--delay", "200", "eileen c"], check=True)
     subprocess.run(["xdotool", "key", "Return"], check=True)
 
 

@@ -151,10 +151,10 @@ class Screen:
         self._times: deque[float] = deque(maxlen=30)
 
     def run(self) -> None:
-        """Until the end."""
+        """Until the end. While a name is typed the picture stands still, so that its face is seen and no key missed."""
         while not self.window.closed:
             over = self.line.drawn.is_set()
-            picture = self.line.pictures.take()
+            picture = self.line.pictures.take() if self.prompt is None else None
             if picture is not None:
                 self.last = picture
                 self._times.append(time.monotonic())
