@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 import warnings
@@ -80,6 +81,19 @@ def taken_at(data: bytes) -> datetime | None:
         return datetime.strptime(str(text)[:19], "%Y:%m:%d %H:%M:%S")
     except Exception:  # Pillow's EXIF reader raises whatever damaged tags lead it to: then the time is unknown
         return None
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's content, read in pieces.
+
+    Raises:
+        InputError: Missing or unreadable.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
 
 
 @contextmanager

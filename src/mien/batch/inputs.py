@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import re
 import tempfile
@@ -213,16 +212,8 @@ def digest(item: Item) -> str:
     """
     if item.place:
         with local_copy(item) as path:
-            return _digest_file(path)
-    return _digest_file(Path(item.path))
-
-
-def _digest_file(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
+            return images.sha256_of(path)
+    return images.sha256_of(Path(item.path))
 
 
 @contextmanager

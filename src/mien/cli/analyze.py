@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from pathlib import Path
@@ -16,12 +16,11 @@ from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mien import drawing, images, sources
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.options import KeepUnknown, Looking, keeper, looking
+from mien.cli.progress import progress
 from mien.cli.tables import TableSink
 from mien.cli.videos import VideoJob, is_stream
 from mien.errors import InputError, MienError
@@ -205,16 +204,8 @@ def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[
         yield begun.popleft().result()
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    console = Console(stderr=True)
-    if total < 2 or not console.is_terminal:
-        yield lambda: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("analyzing", total=total)
-        yield lambda: progress.advance(task)
+def _progress(total: int) -> AbstractContextManager[Callable[[], None]]:
+    return progress("analyzing", total) if total > 1 else nullcontext(lambda: None)
 
 
 def _drawer(draw: Path | None, items: list[Item]) -> Callable[[Item], Path] | None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from mien import drawing, images
+from mien.cli.progress import progress
 from mien.errors import InputError
 from mien.keeping import Keeper
 from mien.pipeline import Analyzer
@@ -108,14 +106,7 @@ def write_summary(summary: Summary, place: Path) -> None:
     images.write_image(place.with_suffix(".png"), timeline(about))
 
 
-@contextmanager
-def _progress(frames: Source, every: int) -> Iterator[Callable[[], None]]:
-    console = Console(stderr=True)
-    if not console.is_terminal or isinstance(frames, Photos):
-        yield lambda: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        total = None if frames.frames is None else -(-frames.frames // every)
-        task = progress.add_task(Path(frames.name).name, total=total)
-        yield lambda: progress.advance(task)
+def _progress(frames: Source, every: int) -> AbstractContextManager[Callable[[], None]]:
+    if isinstance(frames, Photos):
+        return nullcontext(lambda: None)
+    return progress(Path(frames.name).name, None if frames.frames is None else -(-frames.frames // every))

@@ -105,7 +105,7 @@ class Cropper:
         Raises:
             InputError: It cannot be read.
         """
-        key = f"{self._how}-{_digest(source.file)}-{source.folder.as_posix()}"
+        key = f"{self._how}-{images.sha256_of(source.file)}-{source.folder.as_posix()}"
         before = self._before.get(key)
         if before is not None:  # crops deleted since then were not wanted
             return Done(tuple(name for name in before if (self.into / name).is_file()))
@@ -209,14 +209,6 @@ def _read_manifest(file: Path) -> Iterator[tuple[str, list[str]]]:
             yield str(row["key"]), [str(name) for name in row["crops"]]
         except (ValueError, KeyError, TypeError):
             continue  # a damaged line: its source is cropped again
-
-
-def _digest(file: Path) -> str:
-    try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError as exc:
-        raise InputError(f"cannot read {file}: {exc.strerror or exc}") from exc
 
 
 def _file_name(name: str) -> str:
