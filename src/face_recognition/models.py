@@ -65,8 +65,7 @@ class FaceDetector:
         checked, ups = _image(image), _times(upsample_num_times)
         if not checked.size:
             return [], []
-        score, threads = self._score.get(), _threads()
-        boxes, scores = hog.detect(score, checked, upsample=ups, threshold=adjust_threshold, threads=threads)
+        boxes, scores = hog.detect(self._score.get(), checked, upsample=ups, threshold=adjust_threshold)
         return [Rectangle(*box) for box in boxes.tolist()], scores.tolist()
 
 

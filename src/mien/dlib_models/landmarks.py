@@ -1,4 +1,4 @@
-"""dlib's shape predictors (5 and 68 landmarks) in numpy, bit for bit: the file, a quick form of it, and prediction.
+"""dlib's shape predictors (5 and 68 landmarks), bit for bit: the file, a quick form of it, and prediction.
 
 Order of the five points, in image terms for an upright face: 0 outer and 1 inner corner of the eye on the image's
 right, 2 outer and 3 inner corner of the eye on the image's left, 4 base of the nose. This is not the order of
@@ -8,6 +8,8 @@ right, 2 outer and 3 inner corner of the eye on the image's left, 4 base of the 
 from __future__ import annotations
 
 import io
+import struct
+import threading
 import zipfile
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -16,11 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.dlib_models.kernels import Arena
 from mien.dlib_models.reader import IntStream, Reader
 from mien.errors import ModelError
 from mien.types import F32, F64, I64, U8
-
-I16 = NDArray[np.int16]
 
 _MAX_POINTS, _MAX_DEPTH, _MAX_CASCADES, _MAX_TREES, _MAX_PIXELS = 512, 4, 64, 4096, 1 << 15
 
@@ -45,55 +46,74 @@ class ShapePredictor:
         return len(self.mean)
 
     @cached_property
-    def tables(self) -> tuple[_Cascade, ...]:
-        """What prediction wants, laid out for one pass over all trees of a cascade."""
-        leaf_of = _leaf_table(self.thresholds.shape[2])
-        return tuple(_Cascade(self, c, leaf_of) for c in range(len(self.pixels)))
-
-    @cached_property
-    def fit(self) -> F64:
-        """(2P, 2) double: shape (2P,) @ fit is (a, b) of the least-squares similarity from the mean shape."""
-        centred = self.mean.astype(np.float64) - self.mean.astype(np.float64).mean(axis=0)
-        turned = np.stack([-centred[:, 1], centred[:, 0]], axis=1)
-        both = np.stack([centred.ravel(), turned.ravel()], axis=1)
-        return both / max(float((centred**2).sum()), np.finfo(np.float64).tiny)
+    def kernel(self) -> _Kernel:
+        """This predictor where the compiled code can see it."""
+        return _Kernel(self)
 
 
-class _Cascade:
-    """One cascade's constants; all splits of all trees are decided at once and packed into bits."""
+class _Kernel:
+    """A predictor's numbers in the memory of an instance of the kernels; one face at a time."""
 
-    def __init__(self, predictor: ShapePredictor, index: int, leaf_of: I64) -> None:
-        pixels, thresholds = predictor.pixels[index], predictor.thresholds[index]
-        trees, splits = thresholds.shape
-        width = 8 if splits <= 8 else 16
-        pairs = np.zeros((2, trees, width), dtype=np.intp)
-        pairs[:, :, :splits] = pixels.transpose(2, 0, 1)
-        self.first, self.second = pairs.reshape(2, -1)
-        limits = np.full((trees, width), 512, dtype=np.int16)  # intensities are whole: x > t means x > floor(t)
-        limits[:, :splits] = np.clip(np.floor(thresholds), -512, 512)
-        self.limits = limits.ravel()
-        self.word = np.uint8 if width == 8 else np.uint16
-        self.leaf_of = leaf_of
-        self.leaves = np.ascontiguousarray(predictor.leaves[index].reshape(trees * (splits + 1), -1))
-        self.row = np.arange(trees, dtype=np.intp) * (splits + 1)
-        anchors = predictor.anchors[index]
-        self.anchors = np.stack([2 * anchors, 2 * anchors + 1]).astype(np.intp)  # (2, F) into a flat shape
-        deltas = predictor.deltas[index].T
-        self.along = np.ascontiguousarray(deltas)  # (2, F) dx, dy
-        self.across = np.stack([-deltas[1], deltas[0]])  # (2, F) the same turned by 90 degrees
+    def __init__(self, predictor: ShapePredictor) -> None:
+        self._lock = threading.Lock()
+        self._memory = memory = Arena()
+        self._points = predictor.points
+        numbers = 2 * predictor.points
+        room = -(-numbers // 4) * 4
+        limits = np.clip(np.floor(predictor.thresholds), -512, 512)  # whole intensities: x > t means x > floor(t)
+        columns = (
+            np.pad(predictor.mean.ravel(), (0, room - numbers)),
+            _fit(predictor.mean),
+            predictor.pixels.astype(np.uint16),
+            limits.astype(np.int16),
+            np.pad(predictor.leaves, ((0, 0), (0, 0), (0, 0), (0, room - numbers))),
+            predictor.anchors.astype(np.uint16),
+            predictor.deltas,
+        )
+        at = [memory.put(np.ascontiguousarray(column)) for column in columns]
+        sizes = (numbers, room, *predictor.thresholds.shape, predictor.anchors.shape[1])
+        self._model = memory.put(struct.pack("<13i", *at, *sizes))
+        self._box, self._part = memory.take(32), memory.take(32)
+        self._values, self._found = memory.take(2 * predictor.anchors.shape[1]), memory.take(4 * room)
+        self._free = memory.take(0)
+
+    def __call__(self, image: U8, box: I64) -> F32:
+        """(P, 2) whole pixels of the face in a box (4,)."""
+        near = _around(box, image.shape)
+        with self._lock:
+            missed, found = self._look(image, near, box)
+            if missed:  # a landmark strayed far from the box
+                _, found = self._look(image, (0, 0, image.shape[1], image.shape[0]), box)
+            return found
+
+    def _look(self, image: U8, near: tuple[int, int, int, int], box: I64) -> tuple[bool, F32]:
+        left, top, right, bottom = near
+        part = image[top:bottom, left:right]
+        memory, channels = self._memory, image.shape[2] if image.ndim == 3 else 1
+        memory.release(self._free)
+        at = memory.take(part.size)
+        memory.view(at, part.shape, np.uint8)[:] = part
+        shape = (channels, *part.shape[:2], left, top, *image.shape[:2])
+        memory.view(self._part, (8,), np.int32)[:] = at, *shape
+        memory.view(self._box, (4,), np.float64)[:] = *box[:2], *(box[2:] - box[:2])
+        missed = memory.call("landmarks", self._model, self._part, self._box, self._values, self._found)
+        return bool(missed), memory.view(self._found, (self._points, 2), np.float32).copy()
 
 
-def _leaf_table(splits: int) -> I64:
-    """Leaf reached for every pattern of decisions, as ``np.packbits`` writes them (first split = highest bit)."""
-    width = 8 if splits <= 8 else 16
-    word = np.arange(1 << width, dtype=np.int64)
-    if width == 16:  # packbits gives two bytes, read as one little-endian word
-        word = (word >> 8) | ((word & 0xFF) << 8)
-    node = np.zeros_like(word)
-    while node[0] < splits:
-        left = (word >> (width - 1 - node)) & 1
-        node = 2 * node + 2 - left
-    return node - splits
+def _fit(mean: F32) -> F64:
+    """(2P, 2) double: shape (2P,) @ fit is (a, b) of the least-squares similarity from the mean shape."""
+    centred = mean.astype(np.float64) - mean.astype(np.float64).mean(axis=0)
+    turned = np.stack([-centred[:, 1], centred[:, 0]], axis=1)
+    both = np.stack([centred.ravel(), turned.ravel()], axis=1)
+    return both / max(float((centred**2).sum()), np.finfo(np.float64).tiny)
+
+
+def _around(box: I64, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The part of an image in which a face's pixels are looked for first: the box and half of its size around it."""
+    width, height = (box[2:] - box[:2]) // 2
+    left, right = np.clip([box[0] - width, box[2] + width], 0, shape[1]).tolist()
+    top, bottom = np.clip([box[1] - height, box[3] + height], 0, shape[0]).tolist()
+    return left, top, max(left, right), max(top, bottom)
 
 
 def predict(predictor: ShapePredictor, image: U8, boxes: I64) -> F32:
@@ -106,62 +126,8 @@ def predict(predictor: ShapePredictor, image: U8, boxes: I64) -> F32:
             the image (pixels outside count as black).
     """
     boxes = np.asarray(boxes, dtype=np.int64).reshape(-1, 4)
-    picture = _Picture(image)
-    out = np.zeros((len(boxes), predictor.points, 2), dtype=np.float32)
-    for row, box in zip(out, boxes, strict=True):
-        row[:] = _one(predictor, picture, box)
-    return out
-
-
-class _Picture:
-    """Grey values at given places, without converting the whole picture."""
-
-    def __init__(self, image: U8) -> None:
-        self.flat = np.ascontiguousarray(image).reshape(image.shape[0] * image.shape[1], -1)
-        self.size = np.array([[image.shape[1]], [image.shape[0]]], dtype=np.uint64)
-        self.width = image.shape[1]
-
-    def grey(self, xy: I64) -> I16:
-        """(F,) int16 intensities at (2, F) places; 0 outside."""
-        inside = (xy.view(np.uint64) < self.size).all(axis=0)
-        places = xy[1] * self.width
-        places += xy[0]
-        pixels = self.flat.take(places, axis=0, mode="clip").astype(np.int16)
-        grey: I16 = pixels[:, 0] if pixels.shape[1] == 1 else (pixels[:, 0] + pixels[:, 1] + pixels[:, 2]) // 3
-        return grey if inside.all() else grey * inside
-
-
-def _one(predictor: ShapePredictor, picture: _Picture, box: I64) -> F64:
-    corner = box[:2, None].astype(np.float64)
-    scale = (box[2:] - box[:2])[:, None].astype(np.float64)
-    trees = predictor.thresholds.shape[1]
-    rows = np.empty((trees + 1, 2 * predictor.points), dtype=np.float32)
-    shape = predictor.mean.ravel()
-    for cascade in predictor.tables:
-        grey = picture.grey(_places(cascade, shape, predictor.fit, (scale, corner)))
-        above = (grey.take(cascade.first) - grey.take(cascade.second)) > cascade.limits
-        leaf = cascade.leaf_of.take(np.packbits(above).view(cascade.word))
-        leaf += cascade.row
-        rows[0] = shape
-        cascade.leaves.take(leaf, axis=0, out=rows[1:], mode="clip")
-        shape = np.add.reduce(rows, axis=0)  # row after row, as dlib adds: any other order drifts by pixels
-    return _to_pixels(shape.reshape(-1, 2).T, (scale, corner)).T
-
-
-def _places(cascade: _Cascade, shape: F32, fit: F64, box: tuple[F64, F64]) -> I64:
-    """Where this cascade's pixels lie for the current shape, (2, F)."""
-    turn = (shape.astype(np.float64) @ fit).astype(np.float32)
-    at = cascade.along * turn[0]
-    at += cascade.across * turn[1]
-    at += shape.take(cascade.anchors)
-    return _to_pixels(at, box).astype(np.int64)
-
-
-def _to_pixels(at: F32, box: tuple[F64, F64]) -> F64:
-    scaled: F64 = at * box[0]
-    scaled += box[1]
-    scaled += 0.5
-    return np.floor(scaled, out=scaled)
+    found = [predictor.kernel(image, box) for box in boxes]
+    return np.stack(found) if found else np.zeros((0, predictor.points, 2), np.float32)
 
 
 def read_shape_predictor(data: bytes, name: str) -> ShapePredictor:
