@@ -31,13 +31,13 @@ def area(boxes: F32) -> F32:
 
 def nms(boxes: F32, scores: F32, *, threshold: float) -> I64:
     """Indices of the boxes that survive greedy non-maximum suppression at this IoU, best first."""
-    order = np.argsort(-scores, kind="stable")
-    kept: list[int] = []
-    while len(order):
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        order = rest[iou(boxes[best : best + 1], boxes[rest])[0] <= threshold]
-    return np.array(kept, dtype=np.int64)
+    if not len(boxes):
+        return np.zeros(0, np.int64)
+    corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
+    ranks = np.empty(len(scores), np.float32)  # OpenCV takes no scores below zero
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(len(scores), 0, -1)
+    kept = cv2.dnn.NMSBoxes(corner_and_size, ranks, 0.0, threshold)  # type: ignore[arg-type]
+    return np.asarray(kept, np.int64).reshape(-1)
 
 
 def similarity(source: F32, target: F32) -> F32:

@@ -247,8 +247,8 @@ def darken(rng: Rng, image: F32) -> F32:
 
 def back_light(rng: Rng, image: F32) -> F32:
     """A bright corner, the rest in shade."""
-    side = image.shape[0]
-    y, x = np.mgrid[0:side, 0:side] / side
+    height, width = image.shape[:2]
+    y, x = np.mgrid[0:height, 0:width] / np.reshape([height, width], (2, 1, 1))
     glow = np.exp(-((x - rng.uniform(0, 1)) ** 2 + (y - rng.uniform(0, 1)) ** 2) / rng.uniform(0.05, 0.4))
     return np.asarray(image * rng.uniform(0.3, 0.6) + 220 * rng.uniform(0.3, 0.8) * glow[..., None], dtype=np.float32)
 

@@ -19,5 +19,9 @@ train --steps 12800 --shards "$out/hard256" "$out/shards320"
 train --steps 15600 --until 14000 --shards "$out/shards256" "$out/hard256" "$out/shards320"
 train --steps 15300 --points 20 --shards "$out/shards256" "$out/hard256" "$out/shards320"
 $python export.py --checkpoint "$out/run/last.pt" --out "$out/detector.onnx"
-$python plot.py --run "$out/run"
-$python threshold.py --data "$data" --student "$out/detector.onnx"
+for kind in people pasted faceless objects
+do $python candidates.py --data "$data" --teacher "$teacher" --student "$out/detector.onnx" --out "$out/seen" --kind $kind
+done
+$python verify.py --candidates "$out/seen" --out "$out/verifier" --steps 24000 --threads 2
+$python plot.py --run "$out/run" --verifier "$out/verifier"
+$python threshold.py --data "$data" --networks "$out/detector.onnx" "$out/verifier/verifier.onnx"

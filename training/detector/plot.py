@@ -26,11 +26,24 @@ def plot(log: Path, target: Path) -> None:
     figure.savefig(target, dpi=110)
 
 
+def plot_verifier(log: Path, target: Path) -> None:
+    """The loss of the second network over steps."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    figure, axis = plt.subplots(figsize=(4.5, 3.2), layout="constrained")
+    axis.plot([r["step"] for r in rows], [r["loss"] for r in rows], linewidth=1)
+    axis.set(title="verifier", xlabel="step", yscale="log")
+    axis.grid(alpha=0.3)
+    figure.savefig(target, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--verifier", type=Path, help="the second network's folder")
     args = parser.parse_args()
     plot(args.run / "curve.jsonl", args.run / "curve.png")
+    if args.verifier:
+        plot_verifier(args.verifier / "verify.jsonl", args.verifier / "curve.png")
 
 
 if __name__ == "__main__":

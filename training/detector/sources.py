@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -30,9 +32,11 @@ class Portrait:
 class Bank:
     """Everything the composer draws from; training part only."""
 
+    root: Path
     portraits: list[Portrait]
     scenes: list[Path]
     faceless: list[Path]
+    things: list[Path]  # pictures of one thing each, many with a transparent ground
 
 
 def third(path: Path) -> int:
@@ -46,9 +50,14 @@ def bucket(path: Path, parts: int) -> int:
     return int(hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest(), 16) % parts
 
 
+def for_choice(path: Path) -> bool:
+    """Whether a photo is kept from the second network's training, to choose its threshold by: a twelfth."""
+    return bucket(path, 12) == 1
+
+
 def group(path: Path) -> str:
     """The set a photo belongs to: the first known folder on its path, else its parent."""
-    known = ("cacd_vs", "crowd", "noface", "scenes", "utkface", "packages")
+    known = ("cacd_vs", "crowd", "noface", "scenes", "utkface", "packages", "things")
     return next((part for part in reversed(path.parts) if part in known), path.parent.name)
 
 
@@ -68,13 +77,29 @@ def read(path: Path) -> Image:
 
 def training_faceless(data: Path) -> list[Path]:
     """Face-free photos that may be trained on."""
-    pictures = photos(data / "noface") + photos(data / "packages")
+    pictures = photos(data / "noface") + photos(data / "packages") + photos(data / "things")
     return [p for p in pictures if third(p) != 0 and p.stem not in FIXTURES]
 
 
 def training_scenes(data: Path) -> list[Path]:
     """Photos of many people: two thirds of crowd, twice as likely as scenes, and all of scenes."""
     return photos(data / "scenes") + 2 * [p for p in photos(data / "crowd") if third(p) != 0]
+
+
+@lru_cache(maxsize=4)
+def _hand_boxes(table: Path) -> dict[str, list[list[float]]]:
+    boxes: dict[str, list[list[float]]] = {}
+    with table.open() as handle:
+        for row in csv.DictReader(handle):
+            boxes.setdefault(Path(row["file"]).name, []).append([float(row[key]) for key in ("x1", "y1", "x2", "y2")])
+    return boxes
+
+
+def hand_boxes(photo: Path) -> NDArray[np.float32]:
+    """The boxes (N,4) that people drew in a photo of crowd; none for other sets."""
+    table = photo.parents[1] / "boxes.csv"
+    found = _hand_boxes(table).get(photo.name, []) if group(photo) == "crowd" and table.exists() else []
+    return np.asarray(found, np.float32).reshape(-1, 4)
 
 
 def portrait_photos(data: Path) -> list[Path]:
@@ -109,4 +134,4 @@ def load_bank(data: Path, index: Path, teacher: Teacher) -> Bank:
     kept = np.load(index)
     rows = zip(kept["names"], kept["boxes"], kept["points"], strict=True)
     portraits = [Portrait(data / str(name), box, points) for name, box, points in rows]
-    return Bank(portraits, training_scenes(data), training_faceless(data))
+    return Bank(data, portraits, training_scenes(data), training_faceless(data), photos(data / "things"))

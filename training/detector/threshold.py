@@ -1,4 +1,7 @@
-"""The threshold at which the student gives a chosen number of false alarms per face-free photo of the training part."""
+"""The threshold at which both networks give a chosen number of false alarms per face-free photo.
+
+Looked at are the photos that were kept from the second network's training for this.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +10,30 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from sources import read, training_faceless
-from student import Student
-from teacher import F32
+from sources import for_choice, read, training_faceless
+
+from mien import geometry
+from mien.models.compact import Compact
+from mien.models.verifier import Verifier
+from mien.runtime import Compute, OnnxModel
 
 SCALES = (0.6, 1.0, 1.7)
-
-
-def alarm_scores(student: Student, photos: list[Path], scale: float) -> F32:
-    """Scores of all alarms above 0.1 on the photos at this scale."""
-    found = []
-    for path in photos:
-        image = read(path)
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        fit = min(1.0, 900 / max(image.shape)) * scale
-        found.append(student(np.asarray(cv2.resize(image, None, fx=fit, fy=fit, interpolation=way), np.uint8), 0.1)[1])
-    return np.concatenate(found)
+ONE_THREAD = Compute("cpu", 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--student", type=Path, required=True)
+    parser.add_argument("--networks", type=Path, nargs=2, required=True, help="detector.onnx and verifier.onnx")
     parser.add_argument("--alarms", type=float, default=0.1, help="per photo")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    student, photos = Student(args.student), training_faceless(args.data)
+    first, second = (OnnxModel(path.read_bytes(), path.stem, ONE_THREAD) for path in args.networks)
+    detector = Compact(first, Verifier(second), min_face=16, threshold=0.1)
+    photos = [read(path) for path in training_faceless(args.data) if for_choice(path)]
     for scale in SCALES:
-        scores = np.sort(alarm_scores(student, photos, scale))[::-1]
+        sized = [geometry.shrink(photo, min(1.0, 900 / max(photo.shape)) * scale) for photo in photos]
+        scores = np.sort(np.concatenate([detector(photo).scores for photo in sized]))[::-1]
         allowed = int(args.alarms * len(photos))
         value = float(scores[allowed]) if len(scores) > allowed else 0.1
         print(f"{len(photos)} photos at {scale}: {args.alarms} alarms per photo above {value:.3f}")

@@ -352,9 +352,11 @@ def _downscale(boxes: F64, upsample: int) -> I64:
 def _nms(boxes: F64, scores: F32) -> list[int]:
     """Indices that stay, best first (`scores` are sorted)."""
     kept: list[int] = []
-    for i in range(len(scores)):
-        if not kept or not _overlaps(boxes[i], boxes[kept]).any():
-            kept.append(i)
+    left = np.arange(len(scores))
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(int(best))
+        left = left[~_overlaps(boxes[best], boxes[left])]
     return kept
 
 

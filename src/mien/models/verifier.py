@@ -1,0 +1,59 @@
+"""A second, closer look at what a detector proposes: is it a face?
+
+The network sees each box at one size, whatever the face's, and so tells faces from the coins and knobs that a detector
+in a hurry takes for some. It is trained by training/detector; its model card is weights/detector.md.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from mien import store
+from mien.runtime import Compute, OnnxModel, in_chunks
+from mien.types import F32, U8
+from mien.zoo import spec_of
+
+CROP = 48  # pixels of what the network sees
+SIDE = 30  # of them are the box's longer side
+
+
+class Verifier:
+    """How sure it is, 0 to 1, that each box of a picture holds a face."""
+
+    def __init__(self, model: OnnxModel) -> None:
+        self.model = model
+
+    @classmethod
+    def load(cls, compute: Compute | None = None) -> Verifier:
+        spec = spec_of("verifier")
+        return cls(OnnxModel(store.read(spec), spec.name, compute))
+
+    def __call__(self, image: U8, boxes: F32) -> F32:
+        """Scores (N,) of boxes (N, 4) xyxy, pixels, of a picture (H, W, 3) BGR."""
+        if not len(boxes):
+            return np.zeros(0, np.float32)
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), np.float32(1))
+        crops = np.stack([cut(image, centre, float(side)) for centre, side in zip(centres, sides, strict=True)])
+        (scores,) = in_chunks(self.model, crops, outputs=("scores",))
+        return np.asarray(scores, np.float32)
+
+
+def cut(image: U8, centre: F32, side: float) -> U8:
+    """The square (CROP, CROP, 3) about a centre in which `side` pixels become SIDE; black outside the picture."""
+    x, y = centre.tolist()
+    reach = side * CROP / SIDE / 2 + 2
+    left, top = max(0, int(x - reach)), max(0, int(y - reach))
+    part = image[top : max(0, int(y + reach) + 1), left : max(0, int(x + reach) + 1)]
+    if not part.size:
+        return np.zeros((CROP, CROP, 3), np.uint8)
+    x, y, scale = x - left, y - top, SIDE / side
+    averaged = int(1 / scale)  # pixels that become one, so that nothing flickers
+    if averaged > 1 and min(part.shape[:2]) >= averaged:
+        height, width = (length // averaged * averaged for length in part.shape[:2])
+        size = (width // averaged, height // averaged)
+        part = np.asarray(cv2.resize(part[:height, :width], size, interpolation=cv2.INTER_AREA), np.uint8)
+        x, y, scale = x / averaged, y / averaged, scale * averaged
+    move = np.array([[scale, 0, CROP / 2 - scale * x], [0, scale, CROP / 2 - scale * y]])
+    return np.asarray(cv2.warpAffine(part, move, (CROP, CROP)), np.uint8)
