@@ -5,7 +5,7 @@
 
 #define EXPORT(name) __attribute__((export_name(#name)))
 
-enum { MOST_NUMBERS = 1024 };
+enum { MOST_NUMBERS = 1024, MOST_TREES = 4096 };
 
 // C cascades of T full trees with S splits over F sampled pixels, for N = 2 * points numbers, `room` of them kept.
 typedef struct {
@@ -51,21 +51,36 @@ static void sample(const Model *m, int cascade, const float *shape, const Part *
     }
 }
 
-// Adds the leaf of every tree, one after the other as dlib does: any other order drifts by pixels.
-static void add_leaves(const Model *m, int cascade, const int16_t *values, float *shape) {
+// The leaf that every tree of a cascade ends in.
+static void find_leaves(const Model *m, int cascade, const int16_t *values, const float **leaves) {
     const uint16_t *pixels = m->pixels + (intptr_t)cascade * m->trees * m->splits * 2;
     const int16_t *limits = m->limits + (intptr_t)cascade * m->trees * m->splits;
-    const float *leaves = m->leaves + (intptr_t)cascade * m->trees * (m->splits + 1) * m->room;
+    const float *first = m->leaves + (intptr_t)cascade * m->trees * (m->splits + 1) * m->room;
     for (int t = 0; t < m->trees; t++) {
         int node = 0;
         while (node < m->splits) {
             const uint16_t *pair = pixels + 2 * node;
             node = 2 * node + 2 - (values[pair[0]] - values[pair[1]] > limits[node]);
         }
-        const float *leaf = leaves + (node - m->splits) * m->room;
-        for (int i = 0; i < m->room; i += 4)
-            wasm_v128_store(shape + i, wasm_f32x4_add(wasm_v128_load(shape + i), wasm_v128_load(leaf + i)));
-        pixels += 2 * m->splits, limits += m->splits, leaves += (m->splits + 1) * m->room;
+        leaves[t] = first + (node - m->splits) * m->room;
+        pixels += 2 * m->splits, limits += m->splits, first += (m->splits + 1) * m->room;
+    }
+}
+
+// Adds the leaves one after the other as dlib does: any other order drifts by pixels.
+static void add_leaves(const Model *m, const float **leaves, float *shape) {
+    int i = 0;
+    for (; i + 16 <= m->room; i += 16) {
+        v128_t sum[4];
+        for (int k = 0; k < 4; k++) sum[k] = wasm_v128_load(shape + i + 4 * k);
+        for (int t = 0; t < m->trees; t++)
+            for (int k = 0; k < 4; k++) sum[k] = wasm_f32x4_add(sum[k], wasm_v128_load(leaves[t] + i + 4 * k));
+        for (int k = 0; k < 4; k++) wasm_v128_store(shape + i + 4 * k, sum[k]);
+    }
+    for (; i < m->room; i += 4) {
+        v128_t sum = wasm_v128_load(shape + i);
+        for (int t = 0; t < m->trees; t++) sum = wasm_f32x4_add(sum, wasm_v128_load(leaves[t] + i));
+        wasm_v128_store(shape + i, sum);
     }
 }
 
@@ -74,11 +89,13 @@ static void add_leaves(const Model *m, int cascade, const int16_t *values, float
 EXPORT(landmarks)
 int landmarks(const Model *m, const Part *part, const double *box, int16_t *values, float *out) {
     float shape[MOST_NUMBERS];
+    const float *leaves[MOST_TREES];
     int missed = 0;
     for (int i = 0; i < m->room; i++) shape[i] = m->mean[i];
     for (int c = 0; c < m->cascades; c++) {
         sample(m, c, shape, part, box, values, &missed);
-        add_leaves(m, c, values, shape);
+        find_leaves(m, c, values, leaves);
+        add_leaves(m, leaves, shape);
     }
     for (int i = 0; i < m->numbers; i++)
         out[i] = (float)__builtin_floor((double)shape[i] * box[2 + i % 2] + box[i % 2] + 0.5);
