@@ -166,7 +166,7 @@ def _compute() -> Compute:
 
 
 def _hog_scorer() -> hog.Scorer:
-    return load_detector("hog", compute=Compute(threads=1)).score  # type: ignore[attr-defined, no-any-return]
+    return load_detector("hog", compute=_compute()).score  # type: ignore[attr-defined, no-any-return]
 
 
 def _mmod_model() -> OnnxModel:
