@@ -15,6 +15,7 @@ from mien.types import F32, U8, Faces
 from mien.zoo import ModelSpec
 
 _SAME_FACE = 0.6  # IoU of the boxes of two cells that see one face
+_VOTERS = 0.5  # of the best cell's score: cells this sure also say where the face is
 _AT_ONCE = 256  # faces whose overlaps with all cells are held in memory
 
 
@@ -28,7 +29,6 @@ class Compact:
     reliable = 16  # pixels: the smallest face it finds most of
     nms_threshold = 0.3
     proposal, clear = 0.2, 0.9  # scores of the first network between which the second one looks closer
-    voters = 0.5  # of that score: cells this sure also say where a face is
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
 
@@ -57,7 +57,7 @@ class Compact:
     def look(self, image: U8) -> Faces:
         """The faces of the picture as it stands, best first."""
         boxes, scores, landmarks = self.model(geometry.pad_to_multiple(image, 32)[None])
-        seen = decode(boxes[0], scores[0], landmarks[0], threshold=self.proposal * self.voters)
+        seen = decode(boxes[0], scores[0], landmarks[0], threshold=self.proposal * _VOTERS)
         proposed = vote(seen, nms=self.nms_threshold)
         proposed = proposed[proposed.scores >= self.proposal]
         faces = replace(proposed, scores=joined(proposed.scores, self._look_closer(image, proposed)))
@@ -87,14 +87,16 @@ def vote(seen: Faces, *, nms: float) -> Faces:
     """One face for all cells (N) that see it: the best score, the place averaged by score; steadier than one cell."""
     best = geometry.nms(seen.boxes, seen.scores, threshold=nms)
     parts = [best[i : i + _AT_ONCE] for i in range(0, len(best), _AT_ONCE)]
-    places = [_mean_place(seen.boxes[part], seen) for part in parts]
+    places = [_mean_place(seen[part], seen) for part in parts]
     boxes = np.concatenate([boxes for boxes, _ in places]) if places else seen.boxes[:0]
     landmarks = np.concatenate([points for _, points in places]) if places else seen.landmarks[:0]
     return Faces(boxes, seen.scores[best], landmarks)
 
 
-def _mean_place(boxes: F32, seen: Faces) -> tuple[F32, F32]:
-    """Boxes (K, 4) and landmarks (K, 5, 2) averaged over the cells (N) that see the same face."""
-    weights = np.where(geometry.iou(boxes, seen.boxes) >= _SAME_FACE, seen.scores, np.float32(0))
+def _mean_place(faces: Faces, seen: Faces) -> tuple[F32, F32]:
+    """Boxes (K, 4) and landmarks (K, 5, 2) averaged over the cells (N) that see the same faces (K)."""
+    votes = geometry.iou(faces.boxes, seen.boxes) >= _SAME_FACE
+    votes &= seen.scores >= _VOTERS * faces.scores[:, None]
+    weights = np.where(votes, seen.scores, np.float32(0))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
     return weights @ seen.boxes, np.einsum("kn,npd->kpd", weights, seen.landmarks)
