@@ -33,7 +33,7 @@ class Compact:
     whole_side = 480
 
     def __init__(
-        self, model: OnnxModel, verifier: Verifier, *, min_face: int = MIN_FACE, threshold: float = 0.5
+        self, model: OnnxModel, verifier: Verifier, *, min_face: int = MIN_FACE, threshold: float = 0.6
     ) -> None:
         self.model = model
         self.verifier = verifier
