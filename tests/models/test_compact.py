@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.models.compact import Compact, decode
+from mien.models.compact import Compact, decode, vote
 from mien.models.detectors import load_detector
-from mien.types import U8
+from mien.types import U8, Faces
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,19 @@ def test_decode_keeps_cells_from_the_threshold_on(threshold: float, kept: list[i
     boxes, landmarks = np.arange(12, dtype=np.float32).reshape(3, 4), np.zeros((3, 5, 2), np.float32)
     faces = decode(boxes, np.array([0.2, 0.5, 0.9], np.float32), landmarks, threshold=threshold)
     np.testing.assert_array_equal(faces.boxes, boxes[kept])
+
+
+def test_only_cells_nearly_as_sure_as_the_best_say_where_a_face_is() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [2, 0, 12, 10]], np.float32)
+    faces = vote(Faces(boxes, np.array([0.8, 0.4, 0.39], np.float32), np.zeros((3, 5, 2), np.float32)), nms=0.3)
+    np.testing.assert_allclose(faces.boxes, [[1 / 3, 0, 10 + 1 / 3, 10]], atol=1e-5)
+    assert faces.scores.tolist() == pytest.approx([0.8])
+
+
+def test_what_is_clear_is_not_looked_at_again(astronaut: U8, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = load_detector("compact")
+    monkeypatch.setattr(detector, "verifier", lambda _, boxes: np.zeros(len(boxes), np.float32))
+    assert len(detector(astronaut)) == 1
 
 
 def test_finds_the_astronaut_with_landmarks_in_place(compact: Compact, astronaut: U8) -> None:
