@@ -33,7 +33,7 @@ import numpy as np
 
 from mien import geometry, images, store
 from mien.models.compact import Compact
-from mien.models.detectors import Detector, Yunet, load_detector
+from mien.models.detectors import Detector, Yunet, load_detector, scaled_back
 from mien.models.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces
@@ -184,12 +184,7 @@ def landmark_gap(ours: Callable[[U8], Faces], theirs: Detector, photos: list[Tru
 
 def smaller(detector: Detector, scale: float = 0.8) -> Callable[[U8], Faces]:
     """The same detector, shown the picture a little smaller: how far its landmarks are from themselves."""
-
-    def look(image: U8) -> Faces:
-        faces = detector(geometry.shrink(image, scale))
-        return Faces(faces.boxes / np.float32(scale), faces.scores, faces.landmarks / np.float32(scale))
-
-    return look
+    return lambda image: scaled_back(detector(geometry.shrink(image, scale)), scale)
 
 
 def jitter(detector: Detector, photos: list[Truth]) -> float:

@@ -17,11 +17,12 @@ from sources import Bank, for_choice, hand_boxes, load_bank, read, training_scen
 from student import Student, overlap, padded, suppress
 from teacher import F32, Teacher, to_pixels
 
+from mien.models.verifier import cut
+
 Image = NDArray[np.uint8]
 Rng = np.random.Generator
 Pictures = Iterator[tuple[Image, "Known"]]
-STORED = 72  # pixels of a kept picture
-SIDE = 30  # of them are the box's longer side
+STORED = 72  # pixels of a kept picture, at the scale the second network sees
 FLOOR = 0.06  # the first network's score from which a box is kept
 FACE, OTHER = 0.5, 0.3  # IoU with a known face from which a box is one, up to which it is none
 MATCH = 0.35  # IoU from which two boxes show one face
@@ -114,18 +115,8 @@ class Collector:
         side = float((box[2:] - box[:2]).max())
         if side < 5 or OTHER < fits[best] < FACE:
             return
-        self.crops.append(cut(image, (box[:2] + box[2:]) / 2, side))
+        self.crops.append(cut(image, (box[:2] + box[2:]) / 2, side, crop=STORED))
         self.rows.append((float(known.scores[best]) if fits[best] >= FACE else 0.0, score, side))
-
-
-def cut(image: Image, centre: F32, side: float) -> Image:
-    """The kept picture (STORED, STORED, 3) about a box."""
-    scale = SIDE / side
-    if scale < 0.6:
-        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-        centre, scale = centre * scale, 1.0
-    matrix = np.array([[scale, 0, STORED / 2 - scale * centre[0]], [0, scale, STORED / 2 - scale * centre[1]]])
-    return np.asarray(cv2.warpAffine(image, matrix, (STORED, STORED), borderMode=cv2.BORDER_CONSTANT), np.uint8)
 
 
 def people(rng: Rng, bank: Bank, teacher: Teacher) -> Pictures:

@@ -16,7 +16,7 @@ import torch
 from network import Network
 from numpy.typing import NDArray
 from teacher import mirror_rows
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 POSITIVE = 0.25  # the teacher's score from which a cell also learns box and landmarks
@@ -146,17 +146,18 @@ class Run:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         self.optimiser.step()
-        self._follow()
+        follow(self.average, self.net, min(0.9985, (1 + self.step) / (10 + self.step)))
         self.step += 1
         return {name: float(value.detach()) for name, value in parts.items()}
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        keep = min(0.9985, (1 + self.step) / (10 + self.step))
-        for mean, now in zip(self.average.parameters(), self.net.parameters(), strict=True):
-            mean.lerp_(now, 1 - keep)
-        for mean, now in zip(self.average.buffers(), self.net.buffers(), strict=True):
-            mean.copy_(now)
+
+@torch.no_grad()
+def follow(average: nn.Module, net: nn.Module, keep: float) -> None:
+    """The moving average of the weights goes a step towards them; running statistics are taken as they are."""
+    for mean, now in zip(average.parameters(), net.parameters(), strict=True):
+        mean.lerp_(now, 1 - keep)
+    for mean, now in zip(average.buffers(), net.buffers(), strict=True):
+        mean.copy_(now)
 
 
 def train(run: Run, shards: Shards, until: int) -> None:

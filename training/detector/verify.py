@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from candidates import SIDE, STORED
+from candidates import STORED
 from network import Separable, conv
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train import sharpen
+from mien.models.verifier import CROP, SIDE
+from train import follow, sharpen
 
-CROP = 48  # pixels of the network's picture, SIDE of them the longer side of the box
 LOG_EVERY, SAVE_EVERY = 100, 1000
 
 
@@ -142,14 +142,6 @@ def learn(net: Verifier, data: Candidates, out: Path, args: argparse.Namespace) 
             torch.save({**state, "optimiser": optimiser.state_dict()}, out / "verify.next.pt")
             (out / "verify.next.pt").replace(out / "verify.pt")
     return average
-
-
-@torch.no_grad()
-def follow(average: nn.Module, net: nn.Module, keep: float) -> None:
-    for mean, now in zip(average.parameters(), net.parameters(), strict=True):
-        mean.lerp_(now, 1 - keep)
-    for mean, now in zip(average.buffers(), net.buffers(), strict=True):
-        mean.copy_(now)
 
 
 def export(net: Verifier, target: Path) -> None:

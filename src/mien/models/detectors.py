@@ -49,7 +49,7 @@ def scales_for(image: U8, *, min_face: int, reliable: int) -> tuple[float, ...]:
 
 def detect_at_scales(detect: Callable[[U8], Faces], image: U8, scales: Sequence[float], *, nms: float) -> Faces:
     """What `detect` finds in the picture at all scales, in the picture's own pixels, best first."""
-    parts = [_scaled_back(_detect_in_tiles(detect, geometry.shrink(image, scale)), scale) for scale in scales]
+    parts = [scaled_back(_detect_in_tiles(detect, geometry.shrink(image, scale)), scale) for scale in scales]
     faces = _joined(parts)
     return faces[geometry.nms(faces.boxes, faces.scores, threshold=nms)]
 
@@ -90,7 +90,8 @@ def _joined(parts: Sequence[Faces]) -> Faces:
     return Faces(boxes, scores, landmarks)
 
 
-def _scaled_back(faces: Faces, scale: float) -> Faces:
+def scaled_back(faces: Faces, scale: float) -> Faces:
+    """Faces found in a picture of this scale, in pixels of the picture itself."""
     return Faces(faces.boxes / np.float32(scale), faces.scores, faces.landmarks / np.float32(scale))
 
 

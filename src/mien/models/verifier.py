@@ -40,14 +40,14 @@ class Verifier:
         return np.asarray(scores, np.float32)
 
 
-def cut(image: U8, centre: F32, side: float) -> U8:
-    """The square (CROP, CROP, 3) about a centre in which `side` pixels become SIDE; black outside the picture."""
+def cut(image: U8, centre: F32, side: float, *, crop: int = CROP) -> U8:
+    """The square (crop, crop, 3) about a centre in which `side` pixels become SIDE; black outside the picture."""
     x, y = centre.tolist()
-    reach = side * CROP / SIDE / 2 + 2
+    reach = side * crop / SIDE / 2 + 2
     left, top = max(0, int(x - reach)), max(0, int(y - reach))
     part = image[top : max(0, int(y + reach) + 1), left : max(0, int(x + reach) + 1)]
     if not part.size:
-        return np.zeros((CROP, CROP, 3), np.uint8)
+        return np.zeros((crop, crop, 3), np.uint8)
     x, y, scale = x - left, y - top, SIDE / side
     averaged = int(1 / scale)  # pixels that become one, so that nothing flickers
     if averaged > 1 and min(part.shape[:2]) >= averaged:
@@ -55,5 +55,5 @@ def cut(image: U8, centre: F32, side: float) -> U8:
         size = (width // averaged, height // averaged)
         part = np.asarray(cv2.resize(part[:height, :width], size, interpolation=cv2.INTER_AREA), np.uint8)
         x, y, scale = x / averaged, y / averaged, scale * averaged
-    move = np.array([[scale, 0, CROP / 2 - scale * x], [0, scale, CROP / 2 - scale * y]])
-    return np.asarray(cv2.warpAffine(part, move, (CROP, CROP)), np.uint8)
+    move = np.array([[scale, 0, crop / 2 - scale * x], [0, scale, crop / 2 - scale * y]])
+    return np.asarray(cv2.warpAffine(part, move, (crop, crop)), np.uint8)
