@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -45,6 +47,19 @@ def test_paths_and_arrays_give_the_same(analyzer: Analyzer, astronaut: U8, astro
     np.testing.assert_array_equal(by_path.faces.boxes, by_array.faces.boxes)
     assert by_path.faces.embeddings is not None
     np.testing.assert_array_equal(by_path.faces.embeddings, by_array.faces.embeddings)
+
+
+def test_boxes_lie_in_the_picture_and_the_aligner_sees_them_whole(analyzer: Analyzer, astronaut: U8) -> None:
+    picture = np.ascontiguousarray(astronaut[:, 180:])  # the border cuts the cheek
+    found = analyzer.detector(picture)
+    reaching = copy.copy(analyzer)
+    reaching.detector = lambda image: replace(found, boxes=found.boxes + np.float32([-40, -90, 0, 600]))
+    result = reaching.analyze(picture)
+    np.testing.assert_allclose(result.faces.boxes[0, [0, 1, 3]], [0, 0, 512])
+    assert found.boxes[0, 0] - 40 < 0
+    np.testing.assert_allclose(result.faces.landmarks, found.landmarks)
+    if analyzer.detector.anchor == "landmarks":
+        np.testing.assert_allclose(result.faces.embeddings, analyzer.analyze(picture).faces.embeddings)
 
 
 def test_input_is_left_as_it_was(analyzer: Analyzer, astronaut: U8) -> None:

@@ -164,8 +164,10 @@ class Analyzer:
 
     def analyze_frame(self, frame: Frame) -> FrameResult:
         """The faces of one frame of any source."""
-        faces = self.describe(frame.image, self.detector(frame.image))
         height, width = frame.image.shape[:2]
+        faces = self.describe(frame.image, self.detector(frame.image))
+        boxes = geometry.clip_boxes(faces.boxes, width=width, height=height)  # the aligner needed them whole
+        faces = replace(faces, boxes=boxes)
         return FrameResult(frame.source, frame.index, frame.time_s, width, height, faces)
 
     def describe(self, image: U8, faces: Faces) -> Faces:

@@ -122,7 +122,8 @@ class Faces:
     """The faces of one picture, as columns.
 
     `boxes` (N, 4) float32 xyxy pixels of the original image; `scores` (N,) float32 0 to 1; `landmarks` (N, 5, 2)
-    float32 pixels: image-left eye, image-right eye, nose, image-left and image-right mouth corner.
+    float32 pixels: image-left eye, image-right eye, nose, image-left and image-right mouth corner. In results boxes
+    lie in the picture; landmarks of a face that the border cuts may lie outside.
     The others are None until their stage ran: `track_ids` (N,) int64, `embeddings` (N, D) float32, `ages` (N,)
     float32 years, `attributes` by name ("gender", "emotion", "age_group", your own), `matches`. In a stream, a row of
     NaN is a face nobody has looked at yet; `Face` shows it as None.
