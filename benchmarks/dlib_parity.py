@@ -20,11 +20,10 @@ from typing import Any
 import cv2
 import dlib
 import numpy as np
-import onnxruntime as ort
 
 from mien import store
 from mien.dlib_models import chip, landmarks, mmod, resnet
-from mien.runtime import Compute, OnnxModel
+from mien.runtime import Compute, OnnxModel, ort
 from mien.types import U8
 from mien.zoo import spec_of
 

@@ -63,7 +63,7 @@ def _analyse(picture: np.ndarray, known: list[np.ndarray], classify) -> int:
 
 
 def _classifier(path: str):
-    import onnxruntime as ort
+    from mien.runtime import ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

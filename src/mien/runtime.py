@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+_QUIET = "ORT_DISABLE_TELEMETRY"  # read once, as the library loads; `disable_telemetry_events()` comes too late
+
+if "onnxruntime" in sys.modules and _QUIET not in os.environ:
+    log.warning("onnxruntime was loaded before mien and may phone home; set %s=1 before your program starts", _QUIET)
+os.environ.setdefault(_QUIET, "1")  # worker processes inherit it
+
+import onnxruntime as ort  # noqa: E402
 
 Array = NDArray[Any]
 

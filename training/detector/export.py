@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from network import Export, Network
+
+from mien.runtime import ort
 
 OUTPUTS = ("boxes", "scores", "landmarks")
 FREE = {"image": {0: "batch", 1: "height", 2: "width"}, **{name: {0: "batch", 1: "cells"} for name in OUTPUTS}}

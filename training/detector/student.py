@@ -6,9 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from teacher import F32, Teacher, to_pixels
+
+from mien.runtime import ort
 
 Image = NDArray[np.uint8]
 

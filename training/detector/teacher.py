@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+from mien.runtime import ort
 
 F32 = NDArray[np.float32]
 STRIDES = (8, 16, 32)

@@ -21,7 +21,12 @@ from mien.batch.workers import Shard, WorkerOptions, Workers
 from mien.errors import MienError
 
 _KNOCK_S = 10.0
-_QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # unless the user says otherwise
+_QUIET = {  # unless the user says otherwise
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_USAGE_DISABLED": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 
 class ShardActor:

@@ -25,6 +25,7 @@ def load_keras() -> Any:
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = BACKEND
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # Keras loads huggingface_hub where it is installed
     try:
         with _silence():
             import keras
