@@ -7,13 +7,14 @@ import importlib.resources
 import importlib.util
 import logging
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
 
+from mien import private
 from mien.errors import ModelError
 from mien.zoo import ZOO, ModelSpec
 
@@ -121,24 +122,30 @@ def read_checked(path: Path) -> bytes | None:
     return None
 
 
-def write_checked(path: Path, payload: bytes) -> None:
+def write_checked(path: Path, payload: bytes, *, secret: bool = False) -> None:
     """Keeps a cache entry with its hash in front, atomically; a cache that cannot be written is only logged."""
     try:
-        write_atomically(path, hashlib.sha256(payload).digest() + payload)
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, hashlib.sha256(payload).digest() + payload, secret=secret)
     except OSError as exc:
         log.info("cannot keep %s in the cache (%s); set MIEN_CACHE to a folder that can be written", path.name, exc)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader sees the old one or the whole new one, never a part."""
+def write_atomically(path: Path, content: bytes, *, secret: bool = False) -> None:
+    """Writes a file so that a reader sees the old one or the whole new one, never a part.
+
+    Who may read it is for the umask to say; what is `secret` is its user's alone, and so are folders made for it.
+    """
+    if secret:
+        private.make_missing(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
+    temporary = path.with_name(f".mien-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with private.new_file(temporary) if secret else temporary.open("xb") as file:
             file.write(content)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -196,8 +203,8 @@ def read_entry(folder: str, key: str) -> bytes | None:
 
 
 def write_entry(folder: str, key: str, payload: bytes) -> None:
-    """Keeps something in the cache under a key."""
-    write_checked(cache_dir() / folder / key, payload)
+    """Keeps something in the cache under a key; only its user may read it: such entries are made of people's faces."""
+    write_checked(cache_dir() / folder / key, payload, secret=True)
 
 
 def clear_entry(folder: str, key: str) -> None:

@@ -158,7 +158,7 @@ def export_people(ctx: typer.Context, file: Path, gallery: GalleryOption = None)
     everything = list(_open(gallery or ctx.obj).enrolled())
     document = {"format": _FORMAT, "embedder": EMBEDDER, "photos": [_exported(one) for one in everything]}
     try:
-        store.write_atomically(file, json.dumps(document, ensure_ascii=False, indent=1).encode())
+        store.write_atomically(file, json.dumps(document, ensure_ascii=False, indent=1).encode(), secret=True)
     except OSError as exc:
         raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
     typer.echo(f"{len(everything)} photos of {len({one.name for one in everything})} people in {file}", err=True)

@@ -84,7 +84,6 @@ def _run(look: Looking, settings: ServerSettings) -> None:
     from mien.server.run import run
 
     place = look.gallery or load_settings().gallery or str(settings.data / "people.db")
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     analyzer = look.analyzer(gallery=place)
     run(settings, analyzer, level=logging.getLogger().level)
 

@@ -157,7 +157,7 @@ def save(
 
 def _write(file: Path, content: bytes) -> None:
     try:
-        store.write_atomically(file, content)
+        store.write_atomically(file, content, secret=True)
     except OSError as exc:
         raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
     typer.echo(file)

@@ -79,7 +79,7 @@ class FolderGallery:
         new = {photo.sha256: photo for photo in photos if photo.sha256 not in there}
         for photo in new.values():
             file, content = home / self._file_for(photo), photo.content or _npy(photo)
-            _on_disk(partial(store.write_atomically, file, content), file)
+            _on_disk(partial(store.write_atomically, file, content, secret=True), file)
         return len(new)
 
     def enroll_all(self, people: Iterable[tuple[str, Sequence[Photo]]]) -> int:

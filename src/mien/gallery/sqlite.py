@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
+from mien import private
+from mien.errors import GalleryError
 from mien.gallery.base import DIMENSIONS
 from mien.gallery.sql import SqlGallery
 from mien.gallery.table import Rows, Table
@@ -35,6 +37,7 @@ class SqliteGallery(SqlGallery):
     """
 
     def __init__(self, path: Path, *, embedder: str) -> None:
+        _make_file(path)
         engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
         super().__init__(engine, place=str(path), embedder=embedder)
         self.path = path
@@ -70,6 +73,15 @@ class SqliteGallery(SqlGallery):
                     _read_changes(connection, self._table, self._seen)
                 self._seen = max(self._seen, last or 0)
             return self._table
+
+
+def _make_file(path: Path) -> None:
+    try:
+        private.make_file(path)
+    except OSError as exc:
+        raise GalleryError(
+            f"cannot use {path}: {exc.strerror or exc}; is its folder there, may it be written?"
+        ) from exc
 
 
 def _read_all(connection: sa.Connection) -> Table:

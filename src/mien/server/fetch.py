@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from mien import private
 from mien.errors import InputError, SourceError
 from mien.server import sniff
 from mien.server.problems import Problem
@@ -101,7 +102,7 @@ class Fetcher:
                 return Fetched("picture", head + _read_all(answer, picture_bytes - len(head), deadline))
             if sniff.video_format(head) is None:
                 raise InputError("at this address is neither a picture nor a video nor a stream of JPEGs")
-            with video_path.open("xb") as file:
+            with private.new_file(video_path) as file:
                 file.write(head)
                 _copy(answer, file, video_bytes - len(head), deadline + self.rules.seconds * 10)
             return Fetched("video")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mien import store
+from mien import private, store
 from mien.errors import InputError
 
 ROLES = ("read", "analyse", "admin")  # each may do what those before it may
@@ -86,7 +86,7 @@ class KeyFile:
     def _write(self, keys: list[Key]) -> None:
         content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False)
         try:
-            store.write_atomically(self.path, content.encode())
+            store.write_atomically(private.make_home(self.path.parent) / self.path.name, content.encode(), secret=True)
         except OSError as exc:
             raise InputError(f"cannot write {self.path}: {exc.strerror or exc}; choose another --data folder") from exc
 

@@ -10,6 +10,8 @@ from typing import Protocol, Self
 
 from mien.types import Frame
 
+_SECRET = re.compile(r"([?&][^=&#\s]*(?:pass|pwd|secret|token|key|auth|sig)[^=&#\s]*=)[^&#\s]*", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -66,5 +68,5 @@ class Closing:
 
 
 def shown(uri: str) -> str:
-    """An address as messages may show it: without its password."""
-    return re.sub(r"(\w+://)[^/@\s]*@", r"\1…@", uri)
+    """An address as messages may show it: without its password, wherever in it that stands."""
+    return _SECRET.sub(r"\1…", re.sub(r"(\w+://)[^/?#\s]*@", r"\1…@", uri))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mien import images, store
+from mien import images, private, store
 from mien.errors import InputError
 from mien.models.classifier import Preprocessing, feed
 from mien.train import backbones, door, export
@@ -130,7 +130,7 @@ class NetworkLearner:
         return self._crops
 
     def _cut_crops(self) -> U8:
-        self.work.mkdir(parents=True, exist_ok=True)
+        private.make_folder(self.work)
         count = len(self.seen.data)
         shape = (count, self.size, self.size, 3)
         crops = np.lib.format.open_memmap(self.work / "crops.npy", "w+", np.uint8, shape)

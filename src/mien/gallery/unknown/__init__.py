@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from mien import private
 from mien.errors import GalleryError
 from mien.gallery.base import Gallery
 from mien.gallery.folder import FolderGallery
@@ -73,7 +74,8 @@ def _file_for(folder: Path, data: Path) -> Path:
 def _make_home(file: Path) -> Path:
     """The file, in a folder that only its user can read."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.make_folder(file.parent)
+        private.make_file(file)
     except OSError as exc:
         raise GalleryError(f"cannot make {file.parent}: {exc.strerror or exc}; set MIEN_DATA to another") from exc
     return file

@@ -103,7 +103,7 @@ def relabel(path: Path, relabels: Sequence[tuple[str, str | None]]) -> bool:
         return False
     changed = [_relabelled(record, relabels) for record in lines(path)]
     text = "".join(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n" for record in changed)
-    store.write_atomically(path, text.encode())
+    store.write_atomically(path, text.encode(), secret=True)
     return True
 
 

@@ -19,12 +19,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from mien import private
 from mien.errors import GalleryError
 from mien.server.problems import Problem
 from mien.server.settings import Limits
 
 ENDED = frozenset({"done", "failed"})
 _OPEN = ("queued", "running")
+_ADDRESS = "url"  # the option that may hold a password: gone when the job has ended
 
 _metadata = sa.MetaData()
 _jobs = sa.Table(
@@ -79,15 +81,17 @@ class JobStore:
         self.folder = data / "jobs"
         self.limits = limits
         self._lock = threading.Lock()
-        self._make_folder()
+        self._make_home(data)
         self._engine = sa.create_engine(f"sqlite:///{data / 'jobs.db'}", connect_args={"timeout": 30})
         sa.event.listen(self._engine, "connect", _set_up_connection)
         with self._transaction() as connection:
             _metadata.create_all(connection)
 
-    def _make_folder(self) -> None:
+    def _make_home(self, data: Path) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private.make_home(data)
+            private.make_folder(self.folder)
+            private.make_file(data / "jobs.db")
         except OSError as exc:
             detail = f"cannot make {self.folder}: {exc.strerror or exc}; choose another --data folder"
             raise GalleryError(detail) from exc
@@ -108,7 +112,7 @@ class JobStore:
     def new_id(self) -> str:
         """An id for a job to come, and its folder."""
         job_id = uuid.uuid4().hex
-        (self.folder / job_id).mkdir(mode=0o700)
+        private.make_folder(self.folder / job_id)
         return job_id
 
     def check_room(self, owner: str) -> None:
@@ -189,7 +193,8 @@ class JobStore:
     def end(self, job_id: str, problem: Mapping[str, str] | None = None) -> None:
         """A job's end, done or (with a problem) failed."""
         said = None if problem is None else json.dumps(dict(problem))
-        self._update(job_id, state="failed" if problem else "done", problem=said, finished=time.time())
+        values = {"state": "failed" if problem else "done", "problem": said, "options": _without_address()}
+        self._update(job_id, **values, finished=time.time())
         self.path(job_id, "input").unlink(missing_ok=True)
 
     def requeue(self, job_id: str) -> None:
@@ -214,6 +219,8 @@ class JobStore:
             spent = sa.update(_jobs).where(running, _jobs.c.attempts >= self.limits.job_attempts)
             connection.execute(spent.values(state="failed", problem=worn_out, finished=time.time()))
             connection.execute(sa.update(_jobs).where(running).values(state="queued", frames=0, faces=0))
+            ended = sa.update(_jobs).where(_jobs.c.state.in_(ENDED))
+            connection.execute(ended.values(options=_without_address()))
             states = dict(connection.execute(sa.select(_jobs.c.id, _jobs.c.state)).all())
         for folder in self.folder.iterdir():
             if folder.name not in states:
@@ -238,6 +245,10 @@ def _job(row: Mapping[Any, Any]) -> Job:
     values = dict(row)
     problem = json.loads(values["problem"]) if values["problem"] else None
     return Job(**{**values, "options": json.loads(values["options"]), "problem": problem})
+
+
+def _without_address() -> sa.ColumnElement[str]:
+    return sa.func.json_remove(_jobs.c.options, f"$.{_ADDRESS}")
 
 
 def _sync(path: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TextIO
 
-from mien import drawing
+from mien import drawing, private
 from mien.errors import InputError, MienError, SourceError
 from mien.keeping import Keeper
 from mien.pipeline import Analyzer
@@ -186,7 +186,9 @@ class JobWorker:
         every = int(job.options.get("every", 1))
         with ExitStack() as stack:
             source = stack.enter_context(_closing(self._open(job)))
-            out = stack.enter_context(self.jobs.path(job.id, "result.part").open("w", encoding="utf-8"))
+            out = stack.enter_context(
+                private.make_file(self.jobs.path(job.id, "result.part")).open("w", encoding="utf-8")
+            )
             recorder = self._recorder(job, source, stack)
             self._check(source)
             run.total = source.frames if job.kind == "video" else None
@@ -214,7 +216,7 @@ class JobWorker:
         if not job.options.get("draw"):
             return None
         sound = str(self.jobs.path(job.id, "input")) if job.kind == "video" else None
-        path = self.jobs.path(job.id, "annotated.mp4")
+        path = private.make_file(self.jobs.path(job.id, "annotated.mp4"))
         return stack.enter_context(VideoRecorder(path, rate=source.rate, sound=sound))
 
     def _check(self, source: Source) -> None:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response, StreamingResponse
 
+from mien import private
 from mien.server.forms import FILE, form_body
 from mien.server.jobs import results
 from mien.server.jobs.store import Job
@@ -41,7 +42,7 @@ async def video_upload(request: Request, caller: Analyst, service: ServiceDep) -
 
     def open_file() -> BinaryIO:
         nonlocal file
-        file = service.jobs.path(job_id, "input").open("xb")
+        file = private.new_file(service.jobs.path(job_id, "input"))
         return file
 
     try:
