@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import struct
+import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+import face_recognition
 from mien import images
 from mien.errors import InputError
+from mien.sources import open_source
 
 RED = (200, 30, 20)
 
@@ -137,6 +143,85 @@ def test_cut_files_are_refused_also_beside_the_drop_in(monkeypatch: pytest.Monke
     with pytest.raises(InputError, match="cut off"):
         images.read_image(encoded(plain(size=(400, 300)), "JPEG")[:1500])
     assert ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+_STARTED: list[str] = []  # what was started while `watched` was on
+_WATCHED = False
+
+
+def _audit(event: str, args: tuple[object, ...]) -> None:
+    if _WATCHED and event in {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty"}:
+        _STARTED.append(f"{event} {args}")
+
+
+sys.addaudithook(_audit)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The programs that the test starts, Ghostscript or not: whether they are installed makes no difference."""
+    monkeypatch.setattr(sys.modules[__name__], "_WATCHED", True)
+    _STARTED.clear()
+    return _STARTED
+
+
+def postscript(mark: Path) -> bytes:
+    """A picture that is a program: it writes a file."""
+    program = f"({mark}) (w) file (gone) writestring\nshowpage\n"
+    return f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n{program}%%EOF\n".encode()
+
+
+def test_postscript_would_be_run(tmp_path: Path, started: list[str]) -> None:
+    """The test below can fail: Pillow starts Ghostscript where it may."""
+    with contextlib.suppress(OSError), Image.open(io.BytesIO(postscript(tmp_path / "mark"))) as picture:
+        picture.load()
+    assert started
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "read_image": images.read_image,
+    "read_image of bytes": lambda path: images.read_image(path.read_bytes()),
+    "read_jpeg": lambda path: images.read_jpeg(path.read_bytes()),
+    "photos": lambda path: list(open_source(str(path))),
+    "videos": lambda path: list(open_source(str(path.rename(path.with_suffix(".mp4"))))),
+    "taken_at": lambda path: images.taken_at(path.read_bytes()),
+    "the drop-in": face_recognition.load_image_file,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_no_picture_starts_a_program(reader: str, tmp_path: Path, started: list[str]) -> None:
+    mark = tmp_path / "mark"
+    for head in (b"", b"\xc5\xd0\xd3\xc6" + struct.pack("<II", 30, 500) + bytes(18)):
+        path = tmp_path / "photo.jpg"
+        path.write_bytes(head + postscript(mark))
+        with contextlib.suppress(InputError, UnidentifiedImageError):
+            assert READERS[reader](path) is None
+    assert started == []
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xd7\xcd\xc6\x9a\0\0" + bytes(60),
+        b"BUFR" + bytes(60),
+        b"GRIB\0\0\0\1" + bytes(60),
+        b"\x89HDF\r\n\x1a\n" + bytes(60),
+    ],
+    ids=["WMF", "BUFR", "GRIB", "HDF5"],
+)
+def test_what_other_programs_would_read_is_no_picture(content: bytes) -> None:
+    with pytest.raises(InputError, match="no picture that can be read"):
+        images.read_image(content)
+
+
+@pytest.mark.parametrize("kind", ["ICO", "PCX", "TGA", "SGI"])
+def test_the_drop_in_reads_what_the_original_does(kind: str) -> None:
+    content = encoded(plain(), kind)
+    assert face_recognition.load_image_file(io.BytesIO(content)).shape[2] == 3
+    with pytest.raises(InputError, match="no picture that can be read"):
+        images.read_image(content)
 
 
 @pytest.mark.parametrize("name", ["missing.jpg", ".", "with\0zero.jpg"], ids=["missing", "folder", "zero byte"])

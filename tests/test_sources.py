@@ -102,6 +102,47 @@ def test_a_playlist_on_disk_cannot_reach_the_network(tmp_path: Path) -> None:
         assert server.asked == 0
 
 
+def scripted(clip: Path) -> dict[str, str]:
+    """Files that name other files, for FFmpeg to open."""
+    one = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\nfile://{clip}\n#EXT-X-ENDLIST\n"
+    return {
+        "playlist": one,
+        "list": f"ffconcat version 1.0\nfile 'file:{clip}'\n",
+        "manifest": DASH.format(clip),
+        "session": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n"
+        "a=rtpmap:96 H264/90000\n",
+    }
+
+
+DASH = """<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011" type="static"
+ mediaPresentationDuration="PT2S"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"
+ codecs="avc1"><BaseURL>file://{}</BaseURL></Representation></AdaptationSet></Period></MPD>
+"""
+
+
+@pytest.mark.parametrize("kind", ["playlist", "list", "manifest", "session"])
+@pytest.mark.parametrize("head", [b"", b"\0\0\1\xba" + bytes(12) + b"\n"], ids=["as it is", "called MPEG"])
+def test_a_script_called_video_opens_nothing(kind: str, head: bytes, clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.mp4"
+    path.write_bytes(head + scripted(clip)[kind].encode())
+    with pytest.raises(SourceError), open_source(str(path)) as source:
+        list(source)
+
+
+def test_a_playlist_that_says_so_is_played(clip: Path, tmp_path: Path) -> None:
+    segment = tmp_path / "a.ts"
+    with av.open(str(clip)) as given, av.open(str(segment), "w") as copy:
+        out = copy.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = out
+                copy.mux(packet)
+    path = tmp_path / "list.m3u8"
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\na.ts\n#EXT-X-ENDLIST\n")
+    with open_source(str(path)) as source:
+        assert next(iter(source)).image.ndim == 3
+
+
 def test_photos_are_frames(astronaut_file: Path) -> None:
     with open_source(str(astronaut_file)) as source:
         (frame,) = source

@@ -11,18 +11,20 @@ from os import PathLike
 from typing import IO, Any
 
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageFile
 
 from face_recognition.models import CnnFaceDetector, FaceDetector, FaceEncoder, ShapePredictor
 from face_recognition.shapes import FullObjectDetection, MmodRectangle, Rectangle
+from mien import images
 
 ImageFile.LOAD_TRUNCATED_IMAGES = True  # as the original: half a JPEG is still looked at
 
 Css = tuple[int, int, int, int]  # top, right, bottom, left
 Image = NDArray[np.uint8]
 Encoding = NDArray[np.float64]  # (128,)
+
+_FORMATS = (*images.FORMATS, "ICO", "PCX", "PSD", "QOI", "SGI", "TGA")  # what else a picture of the original may be
 
 # Programs delete or replace these five.
 face_detector = FaceDetector()
@@ -47,7 +49,7 @@ _SMALL: dict[str, tuple[int, ...]] = {"nose_tip": (4,), "left_eye": (2, 3), "rig
 
 def load_image_file(file: str | PathLike[str] | IO[bytes], mode: str | None = "RGB") -> Image:
     """The pixels of a picture, (H, W, 3) in RGB or (H, W) in mode "L". EXIF rotation is not applied."""
-    with PIL.Image.open(file) as picture:
+    with images.open_picture(file, _FORMATS) as picture:
         return np.array(picture.convert(mode) if mode else picture)
 
 

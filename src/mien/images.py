@@ -6,11 +6,12 @@ import hashlib
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -23,10 +24,12 @@ from mien.types import U8
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .heic .heif .avif .jp2 .mpo".split()
 )
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000")  # Pillow's
 MAX_PIXELS = 178_000_000  # about 0.5 GB decoded; Pillow itself refuses more
 
 _STRICT = threading.Lock()
 _EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME = 0x8769, 0x9003, 0x0132
+_JPEG = b"\xff\xd8\xff"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -110,6 +113,19 @@ def _whole_files_only() -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
+def open_picture(file: str | PathLike[str] | IO[bytes], formats: Sequence[str] = FORMATS) -> Image.Image:
+    """Pillow's picture of a file, of listed formats only: this is the one door to Pillow's readers.
+
+    Those of PostScript and some others start programs on what the file says; whatever is not listed is never read.
+
+    Raises:
+        UnidentifiedImageError: None of these formats. The readers themselves raise more.
+    """
+    Image.init()
+    there = [name for name in formats if name in Image.OPEN]  # HEIF is there once its plug-in was asked for
+    return Image.open(file, formats=there)  # noqa: TID251 - the door
+
+
 def _open(data: bytes) -> Image.Image:
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         import pi_heif
@@ -117,7 +133,23 @@ def _open(data: bytes) -> Image.Image:
         pi_heif.register_heif_opener()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(io.BytesIO(data))
+        return open_picture(io.BytesIO(data))
+
+
+def read_jpeg(data: bytes) -> U8:
+    """A JPEG of a stream, which need not be upright: in half the time of `read_image`.
+
+    Raises:
+        InputError: It is none, damaged, or too large.
+    """
+    if not data.startswith(_JPEG):
+        raise InputError("this is no JPEG")
+    with _open(data) as picture:  # reads the header only
+        _check_size(picture, "the picture", MAX_PIXELS)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # noqa: TID251 - JPEG only
+    if image is None:
+        raise InputError("this JPEG is damaged")
+    return np.asarray(image, dtype=np.uint8)
 
 
 def _check_size(picture: Image.Image, name: str, max_pixels: int) -> None:

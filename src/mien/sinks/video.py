@@ -13,6 +13,7 @@ from typing import Any, Self
 import av
 from av.error import FFmpegError
 
+from mien import containers
 from mien.errors import InputError
 from mien.types import U8
 
@@ -68,7 +69,7 @@ class VideoRecorder:
             else {}
         )
         try:
-            self._container = av.open(str(self.path), "w", options=options)
+            self._container = av.open(str(self.path), "w", options=options)  # noqa: TID251 - is written
         except (FFmpegError, OSError, ValueError) as exc:
             raise InputError(f"cannot write {self.path}: {getattr(exc, 'strerror', None) or exc}") from exc
         rate = Fraction(self.rate).limit_denominator(1001)
@@ -137,7 +138,7 @@ class Sound:
     def open(cls, uri: str) -> Sound | None:
         """The sound of the file at a path, or None where it has none."""
         try:
-            container = av.open(uri if "://" in uri else f"file:{uri}", timeout=(8.0, 4.0) if "://" in uri else None)
+            container = containers.open_input(uri)
         except (FFmpegError, OSError, ValueError) as exc:
             log.warning("no sound from %s: %s", uri, exc)
             return None

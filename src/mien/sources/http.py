@@ -12,9 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-import cv2
-import numpy as np
-
 from mien import images
 from mien.errors import InputError, SourceError
 from mien.sources.base import Closing, Patience, shown
@@ -186,10 +183,10 @@ def mjpeg(url: str, patience: Patience) -> Iterator[Callable[[], U8]]:
 
 def decode_jpeg(data: bytes, url: str) -> U8:
     """Raises SourceError where the bytes are no picture."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise SourceError(f"{shown(url)} sent a picture that cannot be read")
-    return np.asarray(image, dtype=np.uint8)
+    try:
+        return images.read_jpeg(data)
+    except InputError as exc:
+        raise SourceError(f"{shown(url)} sent a picture that cannot be read: {exc}") from exc
 
 
 class Parts:

@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 from av.error import EOFError as AvEnd, ExitError as AvTimeout, FFmpegError, InvalidDataError
 
+from mien import containers
 from mien.errors import SourceError
 from mien.sources.base import Closing, Patience, shown
 from mien.types import U8, Frame
 
 log = logging.getLogger(__name__)
 
-_LOCAL = {"protocol_whitelist": "file,crypto,data"}  # a playlist on disk must not reach into the network
-_REMOTE = {"protocol_whitelist": "http,https,tcp,tls,udp,rtp,rtsp,rtsps,rtmp,rtmps,crypto,httpproxy"}
 _DECODER_THREADS = 2
 
 
@@ -29,11 +28,8 @@ def open_container(uri: str, patience: Patience, options: dict[str, str] | None 
     Raises:
         SourceError: It cannot be opened.
     """
-    remote = "://" in uri
     try:
-        if not remote:
-            return av.open(f"file:{uri}", options=_LOCAL)
-        return av.open(uri, options={**_REMOTE, **(options or {})}, timeout=(patience.open_s, patience.stall_s))
+        return containers.open_input(uri, options, timeout=(patience.open_s, patience.stall_s))
     except (FFmpegError, OSError, ValueError) as exc:
         raise SourceError(_why_not(uri, exc)) from exc
 
