@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,15 +13,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mien.geometry import area
+from mien.lettering import LINE_HEIGHT, Colour, draw_text, text_size
+from mien.text import ESCAPE
 from mien.types import F32, U8, Face, Faces
-
-Colour = tuple[int, int, int]
 
 _UNKNOWN: Colour = (222, 226, 230)  # RGB
 _INK: Colour = (16, 18, 22)
-_LINE_HEIGHT = 1.25  # of the text's size: what OpenCV's fonts take from their highest accent to their lowest tail
-_WEIGHT = 500  # 400 is regular, 600 semibold
-_FONT = threading.local()  # OpenCV does not say that threads may share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ def colour_of(face: Face) -> Colour:
 @lru_cache(maxsize=512)
 def colour_for(key: str) -> Colour:
     """The same light, saturated colour (RGB) for the same text, always."""
-    hue = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
+    hue = int.from_bytes(hashlib.sha256(key.encode(errors=ESCAPE)).digest()[:4], "big") / 2**32
     red, green, blue = colorsys.hls_to_rgb(hue, 0.66, 0.85)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -101,7 +97,7 @@ def _fitting(face: Face, style: Style, picture_wh: tuple[int, int]) -> list[str]
     parts: list[str] = []
     for line in label_lines(face):
         parts.extend([line] if line == face.name or _text_width(line, style) <= width else line.split(", "))
-    most = max(1, int((picture_wh[1] / 3 - 2 * style.pad) / (style.text * _LINE_HEIGHT)))
+    most = max(1, int((picture_wh[1] / 3 - 2 * style.pad) / (style.text * LINE_HEIGHT)))
     return [_cut(part, style, width) for part in parts[:most]]
 
 
@@ -129,7 +125,7 @@ def _best_label(
 
 def _label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
     width = max(_text_width(line, style) for line in lines)
-    return width + 2 * style.pad, len(lines) * style.text * _LINE_HEIGHT + 2 * style.pad
+    return width + 2 * style.pad, len(lines) * style.text * LINE_HEIGHT + 2 * style.pad
 
 
 def _best_place(
@@ -164,28 +160,5 @@ def _draw_label(canvas: Image.Image, lines: Sequence[str], place: F32, colour: C
     x1, y1, x2, y2 = (float(v) for v in place)
     ImageDraw.Draw(canvas, "RGBA").rounded_rectangle([x1, y1, x2, y2], style.pad, fill=(*_INK, 200))
     for row, line in enumerate(lines):
-        at = (round(x1 + style.pad), round(y1 + style.pad + row * style.text * _LINE_HEIGHT))
+        at = (round(x1 + style.pad), round(y1 + style.pad + row * style.text * LINE_HEIGHT))
         draw_text(canvas, at, line, style.text, colour if row == 0 else _UNKNOWN)
-
-
-def draw_text(canvas: Image.Image, at: tuple[int, int], text: str, size: int, colour: Colour) -> None:
-    """Writes text in any of the scripts OpenCV's own fonts hold; `at` is its upper left corner, `size` in pixels."""
-    width, height = text_size(text, size)
-    if not width:
-        return
-    mask = np.zeros((height, width), np.uint8)
-    cv2.putText(mask, text, (0, size), (255,), _font(), size, _WEIGHT)
-    canvas.paste(colour, at, Image.fromarray(mask))
-
-
-def text_size(text: str, size: int) -> tuple[int, int]:
-    """Width and height of a line of text in pixels."""
-    _, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), _font(), size, _WEIGHT)
-    return int(width) + 1 if text else 0, round(size * _LINE_HEIGHT) + 1
-
-
-def _font() -> cv2.FontFace:
-    if not hasattr(_FONT, "sans"):
-        _FONT.sans = cv2.FontFace("sans")
-    font: cv2.FontFace = _FONT.sans
-    return font

@@ -12,6 +12,7 @@ import numpy as np
 from mien import geometry
 from mien.gallery.unknown import Sighting, UnknownFaces
 from mien.quality import quality
+from mien.text import printable
 from mien.types import F32, U8, Faces, Frame, FrameResult, Mask
 
 # Of smaller or more blurred faces too little is left: strangers come to look alike.
@@ -78,7 +79,7 @@ class Keeper:
         now = self.clock()
         until = now + self.days * 86_400
         return [
-            Sighting(row, photo, source, now, until, float(weight), thumbnail(image, box))
+            Sighting(row, photo, printable(source), now, until, float(weight), thumbnail(image, box))
             for row, box, weight in zip(faces.embeddings, faces.boxes, weights, strict=True)
         ]
 

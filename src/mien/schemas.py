@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from mien.text import printable
 from mien.types import Face, FrameResult
 
 PARTS = ("identity", "age", "gender", "emotion")
+
+Path = Annotated[str, BeforeValidator(printable)]  # valid UTF-8, whatever the file system holds
 
 
 class FaceRecord(BaseModel):
@@ -31,15 +36,15 @@ class FaceRecord(BaseModel):
 
 
 class FrameRecord(BaseModel):
-    """One picture or frame; `error` only where this input failed."""
+    """One picture or frame; `error` only where this input failed. Bytes of `source` that are no UTF-8 are \\xNN."""
 
-    source: str
+    source: Path
     index: int = 0
     time_s: float = 0.0
     width: int = 0
     height: int = 0
     faces: list[FaceRecord] = []
-    error: str | None = None
+    error: Annotated[str | None, BeforeValidator(lambda text: text and printable(text))] = None
 
     def to_json(self) -> str:
         """One line of JSON."""

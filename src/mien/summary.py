@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mien.drawing import colour_for, draw_text
+from mien.drawing import colour_for
+from mien.lettering import draw_text
 from mien.types import U8, Face, FrameResult
 
 _GAP_S = 1.0  # absences shorter than this do not end an appearance

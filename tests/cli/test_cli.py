@@ -162,6 +162,27 @@ def test_folders_some_bad_inputs_and_drawing(astronaut: U8, face_free: U8, tmp_p
     assert not (drawn / "inside" / "broken.jpg").exists()
 
 
+def test_names_that_are_no_utf8_and_names_that_look_like_markup(astronaut: U8, tmp_path: Path, inside: Inside) -> None:
+    photo = tmp_path / "photos" / "[red]" / "[b] caf\udce9.jpg"
+    photo.parent.mkdir(parents=True)
+    images.write_image(tmp_path / "a.jpg", astronaut)
+    try:
+        (tmp_path / "a.jpg").rename(photo)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    source = f"{tmp_path}/photos/[red]/[b] caf\\xe9.jpg"
+    drawn, crops, people = (tmp_path / name for name in ("drawn", "crops", "people.json"))
+    result = inside("analyze", tmp_path / "photos", *FAST, "--draw", drawn, "--gallery", photo.parent)
+    (record,) = records(result)
+    assert record["source"] == source
+    assert record["faces"][0]["name"] == "[b] caf\\xe9"  # type: ignore[index]
+    assert (drawn / "[red]" / photo.name).is_file()
+    assert inside("crop", tmp_path / "photos", "--into", crops).returncode == 0
+    assert (crops / "[red]" / "[b] caf\\xe9.jpg").is_file()
+    assert inside("people", "export", people, "--gallery", photo.parent).returncode == 0
+    assert json.loads(people.read_text())["photos"][0]["name"] == "[b] caf\\xe9"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import os
 import signal
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from hypothesis import given, strategies as st
 
 from mien.errors import EmbedderMismatch, GalleryError, InputError, PersonExists, PersonNotFound
 from mien.gallery import Enrolled, FolderGallery, Gallery, Photo, SqliteGallery, check_name, match, open_gallery
+from mien.text import printable
 from mien.types import F32, Faces
 
 
@@ -119,6 +122,22 @@ def test_other_names_are_refused(reopen: Callable[[], Gallery], name: str) -> No
 
 def test_names_are_one_however_composed() -> None:
     assert check_name("  Zoe\u0308 ") == "Zo\u00eb"
+
+
+@pytest.mark.parametrize("name", ["Zoë", "caf\udce9"], ids=["a Mac's", "no UTF-8"])
+def test_a_folder_with_a_name_that_a_file_system_wrote_is_one_person(tmp_path: Path, name: str) -> None:
+    home = tmp_path / "people" / unicodedata.normalize("NFD", name)
+    home.mkdir(parents=True)
+    (home / "1.png").write_bytes(photo(1).content)
+    gallery = folder(tmp_path)
+    (person,) = gallery.people()
+    assert person.name == check_name(person.name) == printable(name)
+    assert gallery.enroll(person.name, [photo(1), photo(2)]) == 1
+    assert [(p.name, p.photos) for p in gallery.people()] == [(person.name, 2)]
+    assert {one.name for one in gallery.enrolled()} == {person.name}
+    json.dumps([one.photo.source for one in gallery.enrolled()], ensure_ascii=False).encode()
+    gallery.rename(person.name, "Ada")
+    assert [path.name for path in (tmp_path / "people").iterdir()] == ["Ada"]
 
 
 def test_remove_forgets(reopen: Callable[[], Gallery]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from pyarrow import fs as arrow_fs
 
 from mien import images, sources
 from mien.errors import InputError, SourceError
+from mien.text import printable
 
 _MAGIC = re.compile(r"[*?\[]")
 _CHUNK = 1 << 20
@@ -70,7 +70,7 @@ def find(given: str) -> list[Item]:
 
 def root_of(given: str) -> str:
     """What an input is called in the results: without what an address carries of keys and options."""
-    return shown(given) if "://" in given else _printable(given)
+    return shown(given) if "://" in given else printable(given)
 
 
 def shown(address: str) -> str:
@@ -107,13 +107,8 @@ def _local_item(path: str, root: str) -> Item:
         raise SourceError(f"cannot read {path}: {exc.strerror or exc}") from exc
     except ValueError as exc:
         raise SourceError(f"{path!r} is no file name: {exc}") from exc
-    source = _printable(str(Path(path)))
+    source = printable(str(Path(path)))
     return Item(source, root, about.st_size, about.st_mtime_ns // 1000, path)
-
-
-def _printable(path: str) -> str:
-    """A path as text: bytes that are no UTF-8 as \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _remote(given: str) -> list[Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from mien.errors import MienError
+from mien.text import ESCAPE
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -79,8 +81,16 @@ def _options(
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
 
 
+def _speak() -> None:
+    """Pipes get UTF-8 whatever the locale; what an output cannot hold (a name's odd bytes) stands there escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors=ESCAPE)
+
+
 def main() -> None:
     """Runs a command; an error of ours is one line on stderr, never a traceback."""
+    _speak()
     try:
         app(standalone_mode=True)
     except MienError as exc:

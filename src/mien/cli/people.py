@@ -52,7 +52,7 @@ def enroll(
     place = look.gallery_place()
     analyzer = look.analyzer(only=("identity",), models={}, gallery=place)
     files = [Path(found) for given in photo for found in sources.expand(given)]
-    shown = track(files, name, console=Console(stderr=True), transient=True, disable=len(files) < 2)
+    shown = track(files, escape(name), console=Console(stderr=True), transient=True, disable=len(files) < 2)
     results = [_enroll_one(analyzer, name, file, largest) for file in shown]
     reasons = [reason for reason in results if reason]
     for reason in reasons:

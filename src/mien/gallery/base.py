@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from mien.errors import InputError
+from mien.text import composed, is_visible
 from mien.types import F32, Matches
 
 DIMENSIONS = 128  # of a descriptor
@@ -110,11 +110,11 @@ def check_name(name: str) -> str:
     Raises:
         InputError: Empty, too long, or with characters that cannot be printed.
     """
-    kept = unicodedata.normalize("NFC", name).strip()
+    kept = composed(name)
     if not kept:
         raise InputError("a person's name is empty; give at least one printable character")
     if len(kept) > _LONGEST_NAME:
         raise InputError(f"a person's name has {len(kept)} characters, at most {_LONGEST_NAME} are kept")
-    if not kept.isprintable():
+    if not is_visible(kept):
         raise InputError(f"the name {kept!r} holds characters that cannot be printed")
     return kept

@@ -25,6 +25,7 @@ from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
 from mien.gallery.search import match
 from mien.gallery.weights import weigh_people
 from mien.quality import quality
+from mien.text import composed, printable
 from mien.types import F32, Faces, Matches
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class FolderGallery:
         for file in files:
             store.clear_entry("descriptors", self._key(file.read_bytes()))
             _on_disk(file.unlink, file)
-        _remove_empty(self.path / _file_name(check_name(name)))
+        self._remove_empty(files)
 
     def rename(self, old: str, new: str) -> None:
         self._files_of(old)
@@ -124,11 +125,18 @@ class FolderGallery:
 
     def _move(self, source: str, target: str) -> None:
         home = self.path / _file_name(target)
-        for file in self._files_of(source):
+        files = self._files_of(source)
+        for file in files:
             goal = home / file.name if self._is_bare(file) else _free_name(home / file.name)
             _on_disk(partial(goal.parent.mkdir, parents=True, exist_ok=True), goal)
             _on_disk(partial(file.replace, goal), goal)
-        _remove_empty(self.path / _file_name(check_name(source)))
+        self._remove_empty(files)
+
+    def _remove_empty(self, files: Iterable[Path]) -> None:
+        """Removes the sub-folders that the files were in, as far as nothing else is in them."""
+        for folder in {file.parent for file in files} - {self.path}:
+            with contextlib.suppress(OSError):  # another process has put a photo there just now
+                folder.rmdir()
 
     def _files_of(self, name: str) -> list[Path]:
         try:
@@ -163,7 +171,7 @@ class FolderGallery:
         if not kept:
             return None
         numbers = np.frombuffer(kept, dtype="<f4").astype(np.float32)
-        return Photo(numbers[:-1], self._sha256(file, content), str(file), quality=float(numbers[-1]))
+        return Photo(numbers[:-1], self._sha256(file, content), printable(str(file)), quality=float(numbers[-1]))
 
     def _described(self, content: bytes, file: Path) -> bytes:
         key = self._key(content)
@@ -261,7 +269,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _name_of(entry: Path) -> str:
-    return unquote(entry.name if entry.is_dir() else entry.stem)
+    return composed(unquote(printable(entry.name if entry.is_dir() else entry.stem)))
 
 
 def _file_name(name: str) -> str:
@@ -277,11 +285,6 @@ def _free_name(path: Path) -> Path:
         goal = path.with_stem(f"{path.stem} {counter}")
         counter += 1
     return goal
-
-
-def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # it is not empty: another process has put a photo there just now
-        folder.rmdir()
 
 
 def _on_disk(change: Callable[[], object], path: Path) -> None:

@@ -19,6 +19,7 @@ from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound
 from mien.gallery import migrations
 from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
 from mien.gallery.weights import changed, weigh, weigh_people
+from mien.text import printable
 from mien.types import F32, Matches
 
 _CHUNK = 400  # people in one transaction of `enroll_all`
@@ -291,7 +292,7 @@ def _rows(new: dict[tuple[str, str], Photo]) -> list[dict[str, object]]:
         {
             "person_id": person,
             "sha256": sha256,
-            "source": photo.source.replace("\0", "").encode("utf-8", "replace").decode(),
+            "source": printable(photo.source.replace("\0", "")),
             "embedding": photo.embedding,
             "quality": photo.quality,
             "weight": float(weight),

@@ -9,6 +9,7 @@ from typing import Protocol, TextIO
 
 from mien.errors import InputError
 from mien.schemas import FaceRecord, FrameRecord
+from mien.text import ESCAPE
 
 _PLACE = ("source", "index", "time_s", "width", "height")
 
@@ -119,7 +120,7 @@ def open_text(path: Path) -> TextIO:
         InputError: The place cannot be written.
     """
     try:
-        return path.open("w", encoding="utf-8", newline="")
+        return path.open("w", encoding="utf-8", errors=ESCAPE, newline="")
     except OSError as exc:
         raise InputError(f"cannot write {path}: {exc.strerror or exc}") from exc
 

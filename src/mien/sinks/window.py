@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mien.drawing import draw_text
 from mien.errors import InputError
+from mien.lettering import draw_text
 from mien.types import U8, Face, Faces
 
 _WAIT_MS = 8

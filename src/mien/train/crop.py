@@ -18,6 +18,7 @@ from mien.models.classifier import aligned_crops
 from mien.pipeline import Analyzer
 from mien.quality import sharpness
 from mien.sources import expand, is_video, open_source
+from mien.text import printable
 from mien.train.faces import find_face
 from mien.types import F32, U8, Faces, Frame
 
@@ -71,8 +72,13 @@ def find_sources(given: Iterable[str], into: Path) -> list[Source]:
         if place.resolve().is_relative_to(home):
             raise InputError(f"{name} is where the crops go, or inside it: give --into another folder")
         files = (file for file in map(Path, expand(name)) if not file.resolve().is_relative_to(home))
-        found += [Source(file, file.parent.relative_to(place) if place.is_dir() else Path()) for file in files]
+        found += [Source(file, _folder_in(place, file)) for file in files]
     return found
+
+
+def _folder_in(place: Path, file: Path) -> Path:
+    """Where the crops of a file go, which was found in a place."""
+    return Path(printable(str(file.parent.relative_to(place)))) if place.is_dir() else Path()
 
 
 class Cropper:
@@ -179,7 +185,9 @@ class Cropper:
     def _write(self, source: Source, frame: Frame, face: Faces) -> str:
         """Writes the crop of the one face; gives its name below the folder of the crops."""
         crop = aligned_crops(frame.image, face.landmarks, size=self.options.size, padding=self.options.padding)[0]
-        stem = f"{source.file.stem}-{frame.index:06d}" if is_video(str(source.file)) else source.file.stem
+        stem = printable(source.file.stem)
+        if is_video(str(source.file)):
+            stem = f"{stem}-{frame.index:06d}"
         folder = self._folder(source, face.face(0).name)
         place = _free(self.into / folder / f"{stem}.jpg")
         store.write_atomically(place, cv2.imencode(".jpg", crop, (cv2.IMWRITE_JPEG_QUALITY, 95))[1].tobytes())

@@ -17,6 +17,7 @@ import numpy as np
 
 from mien.errors import InputError
 from mien.images import SUFFIXES, read_bytes
+from mien.text import composed
 from mien.train.sheet import SHEET
 from mien.types import AGE_GROUP_STARTS, AGE_GROUPS, F64, I64
 
@@ -119,7 +120,7 @@ def _from_folders(place: Path, people: str | None) -> Iterator[Item]:
     for folder in sorted(folders, key=lambda folder: natural(folder.name)):
         for file in sorted(folder.rglob("*")):
             if file.suffix.lower() in SUFFIXES and file.name != SHEET and file.name[0] != "." and file.is_file():
-                yield Item(file, folder.name, _person(file.name, people))
+                yield Item(file, composed(folder.name), _person(file.name, people))
 
 
 def _person(name: str, people: str | None) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mien import store
 from mien.errors import MienError
+from mien.text import printable
 from mien.train import svg
 from mien.train.dataset import Dataset
 from mien.train.evaluate import Measured
@@ -62,7 +63,7 @@ def write(file: Path, page: Page) -> None:
         MienError: The place cannot be written.
     """
     try:
-        store.write_atomically(file, render(page).encode())
+        store.write_atomically(file, printable(render(page)).encode())
         file.chmod(0o644)
     except OSError as exc:
         raise MienError(f"cannot write {file}: {exc.strerror or exc}") from exc

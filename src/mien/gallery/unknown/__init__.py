@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from mien import private
@@ -68,7 +69,7 @@ def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> 
 
 
 def _file_for(folder: Path, data: Path) -> Path:
-    return data / "unknown" / f"{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.db"
+    return data / "unknown" / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.db"
 
 
 def _make_home(file: Path) -> Path:

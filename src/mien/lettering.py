@@ -1,0 +1,138 @@
+"""Text on pictures: every script that the two fonts hold, joined and in reading order; what they lack in words."""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from functools import lru_cache
+from importlib.resources import files
+from itertools import groupby
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Colour = tuple[int, int, int]
+
+LINE_HEIGHT = 1.25  # of the text's size: what the fonts take from their highest accent to their lowest tail
+_WEIGHT = 500  # 400 is regular, 600 semibold
+_ARABIC_WEIGHT = 600  # its strokes are thinner
+_WIDTH = 100  # of the Arabic font, in percent
+_RIGHT_TO_LEFT = frozenset({"R", "AL"})  # Unicode's classes of letters
+_NON_JOINER = "\u200c"  # has kept the letters beside it apart once they are joined
+_FONTS = threading.local()  # neither OpenCV nor FreeType says that threads may share one
+
+
+def draw_text(canvas: Image.Image, at: tuple[int, int], text: str, size: int, colour: Colour) -> None:
+    """Writes a line of text; `at` is its upper left corner, `size` in pixels."""
+    width, height = text_size(text, size)
+    if not width:
+        return
+    mask = Image.new("L", (width, height))
+    x = 0
+    for arabic, run in runs(text):
+        (_draw_arabic if arabic else _draw_run)(mask, x, run, size)
+        x += _run_width(arabic, run, size)
+    canvas.paste(colour, at, mask)
+
+
+def text_size(text: str, size: int) -> tuple[int, int]:
+    """Width and height of a line of text in pixels."""
+    width = sum(_run_width(arabic, run, size) for arabic, run in runs(text))
+    return width + 1 if text else 0, round(size * LINE_HEIGHT) + 1
+
+
+@lru_cache(maxsize=1024)
+def runs(text: str) -> tuple[tuple[bool, str], ...]:
+    """The text from left to right as pieces of one font: whether it is the Arabic one, and the piece."""
+    shown = _in_words(unicodedata.normalize("NFC", text))
+    if any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in shown):
+        shown = _in_reading_order(shown)
+    shown = shown.replace(_NON_JOINER, "")
+    return tuple((arabic, "".join(run)) for arabic, run in groupby(shown, key=_is_arabic))
+
+
+def _in_reading_order(text: str) -> str:
+    """Letters joined as Arabic joins them, and all in the order in which they stand from left to right."""
+    from arabic_reshaper import reshape
+    from bidi import get_display
+
+    shown = str(get_display(reshape(text)))
+    for opening, closing in ("()", "[]"):  # pairs that were turned round as a whole
+        pair = re.compile(rf"\{closing}([^{opening}\{closing}]*)\{opening}")
+        shown = pair.sub(rf"{opening}\1{closing}", shown)
+    return shown
+
+
+def _is_arabic(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith("ARABIC")
+
+
+def _in_words(text: str) -> str:
+    """Emoji and other signs that no font here has, as their names in brackets."""
+    parts = []
+    for missing, signs in groupby(text, key=_is_missing_sign):
+        if not missing:
+            parts.append("".join(signs))
+        elif words := " ".join(filter(None, map(_word, signs))):
+            parts.append(f"({words})")
+    return "".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _is_missing_sign(letter: str) -> bool:
+    """Whether it is no letter and would be drawn as a question mark."""
+    if letter.isascii() or letter == _NON_JOINER or unicodedata.category(letter)[0] == "L":
+        return False
+    return unicodedata.category(letter) == "Cf" or _is_missing(letter)
+
+
+def _is_missing(letter: str) -> bool:
+    question, drawn = (_run_pixels(text, 24) for text in ("?", letter))
+    return not _is_arabic(letter) and np.array_equal(question, drawn)
+
+
+def _word(sign: str) -> str:
+    """The name of a sign; nothing for what only changes the sign before it."""
+    return unicodedata.name(sign, "").lower() if unicodedata.category(sign) == "So" else ""
+
+
+def _run_width(arabic: bool, run: str, size: int) -> int:
+    if arabic:
+        return round(_arabic_font(size).getlength(run))
+    _, _, width, _ = cv2.getTextSize((0, 0), run, (0, 0), _sans(), size, _WEIGHT)
+    return int(width)
+
+
+def _draw_arabic(mask: Image.Image, x: int, run: str, size: int) -> None:
+    ImageDraw.Draw(mask).text((x, size), run, fill=255, font=_arabic_font(size), anchor="ls")
+
+
+def _draw_run(mask: Image.Image, x: int, run: str, size: int) -> None:
+    pixels = Image.fromarray(_run_pixels(run, size))
+    mask.paste(pixels, (x, 0))
+
+
+def _run_pixels(run: str, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    width = _run_width(False, run, size) + 1
+    pixels = np.zeros((round(size * LINE_HEIGHT) + 1, width), np.uint8)
+    cv2.putText(pixels, run, (0, size), (255,), _sans(), size, _WEIGHT)
+    return pixels
+
+
+def _sans() -> cv2.FontFace:
+    if not hasattr(_FONTS, "sans"):
+        _FONTS.sans = cv2.FontFace("sans")
+    font: cv2.FontFace = _FONTS.sans
+    return font
+
+
+def _arabic_font(size: int) -> ImageFont.FreeTypeFont:
+    """Noto Sans Arabic, whose letters have a character for each of their joined forms."""
+    known: dict[int, ImageFont.FreeTypeFont] = _FONTS.__dict__.setdefault("arabic", {})
+    if size not in known:
+        file = files("fontpkg_noto_sans_arabic") / "files" / "NotoSansArabic[wdth,wght].ttf"
+        known[size] = ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
+        known[size].set_variation_by_axes([_ARABIC_WEIGHT, _WIDTH])
+    return known[size]

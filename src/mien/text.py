@@ -1,0 +1,40 @@
+"""Names and paths as text: what a file system or a person gave, as every output can hold it."""
+
+from __future__ import annotations
+
+import codecs
+import unicodedata
+
+ESCAPE = "mien.escape"  # how outputs write what their encoding lacks; a name for `errors=`
+_JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and emoji are written with them
+
+
+def printable(text: str) -> str:
+    """The text as UTF-8 can hold it: bytes of a file name that are no UTF-8 stand there as \\xNN."""
+    return text.encode("utf-8", ESCAPE).decode("utf-8")
+
+
+def composed(name: str) -> str:
+    """A name as it is kept: accents composed with their letters (NFC; a Mac's file names are not), trimmed."""
+    return unicodedata.normalize("NFC", printable(name)).strip()
+
+
+def is_visible(name: str) -> bool:
+    """Whether a name shows something, and nothing in it (but joiners inside of it) is invisible."""
+    shown = name.translate(_JOINERS)
+    return bool(shown) and shown.isprintable()
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(map(_escape, lacking)), error.end
+
+
+def _escape(character: str) -> str:
+    byte = ord(character) - 0xDC00  # what Python makes of a file name's byte that is no UTF-8
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("ascii", "backslashreplace").decode()
+
+
+codecs.register_error(ESCAPE, _escaped)

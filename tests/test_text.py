@@ -1,0 +1,38 @@
+"""Names that are no UTF-8, decomposed or invisible."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+
+from mien.errors import InputError
+from mien.gallery import check_name
+from mien.schemas import FrameRecord
+from mien.text import printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("Zoë", "Zoë"), ("caf\udce9.jpg", "caf\\xe9.jpg"), ("\ud83d", "\\ud83d"), ("", "")],
+)
+def test_text_can_be_written_as_utf8(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    printable(text).encode()
+
+
+def test_records_hold_text_that_can_be_written() -> None:
+    record = FrameRecord(source="caf\udce9.jpg", error="cannot read caf\udce9.jpg")
+    assert FrameRecord.model_validate_json(record.to_json()).source == "caf\\xe9.jpg"
+    assert record.error == "cannot read caf\\xe9.jpg"
+
+
+@pytest.mark.parametrize("name", ["👩\u200d💻", "می\u200cخواهم", "[bold]", unicodedata.normalize("NFD", "Zoë")])
+def test_names_that_are_kept(name: str) -> None:
+    assert check_name(f" {name} ") == unicodedata.normalize("NFC", name)
+
+
+@pytest.mark.parametrize("name", ["", "\u200d", "a\nb", "a\x1b[0m", "\u202eada"])
+def test_names_that_are_refused(name: str) -> None:
+    with pytest.raises(InputError):
+        check_name(name)
