@@ -53,7 +53,7 @@ def test_a_data_folder_is_its_users_alone(tmp_path: Path) -> None:
     data = tmp_path / "new" / "data"
     KeyFile(data / "keys.json").add("door", "read")
     jobs = JobStore(data, Limits())
-    job_id = jobs.new_id()
+    job_id = jobs.admit("me")
     private.new_file(jobs.path(job_id, "input")).close()
     jobs.add(Job(job_id, "me", "video", "a.mp4"))
     open_unknown_file(data / "unknown" / "none.db", embedder="e").close()
@@ -130,7 +130,7 @@ ADDRESS = "rtsp://user:pass@word@camera/1?channel=2&pwd=hidden"
 @pytest.mark.parametrize("ends", ["done", "killed"])
 def test_an_address_with_a_password_goes_when_its_job_ends(ends: str, tmp_path: Path) -> None:
     jobs = JobStore(tmp_path, Limits(job_attempts=1))
-    job_id = jobs.new_id()
+    job_id = jobs.admit("me")
     jobs.add(Job(job_id, "me", "stream", shown(ADDRESS), {"url": ADDRESS, "seconds": 5}))
     taken = jobs.take()
     assert taken is not None

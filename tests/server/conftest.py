@@ -93,9 +93,9 @@ def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     started: list[Process] = []
     detector = fast_detector()
 
-    def begin(*options: str) -> Process:
+    def begin(*options: str, files: int = 0) -> Process:
         look = ["--only", ",".join(PARTS_HERE), *(["--detector", detector] if detector else [])]
-        started.append(Process(tmp_path, [*look, *options]).start())
+        started.append(Process(tmp_path, [*look, *options], files=files).start())
         return started[-1]
 
     yield begin

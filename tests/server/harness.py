@@ -146,6 +146,7 @@ class Process:
     data: Path
     options: list[str] = field(default_factory=list)
     port: int = 0
+    files: int = 0  # the most it may have open; 0: as many as the tests
     popen: subprocess.Popen[bytes] | None = None
 
     @property
@@ -157,8 +158,11 @@ class Process:
         code = "from mien.cli import main; main()"
         place = ["--port", str(self.port), "--data", str(self.data), *self.options]
         with (self.data / "serve.log").open("ab") as log:
-            self.popen = subprocess.Popen([sys.executable, "-c", code, "serve", *place], stderr=log, stdout=log)
-        until = time.monotonic() + 60
+            command = [sys.executable, "-c", code, "serve", *place]
+            if self.files:
+                command = ["prlimit", f"--nofile={self.files}:{self.files}", *command]
+            self.popen = subprocess.Popen(command, stderr=log, stdout=log)
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             try:
                 if httpx.get(f"{self.base}/readyz", timeout=2).status_code == 200:

@@ -78,6 +78,6 @@ def test_connections_are_limited_and_given_back(start: Start) -> None:
                 second.receive_text()
             assert refused.value.code == 1013
         until = time.monotonic() + 5
-        while client.service.live and time.monotonic() < until:
+        while client.service.live.taken and time.monotonic() < until:
             time.sleep(0.01)
-        assert client.service.live == 0
+        assert client.service.live.taken == 0

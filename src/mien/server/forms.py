@@ -16,9 +16,9 @@ from mien.server.uploads import Form, FormLimits, Upload, read_form
 
 
 async def picture_form(request: Request, service: ServiceDep) -> AsyncIterator[Form]:
-    """The form of a request that holds a place in line until it is answered."""
+    """The form of a request that holds a place in line until it is answered; routes name their caller before it."""
     limits = service.settings.limits
-    async with service.gate.admit():
+    with service.gate.admit(request.state.caller):
         yield await read_form(request, FormLimits(limits.files, limits.image_bytes, limits.field_bytes))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from mien.server.metrics import Metrics
+from mien.server.places import Places
 from mien.server.problems import Problem
 from mien.server.settings import Limits
 
@@ -18,28 +19,34 @@ class Gate:
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self.limits = limits
         self.metrics = metrics
-        self.requests = 0  # changed on the event loop only
+        total = limits.slots + limits.waiting
+        self.line = Places(total, min(total, limits.waiting_per_key), what="requests in line", retry_s=1)
         self._slots = threading.BoundedSemaphore(limits.slots)
 
     def check(self) -> None:
         """Raises Problem where all places in line are taken."""
-        if self.requests >= self.limits.slots + self.limits.waiting:
-            self.metrics.refused.labels("busy").inc()
-            raise Problem("busy", "too many requests are in line; come again in a second", {"retry-after": "1"})
+        with self._counting_refusals():
+            self.line.check()
 
-    @asynccontextmanager
-    async def admit(self) -> AsyncIterator[None]:
+    @contextmanager
+    def admit(self, caller: str) -> Iterator[None]:
         """A request's place in line, taken before its body is read.
 
         Raises:
-            Problem: All places are taken.
+            Problem: All places are taken, or this caller's part of them.
         """
-        self.check()
-        self.requests += 1
+        with ExitStack() as stack:
+            with self._counting_refusals():
+                stack.enter_context(self.line.held(caller))
+            yield
+
+    @contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
         try:
             yield
-        finally:
-            self.requests -= 1
+        except Problem as exc:
+            self.metrics.refused.labels(exc.kind).inc()
+            raise
 
     @contextmanager
     def slot(self, *, patient: bool = False) -> Iterator[None]:

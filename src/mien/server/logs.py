@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-_KNOWN = ("request_id", "method", "route", "status", "ms", "bytes", "key", "client", "job", "state", "kind")
+_KNOWN = ("request_id", "method", "route", "status", "ms", "bytes", "key", "client", "job", "state", "kind", "left_out")
+_PAUSE_S = 60.0
+_MOST_KINDS = 1_000
 
 
 class JsonFormatter(logging.Formatter):
@@ -26,10 +30,37 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class OnceAMinute(logging.Filter):
+    """Lets each kind of warning and error through once a minute, with the number left out since; so that nobody who
+    can cause one can fill the disk. What belongs to one request or job always comes through."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self.clock = clock
+        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or hasattr(record, "request_id") or hasattr(record, "job"):
+            return True
+        kind = (record.name, record.lineno, str(record.msg).partition("\n")[0])
+        now = self.clock()
+        last, left_out = self._seen.get(kind, (-_PAUSE_S, 0))
+        if now - last < _PAUSE_S:
+            self._seen[kind] = (last, left_out + 1)
+            return False
+        if len(self._seen) >= _MOST_KINDS:
+            self._seen.clear()
+        self._seen[kind] = (now, 0)
+        if left_out:
+            record.left_out = left_out
+        return True
+
+
 def set_up(level: int = logging.INFO) -> None:
     """Sends everything the process logs to stderr as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(OnceAMinute())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -11,18 +13,22 @@ import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mien.pipeline import Analyzer
 from mien.server.app import create_app
 from mien.server.logs import set_up
 from mien.server.service import Service
-from mien.server.settings import ServerSettings
+from mien.server.settings import Limits, ServerSettings
 
 log = logging.getLogger(__name__)
 
-_CONNECTIONS = 512
 _KEEP_ALIVE_S = 20
 _STOP_S = 20
+_BACKLOG = 128  # connections taken in one step of the event loop
+_OTHER_FILES = 256  # open besides connections: databases, uploads, addresses that are fetched, libraries
+_MOST_FILES = 65_536
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def run(settings: ServerSettings, analyzer: Analyzer, *, level: int = logging.INFO) -> None:
@@ -40,16 +46,19 @@ def run(settings: ServerSettings, analyzer: Analyzer, *, level: int = logging.IN
 
 def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
     """uvicorn around the application, with our limits."""
+    limits = settings.limits
+    places = min(limits.connections, max(_BACKLOG, open_files() - _OTHER_FILES - _BACKLOG))
+    own = {"limits": replace(limits, connections=places)}
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=type("Patient", (_Patient,), {"seconds": settings.limits.header_s}),
-        ws="websockets-sansio",
-        ws_max_size=settings.limits.live_frame_bytes + 1024,
+        http=type("Http", (_Http,), own),
+        ws=type("WebSocket", (_WebSocket,), own),
+        ws_max_size=limits.live_frame_bytes + 1024,
         ws_max_queue=4,
         ws_per_message_deflate=False,
-        limit_concurrency=_CONNECTIONS,
+        backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_STOP_S,
         log_config=None,
@@ -72,19 +81,81 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-class _Patient(H11Protocol):
-    """uvicorn's HTTP with a limit on the time until a request's headers are there."""
+def open_files() -> int:
+    """How many files and connections this process may have open: as many as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
-    seconds = 10.0
+
+class _Sending(asyncio.Protocol):
+    """A connection that is ended when the other side does not take what is sent."""
+
+    limits = Limits()
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _stuck: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck = self.loop.call_later(self.limits.send_idle_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+        super().connection_lost(exc)
+
+
+class _WebSocket(_Sending, WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket that does not wait for ever."""
+
+
+class _Http(_Sending, H11Protocol):
+    """uvicorn's HTTP with a limit on the time until a request's headers are there, and on connections."""
+
+    idle_since = 0.0
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._late = self.loop.call_later(self.seconds, self._end_if_idle)
+        self.idle_since = self.loop.time()
+        self._late = self.loop.call_later(self.limits.header_s, self._end_if_idle)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Ends the connection that is idle for longest where there are too many, else this one."""
+        crowd = [other for other in self.connections if _host(other) == _host(self)]
+        if len(crowd) <= self.limits.connections_per_address:
+            crowd = list(self.connections)
+            if len(crowd) <= self.limits.connections:
+                return
+        log.warning("too many connections; the longest idle are ended, and new ones where none is idle")
+        idle = [other for other in crowd if isinstance(other, _Http) and other.may_go()]
+        if len(idle) > 1:  # this one is idle too
+            min(idle, key=lambda other: other.idle_since).transport.abort()
+        else:
+            self.transport.write(_FULL)
+            self.transport.close()
+
+    def may_go(self) -> bool:
+        """Whether nobody waits for an answer here."""
+        return self._between_requests() and not self.transport.is_closing()
+
+    def on_response_complete(self) -> None:
+        self.idle_since = self.loop.time()
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         if self._late is None and self._between_requests():
-            self._late = self.loop.call_later(self.seconds, self._end_if_idle)
+            self._late = self.loop.call_later(self.limits.header_s, self._end_if_idle)
         super().data_received(data)
         if not self._between_requests():
             self._be_calm()
@@ -108,5 +179,9 @@ class _Patient(H11Protocol):
 
     def _end_if_idle(self) -> None:
         self._late = None
-        if self._between_requests() and not self.transport.is_closing():
+        if self.may_go():
             self.transport.close()
+
+
+def _host(connection: Any) -> str:
+    return connection.client[0] if connection.client else ""

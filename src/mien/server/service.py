@@ -18,6 +18,7 @@ from mien.server.keys import KeyFile
 from mien.server.metrics import Metrics
 from mien.server.models import Models
 from mien.server.people import People
+from mien.server.places import Places
 from mien.server.rates import Rates
 from mien.server.settings import ServerSettings
 
@@ -39,9 +40,14 @@ class Service:
     worker: JobWorker
     models: Models
     stopping: threading.Event = field(default_factory=threading.Event)
-    live: int = 0  # open connections; changed on the event loop only
-    listeners: int = 0  # open event streams; likewise
+    live: Places = field(init=False)
+    listeners: Places = field(init=False)
     _choosing: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        limits = self.settings.limits
+        self.live = Places(limits.live_clients, limits.live_per_key, what="live connections", retry_s=10)
+        self.listeners = Places(limits.events_clients, limits.events_per_key, what="event streams", retry_s=10)
 
     def choose(self, attribute: str, name: str | None) -> None:
         """Lets a model file (None: what the service was started with) tell an attribute from the next request on.
@@ -102,10 +108,10 @@ def _tell_both(worker: JobWorker, unknown: UnknownFaces) -> Callable[[str, str |
 
 def _watch(metrics: Metrics, service: Service) -> None:
     gauges: list[tuple[str, str, Callable[[], float]]] = [
-        ("mien_requests_in_line", "Requests admitted and not answered.", lambda: service.gate.requests),
+        ("mien_requests_in_line", "Requests admitted and not answered.", lambda: service.gate.line.taken),
         ("mien_jobs_queued", "Jobs waiting.", lambda: service.jobs.count("queued")),
         ("mien_jobs_running", "Jobs running.", lambda: service.jobs.count("running")),
-        ("mien_event_listeners", "Open event streams.", lambda: service.listeners),
+        ("mien_event_listeners", "Open event streams.", lambda: service.listeners.taken),
     ]
     for name, text, value in gauges:
         metrics.watch(name, text, value)

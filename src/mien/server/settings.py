@@ -20,11 +20,13 @@ class Limits:
     """How much one client, and all of them together, may ask for.
 
     `slots` analyses run at once and `waiting` more stand in line; what comes then is answered 503 at once.
-    `requests_per_minute` is per key, 0 for no limit. Sizes are bytes, times seconds.
+    `requests_per_minute` is per key, 0 for no limit. Where no key is needed all callers count as one. Sizes are bytes,
+    times seconds.
     """
 
     slots: int = field(default_factory=default_slots)
     waiting: int = 64
+    waiting_per_key: int = 48
     wait_s: float = 20.0
     requests_per_minute: int = 0
     image_bytes: int = 25 * MEGA
@@ -43,10 +45,16 @@ class Limits:
     jobs_kept_s: float = 24 * 3600.0
     job_attempts: int = 30
     live_clients: int = 16
+    live_per_key: int = 8
+    live_idle_s: float = 60.0  # without a picture
     live_s: float = 3600.0
     live_frame_bytes: int = 4 * MEGA
     live_frame_pixels: int = 4 * MEGA
     events_clients: int = 64
+    events_per_key: int = 32
+    connections: int = 512
+    connections_per_address: int = 256
+    send_idle_s: float = 30.0  # without a byte that the other side took
     url_s: float = 20.0
     url_redirects: int = 3
     stream_s: float = 60.0

@@ -81,6 +81,7 @@ class JobStore:
         self.folder = data / "jobs"
         self.limits = limits
         self._lock = threading.Lock()
+        self._arriving: dict[str, str] = {}  # the owner of each job that is admitted and not in the queue yet
         self._make_home(data)
         self._engine = sa.create_engine(f"sqlite:///{data / 'jobs.db'}", connect_args={"timeout": 30})
         sa.event.listen(self._engine, "connect", _set_up_connection)
@@ -109,18 +110,23 @@ class JobStore:
         """A file of a job: "input", "result.jsonl" or "annotated.mp4"."""
         return self.folder / job_id / name
 
-    def new_id(self) -> str:
-        """An id for a job to come, and its folder."""
+    def admit(self, owner: str) -> str:
+        """An id for a job to come, with its folder and a place in the queue that is the owner's from now on.
+
+        Raises:
+            Problem: The queue, or this owner's part of it, is full.
+        """
         job_id = uuid.uuid4().hex
-        private.make_folder(self.folder / job_id)
+        with self._transaction() as connection:
+            self._check_room(connection, owner)
+            private.make_folder(self.folder / job_id)
+            self._arriving[job_id] = owner
         return job_id
 
-    def check_room(self, owner: str) -> None:
-        """Raises Problem where the queue, or this owner's part of it, is full."""
-        open_jobs = sa.select(sa.func.count()).where(_jobs.c.state.in_(_OPEN))
-        with self._transaction() as connection:
-            everybody = connection.scalar(open_jobs) or 0
-            own = connection.scalar(open_jobs.where(_jobs.c.owner == owner)) or 0
+    def _check_room(self, connection: sa.Connection, owner: str) -> None:
+        owners = [*connection.scalars(sa.select(_jobs.c.owner).where(_jobs.c.state.in_(_OPEN)))]
+        owners += self._arriving.values()
+        everybody, own = len(owners), owners.count(owner)
         if own >= self.limits.jobs_per_key:
             detail = f"you have {own} jobs in the queue already; wait for one to end, or delete it"
             raise Problem("too-many-requests", detail, {"retry-after": "30"})
@@ -136,10 +142,13 @@ class JobStore:
         options = json.dumps(dict(job.options))
         with self._transaction() as connection:
             connection.execute(sa.insert(_jobs).values(**row, options=options, total=job.total, created=time.time()))
+            self._arriving.pop(job.id, None)
         return self._get(job.id)
 
     def discard(self, job_id: str) -> None:
-        """Removes the folder of a job that never got into the queue."""
+        """Gives back the place of a job that never got into the queue, and removes its folder."""
+        with self._lock:
+            self._arriving.pop(job_id, None)
         shutil.rmtree(self.folder / job_id, ignore_errors=True)
 
     def get(self, job_id: str, owner: str | None = None) -> Job:

@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from mien import private
 from mien.server.forms import FILE, form_body
@@ -35,8 +36,7 @@ JobId = Annotated[str, Path(max_length=64, examples=["0b7d6f5e4c3b2a190817263544
 
 async def video_upload(request: Request, caller: Analyst, service: ServiceDep) -> AsyncIterator[tuple[str, Upload]]:
     """The id of a job to come, and the video of a form, written into the job's folder as it arrives."""
-    await run_in_threadpool(service.jobs.check_room, caller.id)
-    job_id = await run_in_threadpool(service.jobs.new_id)
+    job_id = await run_in_threadpool(service.jobs.admit, caller.id)
     limits = service.settings.limits
     file: BinaryIO | None = None
 
@@ -122,33 +122,39 @@ def delete_job(caller: Analyst, service: ServiceDep, job_id: JobId) -> Response:
 async def job_events(caller: Reader, service: ServiceDep, job_id: JobId) -> Response:
     """Tells of a job until it ends."""
     await run_in_threadpool(find, service, caller, job_id)
-    if service.listeners >= service.settings.limits.events_clients:
-        raise Problem("busy", "too many listen to jobs; ask for the job itself instead", {"retry-after": "10"})
-    return StreamingResponse(_events(service, caller, job_id), media_type="text/event-stream")
+    return _EventStream(service, caller, job_id)
+
+
+class _EventStream(StreamingResponse):
+    """Holds a listener's place from before its first byte to its end, however it ends."""
+
+    def __init__(self, service: Service, caller: Caller, job_id: str) -> None:
+        super().__init__(_events(service, caller, job_id), media_type="text/event-stream")
+        self.place = service.listeners.held(caller.id)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.place:
+            await super().__call__(scope, receive, send)
 
 
 async def _events(service: Service, caller: Caller, job_id: str) -> AsyncIterator[str]:
-    service.listeners += 1
     said, said_at = "", time.monotonic()
-    try:
-        while not service.stopping.is_set():
-            try:
-                job = await run_in_threadpool(find, service, caller, job_id)
-            except Problem:
-                yield "event: deleted\ndata: {}\n\n"
-                return
-            text = JobRecord.of(job).model_dump_json()
-            if text != said:
-                said, said_at = text, time.monotonic()
-                yield f"event: {'end' if job.ended else 'progress'}\ndata: {text}\n\n"
-            elif time.monotonic() - said_at > _HEARTBEAT_S:
-                said_at = time.monotonic()
-                yield ": still here\n\n"
-            if job.ended:
-                return
-            await asyncio.sleep(_POLL_S)
-    finally:
-        service.listeners -= 1
+    while not service.stopping.is_set():
+        try:
+            job = await run_in_threadpool(find, service, caller, job_id)
+        except Problem:
+            yield "event: deleted\ndata: {}\n\n"
+            return
+        text = JobRecord.of(job).model_dump_json()
+        if text != said:
+            said, said_at = text, time.monotonic()
+            yield f"event: {'end' if job.ended else 'progress'}\ndata: {text}\n\n"
+        elif time.monotonic() - said_at > _HEARTBEAT_S:
+            said_at = time.monotonic()
+            yield ": still here\n\n"
+        if job.ended:
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 @router.get(

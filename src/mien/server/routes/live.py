@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mien.errors import InputError
@@ -35,6 +35,7 @@ class _Inbox:
 
     frame: bytes | None = None
     index: int = -1
+    answered: int = -1
     came: asyncio.Event = field(default_factory=asyncio.Event)
     closed: bool = False
 
@@ -65,31 +66,19 @@ async def live(socket: WebSocket) -> None:
     try:
         caller = identify(service, secret, socket.client.host if socket.client else "")
         _check(service, may=caller.may("analyse"))
+        with service.live.held(caller.id), service.metrics.live.track_inprogress():
+            await socket.accept(subprotocol=protocol)
+            await _serve(service, socket)
     except Problem as exc:
         await socket.accept(subprotocol=protocol)
         await socket.close(_BUSY if exc.status_code in (429, 503) else _POLICY, str(exc.detail)[:120])
-        return
-    await socket.accept(subprotocol=protocol)
-    async with _counted(service):
-        await _serve(service, socket)
 
 
 def _check(service: Service, *, may: bool) -> None:
     if not may:
         raise Problem("forbidden", "this needs a key with the role 'analyse'")
-    if service.live >= service.settings.limits.live_clients or service.stopping.is_set():
-        raise Problem("busy", "too many live connections; come again later")
-
-
-@contextlib.asynccontextmanager
-async def _counted(service: Service) -> AsyncIterator[None]:
-    service.live += 1
-    service.metrics.live.inc()
-    try:
-        yield
-    finally:
-        service.live -= 1
-        service.metrics.live.dec()
+    if service.stopping.is_set():
+        raise Problem("stopping", "the service is stopping; come again")
 
 
 async def _serve(service: Service, socket: WebSocket) -> None:
@@ -120,7 +109,7 @@ async def _read(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
     started = time.monotonic()
     try:
         while True:
-            message = await socket.receive()
+            message = await _next(socket, inbox, limits.live_idle_s)
             if message["type"] == "websocket.disconnect":
                 return
             frame = message.get("bytes")
@@ -134,6 +123,15 @@ async def _read(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
                 service.metrics.dropped.inc()
     finally:
         inbox.close()
+
+
+async def _next(socket: WebSocket, inbox: _Inbox, idle_s: float) -> Message:
+    while True:
+        try:
+            return await asyncio.wait_for(socket.receive(), idle_s)
+        except TimeoutError:
+            if inbox.answered == inbox.index:  # else the client waits for us
+                raise _End(_POLICY, f"no picture for {idle_s:g} s") from None
 
 
 async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
@@ -155,6 +153,7 @@ async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
         if bad > _BAD_FRAMES:
             raise _End(_POLICY, "these are no pictures")
         await socket.send_text(answer)
+        inbox.answered = taken[0]
     raise _End(_GOING, "the service is stopping")
 
 

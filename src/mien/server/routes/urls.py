@@ -69,8 +69,7 @@ def add_url(caller: Analyst, service: ServiceDep, order: UrlRecord) -> Response:
     if order.url.lower().startswith("rtsp://"):
         Fetcher(rules_of(service)).resolve(order.url)
         return _stream_job(service, caller, order)
-    service.jobs.check_room(caller.id)
-    job_id = service.jobs.new_id()
+    job_id = service.jobs.admit(caller.id)
     kept = False
     try:
         fetched = _fetch(service, order, job_id)
@@ -107,8 +106,7 @@ def _picture(service: Service, order: UrlRecord, fetched: Fetched) -> Response:
 
 def _stream_job(service: Service, caller: Caller, order: UrlRecord, job_id: str | None = None) -> Response:
     if job_id is None:
-        service.jobs.check_room(caller.id)
-        job_id = service.jobs.new_id()
+        job_id = service.jobs.admit(caller.id)
     seconds = min(order.seconds or service.settings.limits.stream_s, service.settings.limits.stream_s)
     options = {"draw": order.draw, "every": 1, "url": order.url, "seconds": seconds}
     return _queue(service, Job(job_id, caller.id, "stream", shown(order.url), options))
