@@ -157,3 +157,14 @@ def test_people_are_named_in_their_photos_and_nowhere_else(over_fixtures) -> Non
         person = name[4] if name[4:5] in {"A", "B", "C"} and name[3] == "_" else None
         names = {face.name for face in result.faces} - {None}
         assert names == ({person} if person else set()), name
+
+
+def test_a_mirror_image_bears_nobody_elses_name(analyzer: Analyzer, shared: Path) -> None:
+    known = copy.copy(analyzer)
+    known.gallery = analyzer._open(shared / "faults" / "two-people-gallery")
+    faces = known.analyze(shared / "faults" / "reflection.jpg").faces
+    assert faces.matches is not None
+    assert faces.matches.names == ("person one", "person one")
+    names, descriptors = known.gallery.descriptors()
+    apart = geometry.l2_distances(faces.embeddings, descriptors[[names.index("person one")]])[:, 0]
+    np.testing.assert_allclose(faces.matches.distances, apart, atol=1e-5)

@@ -141,16 +141,34 @@ def test_memory_ends() -> None:
     assert tracker.hidden == []
 
 
-def test_two_faces_of_one_frame_never_bear_one_name() -> None:
+@pytest.mark.parametrize(
+    ("second", "name"), [(0.5, None), (0.17, "Ada")], ids=["somebody alike", "the same in a mirror"]
+)
+def test_two_faces_of_one_frame_bear_one_name_only_where_they_are_one(second: float, name: str | None) -> None:
     tracker = Tracker()
     for i in range(8):
         tracker.update(faces((100, 100), (600, 300)), i * STEP_S)
         for row, track in enumerate(tracker.tracks):
             if track.person is not None:
-                tracker.learn(track, look(row, i * STEP_S, name="Ada", distance=0.3 + 0.2 * row))
+                tracker.learn(track, look(row, i * STEP_S, name="Ada", distance=(0.1, second)[row]))
     matches = tracker.faces(named=True).matches
     assert matches is not None
-    assert matches.names == ("Ada", None)
+    assert matches.names == ("Ada", name)
+    np.testing.assert_allclose(matches.distances, [0.1, second], atol=1e-6)
+
+
+def test_where_somebody_else_was_seen_there_is_no_old_distance() -> None:
+    tracker = Tracker()
+    for i in range(6):
+        tracker.update(faces((100, 100)), i * STEP_S)
+        for track in tracker.tracks:
+            if track.person is not None:
+                tracker.learn(track, look(1, i * STEP_S, name="Ada", distance=0.2))
+    tracker.learn(tracker.tracks[0], look(2, 0.7, distance=0.9))
+    matches = tracker.faces(named=True).matches
+    assert matches is not None
+    assert matches.names == (None,)
+    assert np.isnan(matches.distances).all()
 
 
 def test_the_budget_holds_and_goes_round() -> None:

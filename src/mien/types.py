@@ -61,10 +61,13 @@ class Scores:
         return tuple(self.labels[int(k)] for k in self.probs.argmax(axis=1)) if len(self) else ()
 
 
+AGAIN = 0.5  # of the tolerance: a second face so near to a person is the same person in a mirror, on a screen
+
+
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Who each face is: `names` (None = nobody near enough) and `distances` (N,) float32 to the best gallery face,
-    also beyond the tolerance; NaN where the gallery is empty."""
+    """Who each face is: `names` (None = nobody) and `distances` (N,) float32, to the person named, or where nobody is
+    to the nearest, also beyond the tolerance; NaN where the gallery is empty."""
 
     names: tuple[str | None, ...]
     distances: F32

@@ -22,6 +22,7 @@ from hypothesis import given, strategies as st
 
 from mien.errors import EmbedderMismatch, GalleryError, InputError, PersonExists, PersonNotFound
 from mien.gallery import Enrolled, FolderGallery, Gallery, Photo, SqliteGallery, check_name, match, open_gallery
+from mien.gallery.search import Candidates, decide
 from mien.text import printable
 from mien.types import F32, Faces
 
@@ -185,11 +186,31 @@ def test_changes_that_cannot_be(
     assert [(p.name, p.photos) for p in reopen().people()] == [("Ada", 1), ("Grace", 1)]
 
 
-def test_one_person_bears_one_face_and_the_nearer_keeps_the_name() -> None:
-    near, far = descriptor(1) + np.float32(0.01), descriptor(1) + np.float32(0.03)
-    matches = match(np.stack([far, near]), ["Ada"], descriptor(1)[None], tolerance=0.6)
-    assert matches.names == (None, "Ada")
-    assert matches.distances[1] < matches.distances[0] < 0.6
+@pytest.mark.parametrize(
+    ("distances", "names"),
+    [
+        ({"Ada": [0.1, 0.35]}, ("Ada", None)),  # perhaps a sister
+        ({"Ada": [0.35, 0.1]}, (None, "Ada")),
+        ({"Ada": [0.06, 0.17]}, ("Ada", "Ada")),  # a mirror
+        ({"Ada": [0.06, 0.17], "Bob": [0.5, 0.5]}, ("Ada", "Ada")),
+        ({"Ada": [0.1, 0.35], "Bob": [0.5, 0.5]}, ("Ada", None)),
+        ({"Ada": [0.30, 0.32], "Twin": [0.35, 0.36]}, ("Ada", "Twin")),
+        ({"Ada": [0.10, 0.20], "Twin": [0.25, 0.22]}, ("Ada", "Twin")),
+        ({"Ada": [0.5, 0.45], "Bob": [0.3, 0.55]}, ("Bob", "Ada")),
+        ({"Ada": [0.7, 0.61]}, (None, None)),
+    ],
+    ids=["relative", "nearer second", "mirror", "mirror and another", "relative and another", "twins", "twins at once",
+         "different people", "strangers"],
+)  # fmt: skip
+def test_who_two_faces_of_one_picture_are(distances: dict[str, list[float]], names: tuple[str | None, ...]) -> None:
+    table = np.array(list(distances.values()), np.float32).T  # (2, people)
+    faces, persons = np.nonzero(table <= 0.6)
+    near = Candidates(faces, persons, table[faces, persons], table[faces, persons])
+    limits = np.full(2, 0.6, np.float32)
+    matches = decide(near, list(distances), limits=limits, nearest=table.min(axis=1))
+    assert matches.names == names
+    for row, name, distance in zip(table, names, matches.distances, strict=True):
+        assert distance == (row.min() if name is None else row[list(distances).index(name)])
 
 
 @given(st.integers(0, 6), st.integers(0, 8), st.floats(0, 3), st.integers(0, 99))
@@ -198,14 +219,15 @@ def test_matching_equals_the_plain_way(faces: int, photos: int, tolerance: float
     probes, table = (rng.normal(size=(n, 128)).astype(np.float32) / 8 for n in (faces, photos))
     owners = [f"P{i}" for i in rng.integers(0, 3, photos)]
     matches = match(probes, owners, table, tolerance=tolerance)
-    given_names = [name for name in matches.names if name]
-    assert len(set(given_names)) == len(given_names)
     for i, name in enumerate(matches.names):
         distances = np.linalg.norm(table - probes[i], axis=1)
+        theirs = [d for d, o in zip(distances, owners, strict=True) if name in (None, o)]
         if photos:
-            assert matches.distances[i] == pytest.approx(distances.min(), abs=1e-3)
+            assert matches.distances[i] == pytest.approx(min(theirs), abs=1e-3)
         if name:
-            assert min(d for d, o in zip(distances, owners, strict=True) if o == name) <= tolerance + 1e-3
+            assert matches.distances[i] <= tolerance + 1e-3
+            others = [j for j, other in enumerate(matches.names) if other == name and j != i]
+            assert not others or min(matches.distances[[i, *others]]) <= matches.distances[i]
 
 
 def test_a_folder_with_both_layouts_and_odd_files(tmp_path: Path) -> None:
@@ -347,8 +369,32 @@ def test_faces_of_one_picture_have_different_names(reopen: Callable[[], Gallery]
     probes = np.stack([bare(1, name=9, aside=0.1).embedding, bare(1).embedding, bare(3).embedding])
     matches = gallery.search(probes, tolerance=np.array([0.6, 0.6, 0.6], np.float32))
     assert matches.names == ("Twin", "Ada", None)
+    apart = np.linalg.norm(probes[0] - bare(1, name=5, aside=0.2).embedding)
+    np.testing.assert_allclose(matches.distances[:2], [apart, 0], atol=1e-4)
     assert matches.distances[2] > 1
     assert gallery.search(probes, tolerance=np.array([0.05, 0.6, 5], np.float32)).names == (None, "Ada", "Twin")
+
+
+def test_the_distance_is_that_to_the_name(reopen: Callable[[], Gallery]) -> None:
+    gallery = reopen()
+    gallery.enroll("Poor", [bare(1, quality=0.02)])
+    gallery.enroll("Good", [bare(1, name=5, aside=0.2)])
+    probe = bare(1, name=7, aside=0.42).embedding
+    to = {one.name: float(np.linalg.norm(probe - one.photo.embedding)) for one in gallery.enrolled()}
+    assert to["Poor"] < to["Good"] < to["Poor"] / 0.8  # the nearer photo counts less
+    matches = gallery.search(probe[None], tolerance=0.6)
+    assert matches.names == ("Good",)
+    np.testing.assert_allclose(matches.distances, [to["Good"]], atol=1e-4)
+
+
+def test_a_mirror_image_is_nobody_else(reopen: Callable[[], Gallery]) -> None:
+    gallery = reopen()
+    gallery.enroll("Ada", [bare(1)])
+    gallery.enroll("Bob", [bare(1, name=5, aside=0.5)])
+    probes = np.stack([bare(1, name=8, aside=0.06).embedding, bare(1, name=9, aside=0.17).embedding])
+    matches = gallery.search(probes, tolerance=0.6)
+    assert matches.names == ("Ada", "Ada")
+    np.testing.assert_allclose(matches.distances, [0.06, 0.17], atol=1e-4)
 
 
 _WORKERS, _PEOPLE = 8, 6

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from mien.errors import GalleryError
 from mien.gallery.base import DIMENSIONS
-from mien.gallery.search import assign, nobody, number, per_face
+from mien.gallery.search import Candidates, decide, nobody, number, per_face
 from mien.gallery.sql import SqlGallery, vector_text
 from mien.types import F32, Matches
 
@@ -29,8 +29,8 @@ _APART = "embedding <-> CAST(:probe AS vector)"
 _SHORT = f"CAST(embedding AS halfvec({DIMENSIONS}))"
 _WITHIN = sa.text(
     "SELECT name, weighted, apart FROM people JOIN ("  # noqa: S608 - constants of ours
-    f" SELECT person_id, min(({_APART}) / weight) AS weighted, min({_APART}) AS apart FROM photos"
-    f" WHERE weight > 0 AND {_APART} <= :tolerance GROUP BY person_id) AS near ON id = person_id"
+    f" SELECT DISTINCT ON (person_id) person_id, ({_APART}) / weight AS weighted, {_APART} AS apart FROM photos"
+    f" WHERE weight > 0 AND {_APART} <= :tolerance ORDER BY person_id, weighted) AS near ON id = person_id"
 )
 _FIRST = sa.text(f"SELECT {_APART} FROM photos WHERE weight > 0 ORDER BY 1 LIMIT 1")  # noqa: S608
 _BY_INDEX = sa.text(
@@ -96,21 +96,17 @@ class PostgresGallery(SqlGallery):
         with self.transaction() as connection:
             found = [ask(connection, row, float(limit)) for row, limit in zip(embeddings, limits, strict=True)]
         near = [
-            (face, name, weighted)
+            (face, name, apart, weighted)
             for face, candidates in enumerate(found)
-            for name, weighted, _ in candidates
+            for name, weighted, apart in candidates
             if weighted <= limits[face]
         ]
-        names, persons = number([name for _, name, _ in near])
-        faces, weights = (
-            np.array([face for face, _, _ in near], np.int64),
-            np.array([w for _, _, w in near], np.float32),
-        )
-        given = assign(faces, persons, weights, count=len(found))
-        distances = [min((apart for _, _, apart in candidates), default=np.nan) for candidates in found]
-        return Matches(
-            tuple(None if person < 0 else names[person] for person in given), np.array(distances, np.float32)
-        )
+        names, persons = number([name for _, name, _, _ in near])
+        faces = np.array([face for face, _, _, _ in near], np.int64)
+        distances, weights = (np.array([row[k] for row in near], np.float32) for k in (2, 3))
+        nearest = [min((apart for _, _, apart in candidates), default=np.nan) for candidates in found]
+        candidates = Candidates(faces, persons, distances, weights)
+        return decide(candidates, names, limits=limits, nearest=np.array(nearest, np.float32))
 
     def is_indexed(self) -> bool:
         """Whether searches use an index."""

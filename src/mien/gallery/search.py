@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from mien.geometry import l2_distances
-from mien.types import F32, F64, I64, Matches
+from mien.types import AGAIN, F32, F64, I64, Matches
+
+CLEARLY = 0.21  # of the tolerance: a face so much nearer to one person is not another; twins are less far apart
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Which of the `faces` (C,) of one picture could be which of the `persons` (C,): the `distances` (C,) to the photo
+    that says so, and the same over its weight."""
+
+    faces: I64
+    persons: I64
+    distances: F32 | F64
+    weighted: F32 | F64
 
 
 def match(
@@ -20,8 +34,8 @@ def match(
 ) -> Matches:
     """Names the faces of one picture.
 
-    Each face gets the person of its nearest descriptor, if within `tolerance` (one for all, or one per face); one
-    person bears one face at most, the nearer one. `owners` names the row of `descriptors` (M, D) it stands beside;
+    Each face gets the person of its nearest descriptor, if within `tolerance` (one for all, or one per face): see
+    `assign` for a person whom several faces resemble. `owners` names the row of `descriptors` (M, D) it stands beside;
     `weights` (M,) makes rows count less: one of 0.8 must be nearer than 0.8 of the tolerance, one of 0 never counts.
     """
     weights = np.ones(len(descriptors), np.float32) if weights is None else weights
@@ -31,9 +45,19 @@ def match(
     names, persons = number([owners[i] for i in counting.tolist()])
     distances = l2_distances(embeddings, descriptors[counting])
     weighted = distances / weights[counting]
-    faces, rows = np.nonzero(weighted <= per_face(tolerance, len(embeddings))[:, None])
-    given = assign(faces, persons[rows], weighted[faces, rows], count=len(embeddings))
-    return Matches(tuple(None if person < 0 else names[person] for person in given), distances.min(axis=1))
+    limits = per_face(tolerance, len(embeddings))
+    faces, rows = np.nonzero(weighted <= limits[:, None])
+    near = Candidates(faces, persons[rows], distances[faces, rows], weighted[faces, rows])
+    return decide(near, names, limits=limits, nearest=distances.min(axis=1))
+
+
+def decide(near: Candidates, names: Sequence[str], *, limits: F32, nearest: F32) -> Matches:
+    """The matches of a picture's faces: the name of the person whom each takes, at the distance to that person; where
+    it takes none, the distance to the `nearest` (N,). `limits` (N,) are the tolerances of the faces."""
+    taken = assign(near, limits=limits)
+    distances = np.array(nearest, np.float32)
+    distances[taken >= 0] = near.distances[taken[taken >= 0]]
+    return Matches(tuple(None if i < 0 else names[near.persons[i]] for i in taken), distances)
 
 
 def nobody(count: int) -> Matches:
@@ -53,17 +77,26 @@ def number(names: Sequence[str]) -> tuple[list[str], I64]:
     return list(places), rows
 
 
-def assign(faces: I64, persons: I64, distances: F32 | F64, *, count: int) -> I64:
-    """Who each of `count` faces of one picture is, -1 for nobody.
+def assign(near: Candidates, *, limits: F32) -> I64:
+    """Which candidate each face takes (N,), -1 for none, by its tolerance in `limits` (N,).
 
-    The candidates (C,) say which face could be which person at which distance. The nearest pair is taken first, then
-    the next of which neither the face nor the person is taken yet.
+    The nearest pair is taken first, then the next of which neither the face nor the person is taken. A face clearly
+    nearer to somebody who is taken by a nearer face is nobody else: it is that person again where it is so near that
+    hardly another could be, and nobody where it may be a relative.
     """
-    given = np.full(count, -1, np.int64)
-    taken: set[int] = set()
-    for i in np.argsort(distances, kind="stable"):
-        face, person = int(faces[i]), int(persons[i])
-        if given[face] < 0 and person not in taken:
-            given[face] = person
-            taken.add(person)
-    return given
+    order = np.argsort(near.weighted, kind="stable").tolist()
+    first: dict[int, int] = {}
+    for i in order:
+        first.setdefault(int(near.faces[i]), i)
+    taken = np.full(len(limits), -1, np.int64)
+    persons: set[int] = set()
+    for i in order:
+        face, person = int(near.faces[i]), int(near.persons[i])
+        likely = near.weighted[i] - near.weighted[first[face]] <= CLEARLY * limits[face]
+        if likely and taken[face] < 0 and person not in persons:
+            taken[face] = i
+            persons.add(person)
+    for face, i in first.items():
+        if taken[face] < 0 and near.weighted[i] <= AGAIN * limits[face]:
+            taken[face] = i
+    return taken

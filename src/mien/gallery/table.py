@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.gallery.base import DIMENSIONS
-from mien.gallery.search import assign, nobody, per_face
+from mien.gallery.search import Candidates, decide, nobody, per_face
 from mien.types import F32, F64, I64, Matches
 
 _BLOCK = 65_536  # rows; 32 MB of descriptors that the system hands out page by page
@@ -144,11 +144,13 @@ class Table:
             parts = [slice(start, start + _FACES) for start in range(0, count, _FACES)]
             found = [face for part in parts for face in self._near(embeddings[part], limits[part], count)]
             faces = np.repeat(np.arange(count), [len(face.persons) for face in found])
-            persons = np.concatenate([face.persons for face in found])
-            weighted = np.concatenate([face.weighted for face in found])
-            given = assign(faces, persons, weighted, count=count)
-            names = tuple(None if person < 0 else self._people.names[person] for person in given)
-        return Matches(names, np.array([face.distance for face in found], np.float32))
+            persons, distances, weighted = (
+                np.concatenate([getattr(face, column) for face in found])
+                for column in ("persons", "distances", "weighted")
+            )
+            near = Candidates(faces, persons, distances, weighted)
+            nearest = np.array([face.distance for face in found], np.float32)
+            return decide(near, self._people.names, limits=limits, nearest=nearest)
 
     def _near(self, embeddings: F32, limits: F32, count: int) -> list[_Nearest]:
         """For each face: the `count` people nearest to it within its tolerance, and the distance to the nearest row."""
@@ -188,6 +190,7 @@ class _Nearest:
     def __init__(self, limit: float, count: int) -> None:
         self.persons = np.zeros(0, np.int64)
         self.weighted = np.zeros(0)  # the distance to each one's nearest photo over its weight; the nearest first
+        self.distances = np.zeros(0)  # to the same photos
         self.distance = np.inf  # to the nearest row of all
         self._limit = limit
         self._count = count
@@ -203,11 +206,13 @@ class _Nearest:
         self.distance = min(self.distance, float(distances.min()))
         weighted = distances / weights
         near = weighted <= self._limit
-        persons, weighted = np.append(self.persons, persons[near]), np.append(self.weighted, weighted[near])
+        persons = np.append(self.persons, persons[near])
+        distances = np.append(self.distances, distances[near])
+        weighted = np.append(self.weighted, weighted[near])
         order = np.argsort(weighted, kind="stable")
         _, first = np.unique(persons[order], return_index=True)  # each one's nearest
         best = order[np.sort(first)[: self._count]]
-        self.persons, self.weighted = persons[best], weighted[best]
+        self.persons, self.distances, self.weighted = persons[best], distances[best], weighted[best]
 
 
 def _by_block(slots: I64) -> Iterator[tuple[int, I64, I64]]:

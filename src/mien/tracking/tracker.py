@@ -11,7 +11,7 @@ import numpy as np
 from mien import geometry
 from mien.tracking.flow import Shift
 from mien.tracking.person import Look, Person
-from mien.types import F32, I64, Faces, Mask, Matches, Scores
+from mien.types import AGAIN, F32, I64, Faces, Mask, Matches, Scores
 
 # Parts of `same`: a look this far from a doubtful track's own person is suspect; one this near to somebody else is
 # that person, if it leads by so much.
@@ -271,11 +271,12 @@ class Tracker:
             landmarks=np.array([t.landmarks for t in shown], np.float32),
             track_ids=np.array([p.id for p in people], np.int64),
         )
+        matches = _matches(people, [t.strikes > 0 for t in shown], tolerance=self.options.tolerance)
         return replace(
             faces,
             embeddings=_column([p.embedding for p in people]),
             ages=_ages(people),
-            matches=_matches(people, [t.strikes > 0 for t in shown]) if named else None,
+            matches=matches if named else None,
         )
 
     def attribute(self, name: str, labels: tuple[str, ...]) -> Scores:
@@ -301,13 +302,18 @@ def _column(rows: Sequence[F32 | None]) -> F32 | None:
     return np.array([missing if row is None else row for row in rows], np.float32)
 
 
-def _matches(people: Sequence[Person], struck: Sequence[bool]) -> Matches:
-    """Each name once: the person with the most support keeps it. None where the last look showed somebody else."""
+def _matches(people: Sequence[Person], struck: Sequence[bool], *, tolerance: float) -> Matches:
+    """Who each is: of those who bear one name the one with the most support keeps it, and others who are so near that
+    they are the same person once more (a mirror, a screen). Where the last look showed somebody else it is nobody, at
+    no distance known."""
     names: list[str | None] = [None] * len(people)
+    distances = np.array([p.distance for p in people], np.float32)
+    distances[np.array(struck, np.bool_)] = np.nan
     for i in sorted(range(len(people)), key=lambda i: -people[i].support):
         name = None if struck[i] else people[i].name
-        names[i] = name if name not in names else None
-    return Matches(tuple(names), np.array([p.distance for p in people], np.float32))
+        if name not in names or distances[i] <= AGAIN * tolerance:
+            names[i] = name
+    return Matches(tuple(names), distances)
 
 
 def _coasted(track: Track, time_s: float) -> Track:
