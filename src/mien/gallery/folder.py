@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from mien import geometry, images, store
+from mien import geometry, images, private, store
 from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound
 from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
 from mien.gallery.search import match
@@ -40,6 +40,8 @@ class FolderGallery:
     """People in a folder, one photo or one sub-folder each.
 
     A photo in which nobody is found is passed over with a warning; of several people in it, the largest face counts.
+    Links inside the gallery are followed, those that lead out of it are passed over; what is deleted or moved is the
+    link, never what it leads to.
     """
 
     def __init__(self, path: Path, *, embedder: str, describe: Describe) -> None:
@@ -48,12 +50,13 @@ class FolderGallery:
         self._describe = describe
         self._lock = threading.Lock()
         self._known: tuple[list[object], list[Enrolled]] | None = None
+        self._told: set[Path] = set()
 
     def photos(self) -> dict[str, list[Path]]:
         """The photo files of each person, by name."""
         found: dict[str, list[Path]] = {}
         for entry in sorted(self.path.iterdir()) if self.path.is_dir() else []:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or self._passes_over(entry):
                 continue
             files = self._photos_in(entry) if entry.is_dir() else [entry] if _is_photo(entry) else []
             if files:
@@ -61,7 +64,17 @@ class FolderGallery:
         return found
 
     def _photos_in(self, folder: Path) -> list[Path]:
-        return [path for path in sorted(_entries(folder)) if _is_photo(path) or self._is_bare(path)]
+        found = [path for path in sorted(_entries(folder)) if _is_photo(path) or self._is_bare(path)]
+        return [path for path in found if not self._passes_over(path)]
+
+    def _passes_over(self, entry: Path) -> bool:
+        """Whether an entry is a link that leads out of the gallery; told once."""
+        if not _leads_out_of(self.path, entry):
+            return False
+        if entry not in self._told:
+            self._told.add(entry)
+            log.warning("%s is passed over: it is a link that leads out of the gallery; put the photos there", entry)
+        return True
 
     def _is_bare(self, path: Path) -> bool:
         return path.name.endswith(self._bare_suffix)
@@ -76,6 +89,8 @@ class FolderGallery:
     def enroll(self, name: str, photos: Sequence[Photo]) -> int:
         name = check_name(name)
         home = self.path / _file_name(name)
+        if _leads_out_of(self.path, home):
+            raise GalleryError(f"{home} is a link that leads out of the gallery; put a folder in its place")
         there = {self._sha256(file, file.read_bytes()) for file in self.photos().get(name, [])}
         new = {photo.sha256: photo for photo in photos if photo.sha256 not in there}
         for photo in new.values():
@@ -98,19 +113,30 @@ class FolderGallery:
         return file.name.removesuffix(self._bare_suffix) if self._is_bare(file) else hashlib.sha256(content).hexdigest()
 
     def remove(self, name: str) -> None:
-        self._delete(name, self._files_of(name))
+        self._delete(self._files_of(name))
 
     def discard(self, name: str, sha256s: Sequence[str]) -> int:
         named = set(sha256s)
         files = [file for file in self._files_of(name) if self._sha256(file, file.read_bytes()) in named]
-        self._delete(name, files)
+        self._check_no_link(files)
+        self._delete(files)
         return len(files)
 
-    def _delete(self, name: str, files: Sequence[Path]) -> None:
+    def _delete(self, files: Sequence[Path]) -> None:
         for file in files:
             store.clear_entry("descriptors", self._key(file.read_bytes()))
-            _on_disk(file.unlink, file)
+        for entry in dict.fromkeys(map(self._entry_of, files)):
+            _on_disk(entry.unlink, entry)
         self._remove_empty(files)
+
+    def _entry_of(self, file: Path) -> Path:
+        """What is deleted of a photo: the file, or the link to the folder it is in."""
+        return file.parent if file.parent != self.path and file.parent.is_symlink() else file
+
+    def _check_no_link(self, files: Sequence[Path]) -> None:
+        for folder in {entry for entry in map(self._entry_of, files) if entry not in files}:
+            goal = folder.resolve().name
+            raise GalleryError(f"{folder.name} is a link to {goal}, whose photos these are; change {goal} instead")
 
     def rename(self, old: str, new: str) -> None:
         self._files_of(old)
@@ -126,10 +152,11 @@ class FolderGallery:
     def _move(self, source: str, target: str) -> None:
         home = self.path / _file_name(target)
         files = self._files_of(source)
+        self._check_no_link(files)
         for file in files:
             goal = home / file.name if self._is_bare(file) else _free_name(home / file.name)
-            _on_disk(partial(goal.parent.mkdir, parents=True, exist_ok=True), goal)
-            _on_disk(partial(file.replace, goal), goal)
+            _on_disk(partial(private.make_missing, goal.parent), goal)
+            _on_disk(partial(_move, file, goal), goal)
         self._remove_empty(files)
 
     def _remove_empty(self, files: Iterable[Path]) -> None:
@@ -270,6 +297,23 @@ def _entries(folder: Path) -> list[Path]:
 
 def _name_of(entry: Path) -> str:
     return composed(unquote(printable(entry.name if entry.is_dir() else entry.stem)))
+
+
+def _leads_out_of(gallery: Path, entry: Path) -> bool:
+    """Whether an entry of a gallery is a link to something outside, or to nothing at all."""
+    try:
+        return entry.is_symlink() and not entry.resolve(strict=True).is_relative_to(gallery.resolve())
+    except (OSError, RuntimeError):  # nothing there, or links in a circle
+        return True
+
+
+def _move(file: Path, goal: Path) -> None:
+    """Moves a file; of a link the way to its goal, which may be told from where it was."""
+    if not file.is_symlink():
+        file.replace(goal)
+        return
+    goal.symlink_to(file.resolve())
+    file.unlink()
 
 
 def _file_name(name: str) -> str:
