@@ -6,17 +6,39 @@ before it is needed; every function may be called from several threads.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from os import PathLike
 from typing import IO, Any
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageFile
 
+from face_recognition import model_files as face_recognition_models, native
 from face_recognition.models import CnnFaceDetector, FaceDetector, FaceEncoder, ShapePredictor
 from face_recognition.shapes import FullObjectDetection, MmodRectangle, Rectangle
 from mien import images
+
+__all__ = [  # the original's names; ours beside them stay out of `import *`
+    "PIL",
+    "ImageFile",
+    "batch_face_locations",
+    "cnn_face_detector",
+    "compare_faces",
+    "face_detector",
+    "face_distance",
+    "face_encoder",
+    "face_encodings",
+    "face_landmarks",
+    "face_locations",
+    "face_recognition_models",
+    "load_image_file",
+    "np",
+    "pose_predictor_5_point",
+    "pose_predictor_68_point",
+]
 
 ImageFile.LOAD_TRUNCATED_IMAGES = True  # as the original: half a JPEG is still looked at
 
@@ -32,6 +54,14 @@ cnn_face_detector = CnnFaceDetector()
 pose_predictor_68_point = ShapePredictor("dlib_landmarks_68")
 pose_predictor_5_point = ShapePredictor("dlib_landmarks_5")
 face_encoder = FaceEncoder()
+
+_PATHS = {  # the files that they are read from, under the original's names
+    "predictor_68_point_model": face_recognition_models.pose_predictor_model_location,
+    "predictor_5_point_model": face_recognition_models.pose_predictor_five_point_model_location,
+    "cnn_face_detection_model": face_recognition_models.cnn_face_detector_model_location,
+    "face_recognition_model": face_recognition_models.face_recognition_model_location,
+}
+__all__ += [*_PATHS, *(["dlib"] if importlib.util.find_spec("dlib") else [])]
 
 _LARGE: dict[str, tuple[int, ...]] = {  # iBUG 300-W's numbering, from 0
     "chin": tuple(range(17)),
@@ -62,7 +92,7 @@ def face_locations(img: Image, number_of_times_to_upsample: int = 1, model: str 
         model: "cnn" finds more and takes longer; anything else is "hog".
     """
     found = _raw_face_locations(img, number_of_times_to_upsample, model)
-    boxes = (face.rect if isinstance(face, MmodRectangle) else face for face in found)
+    boxes = (getattr(face, "rect", face) for face in found)  # dlib's CNN says how sure it is of each
     return [_trim_css_to_bounds(_rect_to_css(box), img.shape) for box in boxes]
 
 
@@ -104,6 +134,8 @@ def face_encodings(
         model: "small" aligns by 5 points, anything else by the 68 points (see `face_landmarks` for their licence).
     """
     found = _raw_face_landmarks(face_image, known_face_locations, model)
+    if not found:
+        return []
     if isinstance(face_encoder, FaceEncoder):
         return list(face_encoder.describe(face_image, found, num_jitters))
     return [np.array(face_encoder.compute_face_descriptor(face_image, face, num_jitters)) for face in found]
@@ -149,8 +181,21 @@ def _rect_to_css(rect: Rectangle) -> Css:
 
 
 def _css_to_rect(css: Css) -> Rectangle:
-    return Rectangle(css[3], css[0], css[1], css[2])
+    rectangle: Rectangle = native.rectangle(css[3], css[0], css[1], css[2])
+    return rectangle
 
 
 def _trim_css_to_bounds(css: Css, image_shape: Sequence[int]) -> Css:
     return max(css[0], 0), min(css[1], image_shape[1]), min(css[2], image_shape[0]), max(css[3], 0)
+
+
+def __getattr__(name: str) -> Any:
+    """What is looked for when somebody asks: the models' files, and dlib where it is installed."""
+    if name in _PATHS:
+        return _PATHS[name]()
+    if name != "dlib":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = native.dlib()
+    if module is None:
+        raise AttributeError("dlib cannot be imported here, and nothing here needs it; 'pip install dlib-bin' has it")
+    return module

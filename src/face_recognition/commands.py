@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import click
 import cv2
 
 from face_recognition.models import THREADS
@@ -34,12 +35,29 @@ def _raise(error: OSError) -> None:
     raise error
 
 
+class NoProcesses(click.ClickException, ValueError):  # noqa: N818 - a ValueError as multiprocessing's own
+    """A number of processes with which nothing can be done."""
+
+
+def processes(cpus: int, image_to_check: str) -> int:
+    """How many processes to use. A single picture needs none beside this one, so there any number will do."""
+    if cpus == -1 or cpus > 0:
+        return cpus
+    return cpus if os.path.isdir(image_to_check) else 1  # noqa: PTH112
+
+
 @contextmanager
 def workers(cpus: int) -> Iterator[Each]:
-    """A `map` over that many processes, -1 for all there are; results come in order, and the processes end with it."""
+    """A `map` over that many processes, -1 for all there are; results come in order, and the processes end with it.
+
+    Raises:
+        NoProcesses: none, or a negative number of them.
+    """
     if cpus == 1:
         yield map
         return
+    if cpus < 1 and cpus != -1:
+        raise NoProcesses(f"{cpus} processes: use 1 or more, or -1 for all there are")
     count = None if cpus == -1 else cpus
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of running threads
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)

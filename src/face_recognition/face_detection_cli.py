@@ -10,13 +10,35 @@ from typing import Any
 import click
 
 import face_recognition.api as face_recognition
-from face_recognition.commands import FORMAT_HELP, RECURSIVE_HELP, image_files_in_folder, workers
+from face_recognition.commands import FORMAT_HELP, RECURSIVE_HELP, image_files_in_folder, processes, workers
 
 
 def find_faces(image_to_check: str, model: str, upsample: int) -> list[tuple[int, int, int, int]]:
     """The locations (top, right, bottom, left) of a picture's faces."""
     image = face_recognition.load_image_file(image_to_check)
     return face_recognition.face_locations(image, number_of_times_to_upsample=upsample, model=model)
+
+
+def print_result(filename: str, location: tuple[int, int, int, int]) -> None:
+    """One face's line."""
+    click.echo(",".join(map(str, (filename, *location))))
+
+
+def test_image(image_to_check: str, model: str, upsample: int = 0) -> None:
+    """Prints a picture's faces."""
+    for location in find_faces(image_to_check, model, upsample):
+        print_result(image_to_check, location)
+
+
+def process_images_in_process_pool(
+    images_to_check: list[str], number_of_cpus: int, model: str, upsample: int = 0
+) -> None:
+    """Prints the faces of pictures that several processes look at, -1 for one on each processor."""
+    find = partial(find_faces, model=model, upsample=upsample)
+    with workers(number_of_cpus) as each:
+        for image, locations in zip(images_to_check, each(find, images_to_check), strict=True):
+            for location in locations:
+                print_result(image, location)
 
 
 def lines(image: str, locations: list[tuple[int, int, int, int]], layout: str) -> list[str]:
@@ -42,7 +64,7 @@ def main(image_to_check: str, **options: Any) -> None:
     is_folder = os.path.isdir(image_to_check)  # noqa: PTH112 - the path is printed as it was given
     images = image_files_in_folder(image_to_check, options["recursive"]) if is_folder else [image_to_check]
     find = partial(find_faces, model=options["model"], upsample=options["upsample"])
-    with workers(options["cpus"]) as each:
+    with workers(processes(options["cpus"], image_to_check)) as each:
         for image, locations in zip(images, each(find, images), strict=True):
             for line in lines(image, locations, options["layout"]):
                 click.echo(line)

@@ -15,7 +15,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 import face_recognition.api as face_recognition
-from face_recognition.commands import FORMAT_HELP, RECURSIVE_HELP, Each, image_files_in_folder, workers
+from face_recognition.commands import FORMAT_HELP, RECURSIVE_HELP, Each, image_files_in_folder, processes, workers
 
 LARGEST_SIDE = 1600  # pixels; larger pictures are scaled down first
 
@@ -99,6 +99,40 @@ def find_people(image_to_check: str, known: Known, tolerance: float, best: bool)
     return [FoundFace(_scaled(box, scale), _matches(known, found, tolerance, best)) for box, found in faces]
 
 
+def print_result(filename: str, name: str, distance: float | None, show_distance: bool = False) -> None:
+    """One name's line."""
+    click.echo(",".join(map(str, (filename, name, distance) if show_distance else (filename, name))))
+
+
+def test_image(
+    image_to_check: str,
+    known_names: list[str],
+    known_face_encodings: list[NDArray[np.float64]],
+    tolerance: float = 0.6,
+    show_distance: bool = False,
+) -> None:
+    """Prints who is in a picture."""
+    images = [image_to_check]
+    process_images_in_process_pool(images, known_names, known_face_encodings, 1, tolerance, show_distance)
+
+
+def process_images_in_process_pool(
+    images_to_check: list[str],
+    known_names: list[str],
+    known_face_encodings: list[NDArray[np.float64]],
+    number_of_cpus: int,
+    tolerance: float,
+    show_distance: bool,
+) -> None:
+    """Prints who is in pictures that several processes look at, -1 for one on each processor."""
+    known = Known(known_names, known_face_encodings)
+    find = partial(find_people, known=known, tolerance=tolerance, best=False)
+    with workers(number_of_cpus) as each:
+        for image, faces in zip(images_to_check, each(find, images_to_check), strict=True):
+            for line in Layout(show_distance).lines(image, faces):
+                click.echo(line)
+
+
 def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if max(image.shape) <= LARGEST_SIDE:
         return image
@@ -146,7 +180,7 @@ def _as_json(face: FoundFace) -> dict[str, Any]:
 def main(known_people_folder: str, image_to_check: str, **options: Any) -> None:
     layout = Layout(options["show_distance"], options["locations"], options["layout"] == "json")
     recursive = options["recursive"]
-    with workers(options["cpus"]) as each:
+    with workers(processes(options["cpus"], image_to_check)) as each:
         people = scan_known_people(known_people_folder, each, recursive=recursive, warn_on_stderr=layout.json)
         is_folder = os.path.isdir(image_to_check)  # noqa: PTH112 - the path is printed as it was given
         images = image_files_in_folder(image_to_check, recursive) if is_folder else [image_to_check]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_recognition.jitter import jittered
-from face_recognition.shapes import FullObjectDetection, MmodRectangle, Point, Rectangle
+from face_recognition.native import detection, rectangle, rectangles, vector, vectors, vectorss
+from face_recognition.shapes import FullObjectDetection, MmodRectangle, Rectangle, whole
 from mien.dlib_models import chip, hog, landmarks, mmod
 from mien.errors import InputError
 from mien.models.detectors import load_detector
@@ -21,6 +21,8 @@ from mien.runtime import Compute, OnnxModel, default_threads, in_chunks
 
 Image = NDArray[np.uint8]
 T = TypeVar("T")
+
+_ONE_NAME = {"batch_img": "img", "faces": "face", "batch_faces": "face"}  # dlib's five forms name the same two things
 
 THREADS = "FACE_RECOGNITION_THREADS"  # environment: threads of one call; the commands' worker processes set 1
 BATCH_PIXELS = 10_000_000  # canvas pixels the CNN detector looks at in one run, about 1 GB of memory at its peak
@@ -55,18 +57,25 @@ class FaceDetector:
     def __init__(self) -> None:
         self._score = Lazy(_hog_scorer)
 
-    def __call__(self, image: Image, upsample_num_times: int = 0) -> list[Rectangle]:
+    num_detectors = 5  # filters: ahead, turned left and right, tilted left and right
+    detection_window_width = detection_window_height = hog.MIN_FACE
+
+    def __call__(self, image: Image, upsample_num_times: int = 0) -> Sequence[Rectangle]:
         return self.run(image, upsample_num_times)[0]
 
     def run(
         self, image: Image, upsample_num_times: int = 0, adjust_threshold: float = 0.0
-    ) -> tuple[list[Rectangle], list[float]]:
-        """Boxes and their scores; above 0 `adjust_threshold` leaves out, below 0 it lets in."""
+    ) -> tuple[Sequence[Rectangle], list[float], list[int]]:
+        """Boxes, their scores, and which of the five filters found each.
+
+        Above 0 `adjust_threshold` leaves out, below 0 it lets in.
+        """
         checked, ups = _image(image), _times(upsample_num_times)
         if not checked.size:
-            return [], []
-        boxes, scores = hog.detect(self._score.get(), checked, upsample=ups, threshold=adjust_threshold)
-        return [Rectangle(*box) for box in boxes.tolist()], scores.tolist()
+            return rectangles([]), [], []
+        found = hog.detect(self._score.get(), checked, upsample=ups, threshold=adjust_threshold)
+        boxes, scores, filters = (column.tolist() for column in found)
+        return rectangles(boxes), scores, filters
 
 
 class CnnFaceDetector:
@@ -83,7 +92,7 @@ class CnnFaceDetector:
         images = [_rgb(one) for one in image]
         if len({one.shape for one in images}) > 1:
             raise UnsupportedImage("Images in list must all have the same dimensions. Pass them one by one instead.")
-        return self._many(images, ups, max(1, operator.index(batch_size)))
+        return self._many(images, ups, max(1, whole(batch_size)))
 
     def _many(self, images: Sequence[Image], ups: int, batch_size: int) -> list[list[MmodRectangle]]:
         min_face = mmod.WINDOW / 2**ups
@@ -112,7 +121,8 @@ class ShapePredictor:
     def __call__(self, image: Image, box: Rectangle) -> FullObjectDetection:
         edges = np.array([[box.left(), box.top(), box.right(), box.bottom()]], np.int64)
         points = landmarks.predict(self._predictor.get(), _image(image), edges)[0]
-        return FullObjectDetection(box, tuple(Point(int(x), int(y)) for x, y in points))
+        face: FullObjectDetection = detection(box, points.astype(int).tolist())
+        return face
 
 
 class FaceEncoder:
@@ -121,24 +131,54 @@ class FaceEncoder:
     def __init__(self) -> None:
         self._model = Lazy(_resnet_model)
 
-    def compute_face_descriptor(
-        self, img: Image, face: FullObjectDetection, num_jitters: int = 0, padding: float = 0.25
-    ) -> NDArray[np.float64]:
-        """The descriptor (128,) of one face, the mean of `num_jitters` slightly moved copies where more than one."""
-        return np.asarray(self.describe(img, [face], num_jitters, padding)[0])
+    def compute_face_descriptor(self, *given: Any, **named: Any) -> Any:
+        """128 numbers for each face asked for, in dlib's five forms.
+
+            compute_face_descriptor(img, face, num_jitters=0, padding=0.25)                a vector
+            compute_face_descriptor(img, faces, num_jitters=0, padding=0.25)               a list of them
+            compute_face_descriptor(batch_img, batch_faces, num_jitters=0, padding=0.25)   a list of lists
+            compute_face_descriptor(img, num_jitters=0)             of a face chip (150, 150, 3): a vector
+            compute_face_descriptor(batch_img, num_jitters=0)       of several chips: a list of them
+
+        Above 1 `num_jitters` takes the mean of so many slightly moved copies. Vectors are dlib's where dlib is
+        installed, else numpy's (128,).
+        """
+        form = {_ONE_NAME.get(name, name): value for name, value in named.items()}
+        return self._compute(*given, **form)
+
+    def _compute(self, img: Any, face: Any = None, num_jitters: int = 0, padding: float = 0.25) -> Any:
+        batch = isinstance(img, list | tuple)
+        if face is None or hasattr(face, "__int__"):  # the second number of the forms without faces
+            found = self.describe_chips(img if batch else [img], num_jitters if face is None else face)
+            return vectors(found) if batch else vector(found[0])
+        if not batch:
+            one = hasattr(face, "parts")
+            found = self.describe(img, [face] if one else list(face), num_jitters, padding)
+            return vector(found[0]) if one else vectors(found)
+        if len(img) != len(face):
+            raise UnsupportedImage(f"{len(img)} images have {len(face)} lists of faces; give one list for each image")
+        pairs = zip(img, face, strict=True)
+        return vectorss(self.describe(one, list(faces), num_jitters, padding) for one, faces in pairs)
 
     def describe(
         self, img: Image, faces: Sequence[FullObjectDetection], num_jitters: int = 0, padding: float = 0.25
     ) -> NDArray[np.float64]:
         """The descriptors (N, 128) of faces of one image, in one run of the network."""
-        image, jitters = _rgb(img, "compute_face_descriptor"), operator.index(num_jitters)
+        image = _rgb(img, "compute_face_descriptor")
         if not faces:
             return np.zeros((0, 128))
-        points = np.array([[(p.x, p.y) for p in face.parts()] for face in faces], np.float32)
-        chips = chip.cut_chips(image, points, padding=padding)[..., ::-1]
+        points = [_points(face) for face in faces]
+        chips = np.concatenate([chip.cut_chips(image, one[None], padding=padding) for one in points])
+        return self.describe_chips(chips, num_jitters)
+
+    def describe_chips(self, chips: Sequence[Image] | Image, num_jitters: int = 0) -> NDArray[np.float64]:
+        """The descriptors (N, 128) of aligned RGB faces (150, 150, 3)."""
+        faces, jitters = [_chip(one) for one in chips], whole(num_jitters)
+        if not faces:
+            return np.zeros((0, 128))
         if jitters <= 1:
-            return self._descriptors(np.ascontiguousarray(chips))
-        means = [self._descriptors(jittered(one, jitters)).mean(axis=0) for one in chips]
+            return self._descriptors(np.stack(faces))
+        means = [self._descriptors(jittered(one, jitters)).mean(axis=0) for one in faces]
         return np.asarray(means, np.float64)
 
     def _descriptors(self, chips: Image) -> NDArray[np.float64]:
@@ -188,7 +228,7 @@ def _at_once(images: Sequence[Image], ups: int, batch_size: int) -> int:
 
 def _mmod_rectangles(boxes: NDArray[np.int64], scores: NDArray[np.float32]) -> list[MmodRectangle]:
     pairs = zip(boxes.tolist(), scores.tolist(), strict=True)
-    return [MmodRectangle(Rectangle(*box), score) for box, score in pairs]
+    return [MmodRectangle(rectangle(*box), score) for box, score in pairs]
 
 
 def _swap(image: Image) -> Image:
@@ -208,16 +248,36 @@ def _image(image: Image) -> Image:
 
 
 def _rgb(image: Image, function: str = "") -> Image:
-    checked = _image(image)
-    if checked.ndim == 3:
-        return checked
-    if function:
+    """The image in colour; a grey one is taken too unless a function that needs colour is named."""
+    if function and getattr(image, "shape", ())[2:] != (3,):
         raise TypeError(f"{function}(): a grey image has no descriptor; load it in colour, load_image_file(file)")
-    return np.repeat(checked[:, :, None], 3, axis=2)
+    checked = _image(image)
+    return checked if checked.ndim == 3 else np.repeat(checked[:, :, None], 3, axis=2)
+
+
+def _points(face: FullObjectDetection) -> NDArray[np.float32]:
+    """A face's points (5 or 68, 2)."""
+    points = np.array([(point.x, point.y) for point in face.parts()], np.float32)
+    if len(points) not in (5, 68):
+        raise UnsupportedImage(
+            f"a face has {len(points)} points; it must have iBUG 300-W's 68 or dlib's 5, as the two predictors give"
+        )
+    return points
+
+
+def _chip(image: Image) -> Image:
+    """An aligned face, in the order the network reads it (BGR)."""
+    checked = _rgb(image, "compute_face_descriptor")
+    if checked.shape != (150, 150, 3):
+        raise UnsupportedImage(
+            f"Unsupported image size, it should be of size 150x150; got {checked.shape[1]}x{checked.shape[0]}. "
+            "Cut it as dlib.get_face_chip does, or give the landmarks of its faces too."
+        )
+    return _swap(checked)
 
 
 def _times(count: int) -> int:
-    times = operator.index(count)
+    times = whole(count)
     if times < 0:
         raise TypeError(f"number_of_times_to_upsample is {times}; use 0 or more")
     return times

@@ -19,7 +19,7 @@ from mien.types import F32, I64, U8
 
 from .conftest import rgb
 
-Found = tuple[I64, F32]
+Found = tuple[I64, F32, I64]
 FILTERS = hog.loads((Path(mien.__file__).parent / "weights" / "hog.npz").read_bytes())
 
 
@@ -34,9 +34,9 @@ def theirs(dlib: ModuleType) -> Callable[[U8, int, float], Found]:
     detector = dlib.get_frontal_face_detector()
 
     def detect(image: U8, upsample: int, threshold: float) -> Found:
-        boxes, scores, _ = detector.run(image, upsample, threshold)
+        boxes, scores, filters = detector.run(image, upsample, threshold)
         edges = [[box.left(), box.top(), box.right(), box.bottom()] for box in boxes]
-        return np.array(edges, np.int64).reshape(-1, 4), np.array(scores, np.float32)
+        return np.array(edges, np.int64).reshape(-1, 4), np.array(scores, np.float32), np.array(filters, np.int64)
 
     return detect
 
@@ -44,6 +44,7 @@ def theirs(dlib: ModuleType) -> Callable[[U8, int, float], Found]:
 def same(ours: Found, expected: Found) -> None:
     np.testing.assert_array_equal(ours[0], expected[0])
     np.testing.assert_allclose(ours[1], expected[1], atol=2e-5)
+    np.testing.assert_array_equal(ours[2], expected[2])
 
 
 def pictures(astronaut: U8) -> dict[str, U8]:
@@ -116,14 +117,14 @@ def test_resize_is_dlibs_to_the_bit(size: tuple[int, int], grey: bool, astronaut
 def test_finds_the_astronaut(
     upsample: int, box: list[int], score_of_it: float, astronaut: U8, score: hog.Scorer
 ) -> None:
-    boxes, scores = hog.detect(score, rgb(astronaut), upsample=upsample)
+    boxes, scores, _ = hog.detect(score, rgb(astronaut), upsample=upsample)
     assert boxes.tolist()[0] == box
     assert scores[0] == pytest.approx(score_of_it, abs=0.001)
 
 
 @pytest.mark.parametrize("name", ["small", "less than a cell", "one cell high", "no edges"])
 def test_nobody_there(name: str, astronaut: U8, score: hog.Scorer) -> None:
-    boxes, scores = hog.detect(score, pictures(astronaut)[name])
+    boxes, scores, _ = hog.detect(score, pictures(astronaut)[name])
     assert (boxes.shape, boxes.dtype, scores.shape, scores.dtype) == ((0, 4), np.int64, (0,), np.float32)
 
 

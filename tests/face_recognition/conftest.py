@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -26,8 +27,8 @@ sys.meta_path.insert(0, NoDlib())
 
 
 @pytest.fixture(scope="session")
-def original_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the original's tests, out of its source package; nothing of it is kept."""
+def original_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The original's source package, unpacked; nothing of it is kept or imported."""
     folder = tmp_path_factory.mktemp("original")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "face-recognition"]
     done = subprocess.run([*pip, "--dest", str(folder), ORIGINAL], capture_output=True, text=True, check=False)
@@ -36,9 +37,15 @@ def original_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"the package index gives no {ORIGINAL}: {done.stderr.strip()[-300:]}")
     with tarfile.open(archives[0]) as archive:
         archive.extractall(folder, filter="data")
-    alone = folder / "alone" / "tests"  # away from the original package, which would be imported instead of ours
-    alone.parent.mkdir()
-    return next(folder.glob("*/tests")).rename(alone)
+    return next(path for path in folder.iterdir() if path.is_dir())
+
+
+@pytest.fixture(scope="session")
+def original_tests(original_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the original's tests, away from its package, which would be imported instead of ours."""
+    folder = tmp_path_factory.mktemp("alone") / "tests"
+    shutil.copytree(original_source / "tests", folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -147,6 +147,44 @@ def test_what_cannot_be_read_ends_with_1(tmp_path: Path, folders: tuple[Path, Pa
     assert CliRunner().invoke(face_recognition_cli.main, [str(tmp_path / "no folder"), str(broken)]).exit_code == 1
 
 
+@pytest.mark.parametrize("cpus", ["0", "-2"])
+def test_a_single_picture_needs_no_processes(cpus: str, folders: tuple[Path, Path]) -> None:
+    known, photos = folders
+    one = str(photos / "one.png")
+    assert detect(one, "--cpus", cpus) == [f"{one},{BOX}"]
+    for command, arguments in ((face_recognition_cli, [str(known)]), (face_detection_cli, [])):
+        refused = CliRunner().invoke(command.main, [*arguments, str(photos), "--cpus", cpus])  # type: ignore[attr-defined]
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "use 1 or more, or -1" in refused.stderr
+
+
+def test_programs_may_call_the_commands_functions(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, photos = folders
+    one, none = str(photos / "one.png"), str(photos / "none.png")
+    face_detection_cli.print_result("a.jpg", (1, 2, 3, 4))
+    face_detection_cli.test_image(one, "hog")
+    face_detection_cli.test_image(one, "hog", 1)
+    face_detection_cli.process_images_in_process_pool([none, one], 1, "hog")
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[0], lines[1], lines[-1]] == ["a.jpg,1,2,3,4", f"{one},{BOX}", f"{one},{BOX}"]
+    assert f"{one},76,265,166,175" in lines
+    names, encodings = face_recognition_cli.scan_known_people(str(known))
+    capsys.readouterr()
+    face_recognition_cli.print_result("a.jpg", "Ada", 0.25, True)
+    face_recognition_cli.print_result("a.jpg", "Ada", 0.25)
+    face_recognition_cli.test_image(one, names[:1], encodings[:1], show_distance=True)
+    face_recognition_cli.process_images_in_process_pool([none, one], names, encodings, 1, -1, False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["a.jpg,Ada,0.25", "a.jpg,Ada"]
+    assert any(line.startswith(f"{one},{names[0]},") for line in lines)
+    assert f"{none},no_persons_found" in lines
+    assert f"{one},unknown_person" in lines
+    with pytest.raises(ValueError, match="use 1 or more"):
+        face_detection_cli.process_images_in_process_pool([one], 0, "hog")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cpus", ["2", "-1"])
 def test_processes_print_the_same_lines_and_end(cpus: str, folders: tuple[Path, Path]) -> None:

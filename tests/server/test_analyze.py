@@ -90,6 +90,8 @@ def test_the_original_shape(client: Client, two_faces: bytes) -> None:
     assert "Ada Lovelace" in answer["Name"]
     if "age" in PARTS_HERE:
         assert all(age.startswith("(") and age.endswith("%}") for age in answer["Age"])
+    if "emotion" in PARTS_HERE:
+        assert {"Happiness", "Neutral"} & set(answer["Emotion"])
 
 
 def test_every_answer_carries_ids_and_security_headers(client: Client) -> None:

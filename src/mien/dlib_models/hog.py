@@ -61,7 +61,7 @@ def loads(data: bytes) -> Filters:
         return Filters(arrays["weights"], arrays["thresholds"])
 
 
-def detect(score: Scorer, image: U8, *, upsample: int = 0, threshold: float = 0.0) -> tuple[I64, F32]:
+def detect(score: Scorer, image: U8, *, upsample: int = 0, threshold: float = 0.0) -> tuple[I64, F32, I64]:
     """Boxes of upright faces as dlib's `get_frontal_face_detector().run` gives them, best first.
 
     Args:
@@ -71,16 +71,17 @@ def detect(score: Scorer, image: U8, *, upsample: int = 0, threshold: float = 0.
         threshold: smallest score; above 0 fewer false faces, below 0 more faces.
 
     Returns:
-        boxes (N, 4) left, top, right, bottom, last pixel included, may reach outside the image; scores (N,).
+        boxes (N, 4) left, top, right, bottom, last pixel included, may reach outside the image; scores (N,);
+        which of the five filters found each (N,).
     """
     with arena() as memory:
         bins, planes = memory.put(_orientation_table()), _planes(memory, image)
         for _ in range(upsample):
             larger = _resize(memory, planes, 2 * planes.height + 1, 2 * planes.width + 2)
             planes = replace(larger, at=memory.move(larger.at, planes.at, larger.size))
-        boxes, scores = _scan(_Look(memory, bins, score, threshold), planes)
+        boxes, scores, filters = _scan(_Look(memory, bins, score, threshold), planes)
     keep = _nms(boxes, scores)
-    return _downscale(boxes[keep], upsample), scores[keep]
+    return _downscale(boxes[keep], upsample), scores[keep], filters[keep]
 
 
 def resize(planes: U8, height: int, width: int) -> U8:
@@ -303,25 +304,28 @@ def _pyramid(memory: Arena, planes: _Planes) -> Iterator[_Planes]:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Looks at one level: boxes (N, 4) of the windows that reach the threshold, in pixels of level 0, and scores."""
+    """Looks at one level: the windows that reach the threshold.
+
+    Boxes (N, 4) in pixels of level 0, scores (N,), filters (N,).
+    """
 
     memory: Arena
     bins: int
     score: Scorer
     threshold: float
 
-    def __call__(self, level: int, planes: _Planes) -> tuple[F64, F32]:
+    def __call__(self, level: int, planes: _Planes) -> tuple[F64, F32, I64]:
         found = _scores(self.score, _features(self.memory, planes, self.bins), planes.cells)
         number, row, column = np.nonzero(found >= np.float32(self.threshold))
-        return _window_boxes(column, row, level), found[number, row, column]
+        return _window_boxes(column, row, level), found[number, row, column], number
 
 
-def _scan(look: _Look, planes: _Planes) -> tuple[F64, F32]:
-    """All windows of all levels that reach the threshold, best first."""
+def _scan(look: _Look, planes: _Planes) -> tuple[F64, F32, I64]:
+    """All windows of all levels that reach the threshold, best first: boxes, scores, filters."""
     parts = [look(level, smaller) for level, smaller in enumerate(_pyramid(look.memory, planes))]
-    boxes, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+    boxes, scores, filters = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(-scores, kind="stable")
-    return boxes[order], scores[order]
+    return boxes[order], scores[order], filters[order]
 
 
 def _scores(score: Scorer, seen: F32, cells: tuple[int, int]) -> F32:

@@ -142,7 +142,7 @@ class Hog:
 
     def __call__(self, image: U8) -> Faces:
         upsample = max(0, math.ceil(math.log2(hog.MIN_FACE / self.min_face)))
-        boxes, scores = hog.detect(self.score, image[:, :, ::-1], upsample=upsample, threshold=self.threshold)
+        boxes, scores, _ = hog.detect(self.score, image[:, :, ::-1], upsample=upsample, threshold=self.threshold)
         return boxes_only(boxes.astype(np.float32), scores)
 
     def score(self, features: F32) -> F32:

@@ -263,7 +263,7 @@ class LegacyRecord(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {"Name": ["Ada Lovelace"], "Sex": ["Female"], "Age": ["(25, 32){87%}"], "Emotion": ["happiness"]}
+            "example": {"Name": ["Ada Lovelace"], "Sex": ["Female"], "Age": ["(25, 32){87%}"], "Emotion": ["Happiness"]}
         }
     )
 

@@ -143,7 +143,7 @@ def analyze_legacy(caller: Analyst, service: ServiceDep, form: PictureForm) -> L
         Name=[face.name or _UNKNOWN for face in faces],
         Sex=[(face.gender or "").capitalize() for face in faces],
         Age=[_legacy_age(face.probs.get("age_group", {})) for face in faces],
-        Emotion=[face.emotion or "" for face in faces],
+        Emotion=[(face.emotion or "").title() for face in faces],  # the old service's, whatever the model's spelling
     )
 
 
