@@ -131,8 +131,9 @@ def write_checked(path: Path, payload: bytes, *, secret: bool = False) -> None:
         log.info("cannot keep %s in the cache (%s); set MIEN_CACHE to a folder that can be written", path.name, exc)
 
 
-def write_atomically(path: Path, content: bytes, *, secret: bool = False) -> None:
-    """Writes a file so that a reader sees the old one or the whole new one, never a part.
+def write_atomically(path: Path, content: bytes, *, secret: bool = False, durable: bool = False) -> None:
+    """Writes a file so that a reader sees the old one or the whole new one, never a part; `durable` ones outlive a
+    power cut.
 
     Who may read it is for the umask to say; what is `secret` is its user's alone, and so are folders made for it.
     """
@@ -143,10 +144,23 @@ def write_atomically(path: Path, content: bytes, *, secret: bool = False) -> Non
     try:
         with private.new_file(temporary) if secret else temporary.open("xb") as file:
             file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if durable and os.name == "posix":
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def download(spec: ModelSpec) -> Path:

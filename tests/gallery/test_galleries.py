@@ -13,6 +13,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -162,6 +163,21 @@ def test_rename_and_merge(reopen: Callable[[], Gallery]) -> None:
     gallery.merge("A. Lovelace", "Ada Lovelace")
     assert [p.name for p in reopen().people()] == ["Ada Lovelace", "Grace"]
     assert [who(gallery, seed) for seed in (1, 2, 3)] == ["Ada Lovelace", "Ada Lovelace", "Grace"]
+
+
+def test_photos_of_one_name_that_are_merged_at_once_are_all_kept(tmp_path: Path) -> None:
+    count = 24
+    for i in range(1, count + 1):
+        home = tmp_path / "people" / f"P{i}"
+        home.mkdir(parents=True)
+        (home / "1.png").write_bytes(photo(i).content)
+    (tmp_path / "people" / "Ada").mkdir()
+    (tmp_path / "people" / "Ada" / "1.png").write_bytes(photo(0).content)
+    galleries = [folder(tmp_path) for _ in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(lambda i: galleries[i - 1].merge(f"P{i}", "Ada"), range(1, count + 1)))
+    kept = {file.read_bytes() for file in (tmp_path / "people" / "Ada").iterdir()}
+    assert kept == {photo(i).content for i in range(count + 1)}
 
 
 @pytest.mark.parametrize(

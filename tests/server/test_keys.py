@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import multiprocessing
+import threading
 from pathlib import Path
 
 import pytest
 from starlette.websockets import WebSocketDisconnect
 from typer.testing import CliRunner
 
+from mien import locks
 from mien.cli.serve import serve_app
-from mien.server import KeyFile
+from mien.errors import InputError
+from mien.pipeline import Analyzer
+from mien.server import KeyFile, keys as keys_module
 from mien.server.rates import Rates
+from mien.server.run import run
 from mien.server.settings import ServerSettings
 
 from .harness import EVERYWHERE, LIVE, Client, Start
@@ -132,3 +138,46 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_clients(client: Client) -> None:
     assert client.http.get("/v1/server").json()["role"] == "admin"
+
+
+def test_keys_of_many_processes_are_all_kept(tmp_path: Path) -> None:
+    """And the one removed meanwhile does not come back."""
+    file = tmp_path / "keys.json"
+    gone = KeyFile(file).add("gone", "admin")[0]
+    fork = multiprocessing.get_context("fork")
+    made = [fork.Process(target=KeyFile(file).add, args=("x", "read")) for _ in range(3)]
+    for one in made:
+        one.start()
+    threads = [threading.Thread(target=KeyFile(file).add, args=(f"k{i}", "read")) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    KeyFile(file).remove(gone.id)
+    for thread in threads:
+        thread.join()
+    for one in made:
+        one.join(60)
+    assert [one.exitcode for one in made] == [0, 0, 0]
+    names = [key.name for key in KeyFile(file).all()]
+    assert sorted(names) == sorted([f"k{i}" for i in range(12)] + ["x"] * 3)
+    assert file.with_name("keys.json.lock").stat().st_mode & 0o077 == 0
+
+
+def test_a_lock_that_is_never_given_back_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "keys.json"
+    key = KeyFile(file).add("door", "read")[0]
+    monkeypatch.setattr(keys_module, "_WAIT_S", 0.1)
+    with (
+        locks.locked(tmp_path / "keys.json.lock", busy=""),
+        pytest.raises(InputError, match="another program has been changing"),
+    ):
+        KeyFile(file).remove(key.id)
+    assert [key.name for key in KeyFile(file).all()] == ["door"]
+
+
+def test_a_second_service_in_one_data_folder_is_refused(tmp_path: Path, models: Analyzer) -> None:
+    """It would begin the first one's running jobs anew."""
+    with (
+        locks.locked(tmp_path / "jobs.lock", busy=""),
+        pytest.raises(InputError, match="another 'mien serve' works in"),
+    ):
+        run(ServerSettings(data=tmp_path), models)

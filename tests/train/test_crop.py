@@ -16,7 +16,7 @@ from mien import images
 from mien.cli import SOME_FAILED, UNUSABLE
 from mien.errors import InputError
 from mien.models.detectors import load_detector
-from mien.train.crop import MANIFEST, find_sources
+from mien.train.crop import MANIFEST, find_sources, only_writer
 from mien.train.duplicates import near_duplicates
 from mien.types import U8
 
@@ -44,7 +44,7 @@ def downloads(astronaut: U8, face_free: U8, tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("[!.]*") if p.is_file())
 
 
 def test_class_folders_stay_and_what_is_no_use_is_left_out(downloads: Path, tmp_path: Path) -> None:
@@ -61,6 +61,15 @@ def test_class_folders_stay_and_what_is_no_use_is_left_out(downloads: Path, tmp_
     assert {path: path.read_bytes() for path in before} == before
     sheet = images.read_image(into / "contact-sheet.jpg")
     assert sheet.std() > 20
+
+
+def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
+    with (
+        only_writer(tmp_path),
+        pytest.raises(InputError, match="another 'mien crop' is writing"),
+        only_writer(tmp_path),
+    ):
+        pass
 
 
 def test_running_again_does_only_what_is_new(downloads: Path, astronaut: U8, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 import mien
+from mien import locks
 from mien.batch.inputs import Item
 from mien.errors import InputError, MienError
 from mien.sinks.parquet import FACE_SCHEMA
@@ -176,7 +177,8 @@ class Archive:
         with _writable(folder):
             for table in SCHEMAS:
                 (folder / table).mkdir(parents=True, exist_ok=True)
-        with _locked(folder / ".lock"):
+        busy = f"another 'mien batch' is writing {folder}: wait for it or stop it"
+        with locks.locked(folder / ".lock", busy=busy):
             archive._check(settings)
             with _writable(folder):
                 archive._sweep()
@@ -306,19 +308,3 @@ def _writable(path: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise MienError(f"cannot write {path}: {exc.strerror or exc}; free space or choose another place") from exc
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keeps a second writer out; given back by the system however the process ends. Windows has no such lock."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise InputError(f"another 'mien batch' is writing {path.parent}: wait for it or stop it") from exc
-        yield

@@ -13,7 +13,7 @@ from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.options import Looking, looking
 from mien.cli.progress import progress
 from mien.errors import InputError
-from mien.train.crop import CropOptions, Cropper, find_sources
+from mien.train.crop import CropOptions, Cropper, find_sources, only_writer
 from mien.train.sheet import SHEET, contact_sheet
 
 crop_app = new_app()
@@ -53,22 +53,23 @@ def crop(
     if not sources:
         raise InputError("nothing to crop")
     options = CropOptions(size, padding, every_face, sharpness, every, keep_duplicates, per_person)
-    cropper = Cropper(look.analyzer(only=("identity",)), into, options)
-    left_out: Counter[str] = Counter()
-    bad = 0
-    with progress("cropping", len(sources)) as advance:
-        for one in sources:
-            try:
-                done = cropper(one)
-            except InputError as exc:
-                bad += 1
-                typer.echo(f"mien: {exc}", err=True)
-            else:
-                left_out.update(done.left_out or ({} if done.crops else {"without a face": 1}))
-            advance()
-    crops = cropper.crops()
-    if crops:
-        images.write_image(into / SHEET, contact_sheet(crops, into))
+    with only_writer(into):
+        cropper = Cropper(look.analyzer(only=("identity",)), into, options)
+        left_out: Counter[str] = Counter()
+        bad = 0
+        with progress("cropping", len(sources)) as advance:
+            for one in sources:
+                try:
+                    done = cropper(one)
+                except InputError as exc:
+                    bad += 1
+                    typer.echo(f"mien: {exc}", err=True)
+                else:
+                    left_out.update(done.left_out or ({} if done.crops else {"without a face": 1}))
+                advance()
+        crops = cropper.crops()
+        if crops:
+            images.write_image(into / SHEET, contact_sheet(crops, into))
     _tell(len(crops), into, left_out)
     if bad:
         raise typer.Exit(UNUSABLE if bad == len(sources) else SOME_FAILED)

@@ -154,8 +154,8 @@ class FolderGallery:
         files = self._files_of(source)
         self._check_no_link(files)
         for file in files:
-            goal = home / file.name if self._is_bare(file) else _free_name(home / file.name)
-            _on_disk(partial(private.make_missing, goal.parent), goal)
+            _on_disk(partial(private.make_missing, home), home)
+            goal = home / file.name if self._is_bare(file) else _take_name(home / file.name)
             _on_disk(partial(_move, file, goal), goal)
         self._remove_empty(files)
 
@@ -312,6 +312,7 @@ def _move(file: Path, goal: Path) -> None:
     if not file.is_symlink():
         file.replace(goal)
         return
+    goal.unlink(missing_ok=True)  # what kept the name for it
     goal.symlink_to(file.resolve())
     file.unlink()
 
@@ -322,13 +323,18 @@ def _file_name(name: str) -> str:
     return "%2E" + quoted[1:] if quoted.startswith(".") else quoted
 
 
-def _free_name(path: Path) -> Path:
-    counter = 2
-    goal = path
-    while goal.exists():
-        goal = path.with_stem(f"{path.stem} {counter}")
-        counter += 1
-    return goal
+def _take_name(path: Path) -> Path:
+    """The path, or the next one that is free: taken by an empty file, so that no other process takes it too."""
+    counter, goal = 2, path
+    while True:
+        try:
+            goal.touch(exist_ok=False)
+            return goal
+        except FileExistsError:
+            goal = path.with_stem(f"{path.stem} {counter}")
+            counter += 1
+        except OSError as exc:
+            raise GalleryError(f"cannot write {goal}: {exc.strerror or exc}; check its permissions") from exc
 
 
 def _on_disk(change: Callable[[], object], path: Path) -> None:

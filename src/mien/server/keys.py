@@ -7,14 +7,17 @@ import json
 import os
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mien import private, store
+from mien import locks, private, store
 from mien.errors import InputError
 
 ROLES = ("read", "analyse", "admin")  # each may do what those before it may
+_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class KeyFile:
             raise InputError(f"a key's role is one of {', '.join(ROLES)}, not {role!r}")
         secret = "mien_" + secrets.token_urlsafe(32)
         key = Key(secrets.token_hex(4), name, role, _hash(secret), datetime.now(UTC).isoformat(timespec="seconds"))
-        self._write([*self.all(), key])
+        with self._changing() as keys:
+            keys.append(key)
         return key, secret
 
     def remove(self, key_id: str) -> None:
@@ -55,10 +59,11 @@ class KeyFile:
         Raises:
             InputError: No key has this id.
         """
-        kept = [key for key in self.all() if key.id != key_id]
-        if len(kept) == len(self.all()):
-            raise InputError(f"no key has the id {key_id}; 'mien serve key list' shows them")
-        self._write(kept)
+        with self._changing() as keys:
+            kept = [key for key in keys if key.id != key_id]
+            if len(kept) == len(keys):
+                raise InputError(f"no key has the id {key_id}; 'mien serve key list' shows them")
+            keys[:] = kept
 
     def all(self) -> list[Key]:
         """Every key, oldest first."""
@@ -83,10 +88,18 @@ class KeyFile:
         except (OSError, ValueError, TypeError, KeyError) as exc:
             raise InputError(f"{self.path} is no list of keys ({exc}); move it away and make new ones") from exc
 
-    def _write(self, keys: list[Key]) -> None:
-        content = json.dumps({"keys": [asdict(key) for key in keys]}, indent=1, ensure_ascii=False)
+    @contextmanager
+    def _changing(self) -> Iterator[list[Key]]:
+        """The keys as they are now, to be changed and then written; nobody else changes them meanwhile."""
+        busy = f"another program has been changing {self.path} for {_WAIT_S:.0f} s; try again"
         try:
-            store.write_atomically(private.make_home(self.path.parent) / self.path.name, content.encode(), secret=True)
+            home = private.make_home(self.path.parent)
+            with locks.locked(home / f"{self.path.name}.lock", busy=busy, wait_s=_WAIT_S):
+                keys = self._read() if self.path.exists() else []
+                yield keys
+                rows = {"keys": [asdict(key) for key in keys]}
+                content = json.dumps(rows, indent=1, ensure_ascii=False)
+                store.write_atomically(self.path, content.encode(), secret=True, durable=True)
         except OSError as exc:
             raise InputError(f"cannot write {self.path}: {exc.strerror or exc}; choose another --data folder") from exc
 

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from mien import locks
 from mien.pipeline import Analyzer
 from mien.server.app import create_app
 from mien.server.logs import set_up
@@ -34,14 +35,16 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: clos
 def run(settings: ServerSettings, analyzer: Analyzer, *, level: int = logging.INFO) -> None:
     """Serves until a signal; then finishes requests, puts the running job back and ends."""
     set_up(min(level, logging.INFO))
-    app = create_app(settings, analyzer)
-    service: Service = app.state.service
-    if settings.guarded and not service.keys.all():
-        log.warning(
-            "other machines can reach this service and it has no keys: all requests are refused until "
-            "'mien serve key add NAME' makes one"
-        )
-    make_server(app, settings).run()
+    busy = f"another 'mien serve' works in {settings.data}: stop it, or choose another --data folder"
+    with locks.locked(settings.data / "jobs.lock", busy=busy):
+        app = create_app(settings, analyzer)
+        service: Service = app.state.service
+        if settings.guarded and not service.keys.all():
+            log.warning(
+                "other machines can reach this service and it has no keys: all requests are refused until "
+                "'mien serve key add NAME' makes one"
+            )
+        make_server(app, settings).run()
 
 
 def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from mien import geometry, images, store
+from mien import geometry, images, locks, store
 from mien.errors import InputError
 from mien.models.classifier import aligned_crops
 from mien.pipeline import Analyzer
@@ -79,6 +80,21 @@ def find_sources(given: Iterable[str], into: Path) -> list[Source]:
 def _folder_in(place: Path, file: Path) -> Path:
     """Where the crops of a file go, which was found in a place."""
     return Path(printable(str(file.parent.relative_to(place)))) if place.is_dir() else Path()
+
+
+@contextmanager
+def only_writer(into: Path) -> Iterator[None]:
+    """Keeps a second `mien crop` out of a folder of crops: two would take each other's names and lines.
+
+    Raises:
+        InputError: Another is at work there, or it cannot be written.
+    """
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InputError(f"cannot write {into}: {exc.strerror or exc}") from exc
+    with locks.locked(into / ".lock", busy=f"another 'mien crop' is writing {into}: wait for it or stop it"):
+        yield
 
 
 class Cropper:
