@@ -15,7 +15,7 @@ from mien.drawing import colour_for
 from mien.lettering import draw_text
 from mien.types import U8, Face, FrameResult
 
-_GAP_S = 1.0  # absences shorter than this do not end an appearance
+_GAP_S = 1.0  # absences shorter than this do not end an appearance, unless frames are further apart
 _SLICES = 120  # of the emotion curve, at most; neighbours are joined when a video grows longer
 
 
@@ -39,11 +39,15 @@ class Summary:
         self._tracks: dict[int, _Seen] = {}
         self._last_s = 0.0
         self._step_s = 0.0
+        self._gap_s = _GAP_S
         self._slice_s = 0.25
 
     def add(self, result: FrameResult) -> None:
         """Takes the next frame."""
-        self._step_s = min(_GAP_S, max(0.0, result.time_s - self._last_s)) if self.frames else 0.0
+        passed_s = max(0.0, result.time_s - self._last_s)
+        if self.frames == 1:  # the second frame tells how far apart they are
+            self._gap_s = max(_GAP_S, 1.5 * passed_s)
+        self._step_s = min(self._gap_s, passed_s) if self.frames else 0.0
         self._last_s = result.time_s
         self.frames += 1
         while result.time_s / self._slice_s >= _SLICES:
@@ -53,7 +57,7 @@ class Summary:
                 self._see(self._tracks.setdefault(face.track_id, _Seen()), face, result.time_s)
 
     def _see(self, seen: _Seen, face: Face, time_s: float) -> None:
-        if seen.spans and time_s - seen.spans[-1][1] <= _GAP_S:
+        if seen.spans and time_s - seen.spans[-1][1] <= self._gap_s:
             seen.spans[-1][1] = time_s
         else:
             seen.spans.append([time_s, time_s])

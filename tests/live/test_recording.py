@@ -114,12 +114,12 @@ def test_analyze_a_film(film: Path, stream_detector: str, tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (0, "")
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["index"] for r in records] == list(range(30))
-    assert [len(r["faces"]) for r in records] == [0] + [1] * 29
+    assert [len(r["faces"]) for r in records] == [1] * 30
     assert {f["track_id"] for r in records for f in r["faces"]} == {1}
     assert records[10]["time_s"] == pytest.approx(0.4, abs=0.01)
     assert len(decoded(copy, "video")) == 30
     (person,) = json.loads(summary.read_text())["people"]
-    assert person["frames"] == 29
+    assert person["frames"] == 30
     assert read_image(summary.with_suffix(".png")).shape[1] > 1000
 
 
@@ -131,7 +131,7 @@ def test_live_without_a_window_tells_its_speed(film: Path, stream_detector: str,
     assert (done.returncode, done.stderr) == (0, "")
     stats = json.loads(done.stdout)
     assert set(stats) == {"frames", "fps", "p50_ms", "p95_ms", "faces"}
-    assert (stats["frames"], stats["faces"]) == (20, 19)
+    assert (stats["frames"], stats["faces"]) == (20, 20)
     assert 0 < stats["p50_ms"] <= stats["p95_ms"]
     assert len(decoded(record, "video")) == 20
 
@@ -198,6 +198,15 @@ def test_a_summary_tells_who_was_there_when() -> None:
     assert first["emotions_over_time"][0] == {"from_s": 0.0, "calm": 1.0, "glad": 0.0}
     assert second["spans"] == [[5.0, 9.75], [15.0, 19.75]]
     assert timeline(about).shape[0] > 100
+
+
+def test_a_summary_of_samples_two_seconds_apart() -> None:
+    summary = Summary("film")
+    for i in range(0, 80, 8):  # 20 s: one all the time but for a sample
+        summary.add(result(i, *([(1, "calm")] if i != 32 else [])))
+    (person,) = summary.to_dict()["people"]
+    assert person["spans"] == [[0.0, 6.0], [10.0, 18.0]]
+    assert person["seen_s"] == 16.0
 
 
 def test_a_summary_does_not_grow_with_the_length() -> None:

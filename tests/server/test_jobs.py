@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import av
 import pytest
+
+from mien.server.jobs import results
 
 from .harness import Client, Start
 
@@ -109,3 +112,16 @@ def test_jobs_are_kept_for_a_set_time(start: Start, clip: bytes) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("the job is still there")
+
+
+@pytest.mark.parametrize(("step_s", "frames", "shown"), [(0.04, 2, 0), (0.04, 3, 1), (2.0, 1, 1), (2.0, 3, 1)])
+def test_a_timeline_counts_seconds_not_frames(tmp_path: Path, step_s: float, frames: int, shown: int) -> None:
+    """Of frames a nameless face needs some to be listed; of samples two seconds apart one is enough."""
+    times = [i * step_s for i in range(10)]
+    records = [
+        {"time_s": t, "faces": [{"track_id": 1, "name": None}] if i < frames else []} for i, t in enumerate(times)
+    ]
+    path = tmp_path / "result.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    found = results.timeline(path)
+    assert [row.spans for row in found] == [[[0.0, times[frames - 1]]]] * shown

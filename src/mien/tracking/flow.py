@@ -13,6 +13,7 @@ _WINDOW = (17, 17)
 _LEVELS = 3
 _THUMB_WH = (32, 18)
 _CUT = 22.0  # grey levels of 255: mean difference of two thumbnails above which they show different scenes
+_CHANGE, _ALIKE = 8.0, 0.6  # the same for smaller differences of thumbnails that correlate less than so much
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,14 @@ def thumbnail(grey: U8) -> U8:
 
 def is_cut(before: U8, after: U8) -> bool:
     """Whether two thumbnails of one stream show different scenes."""
-    return float(cv2.absdiff(before, after).mean()) > _CUT
+    apart = float(cv2.absdiff(before, after).mean())
+    return apart > _CUT or (apart > _CHANGE and _correlation(before, after) < _ALIKE)
+
+
+def _correlation(a: U8, b: U8) -> float:
+    mean_a, mean_b = a - a.mean(), b - b.mean()
+    spread = float(np.sqrt((mean_a**2).sum() * (mean_b**2).sum()))
+    return float((mean_a * mean_b).sum()) / spread if spread else 0.0
 
 
 def follow(before: U8, after: U8, points: F32, sizes: F32) -> Shift:

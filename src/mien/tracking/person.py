@@ -47,8 +47,8 @@ class Person:
     distances: dict[str | None, float] = field(default_factory=dict)
     name: str | None = None
 
-    def learn(self, look: Look, tolerance: float) -> None:
-        """Takes one more look into the means and votes."""
+    def learn(self, look: Look, tolerance: float, *, at_once: bool = False) -> None:
+        """Takes one more look into the means and votes; its name is believed `at_once`, as that of a photo."""
         share = look.weight / (self.weight + look.weight)
         self.weight = min(self.weight + look.weight, _LONGEST_MEMORY)
         if self.looks:
@@ -57,6 +57,8 @@ class Person:
         if look.age is not None:
             self.age = look.age if self.age is None else self.age + share * (look.age - self.age)
         self._vote(look, tolerance)
+        if at_once and look.name is not None:
+            self.name = look.name
         for attribute, probs in look.probs.items():
             part = self._emotion_share(look) if attribute == "emotion" else share
             self.probs[attribute] = _mix(self.probs.get(attribute), probs, part)

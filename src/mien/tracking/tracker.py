@@ -23,14 +23,17 @@ _SAME = 0.7  # part of `same`: means of descriptors this near are one person
 
 @dataclass(frozen=True, slots=True)
 class TrackerOptions:
-    """`birth_score` a detection needs to begin a track; before it is shown, `birth_hits` in a row, one of them of
-    `sure_score` (somebody who was here before is shown as soon as a look says so). A hidden person is remembered for
-    `memory_s`, found again by motion within `coast_s`; `same` is the distance of two descriptors below which they may
-    be one person; a look is due after `sure_s` or `unsure_s`."""
+    """`birth_score` a detection needs to begin a track. It is shown at once from `certain_score` on; from `sure_score`
+    on when it was found twice, or the last detection is `birth_s` or longer ago (somebody who was here before is shown
+    as soon as a look says so). A hidden person is remembered for `memory_s`, found again by motion within `coast_s`;
+    `same` is the distance of two descriptors below which they may be one person; a look is due after `sure_s` or
+    `unsure_s`. Who looks like somebody else for `strike_s` is somebody else."""
 
     birth_score: float = 0.6
     sure_score: float = 0.6
-    birth_hits: int = 2
+    certain_score: float = 0.95
+    birth_s: float = 0.12
+    strike_s: float = 0.06
     memory_s: float = 10.0
     coast_s: float = 0.5
     same: float = 0.6
@@ -54,7 +57,8 @@ class Track:
     person: Person | None = None
     doubtful: bool = False  # it met another face: who it is has to be looked at again
     meeting: bool = False  # it overlaps another face just now
-    strikes: int = 0  # looks in a row that showed somebody else
+    alone: bool = False  # only looks can tell who it is: it began after a cut, or long after the picture before
+    struck_s: float | None = None  # since when looks have shown somebody else
     coasts: bool = True  # while hidden: whether it may be found again by where it would be
 
     @property
@@ -79,11 +83,14 @@ class Tracker:
         self.tracks: list[Track] = []
         self.hidden: list[Track] = []
         self._ids = count(1)
+        self._updated_s: float | None = None
+        self._parted: float | None = None  # the score that is enough in the picture after a cut
 
     @property
     def shown(self) -> list[Track]:
-        """The tracks that are reported."""
-        return [track for track in self.tracks if track.person is not None]
+        """The tracks that are reported. A doubtful detection is reported only in a picture that stands alone."""
+        sure = self.options.sure_score
+        return [t for t in self.tracks if t.person is not None and (t.alone or t.best >= sure)]
 
     @property
     def restless(self) -> bool:
@@ -106,9 +113,23 @@ class Tracker:
             if track.velocity is not None:
                 track.move((track.velocity * passed_s).astype(np.float32))
 
+    def part(self, *, enough: float, forget: bool = False) -> None:
+        """Forgets where everybody was, and not who unless told so, as the next picture follows a cut or a long time.
+
+        There a face is shown at once from a score of `enough` on.
+        """
+        known = [t for t in self.tracks if t.person is not None and t.person.looks]
+        self.hidden = [] if forget else [*self.hidden, *known]
+        for track in self.hidden:
+            track.coasts = False
+        self.tracks = []
+        self._parted = enough
+
     def update(self, found: Faces, time_s: float) -> None:
         """Gives detections to tracks; what is left over begins new ones, who is missing is hidden at once."""
-        self._forget(time_s)
+        passed = 0.0 if self._updated_s is None else time_s - self._updated_s
+        self._updated_s = time_s
+        self._forget(time_s, passed)
         near = [t for t in self.hidden if t.coasts and time_s - t.seen_s <= self.options.coast_s]
         guesses = [_coasted(t, time_s) for t in near]
         rows, columns = _assign([*self.tracks, *guesses], found)
@@ -121,10 +142,13 @@ class Tracker:
         self._hide([t for t in self.tracks if id(t) not in matched], time_s)
         self.hidden = [t for t in self.hidden if all(t is not b for b in back)]
         self.tracks += back + self._begin(found, set(map(int, columns)), time_s)
+        self._bear(late=passed >= self.options.birth_s)
         self._note_meetings()
 
-    def _forget(self, time_s: float) -> None:
-        self.hidden = [t for t in self.hidden if 0 <= time_s - t.seen_s <= self.options.memory_s]
+    def _forget(self, time_s: float, passed: float) -> None:
+        """Who was in the picture before is remembered, however long ago it is."""
+        memory = max(self.options.memory_s, passed)
+        self.hidden = [t for t in self.hidden if 0 <= time_s - t.seen_s <= memory]
 
     def _hit(self, track: Track, found: Faces, row: int, time_s: float) -> None:
         passed = time_s - track.seen_s
@@ -133,18 +157,26 @@ class Tracker:
         track.score = float(found.scores[row])
         track.best = max(track.best, track.score)
         track.hits += 1
+        track.alone = False
         track.seen_s, track.coasts = time_s, True
         track.found_at = track.centre
         if before is not None and 0 < passed < self.options.coast_s:
             track.velocity = np.asarray((track.found_at - before) / passed)
         track.doubtful |= abs(np.log(track.size / size)) > _JUMP
-        self._bear(track)
 
-    def _bear(self, track: Track) -> None:
-        """Begins to show a track that was seen often and clearly enough."""
-        enough = track.hits >= self.options.birth_hits and track.best >= self.options.sure_score
-        if track.person is None and enough:
-            track.person = Person(next(self._ids))
+    def _bear(self, *, late: bool) -> None:
+        """Begins to show the tracks that were seen clearly, and twice where that costs no time."""
+        certain, sure = self.options.certain_score, self.options.sure_score
+        for track in self.tracks:
+            clear = track.best >= (sure if late or track.hits > 1 else certain)
+            if track.person is None and clear and not track.alone:
+                track.person = Person(next(self._ids))
+
+    def settle(self) -> None:
+        """Begins to show what looks have not made known of a picture that stands alone."""
+        for track in self.tracks:
+            if track.person is None and track.alone:
+                track.person = Person(next(self._ids))
 
     def _hide(self, gone: Sequence[Track], time_s: float) -> None:
         for track in gone:
@@ -159,9 +191,10 @@ class Tracker:
     def _begin(self, found: Faces, taken: set[int], time_s: float) -> list[Track]:
         fresh = [i for i in range(len(found)) if i not in taken and found.scores[i] >= self.options.birth_score]
         tracks = [Track(found.boxes[i], found.landmarks[i], float(found.scores[i]), time_s) for i in fresh]
+        enough, self._parted = self._parted, None
         for track in tracks:
             track.best = track.score
-            self._bear(track)
+            track.alone = enough is not None and track.score >= enough
         return tracks
 
     def _note_meetings(self) -> None:
@@ -178,34 +211,38 @@ class Tracker:
         `limit` holds for all but new faces that may be somebody who was hidden, of whom four are looked at.
         """
         needs = [(self._need(track, time_s), i) for i, track in enumerate(self.tracks)]
-        wanted = [self.tracks[i] for need, i in sorted(needs, reverse=True) if need >= 1]
-        new = sum(t.person is None or not t.person.looks for t in wanted) if self.hidden else 0
+        wanted = [self.tracks[i] for need, i in sorted(needs, key=lambda n: -n[0]) if need >= 1]
+        new = sum(t.person is None or not t.person.looks for t in wanted if self.hidden or t.alone)
         return wanted[: max(limit, min(new, 4))]
 
     def _need(self, track: Track, time_s: float) -> float:
         person = track.person
+        if person is None and track.alone:
+            return 1e6
         if person is None:  # not sure to be a face yet, unless it is one that was here before
             return 1e5 if self.hidden else 0.0
         if not person.looks:
             return 1e6
         period = self.options.sure_s if person.sure else self.options.unsure_s
         need = (time_s - person.look_s) / period
-        return need + 1000 if track.doubtful or track.strikes else need
+        return need + 1000 if track.doubtful or track.struck_s is not None else need
 
-    def learn(self, track: Track, look: Look) -> None:
-        """Takes a look at a track: it may be somebody else than motion said."""
+    def learn(self, track: Track, look: Look, *, at_once: bool = False) -> None:
+        """Takes a look at a track: it may be somebody else than motion said. `at_once` believes the look's name."""
         person = track.person
-        other = self._better(track, look.embedding)
+        other = self._known(look) if person is None and track.alone else self._better(track, look.embedding)
         if other is not None:
             self._swap(track, other)
+        elif person is None and track.alone:
+            track.person = Person(next(self._ids))
         elif person is not None and person.looks and person.apart(look.embedding) > self.options.same:
             self._strike(track, look)
             return
-        track.strikes = 0
+        track.struck_s = None
         track.doubtful = track.meeting
         if track.person is not None:
             self._reunite(track, track.person, look)
-            track.person.learn(look, self.options.tolerance)
+            track.person.learn(look, self.options.tolerance, at_once=at_once)
         if track.person is None or track.person.looks <= 2:
             self._doubt_doubles(track, look)
 
@@ -229,6 +266,18 @@ class Tracker:
                 self.hidden = [t for t in self.hidden if t is not old]
                 return
 
+    def _known(self, look: Look) -> Track | None:
+        """Somebody hidden who is the one looked at, told by looks alone: very alike, or alike and of the same name."""
+        near = []
+        for i, old in enumerate(self.hidden):
+            if old.person is None or (look.name and old.person.name not in (None, look.name)):
+                continue
+            namesake = look.name is not None and old.person.name == look.name
+            apart = old.person.apart(look.embedding)
+            if apart < self.options.same * (1.0 if namesake else _SAME):
+                near.append((apart, i))
+        return self.hidden[min(near)[1]] if near else None
+
     def _better(self, track: Track, embedding: F32) -> Track | None:
         """Another shown or hidden track whose person this look resembles much more than the track's own."""
         person = track.person
@@ -249,14 +298,14 @@ class Tracker:
         other.doubtful, other.coasts = True, False
 
     def _strike(self, track: Track, look: Look) -> None:
-        """A look that shows nobody known: after two good ones in a row somebody new has taken the track over."""
-        track.strikes += 1
+        """A look that shows nobody known: when that lasts somebody new has taken the track over."""
+        track.struck_s = look.time_s if track.struck_s is None else track.struck_s
         if track.person is not None:
             track.person.look_s = look.time_s
-        if track.strikes < 3 or track.meeting:
+        if look.time_s - track.struck_s < self.options.strike_s or track.meeting:
             return
         self.hidden.append(replace(track, coasts=False))
-        track.person, track.strikes, track.doubtful = Person(next(self._ids)), 0, False
+        track.person, track.struck_s, track.doubtful = Person(next(self._ids)), None, False
         track.person.learn(look, self.options.tolerance)
 
     def faces(self, *, named: bool) -> Faces:
@@ -271,7 +320,7 @@ class Tracker:
             landmarks=np.array([t.landmarks for t in shown], np.float32),
             track_ids=np.array([p.id for p in people], np.int64),
         )
-        matches = _matches(people, [t.strikes > 0 for t in shown], tolerance=self.options.tolerance)
+        matches = _matches(people, [t.struck_s is not None for t in shown], tolerance=self.options.tolerance)
         return replace(
             faces,
             embeddings=_column([p.embedding for p in people]),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mien import store
 
-_GAP_S = 1.0  # a person away for longer begins a new span
-_LEAST_FRAMES = 3
+_GAP_S = 1.0  # a person away for longer begins a new span, unless frames are further apart
+_LEAST_S = 0.1  # a nameless track seen for less is left out
 
 
 @dataclass(slots=True)
@@ -27,9 +28,9 @@ class Appearance:
     genders: dict[str, float] = field(default_factory=dict)
     emotions: dict[str, float] = field(default_factory=dict)
 
-    def seen(self, time_s: float, face: Mapping[str, Any]) -> None:
+    def seen(self, time_s: float, face: Mapping[str, Any], *, gap_s: float = _GAP_S) -> None:
         """Takes a face as it stands in a result file."""
-        if self.spans and time_s - self.spans[-1][1] <= _GAP_S:
+        if self.spans and time_s - self.spans[-1][1] <= gap_s:
             self.spans[-1][1] = time_s
         else:
             self.spans.append([time_s, time_s])
@@ -67,15 +68,24 @@ def timeline(path: Path) -> list[Appearance]:
     """Who appears when: everybody with a name, then the tracks that never got one; longest seen first."""
     known: dict[str, Appearance] = {}
     nameless: dict[int, Appearance] = {}
+    step_s = _step_s(path)
+    gap_s = max(_GAP_S, 1.5 * step_s)
     for record in lines(path):
         for face in record["faces"]:
             track = face.get("track_id")
             found = _appearance(face.get("name"), track, known, nameless)
-            found.seen(record["time_s"], face)
+            found.seen(record["time_s"], face, gap_s=gap_s)
             if track is not None:
                 found.tracks.add(track)
-    rest = [row for track, row in nameless.items() if not _named(track, known) and row.frames >= _LEAST_FRAMES]
+    lasting = {track: row for track, row in nameless.items() if not step_s or row.frames * step_s >= _LEAST_S}
+    rest = [row for track, row in lasting.items() if not _named(track, known)]
     return sorted(known.values(), key=_rank) + sorted(rest, key=_rank)
+
+
+def _step_s(path: Path) -> float:
+    """Seconds from the first record to the second, as far apart as all are; 0 where there is only one."""
+    times = [record["time_s"] for record in islice(lines(path), 2)]
+    return float(times[1] - times[0]) if len(times) > 1 else 0.0
 
 
 def _appearance(
