@@ -6,7 +6,6 @@ before it is needed; every function may be called from several threads.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from os import PathLike
 from typing import IO, Any
@@ -61,7 +60,7 @@ _PATHS = {  # the files that they are read from, under the original's names
     "cnn_face_detection_model": face_recognition_models.cnn_face_detector_model_location,
     "face_recognition_model": face_recognition_models.face_recognition_model_location,
 }
-__all__ += [*_PATHS, *(["dlib"] if importlib.util.find_spec("dlib") else [])]
+__all__ += [*_PATHS, *(["dlib"] if native.installed() else [])]
 
 _LARGE: dict[str, tuple[int, ...]] = {  # iBUG 300-W's numbering, from 0
     "chin": tuple(range(17)),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Iterable, Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any
 
 from face_recognition.shapes import FullObjectDetection, Point, Rectangle
+
+
+def installed() -> bool:
+    """Whether dlib is there, as far as can be told without importing it."""
+    try:
+        return importlib.util.find_spec("dlib") is not None
+    except (ImportError, ValueError):  # somebody's import hook, or a stand-in put into sys.modules
+        return False
 
 
 @cache
