@@ -18,6 +18,9 @@ import pytest
 from live.clips import age_of, numbered, write_clip
 from live.servers import serving
 from mien.errors import SourceError
+from mien.server.fetch import Rules
+from mien.server.jobs.store import Job
+from mien.server.streams import open_stream
 from mien.sources import Patience, open_source
 
 HASTY = Patience(open_s=6.0, stall_s=2.0, retry_s=25.0, first_pause_s=0.1, longest_pause_s=0.5)
@@ -71,6 +74,17 @@ def test_rtsp_shows_what_is_new(port: int) -> None:
                 break
     assert max(ages) < 0.5
     assert times == sorted(times)
+
+
+@pytest.mark.slow
+def test_the_service_s_relay_lets_a_real_stream_through(port: int) -> None:
+    rules = Rules((f"127.0.0.1:{port}",), 0, 5)
+    with rtsp(port):
+        job = Job("a", "local", "stream", "", {"url": f"rtsp://127.0.0.1:{port}/clock", "seconds": 2})
+        with open_stream(job, rules) as source:
+            ages = [age_of(frame.image) for frame in source]
+    assert len(ages) > 10
+    assert max(ages) < 0.5
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ import pytest
 
 from mien.errors import SourceError
 from mien.server.fetch import Fetcher, Rules, Target, _get, is_public
-from mien.server.streams import _Relay, _Rtsp
+from mien.server.relay import Answers, Refused, Relay
+from mien.server.streams import _Rtsp
 
 from .harness import Start
 
@@ -122,16 +123,63 @@ def rtsp_server(answer: Callable[[int], bytes]) -> tuple[int, list[bytes]]:
     return port, asked
 
 
-def test_a_stream_that_leads_elsewhere_is_cut() -> None:
+REDIRECTS = [
+    b"RTSP/1.0 302 Moved",
+    b"RTSP/1.0  302 Moved",
+    b"RTSP/1.0\t302 Moved",
+    b"RTSP/1 302 Moved",
+    b"RTSP/1.0 0302 Moved",
+    b"RTSP/1.0 +302 Moved",
+    b"RTSP/2.00 302 Moved",
+    b"RTSP/ 302",
+    b"RT\rSP/1.0 302 Moved",
+    b"\x00RTSP/1.0 302 Moved",
+    b"RTSP/1.0 200 OK\r\n\r\nRTSP/1 302 Moved",
+    b"$\x00\x00\x02abRTSP/1 302 Moved",
+]
+
+
+@pytest.mark.parametrize("status", REDIRECTS)
+def test_a_stream_that_leads_elsewhere_is_cut(status: bytes) -> None:
     elsewhere, asked_elsewhere = rtsp_server(lambda _: b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
     location = f"rtsp://127.0.0.1:{elsewhere}/inside".encode()
-    port, asked = rtsp_server(lambda _: b"RTSP/1.0 302 Moved\r\nCSeq: 1\r\nLocation: " + location + b"\r\n\r\n")
+    port, asked = rtsp_server(lambda _: status + b"\r\nCSeq: 1\r\nLocation: " + location + b"\r\n\r\n")
     rules = Rules((f"127.0.0.1:{port}",), 0, 3)
     target = Fetcher(rules).resolve(f"rtsp://127.0.0.1:{port}/cam")
     with pytest.raises(SourceError):
         _first_frame(target)
     assert asked
     assert asked_elsewhere == []
+
+
+OK = b"RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+FRAME = b"$\x00\x00\x0c" + b"RTSP/1.0 302"  # a picture may hold any bytes
+
+
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_what_is_passed_on(step: int) -> None:
+    sent = OK + FRAME + b"$\x01\x00\x02ab" + b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n" + FRAME
+    answers = Answers()
+    passed = b"".join(answers.take(sent[i : i + step]) for i in range(0, len(sent), step))
+    assert passed == sent.replace(b"$\x01\x00\x02ab", b"")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"RTSP/1.0 200 OK\r\nContent-Length : 90\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\nContent-Length: 5\r\ncontent-length: 9\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\nContent-Length: +5\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\nContent-Length: 9999999\r\n\r\n",
+        b"RTSP/1.0 200 OK\r\nX: a\nRTSP/1.0 302\r\n\r\n",
+        b"RTSP/1.0 200 OK\nCSeq: 1\n\n\r\n\r\n",
+        b"REDIRECT rtsp://10.0.0.1/ RTSP/1.0\r\n\r\n",
+        b"X" * 70_000,
+    ],
+)
+def test_what_is_not(message: bytes) -> None:
+    with pytest.raises(Refused):
+        Answers().take(message)
 
 
 def _first_frame(target: Target) -> object:
@@ -144,7 +192,7 @@ def _first_frame(target: Target) -> object:
 
 def test_the_relay_passes_on_what_is_no_redirect() -> None:
     port, asked = rtsp_server(lambda _: b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
-    relay = _Relay(Target(urlsplit(f"rtsp://127.0.0.1:{port}/"), "127.0.0.1", port, "127.0.0.1"), 3)
+    relay = Relay(Target(urlsplit(f"rtsp://127.0.0.1:{port}/"), "127.0.0.1", port, "127.0.0.1"), 3)
     with socket.create_connection(("127.0.0.1", relay.port), 3) as near:
         near.sendall(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
         assert near.recv(100).startswith(b"RTSP/1.0 200")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import select
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
@@ -16,6 +12,7 @@ from mien import images
 from mien.errors import InputError, SourceError
 from mien.server.fetch import Fetcher, Rules, Target
 from mien.server.jobs.store import Job
+from mien.server.relay import Relay
 from mien.sources import Patience, Source, open_source
 from mien.sources.base import Closing
 from mien.types import Frame
@@ -23,7 +20,6 @@ from mien.types import Frame
 _FRAME_BYTES = 8_000_000
 _FRAME_PIXELS = 9_500_000
 _CHUNK = 65_536
-_REDIRECT = re.compile(rb"RTSP/\d\.\d 3\d\d")
 
 
 def open_stream(job: Job, rules: Rules) -> Source:
@@ -107,7 +103,7 @@ class _Rtsp:
     """An RTSP stream through a relay on loopback that connects to the checked machine and to no other."""
 
     def __init__(self, target: Target, seconds: float) -> None:
-        self._relay = _Relay(target, seconds)
+        self._relay = Relay(target, seconds)
         parts = target.parts
         login = f"{parts.username or ''}:{parts.password or ''}@" if parts.username else ""
         place = f"{login}127.0.0.1:{self._relay.port}"
@@ -124,51 +120,3 @@ class _Rtsp:
     def close(self) -> None:
         self._source.close()
         self._relay.close()
-
-
-class _Relay:
-    """Passes bytes between connections to a port on loopback and one machine; ends them at a redirect elsewhere."""
-
-    def __init__(self, target: Target, seconds: float) -> None:
-        self._target = target
-        self._seconds = seconds
-        self._closed = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(0.5)
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, name="mien-relay", daemon=True).start()
-
-    def _accept(self) -> None:
-        while not self._closed.is_set():
-            try:
-                near, _ = self._listener.accept()
-            except TimeoutError:
-                continue
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(near,), name="mien-relay", daemon=True).start()
-
-    def _serve(self, near: socket.socket) -> None:
-        try:
-            with near, socket.create_connection((self._target.ip, self._target.port), self._seconds) as far:
-                self._pass_on(near, far)
-        except OSError:
-            return  # the player sees the connection end and says so
-
-    def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
-        tail = b""
-        while not self._closed.is_set():
-            ready, _, _ = select.select([near, far], [], [], 0.5)
-            for one in ready:
-                data = one.recv(_CHUNK)
-                if not data:
-                    return
-                if one is far:
-                    if _REDIRECT.search(tail + data):
-                        return
-                    tail = data[-16:]
-                (near if one is far else far).sendall(data)
-
-    def close(self) -> None:
-        self._closed.set()
-        self._listener.close()
