@@ -25,6 +25,7 @@ SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .heic .heif .avif .jp2 .mpo".split()
 )
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000")  # Pillow's
+WRITABLE = SUFFIXES - set(".jfif .heic .heif .mpo .pnm".split())  # what `write_image` can write
 MAX_PIXELS = 178_000_000  # about 0.5 GB decoded; Pillow itself refuses more
 
 _STRICT = threading.Lock()

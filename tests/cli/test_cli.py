@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from mien import images
-from mien.cli import main
 from mien.errors import ModelError
 from mien.gallery import SqliteGallery
 from mien.pipeline import EMBEDDER, Analyzer
@@ -38,22 +37,6 @@ def mien(*arguments: object, **environment: str) -> subprocess.CompletedProcess[
     return subprocess.run(
         command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}, check=False
     )
-
-
-@pytest.fixture
-def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
-    """Runs a command in this process: the same way from `main` on, without a second's start."""
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["mien", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as exc:
-            code = int(exc.code or 0)
-        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
-
-    return run
 
 
 def records(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
@@ -190,7 +173,9 @@ def test_names_that_are_no_utf8_and_names_that_look_like_markup(astronaut: U8, t
         ("analyze", "no-such.jpg"),
         ("analyze", ""),
         ("analyze", "PHOTO", "--gallery", "EMPTY/people.db"),
-        ("analyze", "PHOTO", "--output", "EMPTY/nowhere/faces.parquet"),
+        ("analyze", "PHOTO", "--output", "PHOTO"),
+        ("analyze", "PHOTO", "--output", "EMPTY/faces.yaml"),
+        ("analyze", "PHOTO", "--output", "EMPTY/faces.csv", "--format", "json"),
         ("analyze", "PHOTO", "--only", "shoe size"),
         ("analyze", "PHOTO", "--detector", "nobody"),
         ("analyze", "PHOTO", "--format", "yaml"),

@@ -6,11 +6,11 @@ import importlib.util
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import chain, groupby
+from itertools import chain, count, groupby
 from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import typer
 
 from mien import drawing, images, sources
-from mien.cli import SOME_FAILED, UNUSABLE, new_app
+from mien.cli import SOME_FAILED, UNUSABLE, new_app, outputs
 from mien.cli.options import KeepUnknown, Looking, keeper, looking
 from mien.cli.progress import progress
 from mien.cli.tables import TableSink
@@ -26,12 +26,14 @@ from mien.cli.videos import VideoJob, is_stream
 from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
 from mien.schemas import FrameRecord, error_record, frame_record
-from mien.sinks.records import FORMATS, TEXT_SINKS, NamedSink, ParquetSink, Sink, open_text
+from mien.sinks.records import FORMATS, TEXT_SINKS, NamedSink, ParquetSink, Sink
 from mien.sources import VIDEO_SUFFIXES, is_video
 from mien.types import Frame
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet", ".txt": "table"}
 
 analyze_app = new_app()
 
@@ -69,17 +71,18 @@ def analyze(
         raise InputError("; ".join(failed) or "nothing to analyze")
     if keep_unknown is None:  # strangers are kept in a gallery that may be new
         look.check_gallery()
-    sink = _open_sink(format, output)
-    analyzer = look.analyzer(**({"threads": 1} if jobs > 1 and look.threads is None else {}))
+    names = [item.name for item in items]
+    kind = _kind_of(format, output, names)
     draws = _drawer(draw, items)
-    if summary is not None and (len(items) != 1 or not is_stream(items[0].name)):
-        raise InputError("--summary is of one video: give one")
+    if summary is not None:
+        _check_summary(summary, names)
+    analyzer = look.analyzer(**({"threads": 1} if jobs > 1 and look.threads is None else {}))
     keep = keeper(analyzer, keep_unknown)
     video = VideoJob(analyzer, every, summary=summary, keeper=keep)
     work = Work(analyzer, "identity" in look.parts(), embeddings, draws, video)
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
-    bad = _run(work, items, sink, jobs) + len(failed)
+    bad = _run(work, items, _open_sink(kind, output), jobs) + len(failed)
     if bad:
         raise typer.Exit(UNUSABLE if bad == len(items) + len(failed) else SOME_FAILED)
 
@@ -95,32 +98,39 @@ def _items(given: Iterable[str]) -> tuple[list[Item], list[str]]:
     return items, failed
 
 
-def _open_sink(kind: str | None, output: Path | None) -> Sink:
-    kind = kind or _kind_for(output)
-    if kind not in FORMATS:
+def _kind_of(kind: str | None, output: Path | None, names: Sequence[str]) -> str:
+    """How results are written: as is said, else as the output's suffix says.
+
+    Raises:
+        InputError: It is unknown, says something else than the output's suffix, or cannot be written there.
+    """
+    if kind is not None and kind not in FORMATS:
         raise InputError(f"--format {kind} is unknown; use one of {', '.join(FORMATS)}")
-    if kind == "parquet":
-        if output is None:
+    if output is None:
+        if kind == "parquet":
             raise InputError("--format parquet needs --output FILE.parquet")
-        _check_parquet(output)
+        return kind or ("table" if sys.stdout.isatty() else "jsonl")
+    named = _SUFFIXES.get(output.suffix.lower(), kind)
+    if kind is not None and named != kind:
+        raise InputError(f"--output {output} is {named} by its name, but --format says {kind}: leave one out")
+    outputs.file_to_write("--output", output, suffixes=[*_SUFFIXES, *([output.suffix] if kind else [])], inputs=names)
+    if named == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise InputError("Parquet needs pyarrow; run 'pip install mien[parquet]'")
+    return str(named)
+
+
+def _check_summary(place: Path, names: Sequence[str]) -> None:
+    if len(names) != 1 or not is_stream(names[0]):
+        raise InputError("--summary is of one video: give one")
+    outputs.file_to_write("--summary", place, suffixes=(".json",), inputs=names)
+
+
+def _open_sink(kind: str, output: Path | None) -> Sink:
+    if kind == "parquet" and output is not None:
         return ParquetSink(output)
     if kind == "table":
         return TableSink(output)
     return NamedSink(output, kind) if output else TEXT_SINKS[kind](sys.stdout)
-
-
-def _check_parquet(output: Path) -> None:
-    """Says before the work, not after it, that its results could not be written."""
-    if importlib.util.find_spec("pyarrow") is None:
-        raise InputError("Parquet needs pyarrow; run 'pip install mien[parquet]'")
-    open_text(output).close()
-
-
-def _kind_for(output: Path | None) -> str:
-    if output is not None:
-        suffix = output.suffix.lower().lstrip(".")
-        return suffix if suffix in FORMATS else "jsonl"
-    return "table" if sys.stdout.isatty() else "jsonl"
 
 
 @dataclass(frozen=True)
@@ -209,36 +219,66 @@ def _progress(total: int) -> AbstractContextManager[Callable[[], None]]:
 
 
 def _drawer(draw: Path | None, items: list[Item]) -> Callable[[Item], Path] | None:
-    """Where the annotated copy of an input goes: the file itself for one photo, else a folder that mirrors them."""
+    """Where the annotated copy of an input goes: the file itself for one input, else a folder that mirrors them."""
     if draw is None:
         return None
-    if len(items) == 1 and draw.suffix.lower() in images.SUFFIXES | VIDEO_SUFFIXES:
-        if is_video(str(draw)) and not is_stream(items[0].name):
-            raise InputError(f"--draw {draw} is a video, but {items[0].name} is a photo")
-        if not is_video(str(draw)) and is_video(items[0].name):
-            raise InputError(
-                f"--draw {draw} is a picture, but {items[0].name} is a video: give a name that ends in .mp4"
-            )
-        return lambda item: draw
-    if draw.suffix.lower() in images.SUFFIXES:
-        raise InputError(f"--draw {draw} is one picture, but there are {len(items)} inputs: give a folder")
-    return lambda item: _copy_place(draw, item)
+    suffix = draw.suffix.lower()
+    if draw.is_dir() or not suffix:
+        places = _copy_places(draw, items)
+        outputs.refuse_inputs("--draw", places.values(), [item.name for item in items])
+        outputs.folder_to_write("--draw", draw)
+        return lambda item: _made(places[item])
+    if suffix not in images.WRITABLE | VIDEO_SUFFIXES:
+        raise InputError(
+            f"--draw {draw}: a picture ends in .jpg or .png, a video in .mp4; "
+            "a folder that is not there yet has no dot in its name"
+        )
+    if len(items) > 1:
+        raise InputError(f"--draw {draw} is one file, but there are {len(items)} inputs: give a folder")
+    _check_copy(draw, items[0].name)
+    return lambda item: draw
+
+
+def _check_copy(draw: Path, name: str) -> None:
+    """Refuses a copy of another kind than the input; what an address holds is known once it is open."""
+    kinds = VIDEO_SUFFIXES if is_stream(name) else images.WRITABLE
+    if "://" in name:
+        kinds |= images.WRITABLE
+    elif is_video(str(draw)) and not is_video(name):
+        raise InputError(f"--draw {draw} is a video, but {name} is a photo")
+    elif is_video(name) and not is_video(str(draw)):
+        raise InputError(f"--draw {draw} is a picture, but {name} is a video: give a name that ends in .mp4")
+    outputs.file_to_write("--draw", draw, suffixes=kinds, inputs=[name])
+
+
+def _copy_places(folder: Path, items: list[Item]) -> dict[Item, Path]:
+    """A place of its own for the copy of each input."""
+    places: dict[Item, Path] = {}
+    taken: set[Path] = set()
+    for item in items:
+        first = _copy_place(folder, item)
+        stems = chain([first.stem], (f"{first.stem} {number}" for number in count(2)))
+        places[item] = next(place for place in map(first.with_stem, stems) if place not in taken)
+        taken.add(places[item])
+    return places
+
+
+def _copy_place(folder: Path, item: Item) -> Path:
+    place = folder / (os.path.relpath(item.name, item.root) if item.root else _last_name(item.name))
+    if is_stream(item.name):
+        return place.with_suffix(".mp4")
+    return place if place.suffix.lower() in images.WRITABLE else place.with_suffix(".jpg")
+
+
+def _made(place: Path) -> Path:
+    """The place, with the folders it is in."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InputError(f"cannot write {place}: {exc.strerror or exc}") from exc
+    return place
 
 
 def _last_name(name: str) -> str:
     parts = urlsplit(name) if "://" in name else None
     return Path(name).name if parts is None else Path(parts.path).name or parts.hostname or "stream"
-
-
-def _copy_place(folder: Path, item: Item) -> Path:
-    inside = os.path.relpath(item.name, item.root) if item.root else _last_name(item.name)
-    place = folder / inside
-    if is_stream(item.name):
-        place = place.with_suffix(".mp4")
-    elif place.suffix.lower() not in {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}:
-        place = place.with_suffix(".jpg")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise MienError(f"cannot write {place}: {exc.strerror or exc}") from exc
-    return place

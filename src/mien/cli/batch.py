@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingC
 
 from mien.cli import DONE, SOME_FAILED, UNUSABLE, new_app
 from mien.cli.options import Looking, looking
+from mien.cli.outputs import refuse_inputs
 from mien.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def batch(
         from mien.batch import BatchOptions, run_batch
     except ImportError as exc:
         raise InputError("mien batch needs pyarrow; run 'pip install mien[parquet]'") from exc
+    refuse_inputs("--output", [output], inputs)
     options = BatchOptions(look.choices(), every, jobs, address, by_content, retry_failed)
     start = time.monotonic()
     with _progress() as hear:

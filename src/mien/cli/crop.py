@@ -11,6 +11,7 @@ import typer
 from mien import images
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.options import Looking, looking
+from mien.cli.outputs import folder_to_write
 from mien.cli.progress import progress
 from mien.errors import InputError
 from mien.train.crop import CropOptions, Cropper, find_sources, only_writer
@@ -52,6 +53,7 @@ def crop(
     sources = find_sources(source, into)
     if not sources:
         raise InputError("nothing to crop")
+    folder_to_write("--into", into, inputs=source)
     options = CropOptions(size, padding, every_face, sharpness, every, keep_duplicates, per_person)
     with only_writer(into):
         cropper = Cropper(look.analyzer(only=("identity",)), into, options)

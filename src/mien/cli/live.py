@@ -17,12 +17,13 @@ import typer
 from mien import drawing
 from mien.cli import INTERRUPTED, new_app
 from mien.cli.options import KeepUnknown, Looking, ModelsDir, keeper, looking, models_dir
+from mien.cli.outputs import file_to_write
 from mien.errors import InputError
 from mien.keeping import Keeper
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder
-from mien.sources import Source, is_video, open_source
+from mien.sources import VIDEO_SUFFIXES, Source, is_video, open_source
 from mien.types import I64, Frame, FrameResult
 
 live_app = new_app()
@@ -84,7 +85,7 @@ def live(
     """
     uri = _source(source)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped service leaves complete files too
-    _check_record(record)
+    _check_record(record, source)
     with ExitStack() as stack:
         frames = stack.enter_context(open_source(uri))
         analyzer = look.analyzer()
@@ -103,11 +104,12 @@ def _source(given: str) -> str | int:
     return int(given) if given.isdecimal() and not Path(given).exists() else given
 
 
-def _check_record(record: Path | None) -> None:
-    if record is not None and not is_video(str(record)):
+def _check_record(record: Path | None, source: str) -> None:
+    if record is None:
+        return
+    if not is_video(str(record)):
         raise InputError(f"--record {record} is no video; give a name that ends in .mp4")
-    if record is not None and not record.parent.is_dir():
-        raise InputError(f"--record {record}: there is no folder {record.parent}")
+    file_to_write("--record", record, suffixes=VIDEO_SUFFIXES, inputs=[source])
 
 
 class Play:

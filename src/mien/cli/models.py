@@ -15,6 +15,7 @@ from rich.table import Table
 from mien import store
 from mien.cli import UNUSABLE, new_app
 from mien.cli.options import ModelsDir, models_dir
+from mien.cli.outputs import file_to_write
 from mien.errors import InputError, ModelError
 from mien.models.folder import ModelFile, ModelFolder
 from mien.zoo import ZOO, ModelSpec, spec_of
@@ -151,8 +152,9 @@ def import_model(
         for one in file:
             typer.echo(f"{store.import_file(one).name}: taken from {one}")
         return
-    if output is None or output.suffix != ".onnx":
+    if output is None or output.suffix.lower() != ".onnx":
         raise InputError("say where the model file goes: --output FILE.onnx")
+    file_to_write("--output", output, suffixes=(".onnx",), inputs=file)
     data = convert(file, Wishes(labels, architecture, licence or UNKNOWN_LICENCE, padding))
     _write(output, data)
     typer.echo(f"{output}: taken from {', '.join(map(str, file))}")

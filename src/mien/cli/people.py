@@ -18,6 +18,7 @@ from rich.table import Table
 from mien import images, sources, store
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check
 from mien.cli.options import GalleryOption, Looking, looking
+from mien.cli.outputs import file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
 from mien.errors import GalleryError, InputError
@@ -155,7 +156,9 @@ def export_people(ctx: typer.Context, file: Path, gallery: GalleryOption = None)
 
     Example: [bold]mien people export people.json[/bold]
     """
-    everything = list(_open(gallery or ctx.obj).enrolled())
+    opened = _open(gallery or ctx.obj)
+    file_to_write("FILE", file, suffixes=(".json",))
+    everything = list(opened.enrolled())
     document = {"format": _FORMAT, "embedder": EMBEDDER, "photos": [_exported(one) for one in everything]}
     try:
         store.write_atomically(file, json.dumps(document, ensure_ascii=False, indent=1).encode(), secret=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mien.cli import new_app
+from mien.cli.outputs import file_to_write
 from mien.errors import InputError
 
 report_app = new_app()
@@ -27,9 +28,14 @@ def report(
 
     Example: [bold]mien report faces/ --output report.html[/bold]
     """
-    kind = format or ("json" if output is not None and output.suffix.lower() == ".json" else "html")
+    named = output.suffix.lower().lstrip(".") if output is not None else "html"
+    kind = format or named
+    if output is not None:
+        file_to_write("--output", output, suffixes=[f".{one}" for one in _FORMATS])
     if kind not in _FORMATS:
         raise InputError(f"--format {kind} is unknown; use one of {', '.join(_FORMATS)}")
+    if output is not None and kind != named:
+        raise InputError(f"--output {output} is {named} by its name, but --format says {kind}: leave one out")
     try:
         from mien.batch import Archive
         from mien.report import summarise, to_html

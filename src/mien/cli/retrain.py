@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mien.cli import new_app
+from mien.cli.outputs import file_to_write
 from mien.cli.train import run
 from mien.errors import InputError
 
@@ -59,9 +60,12 @@ def retrain(ctx: typer.Context) -> None:
     if not given.get("image_dir"):
         raise InputError("--image_dir names the folder with one sub-folder per class")
     place, output = Path(given["image_dir"]), _output(given)
+    labels = Path(given["output_labels"]) if "output_labels" in given else None
+    if labels is not None:
+        file_to_write("--output_labels", labels, suffixes=(".txt",), inputs=[place])
     run(place, output, _options(given, place))
-    if "output_labels" in given:
-        _write_labels(Path(given["output_labels"]), output)
+    if labels is not None:
+        _write_labels(labels, output)
 
 
 def _parsed(arguments: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli import SOME_FAILED, new_app
+from mien.cli.outputs import file_to_write
 from mien.cli.progress import counter
 from mien.errors import InputError
 
@@ -101,6 +102,7 @@ def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -
     """Trains and tells what came of it."""
     from mien.train import evaluate, fit
 
+    file_to_write("--output", output, suffixes=(".onnx",), inputs=[place])
     with counter("training") as advance:
         try:
             trained = fit.train(place, output, options, advance)
@@ -132,6 +134,8 @@ def evaluate(
     from mien.train.dataset import read_dataset
     from mien.train.features import Describer
 
+    if report is not None:
+        file_to_write("--report", report, suffixes=(".html",), inputs=[model, place])
     data = read_dataset(place, task="regression" if regression else task, to_learn=False)
     describer = Describer.load()
     with counter("measuring") as advance:

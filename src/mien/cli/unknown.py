@@ -16,6 +16,7 @@ from rich.table import Table
 from mien import store
 from mien.cli import new_app
 from mien.cli.options import GalleryOption, Looking
+from mien.cli.outputs import folder_to_write
 from mien.errors import InputError
 from mien.gallery import Gallery
 from mien.gallery.unknown import LEAST_FACES, Group, UnknownFaces, open_unknown
@@ -150,7 +151,9 @@ def save(
     Example: [bold]mien people unknown save 3f0c5b2a9d7e --into faces/[/bold]
     """
     with _opened(ctx, gallery) as (kept, _):
-        for face in kept.group(group).faces:
+        faces = kept.group(group).faces
+        folder_to_write("--into", into)
+        for face in faces:
             if face.thumbnail:
                 _write(into / f"{face.id}.jpg", kept.thumbnail(face.id))
 

@@ -1,0 +1,78 @@
+"""Where results go, by one rule for all commands.
+
+A file's suffix says what it is. Its folders are made. It is never one of the inputs. Whatever cannot be written is
+refused before the work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from mien.errors import InputError
+
+
+def file_to_write(option: str, place: Path, *, suffixes: Collection[str], inputs: Iterable[str | Path] = ()) -> Path:
+    """The place, which can be written to and has one of the suffixes.
+
+    Raises:
+        InputError: It is an input or a folder, has another suffix, or cannot be written.
+    """
+    if place.is_dir():
+        raise InputError(f"{option} {place} is a folder; give the name of a file that ends in {_listed(suffixes)}")
+    if place.suffix.lower() not in suffixes:
+        raise InputError(f"{option} {place}: give a name that ends in {_listed(suffixes)}")
+    refuse_inputs(option, [place], inputs)
+    _make(option, place.parent)
+    if place.exists() and not os.access(place, os.W_OK):
+        raise InputError(f"{option} {place} cannot be written: it belongs to somebody else or is write-protected")
+    return place
+
+
+def folder_to_write(option: str, place: Path, *, inputs: Iterable[str | Path] = ()) -> Path:
+    """The folder, made where it was not there.
+
+    Raises:
+        InputError: It is an input or a file, or cannot be written.
+    """
+    refuse_inputs(option, [place], inputs)
+    _make(option, place)
+    return place
+
+
+def refuse_inputs(option: str, places: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Refuses to write onto what is read.
+
+    Raises:
+        InputError: One of the places is one of the inputs.
+    """
+    taken = {_identity(Path(name)): name for name in inputs if "://" not in str(name)}
+    for place in places:
+        if _identity(place) in taken:
+            raise InputError(f"{option} would write over the input {taken[_identity(place)]}; give another place")
+
+
+def _identity(path: Path) -> object:
+    """What two names of the same file have in common, whatever links lead to it."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError):
+        return path.resolve() if "\0" not in str(path) else path
+    return about.st_dev, about.st_ino
+
+
+def _make(option: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{option}: {folder} is a file; give a folder") from None
+    except (OSError, ValueError) as exc:
+        raise InputError(f"{option}: cannot make {folder}: {getattr(exc, 'strerror', None) or exc}") from exc
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{option}: {folder} cannot be written to; give another place, or change its permissions")
+
+
+def _listed(suffixes: Collection[str]) -> str:
+    names = sorted(suffixes)
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
