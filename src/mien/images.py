@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,16 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from mien import tiff
 from mien.errors import InputError
 from mien.types import U8
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .heic .heif .avif .jp2 .mpo".split()
+SUFFIXES = tiff.RAW_SUFFIXES.union(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .heic .heif .avif .jp2".split(),
+    [".mpo"],
 )
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000")  # Pillow's
-WRITABLE = SUFFIXES - set(".jfif .heic .heif .mpo .pnm".split())  # what `write_image` can write
+WRITABLE = SUFFIXES - tiff.RAW_SUFFIXES - set(".jfif .heic .heif .mpo .pnm".split())  # what `write_image` can write
 MAX_PIXELS = 178_000_000  # about 0.5 GB decoded; Pillow itself refuses more
 
+log = logging.getLogger(__name__)
+
+_PART = 0.25  # of the range of a picture's numbers: those that use less are stretched
+_MOST_PAGES = 8  # of a TIFF looked at for one that is not empty
+_ORIENTATION = 0x0112
+_JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
+_SENSOR_FILES = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW")  # Olympus, Panasonic, Fujifilm
 _STRICT = threading.Lock()
 _EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME = 0x8769, 0x9003, 0x0132
 _JPEG = b"\xff\xd8\xff"
@@ -37,8 +47,9 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     """The picture in a file or in a file's bytes, with its EXIF orientation applied.
 
-    Transparent pixels become white; of an animation the first picture is taken; pictures of 10 to 16 bits keep
-    their highest eight.
+    Transparent pixels become white; of an animation the first picture is taken, of a TIFF's pages the largest, of equal
+    ones the first that shows something. A camera's raw file gives its preview if that is of full size. Pictures of 10
+    to 16 bits keep their highest eight, those that use a small part of their range are stretched.
 
     Raises:
         InputError: Missing, empty, no picture, cut off, or of more than `max_pixels`.
@@ -48,18 +59,68 @@ def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> U
     if not data:
         raise InputError(f"{name} is empty (0 bytes)")
     try:
-        with _whole_files_only(), _open(data) as picture:
-            _check_size(picture, name, max_pixels)
-            ImageOps.exif_transpose(picture, in_place=True)
-            return _to_bgr(picture)
+        with _whole_files_only():
+            return _read_tiff(data, name, max_pixels) if tiff.is_tiff(data) else _decoded(data, name, max_pixels)
     except InputError:
         raise
     except UnidentifiedImageError:
-        raise InputError(f"{name} is no picture that can be read (JPEG, PNG, WebP, HEIC, AVIF, …)") from None
+        raise InputError(f"{name} {_what_it_is(data)}") from None
     except Image.DecompressionBombError as exc:
         raise InputError(f"{name} has too many pixels to be opened safely; scale it down first") from exc
     except Exception as exc:  # Pillow's readers raise whatever a damaged file leads them to
         raise InputError(f"{name} is damaged or cut off: {exc}") from exc
+
+
+def _what_it_is(data: bytes) -> str:
+    """What to say of a file that cannot be read."""
+    if data.startswith(_JPEG_XL):
+        return "is JPEG XL, which cannot be read here; save it as JPEG or PNG"
+    if data.startswith(_SENSOR_FILES) or data[4:11] == b"ftypcrx":
+        return "is a camera's raw file of a kind that cannot be read here; save it as JPEG or TIFF"
+    return "is no picture that can be read (JPEG, PNG, WebP, HEIC, AVIF, …)"
+
+
+def _decoded(data: bytes, name: str, max_pixels: int, *, orientation: int = 0) -> U8:
+    """The picture in a file's bytes, upright; `orientation` counts where the file itself tells none."""
+    with _open(data) as picture:
+        _check_size(picture, name, max_pixels)
+        exif = picture.getexif()
+        if orientation and _ORIENTATION not in exif:
+            exif[_ORIENTATION] = orientation
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _to_bgr(picture)
+
+
+def _read_tiff(data: bytes, name: str, max_pixels: int) -> U8:
+    """The page that is meant: as large as the main picture, no preview if there is a choice, not empty."""
+    found = tiff.pages(data)
+    sides = [tiff.side_of(data, page) for page in found]
+    main = max((side for page, side in zip(found, sides, strict=True) if not page.is_preview), default=0)
+    large = [page for page, side in zip(found, sides, strict=True) if side >= tiff.FULL * main and not page.is_sensor]
+    if found and not large:
+        raise InputError(
+            f"{name} is a camera's raw file whose previews are smaller than the picture: save it as JPEG or TIFF first"
+        )
+    large.sort(key=lambda page: page.is_preview)
+    whole = [page for page in large if page.is_preview == large[0].is_preview] if large else []
+    for number, page in enumerate(whole[:_MOST_PAGES], 1):
+        image = _read_page(data, page, name, max_pixels, found[0].orientation)
+        if len(whole) == 1 or image.min() < image.max():
+            if len(whole) > 1:
+                log.warning("%s has %d pages; only page %d is looked at", name, len(whole), number)
+            return image
+    return _decoded(data, name, max_pixels)
+
+
+def _read_page(data: bytes, page: tiff.Page, name: str, max_pixels: int, orientation: int) -> U8:
+    numbers = tiff.plain_pixels(data, page, most=max_pixels)
+    if numbers is None:
+        jpeg = tiff.jpeg_of(data, page) if page.is_old_jpeg else None
+        return _decoded(jpeg or tiff.alone(data, page), name, max_pixels, orientation=page.orientation or orientation)
+    picture = Image.fromarray(cv2.cvtColor(_to_colour(_eight_bits(numbers)), cv2.COLOR_BGR2RGB))
+    picture.getexif()[_ORIENTATION] = page.orientation or orientation or 1
+    ImageOps.exif_transpose(picture, in_place=True)
+    return _to_bgr(picture)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -164,7 +225,7 @@ def _check_size(picture: Image.Image, name: str, max_pixels: int) -> None:
 
 def _to_bgr(picture: Image.Image) -> U8:
     if picture.mode.startswith("I") or picture.mode == "F":
-        return _grey_to_bgr(_high_byte(np.asarray(picture)))
+        return _to_colour(_eight_bits(np.asarray(picture)))
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
@@ -173,12 +234,27 @@ def _to_bgr(picture: Image.Image) -> U8:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
-def _high_byte(grey: NDArray[Any]) -> U8:
-    """The eight highest bits in use: cameras write 10 and 12 bits into files of 16; fractions reach from 0 to 1."""
-    top = float(np.nan_to_num(grey).max(initial=0))
-    bits = max(8, int(np.ceil(np.log2(top + 1))))
-    factor = 255.0 if grey.dtype.kind == "f" and top <= 1 else 0.5 ** (bits - 8)
-    return np.asarray(np.clip(np.nan_to_num(grey) * factor, 0, 255), dtype=np.uint8)
+def _eight_bits(numbers: NDArray[Any]) -> U8:
+    """The eight highest bits in use: cameras write 10 and 12 bits into files of 16; fractions reach from 0 to 1.
+
+    What uses less than a quarter of its range (infrared cameras: an offset, little contrast) is stretched over all.
+    """
+    finite = numbers[np.isfinite(numbers)]
+    low, high = map(float, np.percentile(finite, (0.1, 99.9))) if finite.size else (0.0, 0.0)
+    top = float(finite.max(initial=0))
+    if numbers.dtype.kind == "f":
+        factor = 255.0 if high <= 1 else 1.0 if high <= 255 else 255.0 / high
+    else:
+        factor = 0.5 ** (max(8, int(np.ceil(np.log2(top + 1)))) - 8)
+    if low < high and (low < 0 or (high - low) * factor < 255 * _PART):
+        numbers, factor = numbers - low, 255.0 / (high - low)
+    return np.asarray(np.clip(np.nan_to_num(numbers * factor), 0, 255), dtype=np.uint8)
+
+
+def _to_colour(pixels: U8) -> U8:
+    """Grey (H, W) or RGB (H, W, 3) as BGR."""
+    way = cv2.COLOR_GRAY2BGR if pixels.ndim == 2 else cv2.COLOR_RGB2BGR
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), way), dtype=np.uint8)
 
 
 def _grey_to_bgr(grey: U8) -> U8:

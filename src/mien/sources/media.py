@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from mien import images
 from mien.errors import SourceError
 
+log = logging.getLogger(__name__)
+
+UNREADABLE = frozenset(".jxl .cr3 .crw .raf .orf .rw2 .x3f .psd .svg .eps .tga .exr .hdr .bpg .jxr".split())
 VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split())
 
 
@@ -20,14 +25,21 @@ def is_video(uri: str) -> bool:
 def find_media(folder: Path) -> Iterator[Path]:
     """The photos and videos in a folder and all folders inside it, in the order of their names.
 
-    Hidden files and folders are left out; a link to a folder is not followed.
+    Hidden files and folders are left out; a link to a folder is not followed. Pictures of formats that cannot be read
+    are passed over with a warning.
     """
     known = images.SUFFIXES | VIDEO_SUFFIXES
+    unread: Counter[str] = Counter()
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in known:
                 yield Path(root) / name
+            elif Path(name).suffix.lower() in UNREADABLE:
+                unread[Path(name).suffix.lower()] += 1
+    if unread:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in unread.most_common())
+        log.warning("%s: passed over, as such pictures cannot be read here: %s", folder, kinds)
 
 
 def expand(source: str) -> list[str]:
