@@ -23,11 +23,11 @@ import cv2
 import numpy as np
 
 from mien import geometry
-from mien.models.attributes import EMOTIONS, AttributeHeads
+from mien.models.attributes import AGE_GROUPS, EMOTION, AttributeHeads
 from mien.models.detectors import Detector, Yunet, free_input_size, load_detector
 from mien.models.trunk import Aligner, FaceTrunk, load_resnet
 from mien.runtime import Compute, OnnxModel
-from mien.types import AGE_GROUP_STARTS, AGE_GROUPS, F32, U8, Faces
+from mien.types import F32, U8, Faces
 
 MIDDLE = {"utkface": (0.323, 0.320, 0.672, 0.668), "ferplus": (0.332, 0.379, 0.656, 0.698)}  # of the padded side
 BANDS = ((0, 3), (4, 12), (13, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, 120))
@@ -133,7 +133,7 @@ def run(path: Road, name: str, samples: list[Sample], change: Callable[[U8], U8]
     faces = [f for f, _ in rows]
     return {
         "found": np.array([found for _, found in rows]),
-        "age": np.concatenate([f.ages for f in faces]),
+        "age": np.concatenate([f.attributes["age"].numbers for f in faces]),
         "female": np.concatenate([f.attributes["gender"].probs for f in faces])[:, 0],
         "emotion": np.concatenate([f.attributes["emotion"].probs for f in faces]),
     }
@@ -178,7 +178,7 @@ def people_report(columns: dict[str, np.ndarray], samples: list[Sample]) -> dict
     slices |= {"women": truth["female"], "men": ~truth["female"]}
     slices |= {str(race): truth["race"] == race for race in np.unique(truth["race"])}
     report = {name: people_row(columns, truth, rows) for name, rows in slices.items() if rows.any()}
-    groups = [np.searchsorted(AGE_GROUP_STARTS, x, side="right") for x in (truth["age"], columns["age"])]
+    groups = [np.searchsorted(AGE_GROUPS.starts, x, side="right") for x in (truth["age"], columns["age"])]
     report["all"] |= {"age group": float((groups[0] == groups[1]).mean())}
     report["all"] |= {"age group ± 1": float((np.abs(groups[0] - groups[1]) <= 1).mean())}
     return report
@@ -219,14 +219,14 @@ def show_people(report: dict[str, dict[str, float]]) -> None:
         cells = [f"{row[k]}" if k == "n" else f"{row[k]:.2f}" if k.startswith("age") else f"{row[k]:.1%}" for k in keys]
         print(f"| {name} |", " | ".join(cells), "|")
     extra = {k: round(v, 4) for k, v in report["all"].items() if k.startswith("age group")}
-    print(f"\nAge groups ({', '.join(AGE_GROUPS)}): {extra}")
+    print(f"\nAge groups ({', '.join(AGE_GROUPS.labels)}): {extra}")
 
 
 def show_emotion(report: dict[str, object]) -> None:
     print({k: round(v, 4) if isinstance(v, float) else v for k, v in report.items() if k != "confusion"})
-    print("\n| votes \\ said |", " | ".join(EMOTIONS), "| recall |\n|---|" + "---|" * 9)
-    for name, row in zip(EMOTIONS, report["confusion"], strict=True):
-        print(f"| {name} |", " | ".join(map(str, row)), f"| {row[EMOTIONS.index(name)] / max(1, sum(row)):.0%} |")
+    print("\n| votes \\ said |", " | ".join(EMOTION.labels), "| recall |\n|---|" + "---|" * 9)
+    for name, row in zip(EMOTION.labels, report["confusion"], strict=True):
+        print(f"| {name} |", " | ".join(map(str, row)), f"| {row[EMOTION.labels.index(name)] / max(1, sum(row)):.0%} |")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from mien import drawing, geometry, lettering
+from mien.models.attributes import AGE, GENDER
 from mien.types import Faces, Matches, Scores
 
 
@@ -16,8 +17,10 @@ def make_faces(boxes: np.ndarray, names: tuple[str | None, ...] | None = None) -
         boxes=boxes.astype(np.float32),
         scores=np.full(n, 0.9, np.float32),
         landmarks=geometry.mean_landmarks(boxes.astype(np.float32)),
-        ages=np.full(n, 31, np.float32),
-        attributes={"gender": Scores(("female", "male"), np.tile(np.float32([0.8, 0.2]), (n, 1)))},
+        attributes={
+            "age": Scores(AGE, np.tile(np.eye(101, dtype=np.float32)[31], (n, 1))),
+            "gender": Scores(GENDER, np.tile(np.float32([0.8, 0.2]), (n, 1))),
+        },
         matches=Matches(names or (None,) * n, np.full(n, 0.4, np.float32)),
     )
 

@@ -6,7 +6,10 @@ import mien
 
 NAMES = [
     "Analyzer",
+    "Attribute",
     "EmbedderMismatch",
+    "EmbeddingSpace",
+    "Estimate",
     "Face",
     "Faces",
     "Frame",
@@ -20,6 +23,7 @@ NAMES = [
     "NoFaceError",
     "PersonExists",
     "PersonNotFound",
+    "PluginError",
     "Scores",
     "SourceError",
 ]

@@ -14,8 +14,10 @@ from live.clips import moving_face
 from live.detectors import fast_detector
 from live.film import Actor, Pose, cutout, film, sway, with_absences, with_blur
 from mien import geometry, images
+from mien.attribute import Estimate
 from mien.cli.videos import VideoJob
 from mien.gallery import SqliteGallery
+from mien.models.attributes import AGE, GENDER, described
 from mien.pipeline import Analyzer
 from mien.quality import frontality, quality
 from mien.session import Session
@@ -210,16 +212,18 @@ def test_a_blurred_look_says_less_than_a_sharp_one() -> None:
 
 def test_age_is_a_mean_and_emotion_is_quick() -> None:
     person = Person(1)
+    moods = described("emotion", ("calm", "glad"))
     calm, glad = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
     for i in range(40):
-        age, mood = (30.0 + 4 * (-1) ** i, calm if i < 20 else glad)
-        person.learn(Look(0.1 * i, 1.0, who(1), age=age, probs={"emotion": mood, "gender": mood}), tolerance=0.6)
+        age, mood = np.eye(101, dtype=np.float32)[30 + 4 * (-1) ** i], calm if i < 20 else glad
+        told = {"age": Estimate(AGE, age), "emotion": Estimate(moods, mood), "gender": Estimate(GENDER, mood)}
+        person.learn(Look(0.1 * i, 1.0, who(1), told), tolerance=0.6)
         if i == 24:
-            after_half_a_second = float(person.probs["emotion"][1])
-    assert person.age == pytest.approx(30, abs=1)
+            after_half_a_second = float(person.told["emotion"].scores[1])
+    assert person.told["age"].number == pytest.approx(30, abs=1)
     assert 0.35 < after_half_a_second < 0.65
-    assert person.probs["emotion"][1] > 0.9
-    assert person.probs["gender"][1] < person.probs["emotion"][1]
+    assert person.told["emotion"].scores[1] > 0.9
+    assert person.told["gender"].scores[1] < person.told["emotion"].scores[1]
 
 
 def test_quality_prefers_large_sharp_and_frontal(astronaut: U8) -> None:

@@ -7,7 +7,14 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from mien.types import Face, Faces, Matches, Scores
+from mien.attribute import Attribute
+from mien.models.attributes import AGE, GENDER
+from mien.types import F32, Face, Faces, Matches, Scores
+
+
+def years(*ages: float) -> F32:
+    """Certain ages, as distributions."""
+    return np.eye(101, dtype=np.float32)[list(ages)]  # type: ignore[call-overload,no-any-return]
 
 
 def make_faces(n: int) -> Faces:
@@ -16,8 +23,10 @@ def make_faces(n: int) -> Faces:
         scores=np.linspace(1, 0.5, n, dtype=np.float32),
         landmarks=np.zeros((n, 5, 2), np.float32),
         embeddings=np.ones((n, 128), np.float32),
-        ages=np.arange(n, dtype=np.float32),
-        attributes={"gender": Scores(("female", "male"), np.tile(np.float32([0.9, 0.1]), (n, 1)))},
+        attributes={
+            "age": Scores(AGE, years(*range(n))),
+            "gender": Scores(GENDER, np.tile(np.float32([0.9, 0.1]), (n, 1))),
+        },
         matches=Matches(tuple(f"P{i}" for i in range(n)), np.full(n, 0.3, np.float32)),
     )
 
@@ -47,8 +56,7 @@ def test_indexing_takes_the_same_rows_of_every_column(rows: object, names: tuple
     assert chosen.matches is not None
     assert chosen.matches.names == names
     assert len(chosen.attributes["gender"]) == len(names)
-    assert chosen.ages is not None
-    assert [f"P{age:.0f}" for age in chosen.ages] == list(names)
+    assert [f"P{face.age:.0f}" for face in chosen] == list(names)
 
 
 def test_a_row_says_what_its_columns_say() -> None:
@@ -63,10 +71,10 @@ def test_a_row_says_what_its_columns_say() -> None:
     [
         {"scores": np.zeros(3, np.float32)},
         {"landmarks": np.zeros((2, 4, 2), np.float32)},
-        {"ages": np.zeros(1, np.float32)},
-        {"attributes": {"x": Scores(("a",), np.ones((1, 1), np.float32))}},
+        {"embeddings": np.zeros((1, 128), np.float32)},
+        {"attributes": {"x": Scores(Attribute("x", ("a",)), np.ones((1, 1), np.float32))}},
     ],
-    ids=["scores", "landmarks", "ages", "attributes"],
+    ids=["scores", "landmarks", "embeddings", "attributes"],
 )
 def test_columns_of_unequal_length_are_refused(wrong: dict[str, object]) -> None:
     columns = {
@@ -80,7 +88,7 @@ def test_columns_of_unequal_length_are_refused(wrong: dict[str, object]) -> None
 
 def test_scores_refuse_a_wrong_number_of_labels() -> None:
     with pytest.raises(ValueError, match=r"expected \(N, 3\)"):
-        Scores(("a", "b", "c"), np.zeros((2, 2), np.float32))
+        Scores(Attribute("x", ("a", "b", "c")), np.zeros((2, 2), np.float32))
 
 
 def test_results_cannot_be_changed() -> None:

@@ -14,6 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mien.attribute import Attribute as Attribute, Estimate as Estimate, Scores as Scores
     from mien.errors import (
         EmbedderMismatch as EmbedderMismatch,
         GalleryError as GalleryError,
@@ -24,16 +25,17 @@ if TYPE_CHECKING:
         NoFaceError as NoFaceError,
         PersonExists as PersonExists,
         PersonNotFound as PersonNotFound,
+        PluginError as PluginError,
         SourceError as SourceError,
     )
     from mien.pipeline import Analyzer as Analyzer
+    from mien.space import EmbeddingSpace as EmbeddingSpace
     from mien.types import (
         Face as Face,
         Faces as Faces,
         Frame as Frame,
         FrameResult as FrameResult,
         Matches as Matches,
-        Scores as Scores,
     )
 
 __version__ = "0.1.0"
@@ -50,12 +52,15 @@ _HOME = {
             "NoFaceError",
             "PersonExists",
             "PersonNotFound",
+            "PluginError",
             "SourceError",
         ),
         "mien.errors",
     ),
-    **dict.fromkeys(("Face", "Faces", "Frame", "FrameResult", "Matches", "Scores"), "mien.types"),
+    **dict.fromkeys(("Face", "Faces", "Frame", "FrameResult", "Matches"), "mien.types"),
+    **dict.fromkeys(("Attribute", "Estimate", "Scores"), "mien.attribute"),
     "Analyzer": "mien.pipeline",
+    "EmbeddingSpace": "mien.space",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

@@ -51,9 +51,9 @@ def annotate(image: U8, faces: Faces) -> U8:
 
 
 def label_lines(face: Face) -> list[str]:
-    """What the label of a face says: the name, then gender, age and emotion."""
-    known = [face.gender, None if face.age is None else f"{face.age:.0f}", face.emotion]
-    about = ", ".join(part for part in known if part)
+    """What the label of a face says: the name, then its attributes in their order."""
+    told = sorted(face.attributes.values(), key=lambda estimate: estimate.attribute.order)
+    about = ", ".join(estimate.text for estimate in told if estimate.text)
     name = face.name if face.name is not None else ("unknown" if face.distance is not None else None)
     return [line for line in (name, about) if line] or [f"{face.score:.2f}"]
 

@@ -6,6 +6,7 @@
     │   ├─ NoFaceError         enrolling: nobody in the photo
     │   └─ ManyFacesError      enrolling: more than one person in the photo
     ├─ ModelError              unknown name, download, checksum, shape HTTP 503
+    ├─ PluginError             a part of another package does not load HTTP 503
     └─ GalleryError            the gallery cannot be read or written   HTTP 503
         ├─ PersonNotFound      no such name                            HTTP 404
         ├─ PersonExists        the name is taken                       HTTP 409
@@ -40,6 +41,10 @@ class ManyFacesError(InputError):
 
 class ModelError(MienError):
     """A model is unknown, missing, damaged or of the wrong shape."""
+
+
+class PluginError(MienError):
+    """A part that another package offers cannot be loaded."""
 
 
 class GalleryError(MienError):

@@ -14,25 +14,27 @@ from typing import Protocol
 import numpy as np
 
 from mien import geometry, images
+from mien.attribute import IDENTITY, Attribute
+from mien.columns import Told
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, open_gallery
-from mien.models.attributes import AttributeHeads
+from mien.models.attributes import BUILT_IN, AttributeHeads
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.own import OwnModel, load_own
-from mien.models.trunk import Aligner, FaceTrunk, load_resnet
+from mien.models.trunk import DLIB, Aligner, FaceTrunk, load_resnet
 from mien.models.trunk_head import TrunkHead
 from mien.quality import quality
 from mien.runtime import Compute
-from mien.schemas import PARTS
 from mien.session import Session, SessionOptions
 from mien.sources import fetch_image, open_source
 from mien.tracking import TrackerOptions
 from mien.types import F32, U8, Faces, Frame, FrameResult, Mask
 
 DEFAULT_DETECTOR = "compact"
-EMBEDDER = "dlib_resnet"
-DLIB_TOLERANCE = 0.6  # dlib's own: two descriptors nearer than this are one person
+PARTS = (IDENTITY, *BUILT_IN)  # what is computed unless something else is asked for
+EMBEDDER = DLIB.name
+DLIB_TOLERANCE = DLIB.tolerance
 
 _NARROW, _WIDE = 16, 32  # pixels
 
@@ -74,8 +76,8 @@ class Analyzer:
         detector: A detector's name ("compact", "mmod", "hog", "yunet") or the detector itself.
         tolerance: The largest distance at which two descriptors are one person; None takes the embedder's own (0.6).
         min_face: Pixels; the smallest face that must be found. Larger is faster on large photos.
-        only: What to compute of "identity", "age", "gender", "emotion".
-        models: Model files of your own by what they tell ("emotion", "age", "gender", or a new attribute).
+        only: What to compute: "identity" and the names of attributes; None computes everything there is.
+        models: Model files of your own by the attribute they tell, a built-in one or a new one.
         device: "auto", "cpu" or "cuda".
         threads: Threads of one network pass; None takes the processors there are, 4 at most.
         looks: How often models of your own look at a face: 1, or 12 (corners, centre, whole, mirrored; averaged).
@@ -97,25 +99,25 @@ class Analyzer:
         detector: str | Detector = DEFAULT_DETECTOR,
         tolerance: float | None = None,
         min_face: int = MIN_FACE,
-        only: Sequence[str] = PARTS,
+        only: Sequence[str] | None = None,
         models: Mapping[str, Path] = MappingProxyType({}),
         device: str = "auto",
         threads: int | None = None,
         looks: int = 1,
     ) -> None:
-        self.only = frozenset(_check_parts(only))
+        self.only = frozenset(_checked_parts(only, models))
         self.tolerance = DLIB_TOLERANCE if tolerance is None else tolerance
         self.compute, self.looks = Compute(device, threads), check_looks(looks)
         if isinstance(detector, str):
             detector = load_detector(detector, min_face=min_face, compute=self.compute)
         self.detector = detector
-        own = {name: self.load_model(name, Path(file)) for name, file in models.items()}
+        own = {name: self.load_model(name, Path(file)) for name, file in models.items() if name in self.only}
         self._tell_by(own, FaceTrunk(load_resnet(self.compute), Aligner.load(self.detector.anchor)))
         self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
 
     def _tell_by(self, models: Mapping[str, OwnModel], trunk: FaceTrunk) -> None:
         """Takes models of the user's by what they tell; our heads tell the rest."""
-        ours = self.only - {"identity"} - models.keys()
+        ours = (self.only & BUILT_IN.keys()) - models.keys()
         heads = AttributeHeads.load(ours, self.compute) if ours else None
         self.models: Mapping[str, OwnModel] = MappingProxyType(dict(models))
         self.own = [model for model in models.values() if not isinstance(model, TrunkHead)]
@@ -126,6 +128,7 @@ class Analyzer:
         """A model file of the user's that is to tell `attribute`, run where this analyzer runs.
 
         Raises:
+            InputError: No attribute can have this name.
             ModelError: Unreadable, no network, without labels, or with labels that cannot tell the attribute.
         """
         return load_own(file, attribute, self.compute, looks=self.looks)
@@ -144,9 +147,27 @@ class Analyzer:
         return open_gallery(str(place), embedder=EMBEDDER, describe=self.describe_photo)
 
     @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """What is told of each face besides who it is, in the order in which it is told."""
+        heads = () if self.trunk.heads is None else self.trunk.heads.attributes
+        told = {attribute.name: attribute for attribute in heads}
+        told |= {name: model.attribute for name, model in self.models.items()}
+        return tuple(sorted(told.values(), key=lambda attribute: [*BUILT_IN, attribute.name].index(attribute.name)))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What is computed: "identity" and attributes, by name."""
+        return (*([IDENTITY] if IDENTITY in self.only else []), *(attribute.name for attribute in self.attributes))
+
+    @property
+    def told(self) -> Told:
+        """What results can say; tables have the columns of the built-in attributes also where they are left out."""
+        return Told(tuple({**BUILT_IN, **{attribute.name: attribute for attribute in self.attributes}}.values()), DLIB)
+
+    @property
     def stages(self) -> list[Stage]:
         """What is done with detected faces, in order."""
-        if self.gallery is None or "identity" not in self.only:
+        if self.gallery is None or IDENTITY not in self.only:
             return [self.trunk, *self.own]
         return [self.trunk, *self.own, Identify(self.gallery, tolerance=self.tolerance)]
 
@@ -185,9 +206,9 @@ class Analyzer:
 
     def session(self, options: SessionOptions | None = None) -> Session:
         """The state of one stream: tracks and smooths what its frames show."""
-        gallery = self.gallery if "identity" in self.only else None
+        gallery = self.gallery if IDENTITY in self.only else None
         search = None if gallery is None else partial(gallery.search, tolerance=self.tolerance)
-        quick = "emotion" in self.only or bool(self.own or self.trunk.own)  # what changes from one moment to the next
+        quick = any(attribute.momentary for attribute in self.attributes)
         tracker = TrackerOptions(tolerance=self.tolerance, sure_s=0.35 if quick else 1.0)
         return Session(self.detector, self.look, search, options or SessionOptions(tracker=tracker))
 
@@ -239,8 +260,16 @@ def in_foreground(landmarks: F32) -> Mask:
     return np.asarray(sizes > sizes.max(initial=0) / 4, dtype=np.bool_)
 
 
-def _check_parts(only: Sequence[str]) -> Sequence[str]:
-    unknown = [part for part in only if part not in PARTS]
+def _checked_parts(only: Sequence[str] | None, models: Mapping[str, Path]) -> Sequence[str]:
+    there = (*PARTS, *(name for name in models if name not in PARTS))
+    if only is None:
+        return there
+    unknown = [part for part in only if part not in there]
     if unknown or not only:
-        raise InputError(f"--only takes some of {', '.join(PARTS)}, got {', '.join(unknown) or 'nothing'}")
+        raise InputError(f"--only takes some of {', '.join(there)}, got {', '.join(unknown) or 'nothing'}")
+    left_out = [name for name in models if name not in only]
+    if left_out:
+        raise InputError(
+            f"--only leaves {', '.join(left_out)} out, which a model of yours is to tell: name it there too"
+        )
     return only

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from mien.columns import told_of
 from mien.text import printable
-from mien.types import Face, FrameResult
-
-PARTS = ("identity", "age", "gender", "emotion")
+from mien.types import FrameResult
 
 Path = Annotated[str, BeforeValidator(printable)]  # valid UTF-8, whatever the file system holds
 
 
 class FaceRecord(BaseModel):
-    """One face. Fields that were not asked for are unset and left out of the JSON."""
+    """One face. Fields that were not asked for are unset and left out of the JSON.
+
+    Each attribute adds its own, a label and its `…_probs`, or a number (see `mien.attribute`); `embedding`, where it
+    was asked for, stands last.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -25,14 +28,11 @@ class FaceRecord(BaseModel):
     track_id: int | None = None
     name: str | None = None
     distance: float | None = None
-    age: float | None = None
-    age_group: str | None = None
-    age_group_probs: dict[str, float] | None = None
-    gender: str | None = None
-    gender_probs: dict[str, float] | None = None
-    emotion: str | None = None
-    emotion_probs: dict[str, float] | None = None
-    embedding: list[float] | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """All that was told, by column."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class FrameRecord(BaseModel):
@@ -63,28 +63,12 @@ def frame_record(result: FrameResult, *, identity: bool = True, embeddings: bool
         time_s=round(result.time_s, 3),
         width=result.width,
         height=result.height,
-        faces=[_face_record(face, identity=identity, embeddings=embeddings) for face in result.faces],
+        faces=[
+            FaceRecord.model_validate(told_of(face, identity=identity, embeddings=embeddings)) for face in result.faces
+        ],
     )
 
 
 def error_record(source: str, error: Exception) -> FrameRecord:
     """What stands in the output for an input that failed."""
     return FrameRecord(source=source, index=0, time_s=0.0, width=0, height=0, faces=[], error=str(error))
-
-
-def _face_record(face: Face, *, identity: bool, embeddings: bool) -> FaceRecord:
-    values: dict[str, object] = {
-        "box": tuple(round(float(v), 1) for v in face.box),
-        "score": round(face.score, 4),
-        "landmarks": [(round(float(x), 1), round(float(y), 1)) for x, y in face.landmarks],
-        "track_id": face.track_id,
-    }
-    if identity:
-        values |= {"name": face.name, "distance": None if face.distance is None else round(face.distance, 4)}
-    if face.age is not None:
-        values["age"] = round(face.age, 1)
-    for attribute, probs in face.probs.items():
-        values |= {attribute: face.top(attribute), f"{attribute}_probs": {k: round(p, 4) for k, p in probs.items()}}
-    if embeddings and face.embedding is not None:
-        values["embedding"] = [round(float(v), 6) for v in face.embedding]
-    return FaceRecord.model_validate(values)

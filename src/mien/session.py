@@ -73,7 +73,6 @@ class Session:
         self._thumb: U8 | None = None
         self._detected_s = float("-inf")
         self._last: tuple[str | None, float] = (None, 0.0)  # source and time of the frame before
-        self._labels: dict[str, tuple[str, ...]] = {}
 
     def step(self, frame: Frame) -> FrameResult:
         """The faces of the stream's next frame."""
@@ -156,15 +155,13 @@ class Session:
         if faces.embeddings is None:
             raise ValueError("describe gave no embeddings")
         weights = quality(frame.image, faces.boxes, faces.landmarks)
-        self._labels |= {name: scores.labels for name, scores in faces.attributes.items()}
         names = self._names(faces.embeddings)
         return [
             Look(
                 time_s=frame.time_s,
                 weight=float(weights[i]),
                 embedding=faces.embeddings[i],
-                age=None if faces.ages is None else float(faces.ages[i]),
-                probs={name: scores.probs[i] for name, scores in faces.attributes.items()},
+                told={name: scores.row(i) for name, scores in faces.attributes.items()},
                 name=names[i][0],
                 distance=names[i][1],
             )
@@ -182,9 +179,7 @@ class Session:
         faces = self.tracker.faces(named=self.search is not None)
         if not len(faces):
             return faces
-        attributes = {name: self.tracker.attribute(name, labels) for name, labels in self._labels.items()}
-        boxes = geometry.clip_boxes(faces.boxes, width=width, height=height)
-        return replace(faces, boxes=boxes, attributes=attributes)
+        return replace(faces, boxes=geometry.clip_boxes(faces.boxes, width=width, height=height))
 
 
 def _bare(tracks: list[Track]) -> Faces:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mien.attribute import Attribute
 from mien.drawing import colour_for
 from mien.lettering import draw_text
+from mien.tally import Tally
 from mien.types import U8, Face, FrameResult
 
 _GAP_S = 1.0  # absences shorter than this do not end an appearance, unless frames are further apart
@@ -24,10 +26,9 @@ class _Seen:
     spans: list[list[float]] = field(default_factory=list)
     shown_s: float = 0.0
     frames: int = 0
-    ages: list[float] = field(default_factory=lambda: [0.0, 0.0])  # sum, count
     names: dict[str | None, int] = field(default_factory=dict)
-    genders: dict[str, float] = field(default_factory=dict)
-    moods: dict[int, dict[str, float]] = field(default_factory=dict)  # slice -> emotion -> sum of probabilities
+    tally: Tally = field(default_factory=Tally)
+    moments: dict[int, Tally] = field(default_factory=dict)  # of what changes, by slice of time
 
 
 class Summary:
@@ -37,6 +38,7 @@ class Summary:
         self.source = source
         self.frames = 0
         self._tracks: dict[int, _Seen] = {}
+        self._told: dict[str, Attribute] = {}
         self._last_s = 0.0
         self._step_s = 0.0
         self._gap_s = _GAP_S
@@ -50,6 +52,7 @@ class Summary:
         self._step_s = min(self._gap_s, passed_s) if self.frames else 0.0
         self._last_s = result.time_s
         self.frames += 1
+        self._told |= {name: scores.attribute for name, scores in result.faces.attributes.items()}
         while result.time_s / self._slice_s >= _SLICES:
             self._widen()
         for face in result.faces:
@@ -64,19 +67,21 @@ class Summary:
         seen.shown_s += self._step_s
         seen.frames += 1
         seen.names[face.name] = seen.names.get(face.name, 0) + 1
-        if face.age is not None:
-            seen.ages = [seen.ages[0] + face.age, seen.ages[1] + 1]
-        _pile(seen.genders, face.probs.get("gender", {}))
-        _pile(seen.moods.setdefault(int(time_s / self._slice_s), {}), face.probs.get("emotion", {}))
+        moment = seen.moments.setdefault(int(time_s / self._slice_s), Tally())
+        for told in face.attributes.values():
+            fields = told.fields()
+            seen.tally.hear(told.attribute, fields)
+            if told.attribute.momentary:
+                moment.hear(told.attribute, fields)
 
     def _widen(self) -> None:
         """Doubles the length of a slice."""
         self._slice_s *= 2
         for seen in self._tracks.values():
-            joined: dict[int, dict[str, float]] = {}
-            for index, mood in seen.moods.items():
-                _pile(joined.setdefault(index // 2, {}), mood)
-            seen.moods = joined
+            joined: dict[int, Tally] = {}
+            for index, moment in seen.moments.items():
+                joined.setdefault(index // 2, Tally()).add(moment)
+            seen.moments = joined
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain values: {"source", "duration_s", "frames", "people": [...]}, in the order of appearance.
@@ -86,6 +91,11 @@ class Summary:
         people = [self._person(name, tracks) for name, tracks in self._grouped()]
         people.sort(key=lambda person: person["from_s"])
         return {"source": self.source, "duration_s": round(self._last_s, 3), "frames": self.frames, "people": people}
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """All that was told of anybody."""
+        return tuple(self._told.values())
 
     def _grouped(self) -> list[tuple[str | None, dict[int, _Seen]]]:
         groups: dict[str, tuple[str | None, dict[int, _Seen]]] = {}
@@ -106,64 +116,56 @@ class Summary:
             "frames": sum(seen.frames for seen in tracks.values()),
             "spans": [[round(start, 3), round(end, 3)] for start, end in spans],
         }
-        return person | _described(list(tracks.values()), self._slice_s)
+        whole, moments = _joined(tracks.values())
+        for attribute in self._told.values():
+            person |= _described(attribute, whole, moments, self._slice_s)
+        return person
 
 
-def _described(tracks: list[_Seen], slice_s: float) -> dict[str, Any]:
-    about: dict[str, Any] = {}
-    ages = sum(seen.ages[1] for seen in tracks)
-    if ages:
-        about["mean_age"] = round(sum(seen.ages[0] for seen in tracks) / ages, 1)
-    genders: dict[str, float] = {}
-    moods: dict[int, dict[str, float]] = {}
+def _joined(tracks: Iterable[_Seen]) -> tuple[Tally, dict[int, Tally]]:
+    """All that was told of a person, as a whole and by slice."""
+    whole, moments = Tally(), dict[int, Tally]()
     for seen in tracks:
-        _pile(genders, seen.genders)
-        for index, mood in seen.moods.items():
-            _pile(moods.setdefault(index, {}), mood)
-    if genders:
-        about["gender"] = max(genders, key=lambda label: genders[label])
-    curve = [{"from_s": i * slice_s, **_shares(mood)} for i, mood in sorted(moods.items()) if mood]
-    if curve:
-        whole: dict[str, float] = {}
-        for mood in moods.values():
-            _pile(whole, mood)
-        about |= {"emotions": _shares(whole), "emotions_over_time": curve}
-    return about
+        whole.add(seen.tally)
+        for index, moment in seen.moments.items():
+            moments.setdefault(index, Tally()).add(moment)
+    return whole, moments
 
 
-def _pile(onto: dict[str, float], more: Mapping[str, float]) -> None:
-    for label, value in more.items():
-        onto[label] = onto.get(label, 0.0) + value
-
-
-def _shares(sums: Mapping[str, float]) -> dict[str, float]:
-    total = sum(sums.values())
-    return {label: round(value / total, 4) for label, value in sums.items()}
+def _described(attribute: Attribute, whole: Tally, moments: Mapping[int, Tally], slice_s: float) -> dict[str, Any]:
+    """What is told of a person by one attribute: a mean, the likeliest label, or its course."""
+    mean = whole.mean(attribute)
+    if mean is not None:
+        return {f"mean_{attribute.name}": round(mean, 1)}
+    shares = whole.shares(attribute)
+    if not shares:
+        return {}
+    if not attribute.momentary:
+        return {attribute.name: whole.top(attribute)}
+    by_slice = ((index, moment.shares(attribute)) for index, moment in sorted(moments.items()))
+    course = [{"from_s": index * slice_s, **its} for index, its in by_slice if its]
+    return {attribute.plural: shares, f"{attribute.plural}_over_time": course}
 
 
 _ROW, _LEFT, _WIDTH, _TOP = 46, 190, 1100, 46  # pixels of the timeline's picture
-_MOODS = {
-    "neutral": (150, 156, 164),
-    "happiness": (255, 200, 61),
-    "surprise": (250, 130, 49),
-    "sadness": (69, 123, 214),
-    "anger": (224, 58, 62),
-    "disgust": (106, 153, 78),
-    "fear": (139, 92, 214),
-    "contempt": (176, 120, 100),
-}
 
 
-def timeline(summary: Mapping[str, Any]) -> U8:
-    """The summary as a picture (H, W, 3) BGR: a row per person, bars where they were seen, their mood below."""
+def timeline(summary: Mapping[str, Any], attributes: Iterable[Attribute] = ()) -> U8:
+    """The summary as a picture (H, W, 3) BGR: a row per person, bars where they were seen, below them how what
+    changes fastest (the emotion) went."""
     people = summary["people"]
+    told = list(attributes)
+    course = next((one for one in told if one.momentary and any(one.plural in person for person in people)), None)
     height = _TOP + _ROW * max(1, len(people)) + 60
     canvas = Image.new("RGB", (_LEFT + _WIDTH + 30, height), (250, 250, 252))
     scale = _WIDTH / max(0.1, float(summary["duration_s"]))
     _draw_axis(canvas, float(summary["duration_s"]), scale, height)
     for row, person in enumerate(people):
-        _draw_person(canvas, person, _TOP + row * _ROW, scale)
-    _draw_legend(canvas, people, height)
+        _draw_person(canvas, person, told, _TOP + row * _ROW, scale)
+        if course is not None:
+            _draw_course(ImageDraw.Draw(canvas), person, course, _TOP + row * _ROW + 20, scale)
+    if course is not None:
+        _draw_legend(canvas, course, height)
     return np.asarray(cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
@@ -179,39 +181,49 @@ def _draw_axis(canvas: Image.Image, duration_s: float, scale: float, height: int
         draw_text(canvas, (round(x) + 3, 14), label, 13, (110, 114, 122))
 
 
-def _draw_person(canvas: Image.Image, person: Mapping[str, Any], top: int, scale: float) -> None:
+def _draw_person(
+    canvas: Image.Image, person: Mapping[str, Any], told: Sequence[Attribute], top: int, scale: float
+) -> None:
     draw = ImageDraw.Draw(canvas)
     label = person["name"] or f"person {person['track_ids'][0]}"
-    about = [
-        person.get("gender"),
-        f"{person['mean_age']:.0f}" if "mean_age" in person else None,
-        f"{person['seen_s']:.1f} s",
-    ]
+    about = [_about(person, attribute) for attribute in sorted(told, key=lambda one: one.order)]
+    about.append(f"{person['seen_s']:.1f} s")
     draw_text(canvas, (12, top), label[:24], 15, (30, 32, 38))
-    draw_text(canvas, (12, top + 18), ", ".join(a for a in about if a), 12, (110, 114, 122))
+    draw_text(canvas, (12, top + 18), ", ".join(text for text in about if text), 12, (110, 114, 122))
     colour = tuple(int(c * 0.8) for c in colour_for(person["name"] or f"#{person['track_ids'][0]}"))
     for start, end in person["spans"]:
         x1, x2 = _LEFT + start * scale, _LEFT + end * scale
         draw.rounded_rectangle([x1, top, max(x1 + 3, x2), top + 16], 3, fill=colour)
-    _draw_moods(draw, person, top + 20, scale)
 
 
-def _draw_moods(draw: ImageDraw.ImageDraw, person: Mapping[str, Any], top: float, scale: float) -> None:
-    curve = person.get("emotions_over_time", [])
-    length = min((b["from_s"] - a["from_s"] for a, b in pairwise(curve)), default=1.0)
-    for point in curve:
+def _about(person: Mapping[str, Any], attribute: Attribute) -> str:
+    """What stands beside a person of an attribute that does not change."""
+    value = person.get(f"mean_{attribute.name}", person.get(attribute.name))
+    if value is None:
+        return ""
+    return attribute.show.format(name=attribute.name, value=value if isinstance(value, str) else f"{value:.0f}")
+
+
+def _draw_course(
+    draw: ImageDraw.ImageDraw, person: Mapping[str, Any], attribute: Attribute, top: float, scale: float
+) -> None:
+    course = person.get(f"{attribute.plural}_over_time", [])
+    length = min((b["from_s"] - a["from_s"] for a, b in pairwise(course)), default=1.0)
+    for point in course:
         shares = {label: point[label] for label in point if label != "from_s"}
-        mood = max(shares, key=lambda label: shares[label])
+        label = max(shares, key=lambda label: shares[label])
         x1 = _LEFT + max(point["from_s"], person["from_s"]) * scale
         x2 = _LEFT + min(point["from_s"] + length, person["to_s"]) * scale
-        draw.rectangle([x1, top, max(x1 + 1, x2), top + 8], fill=_MOODS.get(mood, (120, 120, 120)))
+        draw.rectangle([x1, top, max(x1 + 1, x2), top + 8], fill=_colour(attribute, label))
 
 
-def _draw_legend(canvas: Image.Image, people: list[Mapping[str, Any]], height: int) -> None:
-    if not any("emotions" in person for person in people):
-        return
+def _colour(attribute: Attribute, label: str) -> tuple[int, int, int]:
+    return attribute.colours.get(label) or colour_for(label)
+
+
+def _draw_legend(canvas: Image.Image, attribute: Attribute, height: int) -> None:
     draw = ImageDraw.Draw(canvas)
-    for i, (label, colour) in enumerate(_MOODS.items()):
+    for i, label in enumerate(attribute.labels):
         x = _LEFT + i * 132
-        draw.rectangle([x, height - 30, x + 12, height - 18], fill=colour)
+        draw.rectangle([x, height - 30, x + 12, height - 18], fill=_colour(attribute, label))
         draw_text(canvas, (x + 18, height - 33), label, 13, (70, 74, 82))

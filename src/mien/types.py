@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
@@ -10,16 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.attribute import F32 as F32, IDENTITY, Estimate as Estimate, Scores as Scores
+
 U8 = NDArray[np.uint8]
-F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-# Adience's eight groups (Levi-Hassner 2015) and the first age of each when every age from 0 to 100 falls into
-# one: the cuts lie half-way between the end of a group and the start of the next.
-AGE_GROUPS = ("(0, 2)", "(4, 6)", "(8, 12)", "(15, 20)", "(25, 32)", "(38, 43)", "(48, 53)", "(60, 100)")
-AGE_GROUP_STARTS = (0, 3, 7, 14, 23, 35, 46, 57)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +29,6 @@ class Frame:
     index: int = 0
     time_s: float = 0.0
     source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Class probabilities: `probs` (N, K) float32, rows sum to 1, columns in the order of `labels`."""
-
-    labels: tuple[str, ...]
-    probs: F32
-
-    def __post_init__(self) -> None:
-        if self.probs.ndim != 2 or self.probs.shape[1] != len(self.labels):
-            raise ValueError(f"probs has shape {self.probs.shape}, expected (N, {len(self.labels)})")
-
-    def __len__(self) -> int:
-        return len(self.probs)
-
-    def __getitem__(self, rows: Mask | I64 | slice) -> Scores:
-        return Scores(self.labels, self.probs[rows])
-
-    def row(self, i: int) -> dict[str, float]:
-        """Row i as {label: probability}."""
-        return dict(zip(self.labels, map(float, self.probs[i]), strict=True))
-
-    def top(self) -> tuple[str, ...]:
-        """The likeliest label of each row."""
-        return tuple(self.labels[int(k)] for k in self.probs.argmax(axis=1)) if len(self) else ()
 
 
 AGAIN = 0.5  # of the tolerance: a second face so near to a person is the same person in a mirror, on a screen
@@ -86,10 +56,10 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One row of `Faces`. Parts whose stage did not run are None.
+    """One row of `Faces`. Parts that were not asked for, or of which nothing is known, are None.
 
     `box` (4,) float32 xyxy pixels; `landmarks` (5, 2) float32 pixels: image-left eye, image-right eye, nose,
-    image-left mouth corner, image-right mouth corner; `age` years; `probs` maps an attribute to {label: probability}.
+    image-left mouth corner, image-right mouth corner; `attributes` by name: `face["glasses"]` is the value of one.
     """
 
     box: F32
@@ -98,26 +68,46 @@ class Face:
     track_id: int | None = None
     name: str | None = None
     distance: float | None = None
-    age: float | None = None
     embedding: F32 | None = None
-    probs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    attributes: Mapping[str, Estimate] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __getitem__(self, attribute: str) -> str | float | None:
+        """The label or number of an attribute. Raises KeyError where it was not asked for."""
+        return self.attributes[attribute].value
 
     @property
-    def gender(self) -> str | None:
-        return self.top("gender")
-
-    @property
-    def emotion(self) -> str | None:
-        return self.top("emotion")
+    def age(self) -> float | None:
+        """Years."""
+        told = self.attributes.get("age")
+        return None if told is None else told.number
 
     @property
     def age_group(self) -> str | None:
-        return self.top("age_group")
+        told = self.attributes.get("age")
+        return None if told is None else told.group
 
-    def top(self, attribute: str) -> str | None:
-        """The likeliest label of an attribute, or None where it was not computed."""
-        probs = self.probs.get(attribute)
-        return max(probs, key=lambda label: probs[label]) if probs else None
+    @property
+    def gender(self) -> str | None:
+        return self._label("gender")
+
+    @property
+    def emotion(self) -> str | None:
+        return self._label("emotion")
+
+    def _label(self, attribute: str) -> str | None:
+        told = self.attributes.get(attribute)
+        return None if told is None else told.label
+
+    @property
+    def probs(self) -> dict[str, dict[str, float]]:
+        """{label: probability} by attribute, or by the name of its groups."""
+        named = {_probs_name(told): told.probs for told in self.attributes.values()}
+        return {name: probs for name, probs in named.items() if probs}
+
+
+def _probs_name(told: Estimate) -> str:
+    groups = told.attribute.groups
+    return told.attribute.name if groups is None else groups.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +117,8 @@ class Faces:
     `boxes` (N, 4) float32 xyxy pixels of the original image; `scores` (N,) float32 0 to 1; `landmarks` (N, 5, 2)
     float32 pixels: image-left eye, image-right eye, nose, image-left and image-right mouth corner. In results boxes
     lie in the picture; landmarks of a face that the border cuts may lie outside.
-    The others are None until their stage ran: `track_ids` (N,) int64, `embeddings` (N, D) float32, `ages` (N,)
-    float32 years, `attributes` by name ("gender", "emotion", "age_group", your own), `matches`. In a stream, a row of
-    NaN is a face nobody has looked at yet; `Face` shows it as None.
+    The others are None until their stage ran: `track_ids` (N,) int64, `embeddings` (N, D) float32, `attributes` by
+    name, `matches`. A row of NaN is a face of which nobody knows; `Face` shows it as None.
 
     Example:
         >>> faces[faces.scores > 0.6]
@@ -140,7 +129,6 @@ class Faces:
     landmarks: F32
     track_ids: I64 | None = None
     embeddings: F32 | None = None
-    ages: F32 | None = None
     attributes: Mapping[str, Scores] = field(default_factory=lambda: MappingProxyType({}))
     matches: Matches | None = None
 
@@ -154,7 +142,7 @@ class Faces:
                 raise ValueError(f"{name} has {len(column)} rows, expected {n}")
 
     def _optional_columns(self) -> dict[str, I64 | F32 | Scores | Matches]:
-        named = {name: getattr(self, name) for name in ("track_ids", "embeddings", "ages", "matches")}
+        named = {name: getattr(self, name) for name in ("track_ids", "embeddings", "matches")}
         return {**{name: column for name, column in named.items() if column is not None}, **self.attributes}
 
     @classmethod
@@ -181,14 +169,18 @@ class Faces:
             track_id=None if self.track_ids is None else int(self.track_ids[i]),
             name=None if self.matches is None else self.matches.names[i],
             distance=_distance(self.matches, i),
-            age=None if self.ages is None or np.isnan(self.ages[i]) else float(self.ages[i]),
             embedding=None if self.embeddings is None or np.isnan(self.embeddings[i, 0]) else self.embeddings[i],
-            probs={name: s.row(i) for name, s in self.attributes.items() if not np.isnan(s.probs[i, 0])},
+            attributes={name: scores.row(i) for name, scores in self.attributes.items()},
         )
 
-    def with_attributes(self, **attributes: Scores) -> Faces:
+    def with_attributes(self, *told: Scores) -> Faces:
         """A copy that also carries these attributes."""
-        return replace(self, attributes={**self.attributes, **attributes})
+        return replace(self, attributes={**self.attributes, **{scores.attribute.name: scores for scores in told}})
+
+    def only(self, parts: Collection[str]) -> Faces:
+        """A copy with these attributes, and with names where "identity" is among them."""
+        kept = {name: scores for name, scores in self.attributes.items() if name in parts}
+        return replace(self, attributes=kept, matches=self.matches if IDENTITY in parts else None)
 
 
 def _expect(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:

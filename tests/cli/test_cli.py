@@ -20,8 +20,9 @@ import pytest
 from mien import images
 from mien.errors import ModelError
 from mien.gallery import SqliteGallery
+from mien.models.attributes import AGE_GROUPS
 from mien.pipeline import EMBEDDER, Analyzer
-from mien.types import AGE_GROUPS, U8, Frame, FrameResult
+from mien.types import U8, Frame, FrameResult
 
 FAST = ("--only", "identity")
 COMMANDS = (
@@ -72,8 +73,8 @@ def test_the_json_of_one_photo(astronaut_file: Path) -> None:
     assert np.shape(face["landmarks"]) == (5, 2)
     assert (face["track_id"], face["name"], face["distance"]) == (None, None, None)
     assert 15 < face["age"] < 60
-    assert tuple(face["age_group_probs"]) == AGE_GROUPS
-    assert face["age_group"] in AGE_GROUPS
+    assert tuple(face["age_group_probs"]) == AGE_GROUPS.labels
+    assert face["age_group"] in AGE_GROUPS.labels
     assert face["gender"] == "female"
     assert face["emotion"] == "happiness"
     for name in ("age_group_probs", "gender_probs", "emotion_probs"):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from live.clips import moving_face, numbered, write_clip
 from live.servers import serving
 from mien.errors import InputError
 from mien.images import read_image
+from mien.models.attributes import AGE, EMOTION
 from mien.sinks.video import VideoRecorder
 from mien.sources import open_source
 from mien.summary import Summary, timeline
@@ -179,8 +181,10 @@ def result(index: int, *people: tuple[int, str]) -> FrameResult:
         np.ones(n, np.float32),
         np.zeros((n, 5, 2), np.float32),
         track_ids=np.array([i for i, _ in people], np.int64),
-        ages=np.full(n, 30, np.float32),
-        attributes={"emotion": Scores(("calm", "glad"), moods)},
+        attributes={
+            "age": Scores(AGE, np.tile(np.eye(101, dtype=np.float32)[30], (n, 1))),
+            "emotion": Scores(replace(EMOTION, labels=("calm", "glad")), moods),
+        },
     )
     return FrameResult("film", index, index / 4, 640, 360, found)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from skimage import data
 
-from mien.models.attributes import EMOTIONS, GENDERS, AttributeHeads, add_age
+from mien.models.attributes import BUILT_IN, AttributeHeads
 from mien.models.trunk import Aligner, FaceTrunk, load_resnet
 from mien.runtime import Compute
-from mien.types import AGE_GROUPS, U8, Faces
+from mien.types import U8, Faces
 
-ALL = frozenset({"age", "gender", "emotion"})
+ALL = frozenset(BUILT_IN)
 FACE = np.array([[176, 66, 272, 162]], np.float32)  # the astronaut's, as dlib draws boxes
 ONE = Compute("cpu", 1)
 
@@ -68,8 +68,7 @@ def test_the_astronaut_is_a_smiling_woman_of_about_thirty(
 def test_every_row_of_every_attribute_sums_to_one(trunk: FaceTrunk) -> None:
     boxes = np.concatenate([FACE, FACE + 60, FACE - 40]).astype(np.float32)
     faces = trunk(astronaut(), face(boxes))
-    expected = {"gender": GENDERS, "emotion": EMOTIONS, "age_group": AGE_GROUPS}
-    assert {name: scores.labels for name, scores in faces.attributes.items()} == expected
+    assert {name: scores.attribute for name, scores in faces.attributes.items()} == BUILT_IN
     for scores in faces.attributes.values():
         np.testing.assert_allclose(scores.probs.sum(axis=1), 1, atol=1e-5)
         assert scores.probs.dtype == np.float32
@@ -83,51 +82,27 @@ def test_no_faces_keep_every_column(trunk: FaceTrunk) -> None:
     described = heads(
         trunk(astronaut(), empty), np.zeros((0, 128, 8, 8), np.float32), np.zeros((0, 256, 4, 4), np.float32)
     )
-    assert described.ages is not None
-    assert described.ages.shape == (0,)
-    assert {name: s.probs.shape for name, s in described.attributes.items()} == {
-        "gender": (0, 2),
-        "emotion": (0, 8),
-        "age_group": (0, 8),
-    }
+    shapes = {name: scores.probs.shape for name, scores in described.attributes.items()}
+    assert shapes == {"age": (0, 101), "gender": (0, 2), "emotion": (0, 8)}
+    assert {name: s.attribute for name, s in trunk(astronaut(), empty).attributes.items()} == BUILT_IN
 
 
 def test_a_face_is_described_the_same_alone_and_in_company(trunk: FaceTrunk) -> None:
     alone = trunk(astronaut(), face())
     both = trunk(astronaut(), face(np.concatenate([FACE - 40, FACE]).astype(np.float32)))
-    assert alone.ages is not None
-    assert both.ages is not None
-    assert both.ages[1] == pytest.approx(alone.ages[0], abs=1e-2)
+    assert both.face(1).age == pytest.approx(alone.face(0).age, abs=1e-2)
     np.testing.assert_allclose(both.attributes["emotion"].probs[1], alone.attributes["emotion"].probs[0], atol=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("only", "attributes", "aged"),
-    [
-        ({"gender"}, {"gender"}, False),
-        ({"emotion"}, {"emotion"}, False),
-        ({"age"}, {"age_group"}, True),
-        ({"age", "emotion"}, {"age_group", "emotion"}, True),
-    ],
+    "only",
+    [{"gender"}, {"emotion"}, {"age"}, {"age", "emotion"}],
+    ids=lambda only: "+".join(sorted(only)),
 )
-def test_only_what_is_wanted_is_computed(trunk: FaceTrunk, only: set[str], attributes: set[str], aged: bool) -> None:
+def test_only_what_is_wanted_is_computed(trunk: FaceTrunk, only: set[str]) -> None:
     heads = AttributeHeads.load(frozenset(only), ONE)
     faces = FaceTrunk(trunk.model, trunk.aligner, heads)(astronaut(), face())
-    assert set(faces.attributes) == attributes
-    assert (faces.ages is not None) == aged
-
-
-@pytest.mark.parametrize(
-    ("age", "group"),
-    [(0, "(0, 2)"), (3, "(4, 6)"), (10, "(8, 12)"), (18, "(15, 20)"), (30, "(25, 32)"), (100, "(60, 100)")],
-)
-def test_a_sure_age_falls_into_its_group(age: int, group: str) -> None:
-    probs = np.zeros((1, 101), np.float32)
-    probs[0, age] = 1
-    faces = add_age(face(), probs)
-    assert faces.ages is not None
-    assert faces.ages[0] == age
-    assert faces.attributes["age_group"].top() == (group,)
+    assert set(faces.attributes) == only
 
 
 def test_heads_without_descriptors_are_refused(trunk: FaceTrunk) -> None:

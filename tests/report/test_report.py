@@ -15,13 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from mien.batch import Archive
-from mien.batch.dataset import Row, make_outcome
+from mien.batch.dataset import TOLD, Row, make_outcome
 from mien.batch.inputs import Item
 from mien.cli.report import report_app
 from mien.report import charts, summarise, to_html
 from mien.report.numbers import Series
 from mien.schemas import FaceRecord, FrameRecord
-from mien.sinks.parquet import face_table
+from mien.sinks.parquet import face_schema, face_table
 
 HOSTILE = '<script>alert("x")</script>'
 MTIME = int(datetime(2024, 3, 5).timestamp())
@@ -42,7 +42,7 @@ def archive_with(folder: Path) -> Iterator[Archive]:
 
 
 def add(archive: Archive, source: str, frames: list[FrameRecord], taken_at: datetime | None = None) -> None:
-    table = face_table(frames)
+    table = face_table(frames, face_schema(TOLD))
     row = Row(item(source), "hash", taken_at, 10, 10, len(frames), len(table))
     for name in ("content_hash", "models"):
         table = table.append_column(name, pa.array(["x"] * len(table), pa.string()))
@@ -76,11 +76,12 @@ def test_the_numbers(archive: Archive) -> None:
     ada, bob = report.people
     assert (ada.name, ada.photos, ada.videos, ada.first, ada.last) == ("Ada", 2, 1, "2019-07-04", "2024-03-05")
     assert (bob.name, bob.photos, bob.videos) == (HOSTILE, 1, 0)
-    assert report.ages == Series(
+    assert report.attributes["ages"] == Series(
         ("0-9", "10-19", "20-29", "30-39"), ("female", "male"), ((0, 1), (0, 0), (0, 0), (3, 1))
     )
-    assert report.genders == Series(("female", "male"), ("faces",), ((3,), (2,)))
-    assert dict(zip(report.emotions.rows, report.emotions.counts, strict=True)) == {
+    assert report.attributes["genders"] == Series(("female", "male"), ("faces",), ((3,), (2,)))
+    emotions = report.attributes["emotions"]
+    assert dict(zip(emotions.rows, emotions.counts, strict=True)) == {
         "neutral": (1,), "happiness": (2,), "surprise": (1,), "anger": (1,),
     }  # fmt: skip
     assert report.faces_per_photo == Series(("0", "1", "2"), ("photos",), ((1,), (0,), (2,)))
@@ -88,7 +89,7 @@ def test_the_numbers(archive: Archive) -> None:
 
 
 def test_emotions_over_time_are_by_the_cameras_clock(archive: Archive) -> None:
-    over_time = summarise(archive).emotions_over_time
+    over_time = summarise(archive).attributes["emotions_over_time"]
     assert over_time.rows == ("2019-07-04", "2019-07-09", "2024-03-05")
     assert over_time.labels == ("neutral", "happiness", "surprise", "anger")
     assert over_time.counts == ((1, 1, 0, 0), (0, 1, 0, 1), (0, 0, 1, 0))
@@ -154,7 +155,12 @@ def test_an_archive_without_faces_has_a_report(tmp_path: Path) -> None:
     with archive_with(tmp_path / "out") as archive:
         add(archive, "1.jpg", [FrameRecord(source="1.jpg")])
     report = summarise(archive)
-    assert (report.totals.faces, report.people, report.ages.rows, report.emotions.rows) == (0, (), (), ())
+    assert (report.totals.faces, report.people, report.attributes["ages"].rows, report.attributes["emotions"].rows) == (
+        0,
+        (),
+        (),
+        (),
+    )
     page = Page()
     page.feed(to_html(report, "Faces"))
     assert page.tags.count("svg") == 2

@@ -24,8 +24,7 @@ from fastapi.testclient import TestClient
 from onnx import TensorProto, helper, numpy_helper
 
 from mien import store
-from mien.pipeline import Analyzer
-from mien.schemas import PARTS
+from mien.pipeline import PARTS, Analyzer
 from mien.server import ServerSettings, create_app
 from mien.server.run import make_server
 from mien.types import U8

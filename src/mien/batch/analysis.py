@@ -13,14 +13,16 @@ from typing import Any
 import pyarrow as pa
 
 from mien import images, zoo
+from mien.attribute import IDENTITY
 from mien.batch import inputs
 from mien.batch.dataset import Outcome, Row, make_outcome
 from mien.batch.inputs import Item
 from mien.errors import InputError
+from mien.models.attributes import BUILT_IN
 from mien.models.detectors import MIN_FACE
-from mien.pipeline import DEFAULT_DETECTOR, EMBEDDER, Analyzer
-from mien.schemas import PARTS, FrameRecord, frame_record
-from mien.sinks.parquet import face_table
+from mien.pipeline import DEFAULT_DETECTOR, EMBEDDER, PARTS, Analyzer
+from mien.schemas import FrameRecord, frame_record
+from mien.sinks.parquet import face_schema, face_table
 from mien.sources import open_source
 from mien.types import Frame, FrameResult
 
@@ -71,6 +73,7 @@ class ShardAnalyzer:
         self.analyzer = Analyzer(**choices)
         self.every = every
         self.models = models_text(choices)
+        self.schema = face_schema(self.analyzer.told)
 
     def __call__(self, items: tuple[Item, ...], listener: Listener | None = None) -> Outcome:
         """The tables of these items; one that cannot be read becomes an error, the others go on."""
@@ -87,7 +90,7 @@ class ShardAnalyzer:
                 found.faces.clear()
             rows.append(_row(item, found, error))
             tables.extend(self._stamped(table, found) for table in found.faces)
-        return make_outcome(items, rows, tables)
+        return make_outcome(items, rows, tables, self.analyzer.told)
 
     def _look(self, item: Item, found: _Found, listener: Listener) -> None:
         if item.is_video:
@@ -104,7 +107,7 @@ class ShardAnalyzer:
         found.height, found.width = image.shape[:2]
         found.frames = 1
         result = self.analyzer.analyze_frame(Frame(image, source=item.source))
-        found.faces.append(face_table([self._record(result, item)]))
+        found.faces.append(face_table([self._record(result, item)], self.schema))
 
     def _video(self, item: Item, found: _Found, listener: Listener) -> None:
         with inputs.local_copy(item) as path, _calling(path, item.source):
@@ -115,9 +118,9 @@ class ShardAnalyzer:
                 found.width, found.height, found.frames = result.width, result.height, found.frames + 1
                 records.append(self._record(result, item))
                 if len(records) == _FRAMES_PER_TABLE:
-                    found.faces.append(face_table(records))
+                    found.faces.append(face_table(records, self.schema))
                     records.clear()
-            found.faces.append(face_table(records))
+            found.faces.append(face_table(records, self.schema))
 
     def _frames(self, path: Path) -> Iterator[tuple[FrameResult, float]]:
         """The results of a video, tracked and smoothed, each with the share of the video that it is."""
@@ -129,7 +132,7 @@ class ShardAnalyzer:
                     yield step(frame), share * self.every
 
     def _record(self, result: FrameResult, item: Item) -> FrameRecord:
-        record = frame_record(result, identity="identity" in self.analyzer.only, embeddings=True)
+        record = frame_record(result, identity=IDENTITY in self.analyzer.only, embeddings=True)
         return record.model_copy(update={"source": item.source})
 
     def _stamped(self, table: pa.Table, found: _Found) -> pa.Table:
@@ -176,7 +179,7 @@ def models_text(choices: Choices) -> str:
     """Which weights an analyzer of these arguments uses: names with the start of their SHA-256."""
     own: Mapping[str, Path] = choices.get("models", {})
     names = [choices.get("detector", DEFAULT_DETECTOR), EMBEDDER, "dlib_landmarks_5"]
-    if set(choices.get("only", PARTS)) - {"identity"} - own.keys():
+    if set(choices.get("only") or PARTS) & BUILT_IN.keys() - own.keys():
         names.append("attributes")
     parts = [f"{name}@{zoo.spec_of(name).sha256[:12]}" for name in names]
     parts += [f"{part}:{Path(file).name}@{_file_hash(Path(file))}" for part, file in sorted(own.items())]

@@ -26,17 +26,30 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 import mien
-from mien import locks
+from mien import attribute, locks
+from mien.attribute import Attribute
 from mien.batch.inputs import Item
+from mien.columns import Told
 from mien.errors import InputError, MienError
-from mien.sinks.parquet import FACE_SCHEMA
+from mien.models.attributes import BUILT_IN
+from mien.models.trunk import DLIB
+from mien.sinks.parquet import face_schema
 
 SCHEMA_VERSION = 1
 DONE, FAILED = "done", "failed"
 
 _STAMP = [("mien_version", pa.string()), ("schema_version", pa.int16())]
 _ABOUT = {b"mien.schema_version": str(SCHEMA_VERSION).encode()}
-FACES = pa.schema([*FACE_SCHEMA, ("content_hash", pa.string()), ("models", pa.string()), *_STAMP], metadata=_ABOUT)
+_ATTRIBUTES = b"mien.attributes"
+TOLD = Told(tuple(BUILT_IN.values()), DLIB)  # what is told unless something else is asked for
+
+
+def faces_schema(told: Told) -> pa.Schema:
+    """The columns of `faces`, with the attributes' descriptions."""
+    fields = [*face_schema(told), ("content_hash", pa.string()), ("models", pa.string()), *_STAMP]
+    return pa.schema(fields, metadata={**_ABOUT, _ATTRIBUTES: attribute.to_json(told.attributes).encode()})
+
+
 SOURCES = pa.schema(
     [
         ("source", pa.string()),
@@ -56,7 +69,7 @@ SOURCES = pa.schema(
     metadata=_ABOUT,
 )
 ERRORS = pa.schema([("source", pa.string()), ("error", pa.string()), *_STAMP], metadata=_ABOUT)
-SCHEMAS = {"faces": FACES, "errors": ERRORS, "sources": SOURCES}  # in the order in which a part is written
+TABLES = ("faces", "errors", "sources")  # in the order in which a part is written
 
 _SETTINGS = "mien-batch.json"
 
@@ -107,17 +120,18 @@ def part_name(items: Iterable[Item]) -> str:
     return f"part-{digest.hexdigest()[:16]}.parquet"
 
 
-def make_outcome(items: Iterable[Item], rows: Iterable[Row], faces: Iterable[pa.Table]) -> Outcome:
+def make_outcome(items: Iterable[Item], rows: Iterable[Row], faces: Iterable[pa.Table], told: Told = TOLD) -> Outcome:
     """The part of these items."""
     items, rows = tuple(items), list(rows)
-    unstamped = {name: _without_stamp(schema) for name, schema in SCHEMAS.items()}
+    schemas = {"faces": faces_schema(told), "errors": ERRORS, "sources": SOURCES}
+    unstamped = {name: _without_stamp(schema) for name, schema in schemas.items()}
     failed = [{"source": row.item.source, "error": row.error} for row in rows if row.error is not None]
     tables = {
         "faces": pa.concat_tables([unstamped["faces"].empty_table(), *faces]),
         "errors": pa.Table.from_pylist(failed, schema=unstamped["errors"]),
         "sources": pa.Table.from_pylist(list(map(_source_row, rows)), schema=unstamped["sources"]),
     }
-    stamped = {name: _stamped(table, SCHEMAS[name]) for name, table in tables.items()}
+    stamped = {name: _stamped(table, schemas[name]) for name, table in tables.items()}
     return Outcome(part_name(items), sum(item.size for item in items), stamped)
 
 
@@ -175,7 +189,7 @@ class Archive:
         """
         archive = cls(folder)
         with _writable(folder):
-            for table in SCHEMAS:
+            for table in TABLES:
                 (folder / table).mkdir(parents=True, exist_ok=True)
         busy = f"another 'mien batch' is writing {folder}: wait for it or stop it"
         with locks.locked(folder / ".lock", busy=busy):
@@ -222,7 +236,7 @@ class Archive:
     def _sweep(self) -> None:
         """Removes parts that were never committed."""
         committed = {path.name for path in (self.folder / "sources").glob("part-*.parquet")}
-        for table in SCHEMAS:
+        for table in TABLES:
             for path in (self.folder / table).iterdir():
                 if path.name.startswith((".part-", "part-")) and path.name not in committed:
                     path.unlink()
@@ -254,7 +268,7 @@ class Archive:
         """Removes the rows of these sources; each is given with its part."""
         for part in sorted(set(sources.values())):
             gone = pa.array([source for source, its in sources.items() if its == part], pa.string())
-            for name in SCHEMAS:  # `sources` last: until then the next run finds the part stale again
+            for name in TABLES:  # `sources` last: until then the next run finds the part stale again
                 path = self.folder / name / part
                 if path.exists():
                     table = _read(path)
@@ -278,16 +292,41 @@ class Archive:
         committed = sorted(path.name for path in (self.folder / "sources").glob("part-*.parquet"))
         paths = [str(path) for part in committed if (path := self.folder / name / part).exists()]
         try:
-            return pads.dataset(paths, schema=SCHEMAS[name], format="parquet").to_table(columns=columns)
+            return pads.dataset(paths, schema=self._schema(name, paths), format="parquet").to_table(columns=columns)
         except (OSError, pa.ArrowException) as exc:
             raise MienError(
                 f"cannot read {self.folder / name}: {exc}; remove the damaged part, run the batch again"
             ) from exc
 
+    def attributes(self) -> tuple[Attribute, ...]:
+        """What the faces of this archive were asked for; of archives of version 0.1 the built-in attributes."""
+        told: dict[str, Attribute] = {}
+        for path in sorted((self.folder / "faces").glob("part-*.parquet")):
+            kept = (_parquet(path).schema_arrow.metadata or {}).get(_ATTRIBUTES)
+            told |= {one.name: one for one in attribute.from_json(kept.decode())} if kept else BUILT_IN
+        return tuple((told or BUILT_IN).values())
+
+    def _schema(self, name: str, paths: Iterable[str]) -> pa.Schema:
+        """The columns of all parts: later versions, and runs with more attributes, have more."""
+        if name != "faces":
+            return {"errors": ERRORS, "sources": SOURCES}[name]
+        there = [_parquet(Path(path)).schema_arrow for path in paths]
+        usual = faces_schema(TOLD)
+        if there:  # their descriptors may be of another space
+            usual = usual.remove(usual.get_field_index("embedding"))
+        return pa.unify_schemas([*there, usual])
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as exc:
+        raise MienError(f"{path} is damaged ({exc}): remove it and run again; its files are then done anew") from exc
+
 
 def _read(path: Path) -> pa.Table:
     try:
-        return pq.ParquetFile(path).read()
+        return _parquet(path).read()
     except (OSError, pa.ArrowException) as exc:
         raise MienError(f"{path} is damaged ({exc}): remove it and run again; its files are then done anew") from exc
 

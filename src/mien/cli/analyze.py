@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections import deque
@@ -17,23 +16,22 @@ from urllib.parse import urlsplit
 
 import typer
 
-from mien import drawing, images, sources
+from mien import drawing, images, plugins, sources
+from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, outputs
 from mien.cli.options import KeepUnknown, Looking, keeper, looking
 from mien.cli.progress import progress
-from mien.cli.tables import TableSink
 from mien.cli.videos import VideoJob, is_stream
+from mien.columns import Told
 from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
 from mien.schemas import FrameRecord, error_record, frame_record
-from mien.sinks.records import FORMATS, TEXT_SINKS, NamedSink, ParquetSink, Sink
+from mien.sinks.records import Sink
 from mien.sources import VIDEO_SUFFIXES, is_video
 from mien.types import Frame
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet", ".txt": "table"}
 
 analyze_app = new_app()
 
@@ -51,7 +49,9 @@ class Item:
 def analyze(
     look: Looking,
     source: Annotated[list[str], typer.Argument(help="Photos, folders (with all inside them), videos, URLs.")],
-    format: Annotated[str | None, typer.Option("--format", help=" | ".join(FORMATS))] = None,  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str | None, typer.Option("--format", help="table | jsonl | json | csv | parquet, or one of a package")
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the results here.")] = None,
     draw: Annotated[Path | None, typer.Option("--draw", help="Write annotated copies: a file or a folder.")] = None,
     summary: Annotated[
@@ -72,17 +72,17 @@ def analyze(
     if keep_unknown is None:  # strangers are kept in a gallery that may be new
         look.check_gallery()
     names = [item.name for item in items]
-    kind = _kind_of(format, output, names)
+    open_sink = _format(format, output, names)
     draws = _drawer(draw, items)
     if summary is not None:
         _check_summary(summary, names)
     analyzer = look.analyzer(**({"threads": 1} if jobs > 1 and look.threads is None else {}))
     keep = keeper(analyzer, keep_unknown)
     video = VideoJob(analyzer, every, summary=summary, keeper=keep)
-    work = Work(analyzer, "identity" in look.parts(), embeddings, draws, video)
+    work = Work(analyzer, IDENTITY in analyzer.only, embeddings, draws, video)
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
-    bad = _run(work, items, _open_sink(kind, output), jobs) + len(failed)
+    bad = _run(work, items, open_sink(output, analyzer.told), jobs) + len(failed)
     if bad:
         raise typer.Exit(UNUSABLE if bad == len(items) + len(failed) else SOME_FAILED)
 
@@ -98,39 +98,32 @@ def _items(given: Iterable[str]) -> tuple[list[Item], list[str]]:
     return items, failed
 
 
-def _kind_of(kind: str | None, output: Path | None, names: Sequence[str]) -> str:
-    """How results are written: as is said, else as the output's suffix says.
+def _format(kind: str | None, output: Path | None, names: Sequence[str]) -> Callable[[Path | None, Told], Sink]:
+    """What opens the output: the format that is named, else the one of the output's suffix, else a table on a terminal
+    and JSON lines elsewhere.
 
     Raises:
         InputError: It is unknown, says something else than the output's suffix, or cannot be written there.
     """
-    if kind is not None and kind not in FORMATS:
-        raise InputError(f"--format {kind} is unknown; use one of {', '.join(FORMATS)}")
+    kinds = plugins.found(plugins.FORMATS)
+    if kind is not None and kind not in kinds:
+        raise InputError(f"--format {kind} is unknown; use one of {', '.join(kinds)}")
     if output is None:
-        if kind == "parquet":
-            raise InputError("--format parquet needs --output FILE.parquet")
-        return kind or ("table" if sys.stdout.isatty() else "jsonl")
-    named = _SUFFIXES.get(output.suffix.lower(), kind)
+        usual = "table" if sys.stdout.isatty() else "jsonl"
+        return kinds[kind or usual].load()
+    by_suffix = {**{f".{name}": name for name in kinds}, ".txt": "table"}
+    named = by_suffix.get(output.suffix.lower(), kind)
     if kind is not None and named != kind:
         raise InputError(f"--output {output} is {named} by its name, but --format says {kind}: leave one out")
-    outputs.file_to_write("--output", output, suffixes=[*_SUFFIXES, *([output.suffix] if kind else [])], inputs=names)
-    if named == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise InputError("Parquet needs pyarrow; run 'pip install mien[parquet]'")
-    return str(named)
+    suffixes = [*by_suffix, *([output.suffix] if kind else [])]
+    outputs.file_to_write("--output", output, suffixes=suffixes, inputs=names)
+    return kinds[str(named)].load()
 
 
 def _check_summary(place: Path, names: Sequence[str]) -> None:
     if len(names) != 1 or not is_stream(names[0]):
         raise InputError("--summary is of one video: give one")
     outputs.file_to_write("--summary", place, suffixes=(".json",), inputs=names)
-
-
-def _open_sink(kind: str, output: Path | None) -> Sink:
-    if kind == "parquet" and output is not None:
-        return ParquetSink(output)
-    if kind == "table":
-        return TableSink(output)
-    return NamedSink(output, kind) if output else TEXT_SINKS[kind](sys.stdout)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mien import images
+from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.options import Looking, looking
 from mien.cli.outputs import folder_to_write
@@ -56,7 +57,7 @@ def crop(
     folder_to_write("--into", into, inputs=source)
     options = CropOptions(size, padding, every_face, sharpness, every, keep_duplicates, per_person)
     with only_writer(into):
-        cropper = Cropper(look.analyzer(only=("identity",)), into, options)
+        cropper = Cropper(look.analyzer(only=(IDENTITY,)), into, options)
         left_out: Counter[str] = Counter()
         bad = 0
         with progress("cropping", len(sources)) as advance:

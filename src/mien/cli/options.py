@@ -11,13 +11,14 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from mien.attribute import IDENTITY
 from mien.config import load_settings
 from mien.errors import InputError
 from mien.gallery import Gallery, open_gallery
 from mien.gallery.unknown import open_unknown
 from mien.keeping import Keeper
+from mien.models.attributes import BUILT_IN
 from mien.pipeline import EMBEDDER, Analyzer
-from mien.schemas import PARTS
 from mien.store import data_dir
 
 _PANEL = "Looking at faces"
@@ -61,9 +62,7 @@ class Looking:
     min_face: Annotated[
         int | None, _option("--min-face", "Smallest face that must be found, in pixels (default 40).", min=8)
     ] = None
-    only: Annotated[str | None, _option("--only", "What to compute, of identity,age,gender,emotion (default all).")] = (
-        None
-    )
+    only: Annotated[str | None, _option("--only", "What to compute, of identity and attributes (default all).")] = None
     emotion_model: Annotated[Path | None, _option("--emotion-model", "An .onnx file of your own for emotions.")] = None
     age_model: Annotated[Path | None, _option("--age-model", "An .onnx file of your own for ages.")] = None
     gender_model: Annotated[Path | None, _option("--gender-model", "An .onnx file of your own for gender.")] = None
@@ -74,10 +73,10 @@ class Looking:
     device: Annotated[str | None, _option("--device", "auto, cpu or cuda.")] = None
     threads: Annotated[int | None, _option("--threads", "Threads of one network pass.", min=1)] = None
 
-    def parts(self) -> tuple[str, ...]:
-        """What to compute."""
+    def parts(self) -> tuple[str, ...] | None:
+        """What to compute; None: everything."""
         if self.only is None:
-            return PARTS
+            return None
         return tuple(part.strip() for part in self.only.split(",") if part.strip())
 
     def analyzer(self, **changes: Any) -> Analyzer:
@@ -91,7 +90,7 @@ class Looking:
             name: getattr(settings, name) if getattr(self, name) is None else getattr(self, name)
             for name in ("gallery", "detector", "tolerance", "min_face", "device", "threads", "looks")
         }
-        own = {part: getattr(self, f"{part}_model") for part in ("emotion", "age", "gender")}
+        own = {part: getattr(self, f"{part}_model") for part in BUILT_IN}
         models = {part: file for part, file in own.items() if file is not None}
         return {**chosen, "only": self.parts(), "models": models}
 
@@ -104,7 +103,7 @@ class Looking:
 
         @cache
         def analyzer() -> Analyzer:  # the networks are loaded only where a photo has to be looked at
-            return self.analyzer(only=("identity",), gallery=None)
+            return self.analyzer(only=(IDENTITY,), gallery=None)
 
         return open_gallery(
             self.gallery_place(), embedder=EMBEDDER, describe=lambda content: analyzer().describe_photo(content)
@@ -168,7 +167,7 @@ def keeper(analyzer: Analyzer, days: float | None) -> Keeper | None:
     """
     if days is None:
         return None
-    if analyzer.gallery is None or "identity" not in analyzer.only:
+    if analyzer.gallery is None or IDENTITY not in analyzer.only:
         raise InputError("--keep-unknown needs a gallery (--gallery) and identity (among --only) to tell who is known")
     unknown = open_unknown(analyzer.gallery, data=data_dir())
     found = Keeper(unknown, days=days, tolerance=analyzer.tolerance)

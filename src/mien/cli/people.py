@@ -16,6 +16,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mien import images, sources, store
+from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check
 from mien.cli.options import GalleryOption, Looking, looking
 from mien.cli.outputs import file_to_write
@@ -51,7 +52,7 @@ def enroll(
     Example: [bold]mien enroll "Ada Lovelace" ada1.jpg ada2.jpg --gallery people.db[/bold]
     """
     place = look.gallery_place()
-    analyzer = look.analyzer(only=("identity",), models={}, gallery=place)
+    analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=place)
     files = [Path(found) for given in photo for found in sources.expand(given)]
     shown = track(files, escape(name), console=Console(stderr=True), transient=True, disable=len(files) < 2)
     results = [_enroll_one(analyzer, name, file, largest) for file in shown]

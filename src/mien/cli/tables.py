@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mien.attribute import Attribute
+from mien.columns import Told
 from mien.schemas import FaceRecord, FrameRecord
 from mien.sinks.records import open_text
 
@@ -19,7 +21,8 @@ _WIDTH_IN_FILES = 160
 class TableSink:
     """One table row per face, shown at `close`."""
 
-    def __init__(self, output: Path | None = None) -> None:
+    def __init__(self, output: Path | None, told: Told) -> None:
+        self.told = told
         self._file: TextIO | None = open_text(output) if output else None
         width = _WIDTH_IN_FILES if output or not sys.stdout.isatty() else None
         self._console = Console(file=self._file, width=width)
@@ -30,15 +33,21 @@ class TableSink:
 
     def close(self) -> None:
         if self._records:
-            self._console.print(_table(self._records))
+            self._console.print(_table(self._records, self.told))
         if self._file is not None:
             self._file.close()
 
 
-def _table(records: list[FrameRecord]) -> Table:
+def open_table(path: Path | None, told: Told) -> TableSink:
+    """A table for people, on the terminal or in a file."""
+    return TableSink(path, told)
+
+
+def _table(records: list[FrameRecord], told: Told) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("source", "face", "name", "age", "gender", "emotion", "box", "score"):
-        table.add_column(name, justify="right" if name in {"face", "age", "score"} else "left", overflow="fold")
+    numbers = {"face", "score", *(attribute.name for attribute in told.attributes if attribute.is_number)}
+    for name in ("source", "face", "name", *(attribute.name for attribute in told.attributes), "box", "score"):
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
     for record in records:
         source = escape(record.source if record.time_s == 0 else f"{record.source} {record.time_s:.2f} s")
         if record.error is not None:
@@ -46,15 +55,13 @@ def _table(records: list[FrameRecord]) -> Table:
         elif not record.faces:
             table.add_row(source, "0", "[dim]no face[/dim]")
         for i, face in enumerate(record.faces, 1):
-            table.add_row(source if i == 1 else "", str(i), *_cells(face))
+            table.add_row(source if i == 1 else "", str(i), *_cells(face, told))
     return table
 
 
-def _cells(face: FaceRecord) -> list[str]:
-    box = " ".join(f"{v:.0f}" for v in face.box)
-    age = "" if face.age is None else f"{face.age:.0f}"
-    return [_name(face), age, _likely(face.gender, face.gender_probs), _likely(face.emotion, face.emotion_probs), box,
-            f"{face.score:.2f}"]  # fmt: skip
+def _cells(face: FaceRecord, told: Told) -> list[str]:
+    about = [_about(face, attribute) for attribute in told.attributes]
+    return [_name(face), *about, " ".join(f"{v:.0f}" for v in face.box), f"{face.score:.2f}"]
 
 
 def _name(face: FaceRecord) -> str:
@@ -63,5 +70,12 @@ def _name(face: FaceRecord) -> str:
     return f"[bold]{escape(face.name)}[/bold] {face.distance:.2f}" if face.name else f"unknown {face.distance:.2f}"
 
 
-def _likely(label: str | None, probs: dict[str, float] | None) -> str:
-    return "" if label is None or not probs else f"{label} {probs[label]:.0%}"
+def _about(face: FaceRecord, attribute: Attribute) -> str:
+    """A number, or the likeliest label or group with its probability."""
+    fields = face.told
+    value = fields.get(attribute.name)
+    if isinstance(value, float):
+        return f"{value:.0f}"
+    named = attribute.name if attribute.groups is None else attribute.groups.name
+    label, probs = fields.get(named), fields.get(f"{named}_probs")
+    return f"{escape(label)} {probs[label]:.0%}" if label and probs else ""

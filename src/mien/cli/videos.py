@@ -103,7 +103,7 @@ def write_summary(summary: Summary, place: Path) -> None:
         place.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise InputError(f"cannot write {place}: {exc.strerror or exc}") from exc
-    images.write_image(place.with_suffix(".png"), timeline(about))
+    images.write_image(place.with_suffix(".png"), timeline(about, summary.attributes))
 
 
 def _progress(frames: Source, every: int) -> AbstractContextManager[Callable[[], None]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from mien import geometry
 from mien.errors import InputError, ModelError
+from mien.models.attributes import described
 from mien.runtime import Compute, OnnxModel
-from mien.types import AGE_GROUPS, F32, I64, U8, Faces, Scores
+from mien.types import F32, I64, U8, Faces, Scores
 
 LOOKS = (1, 12)
 _CHOICES = {
@@ -71,7 +72,7 @@ class Classifier:
 
     Args:
         model: The network, with its metadata.
-        attribute: What it tells ("emotion", "age", "gender" or a new name).
+        name: What it tells, a built-in attribute or a new one.
         looks: 1, or 12: the whole, four corners and the centre, each also mirrored, their probabilities averaged.
 
     Raises:
@@ -79,28 +80,28 @@ class Classifier:
         ModelError: The network carries no labels, or preprocessing that cannot be read.
     """
 
-    def __init__(self, model: OnnxModel, attribute: str, looks: int = 1) -> None:
+    def __init__(self, model: OnnxModel, name: str, looks: int = 1) -> None:
         self.model = model
-        self.attribute = attribute
         self.looks = check_looks(looks)
         self.labels = labels_of(model)
+        self.attribute = described(name, self.labels)
         self.preprocessing = _preprocessing(model)
 
     @classmethod
-    def load(cls, file: Path, attribute: str, compute: Compute | None = None, *, looks: int = 1) -> Classifier:
+    def load(cls, file: Path, name: str, compute: Compute | None = None, *, looks: int = 1) -> Classifier:
         """Reads a model file.
 
         Raises:
             ModelError: Unreadable, no network, or without labels.
         """
-        return cls(read_model(file, compute), attribute, looks)
+        return cls(read_model(file, compute), name, looks)
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):
-            return faces
+            return faces.with_attributes(Scores(self.attribute, np.zeros((0, self.attribute.size), np.float32)))
         step = max(1, _PASS // self.looks)
         parts = [self._probabilities(image, faces[i : i + step]) for i in range(0, len(faces), step)]
-        return with_scores(faces, self.attribute, Scores(self.labels, np.concatenate(parts)))
+        return faces.with_attributes(Scores(self.attribute, np.concatenate(parts)))
 
     def _probabilities(self, image: U8, faces: Faces) -> F32:
         """One row of probabilities (N, K) per face, the mean over its looks."""
@@ -223,39 +224,6 @@ def as_probabilities(outputs: F32) -> F32:
         return outputs.astype(np.float32)
     raised = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
-
-
-def with_scores(faces: Faces, attribute: str, scores: Scores) -> Faces:
-    """The faces with what a model tells of them.
-
-    Raises:
-        ModelError: It tells ages by labels that are neither years nor the eight age groups.
-    """
-    return _with_age(faces, scores) if attribute == "age" else faces.with_attributes(**{attribute: scores})
-
-
-def _with_age(faces: Faces, scores: Scores) -> Faces:
-    """Labels that are numbers are years: their mean is the age; the eight groups are an age group."""
-    if scores.labels == AGE_GROUPS:
-        return faces.with_attributes(age_group=scores)
-    return replace(faces, ages=(scores.probs @ _years(scores.labels)).astype(np.float32))
-
-
-def _years(labels: Sequence[str]) -> F32:
-    try:
-        return np.array([float(label) for label in labels], dtype=np.float32)
-    except ValueError as exc:
-        raise ModelError("an age model's labels must be years (0, 1, 2, …) or the eight age groups") from exc
-
-
-def check_labels(attribute: str, labels: tuple[str, ...]) -> None:
-    """Sees that the labels can tell the attribute.
-
-    Raises:
-        ModelError: They are to tell ages, and are neither years nor the eight age groups.
-    """
-    if attribute == "age" and labels != AGE_GROUPS:
-        _years(labels)
 
 
 def labels_of(model: OnnxModel) -> tuple[str, ...]:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import InputError, ModelError
-from mien.models.attributes import GENDERS
+from mien.models.attributes import AGE, AGE_GROUPS, EMOTION, GENDER
 from mien.models.classifier import labels_of
 from mien.runtime import Compute, OnnxModel
-from mien.types import AGE_GROUPS
 
-_GENDERS = frozenset({*GENDERS, "woman", "man", "f", "m"})
+_GENDERS = frozenset({*GENDER.labels, "woman", "man", "f", "m"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +77,6 @@ def _look(file: Path) -> ModelFile:
 
 def attribute_of(labels: tuple[str, ...]) -> str:
     """What labels are about: "age" for years and the eight groups, "gender", else "emotion"."""
-    if labels == AGE_GROUPS or all(label.isdecimal() for label in labels):
-        return "age"
-    return "gender" if {label.lower() for label in labels} <= _GENDERS else "emotion"
+    if labels == AGE_GROUPS.labels or all(label.isdecimal() for label in labels):
+        return AGE.name
+    return GENDER.name if {label.lower() for label in labels} <= _GENDERS else EMOTION.name

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 
 from mien.dlib_models.resnet import EMBEDDING, MAP_128, MAP_256
 from mien.errors import ModelError
-from mien.models.classifier import as_probabilities, labels_of, with_scores
+from mien.models.attributes import described
+from mien.models.classifier import as_probabilities, labels_of
 from mien.runtime import OnnxModel
 from mien.types import F32, Faces, Scores
 
 READABLE = (EMBEDDING, MAP_128, MAP_256)
-READS_TRUNK = json.dumps({"reads": "trunk"})
 
 
 class TrunkHead:
@@ -26,10 +26,10 @@ class TrunkHead:
         ModelError: The model carries no labels, or has an input that the trunk does not give.
     """
 
-    def __init__(self, model: OnnxModel, attribute: str) -> None:
+    def __init__(self, model: OnnxModel, name: str) -> None:
         self.model = model
-        self.attribute = attribute
         self.labels = labels_of(model)
+        self.attribute = described(name, self.labels)
         unknown = [name for name in model.inputs if name not in READABLE]
         if unknown:
             raise ModelError(f"{model.name} reads {', '.join(unknown)}; the trunk gives {', '.join(READABLE)}")
@@ -42,7 +42,7 @@ class TrunkHead:
     def __call__(self, faces: Faces, answers: Mapping[str, F32]) -> Faces:
         """The faces (N) with the attribute, from the trunk's outputs (N, ...) by name."""
         (outputs,) = self.model(*(answers[name] for name in self.reads), outputs=self.model.outputs[:1])
-        return with_scores(faces, self.attribute, Scores(self.labels, as_probabilities(outputs)))
+        return faces.with_attributes(Scores(self.attribute, as_probabilities(outputs)))
 
 
 def reads_trunk(model: OnnxModel) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mien.attribute import Attribute
 from mien.batch import Archive
-from mien.models.attributes import EMOTIONS, GENDERS
 
-AGE_STEP = 10  # years
-_COLUMNS = ["source", "face", "track_id", "score", "name", "age", "gender", "emotion"]
+STEP = 10  # of numbers: years are counted by decades
+_COLUMNS = ["source", "face", "track_id", "score", "name"]
 _MAX_PERIODS = 48
 _MANY_FACES = 10
 
@@ -58,21 +58,25 @@ class Series:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows; every series may be empty."""
+    """All that the page shows; every series may be empty.
+
+    `attributes` has a series for each attribute by its plural ("ages", "genders"), and one "…_over_time" for each that
+    changes from one moment to the next; `units` has the units of numbers.
+    """
 
     totals: Totals
     people: tuple[Person, ...]
-    ages: Series
-    genders: Series
-    emotions: Series
-    emotions_over_time: Series
+    attributes: Mapping[str, Series]
     files_over_time: Series
     faces_per_photo: Series
     errors: tuple[str, ...]
+    units: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
-        return asdict(self)
+        """As plain values for JSON; every attribute's series stands beside the others."""
+        plain = asdict(self)
+        del plain["units"]
+        return {**plain, **plain.pop("attributes")}
 
 
 def summarise(archive: Archive) -> Report:
@@ -82,15 +86,14 @@ def summarise(archive: Archive) -> Report:
         MienError: A part of it is damaged.
     """
     sources = _timed(archive.table("sources"))
-    faces = _one_each(archive.table("faces", _COLUMNS)).join(sources, keys="source", join_type="inner")
+    attributes = archive.attributes()
+    faces = _one_each(archive, attributes).join(sources, keys="source", join_type="inner")
     periods = _Periods.of(sources["time"])
     return Report(
         totals=_totals(sources, faces),
         people=_people(faces),
-        ages=_ages(faces),
-        genders=_single(faces["gender"], GENDERS),
-        emotions=_single(faces["emotion"], EMOTIONS),
-        emotions_over_time=_cross(periods.names(faces["time"]), faces["emotion"].to_pylist(), periods.all, EMOTIONS),
+        attributes=_series(faces, attributes, periods),
+        units={one.plural: one.unit for one in attributes if one.unit},
         files_over_time=_cross(
             periods.names(sources["time"]), sources["kind"].to_pylist(), periods.all, ("photo", "video")
         ),
@@ -106,13 +109,29 @@ def _timed(sources: pa.Table) -> pa.Table:
     return kept.append_column("time", time).append_column("exif", sources["taken_at"].is_valid())
 
 
-def _one_each(faces: pa.Table) -> pa.Table:
+def _one_each(archive: Archive, attributes: Sequence[Attribute]) -> pa.Table:
     """The best row of every face of a photo and every track of a video."""
+    wanted = ["name", *(attribute.name for attribute in attributes)]
+    faces = archive.table("faces", [*_COLUMNS, *wanted[1:]])
     alone = pc.subtract(-1, faces["face"].cast(pa.int64()))
     keyed = faces.append_column("key", pc.coalesce(faces["track_id"], alone)).sort_by([("score", "descending")])
-    wanted = ["name", "age", "gender", "emotion"]
     best = keyed.group_by(["source", "key"], use_threads=False).aggregate([(name, "first") for name in wanted])
     return best.rename_columns([name.removesuffix("_first") for name in best.column_names])
+
+
+def _series(faces: pa.Table, attributes: Sequence[Attribute], periods: _Periods) -> dict[str, Series]:
+    """What is counted of each attribute; numbers are parted by the first label that does not change."""
+    parting = next((one for one in attributes if not one.is_number and not one.momentary), None)
+    series: dict[str, Series] = {}
+    for one in attributes:
+        if one.is_number:
+            series[one.plural] = _by_steps(faces, one, parting)
+            continue
+        series[one.plural] = _single(faces[one.name], one.labels)
+        if one.momentary:
+            labels, times = faces[one.name].to_pylist(), periods.names(faces["time"])
+            series[f"{one.plural}_over_time"] = _cross(times, labels, periods.all, one.labels)
+    return series
 
 
 def _totals(sources: pa.Table, faces: pa.Table) -> Totals:
@@ -164,21 +183,21 @@ def _person(name: str, rows: list[dict[str, Any]]) -> Person:
     return Person(name, by_kind.get("photo", 0), by_kind.get("video", 0), _day(first), _day(last))
 
 
-def _decades(ages: Any) -> list[str | None]:
-    """Ages as "0-9", "10-19" and so on."""
-    starts = [None if age is None else int(age // AGE_STEP) * AGE_STEP for age in ages.to_pylist()]
-    return [None if start is None else _decade(start) for start in starts]
+def _by_steps(faces: pa.Table, number: Attribute, parting: Attribute | None) -> Series:
+    """Numbers by tens ("0-9", "10-19"), parted by a label where there is one."""
+    starts = [None if value is None else int(value // STEP) * STEP for value in faces[number.name].to_pylist()]
+    known = [start for start in starts if start is not None]
+    if not known:
+        return Series((), (), ())
+    rows = [None if start is None else _step(start) for start in starts]
+    wanted = [_step(start) for start in range(min(0, *known), max(known) + 1, STEP)]
+    if parting is None or faces[parting.name].null_count == len(faces):
+        return _cross(rows, ["faces"] * len(rows), wanted, ("faces",))
+    return _cross(rows, faces[parting.name].to_pylist(), wanted, parting.labels)
 
 
-def _decade(start: int) -> str:
-    return f"{start}-{start + AGE_STEP - 1}"
-
-
-def _ages(faces: pa.Table) -> Series:
-    decades = _decades(faces["age"])
-    last = max((int(decade.partition("-")[0]) for decade in decades if decade), default=-1)
-    genders = faces["gender"].to_pylist() if faces["gender"].null_count < len(faces) else ["faces"] * len(faces)
-    return _cross(decades, genders, [_decade(start) for start in range(0, last + 1, AGE_STEP)], GENDERS)
+def _step(start: int) -> str:
+    return f"{start}-{start + STEP - 1}"
 
 
 def _single(values: Any, known: Sequence[str]) -> Series:

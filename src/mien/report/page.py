@@ -34,10 +34,7 @@ def to_html(report: Report, title: str) -> str:
     """The whole page."""
     sections = [
         _people(report.people),
-        _section("Ages", report.ages, charts.bars, "One per face of a photo and track of a video, in years."),
-        _section("Genders", report.genders, charts.bars),
-        _section("Emotions", report.emotions, charts.bars),
-        _section("Emotions over time", report.emotions_over_time, charts.columns, _about_time(report.totals)),
+        *(_attribute(name, series, report) for name, series in report.attributes.items()),
         _section("Photos and videos over time", report.files_over_time, charts.columns),
         _section("Faces per photo", report.faces_per_photo, charts.bars),
         _errors(report.errors),
@@ -48,6 +45,16 @@ def to_html(report: Report, title: str) -> str:
         f"<style>{_STYLE}</style>\n<h1>{escape(title)}</h1>\n{_totals(report.totals)}\n"
         + "\n".join(filter(None, sections))
         + "\n</html>\n"
+    )
+
+
+def _attribute(name: str, series: Series, report: Report) -> str:
+    title = name.replace("_", " ").capitalize()
+    if name.endswith("_over_time"):
+        return _section(title, series, charts.columns, _about_time(report.totals))
+    unit = report.units.get(name)
+    return _section(
+        title, series, charts.bars, f"One per face of a photo and track of a video, in {unit}." if unit else ""
     )
 
 

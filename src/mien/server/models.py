@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
+from mien.attribute import IDENTITY, check_attribute_name
+from mien.errors import InputError
+from mien.models.attributes import BUILT_IN
 from mien.models.folder import ModelFile, ModelFolder
 from mien.pipeline import Analyzer
-from mien.schemas import PARTS, FaceRecord
 from mien.server.problems import Problem
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_TAKEN = (FaceRecord.model_fields.keys() | {"identity"}) - {"age", "gender", "emotion"}
 
 
 class Models:
@@ -28,7 +26,7 @@ class Models:
         self.serving: Mapping[str, str | None] = dict.fromkeys(sorted(self._attributes()))
 
     def _attributes(self) -> set[str]:
-        return {part for part in PARTS if part in self.start.only and part != "identity"} | self.start.models.keys()
+        return {part for part in self.start.parts if part != IDENTITY}
 
     def files(self) -> list[ModelFile]:
         """The files to choose from."""
@@ -51,9 +49,11 @@ class Models:
         return chosen
 
     def _check(self, attribute: str) -> None:
-        if not _NAME.fullmatch(attribute) or attribute in _TAKEN or attribute.endswith("_probs"):
-            raise Problem("invalid", "an attribute is emotion, age, gender or a name of your own in small letters")
-        if attribute in PARTS and attribute not in self.start.only:
+        try:
+            check_attribute_name(attribute)
+        except InputError as exc:
+            raise Problem("invalid", str(exc)) from exc
+        if attribute in BUILT_IN and attribute not in self.start.parts:
             raise Problem("invalid", f"this service does not compute {attribute}")
 
     def _file(self, name: str) -> ModelFile:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from mien.attribute import Attribute
 from mien.gallery import Person
 from mien.gallery.unknown import Group, Undone
 from mien.server.jobs.results import Appearance
@@ -218,28 +220,24 @@ class JobsRecord(BaseModel):
 
 
 class AppearanceRecord(BaseModel):
-    """When one person is to be seen in a video."""
+    """When one person is to be seen in a video.
+
+    Besides, by the attributes that the service tells: the mean of a number (`age`), the likeliest label (`gender`),
+    or of what changes the mean probability of each label, the likeliest first (`emotions`).
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     name: str | None = Field(description="None for a face nobody in the gallery is near enough to.")
     tracks: list[int]
     spans: list[tuple[float, float]] = Field(description="From and to, seconds.")
     frames: int
-    age: float | None = Field(description="The mean over all frames; None where it is not computed.")
-    gender: str | None
-    emotions: dict[str, float] = Field(description="The mean probability of each, the likeliest first.")
 
     @classmethod
-    def of(cls, row: Appearance) -> AppearanceRecord:
+    def of(cls, row: Appearance, attributes: Iterable[Attribute]) -> AppearanceRecord:
         spans = [(round(start, 3), round(end, 3)) for start, end in row.spans]
-        return cls(
-            name=row.name,
-            tracks=sorted(row.tracks),
-            spans=spans,
-            frames=row.frames,
-            age=None if row.mean_age is None else round(row.mean_age, 1),
-            gender=row.gender,
-            emotions={label: round(share, 4) for label, share in row.moods.items()},
-        )
+        known = {"name": row.name, "tracks": sorted(row.tracks), "spans": spans, "frames": row.frames}
+        return cls.model_validate({**known, **row.about(attributes)})
 
 
 class TimelineRecord(BaseModel):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mien.attribute import IDENTITY
 from mien.errors import InputError
 from mien.gallery.unknown import UnknownFaces, open_unknown, open_unknown_file
 from mien.keeping import Keeper
@@ -93,7 +94,7 @@ def _make_unknown(settings: ServerSettings, analyzer: Analyzer) -> tuple[Unknown
         return unknown, None
     if analyzer.gallery is None:
         raise InputError("--keep-unknown needs a gallery, to tell who is known; start with --gallery")
-    if "identity" not in analyzer.only:
+    if IDENTITY not in analyzer.only:
         raise InputError("--keep-unknown needs identity among --only, to tell who is known")
     return unknown, Keeper(unknown, days=settings.keep_unknown_days, tolerance=analyzer.tolerance)
 

@@ -2,76 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from mien.attribute import Column
+from mien.columns import Told
 from mien.schemas import FaceRecord, FrameRecord
 
-DESCRIPTOR = 128
-
-_PROBS = pa.map_(pa.string(), pa.float32())
-FACE_SCHEMA = pa.schema(
-    [
-        ("source", pa.string()),
-        ("index", pa.int32()),
-        ("time_s", pa.float64()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("face", pa.int32()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("x2", pa.float32()),
-        ("y2", pa.float32()),
-        ("score", pa.float32()),
-        ("landmarks", pa.list_(pa.float32(), 10)),
-        ("track_id", pa.int64()),
-        ("name", pa.string()),
-        ("distance", pa.float32()),
-        ("age", pa.float32()),
-        ("age_group", pa.string()),
-        ("age_group_probs", _PROBS),
-        ("gender", pa.string()),
-        ("gender_probs", _PROBS),
-        ("emotion", pa.string()),
-        ("emotion_probs", _PROBS),
-        ("embedding", pa.list_(pa.float32(), DESCRIPTOR)),
-    ]
-)
-
-_PICTURE = ("source", "index", "time_s", "width", "height")
-_PLAIN = ("score", "track_id", "name", "distance", "age", "age_group", "gender", "emotion", "embedding")
+_PICTURE = [
+    ("source", pa.string()),
+    ("index", pa.int32()),
+    ("time_s", pa.float64()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+]
+_CORNERS = ("x1", "y1", "x2", "y2")
+_KINDS = {
+    "text": pa.string(),
+    "number": pa.float32(),
+    "integer": pa.int64(),
+    "flag": pa.bool_(),
+    "probs": pa.map_(pa.string(), pa.float32()),
+    "interval": pa.list_(pa.float32(), 2),
+    "points": pa.list_(pa.float32(), 10),
+}
 
 
-def face_table(records: Iterable[FrameRecord]) -> pa.Table:
-    """One row per face, in the columns of `FACE_SCHEMA`; a picture without a face has none."""
-    return pa.Table.from_pylist([row for record in records for row in _rows(record)], schema=FACE_SCHEMA)
+def face_schema(told: Told) -> pa.Schema:
+    """The columns of what is told of faces."""
+    fields = [*_PICTURE, ("face", pa.int32())]
+    for column in told.columns:
+        fields += _fields(column, told.space.size)
+    return pa.schema(fields)
 
 
-def picture_table(records: Iterable[FrameRecord]) -> pa.Table:
+def _fields(column: Column, size: int) -> list[tuple[str, pa.DataType]]:
+    if column.kind == "box":
+        return [(corner, pa.float32()) for corner in _CORNERS]
+    if column.kind == "vector":
+        return [(column.name, pa.list_(pa.float32(), size))]
+    return [(column.name, _KINDS[column.kind])]
+
+
+def face_table(records: Iterable[FrameRecord], schema: pa.Schema) -> pa.Table:
+    """One row per face, in the columns of a `face_schema`; a picture without a face has none."""
+    return pa.Table.from_pylist([row for record in records for row in _rows(record)], schema=schema)
+
+
+def picture_table(records: Sequence[FrameRecord], told: Told) -> pa.Table:
     """As `face_table`, but a picture without a face has one row without face columns; `error` says why it failed."""
-    rows = [
-        {**row, "error": record.error}
-        for record in records
-        for row in [*_rows(record)] or [{key: getattr(record, key) for key in _PICTURE}]
-    ]
-    return pa.Table.from_pylist(rows, schema=FACE_SCHEMA.append(pa.field("error", pa.string())))
+    rows = [{**row, "error": record.error} for record in records for row in [*_rows(record)] or [_place(record)]]
+    schema = face_schema(told).append(pa.field("error", pa.string()))
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _place(record: FrameRecord) -> dict[str, object]:
+    return {key: getattr(record, key) for key, _ in _PICTURE}
 
 
 def _rows(record: FrameRecord) -> Iterator[dict[str, object]]:
-    place = {key: getattr(record, key) for key in _PICTURE}
     for i, face in enumerate(record.faces):
-        yield {**place, "face": i, **_face_columns(face)}
+        yield {**_place(record), "face": i, **_cells(face)}
 
 
-def _face_columns(face: FaceRecord) -> dict[str, object]:
-    columns: dict[str, object] = dict(zip(("x1", "y1", "x2", "y2"), face.box, strict=True))
-    columns |= {key: getattr(face, key) for key in _PLAIN}
-    columns["landmarks"] = [value for point in face.landmarks for value in point]
-    for attribute in ("age_group", "gender", "emotion"):
-        columns[f"{attribute}_probs"] = _pairs(getattr(face, f"{attribute}_probs"))
-    return columns
-
-
-def _pairs(probs: Mapping[str, float] | None) -> list[tuple[str, float]] | None:
-    return None if probs is None else list(probs.items())
+def _cells(face: FaceRecord) -> dict[str, object]:
+    told = {name: list(value.items()) if isinstance(value, Mapping) else value for name, value in face.told.items()}
+    points = [value for point in face.landmarks for value in point]
+    return {**told, **dict(zip(_CORNERS, face.box, strict=True)), "landmarks": points}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from mien.columns import Told
 from mien.errors import InputError
 from mien.schemas import FaceRecord, FrameRecord
 from mien.text import ESCAPE
 
 _PLACE = ("source", "index", "time_s", "width", "height")
+_CORNERS = ("x1", "y1", "x2", "y2")
+_FLAT = frozenset({"text", "number", "integer", "flag"})  # kinds of columns that CSV holds as they are
 
 
 class Sink(Protocol):
@@ -52,19 +56,29 @@ class JsonSink:
 
 
 class CsvSink:
-    """One row per face, without descriptors; a picture without faces has one row with empty face columns."""
+    """One row per face, without descriptors and probabilities.
 
-    def __init__(self, out: TextIO) -> None:
+    A picture without faces has one row with empty face columns.
+    """
+
+    def __init__(self, out: TextIO, told: Told) -> None:
         self.out = out
-        self._writer: csv.DictWriter[str] | None = None
+        self.columns = [column.name for column in told.columns if column.kind in _FLAT]
+        self._writer = csv.writer(out)
+        self._writer.writerow([*_PLACE, "face", *_CORNERS, *self.columns, "error"])
 
     def write(self, record: FrameRecord) -> None:
-        for row in flat_rows(record):
-            if self._writer is None:
-                self._writer = csv.DictWriter(self.out, list(row))
-                self._writer.writeheader()
-            self._writer.writerow(row)
+        place = [getattr(record, key) for key in _PLACE]
+        faces: Sequence[FaceRecord | None] = record.faces or [None]
+        for i, face in enumerate(faces):
+            self._writer.writerow([*place, i, *self._cells(face), record.error or ""])
         self.out.flush()
+
+    def _cells(self, face: FaceRecord | None) -> list[object]:
+        if face is None:
+            return [""] * (len(_CORNERS) + len(self.columns))
+        cells = [face.told.get(name) for name in self.columns]
+        return [*face.box, *("" if cell is None else cell for cell in cells)]
 
     def close(self) -> None:
         self.out.flush()
@@ -73,44 +87,77 @@ class CsvSink:
 class ParquetSink:
     """One row per face in a Parquet file, complete at `close`; needs `pip install mien[parquet]`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, told: Told) -> None:
         self.path = path
+        self.told = told
         self._records: list[FrameRecord] = []
 
     def write(self, record: FrameRecord) -> None:
         self._records.append(record)
 
     def close(self) -> None:
-        try:
-            import pyarrow.parquet as pq
+        import pyarrow.parquet as pq
 
-            from mien.sinks.parquet import picture_table
-        except ImportError as exc:
-            raise InputError("Parquet needs pyarrow; run 'pip install mien[parquet]'") from exc
-        pq.write_table(picture_table(self._records), self.path)
+        from mien.sinks.parquet import picture_table
+
+        pq.write_table(picture_table(self._records, self.told), self.path)
 
 
-class NamedSink:
-    """A text sink on a file of its own."""
+class _Closing:
+    """A text sink that closes its file."""
 
-    def __init__(self, path: Path, kind: str) -> None:
-        self._file = open_text(path)
-        self._sink = TEXT_SINKS[kind](self._file)
+    def __init__(self, sink: Sink, file: TextIO) -> None:
+        self.sink = sink
+        self.file = file
 
     def write(self, record: FrameRecord) -> None:
-        self._sink.write(record)
+        self.sink.write(record)
 
     def close(self) -> None:
-        self._sink.close()
-        self._file.close()
+        self.sink.close()
+        self.file.close()
 
 
-TEXT_SINKS: Mapping[str, type[JsonlSink] | type[JsonSink] | type[CsvSink]] = {
-    "jsonl": JsonlSink,
-    "json": JsonSink,
-    "csv": CsvSink,
-}
-FORMATS = ("table", *TEXT_SINKS, "parquet")
+def open_jsonl(path: Path | None, told: Told) -> Sink:
+    """JSON lines into a file, or onto standard output."""
+    out = _out(path)
+    return _owned(JsonlSink(out), out)
+
+
+def open_json(path: Path | None, told: Told) -> Sink:
+    """One JSON list."""
+    out = _out(path)
+    return _owned(JsonSink(out), out)
+
+
+def open_csv(path: Path | None, told: Told) -> Sink:
+    """Comma-separated values."""
+    out = _out(path)
+    return _owned(CsvSink(out, told), out)
+
+
+def open_parquet(path: Path | None, told: Told) -> Sink:
+    """A Parquet file.
+
+    Raises:
+        InputError: It has no place, cannot be written, or pyarrow is missing.
+    """
+    if path is None:
+        raise InputError("--format parquet needs --output FILE.parquet")
+    try:
+        import pyarrow as pyarrow
+    except ImportError as exc:
+        raise InputError("Parquet needs pyarrow; run 'pip install mien[parquet]'") from exc
+    open_text(path).close()  # says before the work, not after it, that the results could not be written
+    return ParquetSink(path, told)
+
+
+def _out(path: Path | None) -> TextIO:
+    return sys.stdout if path is None else open_text(path)
+
+
+def _owned(sink: Sink, out: TextIO) -> Sink:
+    return sink if out is sys.stdout else _Closing(sink, out)
 
 
 def open_text(path: Path) -> TextIO:
@@ -123,19 +170,3 @@ def open_text(path: Path) -> TextIO:
         return path.open("w", encoding="utf-8", errors=ESCAPE, newline="")
     except OSError as exc:
         raise InputError(f"cannot write {path}: {exc.strerror or exc}") from exc
-
-
-def flat_rows(record: FrameRecord) -> list[dict[str, object]]:
-    """A record as one flat row per face."""
-    place = {key: getattr(record, key) for key in _PLACE}
-    faces: Iterable[FaceRecord | None] = record.faces or [None]
-    return [{**place, "face": i, **_face_columns(face), "error": record.error or ""} for i, face in enumerate(faces)]
-
-
-def _face_columns(face: FaceRecord | None) -> dict[str, object]:
-    corners: tuple[object, ...] = face.box if face else ("", "", "", "")
-    columns = dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True))
-    for key in ("score", "track_id", "name", "distance", "age", "age_group", "gender", "emotion"):
-        value = getattr(face, key) if face else None
-        columns[key] = "" if value is None else value
-    return columns

@@ -20,12 +20,6 @@ from mien.types import U8, Face, Faces
 
 _WAIT_MS = 8
 _ENTER, _ESCAPE, _DELETE = {10, 13, 65421}, 27, {8, 127, 65288}
-_BAR = {
-    "happiness": (61, 200, 255),
-    "anger": (62, 58, 224),
-    "sadness": (214, 123, 69),
-    "surprise": (49, 130, 250),
-}  # BGR
 
 
 class Window:
@@ -138,17 +132,19 @@ def nearest_centre(faces: Faces, *, width: int, height: int) -> int | None:
 
 
 def add_bars(image: U8, faces: Sequence[Face]) -> None:
-    """Draws on a picture, under each box, how strong the likeliest emotion is."""
+    """Draws on a picture, under each box, how strong the likeliest label of what changes fastest is (an emotion)."""
     thick = max(4, image.shape[0] // 140)
     for face in faces:
-        emotion = face.emotion
-        if emotion is None:
+        told = [estimate for estimate in face.attributes.values() if estimate.attribute.momentary and estimate.label]
+        if not told:
             continue
+        likeliest, label = told[0].attribute, told[0].label or ""
         x1, _, x2, y2 = (int(v) for v in face.box)
         y = min(y2, image.shape[0] - thick - 1)
-        full = int(x1 + (x2 - x1) * face.probs["emotion"][emotion])
+        full = int(x1 + (x2 - x1) * told[0].probs[label])
+        colour = likeliest.colours.get(label, (190, 190, 190))[::-1]
         cv2.rectangle(image, (x1, y), (x2, y + thick), (40, 40, 40), -1)
-        cv2.rectangle(image, (x1, y), (full, y + thick), _BAR.get(emotion, (190, 190, 190)), -1)
+        cv2.rectangle(image, (x1, y), (full, y + thick), colour, -1)
 
 
 def add_lines(image: U8, lines: Sequence[str]) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mien.attribute import Attribute, Estimate
 from mien.types import F32
 
 NAME_HALF_LIFE_S = 6.0
-EMOTION_HALF_LIFE_S = 0.5
 _LONGEST_MEMORY = 12.0  # weight of looks: older ones fade out of the means behind this many full ones
 _SURE = 0.45  # weight of votes from which a name is shown
 _SHARE = 0.6  # of all votes, to be shown
@@ -19,14 +19,13 @@ _STEADY = 0.3  # distance of looks from their mean, above which the face was cov
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One network pass over a face: its weight 0 to 1, descriptor (D,), age in years, {attribute: probabilities (K,)},
-    and who the gallery says it is (None: nobody near enough) at which distance (NaN: nobody enrolled)."""
+    """One look at a face: its weight 0 to 1, descriptor (D,), what each attribute's model tells of it, and who the
+    gallery says it is (None: nobody near enough) at which distance (NaN: nobody enrolled)."""
 
     time_s: float
     weight: float
     embedding: F32
-    age: float | None = None
-    probs: Mapping[str, F32] = field(default_factory=dict)
+    told: Mapping[str, Estimate] = field(default_factory=dict)
     name: str | None = None
     distance: float = float("nan")
 
@@ -41,8 +40,7 @@ class Person:
     weight: float = 0.0
     embedding: F32 | None = None
     spread: float = 0.0  # smoothed distance of looks from the mean before them
-    age: float | None = None
-    probs: dict[str, F32] = field(default_factory=dict)
+    told: dict[str, Estimate] = field(default_factory=dict)
     votes: dict[str | None, float] = field(default_factory=dict)
     distances: dict[str | None, float] = field(default_factory=dict)
     name: str | None = None
@@ -54,21 +52,31 @@ class Person:
         if self.looks:
             self.spread += max(0.3, 1 / self.looks) * (self.apart(look.embedding) - self.spread)
         self.embedding = _mix(self.embedding, look.embedding, share)
-        if look.age is not None:
-            self.age = look.age if self.age is None else self.age + share * (look.age - self.age)
         self._vote(look, tolerance)
         if at_once and look.name is not None:
             self.name = look.name
-        for attribute, probs in look.probs.items():
-            part = self._emotion_share(look) if attribute == "emotion" else share
-            self.probs[attribute] = _mix(self.probs.get(attribute), probs, part)
+        for name, new in look.told.items():
+            if new.known:
+                self._hear(name, new, self._share_of(look, new.attribute, share))
         self.looks += 1
         self.look_s = look.time_s
 
-    def _emotion_share(self, look: Look) -> float:
-        """Half of the mean is renewed in one half-life, by as much as the look is worth beside a usual one."""
+    def _hear(self, name: str, new: Estimate, share: float) -> None:
+        """Mixes what a look tells of one attribute into its mean; another model's answers begin a new one."""
+        old = self.told.get(name)
+        mean = old.scores if old is not None and old.attribute == new.attribute else None
+        self.told[name] = Estimate(new.attribute, _mix(mean, new.scores, share))
+
+    def _share_of(self, look: Look, attribute: Attribute, share: float) -> float:
+        """What a look counts in the mean of an attribute.
+
+        Of one that changes, half of the mean is renewed in one half-life, by as much as the look is worth beside a
+        usual one; of one that stays, each look counts by its weight.
+        """
+        if attribute.half_life_s is None:
+            return share
         passed = max(0.0, look.time_s - self.look_s)
-        return float(1 - 0.5 ** (passed / EMOTION_HALF_LIFE_S * min(1.0, 0.4 + look.weight)))
+        return float(1 - 0.5 ** (passed / attribute.half_life_s * min(1.0, 0.4 + look.weight)))
 
     def _vote(self, look: Look, tolerance: float) -> None:
         fade = 0.5 ** (max(0.0, look.time_s - self.look_s) / NAME_HALF_LIFE_S) if self.looks else 1.0
@@ -93,7 +101,7 @@ class Person:
         for name, vote in other.votes.items():
             self.votes[name] = self.votes.get(name, 0.0) + vote
         self.distances |= other.distances
-        self.probs |= other.probs
+        self.told |= other.told
         self.looks, self.look_s = self.looks + other.looks, other.look_s
         self._decide()
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
 
 from mien import geometry
+from mien.attribute import Attribute, Scores
 from mien.tracking.flow import Shift
 from mien.tracking.person import Look, Person
-from mien.types import AGAIN, F32, I64, Faces, Mask, Matches, Scores
+from mien.types import AGAIN, F32, I64, Faces, Mask, Matches
 
 # Parts of `same`: a look this far from a doubtful track's own person is suspect; one this near to somebody else is
 # that person, if it leads by so much.
@@ -85,6 +86,7 @@ class Tracker:
         self._ids = count(1)
         self._updated_s: float | None = None
         self._parted: float | None = None  # the score that is enough in the picture after a cut
+        self._attributes: dict[str, Attribute] = {}  # all that a look ever told
 
     @property
     def shown(self) -> list[Track]:
@@ -229,6 +231,7 @@ class Tracker:
 
     def learn(self, track: Track, look: Look, *, at_once: bool = False) -> None:
         """Takes a look at a track: it may be somebody else than motion said. `at_once` believes the look's name."""
+        self._attributes |= {name: estimate.attribute for name, estimate in look.told.items()}
         person = track.person
         other = self._known(look) if person is None and track.alone else self._better(track, look.embedding)
         if other is not None:
@@ -324,23 +327,19 @@ class Tracker:
         return replace(
             faces,
             embeddings=_column([p.embedding for p in people]),
-            ages=_ages(people),
+            attributes={name: Scores(a, _rows(people, a)) for name, a in self._attributes.items()},
             matches=matches if named else None,
         )
 
-    def attribute(self, name: str, labels: tuple[str, ...]) -> Scores:
-        """A smoothed attribute of the shown tracks; rows of NaN where nobody looked yet."""
-        rows = [None if t.person is None else t.person.probs.get(name) for t in self.shown]
-        missing = np.full(len(labels), np.nan, np.float32)
-        table = np.array([missing if row is None else row for row in rows], np.float32).reshape(-1, len(labels))
-        return Scores(labels, table)
 
-
-def _ages(people: Iterable[Person]) -> F32 | None:
-    ages = [p.age for p in people]
-    if all(age is None for age in ages):
-        return None
-    return np.array([np.nan if age is None else age for age in ages], np.float32)
+def _rows(people: Sequence[Person], attribute: Attribute) -> F32:
+    """A smoothed attribute (N, K); NaN where nobody looked yet."""
+    rows = np.full((len(people), attribute.size), np.nan, np.float32)
+    for i, person in enumerate(people):
+        told = person.told.get(attribute.name)
+        if told is not None and told.attribute == attribute:
+            rows[i] = told.scores
+    return rows
 
 
 def _column(rows: Sequence[F32 | None]) -> F32 | None:

@@ -17,9 +17,10 @@ import numpy as np
 
 from mien.errors import InputError
 from mien.images import SUFFIXES, read_bytes
+from mien.models.attributes import AGE_GROUPS
 from mien.text import composed
 from mien.train.sheet import SHEET
-from mien.types import AGE_GROUP_STARTS, AGE_GROUPS, F64, I64
+from mien.types import F64, I64
 
 log = logging.getLogger(__name__)
 
@@ -164,10 +165,10 @@ def _adience_label(row: dict[str, str], task: str) -> str | None:
     if not ages:
         return None
     text = f"({ages[0]}, {ages[-1]})"
-    if text in AGE_GROUPS:
+    if text in AGE_GROUPS.labels:
         return text
-    low, high = (int(np.searchsorted(AGE_GROUP_STARTS, age, side="right")) - 1 for age in (ages[0], ages[-1]))
-    return AGE_GROUPS[low] if low == high else None
+    first, last = AGE_GROUPS.of(ages[0]), AGE_GROUPS.of(ages[-1])
+    return first if first == last else None
 
 
 def _adience_file(place: Path, row: dict[str, str]) -> Path:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError, MienError, ModelError
+from mien.models.attributes import AGE_GROUPS
 from mien.models.classifier import Classifier, bilinear
 from mien.runtime import OnnxModel
 from mien.train.importers.model_file import Wishes, convert
-from mien.types import AGE_GROUPS, F32
+from mien.types import F32
 
 from . import caffe_writer as caffe
 
@@ -215,7 +216,7 @@ def test_files_that_are_not_one_network_are_refused(tmp_path: Path, names: tuple
 
 @pytest.mark.parametrize("labels", [None, "age", "missing.txt"])
 def test_labels_must_be_known_and_as_many_as_the_network_has(tmp_path: Path, labels: str | None) -> None:
-    assert len(AGE_GROUPS) == 8
+    assert len(AGE_GROUPS.labels) == 8
     with pytest.raises(InputError, match="label"):
         convert(written(tmp_path, SMALL, GOOD), Wishes(labels=labels))
 

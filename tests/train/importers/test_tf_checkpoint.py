@@ -15,11 +15,12 @@ import pytest
 from onnx.helper import make_attribute
 
 from mien.errors import InputError, ModelError
+from mien.models.attributes import AGE_GROUPS
 from mien.models.classifier import Preprocessing, feed, look_at
 from mien.runtime import OnnxModel
 from mien.train.importers.model_file import Wishes, convert
 from mien.train.importers.tf_checkpoint import read_checkpoint
-from mien.types import AGE_GROUPS, F32
+from mien.types import F32
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed (pip install mien[train])")
 
@@ -94,7 +95,7 @@ def test_the_folder_or_one_step_in_it(small: tuple[Path, F32], name: str) -> Non
     data = convert([folder / name], AGE)
     assert np.abs(run(data, pictures(2)) - reference).max() <= 1e-4
     metadata = {one.key: one.value for one in onnx.load_from_string(data).metadata_props}
-    assert json.loads(metadata["labels"]) == list(AGE_GROUPS)
+    assert json.loads(metadata["labels"]) == list(AGE_GROUPS.labels)
     assert "checkpoint-14999.index" in json.loads(metadata["source_sha256"])
 
 
@@ -222,7 +223,7 @@ def test_from_the_checkpoint_to_a_face(small: tuple[Path, F32], tmp_path: Path, 
         )
         assert result.returncode == 0, result.stderr
         (face,) = json.loads(result.stdout)["faces"]
-        assert list(face["age_group_probs"]) == list(AGE_GROUPS)
+        assert list(face["age_group_probs"]) == list(AGE_GROUPS.labels)
         probs.append(list(face["age_group_probs"].values()))
     assert not np.allclose(probs[0], probs[1], atol=1e-4)
     refused = mien("analyze", astronaut_file, "--age-model", tmp_path / "age.onnx", "--looks", 5)

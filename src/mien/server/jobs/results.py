@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mien import store
+from mien.attribute import Attribute
+from mien.tally import Tally
 
 _GAP_S = 1.0  # a person away for longer begins a new span, unless frames are further apart
 _LEAST_S = 0.1  # a nameless track seen for less is left out
@@ -17,44 +19,39 @@ _LEAST_S = 0.1  # a nameless track seen for less is left out
 
 @dataclass(slots=True)
 class Appearance:
-    """One person (or nameless track) of a video: `spans` are [from, to] seconds; `ages` their sum and number; `genders`
-    and `emotions` sums of probabilities."""
+    """One person (or nameless track) of a video: `spans` are [from, to] seconds, `tally` what was told of them."""
 
     name: str | None
     tracks: set[int] = field(default_factory=set)
     spans: list[list[float]] = field(default_factory=list)
     frames: int = 0
-    ages: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    genders: dict[str, float] = field(default_factory=dict)
-    emotions: dict[str, float] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
 
-    def seen(self, time_s: float, face: Mapping[str, Any], *, gap_s: float = _GAP_S) -> None:
+    def seen(
+        self, time_s: float, face: Mapping[str, Any], attributes: Iterable[Attribute], *, gap_s: float = _GAP_S
+    ) -> None:
         """Takes a face as it stands in a result file."""
         if self.spans and time_s - self.spans[-1][1] <= gap_s:
             self.spans[-1][1] = time_s
         else:
             self.spans.append([time_s, time_s])
         self.frames += 1
-        if face.get("age") is not None:
-            self.ages = [self.ages[0] + face["age"], self.ages[1] + 1]
-        for sums, probs in ((self.genders, "gender_probs"), (self.emotions, "emotion_probs")):
-            for label, value in (face.get(probs) or {}).items():
-                sums[label] = sums.get(label, 0.0) + value
+        for attribute in attributes:
+            self.tally.hear(attribute, face)
 
-    @property
-    def mean_age(self) -> float | None:
-        return self.ages[0] / self.ages[1] if self.ages[1] else None
-
-    @property
-    def gender(self) -> str | None:
-        return max(self.genders, key=lambda label: self.genders[label]) if self.genders else None
-
-    @property
-    def moods(self) -> dict[str, float]:
-        """The mean probability of each emotion, the likeliest first."""
-        total = sum(self.emotions.values())
-        ranked = sorted(self.emotions.items(), key=lambda item: -item[1])
-        return {label: value / total for label, value in ranked} if total else {}
+    def about(self, attributes: Iterable[Attribute]) -> dict[str, object]:
+        """What was told, by attribute: the mean of a number, the likeliest label, or of what changes the share of
+        each label, the likeliest first."""
+        about: dict[str, object] = {}
+        for attribute in attributes:
+            if attribute.is_number:
+                mean = self.tally.mean(attribute)
+                about[attribute.name] = None if mean is None else round(mean, 1)
+            elif attribute.momentary:
+                about[attribute.plural] = dict(sorted(self.tally.shares(attribute).items(), key=lambda one: -one[1]))
+            else:
+                about[attribute.name] = self.tally.top(attribute)
+        return about
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -64,7 +61,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def timeline(path: Path) -> list[Appearance]:
+def timeline(path: Path, attributes: Sequence[Attribute]) -> list[Appearance]:
     """Who appears when: everybody with a name, then the tracks that never got one; longest seen first."""
     known: dict[str, Appearance] = {}
     nameless: dict[int, Appearance] = {}
@@ -74,7 +71,7 @@ def timeline(path: Path) -> list[Appearance]:
         for face in record["faces"]:
             track = face.get("track_id")
             found = _appearance(face.get("name"), track, known, nameless)
-            found.seen(record["time_s"], face, gap_s=gap_s)
+            found.seen(record["time_s"], face, attributes, gap_s=gap_s)
             if track is not None:
                 found.tracks.add(track)
     lasting = {track: row for track, row in nameless.items() if not step_s or row.frames * step_s >= _LEAST_S}

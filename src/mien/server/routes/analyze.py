@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Annotated, Any
 
 import cv2
@@ -12,25 +13,20 @@ from PIL import Image
 from starlette.responses import Response
 
 from mien import drawing, images
+from mien.attribute import IDENTITY
 from mien.errors import InputError, MienError
-from mien.schemas import PARTS, FrameRecord, error_record, frame_record
+from mien.schemas import FrameRecord, error_record, frame_record
 from mien.server.forms import FILE, FILES, PictureForm, form_body, pictures_of
 from mien.server.problems import Problem, documented
 from mien.server.records import LegacyRecord
 from mien.server.security import Analyst, ServiceDep
 from mien.server.service import Service
 from mien.server.sniff import HEAD_BYTES, video_format
-from mien.types import U8, Faces, Frame, FrameResult
+from mien.types import U8, Frame, FrameResult
 
 router = APIRouter(tags=["analysis"])
 
 _UNKNOWN = "Unknown"
-_FIELDS = {
-    "age": ("age", "age_group", "age_group_probs"),
-    "gender": ("gender", "gender_probs"),
-    "emotion": ("emotion", "emotion_probs"),
-    "identity": ("name", "distance"),
-}
 _PROBLEMS = (
     "too-slow",
     "too-large",
@@ -89,7 +85,7 @@ Only = Annotated[
     str | None,
     Query(
         max_length=100,
-        description="What to tell, of identity,age,gender,emotion; default all.",
+        description="What to tell, of the parts that `GET /v1/server` lists; default all.",
         examples=["age,gender"],
     ),
 ]
@@ -108,7 +104,7 @@ def analyze(
     form: PictureForm,
     only: Only = None,
     draw: Annotated[bool, Query(description="Answer with the annotated picture (one picture only).")] = False,
-    embeddings: Annotated[bool, Query(description="Add the 128 numbers that tell who a face is.")] = False,
+    embeddings: Annotated[bool, Query(description="Add the numbers that tell who a face is.")] = False,
 ) -> Response:
     """Finds and describes the faces of one or several pictures.
 
@@ -120,7 +116,7 @@ def analyze(
         if len(uploads) > 1:
             raise Problem("invalid", "draw=true takes one picture at a time")
         image, result = analyze_bytes(service, uploads[0].content(), uploads[0].filename)
-        return Response(jpeg(drawing.annotate(image, _only(result.faces, parts))), media_type="image/jpeg")
+        return Response(jpeg(drawing.annotate(image, result.faces.only(parts))), media_type="image/jpeg")
     if len(uploads) == 1:
         _, result = analyze_bytes(service, uploads[0].content(), uploads[0].filename)
         return json_response(record_of(result, parts, embeddings=embeddings))
@@ -187,42 +183,19 @@ def parts_of(only: str | None, service: Service) -> frozenset[str]:
     Raises:
         Problem: Unknown, or not computed by this service.
     """
-    there = service.analyzer.only
+    there = service.analyzer.parts
     if only is None:
-        return there
-    wanted = {part.strip() for part in only.split(",") if part.strip()}
-    unknown = sorted(wanted - set(PARTS))
-    if unknown or not wanted:
-        raise Problem("invalid", f"only takes some of {', '.join(PARTS)}, separated by commas")
-    if wanted - there:
-        raise Problem("invalid", f"this service does not compute {', '.join(sorted(wanted - there))}")
-    return frozenset(wanted)
+        return frozenset(there)
+    wanted = frozenset(part.strip() for part in only.split(",") if part.strip())
+    if not wanted or not wanted <= set(there):
+        raise Problem("invalid", f"only takes some of {', '.join(there)}, separated by commas")
+    return wanted
 
 
 def record_of(result: FrameResult, parts: frozenset[str], *, embeddings: bool = False) -> FrameRecord:
     """A result as JSON shows it, with the wanted parts only."""
-    record = frame_record(result, identity="identity" in parts, embeddings=embeddings)
-    left_out = [name for part in PARTS if part not in parts for name in _FIELDS[part]]
-    for face in record.faces:
-        for name in left_out:
-            face.model_fields_set.discard(name)
-    return record
-
-
-def _only(faces: Faces, parts: frozenset[str]) -> Faces:
-    from dataclasses import replace
-
-    attributes = {
-        name: scores
-        for name, scores in faces.attributes.items()
-        if name not in PARTS + ("age_group",) or (name if name != "age_group" else "age") in parts
-    }
-    return replace(
-        faces,
-        attributes=attributes,
-        ages=faces.ages if "age" in parts else None,
-        matches=faces.matches if "identity" in parts else None,
-    )
+    told = replace(result, faces=result.faces.only(parts))
+    return frame_record(told, identity=IDENTITY in parts, embeddings=embeddings)
 
 
 def _one_of_many(service: Service, content: bytes, source: str, parts: frozenset[str], embeddings: bool) -> FrameRecord:

@@ -178,8 +178,9 @@ def job_result(caller: Reader, service: ServiceDep, job_id: JobId) -> Response:
 @router.get("/v1/jobs/{job_id}/timeline", summary="Who appears when", responses=documented("not-ready", *_KNOWN))
 def job_timeline(caller: Reader, service: ServiceDep, job_id: JobId) -> TimelineRecord:
     """Who is to be seen from when to when in a job's video."""
-    rows = results.timeline(_result(service, caller, job_id))
-    return TimelineRecord(people=[AppearanceRecord.of(row) for row in rows])
+    attributes = service.analyzer.told.attributes
+    rows = results.timeline(_result(service, caller, job_id), attributes)
+    return TimelineRecord(people=[AppearanceRecord.of(row, attributes) for row in rows])
 
 
 @router.get(

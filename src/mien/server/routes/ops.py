@@ -7,7 +7,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 import mien
-from mien.schemas import PARTS
 from mien.server.problems import Problem, documented
 from mien.server.records import ServerRecord, StateRecord
 from mien.server.security import Reader, ServiceDep
@@ -56,7 +55,7 @@ async def server(caller: Reader, service: ServiceDep) -> ServerRecord:
     return ServerRecord(
         version=mien.__version__,
         role=caller.role,  # type: ignore[arg-type]
-        parts=[part for part in PARTS if part in service.analyzer.only],
+        parts=list(service.analyzer.parts),
         gallery=service.analyzer.gallery is not None,
         keep_unknown_days=settings.keep_unknown_days,
         urls=settings.urls,

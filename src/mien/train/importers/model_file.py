@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import InputError, ModelError
-from mien.models.attributes import GENDERS
+from mien.models.attributes import AGE, AGE_GROUPS, GENDER
 from mien.models.classifier import feed
 from mien.runtime import Compute, OnnxModel
 from mien.train.importers.network import Network
-from mien.types import AGE_GROUPS
 
-KNOWN_LABELS = {"age": AGE_GROUPS, "gender": GENDERS[::-1]}  # the order of the classic nets: male first
+KNOWN_LABELS = {
+    AGE.name: AGE_GROUPS.labels,
+    GENDER.name: GENDER.labels[::-1],
+}  # the order of the classic nets: male first
 UNKNOWN_LICENCE = "not stated by the imported files; ask who trained them"
 _CHECKPOINT_ENDINGS = (".index", ".meta", ".ckpt")
 

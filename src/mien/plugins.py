@@ -1,0 +1,109 @@
+"""What can be added from outside: parts found by their entry points, ours in the same table.
+
+A package names a factory under one of the groups, for example in its `pyproject.toml`:
+
+    [project.entry-points."mien.attributes"]
+    glasses = "my_package:Glasses"
+
+Nothing is imported before it is asked for. One that cannot be loaded is named with its error; the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from mien.errors import InputError, PluginError
+
+DETECTORS = "mien.detectors"
+EMBEDDERS = "mien.embedders"
+ATTRIBUTES = "mien.attributes"
+GALLERIES = "mien.galleries"
+FORMATS = "mien.formats"
+SOURCES = "mien.sources"
+COMMANDS = "mien.commands"
+ROUTES = "mien.routes"
+GROUPS = (DETECTORS, EMBEDDERS, ATTRIBUTES, GALLERIES, FORMATS, SOURCES, COMMANDS, ROUTES)
+
+OFF = "MIEN_NO_PLUGINS"  # set: only our own parts
+
+OURS: Mapping[str, Mapping[str, str]] = {
+    FORMATS: {
+        "table": "mien.cli.tables:open_table",
+        "jsonl": "mien.sinks.records:open_jsonl",
+        "json": "mien.sinks.records:open_json",
+        "csv": "mien.sinks.records:open_csv",
+        "parquet": "mien.sinks.records:open_parquet",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One part that can be had by name: `package` is where it comes from, "mien" for ours."""
+
+    group: str
+    name: str
+    package: str
+    entry: EntryPoint
+
+    def load(self) -> Callable[..., Any]:
+        """The factory.
+
+        Raises:
+            PluginError: It cannot be imported; says whose it is.
+        """
+        try:
+            factory = self.entry.load()
+        except Exception as exc:
+            raise PluginError(
+                f"{self.name!r} ({self.group}) of the package {self.package} cannot be loaded: "
+                f"{type(exc).__name__}: {exc}; mend or uninstall that package, or set {OFF}=1"
+            ) from exc
+        if not callable(factory):
+            raise PluginError(
+                f"{self.name!r} ({self.group}) of the package {self.package} is nothing that can be called"
+            )
+        return factory  # type: ignore[no-any-return]
+
+
+def found(group: str) -> dict[str, Plugin]:
+    """All parts of a group by name: ours first, then those of installed packages, which cannot take ours away."""
+    ours = OURS.get(group, {})
+    parts = {name: Plugin(group, name, "mien", EntryPoint(name, value, group)) for name, value in ours.items()}
+    return parts | {name: plugin for name, plugin in _installed(group).items() if name not in parts}
+
+
+def load(group: str, name: str, *, what: str) -> Callable[..., Any]:
+    """The factory of one part.
+
+    Args:
+        what: How messages call a part of this group ("a detector").
+
+    Raises:
+        InputError: Nothing has that name.
+        PluginError: It cannot be loaded.
+    """
+    parts = found(group)
+    if name not in parts:
+        raise InputError(f"{name!r} is not {what} that is there; there are {', '.join(parts)}")
+    return parts[name].load()
+
+
+def _installed(group: str) -> Mapping[str, Plugin]:
+    return {} if os.environ.get(OFF) else _of_packages(group)
+
+
+@cache
+def _of_packages(group: str) -> Mapping[str, Plugin]:
+    """Read once in a process: what is installed does not change while it runs."""
+    there = sorted(entry_points(group=group), key=lambda entry: (entry.dist is None or entry.dist.name, entry.name))
+    return {entry.name: Plugin(group, entry.name, _package(entry), entry) for entry in reversed(there)}
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value.partition(":")[0]

@@ -1,0 +1,54 @@
+"""What was told of one person over many frames, added up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mien.attribute import Attribute
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over frames, by attribute: of numbers with how many there were, of the probabilities of labels."""
+
+    numbers: dict[str, tuple[float, int]] = field(default_factory=dict)
+    labels: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def hear(self, attribute: Attribute, fields: Mapping[str, object]) -> None:
+        """Takes what one frame tells of an attribute, as it stands in JSON."""
+        value, probs = fields.get(attribute.name), fields.get(f"{attribute.name}_probs")
+        if isinstance(value, float | int):
+            total, count = self.numbers.get(attribute.name, (0.0, 0))
+            self.numbers[attribute.name] = total + value, count + 1
+        if isinstance(probs, Mapping):
+            _pile(self.labels.setdefault(attribute.name, {}), probs)
+
+    def add(self, other: Tally) -> None:
+        """Takes in what another one holds."""
+        for name, (total, count) in other.numbers.items():
+            so_far, counted = self.numbers.get(name, (0.0, 0))
+            self.numbers[name] = so_far + total, counted + count
+        for name, sums in other.labels.items():
+            _pile(self.labels.setdefault(name, {}), sums)
+
+    def mean(self, attribute: Attribute) -> float | None:
+        """The mean of a number."""
+        total, count = self.numbers.get(attribute.name, (0.0, 0))
+        return total / count if count else None
+
+    def shares(self, attribute: Attribute) -> dict[str, float]:
+        """The mean probability of each label, to 4 digits; empty where nothing was told."""
+        sums = self.labels.get(attribute.name, {})
+        total = sum(sums.values())
+        return {label: round(value / total, 4) for label, value in sums.items()} if total else {}
+
+    def top(self, attribute: Attribute) -> str | None:
+        """The label that was likeliest over all."""
+        sums = self.labels.get(attribute.name)
+        return max(sums, key=lambda label: sums[label]) if sums else None
+
+
+def _pile(onto: dict[str, float], more: Mapping[str, float]) -> None:
+    for label, value in more.items():
+        onto[label] = onto.get(label, 0.0) + value
