@@ -27,8 +27,9 @@ from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
 from mien.schemas import FrameRecord, error_record, frame_record
 from mien.sinks.records import Sink
+from mien.sinks.video import check_place
 from mien.sources import VIDEO_SUFFIXES, is_video
-from mien.types import Frame
+from mien.types import Frame, FrameResult
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,6 +84,8 @@ def analyze(
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
     bad = _run(work, items, open_sink(output, analyzer.told), jobs) + len(failed)
+    if not bad and video.spare.lost:
+        raise typer.Exit(SOME_FAILED)
     if bad:
         raise typer.Exit(UNUSABLE if bad == len(items) + len(failed) else SOME_FAILED)
 
@@ -151,13 +154,18 @@ class Work:
         try:
             frame = Frame(images.read_image(item.name), source=item.name)
             result = self.analyzer.analyze_frame(frame)
-            if self.video.keeper is not None:
-                self.video.keeper.keep(frame.image, result.faces, source=item.name)
-            if self.draw is not None:
-                images.write_image(self.draw(item), drawing.annotate(frame.image, result.faces))
-            return frame_record(result, identity=self.identity, embeddings=self.embeddings)
+            record = frame_record(result, identity=self.identity, embeddings=self.embeddings)
         except MienError as exc:
             return error_record(item.name, exc)
+        self.video.spare.run(lambda: self._write(item, frame, result))
+        return record
+
+    def _write(self, item: Item, frame: Frame, result: FrameResult) -> None:
+        """What is made of a photo beside its record."""
+        if self.video.keeper is not None:
+            self.video.keeper.keep(frame.image, result.faces, source=item.name)
+        if self.draw is not None:
+            images.write_image(self.draw(item), drawing.annotate(frame.image, result.faces))
 
 
 def _run(work: Work, items: list[Item], sink: Sink, jobs: int) -> int:
@@ -242,6 +250,8 @@ def _check_copy(draw: Path, name: str) -> None:
     elif is_video(name) and not is_video(str(draw)):
         raise InputError(f"--draw {draw} is a picture, but {name} is a video: give a name that ends in .mp4")
     outputs.file_to_write("--draw", draw, suffixes=kinds, inputs=[name])
+    if is_video(str(draw)):
+        check_place(draw)
 
 
 def _copy_places(folder: Path, items: list[Item]) -> dict[Item, Path]:

@@ -15,14 +15,15 @@ import numpy as np
 import typer
 
 from mien import drawing
-from mien.cli import INTERRUPTED, new_app
+from mien.cli import INTERRUPTED, SOME_FAILED, new_app
 from mien.cli.options import KeepUnknown, Looking, ModelsDir, keeper, looking, models_dir
 from mien.cli.outputs import file_to_write
+from mien.cli.videos import Spare
 from mien.errors import InputError
 from mien.keeping import Keeper
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
-from mien.sinks.video import VideoRecorder
+from mien.sinks.video import VideoRecorder, check_place
 from mien.sources import VIDEO_SUFFIXES, Source, is_video, open_source
 from mien.types import I64, Frame, FrameResult
 
@@ -98,6 +99,8 @@ def live(
         typer.echo(counted.line())
     if play.interrupted:
         raise typer.Exit(INTERRUPTED)
+    if play.spare.lost:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _source(given: str) -> str | int:
@@ -109,6 +112,7 @@ def _check_record(record: Path | None, source: str) -> None:
         return
     if not is_video(str(record)):
         raise InputError(f"--record {record} is no video; give a name that ends in .mp4")
+    check_place(record)
     file_to_write("--record", record, suffixes=VIDEO_SUFFIXES, inputs=[source])
 
 
@@ -133,6 +137,7 @@ class Play:
         self.max_frames = max_frames
         self.keeper = keeper
         self.interrupted = False
+        self.spare = Spare()
 
     def next_emotion(self) -> str:
         """Goes on to the folder's next emotion model, after the last to what it was started with; what to say of it.
@@ -155,7 +160,7 @@ class Play:
         session = analyzer.session()
         with ExitStack() as stack:
             write = self._recorder(stack)
-            keep = None if self.keeper is None else self.keeper.stream().keep
+            keep = None if self.keeper is None else self.spare.writer(self.keeper.stream().keep)
             try:
                 asked = time.perf_counter()
                 for frame in self.source:
@@ -175,12 +180,15 @@ class Play:
             except KeyboardInterrupt:
                 self.interrupted = True
 
-    def _recorder(self, stack: ExitStack) -> Callable[[Frame, FrameResult], None]:
+    def _recorder(self, stack: ExitStack) -> Callable[[Frame, FrameResult], object]:
         if self.record is None:
             return lambda frame, result: None
         sound = None if self.source.live else self.source.name
-        recorder = stack.enter_context(VideoRecorder(self.record, rate=self.source.rate, sound=sound))
-        return lambda frame, result: recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
+        recorder = VideoRecorder(self.record, rate=self.source.rate, sound=sound)
+        stack.callback(self.spare.run, recorder.close)
+        return self.spare.writer(
+            lambda frame, result: recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
+        )
 
 
 def _run(play: Play, *, windowed: bool) -> Stats:

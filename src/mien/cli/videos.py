@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import typer
+
 from mien import drawing, images
 from mien.cli.progress import progress
-from mien.errors import InputError
+from mien.errors import InputError, MienError
 from mien.keeping import Keeper
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder
@@ -20,6 +23,33 @@ from mien.summary import Summary, timeline
 from mien.types import Frame, FrameResult
 
 Write = Callable[[Frame, FrameResult], object]
+
+
+class Spare:
+    """Outputs beside the results: what goes wrong with one is told, and ends that one alone. `lost` are the reasons."""
+
+    def __init__(self) -> None:
+        self.lost: list[str] = []
+
+    def run(self, act: Callable[[], object]) -> bool:
+        """Does something for such an output; whether it went well."""
+        try:
+            act()
+        except MienError as exc:
+            self.lost.append(str(exc))
+            typer.echo(f"mien: {exc}; the results go on without it", err=True)
+            return False
+        return True
+
+    def writer(self, write: Write) -> Write:
+        """The same writer, silent after its first failure."""
+        good = True
+
+        def spared(frame: Frame, result: FrameResult) -> None:
+            nonlocal good
+            good = good and self.run(lambda: write(frame, result))
+
+        return spared
 
 
 @dataclass(frozen=True)
@@ -32,14 +62,16 @@ class VideoJob:
     draw: Path | None = None
     summary: Path | None = None
     keeper: Keeper | None = None
+    spare: Spare = field(default_factory=Spare)
 
     def results(self, name: str) -> Generator[FrameResult, None, None]:
         """The results of a video file, or of whatever is at an address, in the order of its frames.
 
-        Whatever ends it, the copy and the summary of what was seen until then are complete.
+        Whatever ends it, the copy and the summary of what was seen until then are complete. A copy, summary or keeper
+        that fails ends alone.
 
         Raises:
-            InputError: The source cannot be opened or was lost, or a copy cannot be written.
+            InputError: The source cannot be opened or was lost.
         """
         with ExitStack() as stack:
             frames = stack.enter_context(open_source(name, poll_rate=None))
@@ -56,12 +88,24 @@ class VideoJob:
     def _writers(self, stack: ExitStack, frames: Source) -> list[Write]:
         writers: list[Write] = []
         if self.draw is not None:
-            writers.append(_drawing(stack, frames, self.draw, self.every))
+            writers.append(self._drawing(stack, frames, self.draw))
         if self.summary is not None:
-            writers.append(_summing(stack, frames, self.summary))
+            summary = Summary(frames.name)
+            stack.callback(self.spare.run, partial(write_summary, summary, self.summary))
+            writers.append(lambda frame, result: summary.add(result))
         if self.keeper is not None:
             writers.append(_keeping(frames, self.keeper))
-        return writers
+        return [self.spare.writer(write) for write in writers]
+
+    def _drawing(self, stack: ExitStack, frames: Source, place: Path) -> Write:
+        if isinstance(frames, Photos):
+            target = place if place.suffix.lower() in images.SUFFIXES else place.with_suffix(".jpg")
+            return lambda frame, result: images.write_image(target, drawing.annotate(frame.image, result.faces))
+        sound = frames.name if not frames.live else None
+        rate = frames.rate / self.every if frames.rate else None
+        recorder = VideoRecorder(place, rate=rate, sound=sound)
+        stack.callback(self.spare.run, recorder.close)
+        return lambda frame, result: recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
 
 
 def is_stream(name: str) -> bool:
@@ -69,26 +113,10 @@ def is_stream(name: str) -> bool:
     return "://" in name or is_video(name)
 
 
-def _drawing(stack: ExitStack, frames: Source, place: Path, every: int) -> Write:
-    if isinstance(frames, Photos):
-        target = place if place.suffix.lower() in images.SUFFIXES else place.with_suffix(".jpg")
-        return lambda frame, result: images.write_image(target, drawing.annotate(frame.image, result.faces))
-    sound = frames.name if not frames.live else None
-    rate = frames.rate / every if frames.rate else None
-    recorder = stack.enter_context(VideoRecorder(place, rate=rate, sound=sound))
-    return lambda frame, result: recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
-
-
 def _keeping(frames: Source, keeper: Keeper) -> Write:
     if isinstance(frames, Photos):
         return lambda frame, result: keeper.keep(frame.image, result.faces, source=frame.source)
     return keeper.stream().keep
-
-
-def _summing(stack: ExitStack, frames: Source, place: Path) -> Write:
-    summary = Summary(frames.name)
-    stack.callback(lambda: write_summary(summary, place))
-    return lambda frame, result: summary.add(result)
 
 
 def write_summary(summary: Summary, place: Path) -> None:

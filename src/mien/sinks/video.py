@@ -20,8 +20,23 @@ from mien.types import U8
 log = logging.getLogger(__name__)
 
 _TICK = Fraction(1, 90_000)
-_COPIED = {"aac", "mp3", "ac3", "opus"}  # sound an .mp4 may hold as it is
+_FRAGMENTED = frozenset({".mp4", ".m4v", ".mov"})
+_RECORDED = _FRAGMENTED | {".mkv", ".ts", ".mts", ".m2ts", ".avi", ".flv", ".3gp"}  # they hold H.264 and AAC
+_COPIED = frozenset({"aac", "mp3", "mp3float", "opus"})  # sound that an .mp4 holds as it is, also in fragments
+_AAC_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350)
 _MOVFLAGS = "+hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"  # fragments, an index once closed
+
+
+def check_place(path: Path) -> None:
+    """Says before the work that a file of this name could not be written.
+
+    Raises:
+        InputError: Its container holds no H.264.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _RECORDED:
+        others = ", ".join(sorted(_RECORDED - {".mp4"}))
+        raise InputError(f"{path}: a {suffix or 'file without a suffix'} holds no H.264; end it in .mp4 (or {others})")
 
 
 class VideoRecorder:
@@ -30,13 +45,14 @@ class VideoRecorder:
     Args:
         path: The file, `.mp4` or another container that holds H.264.
         rate: Frames per second as the player is told; the times given to `write` decide.
-        sound: A video whose sound is written along.
+        sound: A video whose sound is written along; left out with a warning where that cannot be.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or is of a kind that holds no H.264.
     """
 
     def __init__(self, path: Path, *, rate: float | None = None, sound: str | None = None) -> None:
+        check_place(path)
         self.path = path
         self.rate = rate or 30.0
         self._container: Any = None
@@ -57,21 +73,36 @@ class VideoRecorder:
         frame = av.VideoFrame.from_ndarray(_fitted(image, self._size_wh), format="bgr24")
         frame.pts, frame.time_base = ticks, _TICK
         self._mux(self._stream.encode(frame))
-        if self._sound is not None:
-            self._mux(self._sound.until(time_s))
+        self._mux_sound(time_s)
 
     def _start(self, image: U8) -> None:
         height, width = image.shape[:2]
         self._size_wh = (width - width % 2, height - height % 2)  # H.264 in 4:2:0 takes even sizes
-        options = (
-            {"movflags": _MOVFLAGS, "flush_packets": "1"}
-            if self.path.suffix.lower() in {".mp4", ".m4v", ".mov"}
-            else {}
-        )
+        if self._sound is not None:
+            try:
+                self._open()
+                return
+            except InputError as exc:
+                log.warning("%s is written without sound: %s", self.path.name, exc.__cause__)
+                self._drop_sound()
+        self._open()
+
+    def _open(self) -> None:
+        options = {"movflags": _MOVFLAGS, "flush_packets": "1"} if self.path.suffix.lower() in _FRAGMENTED else {}
         try:
             self._container = av.open(str(self.path), "w", options=options)  # noqa: TID251 - is written
+            self._add_stream()
+            if self._sound is not None:
+                self._sound.attach(self._container, copies=self.path.suffix.lower() in _FRAGMENTED)
+            self._container.start_encoding()
         except (FFmpegError, OSError, ValueError) as exc:
+            if self._container is not None:
+                with contextlib.suppress(FFmpegError, OSError):
+                    self._container.close()
+                self._container = None
             raise InputError(f"cannot write {self.path}: {getattr(exc, 'strerror', None) or exc}") from exc
+
+    def _add_stream(self) -> None:
         rate = Fraction(self.rate).limit_denominator(1001)
         settings = {"preset": "veryfast", "crf": "23", "bf": "0"}
         self._stream = self._container.add_stream("libx264", rate=rate, options=settings)
@@ -79,8 +110,6 @@ class VideoRecorder:
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = _TICK
         self._stream.codec_context.gop_size = max(1, round(self.rate))
-        if self._sound is not None:
-            self._sound.attach(self._container)
 
     def _mux(self, packets: Any) -> None:
         try:
@@ -89,19 +118,32 @@ class VideoRecorder:
             self._broken = True
             raise InputError(f"cannot write {self.path}: {getattr(exc, 'strerror', None) or exc}") from exc
 
+    def _mux_sound(self, time_s: float) -> None:
+        """Writes the sound up to a time; what is wrong with it ends the sound, not the film."""
+        if self._sound is None:
+            return
+        try:
+            for packet in self._sound.until(time_s):
+                self._container.mux(packet)
+        except (FFmpegError, OSError, ValueError) as exc:
+            log.warning("the sound of %s ends at %.1f s: %s", self.path.name, time_s, exc)
+            self._drop_sound()
+
+    def _drop_sound(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
+            self._sound = None
+
     def close(self) -> None:
         """Completes the file."""
         if self._container is not None:
             if not self._broken:
                 self._mux(self._stream.encode(None))
-            if self._sound is not None and not self._broken:
-                self._mux(self._sound.until(self._last * float(_TICK) + 1 / self.rate))
+                self._mux_sound(self._last * float(_TICK) + 1 / self.rate)
             with contextlib.suppress(FFmpegError, OSError) if self._broken else contextlib.nullcontext():
                 self._container.close()
             self._container = None
-        if self._sound is not None:
-            self._sound.close()
-            self._sound = None
+        self._drop_sound()
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +165,7 @@ def _fitted(image: U8, size_wh: tuple[int, int]) -> U8:
 
 
 class Sound:
-    """The sound of a video, packet by packet: as it is where an .mp4 may hold it, else as AAC."""
+    """The sound of a video, packet by packet: as it is where the container may hold it, else as AAC."""
 
     def __init__(self, container: Any) -> None:
         self._container = container
@@ -132,7 +174,7 @@ class Sound:
         self._packets = self._read()
         self._held: Any = None
         self._out: Any = None
-        self._copied = self._stream.codec_context.name in _COPIED
+        self._copied = False
 
     @classmethod
     def open(cls, uri: str) -> Sound | None:
@@ -140,19 +182,23 @@ class Sound:
         try:
             container = containers.open_input(uri)
         except (FFmpegError, OSError, ValueError) as exc:
-            log.warning("no sound from %s: %s", uri, exc)
+            log.warning("written without sound, which cannot be read: %s", getattr(exc, "strerror", None) or exc)
             return None
-        if not container.streams.audio:
+        if not container.streams.audio or container.streams.audio[0].codec_context is None:
             container.close()
             return None
         return cls(container)
 
-    def attach(self, target: Any) -> None:
+    def attach(self, target: Any, *, copies: bool) -> None:
         """Adds the sound's stream to the container that is written."""
+        given = self._stream.codec_context
+        whole = given.name != "aac" or bool(given.extradata)  # AAC of transport streams has no head of its own
+        self._copied = copies and given.name in _COPIED and whole
         if self._copied:
             self._out = target.add_stream_from_template(self._stream)
-        else:
-            self._out = target.add_stream("aac", rate=self._stream.codec_context.sample_rate)
+            return
+        rate = next((rate for rate in _AAC_RATES if rate <= given.sample_rate), _AAC_RATES[-1])
+        self._out = target.add_stream("aac", rate=rate, layout="mono" if given.channels == 1 else "stereo")
 
     def until(self, time_s: float) -> Iterator[Any]:
         """The packets that belong before this time and were not given yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from mien.server.metrics import Metrics
 from mien.server.problems import Problem, kind_of
 from mien.sinks.video import VideoRecorder
 from mien.sources import Source, open_source
+from mien.sources.base import Closing
 from mien.types import Frame, FrameResult
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,35 @@ class _Run:
     total: int | None = None
     cancelled: bool = False
     relabels: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+class Copy(Closing):
+    """The annotated video of a job, where one is made. What goes wrong with it is logged; the results do not suffer."""
+
+    def __init__(self, recorder: VideoRecorder | None) -> None:
+        self._recorder = recorder
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Adds a frame with its boxes and labels."""
+        recorder = self._recorder
+        if recorder is not None:
+            image = drawing.annotate(frame.image, result.faces)
+            self._try(recorder, lambda: recorder.write(image, frame.time_s))
+
+    def close(self) -> None:
+        """Completes the file."""
+        if self._recorder is not None:
+            self._try(self._recorder, self._recorder.close)
+
+    def _try(self, recorder: VideoRecorder, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except InputError as exc:
+            log.warning("no annotated video: %s", exc)
+            self._recorder = None
+            with contextlib.suppress(InputError):
+                recorder.close()
+            recorder.path.unlink(missing_ok=True)
 
 
 class JobWorker:
@@ -189,7 +220,7 @@ class JobWorker:
             out = stack.enter_context(
                 private.make_file(self.jobs.path(job.id, "result.part")).open("w", encoding="utf-8")
             )
-            recorder = self._recorder(job, source, stack)
+            copy = stack.enter_context(self._copy(job, source))
             self._check(source)
             run.total = source.frames if job.kind == "video" else None
             for frame in source:
@@ -201,8 +232,7 @@ class JobWorker:
                 if keep is not None:
                     keep(frame, replace(result, source=job.source))
                 self._note(run, result, out)
-                if recorder is not None:
-                    recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
+                copy.write(frame, result)
 
     def _open(self, job: Job) -> Source:
         if job.kind == "stream":
@@ -212,12 +242,13 @@ class JobWorker:
         except SourceError as exc:
             raise SourceError("the upload is no video that can be read, or is damaged") from exc
 
-    def _recorder(self, job: Job, source: Source, stack: ExitStack) -> VideoRecorder | None:
+    def _copy(self, job: Job, source: Source) -> Copy:
         if not job.options.get("draw"):
-            return None
+            return Copy(None)
         sound = str(self.jobs.path(job.id, "input")) if job.kind == "video" else None
+        rate = source.rate / int(job.options.get("every", 1)) if source.rate else None
         path = private.make_file(self.jobs.path(job.id, "annotated.mp4"))
-        return stack.enter_context(VideoRecorder(path, rate=source.rate, sound=sound))
+        return Copy(VideoRecorder(path, rate=rate, sound=sound))
 
     def _check(self, source: Source) -> None:
         limit = self.jobs.limits.video_s

@@ -199,7 +199,7 @@ def job_video(caller: Reader, service: ServiceDep, job_id: JobId) -> Response:
     """The annotated video of a job made with `draw=true`."""
     path = _result(service, caller, job_id).with_name("annotated.mp4")
     if not path.is_file():
-        raise Problem("gone", "there is no annotated video: it was not asked for, or showed a name that was deleted")
+        raise Problem("gone", "no annotated video: not asked for, not to be made, or gone with a name it showed")
     return FileResponse(path, media_type="video/mp4", filename=f"{job_id}.mp4")
 
 
