@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from live.clips import age_of, numbered, with_rotation, write_clip
+from live.clips import age_of, numbered, with_aspect, with_matrix, write_clip
 from live.servers import serving
 from mien.errors import InputError, SourceError
 from mien.sources import Patience, expand, fetch_image, is_video, open_source
@@ -54,12 +57,80 @@ def test_uneven_frame_times_are_kept(tmp_path: Path) -> None:
         assert np.allclose([f.time_s for f in source], times, atol=2e-3)
 
 
-def test_a_rotation_tag_is_followed(clip: Path, tmp_path: Path) -> None:
-    with open_source(str(with_rotation(clip, tmp_path / "turned.mp4"))) as source:
+@pytest.mark.parametrize(
+    ("matrix", "corner"),
+    [
+        ((1, 0, 0, 1), (0, 0)),
+        ((0, 1, -1, 0), (0, 1)),  # a quarter clockwise: from the upper left to the upper right
+        ((-1, 0, 0, -1), (1, 1)),
+        ((0, -1, 1, 0), (1, 0)),
+        ((-1, 0, 0, 1), (0, 1)),  # a mirror, as front cameras write it
+        ((1, 0, 0, -1), (1, 0)),
+        ((0, 1, 1, 0), (0, 0)),
+        ((0, -1, -1, 0), (1, 1)),
+        ((2, 0, 0, 2), (0, 0)),
+    ],
+)
+def test_the_whole_display_matrix_is_followed(
+    matrix: tuple[float, float, float, float], corner: tuple[int, int], clip: Path, tmp_path: Path
+) -> None:
+    """The white corner goes where the matrix says, and no other is white."""
+    with open_source(str(with_matrix(clip, tmp_path / "turned.mp4", matrix))) as source:
         image = next(iter(source)).image
-    assert image.shape == (160, 120, 3)
-    assert image[5, -5].mean() > 200  # the white corner has gone from the upper left to the upper right
-    assert image[5, 5].mean() < 100
+    assert image.shape == ((120, 160, 3) if matrix[0] else (160, 120, 3))
+    white = [(y, x) for y in (0, 1) for x in (0, 1) if image[[5, -5][y], [5, -5][x]].mean() > 200]
+    assert white == [corner]
+
+
+def test_a_display_matrix_of_another_angle(clip: Path, tmp_path: Path) -> None:
+    half = 0.5**0.5
+    with open_source(str(with_matrix(clip, tmp_path / "turned.mp4", (half, half, -half, half)))) as source:
+        image = next(iter(source)).image
+    assert image.shape == (198, 198, 3)
+    assert image[10, 120 * 198 // 280].mean() > 200  # the upper left corner is the uppermost now
+    assert image[5, 5].mean() == 0
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size_wh"),
+    [
+        (Fraction(2), (320, 120)),
+        (Fraction(1, 2), (160, 240)),
+        (Fraction(16, 15), (171, 120)),
+        (Fraction(50), (160, 120)),
+    ],
+)
+def test_pixels_are_made_square(aspect: Fraction, size_wh: tuple[int, int], clip: Path, tmp_path: Path) -> None:
+    with open_source(str(with_aspect(clip, tmp_path / "wide.mp4", aspect))) as source:
+        image = next(iter(source)).image
+    assert image.shape == (size_wh[1], size_wh[0], 3)
+    assert (image[..., 0] > 200).mean() == pytest.approx(1 / 16, abs=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["anamorphic-sar2.mp4", "mirrored-matrix.mp4"])
+def test_geometry_of_films_that_were_found(name: str, shared: Path) -> None:
+    with open_source(str(shared / "faults" / name)) as source:
+        image = next(iter(source)).image
+    assert image.shape == (360, 640, 3)
+
+
+@pytest.mark.parametrize("said", [b"", b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: DESCRIBE\r\n\r\n", b"RTSP/1.0 2"])
+def test_a_silent_rtsp_server_is_a_timeout(said: bytes) -> None:
+    """It takes the connection, says nothing or not enough, and waits."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as peer:
+                peer.recv(4096)
+                peer.sendall(said)
+                peer.settimeout(10)
+                while peer.recv(4096):
+                    pass
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(SourceError, match="does not answer in time"):
+            open_source(f"rtsp://127.0.0.1:{server.getsockname()[1]}/x", patience=HASTY)
 
 
 def test_a_broken_tail_ends_the_video(clip: Path, tmp_path: Path) -> None:
@@ -255,8 +326,6 @@ def test_a_server_may_restart_and_a_dead_one_is_given_up() -> None:
 
 
 def test_closing_ends_the_reader() -> None:
-    import threading
-
     with serving() as server:
         before = {t.ident for t in threading.enumerate()}
         with open_source(f"{server.url}/mjpeg", patience=HASTY) as source:
@@ -269,8 +338,6 @@ def test_closing_ends_the_reader() -> None:
 @pytest.mark.slow
 def test_many_connections_leave_nothing_behind() -> None:
     """A stream that is lost every fifth picture, for two hundred pictures: no thread and no file stays."""
-    import threading
-
     at_once = Patience(open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.01, longest_pause_s=0.01)
     with serving() as server, open_source(f"{server.url}/cut", patience=at_once) as source:
         frames = iter(source)

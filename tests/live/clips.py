@@ -50,13 +50,29 @@ def numbered(count: int, *, size_wh: tuple[int, int] = (160, 120)) -> list[U8]:
     return pictures
 
 
-def with_rotation(source: Path, target: Path) -> Path:
-    """The same .mp4 with a tag that says: show it turned by a quarter clockwise."""
+QUARTER = (0, 1, -1, 0)
+
+
+def with_matrix(source: Path, target: Path, matrix: tuple[float, float, float, float] = QUARTER) -> Path:
+    """The same .mp4 with a display matrix (a, b, c, d): show (x, y) at (a x + c y, b x + d y); a quarter clockwise."""
     data = bytearray(source.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
-    one = 0x10000
-    data[at : at + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 0x40000000)
+    a, b, c, d = (round(value * 0x10000) for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 0x40000000)
     target.write_bytes(data)
+    return target
+
+
+def with_aspect(source: Path, target: Path, aspect: Fraction) -> Path:
+    """The same film in pixels of this width by their height."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as copy:
+        stream = copy.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "18"})
+        stream.width, stream.height = given.streams.video[0].width, given.streams.video[0].height
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        for frame in given.decode(video=0):
+            copy.mux(stream.encode(frame))
+        copy.mux(stream.encode(None))
     return target
 
 

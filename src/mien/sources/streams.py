@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from mien.errors import SourceError
 from mien.sources.base import Patience, shown
 from mien.sources.live import Grab
-from mien.sources.video import open_container, reason, to_image, video_stream
+from mien.sources.video import open_container, pixel_aspect, reason, to_image, video_stream
 
 _OPTIONS = {
     "rtsp_transport": "tcp",
@@ -44,9 +44,11 @@ def stream(uri: str, patience: Patience, *, paced: bool) -> Iterator[Grab]:
 
 
 def _pictures(container: Any, uri: str, clock: Clock) -> Iterator[Grab]:
-    for picture in container.decode(video_stream(container, uri, threads="SLICE")):
+    given = video_stream(container, uri, threads="SLICE")
+    aspect = pixel_aspect(given)
+    for picture in container.decode(given):
         if clock.admits(picture.time):
-            yield partial(to_image, picture)
+            yield partial(to_image, picture, aspect)
 
 
 class Clock:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,19 @@ import av
 import cv2
 import numpy as np
 from av.error import EOFError as AvEnd, ExitError as AvTimeout, FFmpegError, InvalidDataError
+from av.sidedata.sidedata import Type as SideData
+from numpy.typing import NDArray
 
 from mien import containers
 from mien.errors import SourceError
 from mien.sources.base import Closing, Patience, shown
-from mien.types import U8, Frame
+from mien.types import F64, U8, Frame
 
 log = logging.getLogger(__name__)
 
 _DECODER_THREADS = 2
+_MOST_ASPECT = 4  # of a pixel's sides; television and anamorphic film stay below 2.5
+_SLANT = 0.1  # about three degrees from a quarter turn
 
 
 def open_container(uri: str, patience: Patience, options: dict[str, str] | None = None) -> Any:
@@ -28,15 +34,17 @@ def open_container(uri: str, patience: Patience, options: dict[str, str] | None 
     Raises:
         SourceError: It cannot be opened.
     """
+    began = time.monotonic()
     try:
         return containers.open_input(uri, options, timeout=(patience.open_s, patience.stall_s))
     except (FFmpegError, OSError, ValueError) as exc:
-        raise SourceError(_why_not(uri, exc)) from exc
+        late = "://" in uri and time.monotonic() - began >= 0.95 * patience.open_s
+        raise SourceError(_why_not(uri, exc, late=late)) from exc
 
 
-def _why_not(uri: str, exc: Exception) -> str:
+def _why_not(uri: str, exc: Exception, *, late: bool) -> str:
     name = shown(uri)
-    if isinstance(exc, AvTimeout):
+    if late or isinstance(exc, AvTimeout):  # FFmpeg calls an RTSP server that stays silent invalid data
         return f"{name} does not answer in time; is the address right and the sender running?"
     if isinstance(exc, InvalidDataError):
         return f"{name} is no video that can be read, or is damaged"
@@ -47,6 +55,8 @@ def _why_not(uri: str, exc: Exception) -> str:
 
 def reason(exc: Exception) -> str:
     """What FFmpeg says, without the address it repeats."""
+    if isinstance(exc, AvTimeout):
+        return "nothing came in time"
     return str(getattr(exc, "strerror", None) or exc).strip()
 
 
@@ -67,14 +77,52 @@ def video_stream(container: Any, uri: str, *, threads: str = "AUTO") -> Any:
     return stream
 
 
-def to_image(frame: Any) -> U8:
-    """A decoded frame as upright (H, W, 3) uint8 BGR."""
-    image = frame.to_ndarray(format="bgr24")
-    turns = round(frame.rotation / 90) % 4  # quarter turns against the clock that put it upright
-    if turns:
-        ways = (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
-        image = cv2.rotate(image, ways[turns - 1])
+def to_image(frame: Any, aspect: Fraction | None = None) -> U8:
+    """A decoded frame as upright (H, W, 3) uint8 BGR of square pixels; `aspect` is the width of its pixels by their
+    height, as `pixel_aspect` gives it."""
+    width, height = frame.width, frame.height
+    if aspect is not None and aspect > 1:
+        width = round(width * aspect)
+    elif aspect is not None:
+        height = round(height / aspect)
+    image = frame.to_ndarray(format="bgr24", width=width, height=height)
+    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
+    if matrix is not None:
+        image = _displayed(image, np.frombuffer(bytes(matrix), np.int32))
     return np.asarray(image, dtype=np.uint8)
+
+
+def pixel_aspect(stream: Any) -> Fraction | None:
+    """How wide a stream's pixels are by their height; None for square ones, and for what no camera makes."""
+    aspect = stream.sample_aspect_ratio
+    if not aspect or aspect == 1 or not 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT:
+        return None
+    return Fraction(aspect)
+
+
+def _displayed(image: U8, matrix: NDArray[np.int32]) -> U8:
+    """A picture as its display matrix shows it: (x, y) goes to (a x + c y, b x + d y), scale and shift left out."""
+    a, b, c, d = (matrix[[0, 1, 3, 4]] / 65536).tolist()
+    scale = abs(a * d - b * c) ** 0.5
+    if not scale:
+        return image
+    a, b, c, d = a / scale, b / scale, c / scale, d / scale
+    if abs(a * b) + abs(c * d) > _SLANT:
+        return _turned(image, np.array([[a, c], [b, d]]))
+    turned = abs(b) > abs(a)
+    across, down = (c, b) if turned else (a, d)
+    if turned:
+        image = image.transpose(1, 0, 2)
+    return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
+
+
+def _turned(image: U8, by: F64) -> U8:
+    """A picture turned by an angle that is no quarter, on a black one that holds all of it."""
+    height, width = image.shape[:2]
+    corners = by @ np.array([[0, width, 0, width], [0, 0, height, height]])
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    size_wh = tuple(np.ceil(high - low).astype(int).tolist())
+    return np.asarray(cv2.warpAffine(image, np.c_[by, -low], size_wh), dtype=np.uint8)
 
 
 class VideoFile(Closing):
@@ -90,6 +138,7 @@ class VideoFile(Closing):
         except SourceError:
             self._container.close()
             raise
+        self._aspect = pixel_aspect(self._stream)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
         self.duration_s = self._duration()
@@ -111,7 +160,7 @@ class VideoFile(Closing):
             start = at if start is None else start
             step = 1 / self.rate if self.rate else 0.04
             time_s = at - start if at is not None and start is not None else time_s + (step if index else 0.0)
-            yield Frame(to_image(picture), index, max(0.0, time_s), self.name)
+            yield Frame(to_image(picture, self._aspect), index, max(0.0, time_s), self.name)
         if index < 0:
             raise SourceError(f"{shown(self.name)} holds no frame that can be read")
 
