@@ -21,7 +21,7 @@ from mien.gallery import Gallery, Photo, open_gallery
 from mien.models.attributes import BUILT_IN, AttributeHeads
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
-from mien.models.own import OwnModel, load_own
+from mien.models.own import OwnModel, load_own, try_out
 from mien.models.trunk import DLIB, Aligner, FaceTrunk, load_resnet
 from mien.models.trunk_head import TrunkHead
 from mien.quality import quality
@@ -113,6 +113,8 @@ class Analyzer:
         self.detector = detector
         own = {name: self.load_model(name, Path(file)) for name, file in models.items() if name in self.only}
         self._tell_by(own, FaceTrunk(load_resnet(self.compute), Aligner.load(self.detector.anchor)))
+        for model in own.values():
+            try_out(model, self.trunk)
         self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
 
     def _tell_by(self, models: Mapping[str, OwnModel], trunk: FaceTrunk) -> None:
@@ -137,7 +139,12 @@ class Analyzer:
         """This analyzer with another model for one attribute (None: ours); everything else is shared.
 
         The analyzer itself stays as it is, and so do sessions that were made of it.
+
+        Raises:
+            ModelError: The model cannot run.
         """
+        if model is not None:
+            try_out(model, self.trunk)
         others = {name: own for name, own in self.models.items() if name != attribute}
         view = copy.copy(self)
         view._tell_by(others if model is None else {**others, attribute: model}, self.trunk)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import json
 import unicodedata
+from typing import Any
 
 ESCAPE = "mien.escape"  # how outputs write what their encoding lacks; a name for `errors=`
-_JOINERS = str.maketrans("", "", "\u200c\u200d")  # invisible, but Persian and emoji are written with them
+_JOINERS = str.maketrans("", "", "\u200c\u200d\ufe0e\ufe0f")  # invisible, but Persian and emoji are written with them
+_BLANKS = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+)  # "printable", and unseen
 
 
 def printable(text: str) -> str:
@@ -22,7 +27,19 @@ def composed(name: str) -> str:
 def is_visible(name: str) -> bool:
     """Whether a name shows something, and nothing in it (but joiners inside of it) is invisible."""
     shown = name.translate(_JOINERS)
-    return bool(shown) and shown.isprintable()
+    return bool(shown) and shown.isprintable() and not _BLANKS & set(shown)
+
+
+def from_json(text: str | bytes) -> Any:
+    """What a text in JSON says.
+
+    Raises:
+        ValueError: It is none, or nested so deeply that nobody means it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

@@ -154,6 +154,11 @@ REQUESTS: dict[str, tuple[Callable[[Listening, bytes], object], int | None]] = {
     "photo cut in half": (upload(b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + b"\x00" * 20), 422),
     "bomb: a png of 2.5 gigapixels": (upload(png(50_000, 50_000)), 422),
     "bomb: a png of zeros": (upload(png(2100, 2100, b"\0" * (2100 * 6301))), 422),
+    "bomb: a gif of 4 gigapixels": (upload(b"GIF89a" + b"\xff" * 4 + b"\x80\0\0" + b"\0" * 6 + b","), 422),
+    "bomb: a webp of 268 megapixels": (
+        upload(b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xfe\x3f\0" * 2),
+        422,
+    ),
     "bomb: compressed text in a png": (
         upload(png(8, 8, b"\0" * 200, (b"zTXt", b"a\0\0" + zlib.compress(b"x" * 60_000_000)))),
         422,
@@ -192,6 +197,8 @@ REQUESTS: dict[str, tuple[Callable[[Listening, bytes], object], int | None]] = {
     "no host": (raw(b"GET /healthz HTTP/1.1\r\n\r\n"), 400),
     "another host (DNS rebinding)": (sent("GET", "/v1/people", headers={"host": "evil.example"}), 403),
     "a form from another page": (sent("POST", "/v1/people", headers={"origin": "http://evil.example"}), 403),
+    "a form whose page has no address": (sent("POST", "/v1/people", headers={"origin": "http://["}), 403),
+    "a host that is none": (raw(b"GET /v1/people HTTP/1.1\r\nHost: [::1\r\n\r\n"), 403),
     "a form from a sandbox": (sent("DELETE", "/v1/people/x", headers={"origin": "null"}), 403),
     "unknown method": (raw(b"BREW /v1/analyze HTTP/1.1\r\nHost: HOST\r\n\r\n"), 405),
     "trace": (sent("TRACE", "/v1/people"), 405),
@@ -258,6 +265,17 @@ ADDRESSES = [
     "http://127.0.0.1\r\nX-Injected: 1/",
     "http://127.0.0.1:99999/",
     "http://[::1/",
+    "http://[fec0::1]/",
+    "http://[3fff::1]/",
+    "http://[2001:db8::1]/",
+    "http://[64:ff9b:1::1]/",
+    "http://[2001:0:7f00:1::]/",
+    "http://[::127.0.0.1]/",
+    "http://198.18.0.1/",
+    "http://192.88.99.1/",
+    "http://255.255.255.255/",
+    "http://0/",
+    "http://0x7f.1/",
 ]
 
 

@@ -91,7 +91,7 @@ def test_a_switch_tells_from_the_next_request_on_and_back(start: Start, folder: 
         ("emotion", "missing", 404, "model-not-found"),
         ("emotion", "../moods", 404, "model-not-found"),
         ("emotion", "broken", 422, "unusable-input"),
-        ("age", "moods", 503, "model-unavailable"),
+        ("age", "moods", 422, "unusable-input"),
         ("identity", "moods", 422, "invalid"),
         ("box", "moods", 422, "invalid"),
         ("Emotion", "moods", 422, "invalid"),

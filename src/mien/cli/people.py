@@ -28,6 +28,7 @@ from mien.gallery.check import check as check_gallery
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown import tell_unknown
 from mien.pipeline import DLIB_TOLERANCE, EMBEDDER, Analyzer
+from mien.text import from_json
 from mien.types import F32
 
 enroll_app = new_app()
@@ -252,7 +253,7 @@ def _read_npy(file: Path, name: str | None) -> dict[str, list[Photo]]:
 
 def _read_json(file: Path) -> dict[str, list[Photo]]:
     try:
-        document = json.loads(images.read_bytes(file))
+        document = from_json(images.read_bytes(file))
     except ValueError as exc:
         raise InputError(f"{file} is no JSON: {exc}") from exc
     people: dict[str, list[Photo]] = {}

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 Describe = Callable[[bytes], Faces]
 
 _SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
+_LONGEST_FILE_NAME = 255  # bytes
 _WITHOUT_QUALITY = DIMENSIONS * 4  # bytes of what earlier versions kept
 
 
@@ -90,12 +91,12 @@ class FolderGallery:
         name = check_name(name)
         home = self.path / _file_name(name)
         if _leads_out_of(self.path, home):
-            raise GalleryError(f"{home} is a link that leads out of the gallery; put a folder in its place")
+            raise GalleryError(f"{name} is a link that leads out of the gallery; put a folder in its place")
         there = {self._sha256(file, file.read_bytes()) for file in self.photos().get(name, [])}
         new = {photo.sha256: photo for photo in photos if photo.sha256 not in there}
         for photo in new.values():
             file, content = home / self._file_for(photo), photo.content or _npy(photo)
-            _on_disk(partial(store.write_atomically, file, content, secret=True), file)
+            _on_disk(partial(store.write_atomically, file, content, secret=True), self.path)
         return len(new)
 
     def enroll_all(self, people: Iterable[tuple[str, Sequence[Photo]]]) -> int:
@@ -126,7 +127,7 @@ class FolderGallery:
         for file in files:
             store.clear_entry("descriptors", self._key(file.read_bytes()))
         for entry in dict.fromkeys(map(self._entry_of, files)):
-            _on_disk(entry.unlink, entry)
+            _on_disk(entry.unlink, self.path)
         self._remove_empty(files)
 
     def _entry_of(self, file: Path) -> Path:
@@ -154,9 +155,9 @@ class FolderGallery:
         files = self._files_of(source)
         self._check_no_link(files)
         for file in files:
-            _on_disk(partial(private.make_missing, home), home)
+            _on_disk(partial(private.make_missing, home), self.path)
             goal = home / file.name if self._is_bare(file) else _take_name(home / file.name)
-            _on_disk(partial(_move, file, goal), goal)
+            _on_disk(partial(_move, file, goal), self.path)
         self._remove_empty(files)
 
     def _remove_empty(self, files: Iterable[Path]) -> None:
@@ -320,7 +321,12 @@ def _move(file: Path, goal: Path) -> None:
 def _file_name(name: str) -> str:
     """The name as a file name: only what a file system cannot hold is written as %XX."""
     quoted = name.replace("%", "%25").replace("/", "%2F").replace("\\", "%5C")
-    return "%2E" + quoted[1:] if quoted.startswith(".") else quoted
+    quoted = "%2E" + quoted[1:] if quoted.startswith(".") else quoted
+    if len(quoted.encode()) > _LONGEST_FILE_NAME:
+        raise InputError(
+            f"the name has {len(quoted.encode())} bytes, a folder's at most {_LONGEST_FILE_NAME}; shorten it"
+        )
+    return quoted
 
 
 def _take_name(path: Path) -> Path:
@@ -334,11 +340,13 @@ def _take_name(path: Path) -> Path:
             goal = path.with_stem(f"{path.stem} {counter}")
             counter += 1
         except OSError as exc:
-            raise GalleryError(f"cannot write {goal}: {exc.strerror or exc}; check its permissions") from exc
+            raise GalleryError(
+                f"cannot write in {goal.parent.parent}: {exc.strerror or exc}; check its permissions"
+            ) from exc
 
 
-def _on_disk(change: Callable[[], object], path: Path) -> None:
+def _on_disk(change: Callable[[], object], gallery: Path) -> None:
     try:
         change()
     except OSError as exc:
-        raise GalleryError(f"cannot write {path}: {exc.strerror or exc}; check its permissions") from exc
+        raise GalleryError(f"cannot write in {gallery}: {exc.strerror or exc}; check its permissions") from exc

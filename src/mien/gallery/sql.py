@@ -53,7 +53,16 @@ class Blob(sa.types.TypeDecorator[F32]):
         return None if value is None else np.asarray(value, dtype="<f4").tobytes()
 
     def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> F32 | None:
-        return None if value is None else np.frombuffer(value, dtype="<f4").astype(np.float32)
+        if value is None:
+            return None
+        check_blobs([value])
+        return np.frombuffer(value, dtype="<f4").astype(np.float32)
+
+
+def check_blobs(blobs: Sequence[object]) -> None:
+    """Raises GalleryError where something that should be a descriptor's bytes is not."""
+    if any(not isinstance(blob, bytes) or len(blob) != DIMENSIONS * 4 for blob in blobs):
+        raise GalleryError("a descriptor in the gallery is damaged; put a copy of the file in its place, or enrol anew")
 
 
 def vector_text(row: F32) -> str:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from mien import private
 from mien.errors import GalleryError
 from mien.gallery.base import DIMENSIONS
-from mien.gallery.sql import SqlGallery
+from mien.gallery.sql import SqlGallery, check_blobs
 from mien.gallery.table import Rows, Table
 from mien.types import F32, Matches
 
@@ -52,10 +52,16 @@ class SqliteGallery(SqlGallery):
 
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[sa.Connection]:
-        with super().transaction(write=write) as connection:
-            yield connection
-            if write:
-                connection.exec_driver_sql(_FORGET, (_CHANGES_KEPT,))
+        try:
+            with super().transaction(write=write) as connection:
+                yield connection
+                if write:
+                    connection.exec_driver_sql(_FORGET, (_CHANGES_KEPT,))
+        except sqlite3.Error as exc:  # of the driver itself, which reads descriptors
+            raise GalleryError(f"cannot use {self.place}: {exc}; is it damaged? Put a copy in its place") from exc
+
+    def check_ready(self) -> None:
+        self._fresh()
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         return self._fresh().search(embeddings, tolerance=tolerance)
@@ -122,6 +128,7 @@ def _driver_rows(connection: sa.Connection, query: str) -> Iterator[list[tuple[i
 
 def _rows(rows: list[tuple[int, str, float, bytes]]) -> Rows:
     ids, persons, weights, blobs = zip(*rows, strict=True) if rows else ((), (), (), ())
+    check_blobs(blobs)
     table = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(-1, DIMENSIONS)
     return Rows(np.array(ids, np.int64), persons, np.array(weights, np.float32), table.astype(np.float32))
 

@@ -6,7 +6,6 @@ A face is looked at once, or twelve times: the whole, its corners and its centre
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from mien import geometry
 from mien.errors import InputError, ModelError
 from mien.models.attributes import described
 from mien.runtime import Compute, OnnxModel
+from mien.text import from_json
 from mien.types import F32, I64, U8, Faces, Scores
 
 LOOKS = (1, 12)
@@ -250,6 +250,6 @@ def _preprocessing(model: OnnxModel) -> Preprocessing:
 
 def _json(model: OnnxModel, key: str) -> Any:
     try:
-        return json.loads(model.metadata.get(key, "null"))
+        return from_json(model.metadata.get(key, "null"))
     except ValueError as exc:
         raise ModelError(f"{model.name}: its metadata {key!r} is no JSON") from exc

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from mien.errors import ModelError
 from mien.models.classifier import Classifier, read_model
+from mien.models.trunk import FaceTrunk
 from mien.models.trunk_head import TrunkHead, reads_trunk
 from mien.runtime import Compute
+from mien.types import Faces
 
 OwnModel = Classifier | TrunkHead
+
+_SIDE, _CHIP = 160, 150  # pixels
 
 
 def load_own(file: Path, name: str, compute: Compute | None = None, *, looks: int = 1) -> OwnModel:
@@ -20,3 +27,29 @@ def load_own(file: Path, name: str, compute: Compute | None = None, *, looks: in
     """
     model = read_model(file, compute)
     return TrunkHead(model, name) if reads_trunk(model) else Classifier(model, name, looks)
+
+
+def try_out(own: OwnModel, trunk: FaceTrunk) -> None:
+    """Runs a model once, on two faces of nobody: that a file can be loaded does not say that it works.
+
+    Raises:
+        ModelError: It does not.
+    """
+    image = np.full((_SIDE, _SIDE, 3), 128, np.uint8)
+    try:
+        if isinstance(own, TrunkHead):
+            chips = np.full((2, _CHIP, _CHIP, 3), 128, np.uint8)
+            told = FaceTrunk(trunk.model, trunk.aligner, own=[own]).describe(chips, _two_faces())
+        else:
+            told = own(image, _two_faces())
+        probs = [scores.probs for scores in told.attributes.values()]
+    except (ValueError, IndexError, TypeError) as exc:
+        raise ModelError(f"{own.model.name} gives no probabilities of its {len(own.labels)} labels: {exc}") from exc
+    if not all(np.isfinite(values).all() for values in probs):
+        raise ModelError(f"{own.model.name} gives numbers that are no probabilities; export it anew")
+
+
+def _two_faces() -> Faces:
+    corners = np.array([40, 40, 120, 120], np.float32)
+    points = np.array([[60, 70], [100, 70], [80, 90], [65, 105], [95, 105]], np.float32)
+    return Faces(np.stack([corners] * 2), np.ones(2, np.float32), np.stack([points] * 2))

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from mien.dlib_models.resnet import EMBEDDING, MAP_128, MAP_256
@@ -14,6 +13,7 @@ from mien.errors import ModelError
 from mien.models.attributes import described
 from mien.models.classifier import as_probabilities, labels_of
 from mien.runtime import OnnxModel
+from mien.text import from_json
 from mien.types import F32, Faces, Scores
 
 READABLE = (EMBEDDING, MAP_128, MAP_256)
@@ -48,7 +48,7 @@ class TrunkHead:
 def reads_trunk(model: OnnxModel) -> bool:
     """Whether a model file is for `TrunkHead`; every other one reads pixels."""
     try:
-        given = json.loads(model.metadata.get("preprocessing", "null"))
+        given = from_json(model.metadata.get("preprocessing", "null"))
     except ValueError:
         return False
     return isinstance(given, dict) and given.get("reads") == "trunk"

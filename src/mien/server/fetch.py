@@ -22,6 +22,23 @@ _CHUNK = 65_536
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Kinds of addresses that stand for another one inside: NAT64 (RFC 6052, 8215), 6to4, Teredo, IPv4-compatible.
 _WRAPPED = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")))
+# Not of the open Internet, though not all versions of `ipaddress` say so: site-local, documentation, segment routing,
+# discard-only, protocol assignments, the relay of 6to4.
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "fec0::/10",
+            "3fff::/20",
+            "2001:db8::/32",
+            "5f00::/16",
+            "100::/64",
+            "2001::/23",
+            "192.0.0.0/24",
+            "192.88.99.0/24",
+        ),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +133,8 @@ def is_public(ip: str) -> bool:
             return is_public(str(address.ipv4_mapped))
         if any(address in network for network in _WRAPPED):
             return False
+    if any(address in network for network in _SPECIAL):
+        return False
     special = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
     return address.is_global and not special and not address.is_link_local and not address.is_private
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from mien import locks, private, store
 from mien.errors import InputError
+from mien.text import from_json, is_visible
 
+_LONGEST_NAME = 100
 ROLES = ("read", "analyse", "admin")  # each may do what those before it may
 _WAIT_S = 30.0
 
@@ -47,6 +49,8 @@ class KeyFile:
         """
         if role not in ROLES:
             raise InputError(f"a key's role is one of {', '.join(ROLES)}, not {role!r}")
+        if not is_visible(name) or len(name) > _LONGEST_NAME:
+            raise InputError(f"a key's name is up to {_LONGEST_NAME} characters on one line, not {name[:40]!r}")
         secret = "mien_" + secrets.token_urlsafe(32)
         key = Key(secrets.token_hex(4), name, role, _hash(secret), datetime.now(UTC).isoformat(timespec="seconds"))
         with self._changing() as keys:
@@ -84,7 +88,7 @@ class KeyFile:
 
     def _read(self) -> list[Key]:
         try:
-            return [Key(**row) for row in json.loads(self.path.read_text())["keys"]]
+            return [Key(**row) for row in from_json(self.path.read_text())["keys"]]
         except (OSError, ValueError, TypeError, KeyError) as exc:
             raise InputError(f"{self.path} is no list of keys ({exc}); move it away and make new ones") from exc
 

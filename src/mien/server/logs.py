@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 _KNOWN = ("request_id", "method", "route", "status", "ms", "bytes", "key", "client", "job", "state", "kind", "left_out")
 _PAUSE_S = 60.0
@@ -22,12 +23,21 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         line |= {name: getattr(record, name) for name in _KNOWN if hasattr(record, name)}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """What was logged, but for places on the disk: in a folder of photos they are people's names."""
+    if not isinstance(record.args, tuple) or not any(isinstance(part, Path) for part in record.args):
+        return record.getMessage()
+    return str(record.msg) % tuple(
+        f"a file ({part.suffix})" if isinstance(part, Path) else part for part in record.args
+    )
 
 
 class OnceAMinute(logging.Filter):

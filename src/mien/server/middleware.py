@@ -35,6 +35,7 @@ SECURITY_HEADERS = {
     "cache-control": "no-store",
 }
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})(:\d{1,5})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -106,7 +107,7 @@ class Trust:
         self.origins = settings.origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] in {"http", "websocket"} else None
+        refusal = self._refusal(Headers(scope=scope), scope) if scope["type"] in {"http", "websocket"} else None
         if refusal is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -116,22 +117,32 @@ class Trust:
             request_id = scope.get("state", {}).get("request_id")
             await problem_response("forbidden", refusal, request_id=request_id)(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> str | None:
-        headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if self.hosts is not None and _host_name(host) not in self.hosts:
+    def _refusal(self, headers: Headers, scope: Scope) -> str | None:
+        host = _HOST.fullmatch(headers.get("host", ""))
+        if "host" in headers and host is None:
+            return "the Host header is no name and port"
+        if self.hosts is not None and (host is None or host["name"].strip("[]").lower() not in self.hosts):
             return "this service does not go by that host name; name it with --host-name"
+        if self._is_foreign(headers, safe=scope["type"] == "http" and scope["method"] in _SAFE):
+            return "requests from other web pages are refused; allow them with --origin"
+        return None
+
+    def _is_foreign(self, headers: Headers, *, safe: bool) -> bool:
+        """Whether another web page makes its reader's browser ask; following a link to here is no such thing."""
         origin = headers.get("origin")
-        safe = scope["type"] == "http" and scope["method"] in _SAFE
-        if origin is None or safe or origin in self.origins or urlsplit(origin).netloc.lower() == host.lower():
-            return None
-        return "requests from other web pages are refused; allow them with --origin"
+        if origin in self.origins:
+            return False
+        if headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+            return not (safe and headers.get("sec-fetch-mode") == "navigate")
+        return not safe and origin is not None and _place_of(origin) != headers.get("host", "").lower()
 
 
-def _host_name(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.rpartition(":")[0].lower() if ":" in host else host.lower()
+def _place_of(origin: str) -> str | None:
+    """Host and port of an origin; None where it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 class Crowd:

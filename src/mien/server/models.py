@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mien.attribute import IDENTITY, check_attribute_name
-from mien.errors import InputError
+from mien.errors import InputError, ModelError
 from mien.models.attributes import BUILT_IN
 from mien.models.folder import ModelFile, ModelFolder
 from mien.pipeline import Analyzer
@@ -37,16 +37,23 @@ class Models:
 
         Raises:
             Problem: No such attribute or model.
-            ModelError: The file cannot be used.
         """
         self._check(attribute)
-        file = None if name is None else self._file(name)
-        model = self.start.models.get(attribute) if file is None else now.load_model(attribute, file.file)
-        chosen = now.with_model(attribute, model)
+        if name is None:
+            chosen = now.with_model(attribute, self.start.models.get(attribute))
+        else:
+            chosen = self._with_file(now, attribute, self._file(name))
         serving = {**self.serving, attribute: name}
         known = self._attributes()
         self.serving = {key: value for key, value in sorted(serving.items()) if value is not None or key in known}
         return chosen
+
+    def _with_file(self, now: Analyzer, attribute: str, file: ModelFile) -> Analyzer:
+        try:
+            return now.with_model(attribute, now.load_model(attribute, file.file))
+        except ModelError as exc:
+            detail = str(exc).replace(str(file.file), file.name)
+            raise Problem("unusable-input", f"{file.name} cannot be used: {detail}") from exc
 
     def _check(self, attribute: str) -> None:
         try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -26,7 +29,11 @@ from mien.errors import (
     UnknownNotFound,
 )
 
+log = logging.getLogger(__name__)
+
 MEDIA_TYPE = "application/problem+json"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_PATH = re.compile(r"(?<![\w:/.])/[^\s:;,]+")  # a place on the disk in a message
 _URN = "urn:mien:problem:"
 
 TITLES: dict[str, tuple[int, str]] = {
@@ -59,7 +66,9 @@ TITLES: dict[str, tuple[int, str]] = {
     "model-unavailable": (503, "A model is not available"),
     "gallery-unavailable": (503, "The gallery is not available"),
     "stopping": (503, "The service is stopping"),
+    "no-space": (507, "The disk is full"),
 }
+NO_SPACE = "the service has no room on its disk; try again later, or tell who runs it"
 
 TYPE_OF: dict[type[MienError], str] = {
     NoFaceError: "no-face",
@@ -124,10 +133,33 @@ def kind_of(error: MienError) -> str:
     return next(TYPE_OF[base] for base in type(error).__mro__ if base in TYPE_OF)
 
 
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error comes from there being no room, on the disk or in the share of its user."""
+    while error is not None:
+        if getattr(error, "errno", None) in _FULL or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+            return True
+        error = error.__cause__
+    return False
+
+
 def on_mien_error(request: Request, error: Exception) -> Response:
-    """One of our errors as an answer."""
+    """One of our errors as an answer; what is the service's own affair goes to its log with the places on its disk."""
     assert isinstance(error, MienError)  # noqa: S101 - registered for this type only
-    return problem_response(kind_of(error), str(error), request_id=_id_of(request))
+    if is_disk_full(error):
+        return on_full_disk(request, error)
+    kind, detail = kind_of(error), str(error)
+    if TITLES[kind][0] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s: %s", kind, detail, extra={"request_id": _id_of(request)})
+        detail = _PATH.sub("…", detail)
+    return problem_response(kind, detail, request_id=_id_of(request))
+
+
+def on_full_disk(request: Request, error: Exception) -> Response:
+    """No room for what was sent; any other error of the system is nobody's answer."""
+    if not is_disk_full(error):
+        raise error
+    log.error("no room on the disk: %s", type(error).__name__)
+    return problem_response("no-space", NO_SPACE, request_id=_id_of(request), headers={"retry-after": "60"})
 
 
 def on_http_error(request: Request, error: Exception) -> Response:

@@ -54,8 +54,7 @@ class Service:
         """Lets a model file (None: what the service was started with) tell an attribute from the next request on.
 
         Raises:
-            Problem: The attribute or the model cannot be chosen.
-            ModelError: The file cannot be used.
+            Problem: The attribute or the model cannot be chosen, or the model does not work.
         """
         with self._choosing:
             self.analyzer = self.worker.analyzer = self.models.choose(self.analyzer, attribute, name)

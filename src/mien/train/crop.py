@@ -19,7 +19,7 @@ from mien.models.classifier import aligned_crops
 from mien.pipeline import Analyzer
 from mien.quality import sharpness
 from mien.sources import expand, is_video, open_source
-from mien.text import printable
+from mien.text import from_json, printable
 from mien.train.faces import find_face
 from mien.types import F32, U8, Faces, Frame
 
@@ -229,7 +229,7 @@ def _read_manifest(file: Path) -> Iterator[tuple[str, list[str]]]:
         return
     for line in images.read_bytes(file).decode("utf-8", "replace").splitlines():
         try:
-            row = json.loads(line)
+            row = from_json(line)
             yield str(row["key"]), [str(name) for name in row["crops"]]
         except (ValueError, KeyError, TypeError):
             continue  # a damaged line: its source is cropped again

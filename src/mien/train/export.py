@@ -14,6 +14,7 @@ from mien import __version__
 from mien.errors import MienError, ModelError
 from mien.runtime import Compute, OnnxModel
 from mien.store import write_atomically
+from mien.text import from_json
 from mien.types import F32
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ class Card:
         """
         try:
             return cls(
-                labels=tuple(json.loads(metadata.get("labels", "[]"))),
-                preprocessing=json.loads(metadata.get("preprocessing", "{}")),
+                labels=tuple(from_json(metadata.get("labels", "[]"))),
+                preprocessing=from_json(metadata.get("preprocessing", "{}")),
                 architecture=metadata.get("architecture", "model"),
                 seed=int(metadata.get("seed", "0")),
                 licence=metadata.get("licence", "not stated"),
                 data_sha256=metadata.get("data_sha256", ""),
-                measured=json.loads(metadata.get("measured", "{}")),
+                measured=from_json(metadata.get("measured", "{}")),
             )
         except (ValueError, TypeError) as exc:
             raise ModelError(f"the model file's metadata cannot be read: {exc}") from exc

@@ -19,7 +19,7 @@ from mien.server.gate import Gate
 from mien.server.jobs import results
 from mien.server.jobs.store import Job, JobStore
 from mien.server.metrics import Metrics
-from mien.server.problems import Problem, kind_of
+from mien.server.problems import NO_SPACE, Problem, is_disk_full, kind_of
 from mien.sinks.video import VideoRecorder
 from mien.sources import Source, open_source
 from mien.sources.base import Closing
@@ -179,9 +179,13 @@ class JobWorker:
             problem = {"kind": exc.kind, "detail": str(exc.detail)}
         except MienError as exc:
             problem = {"kind": kind_of(exc), "detail": str(exc)}
-        except Exception:
+            if is_disk_full(exc):
+                problem = {"kind": "no-space", "detail": NO_SPACE}
+        except Exception as exc:
             log.exception("job failed", extra={"job": run.job.id})
             problem = {"kind": "internal", "detail": "an error of the service; its log has more under this job's id"}
+            if is_disk_full(exc):
+                problem = {"kind": "no-space", "detail": NO_SPACE}
         self._finish(run, problem)
 
     def _leave(self, run: _Run) -> None:

@@ -28,7 +28,15 @@ router = APIRouter(tags=["jobs"])
 
 _POLL_S = 0.25
 _HEARTBEAT_S = 15.0
-_UPLOAD = ("too-slow", "too-large", "unsupported-media-type", "unusable-input", "busy", "gallery-unavailable")
+_UPLOAD = (
+    "too-slow",
+    "too-large",
+    "unsupported-media-type",
+    "unusable-input",
+    "busy",
+    "gallery-unavailable",
+    "no-space",
+)
 _KNOWN = ("job-not-found", "gallery-unavailable")
 
 JobId = Annotated[str, Path(max_length=64, examples=["0b7d6f5e4c3b2a190817263544536271"])]
