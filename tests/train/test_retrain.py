@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,28 @@ def test_numbers_must_be_numbers(small: Path) -> None:
 
 
 def test_the_whole_way(small: Path, tmp_path: Path) -> None:
-    arguments = ["--image_dir", small, "--output_graph", tmp_path / "g.pb", "--output_labels", tmp_path / "labels.txt"]
-    result = CliRunner().invoke(
-        app, ["retrain", *map(str, arguments), "--architecture", "face", "--bottleneck_dir", "/tmp/bottleneck"]
-    )
-    assert result.exit_code == 0, result.output
+    shutil.copytree(small / "Happy", tmp_path / "data" / "Very-Happy_1")
+    shutil.copytree(small / "Angry", tmp_path / "data" / "Angry")
+    (tmp_path / "data" / "Angry" / "broken.jpg").write_bytes(b"no picture")
+    given = {
+        "image_dir": tmp_path / "data",
+        "output_graph": tmp_path / "g.pb",
+        "output_labels": tmp_path / "labels.txt",
+    }
+    given |= {"architecture": "face", "bottleneck_dir": "/tmp/bottleneck", "how_many_training_steps": 500}
+    result = CliRunner().invoke(app, ["retrain", *(f"--{name}={value}" for name, value in given.items())])
+    assert result.exit_code == 1, result.output  # one picture was left out; the labels are there all the same
     assert "--bottleneck_dir has no use here" in result.stderr
-    assert (tmp_path / "labels.txt").read_text() == "Angry\nHappy\n"
-    assert load_own(tmp_path / "g.onnx", "x").labels == ("Angry", "Happy")
+    assert "--how_many_training_steps has no use here: the architecture face" in result.stderr
+    assert (tmp_path / "labels.txt").read_text() == "angry\nvery happy 1\n"
+    assert load_own(tmp_path / "g.onnx", "x").labels == ("Angry", "Very-Happy_1")
+
+
+def test_labels_that_cannot_be_written_are_refused_before_the_work(small: Path, tmp_path: Path) -> None:
+    for labels in (tmp_path, tmp_path / "file" / "labels.txt"):
+        (tmp_path / "file").touch()
+        given = ["--image_dir", small, "--output_graph", tmp_path / "g.onnx", "--output_labels", labels]
+        result = CliRunner().invoke(app, ["retrain", *map(str, given), "--architecture", "face"])
+        assert isinstance(result.exception, InputError)
+        assert "--output_labels" in str(result.exception)
+        assert not (tmp_path / "g.onnx").exists()

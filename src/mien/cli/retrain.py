@@ -13,7 +13,7 @@ import typer
 
 from mien.cli import new_app
 from mien.cli.outputs import file_to_write
-from mien.cli.train import run
+from mien.cli.train import end, run
 from mien.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,6 +39,14 @@ _NEEDLESS = {
     "print_misclassified_test_images": "the report shows them",
 }
 _AUGMENTING = ("flip_left_right", "random_crop", "random_scale", "random_brightness")
+_TODAY = {  # the names of `mien train`
+    "epochs": ("how_many_training_steps",),
+    "batch_size": ("train_batch_size",),
+    "learning_rate": ("learning_rate",),
+    "tensorboard": ("summaries_dir",),
+    "augment": _AUGMENTING,
+    "weights": ("weights",),
+}
 _MOBILENET = re.compile(r"mobilenet_(1\.0|0\.75|0\.50|0\.25)_(224|192|160|128)(_quantized)?")
 
 
@@ -63,9 +71,22 @@ def retrain(ctx: typer.Context) -> None:
     labels = Path(given["output_labels"]) if "output_labels" in given else None
     if labels is not None:
         file_to_write("--output_labels", labels, suffixes=(".txt",), inputs=[place])
-    run(place, output, _options(given, place))
+    options = _options(given, place)
+    _tell_idle(given, options)
+    trained = run(place, output, options)
     if labels is not None:
         _write_labels(labels, output)
+    end(trained)
+
+
+def _tell_idle(given: Mapping[str, str], options: Options) -> None:
+    """Says which of the options given change nothing with this architecture."""
+    from mien.train.fit import idle
+
+    for name, reason in idle(options).items():
+        for old in _TODAY.get(name, ()):
+            if old in given:
+                typer.echo(f"mien: --{old} has no use here: {reason}", err=True)
 
 
 def _parsed(arguments: Sequence[str]) -> dict[str, str]:
@@ -132,9 +153,11 @@ def _architecture(name: str) -> tuple[str, int | None]:
 
 
 def _write_labels(file: Path, model: Path) -> None:
+    """The labels as the old script wrote them: in lower case, a blank for all that is no letter or digit."""
     from mien.models.own import load_own
 
+    lines = [re.sub(r"[\W_]+", " ", label.lower()) for label in load_own(model, "own").labels]
     try:
-        file.write_text("\n".join(load_own(model, "own").labels) + "\n", encoding="utf-8")
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as exc:
         raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc

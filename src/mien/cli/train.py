@@ -15,7 +15,7 @@ from mien.cli.progress import counter
 from mien.errors import InputError
 
 if TYPE_CHECKING:
-    from mien.train.fit import Options
+    from mien.train.fit import Options, Trained
 
 train_app = new_app()
 evaluate_app = new_app()
@@ -25,6 +25,7 @@ _NETWORK = "Networks other than face"
 
 @train_app.command()
 def train(
+    ctx: typer.Context,
     place: Annotated[
         Path, typer.Argument(metavar="DIR", help="A folder with one sub-folder per class, or a CSV file,label.")
     ],
@@ -95,10 +96,25 @@ def train(
         licence=licence,
         network=network,
     )
-    run(place, output, options, as_json=as_json)
+    _refuse_idle(ctx, options)
+    end(run(place, output, options, as_json=as_json))
 
 
-def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -> None:
+def _refuse_idle(ctx: typer.Context, options: Options) -> None:
+    """Refuses what was given and would change nothing."""
+    from mien.train.fit import idle
+
+    said = {name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    reasons: dict[str, list[str]] = {}
+    for name, reason in idle(options).items():
+        if name in said:
+            reasons.setdefault(reason, []).append("--" + name.replace("_", "-"))
+    if reasons:
+        parts = (f"{', '.join(names)} would change nothing: {reason}" for reason, names in reasons.items())
+        raise InputError(f"{'; '.join(parts)}; leave it out")
+
+
+def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -> Trained:
     """Trains and tells what came of it."""
     from mien.train import evaluate, fit
 
@@ -110,8 +126,14 @@ def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -
             if fit.work_folder(output).is_dir():
                 typer.echo("mien: stopped; the same command goes on from the last whole epoch", err=True)
             raise
-    _tell(evaluate.as_lines(trained.measured), trained.measured.summary(), as_json=as_json)
+    figures = trained.measured.summary() | ({"notes": list(trained.notes)} if trained.notes else {})
+    _tell(evaluate.as_lines(trained.measured), figures, as_json=as_json)
     typer.echo(f"{trained.file} and {trained.report} are written", err=True)
+    return trained
+
+
+def end(trained: Trained) -> None:
+    """Ends the command, with 1 where pictures were left out."""
     if trained.seen.skipped:
         raise typer.Exit(SOME_FAILED)
 

@@ -27,12 +27,15 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """One class: its pictures, the share of them recognised, the share of answers of this name that are right."""
+    """One class: its pictures, the share of them recognised, the share of answers of this name that are right.
+
+    A share of nothing is None: the recall of a class without a picture, the precision of an answer never given.
+    """
 
     label: str
     pictures: int
-    recall: float
-    precision: float
+    recall: float | None
+    precision: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Measured:
     @property
     def balanced_accuracy(self) -> float:
         """The mean of the classes' recalls: what accuracy would be with equally many pictures of each."""
-        return float(np.mean([row.recall for row in self.per_class() if row.pictures]))
+        return float(np.mean([row.recall for row in self.per_class() if row.recall is not None]))
 
     @property
     def errors(self) -> F64:
@@ -86,7 +89,7 @@ class Measured:
         table = self.confusion()
         hits, of_truth, of_answers = np.diag(table), table.sum(axis=1), table.sum(axis=0)
         return tuple(
-            ClassRow(label, int(t), float(h / max(1, t)), float(h / max(1, a)))
+            ClassRow(label, int(t), float(h / t) if t else None, float(h / a) if a else None)
             for label, h, t, a in zip(self.labels, hits, of_truth, of_answers, strict=True)
         )
 
@@ -227,4 +230,10 @@ def _class_table(rows: Sequence[ClassRow]) -> Iterator[str]:
     width = max(len("class"), *(len(row.label) for row in rows))
     yield f"{'class':<{width}}  pictures  recall  precision"
     for row in rows:
-        yield f"{row.label:<{width}}  {row.pictures:>8}  {row.recall:>6.3f}  {row.precision:>9.3f}"
+        recall, precision = share_text(row.recall), share_text(row.precision)
+        yield f"{row.label:<{width}}  {row.pictures:>8}  {recall:>6}  {precision:>9}"
+
+
+def share_text(share: float | None) -> str:
+    """A share as tables show it; a dash where there was nothing to take a share of."""
+    return "–" if share is None else f"{share:.3f}"

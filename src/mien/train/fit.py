@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from mien.errors import InputError
 from mien.train import export, report
-from mien.train.backbones import ARCHITECTURES
+from mien.train.backbones import ARCHITECTURES, NONE
 from mien.train.dataset import Dataset, check, read_dataset
 from mien.train.evaluate import Measured
 from mien.train.features import Describer, Progress, Seen, describe
@@ -30,6 +30,7 @@ M = TypeVar("M")
 FACE = "face"
 _LICENCE = "yours to say: bound by the terms of the pictures it was trained on"
 _CLASS_WEIGHTS = ("balanced", "none")
+_STEPS = ("epochs", "batch_size", "learning_rate", "patience", "augment", "tensorboard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Trained:
     report: Path
     measured: Measured
     seen: Seen
+    notes: tuple[str, ...] = ()
 
 
 def train(place: Path, output: Path, options: Options, progress: Progress = lambda done, total: None) -> Trained:
@@ -100,13 +102,16 @@ def train(place: Path, output: Path, options: Options, progress: Progress = lamb
     task = make_task(seen, options)
     learner = _learner((seen, task), describer, options, output, progress)
     folds = _folds(task, options)
+    notes = _notes(seen.data, task, folds, learner.quick or options.folds > 1)
+    for note in notes:
+        log.warning("%s", note)
     measured, model = _measure(learner, seen, task, folds)
     card = _card(seen, learner, measured, options)
     export.write_model(output, learner.export(model, card))
     shutil.rmtree(work_folder(output), ignore_errors=True)
     page = output.with_suffix(".html")
-    report.write(page, report.Page(card, measured, seen.data, seen.skipped, _curve(model), describer))
-    return Trained(output, page, measured, seen)
+    report.write(page, report.Page(card, measured, seen.data, seen.skipped, _curve(model), describer, notes))
+    return Trained(output, page, measured, seen, notes)
 
 
 def _check(options: Options, output: Path) -> None:
@@ -125,6 +130,24 @@ def _check(options: Options, output: Path) -> None:
         raise InputError(f"--output {output}: a model file ends in .onnx")
     if not output.resolve().parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.resolve().parent}")
+
+
+def idle(options: Options) -> dict[str, str]:
+    """Options, and those of the network, that change nothing beside the others given, and why."""
+    network = options.network
+    found: dict[str, str] = {}
+    if options.architecture == FACE:
+        names = [part.name for part in fields(Network)]
+        found |= dict.fromkeys(names, "the architecture face has one linear layer, which is learnt in one go")
+    elif network.weights == NONE:
+        found["fine_tune"] = "with weights none all of the network learns"
+    elif not network.fine_tune:
+        found |= dict.fromkeys(_STEPS, "without --fine-tune only a last layer is learnt, in one go")
+    if options.folds > 1:
+        found["held_back"] = "with --folds every picture is measured with once"
+    if options.task == "regression":
+        found["class_weights"] = "ages have no classes"
+    return found
 
 
 def _say(seen: Seen) -> None:
@@ -176,7 +199,42 @@ def _folds(task: Task, options: Options) -> I64:
     """The fold (N,) of each picture; those of one hold-out are 0, the others -1."""
     count = options.folds if options.folds > 1 else round(1 / options.held_back)
     folds = stratified_folds(task.groups, task.classes, folds=max(2, count), seed=options.seed)
-    return folds if options.folds > 1 else np.where(folds == 0, 0, -1)
+    return folds if options.folds > 1 else np.where(folds == _fairest(folds, task.classes), 0, -1)
+
+
+def _fairest(folds: I64, classes: I64) -> int:
+    """The fold that holds the most even share of every class, some of each where that can be.
+
+    Where most pictures of a class belong together, the fold that holds them would leave next to nothing to learn from.
+    """
+    count, kinds = int(folds.max()) + 1, int(classes.max()) + 1
+    counts = np.bincount(folds * kinds + classes, minlength=count * kinds).reshape(count, kinds)
+    shares = counts / np.maximum(counts.sum(axis=0), 1)
+    unfair = np.abs(shares - 1 / count) + ((shares == 0) | (shares == 1))
+    return int(unfair.sum(axis=1).argmin())
+
+
+def _notes(data: Dataset, task: Task, folds: I64, learns_all: bool) -> tuple[str, ...]:
+    """What the figures do not say by themselves: of which classes little was learnt from, or none measured with."""
+    if data.regression:
+        return ()
+    notes, unmeasured = [], []
+    for number, label in enumerate(data.classes):
+        held = folds[task.classes == number]
+        left = min(len(held) - int((held == fold).sum()) for fold in np.unique(folds[folds >= 0]))
+        if (held < 0).all():
+            unmeasured.append(repr(label))
+        elif left < len(held) / 2:
+            together = int(np.bincount(task.groups[task.classes == number]).max())
+            notes.append(
+                f"{label!r}: {together} of {len(held)} pictures belong together (near-duplicates, equal files or one "
+                f"person) and are never parted, so what was measured has learnt from {left} of them; "
+                + ("the model written has learnt from all" if learns_all else "give more that differ")
+            )
+    if unmeasured:
+        names = ", ".join(unmeasured[:5]) + (f" and {len(unmeasured) - 5} more" if len(unmeasured) > 5 else "")
+        notes.append(f"no picture of {names} was measured with: too few that do not belong together; try --folds")
+    return tuple(notes)
 
 
 def _measure(learner: Learner[M], seen: Seen, task: Task, folds: I64) -> tuple[Measured, M]:

@@ -17,7 +17,7 @@ from mien.errors import MienError
 from mien.text import printable
 from mien.train import svg
 from mien.train.dataset import Dataset
-from mien.train.evaluate import Measured
+from mien.train.evaluate import Measured, share_text
 from mien.train.export import Card
 from mien.train.faces import crop_of
 from mien.train.features import Describer
@@ -46,7 +46,8 @@ svg .axis { stroke: var(--soft); } svg .grid { stroke: var(--line); }
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the report shows: a model's card, how it was measured on which pictures, which were left out and why."""
+    """What the report shows: a model's card, how it was measured on which pictures, which were left out and why,
+    and `notes` on what the figures do not say by themselves."""
 
     card: Card
     measured: Measured
@@ -54,6 +55,7 @@ class Page:
     skipped: tuple[str, ...]
     curve: Curve | None
     describer: Describer
+    notes: tuple[str, ...] = ()
 
 
 def write(file: Path, page: Page) -> None:
@@ -104,7 +106,8 @@ def _figures(page: Page) -> str:
     rows |= {"pictures of the data set": len(page.data), "seed": card.seed, "licence": card.licence}
     rows |= {"sha256 of the data": card.data_sha256}
     note = "Measured on pictures that the measured model had not learnt from."
-    return f'<p class="soft">{note}</p><table class="figures">{_rows(rows)}</table>'
+    notes = "".join(f"<p>{html.escape(text)}</p>" for text in page.notes)
+    return f'<p class="soft">{note}</p>{notes}<table class="figures">{_rows(rows)}</table>'
 
 
 def _rows(values: Mapping[str, object]) -> str:
@@ -147,8 +150,9 @@ def _confusion(measured: Measured) -> str:
 
 def _classes(measured: Measured) -> str:
     rows = "".join(
-        f"<tr><td>{html.escape(r.label)}</td><td>{r.pictures}</td><td>{r.recall:.3f}</td><td>{r.precision:.3f}</td></tr>"
-        for r in measured.per_class()
+        f"<tr><td>{html.escape(row.label)}</td><td>{row.pictures}</td>"
+        f"<td>{share_text(row.recall)}</td><td>{share_text(row.precision)}</td></tr>"
+        for row in measured.per_class()
     )
     return f"<table><tr><th>class</th><th>pictures</th><th>recall</th><th>precision</th></tr>{rows}</table>"
 
