@@ -96,3 +96,43 @@ def test_what_a_label_says() -> None:
     known, unknown = make_faces(np.array([[0, 0, 9, 9]] * 2), ("Ada", None))
     assert drawing.label_lines(known) == ["Ada", "female, 31"]
     assert drawing.label_lines(unknown) == ["unknown", "female, 31"]
+
+
+def moved(x: float, y: float) -> Faces:
+    """A named face of a track at a place."""
+    box = np.array([[x, y, x + 90, y + 110]], np.float32)
+    points = np.zeros((1, 5, 2), np.float32)
+    matches = Matches(("Ada",), np.array([0.3], np.float32))
+    return Faces(box, np.ones(1, np.float32), points, track_ids=np.array([1], np.int64), matches=matches)
+
+
+def test_a_label_stays_on_its_side_while_a_face_trembles() -> None:
+    """Near the edge where there is just room above: by itself each picture would choose anew."""
+    image = np.full((360, 640, 3), 90, np.uint8)
+    annotate = drawing.Annotator()
+    sides, alone = [], []
+    for y in (30, 20, 12, 20, 14, 26, 18, 12, 30):
+        annotate(image, moved(300, y))
+        sides.append(annotate._sides[1])
+        fresh: dict[int, int] = {}
+        drawing.annotate(image, moved(300, y), sides=fresh)
+        alone.append(fresh[1])
+    assert len(set(alone)) > 1
+    assert len(set(sides)) == 1
+    annotate(image, moved(300, 0))  # there it would cover the whole face
+    assert annotate._sides[1] != sides[0]
+    annotate(image, Faces.empty())
+    assert annotate._sides == {}
+
+
+def test_labels_leave_the_strip_below_free() -> None:
+    image = np.full((360, 640, 3), 90, np.uint8)
+    image_with = drawing.Annotator(lambda height: 40)(image, moved(300, 245))
+    beside = np.r_[0:295, 400:640]
+    assert (image_with[320:, beside] == 90).all()
+    assert (image_with != 90).any()
+
+
+@pytest.mark.parametrize(("size_wh", "line"), [((1280, 720), 4), ((640, 360), 2), ((160, 120), 1)])
+def test_lines_are_seen_from_afar(size_wh: tuple[int, int], line: int) -> None:
+    assert drawing.Style.for_size(*size_wh).line == line

@@ -226,6 +226,15 @@ def test_age_is_a_mean_and_emotion_is_quick() -> None:
     assert person.told["gender"].scores[1] < person.told["emotion"].scores[1]
 
 
+def test_an_age_does_not_follow_the_last_seconds() -> None:
+    """Two minutes looking up, then ten seconds looking down, which makes one look younger."""
+    person = Person(1)
+    for i in range(390):
+        age = np.eye(101, dtype=np.float32)[48 if i < 360 else 32]
+        person.learn(Look(i / 3, 0.8, who(1), {"age": Estimate(AGE, age)}), tolerance=0.6)
+    assert person.told["age"].number == pytest.approx(46, abs=1.5)
+
+
 def test_quality_prefers_large_sharp_and_frontal(astronaut: U8) -> None:
     import cv2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ from mien.types import F32, U8, Face, Faces
 
 _UNKNOWN: Colour = (222, 226, 230)  # RGB
 _INK: Colour = (16, 18, 22)
+_STAY = 0.5  # of its own area, that a label in a stream may cover more of its face than another place would
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,31 @@ class Style:
     def for_size(cls, width: int, height: int) -> Style:
         side = max(width, height)
         text = max(13 if side >= 240 else 10, round(side / 55))
-        return cls(line=max(1, round(side / 450)), text=text, pad=max(2, text // 4))
+        return cls(line=max(2 if side >= 240 else 1, round(side / 360)), text=text, pad=max(2, text // 4))
 
 
-def annotate(image: U8, faces: Faces) -> U8:
-    """A copy of a BGR picture with a box and a label for each face; a person has one colour in all pictures."""
+class Annotator:
+    """`annotate` for the pictures of one stream: a label stays on its side of a face while it covers little there.
+
+    `below(height)` are the pixels at the lower edge of a picture of that height that labels leave free.
+    """
+
+    def __init__(self, below: Callable[[int], int] = lambda height: 0) -> None:
+        self._below = below
+        self._sides: dict[int, int] = {}
+
+    def __call__(self, image: U8, faces: Faces) -> U8:
+        present = set() if faces.track_ids is None else set(faces.track_ids.tolist())
+        self._sides = {track: side for track, side in self._sides.items() if track in present}
+        return annotate(image, faces, sides=self._sides, below=self._below(image.shape[0]))
+
+
+def annotate(image: U8, faces: Faces, *, sides: dict[int, int] | None = None, below: int = 0) -> U8:
+    """A copy of a BGR picture with a box and a label for each face; a person has one colour in all pictures.
+
+    `sides` of the faces of tracks their labels were on, which is brought up to date; no label lies in the lowest
+    pixels `below`.
+    """
     height, width = image.shape[:2]
     style = Style.for_size(width, height)
     canvas = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
@@ -45,7 +66,7 @@ def annotate(image: U8, faces: Faces) -> U8:
     rows = list(faces)
     for face in rows:
         _draw_box(draw, face, style)
-    for face, place, lines in _placed_labels(faces, rows, style, (width, height)):
+    for face, place, lines in _placed_labels(faces, rows, style, (width, height - below), sides):
         _draw_label(canvas, lines, place, colour_of(face), style)
     return np.asarray(cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
@@ -80,15 +101,32 @@ def _draw_box(draw: ImageDraw.ImageDraw, face: Face, style: Style) -> None:
 
 
 def _placed_labels(
-    faces: Faces, rows: Sequence[Face], style: Style, size_wh: tuple[int, int]
+    faces: Faces,
+    rows: Sequence[Face],
+    style: Style,
+    size_wh: tuple[int, int],
+    sides: dict[int, int] | None = None,
 ) -> Iterator[tuple[Face, F32, list[str]]]:
+    sides = {} if sides is None else sides
     taken: list[F32] = []
     for i in np.argsort(-area(faces.boxes), kind="stable"):
         lines = _fitting(rows[i], style, size_wh)
         obstacles = np.concatenate([np.delete(faces.boxes, i, 0), np.array(taken, np.float32).reshape(-1, 4)])
-        place, lines = _best_label(faces.boxes[i], lines, obstacles, style, size_wh)
+        track = rows[i].track_id
+        room = _Room(size_wh, None if track is None else sides.get(track))
+        place, lines, side = _best_label(faces.boxes[i], lines, obstacles, style, room)
+        if track is not None:
+            sides[track] = side
         taken.append(place)
         yield rows[i], place, lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Where a label may be: in a picture of this size, best on the side of the face it has been on."""
+
+    picture_wh: tuple[int, int]
+    side: int | None = None
 
 
 def _fitting(face: Face, style: Style, picture_wh: tuple[int, int]) -> list[str]:
@@ -112,15 +150,13 @@ def _text_width(text: str, style: Style) -> int:
     return text_size(text, style.text)[0]
 
 
-def _best_label(
-    box: F32, lines: list[str], obstacles: F32, style: Style, picture_wh: tuple[int, int]
-) -> tuple[F32, list[str]]:
-    """The whole label where it covers nothing, else its first line alone if that covers less."""
-    place, covered = _best_place(box, _label_size(lines, style), obstacles, picture_wh)
+def _best_label(box: F32, lines: list[str], obstacles: F32, style: Style, room: _Room) -> tuple[F32, list[str], int]:
+    """The whole label where it covers nothing, else its first line alone if that covers less; and on which side."""
+    place, covered, side = _best_place(box, _label_size(lines, style), obstacles, room)
     if not covered or len(lines) < 2:
-        return place, lines
-    short, covered_by_short = _best_place(box, _label_size(lines[:1], style), obstacles, picture_wh)
-    return (short, lines[:1]) if covered_by_short < covered else (place, lines)
+        return place, lines, side
+    short, covered_by_short, short_side = _best_place(box, _label_size(lines[:1], style), obstacles, room)
+    return (short, lines[:1], short_side) if covered_by_short < covered else (place, lines, side)
 
 
 def _label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
@@ -128,20 +164,22 @@ def _label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
     return width + 2 * style.pad, len(lines) * style.text * LINE_HEIGHT + 2 * style.pad
 
 
-def _best_place(
-    box: F32, size_wh: tuple[float, float], obstacles: F32, picture_wh: tuple[int, int]
-) -> tuple[F32, float]:
-    """Of the places above, below, beside and inside the box, the one that covers the least of others, and how much:
-    of others, and of the box itself beyond a quarter."""
+def _best_place(box: F32, size_wh: tuple[float, float], obstacles: F32, room: _Room) -> tuple[F32, float, int]:
+    """Of the places above, below, beside and inside the box, the one that covers the least of others, how much (of
+    others, and of the box itself beyond a quarter), and which it is."""
     (w, h), (x1, y1, x2, y2) = size_wh, box
     middle = (x1 + x2 - w) / 2
     above_and_below = [(x, y) for x in (x1, x2 - w, middle) for y in (y1 - h, y2)]
     corners = [*above_and_below, (x2, y1), (x1 - w, y1), (x2, y2 - h), (x1 - w, y2 - h), (x1, y2 - h), (x1, y1)]
-    places = np.array([_inside(x, y, size_wh, picture_wh) for x, y in corners], dtype=np.float32)
+    places = np.array([_inside(x, y, size_wh, room.picture_wh) for x, y in corners], dtype=np.float32)
     covered = _overlap(places, obstacles).sum(axis=1)
     own = _overlap(places, box[None]).sum(axis=1)
-    best = int((covered * 4 + own + np.arange(len(places)) * 1e-3).argmin())
-    return places[best], float(covered[best] + max(0.0, own[best] - (x2 - x1) * (y2 - y1) / 4))
+    cost = covered * 4 + own + np.arange(len(places)) * 1e-3
+    if room.side is not None:
+        cost[room.side] -= _STAY * w * h
+        covered[room.side] = max(0.0, covered[room.side] - _STAY / 4 * w * h)
+    best = int(cost.argmin())
+    return places[best], float(covered[best] + max(0.0, own[best] - (x2 - x1) * (y2 - y1) / 4)), best
 
 
 def _inside(x: float, y: float, size_wh: tuple[float, float], picture_wh: tuple[int, int]) -> list[float]:

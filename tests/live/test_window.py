@@ -16,8 +16,12 @@ import pytest
 from PIL import ImageGrab
 
 from live.clips import moving_face, write_clip
+from mien.cli.live import Play, Stats
+from mien.cli.window import Line, Picture, Screen
+from mien.pipeline import Analyzer
 from mien.sinks.window import Prompt, add_bars, nearest_centre
-from mien.types import U8, Face, Faces
+from mien.sources import open_source
+from mien.types import U8, Face, Faces, Frame, FrameResult
 
 ENTER, ESCAPE, BACKSPACE = 13, 27, 8
 
@@ -147,6 +151,64 @@ def gallery_names(place: Path) -> list[str]:
         return [person.name for person in gallery.people()]
     finally:
         gallery.close()
+
+
+def test_what_is_recorded_is_drawn_once(analyzer: Analyzer, astronaut: U8, tmp_path: Path) -> None:
+    """The window shows the pictures of the film; where that cannot be written, it draws for itself."""
+    clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut, frames=4))
+    with open_source(str(clip)) as source:
+        play = Play(analyzer, source, tmp_path / "film.mp4", None)
+        drawn: list[int] = []
+        play.annotate = lambda image, faces: drawn.append(len(faces)) or image.copy()  # type: ignore[assignment, func-returns-value]
+        seen = list(play.results(Stats()))
+    assert len(drawn) == 4
+    assert all(one.canvas is not None for one in seen)
+    with open_source(str(clip)) as source:
+        play = Play(analyzer, source, tmp_path / "no" / "film.mp4", None)
+        seen = list(play.results(Stats()))
+    assert [one.canvas is None for one in seen[1:]] == [True] * 3
+    assert len(play.spare.lost) == 1
+
+
+class Keys:
+    """A window that shows nothing, and the keys that are pressed in it."""
+
+    closed = False
+
+    def __init__(self, *keys: int) -> None:
+        self.keys = list(keys)
+        self.shown = 0
+
+    def key(self) -> int:
+        time.sleep(0.01)
+        return self.keys.pop(0) if self.keys else ord("q")
+
+    def show(self, image: U8) -> None:
+        self.shown += 1
+
+
+@pytest.mark.parametrize(("key", "waits"), [(ESCAPE, 0), (65307, 0), (ord("q"), 0), (-1, 1)])
+def test_escape_ends_it(key: int, waits: int, analyzer: Analyzer) -> None:
+    window = Keys(key, ord("q"))
+    Screen(_play(analyzer), window, Line()).run()  # type: ignore[arg-type]
+    assert len(window.keys) == 1 - waits
+
+
+def test_space_pauses_and_goes_on(analyzer: Analyzer, astronaut: U8) -> None:
+    line = Line()
+    picture = Picture(Frame(astronaut), FrameResult("", 0, 0.0, 512, 512, Faces.empty()), astronaut)
+    window = Keys()
+    screen = Screen(_play(analyzer), window, line)  # type: ignore[arg-type]
+    for key, taken in ((-1, True), (ord(" "), True), (-1, False), (-1, False), (ord(" "), True)):
+        line.pictures.put(picture)
+        window.keys = [key]
+        screen.last = None
+        screen.run()
+        assert (screen.last is picture) is taken
+
+
+def _play(analyzer: Analyzer) -> Play:
+    return Play(analyzer, None, None, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("display", ["", ":59321"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,18 +14,18 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from mien import drawing
 from mien.cli import INTERRUPTED, SOME_FAILED, new_app
 from mien.cli.options import KeepUnknown, Looking, ModelsDir, keeper, looking, models_dir
 from mien.cli.outputs import file_to_write
 from mien.cli.videos import Spare
+from mien.drawing import Annotator
 from mien.errors import InputError
 from mien.keeping import Keeper
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder, check_place
 from mien.sources import VIDEO_SUFFIXES, Source, is_video, open_source
-from mien.types import I64, Frame, FrameResult
+from mien.types import I64, U8, Frame, FrameResult
 
 live_app = new_app()
 
@@ -78,9 +78,9 @@ def live(
     models: ModelsDir = None,
     keep_unknown: KeepUnknown = None,
 ) -> None:
-    """Tell who is in front of a camera or in a stream, while they move. q quits, s saves a picture, e enrols.
+    """Tell who is in front of a camera or in a stream, while they move.
 
-    With --models-dir m goes on to the next emotion model of that folder.
+    q quits, space pauses, s saves a picture, e enrols, with --models-dir m goes on to the next emotion model there.
 
     Example: [bold]mien live --gallery people/[/bold]
     """
@@ -116,6 +116,35 @@ def _check_record(record: Path | None, source: str) -> None:
     file_to_write("--record", record, suffixes=VIDEO_SUFFIXES, inputs=[source])
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A frame, what was found in it, and both drawn where it was recorded."""
+
+    frame: Frame
+    result: FrameResult
+    canvas: U8 | None = None
+
+
+class Recording:
+    """Writes annotated frames to a film, and keeps the last one for whoever shows it too."""
+
+    def __init__(self, recorder: VideoRecorder, annotate: Annotator) -> None:
+        self.recorder = recorder
+        self.annotate = annotate
+        self._last: Seen | None = None
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Adds the next frame."""
+        canvas = self.annotate(frame.image, result.faces)
+        self._last = Seen(frame, result, canvas)
+        self.recorder.write(canvas, frame.time_s)
+
+    def seen(self, frame: Frame, result: FrameResult) -> Seen:
+        """A frame, drawn if it is the one that was just written."""
+        last = self._last
+        return last if last is not None and last.frame is frame else Seen(frame, result)
+
+
 class Play:
     """A source, its session and what is written of it."""
 
@@ -138,6 +167,7 @@ class Play:
         self.keeper = keeper
         self.interrupted = False
         self.spare = Spare()
+        self.annotate = Annotator()
 
     def next_emotion(self) -> str:
         """Goes on to the folder's next emotion model, after the last to what it was started with; what to say of it.
@@ -154,12 +184,13 @@ class Play:
         self.analyzer, self.emotion = self.analyzer.with_model("emotion", model), name
         return f"emotions by {name or 'the model of the start'}"
 
-    def results(self, stats: Stats) -> Generator[tuple[Frame, FrameResult], None, None]:
+    def results(self, stats: Stats) -> Generator[Seen, None, None]:
         """Every frame with what was found in it; recorded on the way; Ctrl-C ends it in good order."""
         analyzer = self.analyzer
         session = analyzer.session()
         with ExitStack() as stack:
-            write = self._recorder(stack)
+            recording = self._recording(stack)
+            record = None if recording is None else self.spare.writer(recording.write)
             keep = None if self.keeper is None else self.spare.writer(self.keeper.stream().keep)
             try:
                 asked = time.perf_counter()
@@ -169,26 +200,25 @@ class Play:
                         analyzer = self.analyzer
                         session = analyzer.session()
                     result = session.step(frame)
-                    write(frame, result)
+                    if record is not None:
+                        record(frame, result)
                     if keep is not None:
                         keep(frame, result)
                     stats.add(len(result.faces), time.perf_counter() - began)
-                    yield frame, result
+                    yield Seen(frame, result) if recording is None else recording.seen(frame, result)
                     if stats.frames == self.max_frames:
                         return
                     asked = time.perf_counter()
             except KeyboardInterrupt:
                 self.interrupted = True
 
-    def _recorder(self, stack: ExitStack) -> Callable[[Frame, FrameResult], object]:
+    def _recording(self, stack: ExitStack) -> Recording | None:
         if self.record is None:
-            return lambda frame, result: None
+            return None
         sound = None if self.source.live else self.source.name
         recorder = VideoRecorder(self.record, rate=self.source.rate, sound=sound)
         stack.callback(self.spare.run, recorder.close)
-        return self.spare.writer(
-            lambda frame, result: recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
-        )
+        return Recording(recorder, self.annotate)
 
 
 def _run(play: Play, *, windowed: bool) -> Stats:

@@ -14,16 +14,17 @@ import cv2
 
 from mien import drawing, images
 from mien.errors import InputError, MienError
-from mien.sinks.window import Prompt, Window, add_bars, add_lines, nearest_centre
+from mien.sinks.window import Prompt, Window, add_bars, add_lines, nearest_centre, strip_height
 from mien.types import F32, U8, Frame, FrameResult
 
 if TYPE_CHECKING:
-    from mien.cli.live import Play, Stats
+    from mien.cli.live import Play, Seen, Stats
 
 log = logging.getLogger(__name__)
 
 _NOTE_S = 3.0
-_KEYS = "q quit   s save picture   e enrol   f full screen"
+_ESCAPE = "\x1b"
+_KEYS = "q quit   space pause   s save picture   e enrol   f full screen"
 _KEY_MODELS = "   m next emotion model"
 T = TypeVar("T")
 
@@ -63,12 +64,13 @@ class Picture:
 class Line:
     """What the threads of a window tell each other: results to be drawn, pictures to be shown, how it ended."""
 
-    results: Slot[tuple[Frame, FrameResult]] = field(default_factory=Slot)
+    results: Slot[Seen] = field(default_factory=Slot)
     pictures: Slot[Picture] = field(default_factory=Slot)
     errors: list[BaseException] = field(default_factory=list)
     analysed: threading.Event = field(default_factory=threading.Event)
     drawn: threading.Event = field(default_factory=threading.Event)
     stop: threading.Event = field(default_factory=threading.Event)
+    paused: threading.Event = field(default_factory=threading.Event)
 
 
 def show(play: Play, stats: Stats) -> None:
@@ -78,10 +80,11 @@ def show(play: Play, stats: Stats) -> None:
         MienError: What ended the analysis.
     """
     line = Line()
+    play.annotate = drawing.Annotator(strip_height)
     with Window(f"mien {play.source.name}") as window:
         threads = [
             threading.Thread(target=_analyse, args=(play, stats, line), name="mien analysis"),
-            threading.Thread(target=_draw, args=(line,), name="mien drawing"),
+            threading.Thread(target=_draw, args=(line, play.annotate), name="mien drawing"),
         ]
         for thread in threads:
             thread.start()
@@ -104,11 +107,13 @@ def _analyse(play: Play, stats: Stats, line: Line) -> None:
     began = time.monotonic()
     results = play.results(stats)
     try:
-        for pair in results:
-            line.results.put(pair)
-            early = pair[0].time_s - (time.monotonic() - began)
+        for seen in results:
+            line.results.put(seen)
+            early = seen.frame.time_s - (time.monotonic() - began)
             if not play.source.live and early > 0:
                 line.stop.wait(early)
+            if not play.source.live:
+                began += _rest(line)
             if line.stop.is_set():
                 return
     except BaseException as exc:  # told by the window's thread
@@ -118,16 +123,25 @@ def _analyse(play: Play, stats: Stats, line: Line) -> None:
         line.analysed.set()
 
 
-def _draw(line: Line) -> None:
+def _rest(line: Line) -> float:
+    """Waits while the film is paused; for how many seconds."""
+    began = time.monotonic()
+    while line.paused.is_set() and not line.stop.is_set():
+        line.stop.wait(0.05)
+    return time.monotonic() - began
+
+
+def _draw(line: Line, annotate: drawing.Annotator) -> None:
     """Draws beside the window's thread: of the keys pressed while that one is busy, OpenCV keeps only the last."""
     try:
         while not line.stop.is_set():
             over = line.analysed.is_set()
-            pair = line.results.take(wait_s=0.0 if over else 0.05)
-            if pair is not None:
-                canvas = drawing.annotate(pair[0].image, pair[1].faces)
-                add_bars(canvas, list(pair[1].faces))
-                line.pictures.put(Picture(*pair, canvas))
+            seen = line.results.take(wait_s=0.0 if over else 0.05)
+            if seen is not None:
+                faces = seen.result.faces
+                canvas = annotate(seen.frame.image, faces) if seen.canvas is None else seen.canvas
+                add_bars(canvas, list(faces))
+                line.pictures.put(Picture(seen.frame, seen.result, canvas))
             elif over:
                 return
     except BaseException as exc:  # told by the window's thread
@@ -154,7 +168,8 @@ class Screen:
         """Until the end. While a name is typed the picture stands still, so that its face is seen and no key missed."""
         while not self.window.closed:
             over = self.line.drawn.is_set()
-            picture = self.line.pictures.take() if self.prompt is None else None
+            still = self.prompt is not None or self.line.paused.is_set()
+            picture = None if still else self.line.pictures.take()
             if picture is not None:
                 self.last = picture
                 self._times.append(time.monotonic())
@@ -162,7 +177,7 @@ class Screen:
             key = self.window.key()
             if key >= 0 and not self._press(key):
                 return
-            if over and picture is None and self.prompt is None:
+            if over and picture is None and not still:
                 return
 
     def _show(self) -> None:
@@ -190,8 +205,10 @@ class Screen:
             self._type(self.prompt.typed(key))
             return True
         letter = chr(key & 0xFF)
-        if letter == "q":
+        if letter in {"q", _ESCAPE}:
             return False
+        if letter == " ":
+            self._pause()
         if letter == "f":
             self.window.toggle_full_screen()
         if letter == "s":
@@ -201,6 +218,15 @@ class Screen:
         if letter == "m":
             self._next_emotion()
         return True
+
+    def _pause(self) -> None:
+        """The picture stands still until the next time; a film waits, a camera goes on unseen."""
+        if self.line.paused.is_set():
+            self.line.paused.clear()
+            return self._say("goes on")
+        self.line.paused.set()
+        self.note, self.note_until = "paused: space goes on", float("inf")
+        return self._show()
 
     def _say(self, note: str) -> None:
         self.note, self.note_until = note, time.monotonic() + _NOTE_S

@@ -149,9 +149,18 @@ def add_bars(image: U8, faces: Sequence[Face]) -> None:
 
 def add_lines(image: U8, lines: Sequence[str]) -> None:
     """Writes lines on a dark strip at the lower edge of a picture."""
-    size = max(14, image.shape[0] // 36)
-    height = len(lines) * round(size * 1.4) + size // 2
+    size = _line_size(image.shape[0])
+    height = strip_height(image.shape[0], len(lines))
     strip = Image.fromarray((image[-height:, :, ::-1] * 0.35).astype(np.uint8))
     for row, line in enumerate(lines):
         draw_text(strip, (size // 2, size // 4 + row * round(size * 1.4)), line, size, (240, 240, 240))
     image[-height:] = np.asarray(strip)[..., ::-1]
+
+
+def strip_height(height: int, lines: int = 1) -> int:
+    """How much of a picture's height such a strip takes."""
+    return lines * round(_line_size(height) * 1.4) + _line_size(height) // 2
+
+
+def _line_size(height: int) -> int:
+    return max(14, height // 36)

@@ -12,6 +12,7 @@ from mien.types import F32
 
 NAME_HALF_LIFE_S = 6.0
 _LONGEST_MEMORY = 12.0  # weight of looks: older ones fade out of the means behind this many full ones
+_LASTING_MEMORY = 200.0  # the same for age and the like: a minute of another pose must not make anybody younger
 _SURE = 0.45  # weight of votes from which a name is shown
 _SHARE = 0.6  # of all votes, to be shown
 _STEADY = 0.3  # distance of looks from their mean, above which the face was covered, blurred or turned in some
@@ -38,6 +39,7 @@ class Person:
     looks: int = 0
     look_s: float = -1e9
     weight: float = 0.0
+    total: float = 0.0  # weight of looks, for what stays as it is
     embedding: F32 | None = None
     spread: float = 0.0  # smoothed distance of looks from the mean before them
     told: dict[str, Estimate] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Person:
     def learn(self, look: Look, tolerance: float, *, at_once: bool = False) -> None:
         """Takes one more look into the means and votes; its name is believed `at_once`, as that of a photo."""
         share = look.weight / (self.weight + look.weight)
+        self.total = min(self.total + look.weight, _LASTING_MEMORY)
         self.weight = min(self.weight + look.weight, _LONGEST_MEMORY)
         if self.looks:
             self.spread += max(0.3, 1 / self.looks) * (self.apart(look.embedding) - self.spread)
@@ -57,7 +60,7 @@ class Person:
             self.name = look.name
         for name, new in look.told.items():
             if new.known:
-                self._hear(name, new, self._share_of(look, new.attribute, share))
+                self._hear(name, new, self._share_of(look, new.attribute))
         self.looks += 1
         self.look_s = look.time_s
 
@@ -67,14 +70,14 @@ class Person:
         mean = old.scores if old is not None and old.attribute == new.attribute else None
         self.told[name] = Estimate(new.attribute, _mix(mean, new.scores, share))
 
-    def _share_of(self, look: Look, attribute: Attribute, share: float) -> float:
+    def _share_of(self, look: Look, attribute: Attribute) -> float:
         """What a look counts in the mean of an attribute.
 
         Of one that changes, half of the mean is renewed in one half-life, by as much as the look is worth beside a
         usual one; of one that stays, each look counts by its weight.
         """
         if attribute.half_life_s is None:
-            return share
+            return look.weight / self.total
         passed = max(0.0, look.time_s - self.look_s)
         return float(1 - 0.5 ** (passed / attribute.half_life_s * min(1.0, 0.4 + look.weight)))
 
@@ -101,6 +104,7 @@ class Person:
         for name, vote in other.votes.items():
             self.votes[name] = self.votes.get(name, 0.0) + vote
         self.distances |= other.distances
+        self.total = min(self.total + other.total, _LASTING_MEMORY)
         self.told |= other.told
         self.looks, self.look_s = self.looks + other.looks, other.look_s
         self._decide()
