@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
-import socket
-import ssl
-import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -16,6 +14,7 @@ from mien import private
 from mien.errors import InputError, SourceError
 from mien.server import sniff
 from mien.server.problems import Problem
+from mien.server.wire import Wait, get, look_up
 
 PORTS = {"http": 80, "https": 443, "rtsp": 554}
 _CHUNK = 65_536
@@ -44,11 +43,13 @@ _SPECIAL = tuple(
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What may be fetched: `hosts` (`host` or `host:port`) also where their addresses are private; at most `redirects`
-    of those; all of it within `seconds`."""
+    of those; all of it within `seconds`, a video within `video_seconds`. Once `over` says so, nobody waits any more."""
 
     hosts: tuple[str, ...]
     redirects: int
     seconds: float
+    video_seconds: float = 300.0
+    over: Callable[[], bool] = field(default=lambda: False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Fetcher:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
 
-    def resolve(self, url: str) -> Target:
+    def resolve(self, url: str, wait: Wait | None = None) -> Target:
         """Looks an address up, once.
 
         Raises:
@@ -84,21 +85,25 @@ class Fetcher:
         """
         parts = _split(url)
         host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-        found = _look_up(host, port)
+        found = _look_up(host, port, wait or self.wait())
         trusted = host in self.rules.hosts or f"{host}:{port}" in self.rules.hosts
         if not trusted and not all(is_public(ip) for ip in found):
             raise Problem("address-refused", "private, loopback and link-local addresses are not fetched")
         return Target(parts, host, port, found[0])
 
-    def open(self, url: str) -> tuple[http.client.HTTPResponse, Target]:
+    def wait(self) -> Wait:
+        """How long is waited for everything, from now on."""
+        return Wait(self.rules.seconds, self.rules.over)
+
+    def open(self, url: str, wait: Wait) -> http.client.HTTPResponse:
         """The answer at an http(s) address, behind its redirects, each checked like the first."""
         for _ in range(self.rules.redirects + 1):
-            target = self.resolve(url)
+            target = self.resolve(url, wait)
             if target.parts.scheme not in {"http", "https"}:
                 raise Problem("address-refused", "a redirect must stay with http or https")
-            answer = _get(target, self.rules.seconds)
+            answer = _get(target, wait)
             if answer.status not in _REDIRECTS:
-                return _good(answer), target
+                return _good(answer)
             url = urljoin(url, answer.getheader("location") or "")
             answer.close()
         raise SourceError(f"more than {self.rules.redirects} redirects; give the address they lead to")
@@ -109,19 +114,19 @@ class Fetcher:
         Raises:
             Problem, SourceError, InputError: Refused, lost, too large, or neither picture, video nor stream.
         """
-        deadline = time.monotonic() + self.rules.seconds
-        answer, _ = self.open(url)
-        with answer:
+        wait = self.wait()
+        with self.open(url, wait) as answer:
             if answer.headers.get_content_type() == "multipart/x-mixed-replace":
                 return Fetched("stream")
-            head = _read_some(answer, sniff.HEAD_BYTES, deadline)
+            head = _read_some(answer, sniff.HEAD_BYTES)
             if sniff.is_picture(head):
-                return Fetched("picture", head + _read_all(answer, picture_bytes - len(head), deadline))
+                return Fetched("picture", head + _read_all(answer, picture_bytes - len(head)))
             if sniff.video_format(head) is None:
                 raise InputError("at this address is neither a picture nor a video nor a stream of JPEGs")
+            wait.until += self.rules.video_seconds - self.rules.seconds
             with private.new_file(video_path) as file:
                 file.write(head)
-                _copy(answer, file, video_bytes - len(head), deadline + self.rules.seconds * 10)
+                _copy(answer, file, video_bytes - len(head))
             return Fetched("video")
 
 
@@ -152,42 +157,25 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _look_up(host: str, port: int) -> list[str]:
+def _look_up(host: str, port: int, wait: Wait) -> list[str]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return look_up(host, port, wait)
+    except TimeoutError as exc:
+        raise SourceError("the host of this address is not found in time; come again later") from exc
     except (OSError, UnicodeError) as exc:
         raise SourceError(
             f"nobody knows the host of this address ({type(exc).__name__}); is it spelled right?"
         ) from exc
-    return [str(row[4][0]) for row in found]
 
 
-def _get(target: Target, seconds: float) -> http.client.HTTPResponse:
-    connection = _connection(target, seconds)
-    path = target.parts.path or "/"
+def _get(target: Target, wait: Wait) -> http.client.HTTPResponse:
+    kind = http.client.HTTPSConnection if target.parts.scheme == "https" else http.client.HTTPConnection
     query = f"?{target.parts.query}" if target.parts.query else ""
+    headers = {"User-Agent": "mien", "Accept": "image/*, video/*"}
     try:
-        connection.request("GET", path + query, headers={"User-Agent": "mien", "Accept": "image/*, video/*"})
-        return connection.getresponse()
+        return get(kind(target.host, target.port), target.ip, (target.parts.path or "/") + query, headers, wait)
     except (OSError, http.client.HTTPException, ValueError) as exc:
-        connection.close()
         raise SourceError(f"the address does not answer ({type(exc).__name__}); is its server running?") from exc
-
-
-def _connection(target: Target, seconds: float) -> http.client.HTTPConnection:
-    """A connection to the address that was checked, whatever the name resolves to by now."""
-
-    def connect(_address: object, timeout: float = seconds, _source: object = None) -> socket.socket:
-        return socket.create_connection((target.ip, target.port), timeout)
-
-    connection: http.client.HTTPConnection
-    if target.parts.scheme == "https":
-        context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(target.host, target.port, timeout=seconds, context=context)
-    else:
-        connection = http.client.HTTPConnection(target.host, target.port, timeout=seconds)
-    connection._create_connection = connect  # type: ignore[attr-defined]
-    return connection
 
 
 def _good(answer: http.client.HTTPResponse) -> http.client.HTTPResponse:
@@ -197,13 +185,13 @@ def _good(answer: http.client.HTTPResponse) -> http.client.HTTPResponse:
     raise SourceError(f"the address answers {answer.status}, not 200")
 
 
-def _read_some(answer: http.client.HTTPResponse, count: int, deadline: float) -> bytes:
+def _read_some(answer: http.client.HTTPResponse, count: int) -> bytes:
     parts: list[bytes] = []
     while count > 0:
-        if time.monotonic() > deadline:
-            raise SourceError("the address answers too slowly")
         try:
             chunk = answer.read1(min(count, _CHUNK))
+        except TimeoutError as exc:
+            raise SourceError("the address answers too slowly") from exc
         except (OSError, http.client.HTTPException) as exc:
             raise SourceError(f"the address broke off ({type(exc).__name__})") from exc
         if not chunk:
@@ -213,16 +201,16 @@ def _read_some(answer: http.client.HTTPResponse, count: int, deadline: float) ->
     return b"".join(parts)
 
 
-def _read_all(answer: http.client.HTTPResponse, limit: int, deadline: float) -> bytes:
-    content = _read_some(answer, limit + 1, deadline)
+def _read_all(answer: http.client.HTTPResponse, limit: int) -> bytes:
+    content = _read_some(answer, limit + 1)
     if len(content) > limit:
         raise Problem("too-large", "the picture at this address is too large")
     return content
 
 
-def _copy(answer: http.client.HTTPResponse, file: BinaryIO, limit: int, deadline: float) -> None:
+def _copy(answer: http.client.HTTPResponse, file: BinaryIO, limit: int) -> None:
     count = 0
-    while chunk := _read_some(answer, _CHUNK, deadline):
+    while chunk := _read_some(answer, _CHUNK):
         count += len(chunk)
         if count > limit:
             raise Problem("too-large", "the video at this address is too large")

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import anyio
+
 from mien.attribute import IDENTITY
 from mien.errors import InputError
 from mien.gallery.unknown import UnknownFaces, open_unknown, open_unknown_file
@@ -43,12 +45,16 @@ class Service:
     stopping: threading.Event = field(default_factory=threading.Event)
     live: Places = field(init=False)
     listeners: Places = field(init=False)
+    fetches: Places = field(init=False)
+    fetch_threads: anyio.CapacityLimiter = field(init=False)  # apart from those of the other routes
     _choosing: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         limits = self.settings.limits
         self.live = Places(limits.live_clients, limits.live_per_key, what="live connections", retry_s=10)
         self.listeners = Places(limits.events_clients, limits.events_per_key, what="event streams", retry_s=10)
+        self.fetches = Places(limits.fetches, limits.fetches_per_key, what="fetched addresses", retry_s=5)
+        self.fetch_threads = anyio.CapacityLimiter(limits.fetches)
 
     def choose(self, attribute: str, name: str | None) -> None:
         """Lets a model file (None: what the service was started with) tell an attribute from the next request on.

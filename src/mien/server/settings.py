@@ -55,7 +55,10 @@ class Limits:
     connections: int = 512
     connections_per_address: int = 256
     send_idle_s: float = 30.0  # without a byte that the other side took
-    url_s: float = 20.0
+    url_s: float = 20.0  # name, connection, headers and picture together
+    url_video_s: float = 300.0
+    fetches: int = 8
+    fetches_per_key: int = 6
     url_redirects: int = 3
     stream_s: float = 60.0
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -19,7 +19,8 @@ class Patience:
 
     `open_s` to connect; `stall_s` without a picture before it counts as lost; `retry_s` from the loss of a live source
     to giving it up; `first_pause_s` before the first new attempt, doubled up to `longest_pause_s`; `stale_s` is the
-    age at which a live picture is thrown away; `image_bytes` is the largest picture taken from a URL.
+    age at which a live picture is thrown away; `image_bytes` is the largest picture taken from a URL. `over` is asked
+    all the time, also while no picture comes; once true, the source ends.
     """
 
     open_s: float = 8.0
@@ -29,6 +30,7 @@ class Patience:
     longest_pause_s: float = 5.0
     stale_s: float = 0.4
     image_bytes: int = 64 << 20
+    over: Callable[[], bool] = field(default=lambda: False)
 
 
 class Source(Protocol):

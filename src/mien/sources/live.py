@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mien.errors import InputError, SourceError
-from mien.sources.base import Closing, Patience
+from mien.sources.base import Closing, Patience, shown
 from mien.types import U8, Frame
 
 log = logging.getLogger(__name__)
 
 Grab = Callable[[], U8]  # decodes or converts the picture, when it is wanted at all
-Connect = Callable[[], Iterator[Grab]]
+Connect = Callable[[], Iterator[Grab | None]]  # None: something came, but no picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class LiveSource(Closing):
         """The first picture after the one seen; None once the source was closed."""
         with self._changed:
             while self._newest is None or self._newest.number == seen:
-                if self._closed.is_set():
+                if self._closed.is_set() or self.patience.over():
                     return None
                 if self._failure is not None:
                     raise self._failure
@@ -89,9 +89,13 @@ class LiveSource(Closing):
         pause, number, last = self.patience.first_pause_s, 0, None
         while not self._closed.is_set():
             try:
+                began = time.monotonic()
                 for grab in self._connect():
-                    if self._closed.is_set():
+                    if self._closed.is_set() or self.patience.over():
                         return
+                    if grab is None:
+                        self._check_pictures(max(began, last or began))
+                        continue
                     last, number, pause = time.monotonic(), number + 1, self.patience.first_pause_s
                     self._tell(newest=_Newest(grab, self._now(), number))
                 raise SourceError(f"{self.name} ended")
@@ -105,6 +109,11 @@ class LiveSource(Closing):
                 raise
             self._closed.wait(pause)
             pause = min(2 * pause, self.patience.longest_pause_s)
+
+    def _check_pictures(self, since: float) -> None:
+        """Raises SourceError where much comes, but no picture, for too long."""
+        if time.monotonic() - since > self.patience.open_s + self.patience.stall_s:
+            raise SourceError(f"{shown(self.name)} sends no pictures that can be read")
 
     def _tell(self, *, newest: _Newest | None = None, failure: InputError | None = None) -> None:
         with self._changed:

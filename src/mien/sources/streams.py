@@ -28,7 +28,7 @@ def open_stream(uri: str, patience: Patience) -> Any:
     return open_container(uri, patience, options)
 
 
-def stream(uri: str, patience: Patience, *, paced: bool) -> Iterator[Grab]:
+def stream(uri: str, patience: Patience, *, paced: bool) -> Iterator[Grab | None]:
     """The pictures of one connection as they come.
 
     `paced` streams (HLS) come in bursts of seconds: their pictures are held back until they are due. Of the others,
@@ -43,12 +43,14 @@ def stream(uri: str, patience: Patience, *, paced: bool) -> Iterator[Grab]:
         container.close()
 
 
-def _pictures(container: Any, uri: str, clock: Clock) -> Iterator[Grab]:
+def _pictures(container: Any, uri: str, clock: Clock) -> Iterator[Grab | None]:
     given = video_stream(container, uri, threads="SLICE")
     aspect = pixel_aspect(given)
-    for picture in container.decode(given):
-        if clock.admits(picture.time):
-            yield partial(to_image, picture, aspect)
+    for packet in container.demux(given):
+        yield None
+        for picture in packet.decode():
+            if clock.admits(picture.time):
+                yield partial(to_image, picture, aspect)
 
 
 class Clock:

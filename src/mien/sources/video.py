@@ -132,6 +132,7 @@ class VideoFile(Closing):
 
     def __init__(self, uri: str, patience: Patience | None = None) -> None:
         self.name = uri
+        self._over = (patience or Patience()).over
         self._container = open_container(uri, patience or Patience())
         try:
             self._stream = video_stream(self._container, uri)
@@ -168,6 +169,8 @@ class VideoFile(Closing):
         damaged = 0
         try:
             for packet in self._container.demux(self._stream):
+                if self._over():
+                    return
                 try:
                     yield from packet.decode()
                 except InvalidDataError:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol, TextIO
 
 from mien import drawing, private
@@ -21,7 +22,7 @@ from mien.server.jobs.store import Job, JobStore
 from mien.server.metrics import Metrics
 from mien.server.problems import NO_SPACE, Problem, is_disk_full, kind_of
 from mien.sinks.video import VideoRecorder
-from mien.sources import Source, open_source
+from mien.sources import Patience, Source, open_source
 from mien.sources.base import Closing
 from mien.types import Frame, FrameResult
 
@@ -32,9 +33,9 @@ _SWEEP_S = 60.0
 
 
 class OpenStream(Protocol):
-    """Opens the address of a "stream" job as a source that ends by itself."""
+    """Opens the address of a "stream" job as a source that ends by itself, and when `over` says so."""
 
-    def __call__(self, job: Job) -> Source: ...
+    def __call__(self, job: Job, over: Callable[[], bool]) -> Source: ...
 
 
 class _Left(Exception):  # noqa: N818
@@ -173,8 +174,7 @@ class JobWorker:
         try:
             self._analyse(run)
         except _Left:
-            self._leave(run)
-            return
+            pass
         except Problem as exc:
             problem = {"kind": exc.kind, "detail": str(exc.detail)}
         except MienError as exc:
@@ -186,7 +186,13 @@ class JobWorker:
             problem = {"kind": "internal", "detail": "an error of the service; its log has more under this job's id"}
             if is_disk_full(exc):
                 problem = {"kind": "no-space", "detail": NO_SPACE}
-        self._finish(run, problem)
+        if self._is_left(run):  # a source that ends for that reason may say so by an error
+            self._leave(run)
+        else:
+            self._finish(run, problem)
+
+    def _is_left(self, run: _Run) -> bool:
+        return run.cancelled or self._stop.is_set()
 
     def _leave(self, run: _Run) -> None:
         if run.cancelled:
@@ -220,7 +226,7 @@ class JobWorker:
         keep = None if self.keeper is None else self.keeper.stream().keep
         every = int(job.options.get("every", 1))
         with ExitStack() as stack:
-            source = stack.enter_context(_closing(self._open(job)))
+            source = stack.enter_context(_closing(self._open(run)))
             out = stack.enter_context(
                 private.make_file(self.jobs.path(job.id, "result.part")).open("w", encoding="utf-8")
             )
@@ -238,11 +244,12 @@ class JobWorker:
                 self._note(run, result, out)
                 copy.write(frame, result)
 
-    def _open(self, job: Job) -> Source:
+    def _open(self, run: _Run) -> Source:
+        job, over = run.job, partial(self._is_left, run)
         if job.kind == "stream":
-            return self.open_stream(job)
+            return self.open_stream(job, over)
         try:
-            return open_source(str(self.jobs.path(job.id, "input")))
+            return open_source(str(self.jobs.path(job.id, "input")), patience=Patience(over=over))
         except SourceError as exc:
             raise SourceError("the upload is no video that can be read, or is damaged") from exc
 
@@ -260,7 +267,7 @@ class JobWorker:
             raise Problem("too-large", f"the video lasts {source.duration_s:.0f} s, at most {limit:.0f} are taken")
 
     def _check_frame(self, run: _Run, frame: Frame) -> None:
-        if run.cancelled or self._stop.is_set():
+        if self._is_left(run):
             raise _Left
         limits = self.jobs.limits
         height, width = frame.image.shape[:2]
@@ -287,5 +294,5 @@ def _closing(source: Source) -> Iterator[Source]:
         source.close()
 
 
-def _no_streams(job: Job) -> Source:
+def _no_streams(job: Job, over: Callable[[], bool]) -> Source:
     raise InputError("streams are not analysed by this service; start it with --urls")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
+import anyio.to_thread
+from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from mien.server.fetch import Fetched, Fetcher, Rules
@@ -18,6 +23,8 @@ from mien.server.streams import open_stream
 from mien.sources.base import shown
 
 router = APIRouter(tags=["analysis"])
+
+_LOOK_S = 0.5  # how often is asked whether the client is still there
 
 _PROBLEMS = (
     "too-slow",
@@ -47,32 +54,51 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 def set_up(service: Service) -> None:
     """Lets the job worker open streams, by the same rules as the route."""
     if service.settings.urls:
-        service.worker.open_stream = lambda job: open_stream(job, rules_of(service))
+        service.worker.open_stream = lambda job, over: open_stream(job, rules_of(service, over))
 
 
-def rules_of(service: Service) -> Rules:
-    """Which addresses may be fetched."""
+def rules_of(service: Service, over: Callable[[], bool]) -> Rules:
+    """Which addresses may be fetched, and for how long, unless it is over before."""
     limits = service.settings.limits
-    return Rules(service.settings.url_hosts, limits.url_redirects, limits.url_s)
+    return Rules(service.settings.url_hosts, limits.url_redirects, limits.url_s, limits.url_video_s, over)
 
 
 @router.post(
     "/v1/urls", summary="Faces at an address", response_class=Response, responses={**documented(*_PROBLEMS), **_ANSWERS}
 )
-def add_url(caller: Analyst, service: ServiceDep, order: UrlRecord) -> Response:
+async def add_url(caller: Analyst, service: ServiceDep, order: UrlRecord, request: Request) -> Response:
     """Fetches a picture and tells what is in it; a video or stream becomes a job. Off unless the service allows it.
 
     Only http, https and rtsp; private, loopback and link-local addresses are refused, at every redirect.
     """
     if not service.settings.urls:
         raise Problem("forbidden", "this service fetches no addresses; start it with --urls to allow it")
+    gone = threading.Event()
+    with service.fetches.held(caller.id):
+        watch = asyncio.create_task(_watch(request, gone))
+        try:
+            answer = partial(_answer, service, caller, order, gone)
+            return await anyio.to_thread.run_sync(answer, limiter=service.fetch_threads)
+        finally:
+            watch.cancel()
+
+
+async def _watch(request: Request, gone: threading.Event) -> None:
+    """Says when the client has left: then nobody waits for what is fetched."""
+    while not await request.is_disconnected():
+        await asyncio.sleep(_LOOK_S)
+    gone.set()
+
+
+def _answer(service: Service, caller: Caller, order: UrlRecord, gone: threading.Event) -> Response:
+    fetcher = Fetcher(rules_of(service, lambda: gone.is_set() or service.stopping.is_set()))
     if order.url.lower().startswith("rtsp://"):
-        Fetcher(rules_of(service)).resolve(order.url)
+        fetcher.resolve(order.url)
         return _stream_job(service, caller, order)
     job_id = service.jobs.admit(caller.id)
     kept = False
     try:
-        fetched = _fetch(service, order, job_id)
+        fetched = _fetch(service, fetcher, order, job_id)
         if fetched.kind == "picture":
             return _picture(service, order, fetched)
         kept = True
@@ -84,9 +110,8 @@ def add_url(caller: Analyst, service: ServiceDep, order: UrlRecord) -> Response:
             service.jobs.discard(job_id)
 
 
-def _fetch(service: Service, order: UrlRecord, job_id: str) -> Fetched:
+def _fetch(service: Service, fetcher: Fetcher, order: UrlRecord, job_id: str) -> Fetched:
     limits = service.settings.limits
-    fetcher = Fetcher(rules_of(service))
     return fetcher.fetch(
         order.url,
         video_path=service.jobs.path(job_id, "input"),

@@ -1,0 +1,114 @@
+"""HTTP answers under one deadline: name, connection, TLS, headers and body together, however the bytes drip in."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+_LOOK_S = 0.25  # how often is asked whether anybody still waits
+Over = Callable[[], bool]
+
+
+class Wait:
+    """How long is waited in all: until `until` (of `time.monotonic`), or until `over` says that nobody waits."""
+
+    def __init__(self, seconds: float, over: Over) -> None:
+        self.until = time.monotonic() + seconds
+        self.over = over
+
+    def left(self) -> float:
+        """Seconds that are left. Raises TimeoutError where none are."""
+        left = self.until - time.monotonic()
+        if left <= 0 or self.over():
+            raise TimeoutError
+        return left
+
+
+class _Bytes(io.RawIOBase):
+    """What comes in at a socket, waited for as long as all may take."""
+
+    def __init__(self, sock: socket.socket, wait: Wait) -> None:
+        self._sock = sock
+        self._wait = wait
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            self._sock.settimeout(min(_LOOK_S, self._wait.left()))
+            try:
+                return self._sock.recv_into(buffer)
+            except TimeoutError:
+                continue
+
+    def close(self) -> None:
+        self._sock.close()
+        super().close()
+
+
+class _Socket:
+    """What `http.client` needs of a socket."""
+
+    def __init__(self, sock: socket.socket, wait: Wait) -> None:
+        self._sock = sock
+        self._wait = wait
+        self._read = False
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        self._read = True
+        return io.BufferedReader(_Bytes(self._sock, self._wait))
+
+    def sendall(self, data: bytes) -> None:
+        self._sock.settimeout(self._wait.left())
+        self._sock.sendall(data)
+
+    def close(self) -> None:
+        if not self._read:  # else its reader closes it
+            self._sock.close()
+
+
+def look_up(host: str, port: int, wait: Wait) -> list[str]:
+    """The addresses of a host. Raises OSError, UnicodeError."""
+    found: list[str] = []
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            found.extend(str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as exc:
+            failed.append(exc)
+
+    thread = threading.Thread(target=ask, name="mien-names", daemon=True)  # the system gives it no time limit
+    thread.start()
+    while thread.is_alive():
+        thread.join(min(_LOOK_S, wait.left()))
+    if failed:
+        raise failed[0]
+    return found
+
+
+def get(
+    connection: http.client.HTTPConnection, ip: str, path: str, headers: dict[str, str], wait: Wait
+) -> http.client.HTTPResponse:
+    """The answer to a GET, asked of one machine whatever its name resolves to by now.
+
+    Raises OSError, ValueError and what `http.client` does.
+    """
+    sock = socket.create_connection((ip, connection.port), wait.left())
+    try:
+        if isinstance(connection, http.client.HTTPSConnection):
+            sock.settimeout(wait.left())
+            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=connection.host)
+        connection.sock = _Socket(sock, wait)
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse()
+    except BaseException:
+        sock.close()
+        raise
