@@ -34,6 +34,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache that lasts one test run, and no settings of the user."""
     patch = pytest.MonkeyPatch()
     patch.setenv("MIEN_CACHE", os.environ.get("MIEN_TEST_CACHE", str(tmp_path_factory.mktemp("cache"))))
+    patch.setenv("MIEN_DATA", str(tmp_path_factory.mktemp("data") / "mien"))
     for name in ("MIEN_GALLERY", "MIEN_DETECTOR", "MIEN_OFFLINE", "MIEN_THREADS"):
         patch.delenv(name, raising=False)
     yield

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from mien.errors import InputError
+from mien.gallery import check_there, make_gallery
 from mien.models.detectors import MIN_FACE
 from mien.pipeline import DEFAULT_DETECTOR
+from mien.store import data_dir
 
 
 class Settings(BaseSettings):
@@ -38,6 +40,29 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         files = [Path("mien.toml"), platformdirs.user_config_path("mien") / "mien.toml"]
         return (init_settings, env_settings, *(TomlConfigSettingsSource(settings_cls, file) for file in files))
+
+
+NOBODY = "none"  # the name of no gallery at all
+
+
+def gallery_place(given: str | None, *, make: bool = False, data: Path | None = None) -> str | None:
+    """Where the people are: as named, else `$MIEN_GALLERY` or mien.toml, else in the user's data folder.
+
+    None for "none", and where nobody was enrolled in the user's own yet. With `make` it is made where it is missing.
+
+    Raises:
+        GalleryError: It was named and is not there, or cannot be made.
+    """
+    named = given or load_settings().gallery
+    if named == NOBODY:
+        return None
+    own = (data or data_dir()) / "people.db"
+    place = named or str(own)
+    if make:
+        make_gallery(place)
+    elif named:
+        check_there(named)
+    return place if named or own.exists() else None
 
 
 def load_settings() -> Settings:

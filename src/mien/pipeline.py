@@ -17,7 +17,7 @@ from mien import geometry, images
 from mien.attribute import IDENTITY, Attribute
 from mien.columns import Told
 from mien.errors import InputError, ManyFacesError, NoFaceError
-from mien.gallery import Gallery, Photo, open_gallery
+from mien.gallery import Gallery, Photo, check_there, open_gallery
 from mien.models.attributes import BUILT_IN, AttributeHeads
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
@@ -115,6 +115,8 @@ class Analyzer:
         self._tell_by(own, FaceTrunk(load_resnet(self.compute), Aligner.load(self.detector.anchor)))
         for model in own.values():
             try_out(model, self.trunk)
+        if isinstance(gallery, str | Path):
+            check_there(str(gallery))
         self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
 
     def _tell_by(self, models: Mapping[str, OwnModel], trunk: FaceTrunk) -> None:

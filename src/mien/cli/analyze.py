@@ -70,8 +70,7 @@ def analyze(
     items, failed = _items(source)
     if not items:
         raise InputError("; ".join(failed) or "nothing to analyze")
-    if keep_unknown is None:  # strangers are kept in a gallery that may be new
-        look.check_gallery()
+    look.place(make=keep_unknown is not None)  # strangers are kept in a gallery that may be new
     names = [item.name for item in items]
     open_sink = _format(format, output, names)
     draws = _drawer(draw, items)

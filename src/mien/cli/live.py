@@ -89,6 +89,7 @@ def live(
     _check_record(record, source)
     with ExitStack() as stack:
         frames = stack.enter_context(open_source(uri))
+        look.place(make=True)
         analyzer = look.analyzer()
         stack.callback(analyzer.close)
         folder = models_dir(models)

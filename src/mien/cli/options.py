@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from mien.attribute import IDENTITY
-from mien.config import load_settings
+from mien.config import gallery_place, load_settings
 from mien.errors import InputError
 from mien.gallery import Gallery, open_gallery
 from mien.gallery.unknown import open_unknown
@@ -52,7 +52,10 @@ class Looking:
 
     gallery: Annotated[
         str | None,
-        _option("--gallery", "People to recognise: a folder, a .db file or postgresql://… (default: $MIEN_GALLERY)."),
+        _option(
+            "--gallery",
+            "People to recognise: a folder, a .db file or postgresql://… [$MIEN_GALLERY, else your own; none: nobody].",
+        ),
     ] = None
     tolerance: Annotated[
         float | None,
@@ -86,56 +89,50 @@ class Looking:
     def choices(self) -> dict[str, Any]:
         """The analyzer's arguments these options describe."""
         settings = load_settings()
-        chosen = {
+        chosen: dict[str, Any] = {
             name: getattr(settings, name) if getattr(self, name) is None else getattr(self, name)
-            for name in ("gallery", "detector", "tolerance", "min_face", "device", "threads", "looks")
+            for name in ("detector", "tolerance", "min_face", "device", "threads", "looks")
         }
         own = {part: getattr(self, f"{part}_model") for part in BUILT_IN}
         models = {part: file for part, file in own.items() if file is not None}
-        return {**chosen, "only": self.parts(), "models": models}
+        return {"gallery": self.place(), **chosen, "only": self.parts(), "models": models}
 
-    def open_gallery(self) -> Gallery:
+    def open_gallery(self, *, make: bool = False) -> Gallery:
         """The gallery by itself, to be listed or changed.
 
         Raises:
-            GalleryError: It cannot be opened.
+            GalleryError: It cannot be opened, or was named and is not there.
         """
 
         @cache
         def analyzer() -> Analyzer:  # the networks are loaded only where a photo has to be looked at
-            return self.analyzer(only=(IDENTITY,), gallery=None)
+            return self.analyzer(only=("identity",), gallery=None)
 
+        place = self.place(make=make) or self.place(make=True)
         return open_gallery(
-            self.gallery_place(), embedder=EMBEDDER, describe=lambda content: analyzer().describe_photo(content)
+            self.somewhere(place), embedder=EMBEDDER, describe=lambda content: analyzer().describe_photo(content)
         )
 
-    def gallery_place(self) -> str:
-        """Where the gallery is.
+    def place(self, *, make: bool = False) -> str | None:
+        """Where the people are; None: nowhere."""
+        return gallery_place(self.gallery, make=make)
+
+    def somewhere(self, place: str | None) -> str:
+        """The place, which has to be one.
 
         Raises:
-            InputError: No gallery was named.
+            InputError: `--gallery none` was said.
         """
-        place = self.gallery or load_settings().gallery
-        if not place:
-            raise InputError("no gallery: give --gallery FOLDER, FILE.db or postgresql://…, or set MIEN_GALLERY")
+        if place is None:
+            raise InputError("--gallery none is nobody; name a folder, a .db file or postgresql://…")
         return place
-
-    def check_gallery(self) -> None:
-        """Refuses a gallery that is not there: who only looks at it has mistyped its name.
-
-        Raises:
-            InputError: Nothing is at the place that was named.
-        """
-        place = self.gallery or load_settings().gallery
-        if place and "://" not in place and not Path(place).exists():
-            raise InputError(f"there is no gallery at {place}; 'mien enroll NAME PHOTO --gallery {place}' makes one")
 
 
 GalleryOption = Annotated[
     str | None,
     typer.Option(
         "--gallery",
-        help="A folder of photos, a .db file or postgresql://… (default: $MIEN_GALLERY).",
+        help="A folder of photos, a .db file or postgresql://… [$MIEN_GALLERY, else your own; none: nobody].",
         show_default=False,
     ),
 ]

@@ -52,7 +52,7 @@ def enroll(
 
     Example: [bold]mien enroll "Ada Lovelace" ada1.jpg ada2.jpg --gallery people.db[/bold]
     """
-    place = look.gallery_place()
+    place = look.somewhere(look.place(make=True))
     analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=place)
     files = [Path(found) for given in photo for found in sources.expand(given)]
     shown = track(files, escape(name), console=Console(stderr=True), transient=True, disable=len(files) < 2)
@@ -82,10 +82,7 @@ def _gallery(analyzer: Analyzer) -> Gallery:
 
 
 def _open(place: str | None, *, may_be_new: bool = False) -> Gallery:
-    look = Looking(gallery=place)
-    if not may_be_new:
-        look.check_gallery()
-    return look.open_gallery()
+    return Looking(gallery=place).open_gallery(make=may_be_new)
 
 
 def _relabel(gallery: Gallery, old: str, new: str | None) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien import private
 from mien.cli.options import KeepUnknown, Looking, ModelsDir, looking, models_dir
-from mien.config import load_settings
+from mien.config import NOBODY, gallery_place
 from mien.errors import InputError
 from mien.store import data_dir
 
@@ -81,10 +84,14 @@ serve_app.callback(invoke_without_command=True)(looking(_serve))
 
 
 def _run(look: Looking, settings: ServerSettings) -> None:
-    from mien.server.run import run
+    from mien.server.run import check_port, run
 
-    place = look.gallery or load_settings().gallery or str(settings.data / "people.db")
-    analyzer = look.analyzer(gallery=place)
+    check_port(settings.host, settings.port)
+    private.make_home(settings.data)
+    look = replace(look, gallery=gallery_place(look.gallery, make=True, data=settings.data) or NOBODY)
+    if sys.stderr.isatty():
+        typer.echo(f"open http://{settings.host}:{settings.port} in a browser; Ctrl-C ends it", err=True)
+    analyzer = look.analyzer()
     run(settings, analyzer, level=logging.getLogger().level)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mien import private
 from mien.errors import GalleryError
 from mien.gallery.base import Enrolled, Gallery, Person, Photo, check_name
 from mien.gallery.folder import Describe, FolderGallery
@@ -20,12 +21,42 @@ __all__ = [
     "PostgresGallery",
     "SqliteGallery",
     "check_name",
+    "check_there",
+    "make_gallery",
     "match",
     "open_gallery",
 ]
 
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 DATABASE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
+
+
+def check_there(place: str) -> None:
+    """Refuses a gallery that is not there: who only looks at it has mistyped its name.
+
+    Raises:
+        GalleryError: Nothing is at this place.
+    """
+    if "://" not in place and not Path(place).exists():
+        raise GalleryError(f"there is no gallery at {place}; 'mien enroll NAME PHOTO --gallery {place}' makes one")
+
+
+def make_gallery(place: str) -> None:
+    """Makes an empty gallery where none is; one in PostgreSQL is made when it is opened.
+
+    Raises:
+        GalleryError: There can be none.
+    """
+    path = Path(place)
+    if "://" in place or path.exists():
+        return
+    is_file = path.suffix.lower() in DATABASE_SUFFIXES
+    try:
+        private.make_missing(path.parent if is_file else path)
+        if is_file:
+            private.make_file(path)
+    except OSError as exc:
+        raise GalleryError(f"cannot make {path}: {exc.strerror or exc}; name another place with --gallery") from exc
 
 
 def open_gallery(place: str, *, embedder: str, describe: Describe) -> Gallery:

@@ -67,9 +67,11 @@ class OnceAMinute(logging.Filter):
 
 
 def set_up(level: int = logging.INFO) -> None:
-    """Sends everything the process logs to stderr as JSON lines."""
+    """Sends what the process logs to stderr: as JSON lines; on a terminal only what matters, in words."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    on_terminal = sys.stderr.isatty()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s") if on_terminal else JsonFormatter())
+    handler.setLevel(logging.WARNING if on_terminal else logging.NOTSET)
     handler.addFilter(OnceAMinute())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

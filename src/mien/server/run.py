@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import resource
+import socket
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -16,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mien import locks
+from mien.errors import InputError
 from mien.pipeline import Analyzer
 from mien.server.app import create_app
 from mien.server.logs import set_up
@@ -82,6 +85,20 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.service.stopping.set()
         super().handle_exit(sig, frame)
+
+
+def check_port(host: str, port: int) -> None:
+    """Says before the networks are loaded that an address cannot be listened on.
+
+    Raises:
+        InputError: It is taken, or none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), port), family=family).close()
+    except OSError as exc:
+        why = "is taken; does 'mien serve' run already?" if exc.errno == errno.EADDRINUSE else f"cannot be used: {exc}"
+        raise InputError(f"port {port} of {host} {why} Choose another with --port") from exc
 
 
 def open_files() -> int:

@@ -72,6 +72,14 @@ async function connect() {
   }
 }
 
+// The dot tells whether the service is there now, not whether it once was.
+async function watch() {
+  const there = await fetch("/healthz").then((answer) => answer.ok, () => false);
+  const good = $("status").classList.contains("good");
+  if (!there) status(false, "Not connected");
+  else if (!good && $("status").lastElementChild.textContent === "Not connected") connect();
+}
+
 let asking = false;
 
 async function askKey() {
@@ -101,3 +109,4 @@ addEventListener("mien:key", askKey);
 $("key-button").addEventListener("click", askKey);
 route();
 connect();
+setInterval(watch, 5000);

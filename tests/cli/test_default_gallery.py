@@ -1,0 +1,72 @@
+"""Where people are when no gallery is named: one place for all commands, the server and nobody else."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from mien.config import gallery_place
+from mien.errors import GalleryError, InputError
+from mien.gallery import check_there, make_gallery
+from mien.pipeline import Analyzer
+from mien.server.run import check_port
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MIEN_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("MIEN_GALLERY", raising=False)
+    return tmp_path / "data"
+
+
+def test_nobody_is_there_until_somebody_is_enrolled(data: Path) -> None:
+    assert gallery_place(None) is None
+    assert not data.exists()
+    place = gallery_place(None, make=True)
+    assert place == str(data / "people.db")
+    assert gallery_place(None) == place
+    assert (data.stat().st_mode & 0o777, (data / "people.db").stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_none_is_nobody_though_there_are_people(data: Path) -> None:
+    gallery_place(None, make=True)
+    assert gallery_place("none") is None
+    assert gallery_place("none", make=True) is None
+
+
+def test_the_environment_comes_before_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery_place(None, make=True)
+    make_gallery(str(tmp_path / "team.db"))
+    monkeypatch.setenv("MIEN_GALLERY", str(tmp_path / "team.db"))
+    assert gallery_place(None) == str(tmp_path / "team.db")
+    make_gallery(str(tmp_path / "mine"))
+    assert gallery_place(str(tmp_path / "mine")) == str(tmp_path / "mine")
+    monkeypatch.setenv("MIEN_GALLERY", "none")
+    assert gallery_place(None, make=True) is None
+
+
+@pytest.mark.parametrize("name", ["typo.db", "typo", "a/b/typo.db"])
+def test_who_reads_is_told_of_a_gallery_that_is_not_there(name: str, tmp_path: Path) -> None:
+    place = str(tmp_path / name)
+    with pytest.raises(GalleryError, match="there is no gallery at"):
+        gallery_place(place)
+    with pytest.raises(GalleryError, match="there is no gallery at"):
+        check_there(place)
+    assert gallery_place(place, make=True) == place
+    check_there(place)
+
+
+def test_python_refuses_it_too_and_has_none_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="there is no gallery at"):
+        Analyzer(gallery=tmp_path / "typo.db", only=["identity"])
+    gallery_place(None, make=True)
+    assert Analyzer(only=["identity"]).gallery is None
+
+
+def test_a_port_that_is_taken_is_told_in_words() -> None:
+    told = pytest.raises(InputError, match="is taken; does 'mien serve' run already")
+    with socket.create_server(("127.0.0.1", 0)) as taken, told:
+        check_port("127.0.0.1", taken.getsockname()[1])
+    check_port("127.0.0.1", 0)
