@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import unicodedata
@@ -21,6 +22,7 @@ _ARABIC_WEIGHT = 600  # its strokes are thinner
 _WIDTH = 100  # of the Arabic font, in percent
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})  # Unicode's classes of letters
 _NON_JOINER = "\u200c"  # has kept the letters beside it apart once they are joined
+_HAS_FONTS = hasattr(cv2, "FontFace")  # OpenCV 5 brings a font of many scripts; with OpenCV 4 Latin is what there is
 _FONTS = threading.local()  # neither OpenCV nor FreeType says that threads may share one
 
 
@@ -101,6 +103,8 @@ def _word(sign: str) -> str:
 def _run_width(arabic: bool, run: str, size: int) -> int:
     if arabic:
         return round(_arabic_font(size).getlength(run))
+    if not _HAS_FONTS:
+        return math.ceil(_latin_font(size).getlength(_latin(run)))
     _, _, width, _ = cv2.getTextSize((0, 0), run, (0, 0), _sans(), size, _WEIGHT)
     return int(width)
 
@@ -117,8 +121,33 @@ def _draw_run(mask: Image.Image, x: int, run: str, size: int) -> None:
 def _run_pixels(run: str, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     width = _run_width(False, run, size) + 1
     pixels = np.zeros((round(size * LINE_HEIGHT) + 1, width), np.uint8)
-    cv2.putText(pixels, run, (0, size), (255,), _sans(), size, _WEIGHT)
-    return pixels
+    if _HAS_FONTS:
+        cv2.putText(pixels, run, (0, size), (255,), _sans(), size, _WEIGHT)
+        return pixels
+    mask = Image.fromarray(pixels)
+    ImageDraw.Draw(mask).text((0, size), _latin(run), fill=255, font=_latin_font(size), anchor="ls")
+    return np.array(mask)
+
+
+def _latin(run: str) -> str:
+    """What Pillow's own font holds; a question mark for every other letter."""
+    return "".join(letter if _in_latin_font(letter) else "?" for letter in run)
+
+
+@lru_cache(maxsize=4096)
+def _in_latin_font(letter: str) -> bool:
+    font = _latin_font(24)
+    return letter == " " or bytes(font.getmask(letter)) != bytes(font.getmask("\U0010ffff"))
+
+
+def _latin_font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own font, for OpenCV 4, which brings none."""
+    known: dict[int, ImageFont.FreeTypeFont] = _FONTS.__dict__.setdefault("latin", {})
+    if size not in known:
+        font = ImageFont.load_default(size)
+        assert isinstance(font, ImageFont.FreeTypeFont)  # noqa: S101 - Pillow's wheels all have FreeType
+        known[size] = font
+    return known[size]
 
 
 def _sans() -> cv2.FontFace:

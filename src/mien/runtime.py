@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
+from mien.installs import clashes
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +99,16 @@ def _providers(device: str) -> list[str]:
         raise ModelError(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
     cuda = "CUDAExecutionProvider" in ort.get_available_providers()
     if device == "cuda" and not cuda:
-        raise ModelError("no CUDA in this ONNX Runtime; run 'pip install mien[gpu]' or use --device cpu")
+        raise ModelError(_no_cuda())
     return ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda and device != "cpu" else ["CPUExecutionProvider"]
 
 
 def _first_line(exc: Exception) -> str:
     return str(exc).strip().partition("\n")[0]
+
+
+def _no_cuda() -> str:
+    """Why there is no CUDA, and the cure. Both ONNX Runtimes have one folder, and an extra cannot take one away."""
+    cure = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+    found = [line for line in clashes() if "onnxruntime" in line]
+    return found[0] if found else f"no CUDA in this ONNX Runtime; run '{cure}', or use --device cpu"

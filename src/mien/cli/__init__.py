@@ -88,6 +88,15 @@ def _speak() -> None:
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors=ESCAPE)
 
 
+def _told_of_clashes() -> bool:
+    """Says which packages have overwritten each other: a library without some of its parts is most often that."""
+    from mien.installs import clashes
+
+    for line in (found := clashes()):
+        typer.echo(f"mien: {line}", err=True)
+    return bool(found)
+
+
 def main() -> None:
     """Runs a command; an error of ours is one line on stderr, never a traceback."""
     _speak()
@@ -95,6 +104,10 @@ def main() -> None:
         app(standalone_mode=True)
     except MienError as exc:
         typer.echo(f"mien: {exc}", err=True)
+        sys.exit(UNUSABLE)
+    except (ImportError, AttributeError):
+        if not _told_of_clashes():
+            raise
         sys.exit(UNUSABLE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

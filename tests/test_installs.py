@@ -1,0 +1,96 @@
+"""Packages that overwrite each other are noticed, and OpenCV 4 does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien import installs, lettering, runtime
+from mien.cli import _told_of_clashes
+from mien.errors import ModelError
+
+OPENCV_4 = "opencv-python-headless==4.14.0.94"
+
+
+@pytest.fixture
+def lay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lays the metadata of installed packages out in front of those that are there."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def packages(*names: str) -> None:
+        for name in names:
+            folder = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info"
+            folder.mkdir()
+            (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+
+    return packages
+
+
+def test_one_of_each_is_right() -> None:
+    assert installs.clashes() == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (["opencv-python", "opencv-python-headless"], "opencv-python"),
+        (["opencv-python", "opencv-contrib-python-headless"], "opencv-contrib-python-headless"),
+        (["onnxruntime", "onnxruntime-gpu"], "onnxruntime-gpu"),
+    ],
+)
+def test_two_in_one_folder_are_told_with_the_cure(names: list[str], kept: str, lay) -> None:
+    lay(*names)
+    (line,) = installs.clashes()
+    assert all(name in line for name in names)
+    assert line.endswith(f"--force-reinstall --no-deps {kept}")
+
+
+def test_the_first_error_tells_it(lay, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not _told_of_clashes()
+    lay("onnxruntime", "onnxruntime-gpu")
+    assert _told_of_clashes()
+    assert "mien: onnxruntime and onnxruntime-gpu are both installed" in capsys.readouterr().err
+    if "CUDAExecutionProvider" not in runtime.ort.get_available_providers():
+        with pytest.raises(ModelError, match="both installed"):
+            runtime._providers("cuda")
+
+
+def test_labels_without_opencvs_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lettering, "_HAS_FONTS", False)
+    drawn = []
+    for text in ("Zoë 31", "Даша", "????"):
+        picture = Image.new("RGB", (160, 40))
+        lettering.draw_text(picture, (0, 0), text, 24, (255, 255, 255))
+        drawn.append(np.asarray(picture))
+    assert drawn[0].any()
+    assert (drawn[1] == drawn[2]).all()
+    assert (drawn[0] != drawn[2]).any()
+
+
+@pytest.mark.slow
+def test_opencv_4_finds_and_labels_the_same(astronaut_file: Path, tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "cv4"), OPENCV_4]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"the package index gives no {OPENCV_4}: {done.stderr.strip()[-300:]}")
+    code = (
+        "import sys, cv2, json; from mien.cli import app\n"
+        "print(cv2.__version__, file=sys.stderr)\n"
+        f"app(['analyze', {str(astronaut_file)!r}, '--format', 'json', '--draw', sys.argv[1]])"
+    )
+    boxes = []
+    for place in (str(tmp_path / "cv4"), ""):
+        path = [place, *filter(None, sys.path)] if place else [*filter(None, sys.path)]
+        drawn = tmp_path / f"drawn{len(boxes)}.png"
+        environment = {"PYTHONPATH": ":".join(path), "PATH": "/usr/bin", "MIEN_CACHE": str(tmp_path / "cache")}
+        run = [sys.executable, "-c", code, str(drawn)]
+        done = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+        assert done.stderr.startswith("4.14" if place else "")
+        boxes.append(done.stdout)
+        assert drawn.stat().st_size > 10_000
+    assert boxes[0] == boxes[1]
