@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mien import geometry, images
+from mien import geometry, images, plugins
 from mien.attribute import IDENTITY, Attribute
 from mien.columns import Told
 from mien.errors import InputError, ManyFacesError, NoFaceError
@@ -41,6 +41,15 @@ _NARROW, _WIDE = 16, 32  # pixels
 
 class Stage(Protocol):
     """Adds something to the faces of a picture; gives a new object and leaves its input as it was."""
+
+    def __call__(self, image: U8, faces: Faces) -> Faces: ...
+
+
+class AttributeModel(Protocol):
+    """A stage that tells one or several attributes: it gives the faces with a `Scores` for each of `attributes`."""
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]: ...
 
     def __call__(self, image: U8, faces: Faces) -> Faces: ...
 
@@ -77,6 +86,8 @@ class Analyzer:
         tolerance: The largest distance at which two descriptors are one person; None takes the embedder's own (0.6).
         min_face: Pixels; the smallest face that must be found. Larger is faster on large photos.
         only: What to compute: "identity" and the names of attributes; None computes everything there is.
+        attributes: Further models of attributes: objects, or names of those that installed packages offer (those that
+            `only` names are found without).
         models: Model files of your own by the attribute they tell, a built-in one or a new one.
         device: "auto", "cpu" or "cuda".
         threads: Threads of one network pass; None takes the processors there are, 4 at most.
@@ -100,14 +111,18 @@ class Analyzer:
         tolerance: float | None = None,
         min_face: int = MIN_FACE,
         only: Sequence[str] | None = None,
+        attributes: Sequence[str | AttributeModel] = (),
         models: Mapping[str, Path] = MappingProxyType({}),
         device: str = "auto",
         threads: int | None = None,
         looks: int = 1,
     ) -> None:
-        self.only = frozenset(_checked_parts(only, models))
         self.tolerance = DLIB_TOLERANCE if tolerance is None else tolerance
         self.compute, self.looks = Compute(device, threads), check_looks(looks)
+        asked = [part for part in only or () if part not in PARTS and part not in models]
+        self.further = _further([*attributes, *asked], self.compute)
+        own_names = [attribute.name for model in self.further for attribute in model.attributes]
+        self.only = frozenset(_checked_parts(only, models, own_names))
         if isinstance(detector, str):
             detector = load_detector(detector, min_face=min_face, compute=self.compute)
         self.detector = detector
@@ -124,9 +139,13 @@ class Analyzer:
         ours = (self.only & BUILT_IN.keys()) - models.keys()
         heads = AttributeHeads.load(ours, self.compute) if ours else None
         self.models: Mapping[str, OwnModel] = MappingProxyType(dict(models))
-        self.own = [model for model in models.values() if not isinstance(model, TrunkHead)]
+        pixels = [model for model in models.values() if not isinstance(model, TrunkHead)]
+        self.own: Sequence[AttributeModel] = [*pixels, *(model for model in self.further if self._wants(model))]
         readers = [model for model in models.values() if isinstance(model, TrunkHead)]
         self.trunk = FaceTrunk(trunk.model, trunk.aligner, heads, readers)
+
+    def _wants(self, model: AttributeModel) -> bool:
+        return any(attribute.name in self.only for attribute in model.attributes)
 
     def load_model(self, attribute: str, file: Path) -> OwnModel:
         """A model file of the user's that is to tell `attribute`, run where this analyzer runs.
@@ -159,8 +178,8 @@ class Analyzer:
     def attributes(self) -> tuple[Attribute, ...]:
         """What is told of each face besides who it is, in the order in which it is told."""
         heads = () if self.trunk.heads is None else self.trunk.heads.attributes
-        told = {attribute.name: attribute for attribute in heads}
-        told |= {name: model.attribute for name, model in self.models.items()}
+        own = [*(model.attribute for model in self.models.values()), *_told_by(self.own)]
+        told = {attribute.name: attribute for attribute in (*heads, *own) if attribute.name in self.only}
         return tuple(sorted(told.values(), key=lambda attribute: [*BUILT_IN, attribute.name].index(attribute.name)))
 
     @property
@@ -269,8 +288,26 @@ def in_foreground(landmarks: F32) -> Mask:
     return np.asarray(sizes > sizes.max(initial=0) / 4, dtype=np.bool_)
 
 
-def _checked_parts(only: Sequence[str] | None, models: Mapping[str, Path]) -> Sequence[str]:
-    there = (*PARTS, *(name for name in models if name not in PARTS))
+def _told_by(models: Iterable[AttributeModel]) -> Iterator[Attribute]:
+    for model in models:
+        yield from model.attributes
+
+
+def _further(given: Sequence[str | AttributeModel], compute: Compute) -> list[AttributeModel]:
+    """Models of attributes that are not ours; those given by name are made by the packages that offer them."""
+    models = [
+        plugins.load(plugins.ATTRIBUTES, one, what="a part or an attribute")(compute) if isinstance(one, str) else one
+        for one in dict.fromkeys(given)
+    ]
+    names = [attribute.name for attribute in _told_by(models)]
+    doubled = [name for name in names if names.count(name) > 1 or name in BUILT_IN]
+    if doubled:
+        raise InputError(f"{doubled[0]} is told by two models; leave one out, or call one's attribute something else")
+    return models
+
+
+def _checked_parts(only: Sequence[str] | None, models: Mapping[str, Path], further: Sequence[str]) -> Sequence[str]:
+    there = tuple(dict.fromkeys((*PARTS, *models, *further)))
     if only is None:
         return there
     unknown = [part for part in only if part not in there]

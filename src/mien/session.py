@@ -43,7 +43,7 @@ class Session:
 
     Args:
         detector: Finds faces.
-        describe: Looks at faces: adds embeddings, ages and attributes.
+        describe: Looks at faces: adds attributes, and embeddings where names are wanted.
         search: Names descriptors (N, D) by the gallery; None leaves names out.
         options: How often to do what.
 
@@ -152,15 +152,13 @@ class Session:
         return tracks
 
     def _looks(self, frame: Frame, faces: Faces) -> list[Look]:
-        if faces.embeddings is None:
-            raise ValueError("describe gave no embeddings")
         weights = quality(frame.image, faces.boxes, faces.landmarks)
-        names = self._names(faces.embeddings)
+        names = self._names(faces)
         return [
             Look(
                 time_s=frame.time_s,
                 weight=float(weights[i]),
-                embedding=faces.embeddings[i],
+                embedding=None if faces.embeddings is None else faces.embeddings[i],
                 told={name: scores.row(i) for name, scores in faces.attributes.items()},
                 name=names[i][0],
                 distance=names[i][1],
@@ -168,11 +166,11 @@ class Session:
             for i in range(len(faces))
         ]
 
-    def _names(self, embeddings: F32) -> list[tuple[str | None, float]]:
+    def _names(self, faces: Faces) -> list[tuple[str | None, float]]:
         """Each face's name by itself: that no name is borne twice is settled over many frames, not in this one."""
-        if self.search is None:
-            return [(None, float("nan"))] * len(embeddings)
-        found = [self.search(row[None]) for row in embeddings]
+        if self.search is None or faces.embeddings is None:
+            return [(None, float("nan"))] * len(faces)
+        found = [self.search(row[None]) for row in faces.embeddings]
         return [(matches.names[0], float(matches.distances[0])) for matches in found]
 
     def _faces(self, width: int, height: int) -> Faces:

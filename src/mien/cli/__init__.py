@@ -12,7 +12,8 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from mien.errors import MienError
+from mien import plugins
+from mien.errors import MienError, PluginError
 from mien.text import ESCAPE
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -39,15 +40,41 @@ def new_app() -> typer.Typer:
     return typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
 
 
+def _of_package(plugin: plugins.Plugin):  # type: ignore[no-untyped-def]
+    """A command that a package offers: a Typer application, or what makes one. One that cannot be loaded stands in the
+    help all the same and says why when it is called."""
+    try:
+        made = plugin.load()
+        made = made if isinstance(made, typer.Typer) else made()
+    except PluginError as exc:
+        made = _broken(exc)
+    command = typer.main.get_command(made)
+    command.name = plugin.name
+    command.rich_help_panel = "Of other packages"  # type: ignore[attr-defined]
+    return command
+
+
+def _broken(error: PluginError) -> typer.Typer:
+    stand_in = new_app()
+
+    @stand_in.command(help=f"Cannot be loaded: {error}")
+    def broken() -> None:
+        raise error
+
+    return stand_in
+
+
 class LazyGroup(TyperGroup):
     """Imports a command's module only when that command, or the help that lists all, is asked for."""
 
     def list_commands(self, ctx: object) -> list[str]:
-        return [name for name, (module, _) in _COMMANDS.items() if importlib.util.find_spec(module)]
+        ours = [name for name, (module, _) in _COMMANDS.items() if importlib.util.find_spec(module)]
+        return [*ours, *(name for name in plugins.found(plugins.COMMANDS) if name not in _COMMANDS)]
 
     def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]
+        theirs = plugins.found(plugins.COMMANDS).get(cmd_name)
         if cmd_name not in _COMMANDS:
-            return None
+            return None if theirs is None else _of_package(theirs)
         module, group = _COMMANDS[cmd_name]
         command = typer.main.get_command(getattr(importlib.import_module(module), f"{cmd_name}_app"))
         command.name = cmd_name

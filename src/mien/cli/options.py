@@ -66,6 +66,10 @@ class Looking:
         int | None, _option("--min-face", "Smallest face that must be found, in pixels (default 40).", min=8)
     ] = None
     only: Annotated[str | None, _option("--only", "What to compute, of identity and attributes (default all).")] = None
+    attributes: Annotated[
+        str | None,
+        _option("--attributes", "Further attributes that installed packages tell, by name ('mien models' lists them)."),
+    ] = None
     emotion_model: Annotated[Path | None, _option("--emotion-model", "An .onnx file of your own for emotions.")] = None
     age_model: Annotated[Path | None, _option("--age-model", "An .onnx file of your own for ages.")] = None
     gender_model: Annotated[Path | None, _option("--gender-model", "An .onnx file of your own for gender.")] = None
@@ -95,7 +99,8 @@ class Looking:
         }
         own = {part: getattr(self, f"{part}_model") for part in BUILT_IN}
         models = {part: file for part, file in own.items() if file is not None}
-        return {"gallery": self.place(), **chosen, "only": self.parts(), "models": models}
+        further = [name.strip() for name in (self.attributes or "").split(",") if name.strip()]
+        return {"gallery": self.place(), **chosen, "only": self.parts(), "attributes": further, "models": models}
 
     def open_gallery(self, *, make: bool = False) -> Gallery:
         """The gallery by itself, to be listed or changed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mien import private
+from mien import plugins, private
 from mien.errors import GalleryError
 from mien.gallery.base import Enrolled, Gallery, Person, Photo, check_name
 from mien.gallery.folder import Describe, FolderGallery
@@ -72,6 +72,9 @@ def open_gallery(place: str, *, embedder: str, describe: Describe) -> Gallery:
     scheme, separator, _ = place.partition("://")
     if scheme in POSTGRES_SCHEMES and separator:
         return PostgresGallery(place, embedder=embedder)
+    theirs = plugins.found(plugins.GALLERIES).get(scheme) if separator else None
+    if theirs is not None:
+        return theirs.load()(place, embedder=embedder, describe=describe)  # type: ignore[no-any-return]
     if separator:
         raise GalleryError(f"{scheme} galleries are not supported; use a folder, a .db file or postgresql://…")
     path = Path(place)

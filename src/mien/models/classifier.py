@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from mien import geometry
+from mien.attribute import Attribute
 from mien.errors import InputError, ModelError
 from mien.models.attributes import described
 from mien.runtime import Compute, OnnxModel
@@ -95,6 +96,10 @@ class Classifier:
             ModelError: Unreadable, no network, or without labels.
         """
         return cls(read_model(file, compute), name, looks)
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        return (self.attribute,)
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):

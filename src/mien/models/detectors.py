@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
-from mien import geometry, store
+from mien import geometry, plugins, store
 from mien.dlib_models import hog, mmod
 from mien.errors import ModelError
 from mien.runtime import Compute, OnnxModel
@@ -235,7 +235,11 @@ def load_detector(name: str, *, min_face: int = MIN_FACE, compute: Compute | Non
 
     Raises:
         ModelError: Unknown, not a detector, or its weights are not on this machine.
+        PluginError: The package that offers it cannot be loaded.
     """
+    theirs = plugins.found(plugins.DETECTORS).get(name)
+    if theirs is not None:
+        return theirs.load()(min_face=min_face, compute=compute)  # type: ignore[no-any-return]
     spec = spec_of(name)
     if spec.family not in FAMILIES:
         raise ModelError(f"{name} is no detector; there are {', '.join(FAMILIES)}")

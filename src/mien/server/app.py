@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 import mien
-from mien.errors import MienError
+from mien import plugins
+from mien.errors import MienError, PluginError
 from mien.pipeline import Analyzer
 from mien.schemas import FaceRecord, FrameRecord
 from mien.server.middleware import BodyLimits, Crowd, Observe, Trust
@@ -22,6 +24,8 @@ from mien.server.problems import ProblemRecord, on_full_disk, on_http_error, on_
 from mien.server.routes import analyze, jobs, live, models, ops, page, people, unknown, urls
 from mien.server.service import Service, make_service
 from mien.server.settings import Limits, ServerSettings
+
+log = logging.getLogger(__name__)
 
 _PICTURES = frozenset({"/", "/v1/analyze", "/v1/people"})  # where forms with pictures go
 _THREADS = 32  # for short work, besides those that stand in line for the networks
@@ -61,12 +65,23 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         app.add_exception_handler(kind, handler)
     for part in (analyze, people, unknown, jobs, models, urls, live, ops, page):
         app.include_router(part.router)
+    for plugin in plugins.found(plugins.ROUTES).values():
+        _include(app, plugin)
     app.add_middleware(Crowd, check=service.gate.check, is_picture=_takes_pictures)
     app.add_middleware(BodyLimits, settings=settings, bytes_for=_bytes_for(settings.limits))
     app.add_middleware(Trust, settings=settings)
     app.add_middleware(Observe, metrics=service.metrics)
     app.openapi = _document(app)  # type: ignore[method-assign]
     return app
+
+
+def _include(app: FastAPI, plugin: plugins.Plugin) -> None:
+    """Adds a package's routes, an `APIRouter` or what makes one; a broken one is told, the rest works."""
+    try:
+        made = plugin.load()
+        app.include_router(made if isinstance(made, APIRouter) else made())
+    except PluginError as exc:
+        log.error("%s", exc)
 
 
 @asynccontextmanager

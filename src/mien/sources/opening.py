@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mien import images
+from mien import images, plugins
 from mien.errors import SourceError
 from mien.sources import http, streams
 from mien.sources.base import Patience, Source, shown
@@ -42,6 +42,9 @@ def open_source(uri: str | int, *, patience: Patience | None = None, poll_rate: 
         return _open_path(uri, patience)
     if scheme in {"http", "https"}:
         return _open_http(uri, patience, poll_rate)
+    theirs = plugins.found(plugins.SOURCES).get(scheme)
+    if theirs is not None:
+        return theirs.load()(uri)  # type: ignore[no-any-return]
     if scheme not in _STREAMS:
         raise SourceError(f"{shown(uri)}: {scheme} addresses are not supported; use http, https or rtsp")
     return _live(uri, partial(streams.stream, uri, patience, paced=False), patience)

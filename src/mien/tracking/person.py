@@ -20,12 +20,12 @@ _STEADY = 0.3  # distance of looks from their mean, above which the face was cov
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a face: its weight 0 to 1, descriptor (D,), what each attribute's model tells of it, and who the
-    gallery says it is (None: nobody near enough) at which distance (NaN: nobody enrolled)."""
+    """One look at a face: its weight 0 to 1, descriptor (D,) if who it is was asked for, what each attribute's model
+    tells of it, and who the gallery says it is (None: nobody near enough) at which distance (NaN: nobody enrolled)."""
 
     time_s: float
     weight: float
-    embedding: F32
+    embedding: F32 | None
     told: Mapping[str, Estimate] = field(default_factory=dict)
     name: str | None = None
     distance: float = float("nan")
@@ -52,9 +52,10 @@ class Person:
         share = look.weight / (self.weight + look.weight)
         self.total = min(self.total + look.weight, _LASTING_MEMORY)
         self.weight = min(self.weight + look.weight, _LONGEST_MEMORY)
-        if self.looks:
+        if self.looks and look.embedding is not None:
             self.spread += max(0.3, 1 / self.looks) * (self.apart(look.embedding) - self.spread)
-        self.embedding = _mix(self.embedding, look.embedding, share)
+        if look.embedding is not None:
+            self.embedding = _mix(self.embedding, look.embedding, share)
         self._vote(look, tolerance)
         if at_once and look.name is not None:
             self.name = look.name
@@ -126,8 +127,10 @@ class Person:
         """The smoothed distance to the named person, or to the nearest one where there is no name; NaN if unknown."""
         return self.distances.get(self.name, float("nan"))
 
-    def apart(self, embedding: F32) -> float:
-        """The distance of a descriptor from this person's mean; infinite before the first look."""
+    def apart(self, embedding: F32 | None) -> float:
+        """The distance of a descriptor from this person's mean; infinite before the first look, NaN without one."""
+        if embedding is None:
+            return float("nan")
         return float("inf") if self.embedding is None else float(np.linalg.norm(self.embedding - embedding))
 
 

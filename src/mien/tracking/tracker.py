@@ -281,7 +281,7 @@ class Tracker:
                 near.append((apart, i))
         return self.hidden[min(near)[1]] if near else None
 
-    def _better(self, track: Track, embedding: F32) -> Track | None:
+    def _better(self, track: Track, embedding: F32 | None) -> Track | None:
         """Another shown or hidden track whose person this look resembles much more than the track's own."""
         person = track.person
         new = person is None or not person.looks

@@ -1,0 +1,141 @@
+"""What a stranger's package may add to mien: one of each kind, with the public names only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import typer
+from fastapi import APIRouter
+
+from mien import Attribute, Faces, Frame, InputError, Scores
+
+GLASSES = Attribute("glasses", labels=("no", "yes"), order=40, sure_from=0.9)
+
+
+class Glasses:
+    """Says that dark faces wear glasses."""
+
+    attributes = (GLASSES,)
+
+    def __init__(self, compute: object) -> None:
+        self.compute = compute
+
+    def __call__(self, image: np.ndarray, faces: Faces) -> Faces:
+        yes = [1 - image[_rows(box)].mean() / 255 if image[_rows(box)].size else 0.5 for box in faces.boxes]
+        probs = np.array([(1 - p, p) for p in yes], np.float32).reshape(-1, 2)
+        return faces.with_attributes(Scores(GLASSES, probs))
+
+
+def _rows(box: np.ndarray) -> tuple[slice, slice]:
+    x1, y1, x2, y2 = np.maximum(box, 0).astype(int)
+    return slice(y1, y2), slice(x1, x2)
+
+
+class Centre:
+    """Says that there is a face in the middle of every picture."""
+
+    anchor = "box"
+    threshold = 0.5
+
+    def __init__(self, min_face: int, compute: object) -> None:
+        self.min_face = min_face
+
+    def __call__(self, image: np.ndarray) -> Faces:
+        height, width = image.shape[:2]
+        box = np.array([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]], np.float32)
+        unit = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
+        return Faces(box, np.ones(1, np.float32), box[:, None, :2] + unit * (box[:, None, 2:] - box[:, None, :2]))
+
+
+class Counts:
+    """A format: the number of faces of each picture on a line."""
+
+    def __init__(self, path: Path | None, told: object) -> None:
+        self.out = sys.stdout if path is None else path.open("w", encoding="utf-8")
+        self.path = path
+
+    def write(self, record: object) -> None:
+        self.out.write(f"{record.source}: {len(record.faces)}\n")
+
+    def close(self) -> None:
+        if self.path is not None:
+            self.out.close()
+
+
+class Still:
+    """A source: `still://PATH?` shows one picture three times."""
+
+    live = False
+    rate = 10.0
+    frames = 3
+    duration_s = 0.3
+
+    def __init__(self, uri: str) -> None:
+        self.name = uri
+
+    def __iter__(self) -> Iterator[Frame]:
+        from mien.images import read_image
+
+        image = read_image(self.name.removeprefix("still://"))
+        for i in range(3):
+            yield Frame(image, i, i / 10, self.name)
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Still:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_memory(place: str, **wants: object) -> object:
+    """A gallery that forgets everything at the end of the process."""
+    from mien.gallery import match
+
+    class Memory:
+        embedder = str(wants.get("embedder", ""))
+
+        def __init__(self) -> None:
+            self.rows: list[tuple[str, np.ndarray]] = []
+
+        def enroll(self, name: str, photos: list) -> int:
+            self.rows += [(name, photo.embedding) for photo in photos]
+            return len(photos)
+
+        def search(self, embeddings: np.ndarray, *, tolerance: object) -> object:
+            owners = [name for name, _ in self.rows]
+            table = np.array([row for _, row in self.rows], np.float32).reshape(-1, embeddings.shape[1])
+            return match(embeddings, owners, table, tolerance=tolerance)
+
+        def close(self) -> None:
+            pass
+
+    return Memory()
+
+
+count_app = typer.Typer()
+
+
+@count_app.command()
+def count(photo: Path) -> None:
+    """Says how many faces a photo has."""
+    from mien import Analyzer
+
+    if not photo.exists():
+        raise InputError(f"there is no {photo}")
+    typer.echo(len(Analyzer(only=["age"]).analyze(photo).faces))
+
+
+def make_router() -> APIRouter:
+    router = APIRouter(tags=["of a package"])
+
+    @router.get("/v1/plugin/hello")
+    def hello() -> dict[str, str]:
+        return {"hello": "faces"}
+
+    return router
