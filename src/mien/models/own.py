@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import ModelError
+from mien.attribute import check_attribute_name
 from mien.models.classifier import Classifier, read_model
 from mien.models.trunk import FaceTrunk
 from mien.models.trunk_head import TrunkHead, reads_trunk
@@ -25,6 +26,7 @@ def load_own(file: Path, name: str, compute: Compute | None = None, *, looks: in
         InputError: No attribute can have this name.
         ModelError: Unreadable, no network, without labels, or with labels that cannot tell the attribute.
     """
+    check_attribute_name(name)
     model = read_model(file, compute)
     return TrunkHead(model, name) if reads_trunk(model) else Classifier(model, name, looks)
 
