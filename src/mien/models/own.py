@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.errors import ModelError
 from mien.attribute import check_attribute_name
+from mien.errors import ModelError
 from mien.models.classifier import Classifier, read_model
 from mien.models.trunk import FaceTrunk
 from mien.models.trunk_head import TrunkHead, reads_trunk
