@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from mien import installs, lettering, runtime
-from mien.cli import _told_of_clashes
-from mien.errors import ModelError
+from mien.cli import _told_the_cure
+from mien.errors import InputError, ModelError
+from mien.sinks.window import Window
 
 OPENCV_4 = "opencv-python-headless==4.14.0.94"
 
@@ -51,13 +52,30 @@ def test_two_in_one_folder_are_told_with_the_cure(names: list[str], kept: str, l
 
 
 def test_the_first_error_tells_it(lay, capsys: pytest.CaptureFixture[str]) -> None:
-    assert not _told_of_clashes()
+    assert not _told_the_cure(AttributeError("module 'cv2' has no attribute 'imread'"))
     lay("onnxruntime", "onnxruntime-gpu")
-    assert _told_of_clashes()
+    assert _told_the_cure(AttributeError("module 'onnxruntime' has no attribute 'InferenceSession'"))
     assert "mien: onnxruntime and onnxruntime-gpu are both installed" in capsys.readouterr().err
     if "CUDAExecutionProvider" not in runtime.ort.get_available_providers():
         with pytest.raises(ModelError, match="both installed"):
             runtime._providers("cuda")
+
+
+def test_a_system_without_window_libraries_is_told_the_cure(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = "libxcb.so.1: cannot open shared object file: No such file or directory"
+    assert _told_the_cure(ImportError(missing))
+    told = capsys.readouterr().err
+    assert "OpenCV's windows need libxcb.so.1" in told
+    assert "pip install opencv-python-headless" in told
+    assert not _told_the_cure(ImportError("No module named 'torch'"))
+
+
+def test_an_opencv_without_windows_is_told_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    information = "  GUI:                           NONE\n"
+    monkeypatch.setattr("mien.sinks.window.cv2.getBuildInformation", lambda: information)
+    with pytest.raises(InputError, match="use --no-window, or run 'pip uninstall -y opencv-python-headless"):
+        Window("mien")
 
 
 def test_labels_without_opencvs_font(monkeypatch: pytest.MonkeyPatch) -> None:

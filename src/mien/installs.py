@@ -7,6 +7,11 @@ from collections.abc import Iterable
 
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 _RUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-rocm")
+_HEADLESS = (
+    "run 'pip uninstall -y opencv-python && pip install opencv-python-headless' (all but the window of mien live "
+    "works then), or as root on Debian 'apt-get install libxcb1 libgl1 libglib2.0-0'"
+)
+_WINDOW_LIBRARIES = ("libxcb", "libGL", "libX", "libSM", "libICE", "libgthread", "libglib", "libgobject")
 _FOLDERS = {"cv2": _OPENCV, "onnxruntime": _RUNTIME}
 
 
@@ -37,3 +42,11 @@ def _installed(name: str) -> bool:
 def _kept(there: list[str]) -> str:
     """The one that can do what the others can: with the contributed modules, with windows, for the GPU."""
     return max(there, key=lambda name: (name != "onnxruntime", "contrib" in name, "headless" not in name))
+
+
+def cure_of(exc: ImportError | AttributeError) -> tuple[str, ...]:
+    """What mends a library that does not load; nothing where that is not known."""
+    library = str(exc).partition(":")[0]
+    if isinstance(exc, ImportError) and ".so" in library and library.startswith(_WINDOW_LIBRARIES):
+        return (f"OpenCV's windows need {library}, which this system has not; {_HEADLESS}",)
+    return clashes()

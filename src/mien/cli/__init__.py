@@ -115,11 +115,11 @@ def _speak() -> None:
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors=ESCAPE)
 
 
-def _told_of_clashes() -> bool:
-    """Says which packages have overwritten each other: a library without some of its parts is most often that."""
-    from mien.installs import clashes
+def _told_the_cure(exc: ImportError | AttributeError) -> bool:
+    """Says what mends a library that does not load or lacks some of its parts, where that is known."""
+    from mien.installs import cure_of
 
-    for line in (found := clashes()):
+    for line in (found := cure_of(exc)):
         typer.echo(f"mien: {line}", err=True)
     return bool(found)
 
@@ -132,8 +132,8 @@ def main() -> None:
     except MienError as exc:
         typer.echo(f"mien: {exc}", err=True)
         sys.exit(UNUSABLE)
-    except (ImportError, AttributeError):
-        if not _told_of_clashes():
+    except (ImportError, AttributeError) as exc:
+        if not _told_the_cure(exc):
             raise
         sys.exit(UNUSABLE)
     except KeyboardInterrupt:

@@ -33,6 +33,7 @@ class Window:
         _check_screen()
         self.title = title
         self._shown = False
+        _check_opencv()
         cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         cv2.resizeWindow(title, *size_wh)
 
@@ -68,6 +69,16 @@ class Window:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_opencv() -> None:
+    """A headless OpenCV has the functions too, but they do nothing but raise."""
+    lines = [line.split() for line in cv2.getBuildInformation().splitlines()]
+    if ["GUI:", "NONE"] in lines:
+        raise InputError(
+            "this OpenCV has no windows; use --no-window, or run 'pip uninstall -y opencv-python-headless && "
+            "pip install opencv-python'"
+        )
 
 
 def _check_screen() -> None:

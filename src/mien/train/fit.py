@@ -101,6 +101,7 @@ def train(place: Path, output: Path, options: Options, progress: Progress = lamb
     _say(seen)
     task = make_task(seen, options)
     learner = _learner((seen, task), describer, options, output, progress)
+    _check_apart(seen.data, task)
     folds = _folds(task, options)
     notes = _notes(seen.data, task, folds, learner.quick or options.folds > 1)
     for note in notes:
@@ -193,6 +194,17 @@ def _warn_of_conflicts(seen: Seen, groups: I64) -> None:
     largest = int(np.bincount(groups).max())
     if largest > len(groups) / 2:
         log.warning("%d of %d pictures belong together (one person or near-duplicates)", largest, len(groups))
+
+
+def _check_apart(data: Dataset, task: Task) -> None:
+    """Refuses a class that cannot be both learnt from and measured with."""
+    if data.regression:
+        return
+    kinds = enumerate(data.classes)
+    alone = [repr(label) for number, label in kinds if len(np.unique(task.groups[task.classes == number])) < 2]
+    if alone:
+        names = ", ".join(alone)
+        raise InputError(f"all pictures of {names} belong together (one person, or one photo many times); add others")
 
 
 def _folds(task: Task, options: Options) -> I64:
