@@ -16,8 +16,10 @@ import pytest
 from PIL import ImageGrab
 
 from live.clips import moving_face, write_clip
+from mien.attribute import Estimate
 from mien.cli.live import Play, Stats
 from mien.cli.window import Line, Picture, Screen
+from mien.models.attributes import described
 from mien.pipeline import Analyzer
 from mien.sinks.window import Prompt, add_bars, nearest_centre
 from mien.sources import open_source
@@ -59,7 +61,8 @@ def test_the_face_nearest_the_centre() -> None:
 def test_bars_are_as_long_as_the_emotion_is_sure() -> None:
     image = np.zeros((200, 200, 3), np.uint8)
     box = np.array([20, 20, 120, 100], np.float32)
-    add_bars(image, [Face(box, 0.9, np.zeros((5, 2), np.float32), probs={"emotion": {"happiness": 0.7, "fear": 0.3}})])
+    moods = Estimate(described("emotion", ("happiness", "fear")), np.array([0.7, 0.3], np.float32))
+    add_bars(image, [Face(box, 0.9, np.zeros((5, 2), np.float32), attributes={"emotion": moods})])
     bright = np.flatnonzero(image[102].max(axis=1) > 100)
     assert (bright.min(), bright.max()) == (20, 90)
 
