@@ -152,7 +152,7 @@ def add_bars(image: U8, faces: Sequence[Face]) -> None:
         likeliest, label = told[0].attribute, told[0].label or ""
         x1, _, x2, y2 = (int(v) for v in face.box)
         y = min(y2, image.shape[0] - thick - 1)
-        full = int(x1 + (x2 - x1) * told[0].probs[label])
+        full = round(x1 + (x2 - x1) * told[0].probs[label])
         colour = likeliest.colours.get(label, (190, 190, 190))[::-1]
         cv2.rectangle(image, (x1, y), (x2, y + thick), (40, 40, 40), -1)
         cv2.rectangle(image, (x1, y), (full, y + thick), colour, -1)
