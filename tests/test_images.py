@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 import face_recognition
 from mien import images
-from mien.errors import InputError
+from mien.errors import InputError, MemoryShort
 from mien.sources import open_source
 
 RED = (200, 30, 20)
@@ -300,3 +300,49 @@ def test_mutated_files_are_read_or_refused(seed: bytes, cut: float, flips: list[
         return
     assert picture.ndim == 3
     assert picture.shape[2] == 3
+
+
+def scanned(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes so often."""
+    whole = encoded(plain("L", (64, 48)), "JPEG", progressive=True)
+    last = whole[whole.rfind(b"\xff\xda") : -2]
+    return whole[:-2] + last * (count - whole.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def test_jpegs_are_drawn_in_as_many_scans_as_encoders_make() -> None:
+    assert images.read_image(scanned(60)).shape == (48, 64, 3)
+    for read in (images.read_image, images.read_jpeg):
+        with pytest.raises(InputError, match="more than 64 scans"):
+            read(scanned(70))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), OSError("out of memory error when reading image file"), RuntimeError("std::bad_alloc")],
+    ids=["Python", "Pillow", "C++"],
+)
+def test_short_memory_is_no_damaged_picture(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(images, "_strip_to_bgr", fail)
+    with pytest.raises(MemoryShort, match="not enough memory to open the picture"):
+        images.read_image(encoded(plain(), "PNG"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "1"])
+def test_strips_make_the_same_picture(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (37, 23, 4), dtype=np.uint8)
+    picture = Image.fromarray(noise, "RGBA").convert("RGB").convert(mode)
+    if mode in {"RGBA", "LA"}:
+        picture.putalpha(Image.fromarray(noise[..., 3]))
+    content = encoded(picture, "TIFF" if mode == "CMYK" else "PNG")
+    whole = images.read_image(content)
+    monkeypatch.setattr(images, "_STRIP", 100)
+    np.testing.assert_array_equal(images.read_image(content), whole)
+
+
+def test_the_pixels_of_a_picture_are_known_before_it_is_decoded() -> None:
+    assert images.pixels_of(png_of_size(7000, 7000)) == 49_000_000
+    assert images.pixels_of(encoded(plain(), "TIFF")) >= 1200
+    assert images.pixels_of(b"no picture") == 0

@@ -31,6 +31,10 @@ class SourceError(InputError):
     """A source cannot be opened or was lost."""
 
 
+class MemoryShort(InputError):  # noqa: N818 - not the input's fault, but it is left out like one that cannot be read
+    """There is not enough memory for a picture."""
+
+
 class NoFaceError(InputError):
     """A photo to enrol holds no face."""
 

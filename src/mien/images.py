@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from mien import tiff
-from mien.errors import InputError
+from mien.errors import InputError, MemoryShort
 from mien.types import U8
 
 SUFFIXES = tiff.RAW_SUFFIXES.union(
@@ -41,6 +42,11 @@ _SENSOR_FILES = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW")  # Oly
 _STRICT = threading.Lock()
 _EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME = 0x8769, 0x9003, 0x0132
 _JPEG = b"\xff\xd8\xff"
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # with a length behind it; data between scans has none
+_SCAN, _END_OF_IMAGE, _MOST_SCANS = b"\xff\xda", b"\xff\xd9", 64
+_STRIP = 1_000_000  # pixels
+_NO_MEMORY = -4  # OpenCV's code
+_SHORT = re.compile(r"out of memory|bad.?alloc|failed to allocate memory", re.IGNORECASE)
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -68,7 +74,27 @@ def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> U
     except Image.DecompressionBombError as exc:
         raise InputError(f"{name} has too many pixels to be opened safely; scale it down first") from exc
     except Exception as exc:  # Pillow's readers raise whatever a damaged file leads them to
+        if is_out_of_memory(exc):
+            raise MemoryShort(f"not enough memory to open {name}; scale it down, or do less at once") from exc
         raise InputError(f"{name} is damaged or cut off: {exc}") from exc
+
+
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Whether an error of ours, Pillow, OpenCV or ONNX Runtime says that memory is short."""
+    if isinstance(exc, MemoryError) or (isinstance(exc, cv2.error) and exc.code == _NO_MEMORY):
+        return True
+    return isinstance(exc, OSError | RuntimeError) and bool(_SHORT.search(str(exc)))
+
+
+def pixels_of(data: bytes) -> int:
+    """How many pixels a picture says to have, of which little is read; 0 where that cannot be told."""
+    try:
+        if tiff.is_tiff(data):
+            return max((tiff.side_of(data, page) ** 2 for page in tiff.pages(data)), default=0)
+        with _open(data) as picture:
+            return picture.width * picture.height
+    except Exception:  # a damaged head: whoever decodes the picture will say so
+        return 0
 
 
 def _what_it_is(data: bytes) -> str:
@@ -84,6 +110,7 @@ def _decoded(data: bytes, name: str, max_pixels: int, *, orientation: int = 0) -
     """The picture in a file's bytes, upright; `orientation` counts where the file itself tells none."""
     with _open(data) as picture:
         _check_size(picture, name, max_pixels)
+        _check_scans(data, name)
         exif = picture.getexif()
         if orientation and _ORIENTATION not in exif:
             exif[_ORIENTATION] = orientation
@@ -208,6 +235,7 @@ def read_jpeg(data: bytes) -> U8:
         raise InputError("this is no JPEG")
     with _open(data) as picture:  # reads the header only
         _check_size(picture, "the picture", MAX_PIXELS)
+    _check_scans(data, "the picture")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # noqa: TID251 - JPEG only
     if image is None:
         raise InputError("this JPEG is damaged")
@@ -223,9 +251,31 @@ def _check_size(picture: Image.Image, name: str, max_pixels: int) -> None:
         )
 
 
+def _check_scans(data: bytes, name: str) -> None:
+    """A progressive JPEG is drawn over and over, each time as dear as the whole: encoders do it some ten times."""
+    scans, at = 0, 2
+    if not data.startswith(_JPEG):
+        return
+    while (found := _MARKER.search(data, at)) and found[0] != _END_OF_IMAGE:
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+        scans += found[0] == _SCAN
+        if scans > _MOST_SCANS:
+            raise InputError(f"{name} is drawn in more than {_MOST_SCANS} scans, as no camera does; save it again")
+
+
 def _to_bgr(picture: Image.Image) -> U8:
     if picture.mode.startswith("I") or picture.mode == "F":
         return _to_colour(_eight_bits(np.asarray(picture)))
+    width, height = picture.size
+    image = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):  # in strips: all at once takes five times the memory
+        strip = picture.crop((0, top, width, min(height, top + rows)))
+        image[top : top + rows] = _strip_to_bgr(strip)
+    return image
+
+
+def _strip_to_bgr(picture: Image.Image) -> U8:
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")

@@ -20,7 +20,7 @@ from mien.errors import MienError, PluginError
 from mien.pipeline import Analyzer
 from mien.schemas import FaceRecord, FrameRecord
 from mien.server.middleware import BodyLimits, Crowd, Observe, Trust
-from mien.server.problems import ProblemRecord, on_full_disk, on_http_error, on_invalid, on_mien_error
+from mien.server.problems import ProblemRecord, on_full_disk, on_http_error, on_invalid, on_mien_error, on_short_memory
 from mien.server.routes import analyze, jobs, live, models, ops, page, people, unknown, urls
 from mien.server.service import Service, make_service
 from mien.server.settings import Limits, ServerSettings
@@ -58,6 +58,7 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
     app.state.service = service
     for kind, handler in (
         (MienError, on_mien_error),
+        (MemoryError, on_short_memory),
         (OSError, on_full_disk),
         (HTTPException, on_http_error),
         (RequestValidationError, on_invalid),

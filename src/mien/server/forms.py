@@ -18,8 +18,8 @@ from mien.server.uploads import Form, FormLimits, Upload, read_form
 async def picture_form(request: Request, service: ServiceDep) -> AsyncIterator[Form]:
     """The form of a request that holds a place in line until it is answered; routes name their caller before it."""
     limits = service.settings.limits
-    with service.gate.admit(request.state.caller):
-        yield await read_form(request, FormLimits(limits.files, limits.image_bytes, limits.field_bytes))
+    with service.gate.admit(request.state.caller), service.gate.held.held() as take:
+        yield await read_form(request, FormLimits(limits.files, limits.image_bytes, limits.field_bytes, take))
 
 
 PictureForm = Annotated[Form, Depends(picture_form)]

@@ -20,6 +20,7 @@ from mien.errors import (
     GalleryError,
     InputError,
     ManyFacesError,
+    MemoryShort,
     MienError,
     ModelError,
     NoFaceError,
@@ -68,12 +69,14 @@ TITLES: dict[str, tuple[int, str]] = {
     "stopping": (503, "The service is stopping"),
     "no-space": (507, "The disk is full"),
 }
+NO_MEMORY = "the service is short of memory; come again later, with a smaller picture"
 NO_SPACE = "the service has no room on its disk; try again later, or tell who runs it"
 
 TYPE_OF: dict[type[MienError], str] = {
     NoFaceError: "no-face",
     ManyFacesError: "many-faces",
     SourceError: "source-lost",
+    MemoryShort: "busy",
     InputError: "unusable-input",
     ModelError: "model-unavailable",
     PersonNotFound: "person-not-found",
@@ -151,7 +154,14 @@ def on_mien_error(request: Request, error: Exception) -> Response:
     if TITLES[kind][0] >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s: %s", kind, detail, extra={"request_id": _id_of(request)})
         detail = _PATH.sub("…", detail)
-    return problem_response(kind, detail, request_id=_id_of(request))
+    again = {"retry-after": "5"} if kind == "busy" else None
+    return problem_response(kind, detail, request_id=_id_of(request), headers=again)
+
+
+def on_short_memory(request: Request, error: Exception) -> Response:
+    """Memory that is short now may not be in a moment."""
+    log.error("memory is short", extra={"request_id": _id_of(request)})
+    return problem_response("busy", NO_MEMORY, request_id=_id_of(request), headers={"retry-after": "5"})
 
 
 def on_full_disk(request: Request, error: Exception) -> Response:

@@ -31,6 +31,8 @@ class Limits:
     requests_per_minute: int = 0
     image_bytes: int = 25 * MEGA
     image_pixels: int = 50 * MEGA
+    pixels_at_once: int = 100 * MEGA  # of all pictures being worked on
+    held_bytes: int = 800 * MEGA  # of all pictures that have come and wait
     files: int = 16
     field_bytes: int = 8_192
     json_bytes: int = 65_536
@@ -39,10 +41,12 @@ class Limits:
     body_rate: float = 8_192.0  # bytes per second, after the first `body_idle_s`
     video_bytes: int = 1000 * MEGA
     video_s: float = 3600.0
+    video_frames: int = 120_000
     video_pixels: int = 4096 * 2304
     jobs_waiting: int = 32
     jobs_per_key: int = 16
     jobs_kept_s: float = 24 * 3600.0
+    job_s: float = 7200.0  # of work
     job_attempts: int = 30
     live_clients: int = 16
     live_per_key: int = 8

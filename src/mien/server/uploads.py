@@ -22,11 +22,13 @@ _PARTS = 64
 
 @dataclass(frozen=True, slots=True)
 class FormLimits:
-    """How many files of how many bytes a form may hold, and the bytes of each other field."""
+    """How many files of how many bytes a form may hold, and the bytes of each other field; `take` is told of every
+    byte of a file that comes, and may refuse it."""
 
     files: int
     file_bytes: int
     field_bytes: int
+    take: Callable[[int], None] = field(default=lambda count: None)
 
 
 @dataclass(slots=True)
@@ -135,6 +137,7 @@ class _Reader:
             self._upload.size += len(data)
             if self._upload.size > self.limits.file_bytes:
                 raise Problem("too-large", f"a file may have {self.limits.file_bytes / 1e6:g} MB at most")
+            self.limits.take(len(data))
             self._upload.file.write(data)
         elif self._field is not None:
             self._field[1].extend(data)

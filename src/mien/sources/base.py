@@ -19,8 +19,9 @@ class Patience:
 
     `open_s` to connect; `stall_s` without a picture before it counts as lost; `retry_s` from the loss of a live source
     to giving it up; `first_pause_s` before the first new attempt, doubled up to `longest_pause_s`; `stale_s` is the
-    age at which a live picture is thrown away; `image_bytes` is the largest picture taken from a URL. `over` is asked
-    all the time, also while no picture comes; once true, the source ends.
+    age at which a live picture is thrown away; `image_bytes` is the largest picture taken from a URL, `frame_pixels`
+    the largest frame decoded of a video. `over` is asked all the time, also while no picture comes; once true, the
+    source ends.
     """
 
     open_s: float = 8.0
@@ -30,6 +31,7 @@ class Patience:
     longest_pause_s: float = 5.0
     stale_s: float = 0.4
     image_bytes: int = 64 << 20
+    frame_pixels: int | None = None
     over: Callable[[], bool] = field(default=lambda: False)
 
 

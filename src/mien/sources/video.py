@@ -132,14 +132,19 @@ class VideoFile(Closing):
 
     def __init__(self, uri: str, patience: Patience | None = None) -> None:
         self.name = uri
-        self._over = (patience or Patience()).over
-        self._container = open_container(uri, patience or Patience())
+        patience = patience or Patience()
+        self._over = patience.over
+        self._container = open_container(uri, patience)
         try:
             self._stream = video_stream(self._container, uri)
         except SourceError:
             self._container.close()
             raise
         self._aspect = pixel_aspect(self._stream)
+        context = self._stream.codec_context
+        self.pixels = round(context.width * context.height * max(self._aspect or 1, 1 / (self._aspect or 1)))
+        if patience.frame_pixels is not None:  # also where it grows in the middle
+            context.options = {"max_pixels": str(patience.frame_pixels)}
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
         self.duration_s = self._duration()
@@ -162,7 +167,7 @@ class VideoFile(Closing):
             step = 1 / self.rate if self.rate else 0.04
             time_s = at - start if at is not None and start is not None else time_s + (step if index else 0.0)
             yield Frame(to_image(picture, self._aspect), index, max(0.0, time_s), self.name)
-        if index < 0:
+        if index < 0 and not self._over():
             raise SourceError(f"{shown(self.name)} holds no frame that can be read")
 
     def _pictures(self) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from typing import Protocol, TextIO
 
 from mien import drawing, private
 from mien.errors import InputError, MienError, SourceError
+from mien.images import is_out_of_memory
 from mien.keeping import Keeper
 from mien.pipeline import Analyzer
 from mien.schemas import frame_record
@@ -20,10 +22,11 @@ from mien.server.gate import Gate
 from mien.server.jobs import results
 from mien.server.jobs.store import Job, JobStore
 from mien.server.metrics import Metrics
-from mien.server.problems import NO_SPACE, Problem, is_disk_full, kind_of
+from mien.server.problems import NO_MEMORY, NO_SPACE, Problem, is_disk_full, kind_of
 from mien.sinks.video import VideoRecorder
 from mien.sources import Patience, Source, open_source
 from mien.sources.base import Closing
+from mien.sources.video import VideoFile
 from mien.types import Frame, FrameResult
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,7 @@ class _Run:
     total: int | None = None
     cancelled: bool = False
     relabels: list[tuple[str, str | None]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
 
 
 class Copy(Closing):
@@ -186,6 +190,8 @@ class JobWorker:
             problem = {"kind": "internal", "detail": "an error of the service; its log has more under this job's id"}
             if is_disk_full(exc):
                 problem = {"kind": "no-space", "detail": NO_SPACE}
+            elif is_out_of_memory(exc):
+                problem = {"kind": "busy", "detail": NO_MEMORY}
         if self._is_left(run):  # a source that ends for that reason may say so by an error
             self._leave(run)
         else:
@@ -193,6 +199,17 @@ class JobWorker:
 
     def _is_left(self, run: _Run) -> bool:
         return run.cancelled or self._stop.is_set()
+
+    def _is_over(self, run: _Run) -> bool:
+        return self._is_left(run) or time.monotonic() - run.began > self.jobs.limits.job_s
+
+    def _check_time(self, run: _Run) -> None:
+        """Raises Problem where the work took longer than any may."""
+        if self._is_over(run) and not self._is_left(run):
+            limit = self.jobs.limits.job_s / 60
+            raise Problem(
+                "too-large", f"the work took more than {limit:.0f} minutes; cut the video, or look at every=N"
+            )
 
     def _leave(self, run: _Run) -> None:
         if run.cancelled:
@@ -243,15 +260,19 @@ class JobWorker:
                     keep(frame, replace(result, source=job.source))
                 self._note(run, result, out)
                 copy.write(frame, result)
+            self._check_time(run)
 
     def _open(self, run: _Run) -> Source:
-        job, over = run.job, partial(self._is_left, run)
+        job, over = run.job, partial(self._is_over, run)
         if job.kind == "stream":
             return self.open_stream(job, over)
         try:
-            return open_source(str(self.jobs.path(job.id, "input")), patience=Patience(over=over))
+            return open_source(str(self.jobs.path(job.id, "input")), patience=self._patience(over))
         except SourceError as exc:
             raise SourceError("the upload is no video that can be read, or is damaged") from exc
+
+    def _patience(self, over: Callable[[], bool]) -> Patience:
+        return Patience(over=over, frame_pixels=self.jobs.limits.video_pixels)
 
     def _copy(self, job: Job, source: Source) -> Copy:
         if not job.options.get("draw"):
@@ -265,11 +286,16 @@ class JobWorker:
         limit = self.jobs.limits.video_s
         if source.duration_s is not None and source.duration_s > limit:
             raise Problem("too-large", f"the video lasts {source.duration_s:.0f} s, at most {limit:.0f} are taken")
+        if isinstance(source, VideoFile) and source.pixels > self.jobs.limits.video_pixels:
+            raise Problem("too-large", f"the video has {source.pixels} pixels a frame; scale it down first")
 
     def _check_frame(self, run: _Run, frame: Frame) -> None:
         if self._is_left(run):
             raise _Left
+        self._check_time(run)
         limits = self.jobs.limits
+        if frame.index >= limits.video_frames:
+            raise Problem("too-large", f"the video has more than {limits.video_frames} frames; cut it")
         height, width = frame.image.shape[:2]
         if width * height > limits.video_pixels:
             raise Problem("too-large", f"the video has {width} x {height} pixels; scale it down first")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -14,7 +16,7 @@ from starlette.responses import Response
 
 from mien import drawing, images
 from mien.attribute import IDENTITY
-from mien.errors import InputError, MienError
+from mien.errors import InputError, MemoryShort, MienError
 from mien.schemas import FrameRecord, error_record, frame_record
 from mien.server.forms import FILE, FILES, PictureForm, form_body, pictures_of
 from mien.server.problems import Problem, documented
@@ -115,10 +117,11 @@ def analyze(
     if draw:
         if len(uploads) > 1:
             raise Problem("invalid", "draw=true takes one picture at a time")
-        image, result = analyze_bytes(service, uploads[0].content(), uploads[0].filename)
-        return Response(jpeg(drawing.annotate(image, result.faces.only(parts))), media_type="image/jpeg")
+        with analyzed(service, uploads[0].content(), uploads[0].filename) as (image, result):
+            return Response(jpeg(drawing.annotate(image, result.faces.only(parts))), media_type="image/jpeg")
     if len(uploads) == 1:
-        _, result = analyze_bytes(service, uploads[0].content(), uploads[0].filename)
+        with analyzed(service, uploads[0].content(), uploads[0].filename) as (_, result):
+            pass
         return json_response(record_of(result, parts, embeddings=embeddings))
     return json_list([_one_of_many(service, u.content(), u.filename, parts, embeddings) for u in uploads])
 
@@ -133,7 +136,8 @@ def analyze(
 def analyze_legacy(caller: Analyst, service: ServiceDep, form: PictureForm) -> LegacyRecord:
     """Four parallel lists, one entry per face; an empty text where a part is not computed."""
     upload = pictures_of(form)[0]
-    _, result = analyze_bytes(service, upload.content(), upload.filename)
+    with analyzed(service, upload.content(), upload.filename) as (_, result):
+        pass
     faces = list(result.faces)
     return LegacyRecord(
         Name=[face.name or _UNKNOWN for face in faces],
@@ -150,20 +154,26 @@ def _legacy_age(probs: object) -> str:
     return f"{group}{{{probs[group]:.0%}}}"
 
 
-def analyze_bytes(service: Service, content: bytes, source: str, *, way: str = "picture") -> tuple[U8, FrameResult]:
+@contextmanager
+def analyzed(
+    service: Service, content: bytes, source: str, *, way: str = "picture"
+) -> Iterator[tuple[U8, FrameResult]]:
     """The picture in some bytes and what was found in it, once the networks are free.
+
+    What costs much is done before the networks are given back: decoding, analysis, and what the body does.
 
     Raises:
         InputError: It is no picture, or too large a one.
         Problem: The networks were not free in time.
     """
-    image = read_picture(content, service.settings.limits.image_pixels)
-    with service.gate.slot():
+    limits = service.settings.limits
+    with service.gate.slot(min(images.pixels_of(content), limits.image_pixels)):
+        image = read_picture(content, limits.image_pixels)
         result = service.analyzer.analyze_frame(Frame(image, source=source))
-    service.metrics.analysed(way, len(result.faces))
-    if service.keeper is not None:
-        service.keeper.keep(image, result.faces, source=source)
-    return image, result
+        service.metrics.analysed(way, len(result.faces))
+        if service.keeper is not None:
+            service.keeper.keep(image, result.faces, source=source)
+        yield image, result
 
 
 def read_picture(content: bytes, max_pixels: int) -> U8:
@@ -200,7 +210,10 @@ def record_of(result: FrameResult, parts: frozenset[str], *, embeddings: bool = 
 
 def _one_of_many(service: Service, content: bytes, source: str, parts: frozenset[str], embeddings: bool) -> FrameRecord:
     try:
-        _, result = analyze_bytes(service, content, source)
+        with analyzed(service, content, source) as (_, result):
+            pass
+    except MemoryShort:
+        raise
     except InputError as exc:
         return error_record(source, exc)
     return record_of(result, parts, embeddings=embeddings)
@@ -226,4 +239,4 @@ def jpeg(image: U8) -> bytes:
     return buffer.getvalue()
 
 
-__all__ = ["MienError", "analyze_bytes", "json_response", "parts_of", "record_of", "router"]
+__all__ = ["MienError", "analyzed", "json_response", "parts_of", "record_of", "router"]

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from mien.errors import InputError
+from mien.errors import InputError, MemoryShort
 from mien.schemas import FrameRecord
 from mien.server.problems import Problem
 from mien.server.routes.analyze import read_picture, record_of
@@ -169,10 +169,12 @@ class _Look:
     def __call__(self, index: int, content: bytes, time_s: float) -> tuple[str, bool]:
         """The answer to a frame, and whether the frame was good."""
         try:
-            image = read_picture(content, self.service.settings.limits.live_frame_pixels)
-            frame = Frame(image, index, time_s, "live")
             with self.service.gate.slot():
+                image = read_picture(content, self.service.settings.limits.live_frame_pixels)
+                frame = Frame(image, index, time_s, "live")
                 result = self.session.step(frame)
+        except MemoryShort as exc:
+            return _error(index, "busy", str(exc)), True
         except InputError as exc:
             return _error(index, "unusable-input", str(exc)), False
         except Problem as exc:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
+from mien import images
 from mien.gallery import Photo, check_name
 from mien.server.forms import ENROLMENT, PictureForm, choice_of, form_body, pictures_of
 from mien.server.problems import Problem, documented
@@ -113,6 +114,7 @@ def _photos(service: Service, form: Form) -> list[Photo]:
     choice, pixels = choice_of(form), service.settings.limits.image_pixels
     photos = []
     for upload in pictures_of(form):
-        with service.gate.slot():
-            photos.append(service.people.photo(upload.content(), upload.filename, choice, max_pixels=pixels))
+        content = upload.content()
+        with service.gate.slot(min(images.pixels_of(content), pixels)):
+            photos.append(service.people.photo(content, upload.filename, choice, max_pixels=pixels))
     return photos

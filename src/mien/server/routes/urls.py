@@ -16,7 +16,7 @@ from mien.server.fetch import Fetched, Fetcher, Rules
 from mien.server.jobs.store import Job
 from mien.server.problems import Problem, documented
 from mien.server.records import JobRecord, UrlRecord
-from mien.server.routes.analyze import analyze_bytes, jpeg, json_response, record_of
+from mien.server.routes.analyze import analyzed, jpeg, json_response, record_of
 from mien.server.security import Analyst, Caller, ServiceDep
 from mien.server.service import Service
 from mien.server.streams import open_stream
@@ -123,9 +123,9 @@ def _fetch(service: Service, fetcher: Fetcher, order: UrlRecord, job_id: str) ->
 def _picture(service: Service, order: UrlRecord, fetched: Fetched) -> Response:
     from mien import drawing
 
-    image, result = analyze_bytes(service, fetched.content, shown(order.url), way="url")
-    if order.draw:
-        return Response(jpeg(drawing.annotate(image, result.faces)), media_type="image/jpeg")
+    with analyzed(service, fetched.content, shown(order.url), way="url") as (image, result):
+        if order.draw:
+            return Response(jpeg(drawing.annotate(image, result.faces)), media_type="image/jpeg")
     return json_response(record_of(result, service.analyzer.only))
 
 
