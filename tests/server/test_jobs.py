@@ -123,5 +123,5 @@ def test_a_timeline_counts_seconds_not_frames(tmp_path: Path, step_s: float, fra
     ]
     path = tmp_path / "result.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    found = results.timeline(path)
+    found = results.timeline(path, ())
     assert [row.spans for row in found] == [[[0.0, times[frames - 1]]]] * shown
