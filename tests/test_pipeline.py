@@ -62,6 +62,14 @@ def test_boxes_lie_in_the_picture_and_the_aligner_sees_them_whole(analyzer: Anal
         np.testing.assert_allclose(result.faces.embeddings, analyzer.analyze(picture).faces.embeddings)
 
 
+def test_errors_speak_to_callers_in_python(analyzer: Analyzer, astronaut: U8) -> None:
+    with pytest.raises(InputError, match="only: choose from identity, age, gender, emotion; got 'emotoin'") as wrong:
+        Analyzer(only=["emotoin"])
+    with pytest.raises(ManyFacesError) as many:
+        analyzer.photo(cv2.imencode(".png", np.hstack([astronaut, astronaut]))[1].tobytes())
+    assert "--" not in f"{wrong.value}{many.value}"
+
+
 def test_input_is_left_as_it_was(analyzer: Analyzer, astronaut: U8) -> None:
     before = astronaut.copy()
     analyzer.analyze(astronaut)

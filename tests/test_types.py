@@ -59,6 +59,21 @@ def test_indexing_takes_the_same_rows_of_every_column(rows: object, names: tuple
     assert [f"P{face.age:.0f}" for face in chosen] == list(names)
 
 
+@pytest.mark.parametrize(("i", "name"), [(0, "P0"), (2, "P2"), (-1, "P2"), (-3, "P0"), (np.int64(1), "P1")])
+def test_a_whole_number_gives_a_face(i: int, name: str) -> None:
+    face = make_faces(3)[i]
+    assert isinstance(face, Face)
+    assert face.name == name
+
+
+@pytest.mark.parametrize("i", [3, -4])
+def test_beyond_the_last_there_is_no_face(i: int) -> None:
+    with pytest.raises(IndexError, match=f"no face {i}: 3"):
+        make_faces(3)[i]
+    with pytest.raises(IndexError):
+        Faces.empty()[0]
+
+
 def test_a_row_says_what_its_columns_say() -> None:
     face = make_faces(2).face(1)
     assert (face.name, face.age, face.gender, face.emotion) == ("P1", 1.0, "female", None)

@@ -28,6 +28,7 @@ from mien.quality import quality
 from mien.runtime import Compute
 from mien.session import Session, SessionOptions
 from mien.sources import fetch_image, open_source
+from mien.text import did_you_mean
 from mien.tracking import TrackerOptions
 from mien.types import F32, U8, Faces, Frame, FrameResult, Mask
 
@@ -199,8 +200,8 @@ class Analyzer:
             return [self.trunk, *self.own]
         return [self.trunk, *self.own, Identify(self.gallery, tolerance=self.tolerance)]
 
-    def analyze(self, source: str | Path | U8) -> FrameResult:
-        """The faces of one picture: a path, an http(s) address, or an array (H, W, 3) uint8 BGR.
+    def analyze(self, source: str | Path | bytes | U8) -> FrameResult:
+        """The faces of one picture: a path, an http(s) address, a file's bytes, or an array (H, W, 3) uint8 BGR.
 
         Raises:
             InputError: The picture cannot be read.
@@ -209,7 +210,8 @@ class Analyzer:
             return self.analyze_frame(Frame(images.as_image(source)))
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             return self.analyze_frame(Frame(fetch_image(source), source=source))
-        return self.analyze_frame(Frame(images.read_image(source), source=str(source)))
+        name = "" if isinstance(source, bytes) else str(source)
+        return self.analyze_frame(Frame(images.read_image(source), source=name))
 
     def analyze_frame(self, frame: Frame) -> FrameResult:
         """The faces of one frame of any source."""
@@ -271,7 +273,7 @@ class Analyzer:
         prominent = faces[in_foreground(faces.landmarks)]
         if len(prominent) > 1 and not largest:
             count = len(prominent)
-            raise ManyFacesError(f"{count} faces found in {name}; cut it to one, or take the largest (--largest)")
+            raise ManyFacesError(f"{count} faces found in {name}; cut it to one, or take the largest")
         i = int(geometry.area(faces.boxes).argmax())
         worth = quality(images.read_image(content), faces.boxes[i : i + 1], faces.landmarks[i : i + 1])
         return Photo(faces.embeddings[i], hashlib.sha256(content).hexdigest(), source, content, float(worth[0]))
@@ -312,10 +314,10 @@ def _checked_parts(only: Sequence[str] | None, models: Mapping[str, Path], furth
         return there
     unknown = [part for part in only if part not in there]
     if unknown or not only:
-        raise InputError(f"--only takes some of {', '.join(there)}, got {', '.join(unknown) or 'nothing'}")
+        near = did_you_mean(unknown[0], there) if unknown else ""
+        got = ", ".join(map(repr, unknown)) or "nothing"
+        raise InputError(f"only: choose from {', '.join(there)}; got {got}{near}")
     left_out = [name for name in models if name not in only]
     if left_out:
-        raise InputError(
-            f"--only leaves {', '.join(left_out)} out, which a model of yours is to tell: name it there too"
-        )
+        raise InputError(f"only: {', '.join(left_out)} is left out, which your model is to tell: name it there too")
     return only

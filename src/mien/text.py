@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 import json
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 ESCAPE = "mien.escape"  # how outputs write what their encoding lacks; a name for `errors=`
@@ -40,6 +42,13 @@ def from_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What to add to "there is no such name": the known one that is most like it, if one is."""
+    by_case = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(word.casefold(), by_case, n=1)
+    return f"; did you mean {by_case[near[0]]!r}?" if near else ""
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:

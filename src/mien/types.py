@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,7 @@ class Faces:
     name, `matches`. A row of NaN is a face of which nobody knows; `Face` shows it as None.
 
     Example:
+        >>> faces[0].name
         >>> faces[faces.scores > 0.6]
     """
 
@@ -153,7 +154,14 @@ class Faces:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, rows: Mask | I64 | slice) -> Faces:
+    @overload
+    def __getitem__(self, rows: int | np.integer[Any]) -> Face: ...
+    @overload
+    def __getitem__(self, rows: Mask | I64 | slice) -> Faces: ...
+    def __getitem__(self, rows: int | np.integer[Any] | Mask | I64 | slice) -> Face | Faces:
+        """One face by its number, or some of them by a mask, numbers or a slice."""
+        if isinstance(rows, int | np.integer):
+            return self.face(int(rows))
         chosen = {f.name: _rows(getattr(self, f.name), rows) for f in fields(self) if f.name != "attributes"}
         return Faces(**chosen, attributes={name: scores[rows] for name, scores in self.attributes.items()})
 
@@ -161,7 +169,10 @@ class Faces:
         return (self.face(i) for i in range(len(self)))
 
     def face(self, i: int) -> Face:
-        """Row i."""
+        """Row i; from the end where it is negative."""
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"there is no face {i}: {len(self)} were found")
+        i %= len(self)
         return Face(
             box=self.boxes[i],
             score=float(self.scores[i]),

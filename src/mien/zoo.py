@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mien.errors import ModelError
+from mien.text import did_you_mean
 
 _DLIB = "package:face_recognition_models/models/"
 
@@ -153,4 +154,5 @@ def spec_of(name: str) -> ModelSpec:
     try:
         return ZOO[name]
     except KeyError:
-        raise ModelError(f"no model is called {name!r}; there are {', '.join(ZOO)}") from None
+        known = f"there are {', '.join(ZOO)}"
+        raise ModelError(f"no model is called {name!r}{did_you_mean(name, ZOO) or f'; {known}'}") from None

@@ -178,7 +178,7 @@ def _is_read(pipe: Path) -> bool:
 
 def test_a_folder_made_otherwise_is_refused(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(MienError, match="--only takes some of"):
+    with pytest.raises(MienError, match="only: choose from"):
         run_batch([str(photos)], out, archives.options(choices={**archives.CHOICES, "only": ("shoe size",)}))
     run_batch([str(photos)], out, archives.options())
     before = parts(out)

@@ -19,7 +19,7 @@ import pytest
 
 from mien import images
 from mien.errors import ModelError
-from mien.gallery import SqliteGallery
+from mien.gallery import Photo, SqliteGallery
 from mien.models.attributes import AGE_GROUPS
 from mien.pipeline import EMBEDDER, Analyzer
 from mien.types import U8, Frame, FrameResult
@@ -226,7 +226,7 @@ def test_a_gallery_from_enrolment_to_removal(
     (record,) = records(mien("analyze", astronaut_file, *FAST, **gallery))
     assert record["faces"][0]["name"] == "Ada/L."  # type: ignore[index]
     assert record["faces"][0]["distance"] == 0  # type: ignore[index]
-    assert mien("people", "remove", "Ada/L.", **gallery).returncode == 0
+    assert mien("people", "remove", "Ada/L.", "--yes", **gallery).returncode == 0
     assert json.loads(mien("people", "--json", **gallery).stdout) == []
 
 
@@ -322,6 +322,85 @@ def test_people_travel_as_json_and_npy(astronaut_file: Path, tmp_path: Path) -> 
     assert record["faces"][0]["name"] == "Ada"  # type: ignore[index]
     (tmp_path / "evil.npy").write_bytes(b"\x80\x04\x95cos\nsystem\n")
     assert mien("people", "import", tmp_path / "evil.npy", "--gallery", second).returncode == 2
+
+
+def gallery_of(place: Path, *names: str) -> Path:
+    """A gallery of people who are numbers only."""
+    gallery = SqliteGallery(place, embedder=EMBEDDER)
+    for i, name in enumerate(names):
+        gallery.enroll(name, [Photo(np.full(128, i / 9, np.float32), f"{i}")])
+    gallery.close()
+    return place
+
+
+def test_what_was_done_to_people_is_said(tmp_path: Path, inside: Inside) -> None:
+    place = gallery_of(tmp_path / "p.db", "Ada", "Grace", "Alan")
+    assert inside("people", "rename", "Ada", "Ada L.", "--gallery", place).stdout == "Ada is called Ada L. now\n"
+    assert inside("people", "merge", "Grace", "Alan", "--gallery", place).stdout == "Grace is Alan now, with 2 photos\n"
+    gone = inside("people", "remove", "Alan", "--yes", "--gallery", place)
+    assert gone.stdout == "Alan is forgotten, with 2 photos\n"
+    assert inside("people", "--json", "--gallery", place).stdout.count("name") == 1
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
+def test_remove_asks(answer: str, left: int, tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = gallery_of(tmp_path / "p.db", "Ada")
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    asked = inside("people", "remove", "Ada", "--gallery", place)
+    assert "Forget Ada with 1 photo?" in asked.stderr
+    assert len(json.loads(inside("people", "--json", "--gallery", place).stdout)) == left
+
+
+def test_remove_without_anybody_to_ask_removes_nobody(
+    tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = gallery_of(tmp_path / "p.db", "Ada")
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    refused = inside("people", "remove", "Ada", "--gallery", place)
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    assert len(json.loads(inside("people", "--json", "--gallery", place).stdout)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("analyse", "x.jpg"), "did you mean 'analyze'?"),
+        (("people", "remove", "Ada Lovelance", "--yes"), "did you mean 'Ada Lovelace'?"),
+        (("people", "rename", "ada lovelace", "Ada"), "did you mean 'Ada Lovelace'?"),
+        (("analyze", "x.jpg", "--detector", "yunnet"), "did you mean 'yunet'?"),
+        (("analyze", "x.jpg", "--only", "emotoin"), "did you mean 'emotion'?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_did_you_mean(arguments: tuple[str, ...], words: str, tmp_path: Path, inside: Inside) -> None:
+    place = gallery_of(tmp_path / "p.db", "Ada Lovelace", "Grace Hopper")
+    result = inside(*arguments, *(("--gallery", place) if arguments[0] == "people" else ()))
+    assert result.returncode == 2
+    assert words in result.stderr
+
+
+def test_a_dash_is_standard_input(
+    astronaut_file: Path, tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arguments in (("enroll", "Ada", "-"), ("analyze", "-", *FAST)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(astronaut_file.read_bytes())))
+        done = inside(*arguments, "--gallery", tmp_path / "people.db")
+        assert done.returncode == 0, done.stderr
+    (record,) = records(done)
+    assert (record["source"], record["faces"][0]["name"]) == ("-", "Ada")  # type: ignore[index]
+
+
+@pytest.mark.parametrize("arguments", [("-h",), ("people", "-h"), ("people", "remove", "-h")], ids=" ".join)
+def test_h_is_help(arguments: tuple[str, ...], inside: Inside) -> None:
+    assert "Usage: mien" in inside(*arguments).stdout
+
+
+def test_python_m_mien() -> None:
+    command = [sys.executable, "-m", "mien", "--version"]
+    assert subprocess.check_output(command, text=True).startswith("mien ")
 
 
 @pytest.mark.slow

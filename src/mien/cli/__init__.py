@@ -13,8 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from mien import plugins
-from mien.errors import MienError, PluginError
-from mien.text import ESCAPE
+from mien.errors import InputError, MienError, PluginError
+from mien.text import ESCAPE, did_you_mean
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -71,6 +71,13 @@ class LazyGroup(TyperGroup):
         ours = [name for name, (module, _) in _COMMANDS.items() if importlib.util.find_spec(module)]
         return [*ours, *(name for name in plugins.found(plugins.COMMANDS) if name not in _COMMANDS)]
 
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
+        known = [*_COMMANDS, *plugins.found(plugins.COMMANDS)]
+        if args and args[0] not in known and not args[0].startswith("-"):
+            cure = did_you_mean(args[0], known) or "; see 'mien --help'"
+            raise InputError(f"there is no command {args[0]!r}{cure}")
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]
         theirs = plugins.found(plugins.COMMANDS).get(cmd_name)
         if cmd_name not in _COMMANDS:
@@ -84,6 +91,7 @@ class LazyGroup(TyperGroup):
 
 app = typer.Typer(
     cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},  # of all commands
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -128,7 +136,7 @@ def main() -> None:
     """Runs a command; an error of ours is one line on stderr, never a traceback."""
     _speak()
     try:
-        app(standalone_mode=True)
+        app(standalone_mode=True, prog_name="mien")
     except MienError as exc:
         typer.echo(f"mien: {exc}", err=True)
         sys.exit(UNUSABLE)

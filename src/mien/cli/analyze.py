@@ -19,6 +19,7 @@ import typer
 from mien import drawing, images, plugins, sources
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, outputs
+from mien.cli.inputs import content_of
 from mien.cli.options import KeepUnknown, Looking, keeper, looking
 from mien.cli.progress import progress
 from mien.cli.videos import VideoJob, is_stream
@@ -49,7 +50,12 @@ class Item:
 @looking
 def analyze(
     look: Looking,
-    source: Annotated[list[str], typer.Argument(help="Photos, folders (with all inside them), videos, URLs.")],
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            help="Photos, folders (with all inside them), videos, URLs; - reads a photo from standard input."
+        ),
+    ],
     format: Annotated[  # noqa: A002
         str | None, typer.Option("--format", help="table | jsonl | json | csv | parquet, or one of a package")
     ] = None,
@@ -151,7 +157,8 @@ class Work:
     def __call__(self, item: Item) -> FrameRecord:
         """The record of one photo; its error where it failed."""
         try:
-            frame = Frame(images.read_image(item.name), source=item.name)
+            picture = content_of(item.name) if item.name == "-" else item.name
+            frame = Frame(images.read_image(picture), source=item.name)
             result = self.analyzer.analyze_frame(frame)
             record = frame_record(result, identity=self.identity, embeddings=self.embeddings)
         except MienError as exc:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,20 +16,21 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from mien import images, sources, store
+from mien import sources, store
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check
+from mien.cli.inputs import content_of
 from mien.cli.options import GalleryOption, Looking, looking
 from mien.cli.outputs import file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
-from mien.errors import GalleryError, InputError
+from mien.errors import GalleryError, InputError, ManyFacesError, PersonNotFound
 from mien.gallery import Enrolled, Gallery, Photo, PostgresGallery, check_name
 from mien.gallery.check import check as check_gallery
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown import tell_unknown
 from mien.pipeline import DLIB_TOLERANCE, EMBEDDER, Analyzer
-from mien.text import from_json
+from mien.text import did_you_mean, from_json
 from mien.types import F32
 
 enroll_app = new_app()
@@ -68,8 +70,10 @@ def enroll(
 def _enroll_one(analyzer: Analyzer, name: str, file: Path, largest: bool) -> str | None:
     """Adds one photo; the reason why not, if not."""
     try:
-        photo = analyzer.photo(images.read_bytes(file), source=str(file), largest=largest)
+        photo = analyzer.photo(content_of(file), source=str(file), largest=largest)
         _gallery(analyzer).enroll(name, [photo])
+    except ManyFacesError as exc:
+        return f"{exc} with --largest"
     except InputError as exc:
         return str(exc)
     return None
@@ -116,15 +120,50 @@ def people(
 
 
 @people_app.command()
-def remove(ctx: typer.Context, name: list[str], gallery: GalleryOption = None) -> None:
+def remove(
+    ctx: typer.Context,
+    name: list[str],
+    gallery: GalleryOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
     """Forget people and everything kept of them; a folder gallery's photos of them are deleted.
 
     Example: [bold]mien people remove "Ada Lovelace"[/bold]
     """
     opened = _open(gallery or ctx.obj)
-    for one in name:
+    names = list(dict.fromkeys(map(check_name, name)))
+    photos = _photos_of(opened, names)
+    if not yes:
+        _ask(names, sum(photos.values()))
+    for one in names:
         opened.remove(one)
         _relabel(opened, one, None)
+        typer.echo(f"{one} is forgotten, with {_counted(photos[one])}")
+
+
+def _photos_of(gallery: Gallery, names: Sequence[str]) -> dict[str, int]:
+    """How many photos each of these people has.
+
+    Raises:
+        PersonNotFound: One of them is not in the gallery.
+    """
+    everybody = {person.name: person.photos for person in gallery.people()}
+    for name in names:
+        if name not in everybody:
+            raise PersonNotFound(f"nobody in the gallery is called {name}{did_you_mean(name, everybody)}")
+    return {name: everybody[name] for name in names}
+
+
+def _ask(names: Sequence[str], photos: int) -> None:
+    """Goes on only where somebody says so."""
+    if not sys.stdin.isatty():
+        raise InputError("nobody is there to be asked; say --yes to remove without a question")
+    if not typer.confirm(f"Forget {', '.join(names)} with {_counted(photos)}? This cannot be taken back", err=True):
+        raise typer.Exit(UNUSABLE)
+
+
+def _counted(photos: int) -> str:
+    return f"{photos} photo" if photos == 1 else f"{photos} photos"
 
 
 @people_app.command()
@@ -136,6 +175,7 @@ def rename(ctx: typer.Context, old: str, new: str, gallery: GalleryOption = None
     opened = _open(gallery or ctx.obj)
     opened.rename(old, new)
     _relabel(opened, old, new)
+    typer.echo(f"{check_name(old)} is called {check_name(new)} now")
 
 
 @people_app.command()
@@ -147,6 +187,8 @@ def merge(ctx: typer.Context, source: str, into: str, gallery: GalleryOption = N
     opened = _open(gallery or ctx.obj)
     opened.merge(source, into)
     _relabel(opened, source, into)
+    goal = check_name(into)
+    typer.echo(f"{check_name(source)} is {goal} now, with {_counted(_photos_of(opened, [goal])[goal])}")
 
 
 @people_app.command(name="export")
@@ -250,7 +292,7 @@ def _read_npy(file: Path, name: str | None) -> dict[str, list[Photo]]:
 
 def _read_json(file: Path) -> dict[str, list[Photo]]:
     try:
-        document = from_json(images.read_bytes(file))
+        document = from_json(content_of(file))
     except ValueError as exc:
         raise InputError(f"{file} is no JSON: {exc}") from exc
     people: dict[str, list[Photo]] = {}

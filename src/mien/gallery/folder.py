@@ -25,7 +25,7 @@ from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
 from mien.gallery.search import match
 from mien.gallery.weights import weigh_people
 from mien.quality import quality
-from mien.text import composed, printable
+from mien.text import composed, did_you_mean, printable
 from mien.types import F32, Faces, Matches
 
 log = logging.getLogger(__name__)
@@ -167,10 +167,11 @@ class FolderGallery:
                 folder.rmdir()
 
     def _files_of(self, name: str) -> list[Path]:
+        everybody = self.photos()
         try:
-            return self.photos()[check_name(name)]
+            return everybody[check_name(name)]
         except KeyError:
-            raise PersonNotFound(f"nobody in {self.path} is called {name}; 'mien people' lists everybody") from None
+            raise PersonNotFound(f"nobody in {self.path} is called {name}{did_you_mean(name, everybody)}") from None
 
     def enrolled(self) -> Iterator[Enrolled]:
         yield from self._read()

@@ -19,7 +19,7 @@ from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound
 from mien.gallery import migrations
 from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
 from mien.gallery.weights import changed, weigh, weigh_people
-from mien.text import printable
+from mien.text import did_you_mean, printable
 from mien.types import F32, Matches
 
 _CHUNK = 400  # people in one transaction of `enroll_all`
@@ -254,7 +254,8 @@ class SqlGallery(ABC):
         found = _pairs(connection, query.with_for_update())
         for name in wanted:
             if name not in found:
-                raise PersonNotFound(f"nobody in {self.place} is called {name}; 'mien people' lists everybody")
+                near = did_you_mean(name, connection.scalars(sa.select(PEOPLE.c.name)))
+                raise PersonNotFound(f"nobody in {self.place} is called {name}{near}")
         return [found[name] for name in wanted]
 
     def enrolled(self) -> Iterator[Enrolled]:

@@ -142,7 +142,7 @@ def check_looks(looks: int) -> int:
         InputError: It is neither 1 nor 12.
     """
     if looks not in LOOKS:
-        raise InputError(f"--looks takes 1 or 12, got {looks}")
+        raise InputError(f"looks: 1 or 12, got {looks}")
     return looks
 
 

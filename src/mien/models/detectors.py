@@ -12,7 +12,7 @@ from mien import geometry, plugins, store
 from mien.dlib_models import hog, mmod
 from mien.errors import ModelError
 from mien.runtime import Compute, OnnxModel
-from mien.types import F32, U8, Faces
+from mien.types import F32, U8, Faces, Mask
 from mien.zoo import ModelSpec, spec_of
 
 Anchor = Literal["box", "landmarks"]
@@ -80,7 +80,8 @@ def _in_tile(detect: Callable[[U8], Faces], image: U8, x: int, y: int) -> Faces:
     x1, y1, x2, y2 = faces.boxes.T
     cut = ((x1 <= x) & (x > 0)) | ((y1 <= y) & (y > 0))
     cut |= ((x2 >= right) & (right < width)) | ((y2 >= bottom) & (bottom < height))
-    return faces[~cut]
+    kept: Mask = ~cut
+    return faces[kept]
 
 
 def _joined(parts: Sequence[Faces]) -> Faces:

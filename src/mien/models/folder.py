@@ -44,7 +44,7 @@ class ModelFolder:
             InputError: There is no such folder.
         """
         if not self.place.is_dir():
-            raise InputError(f"there is no folder {self.place}; --models-dir names one with model files (.onnx)")
+            raise InputError(f"there is no folder {self.place}; name one with model files (.onnx)")
         known = {key: self._known.get(key) or _look(key[0]) for key in _states(self.place)}
         self._known = known
         return list(known.values())

@@ -46,7 +46,7 @@ def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
     if isinstance(gallery, FolderGallery):
         return open_unknown_file(_file_for(gallery.path, data), embedder=gallery.embedder)
     raise GalleryError(
-        "unknown faces are kept beside a folder of photos, a .db file or PostgreSQL; name one as --gallery"
+        "unknown faces are kept beside a folder of photos, a .db file or PostgreSQL; name one of these as the gallery"
     )
 
 
