@@ -19,6 +19,20 @@ from mien.types import F32, U8, Face, Faces
 
 _UNKNOWN: Colour = (222, 226, 230)  # RGB
 _INK: Colour = (16, 18, 22)
+_PART = 0.3  # of a face's height that the text of its label is high
+_LEAST = 10  # pixels of text that can be read
+_LARGE = 0.5  # of the picture's height: a face so large may bear its label on itself
+_CLEAR = 2.0  # pixels kept between a label and others' boxes, so that it is nobody else's
+_AWAY = (
+    0.5,
+    1.0,
+    2.0,
+    3.5,
+    5.0,
+    7.0,
+    10.0,
+)  # of its height, that a label may be away at the end of a line
+_AROUND = 16  # directions in which it may be there
 _STAY = 0.5  # of its own area, that a label in a stream may cover more of its face than another place would
 
 
@@ -35,6 +49,22 @@ class Style:
         side = max(width, height)
         text = max(13 if side >= 240 else 10, round(side / 55))
         return cls(line=max(2 if side >= 240 else 1, round(side / 360)), text=text, pad=max(2, text // 4))
+
+    def for_face(self, box: F32) -> Style:
+        """The sizes for the face in a box (4,): no larger than this, smaller for a small face."""
+        text = min(self.text, max(_LEAST, round(float(box[3] - box[1]) * _PART)))
+        return Style(line=self.line, text=text, pad=max(2, text // 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is written about a face: its `lines` in the box `place` (4,); from one `away` a line leads to the face."""
+
+    face: Face
+    place: F32
+    lines: list[str]
+    style: Style
+    away: bool = False
 
 
 class Annotator:
@@ -66,8 +96,11 @@ def annotate(image: U8, faces: Faces, *, sides: dict[int, int] | None = None, be
     rows = list(faces)
     for face in rows:
         _draw_box(draw, face, style)
-    for face, place, lines in _placed_labels(faces, rows, style, (width, height - below), sides):
-        _draw_label(canvas, lines, place, colour_of(face), style)
+    labels = list(_placed_labels(faces, rows, style, (width, height - below), sides))
+    for label in labels:
+        _draw_leader(draw, label)
+    for label in labels:
+        _draw_label(canvas, label)
     return np.asarray(cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
@@ -106,19 +139,71 @@ def _placed_labels(
     style: Style,
     size_wh: tuple[int, int],
     sides: dict[int, int] | None = None,
-) -> Iterator[tuple[Face, F32, list[str]]]:
+) -> Iterator[Label]:
+    """The labels that have a place: names first, then of large faces before small ones. None lies over another, nor
+    over a face; where it is crowded, nameless faces have less to say, or nothing."""
     sides = {} if sides is None else sides
     taken: list[F32] = []
-    for i in np.argsort(-area(faces.boxes), kind="stable"):
-        lines = _fitting(rows[i], style, size_wh)
-        obstacles = np.concatenate([np.delete(faces.boxes, i, 0), np.array(taken, np.float32).reshape(-1, 4)])
+    nameless = np.array([face.name is None for face in rows], np.bool_)
+    for i in np.lexsort((-area(faces.boxes), nameless)):
+        others = np.concatenate([np.delete(faces.boxes, i, 0), np.array(taken, np.float32).reshape(-1, 4)])
         track = rows[i].track_id
         room = _Room(size_wh, None if track is None else sides.get(track))
-        place, lines, side = _best_label(faces.boxes[i], lines, obstacles, style, room)
-        if track is not None:
+        found = _label(rows[i], style, others, room)
+        if found is None:
+            continue
+        label, side = found
+        if track is not None and side is not None:
             sides[track] = side
-        taken.append(place)
-        yield rows[i], place, lines
+        taken.append(label.place)
+        yield label
+
+
+def _label(face: Face, style: Style, others: F32, room: _Room) -> tuple[Label, int | None] | None:
+    """A face's label beside it, as long as there is room for, and on which side; else its name away from it."""
+    own = style.for_face(face.box)
+    lines = _fitting(face, own, room.picture_wh)
+    shorter = lines[:1] if face.name is not None else lines[1:]
+    beside = [(_best_place(face.box, _label_size(some, own), others, room), some) for some in (lines, shorter) if some]
+    for (place, covered, side), some in beside if len(others) else sorted(beside, key=lambda found: found[0][1]):
+        if not covered or not len(others):
+            return Label(face, place, some, own), side
+    if face.name is None:
+        return None
+    for style in dict.fromkeys((own, Style(own.line, min(own.text, _LEAST), 2))):
+        name = _fitting(face, style, room.picture_wh)[:1]
+        far = _place_away(face.box, _label_size(name, style), others, room.picture_wh)
+        if far is not None:
+            return Label(face, far, name, style, away=True), None
+    return None
+
+
+def _place_away(box: F32, size_wh: tuple[float, float], others: F32, picture_wh: tuple[int, int]) -> F32 | None:
+    """The nearest place that covers nothing and from which a line leads to the box without crossing a face."""
+    (w, h), centre = size_wh, (box[:2] + box[2:]) / 2
+    turns = np.linspace(0, 2 * np.pi, _AROUND, endpoint=False)
+    for away in _AWAY:
+        reach = (box[2:] - box[:2]) / 2 + np.array([w, h]) / 2 + away * h
+        corners = centre + np.stack([np.sin(turns), -np.cos(turns)], axis=1) * reach - np.array([w, h]) / 2
+        places = np.array([_inside(x, y, size_wh, picture_wh) for x, y in corners], dtype=np.float32)
+        covered = _overlap(places, np.concatenate([others, box[None]])).sum(axis=1)
+        for place in places[covered == 0]:
+            if not _overlap(_dots(place, box), others).any():
+                return place
+    return None
+
+
+def _dots(place: F32, box: F32) -> F32:
+    """Small boxes along the line that leads from a label to its face."""
+    start, end = _ends(place, box)
+    middles = start + np.linspace(0, 1, 12)[:, None] * (end - start)
+    return np.concatenate([middles - 1, middles + 1], axis=1).astype(np.float32)
+
+
+def _ends(place: F32, box: F32) -> tuple[F32, F32]:
+    """Where the line between a label and a face begins and ends: at the nearest points of both."""
+    end = np.clip((place[:2] + place[2:]) / 2, box[:2], box[2:])
+    return np.clip(end, place[:2], place[2:]), end
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +235,6 @@ def _text_width(text: str, style: Style) -> int:
     return text_size(text, style.text)[0]
 
 
-def _best_label(box: F32, lines: list[str], obstacles: F32, style: Style, room: _Room) -> tuple[F32, list[str], int]:
-    """The whole label where it covers nothing, else its first line alone if that covers less; and on which side."""
-    place, covered, side = _best_place(box, _label_size(lines, style), obstacles, room)
-    if not covered or len(lines) < 2:
-        return place, lines, side
-    short, covered_by_short, short_side = _best_place(box, _label_size(lines[:1], style), obstacles, room)
-    return (short, lines[:1], short_side) if covered_by_short < covered else (place, lines, side)
-
-
 def _label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
     width = max(_text_width(line, style) for line in lines)
     return width + 2 * style.pad, len(lines) * style.text * LINE_HEIGHT + 2 * style.pad
@@ -166,20 +242,22 @@ def _label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
 
 def _best_place(box: F32, size_wh: tuple[float, float], obstacles: F32, room: _Room) -> tuple[F32, float, int]:
     """Of the places above, below, beside and inside the box, the one that covers the least of others, how much (of
-    others, and of the box itself beyond a quarter), and which it is."""
+    others, and of the box itself; of a large one beyond a quarter), and which it is."""
     (w, h), (x1, y1, x2, y2) = size_wh, box
     middle = (x1 + x2 - w) / 2
     above_and_below = [(x, y) for x in (x1, x2 - w, middle) for y in (y1 - h, y2)]
     corners = [*above_and_below, (x2, y1), (x1 - w, y1), (x2, y2 - h), (x1 - w, y2 - h), (x1, y2 - h), (x1, y1)]
     places = np.array([_inside(x, y, size_wh, room.picture_wh) for x, y in corners], dtype=np.float32)
-    covered = _overlap(places, obstacles).sum(axis=1)
+    around = np.array([-_CLEAR, -_CLEAR, _CLEAR, _CLEAR], np.float32)
+    covered = _overlap(places, obstacles + around).sum(axis=1)
     own = _overlap(places, box[None]).sum(axis=1)
+    spare = (x2 - x1) * (y2 - y1) / 4 if y2 - y1 > _LARGE * room.picture_wh[1] else 0.0
     cost = covered * 4 + own + np.arange(len(places)) * 1e-3
     if room.side is not None:
         cost[room.side] -= _STAY * w * h
         covered[room.side] = max(0.0, covered[room.side] - _STAY / 4 * w * h)
     best = int(cost.argmin())
-    return places[best], float(covered[best] + max(0.0, own[best] - (x2 - x1) * (y2 - y1) / 4)), best
+    return places[best], float(covered[best] + max(0.0, own[best] - spare)), best
 
 
 def _inside(x: float, y: float, size_wh: tuple[float, float], picture_wh: tuple[int, int]) -> list[float]:
@@ -194,9 +272,17 @@ def _overlap(a: F32, b: F32) -> F32:
     return np.asarray(np.clip(high - low, 0, None).prod(axis=2), dtype=np.float32)
 
 
-def _draw_label(canvas: Image.Image, lines: Sequence[str], place: F32, colour: Colour, style: Style) -> None:
-    x1, y1, x2, y2 = (float(v) for v in place)
+def _draw_leader(draw: ImageDraw.ImageDraw, label: Label) -> None:
+    if not label.away:
+        return
+    ends = [tuple(map(float, end)) for end in _ends(label.place, label.face.box)]
+    draw.line(ends, fill=(*_INK, 160), width=label.style.line + 2)
+    draw.line(ends, fill=colour_of(label.face), width=label.style.line)
+
+
+def _draw_label(canvas: Image.Image, label: Label) -> None:
+    style, (x1, y1, x2, y2) = label.style, (float(v) for v in label.place)
     ImageDraw.Draw(canvas, "RGBA").rounded_rectangle([x1, y1, x2, y2], style.pad, fill=(*_INK, 200))
-    for row, line in enumerate(lines):
+    for row, line in enumerate(label.lines):
         at = (round(x1 + style.pad), round(y1 + style.pad + row * style.text * LINE_HEIGHT))
-        draw_text(canvas, at, line, style.text, colour if row == 0 else _UNKNOWN)
+        draw_text(canvas, at, line, style.text, colour_of(label.face) if row == 0 else _UNKNOWN)
