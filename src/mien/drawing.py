@@ -187,7 +187,8 @@ def _place_away(box: F32, size_wh: tuple[float, float], others: F32, picture_wh:
         corners = centre + np.stack([np.sin(turns), -np.cos(turns)], axis=1) * reach - np.array([w, h]) / 2
         places = np.array([_inside(x, y, size_wh, picture_wh) for x, y in corners], dtype=np.float32)
         covered = _overlap(places, np.concatenate([others, box[None]])).sum(axis=1)
-        for place in places[covered == 0]:
+        free: list[F32] = list(places[covered == 0])
+        for place in free:
             if not _overlap(_dots(place, box), others).any():
                 return place
     return None
@@ -202,8 +203,8 @@ def _dots(place: F32, box: F32) -> F32:
 
 def _ends(place: F32, box: F32) -> tuple[F32, F32]:
     """Where the line between a label and a face begins and ends: at the nearest points of both."""
-    end = np.clip((place[:2] + place[2:]) / 2, box[:2], box[2:])
-    return np.clip(end, place[:2], place[2:]), end
+    end = np.asarray(np.clip((place[:2] + place[2:]) / 2, box[:2], box[2:]), np.float32)
+    return np.asarray(np.clip(end, place[:2], place[2:]), np.float32), end
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,4 +111,4 @@ def _no_cuda() -> str:
     """Why there is no CUDA, and the cure. Both ONNX Runtimes have one folder, and an extra cannot take one away."""
     cure = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
     found = [line for line in clashes() if "onnxruntime" in line]
-    return found[0] if found else f"no CUDA in this ONNX Runtime; run '{cure}', or use --device cpu"
+    return found[0] if found else f"no CUDA in this ONNX Runtime; run '{cure}', or choose the device 'cpu'"
