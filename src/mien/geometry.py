@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 
@@ -12,6 +14,31 @@ from mien.types import F32, F64, I64, U8
 CHIP_LANDMARKS = np.array([[47.3, 45.2], [103.3, 45.9], [75.9, 77.4], [51.7, 102.0], [99.7, 102.0]], dtype=np.float32)
 CHIP_SIZE = 150
 CHIP_FACE = (25.0, 125.0)  # the chip is the face box with a quarter of its size around it
+
+
+_EXACT_WARP = int(cv2.__version__.partition(".")[0]) >= 5  # OpenCV 4 rounds where it samples to 1/32 of a pixel
+
+
+def warp(image: U8 | F32, matrix: F64, size_wh: tuple[int, int]) -> U8 | F32:
+    """A picture (H, W) or (H, W, C) sampled bilinearly: output pixel p shows what lies at matrix @ (p, 1).
+
+    Beyond the border the border's pixels go on. The same numbers with OpenCV 4 and 5.
+    """
+    if _EXACT_WARP:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        out = cv2.warpAffine(image, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return cast("U8 | F32", out)
+    x, y = np.meshgrid(np.arange(size_wh[0]), np.arange(size_wh[1]))
+    at = np.stack([row[0] * x + row[1] * y + row[2] for row in matrix])
+    at = np.clip(at, 0, np.array([image.shape[1] - 1, image.shape[0] - 1])[:, None, None])
+    low = np.floor(at).astype(np.int64)
+    high = np.minimum(low + 1, np.array([image.shape[1] - 1, image.shape[0] - 1])[:, None, None])
+    share = (at - low).reshape(2, *at.shape[1:], *[1] * (image.ndim - 2)).astype(np.float32)
+    upper = image[low[1], low[0]] * (1 - share[0]) + image[low[1], high[0]] * share[0]
+    lower = image[high[1], low[0]] * (1 - share[0]) + image[high[1], high[0]] * share[0]
+    out = upper * (1 - share[1]) + lower * share[1]
+    rounded = np.rint(out) if image.dtype == np.uint8 else out
+    return cast("U8 | F32", rounded.astype(image.dtype))
 
 
 def iou(a: F32, b: F32) -> F32:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mien.geometry import warp
 from mien.types import F32, F64, U8
 
 # dlib's mean faces on the unit square, from get_face_chip_details (Boost licence). Order of the five: see landmarks.py.
@@ -155,8 +156,7 @@ def _sample(image: F32, corners: F64, out: U8) -> None:
     size = len(out)
     across, down = (corners[1:] - corners[0]) / (size - 1)
     matrix = np.stack([across, down, corners[0]], axis=1)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped: F32 = np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=flags), dtype=np.float32)
+    warped = np.asarray(warp(image, matrix, (size, size)), dtype=np.float32)
     warped += np.float32(1e-3)  # a whole number must not be truncated to the one below for a rounding error's sake
     np.copyto(out, warped, casting="unsafe")
     _blacken(out, matrix, image.shape)

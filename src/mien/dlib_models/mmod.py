@@ -12,13 +12,14 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 
 from mien.dlib_models.reader import Conv, MmodNet, read_mmod
 from mien.errors import ModelError
+from mien.geometry import warp
 from mien.types import F32, F64, I64, U8
 
 INPUT, OUTPUT = "canvas", "scores"
@@ -211,9 +212,7 @@ def _warp(plane: U8 | F32, size: tuple[int, ...]) -> U8 | F32:
 
 
 def _warp_by(plane: U8 | F32, matrix: F64, size: tuple[int, ...]) -> U8 | F32:
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    out = cv2.warpAffine(plane, matrix, (size[1], size[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return cast("U8 | F32", out)
+    return warp(plane, matrix, (size[1], size[0]))
 
 
 def decode(scores: F32, canvas: Canvas, *, threshold: float = 0.0) -> tuple[I64, F32]:
