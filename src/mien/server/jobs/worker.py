@@ -207,9 +207,7 @@ class JobWorker:
         """Raises Problem where the work took longer than any may."""
         if self._is_over(run) and not self._is_left(run):
             limit = self.jobs.limits.job_s / 60
-            raise Problem(
-                "too-large", f"the work took more than {limit:.0f} minutes; cut the video, or look at every=N"
-            )
+            raise Problem("too-large", f"the work took over {limit:.0f} minutes; cut the video, or look at every=N")
 
     def _leave(self, run: _Run) -> None:
         if run.cancelled:
