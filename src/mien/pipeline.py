@@ -22,7 +22,7 @@ from mien.models.attributes import BUILT_IN, AttributeHeads
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.own import OwnModel, load_own, try_out
-from mien.models.trunk import DLIB, Aligner, FaceTrunk, load_resnet
+from mien.models.trunk import DLIB, Aligner, FaceTrunk, described_by, load_resnet
 from mien.models.trunk_head import TrunkHead
 from mien.quality import quality
 from mien.runtime import Compute
@@ -124,7 +124,9 @@ class Analyzer:
         self.further = _further([*attributes, *asked], self.compute)
         own_names = [attribute.name for model in self.further for attribute in model.attributes]
         self.only = frozenset(_checked_parts(only, models, own_names))
+        self.described_by: str | None = getattr(detector, "described_by", None)  # None: nothing is kept of its answers
         if isinstance(detector, str):
+            self.described_by = described_by(detector, min_face=min_face)
             detector = load_detector(detector, min_face=min_face, compute=self.compute)
         self.detector = detector
         own = {name: self.load_model(name, Path(file)) for name, file in models.items() if name in self.only}
@@ -173,7 +175,7 @@ class Analyzer:
         return view
 
     def _open(self, place: str | Path) -> Gallery:
-        return open_gallery(str(place), embedder=EMBEDDER, describe=self.describe_photo)
+        return open_gallery(str(place), embedder=EMBEDDER, describe=self.describe_photo, described_by=self.described_by)
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib.resources
 import importlib.util
@@ -221,9 +222,10 @@ def write_entry(folder: str, key: str, payload: bytes) -> None:
     write_checked(cache_dir() / folder / key, payload, secret=True)
 
 
-def clear_entry(folder: str, key: str) -> None:
-    """Forgets what the cache holds under a key."""
-    (cache_dir() / folder / key).unlink(missing_ok=True)
+def clear_entries(folder: str, prefix: str) -> None:
+    """Forgets all that the cache holds under keys that begin so."""
+    for path in (cache_dir() / folder).glob(glob.escape(prefix) + "*"):
+        path.unlink(missing_ok=True)
 
 
 def clear(folder: str) -> None:

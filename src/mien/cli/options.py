@@ -18,6 +18,7 @@ from mien.gallery import Gallery, open_gallery
 from mien.gallery.unknown import open_unknown
 from mien.keeping import Keeper
 from mien.models.attributes import BUILT_IN
+from mien.models.trunk import described_by
 from mien.pipeline import EMBEDDER, Analyzer
 from mien.store import data_dir
 
@@ -114,8 +115,12 @@ class Looking:
             return self.analyzer(only=("identity",), gallery=None)
 
         place = self.place(make=make) or self.place(make=True)
+        choices = self.choices()
         return open_gallery(
-            self.somewhere(place), embedder=EMBEDDER, describe=lambda content: analyzer().describe_photo(content)
+            self.somewhere(place),
+            embedder=EMBEDDER,
+            describe=lambda content: analyzer().describe_photo(content),
+            described_by=described_by(choices["detector"], min_face=choices["min_face"]),
         )
 
     def place(self, *, make: bool = False) -> str | None:

@@ -59,11 +59,12 @@ def make_gallery(place: str) -> None:
         raise GalleryError(f"cannot make {path}: {exc.strerror or exc}; name another place with --gallery") from exc
 
 
-def open_gallery(place: str, *, embedder: str, describe: Describe) -> Gallery:
+def open_gallery(place: str, *, embedder: str, describe: Describe, described_by: str | None = None) -> Gallery:
     """The gallery at a place: a `postgresql://` address, a `.db` file (SQLite), or else a folder of photos (made when
     first written to).
 
-    `describe` gives the faces of a photo's bytes with their embeddings; `embedder` names who made those.
+    `describe` gives the faces of a photo's bytes with their embeddings; `embedder` names who made those, `described_by`
+    tells all that decides them: what a folder's photos show is kept under it (None: for this process only).
 
     Raises:
         GalleryError: The place is neither, or is not a gallery.
@@ -82,4 +83,4 @@ def open_gallery(place: str, *, embedder: str, describe: Describe) -> Gallery:
         return SqliteGallery(path, embedder=embedder)
     if path.is_file():
         raise GalleryError(f"{path} is a file; a gallery is a folder of photos or a .db file")
-    return FolderGallery(path, embedder=embedder, describe=describe)
+    return FolderGallery(path, embedder=embedder, describe=describe, described_by=described_by)

@@ -1,7 +1,8 @@
 """A folder of photos as a gallery: `Ada Lovelace.jpg`, or `Ada Lovelace/1.jpg, 2.jpg`.
 
-The photos are the truth; their descriptors are kept in the user's cache, by file content and embedder. Of a photo that
-came without its picture (imported from another gallery) the folder has a `.npy` file: the descriptor, then the quality.
+The photos are the truth; their descriptors are kept in the user's cache, by file content and all that decides them. Of
+a photo that came without its picture (imported from another gallery) the folder has a `.npy` file: the descriptor, then
+the quality.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ Describe = Callable[[bytes], Faces]
 
 _SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
 _LONGEST_FILE_NAME = 255  # bytes
-_WITHOUT_QUALITY = DIMENSIONS * 4  # bytes of what earlier versions kept
 
 
 class FolderGallery:
@@ -45,10 +45,11 @@ class FolderGallery:
     link, never what it leads to.
     """
 
-    def __init__(self, path: Path, *, embedder: str, describe: Describe) -> None:
+    def __init__(self, path: Path, *, embedder: str, describe: Describe, described_by: str | None = None) -> None:
         self.path = path
         self.embedder = embedder
         self._describe = describe
+        self._described_by = described_by
         self._lock = threading.Lock()
         self._known: tuple[list[object], list[Enrolled]] | None = None
         self._told: set[Path] = set()
@@ -125,7 +126,7 @@ class FolderGallery:
 
     def _delete(self, files: Sequence[Path]) -> None:
         for file in files:
-            store.clear_entry("descriptors", self._key(file.read_bytes()))
+            store.clear_entries("descriptors", f"{hashlib.sha256(file.read_bytes()).hexdigest()}-")
         for entry in dict.fromkeys(map(self._entry_of, files)):
             _on_disk(entry.unlink, self.path)
         self._remove_empty(files)
@@ -203,9 +204,11 @@ class FolderGallery:
         return Photo(numbers[:-1], self._sha256(file, content), printable(str(file)), quality=float(numbers[-1]))
 
     def _described(self, content: bytes, file: Path) -> bytes:
-        key = self._key(content)
+        if self._described_by is None:
+            return self._largest(content, file)
+        key = f"{hashlib.sha256(content).hexdigest()}-{self.embedder}-{self._described_by}"
         kept = store.read_entry("descriptors", key)
-        if kept is None or len(kept) == _WITHOUT_QUALITY:
+        if kept is None:
             kept = self._largest(content, file)
             store.write_entry("descriptors", key, kept)
         return kept
@@ -223,9 +226,6 @@ class FolderGallery:
         i = int(geometry.area(faces.boxes).argmax())
         worth = quality(images.read_image(content), faces.boxes[i : i + 1], faces.landmarks[i : i + 1])
         return bytes(np.concatenate([faces.embeddings[i], worth]).astype("<f4").tobytes())
-
-    def _key(self, content: bytes) -> str:
-        return f"{hashlib.sha256(content).hexdigest()}-{self.embedder}"
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         everything = self._read()

@@ -231,6 +231,18 @@ FAMILIES: dict[str, Callable[..., Detector]] = {
 }
 
 
+SECOND_LOOKS = {"compact": ("verifier",)}  # what else a family of detectors reads
+
+
+def weights_of(name: str) -> tuple[str, ...]:
+    """The rows of the zoo that a detector of the zoo is made of.
+
+    Raises:
+        ModelError: Unknown.
+    """
+    return (name, *SECOND_LOOKS.get(spec_of(name).family, ()))
+
+
 def load_detector(name: str, *, min_face: int = MIN_FACE, compute: Compute | None = None) -> Detector:
     """A detector of the zoo by its name.
 

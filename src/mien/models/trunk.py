@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +12,7 @@ import numpy as np
 from mien import geometry, store
 from mien.dlib_models import chip, landmarks, resnet
 from mien.models.attributes import AttributeHeads
-from mien.models.detectors import Anchor
+from mien.models.detectors import Anchor, weights_of
 from mien.models.trunk_head import TrunkHead
 from mien.runtime import Compute, OnnxModel, in_chunks
 from mien.space import EmbeddingSpace
@@ -23,6 +25,7 @@ from mien.zoo import spec_of
 # photo twice.
 DLIB = EmbeddingSpace(name="dlib_resnet", size=128, metric="euclidean", tolerance=0.6, linkage=0.52, duplicate=0.25)
 
+_VERSION = 1  # raise it when detectors or aligner make something else of the same weights
 _DLIB_EYES = ((2, 3), (0, 1))  # dlib's five points: image-right eye's outer and inner corner, image-left's, nose base
 
 
@@ -80,6 +83,14 @@ def load_resnet(compute: Compute | None = None) -> OnnxModel:
     spec = spec_of("dlib_resnet")
     data = store.derived(spec, lambda raw: resnet.to_onnx(raw, spec.name), version=1)
     return OnnxModel(data, spec.name, compute)
+
+
+def described_by(detector: str, *, min_face: int) -> str:
+    """What decides the descriptors of a picture, as a few letters: every file of weights, the smallest face looked for,
+    this code. What is kept of them is kept under it."""
+    specs = [spec_of(name) for name in (*weights_of(detector), "dlib_landmarks_5", "dlib_resnet")]
+    decides = [_VERSION, min_face, *((spec.name, spec.sha256, spec.threshold) for spec in specs)]
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 
 class FaceTrunk:

@@ -116,6 +116,7 @@ class Cropper:
         self.into = into
         self.options = options
         self._how = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()[:16]
+        self._by = f"{analyzer.described_by}-{analyzer.tolerance}" if options.per_person else analyzer.described_by
         self._before = dict(_read_manifest(into / MANIFEST))
         alike = (crops for key, crops in self._before.items() if key.startswith(self._how))
         self._made = [Path(name) for crops in alike for name in crops]
@@ -127,7 +128,7 @@ class Cropper:
         Raises:
             InputError: It cannot be read.
         """
-        key = f"{self._how}-{images.sha256_of(source.file)}-{source.folder.as_posix()}"
+        key = f"{self._how}-{self._by}-{images.sha256_of(source.file)}-{source.folder.as_posix()}"
         before = self._before.get(key)
         if before is not None:  # crops deleted since then were not wanted
             return Done(tuple(name for name in before if (self.into / name).is_file()))

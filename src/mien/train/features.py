@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from mien import images, store
 from mien.errors import InputError
-from mien.models.detectors import Detector, load_detector
-from mien.models.trunk import Aligner, load_resnet
+from mien.models.detectors import MIN_FACE, Detector, load_detector
+from mien.models.trunk import Aligner, described_by, load_resnet
 from mien.models.trunk_head import READABLE
 from mien.pipeline import DEFAULT_DETECTOR
 from mien.runtime import Compute, OnnxModel
@@ -57,9 +57,19 @@ class Describer:
         aligner: Cuts their chips.
         trunk: dlib's face ResNet.
         views: Chips per picture: the plain one, its mirror image, then disturbed ones.
+        described_by: All that decides the answers, see `trunk.described_by`; None: nothing is kept.
     """
 
-    def __init__(self, detector: Detector, aligner: Aligner, trunk: OnnxModel, *, views: int = 2) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        aligner: Aligner,
+        trunk: OnnxModel,
+        *,
+        views: int = 2,
+        described_by: str | None = None,
+    ) -> None:
+        self.described_by = described_by
         self.detector = detector
         self.aligner = aligner
         self.trunk = trunk
@@ -68,7 +78,8 @@ class Describer:
     @classmethod
     def load(cls, *, views: int = 2, detector: str = DEFAULT_DETECTOR, compute: Compute | None = None) -> Describer:
         found = load_detector(detector, compute=compute)
-        return cls(found, Aligner.load(found.anchor), load_resnet(compute), views=views)
+        kept_as = described_by(detector, min_face=MIN_FACE)
+        return cls(found, Aligner.load(found.anchor), load_resnet(compute), views=views, described_by=kept_as)
 
     def face(self, file: Path) -> FoundFace:
         """The face of a picture file.
@@ -87,11 +98,12 @@ class Describer:
 
         One picture is one batch, whatever is in the cache already, so that a resumed run sees the very same numbers.
         """
-        key = f"trunk-{type(self.detector).__name__.lower()}-v{_VERSION}-{self.views}-{digest}"
-        kept = store.read_entry(_FOLDER, key)
+        key = f"trunk-{self.described_by}-v{_VERSION}-{self.views}-{digest}"
+        kept = store.read_entry(_FOLDER, key) if self.described_by else None
         if kept is None:
             kept = self._describe(content, digest)
-            store.write_entry(_FOLDER, key, kept)
+            if self.described_by:
+                store.write_entry(_FOLDER, key, kept)
         with np.load(io.BytesIO(kept), allow_pickle=False) as entry:
             return bool(entry["found"]), {name: entry[name] for name in READABLE}
 

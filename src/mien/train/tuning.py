@@ -173,21 +173,23 @@ class NetworkLearner:
     def features(self) -> F16:
         """What the frozen network sees in all views of all pictures (N, views, D), kept in the user's cache."""
         body = backbones.build(self.kind, self.size, self.network.weights)
-        name = f"{self.kind.name}-{backbones.weights_id(self.network.weights)}-{self.size}-v{_VERSION}"
+        body_id = f"{self.kind.name}-{backbones.weights_id(self.network.weights)}-{self.size}"
+        name = f"{body_id}-{self.describer.described_by}-v{_VERSION}"
         found = [self._feature(body, name, i) for i in range(len(self.seen.data))]
         return np.stack(found)
 
     def _feature(self, body: Any, name: str, i: int) -> F16:
         digest, views = self.seen.digests[i], self.describer.views
         key = f"{name}-{views}-{digest}"
-        kept = store.read_entry(_FOLDER, key)
+        kept = store.read_entry(_FOLDER, key) if self.describer.described_by else None
         if kept is not None:
             return np.asarray(np.load(io.BytesIO(kept), allow_pickle=False), dtype=np.float16)
         pictures = crop_views(self.crops[i], views=views, seed=int(digest[:8], 16))
         feature = np.asarray(body.predict_on_batch(self.pixels(pictures)), dtype=np.float16)
         packed = io.BytesIO()
         np.save(packed, feature)
-        store.write_entry(_FOLDER, key, packed.getvalue())
+        if self.describer.described_by:
+            store.write_entry(_FOLDER, key, packed.getvalue())
         return feature
 
     def predict(self, model: KerasModel, rows: I64) -> F64:

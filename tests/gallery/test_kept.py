@@ -1,0 +1,101 @@
+"""What is kept of a folder's photos is kept under all that decides it, and what is deleted is gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gallery.test_galleries import descriptor, photo
+from mien import store, zoo
+from mien.batch.analysis import models_text
+from mien.gallery import FolderGallery
+from mien.models.trunk import described_by
+from mien.pipeline import Analyzer
+from mien.train.features import Describer
+from mien.types import Faces
+
+DETECTORS = ("compact", "hog", "mmod")
+
+
+def seeing(seed: int) -> object:
+    """What describes every photo alike, and counts how often it is asked."""
+
+    def describe(content: bytes) -> Faces:
+        describe.asked += 1  # type: ignore[attr-defined]
+        box = np.array([[0, 0, 4, 4]], np.float32)
+        return Faces(box, np.ones(1, np.float32), np.zeros((1, 5, 2), np.float32), embeddings=descriptor(seed)[None])
+
+    describe.asked = 0  # type: ignore[attr-defined]
+    return describe
+
+
+@pytest.fixture
+def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people" / "Ada.png").write_bytes(photo(1).content)
+    return tmp_path / "people"
+
+
+def descriptors(people: Path, describe: object, by: str | None) -> np.ndarray:
+    return FolderGallery(people, embedder="test", describe=describe, described_by=by).descriptors()[1]  # type: ignore[arg-type]
+
+
+def test_another_detector_sees_for_itself(people: Path) -> None:
+    first, second = seeing(1), seeing(2)
+    for _ in range(2):
+        np.testing.assert_array_equal(descriptors(people, first, "hog"), descriptor(1)[None])
+        np.testing.assert_array_equal(descriptors(people, second, "compact"), descriptor(2)[None])
+    assert (first.asked, second.asked) == (1, 1)  # type: ignore[attr-defined]
+
+
+def test_what_nobody_can_tell_apart_is_not_kept(people: Path) -> None:
+    describe = seeing(1)
+    for _ in range(2):
+        descriptors(people, describe, None)
+    assert describe.asked == 2  # type: ignore[attr-defined]
+    assert not (store.cache_dir() / "descriptors").exists()
+
+
+def test_deleting_forgets_what_every_detector_saw(people: Path) -> None:
+    for by in ("hog", "compact"):
+        descriptors(people, seeing(1), by)
+    assert len(list((store.cache_dir() / "descriptors").iterdir())) == 2
+    FolderGallery(people, embedder="test", describe=seeing(1)).remove("Ada")  # type: ignore[arg-type]
+    assert list((store.cache_dir() / "descriptors").iterdir()) == []
+
+
+def test_the_key_holds_the_detector_its_weights_and_the_smallest_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [described_by(name, min_face=40) for name in DETECTORS]
+    keys.append(described_by("compact", min_face=20))
+    for weights in ("compact", "verifier", "dlib_landmarks_5", "dlib_resnet"):
+        with monkeypatch.context() as patch:
+            patch.setitem(zoo.ZOO, weights, replace(zoo.spec_of(weights), sha256="0" * 64))
+            keys.append(described_by("compact", min_face=40))
+    assert len(set(keys)) == len(keys)
+    assert described_by("compact", min_face=40) == keys[0]
+
+
+def test_training_and_batches_name_every_part_of_a_detector() -> None:
+    assert Describer.load().described_by == described_by("compact", min_face=40)
+    assert "verifier@" in models_text({"detector": "compact"})
+    assert "verifier@" not in models_text({"detector": "hog"})
+
+
+def test_a_run_with_another_detector_spoils_nothing(
+    analyzer: Analyzer, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    content = (shared / "faults" / "sunglasses-person.jpg").read_bytes()
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people" / "Ada.jpg").write_bytes(content)
+    other = Analyzer(tmp_path / "people", detector="hog", only=("identity",))
+    assert other.gallery is not None
+    assert other.gallery.descriptors()[0] == ()  # HOG finds nobody behind sunglasses
+    (face,) = (
+        analyzer._open(tmp_path / "people").search(analyzer.describe_photo(content).embeddings, tolerance=0.6).names
+    )
+    assert face == "Ada"
