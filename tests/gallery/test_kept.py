@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from gallery.test_galleries import descriptor, photo
-from mien import store, zoo
+from mien import images, store, zoo
 from mien.batch.analysis import models_text
-from mien.gallery import FolderGallery
+from mien.cli.people import enroll_app, people_app
+from mien.gallery import FolderGallery, remarks
 from mien.models.trunk import described_by
 from mien.pipeline import Analyzer
 from mien.train.features import Describer
-from mien.types import Faces
+from mien.types import U8, Faces
 
 DETECTORS = ("compact", "hog", "mmod")
 
@@ -99,3 +103,55 @@ def test_a_run_with_another_detector_spoils_nothing(
         analyzer._open(tmp_path / "people").search(analyzer.describe_photo(content).embeddings, tolerance=0.6).names
     )
     assert face == "Ada"
+
+
+@pytest.fixture
+def lost(tmp_path: Path, astronaut: U8, face_free: U8) -> Path:
+    """A gallery in which one of Ada's photos counts, and everything else is wrong in another way."""
+    people = tmp_path / "people"
+    for name, picture in {
+        "Ada/1.png": astronaut,
+        "Ada/2.png": face_free,
+        "Group.png": np.hstack([astronaut, astronaut[:, ::-1]]),
+        "family/Bob/1.png": astronaut,
+    }.items():
+        (people / name).parent.mkdir(parents=True, exist_ok=True)
+        images.write_image(people / name, picture)
+    (people / "Carl.png").write_bytes(b"no picture")
+    return people
+
+
+def test_who_is_lost_is_said_in_every_run(analyzer: Analyzer, lost: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):  # the second time everything is kept already
+        caplog.clear()
+        opened = analyzer._open(lost)
+        assert set(opened.descriptors()[0]) == {"Ada", "Group"}
+        found = {Path(one.source).relative_to(lost).as_posix(): one for one in remarks(opened)}
+        assert set(found) == {"Ada/2.png", "Group.png", "family/Bob", "Carl.png"}
+        assert {name for name, one in found.items() if one.used} == {"Group.png"}
+        assert "no face" in found["Ada/2.png"].reason
+        assert "2 faces" in found["Group.png"].reason
+        assert "too deep" in found["family/Bob"].reason
+        assert sorted(record.getMessage() for record in caplog.records) == sorted(map(str, found.values()))
+
+
+def test_people_and_check_list_who_is_lost(lost: Path) -> None:
+    run = CliRunner().invoke
+    listed = run(people_app, ["--gallery", str(lost), "--json"])
+    rows = {row["name"]: (row["photos"], row["passed_over"]) for row in json.loads(listed.stdout)}
+    assert rows == {"Ada": (1, 1), "Carl": (0, 1), "Group": (1, 0)}
+    table = run(people_app, ["--gallery", str(lost)]).stdout
+    assert "passed over" in table
+    checked = run(people_app, ["check", "--gallery", str(lost), "--format", "json"])
+    assert len(json.loads(checked.stdout)["remarks"]) == 4
+    assert "too deep" in run(people_app, ["check", "--gallery", str(lost)]).stdout
+
+
+def test_a_poor_photo_is_told_when_it_is_enrolled(tmp_path: Path, astronaut: U8) -> None:
+    images.write_image(tmp_path / "blurred.png", cv2.GaussianBlur(astronaut, (0, 0), 7))
+    images.write_image(tmp_path / "sharp.png", astronaut)
+    place = ["--gallery", str(tmp_path / "people.db")]
+    told = CliRunner().invoke(enroll_app, ["Ada", str(tmp_path / "blurred.png"), str(tmp_path / "sharp.png"), *place])
+    assert told.exit_code == 0
+    assert "blurred.png is small, blurred or turned away" in told.stderr
+    assert "sharp.png" not in told.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +26,11 @@ from mien.cli.outputs import file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
 from mien.errors import GalleryError, InputError, ManyFacesError, PersonNotFound
-from mien.gallery import Enrolled, Gallery, Photo, PostgresGallery, check_name
+from mien.gallery import Enrolled, Gallery, Photo, PostgresGallery, check_name, remarks
 from mien.gallery.check import check as check_gallery
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown import tell_unknown
+from mien.gallery.weights import GOOD
 from mien.pipeline import DLIB_TOLERANCE, EMBEDDER, Analyzer
 from mien.text import did_you_mean, from_json
 from mien.types import F32
@@ -72,6 +74,8 @@ def _enroll_one(analyzer: Analyzer, name: str, file: Path, largest: bool) -> str
     try:
         photo = analyzer.photo(content_of(file), source=str(file), largest=largest)
         _gallery(analyzer).enroll(name, [photo])
+        if photo.quality < GOOD:
+            typer.echo(f"mien: {file} is small, blurred or turned away: it counts less, add a better one", err=True)
     except ManyFacesError as exc:
         return f"{exc} with --largest"
     except InputError as exc:
@@ -107,15 +111,20 @@ def people(
     ctx.obj = gallery
     if ctx.invoked_subcommand is not None:
         return
-    everybody = _open(gallery).people()
+    opened = _open(gallery)
+    everybody = opened.people()
+    lost = Counter(remark.name for remark in remarks(opened) if not remark.used)  # a warning has told each
     if as_json:
-        typer.echo(
-            json.dumps([{"id": p.id, "name": p.name, "photos": p.photos} for p in everybody], ensure_ascii=False)
-        )
+        rows = [
+            {"id": p.id, "name": p.name, "photos": p.photos - lost[p.name], "passed_over": lost[p.name]}
+            for p in everybody
+        ]
+        typer.echo(json.dumps(rows, ensure_ascii=False))
         return
-    table = Table("name", "photos", box=None, pad_edge=False)
+    table = Table("name", "photos", *(["passed over"] if lost else []), box=None, pad_edge=False)
     for person in everybody:
-        table.add_row(escape(person.name), str(person.photos))
+        counts = [person.photos - lost[person.name], lost[person.name] or ""]
+        table.add_row(escape(person.name), *map(str, counts[: len(table.columns) - 1]))
     Console().print(table if everybody else "nobody yet; 'mien enroll NAME PHOTO' adds a person", highlight=False)
 
 
@@ -253,7 +262,8 @@ def check(
         raise InputError(f"--format {format} is unknown; use table or json")
     opened = _open(gallery or ctx.obj)
     given = load_settings().tolerance if tolerance is None else tolerance
-    report = check_gallery(opened.enrolled(), tolerance=DLIB_TOLERANCE if given is None else given)
+    limit = DLIB_TOLERANCE if given is None else given
+    report = replace(check_gallery(opened.enrolled(), tolerance=limit), remarks=remarks(opened))
     if format == "json":
         typer.echo(people_check.as_json(report))
     else:

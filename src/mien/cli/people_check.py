@@ -52,6 +52,11 @@ def show(report: Report, console: Console) -> None:
             ("person", "photo", "quality"),
             map(dataclasses.astuple, report.poor),
         ),
+        _table(
+            "Photos that are passed over, or show several people",
+            ("person", "photo", "why"),
+            ((remark.name, remark.source, remark.reason) for remark in report.remarks),
+        ),
     ]
     for table in found:
         if table is not None:

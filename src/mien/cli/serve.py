@@ -15,6 +15,7 @@ from mien import private
 from mien.cli.options import KeepUnknown, Looking, ModelsDir, looking, models_dir
 from mien.config import NOBODY, gallery_place
 from mien.errors import InputError
+from mien.gallery import remarks
 from mien.store import data_dir
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _run(look: Looking, settings: ServerSettings) -> None:
     if sys.stderr.isatty():
         typer.echo(f"open http://{settings.host}:{settings.port} in a browser; Ctrl-C ends it", err=True)
     analyzer = look.analyzer()
+    remarks(analyzer.gallery)  # a warning tells each at once, not at the first request
     run(settings, analyzer, level=logging.getLogger().level)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mien import plugins, private
 from mien.errors import GalleryError
-from mien.gallery.base import Enrolled, Gallery, Person, Photo, check_name
+from mien.gallery.base import Enrolled, Gallery, Person, Photo, Remark, check_name
 from mien.gallery.folder import Describe, FolderGallery
 from mien.gallery.postgres import PostgresGallery
 from mien.gallery.search import match
@@ -19,12 +19,14 @@ __all__ = [
     "Person",
     "Photo",
     "PostgresGallery",
+    "Remark",
     "SqliteGallery",
     "check_name",
     "check_there",
     "make_gallery",
     "match",
     "open_gallery",
+    "remarks",
 ]
 
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
@@ -84,3 +86,9 @@ def open_gallery(place: str, *, embedder: str, describe: Describe, described_by:
     if path.is_file():
         raise GalleryError(f"{path} is a file; a gallery is a folder of photos or a .db file")
     return FolderGallery(path, embedder=embedder, describe=describe, described_by=described_by)
+
+
+def remarks(gallery: Gallery | None) -> tuple[Remark, ...]:
+    """What is wrong with the photos of a gallery that is a folder: nobody in them, damaged, several people, a folder
+    too deep. Into a database no such photo comes."""
+    return gallery.remarks() if isinstance(gallery, FolderGallery) else ()

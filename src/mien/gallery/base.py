@@ -46,6 +46,20 @@ class Enrolled:
     weight: float
 
 
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What is wrong with a file of a gallery that is a folder. `name` is the person, "" where it is nobody's; `used`
+    tells whether the file counts all the same."""
+
+    name: str
+    source: str
+    reason: str
+    used: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.source} {'counts, but' if self.used else 'is passed over:'} {self.reason}"
+
+
 class Gallery(Protocol):
     """People and their descriptors. Every change is on disk when the call returns."""
 

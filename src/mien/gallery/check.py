@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.gallery.base import Enrolled
+from mien.gallery.base import Enrolled, Remark
 from mien.gallery.search import number
 from mien.geometry import l2_distances
 from mien.types import F32, F64, I64
@@ -61,7 +61,8 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `check` found; `suggestion` is None where too few people have several photos."""
+    """What `check` found; `suggestion` is None where too few people have several photos, `remarks`
+    are on photos that gave no face, or several."""
 
     people: int
     photos: int
@@ -71,6 +72,7 @@ class Report:
     odd: tuple[OddPhoto, ...]
     poor: tuple[PoorPhoto, ...]
     suggestion: Suggestion | None
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import numpy as np
 
 from mien import geometry, images, private, store
 from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound
-from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
+from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, Remark, check_name
 from mien.gallery.search import match
 from mien.gallery.weights import weigh_people
 from mien.quality import quality
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 Describe = Callable[[bytes], Faces]
 
+_VERSION = 2  # of what is kept
+_NUMBERS = DIMENSIONS + 2  # kept of a photo: the descriptor, the quality, the number of faces; or the reason why not
 _SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
 _LONGEST_FILE_NAME = 255  # bytes
 
@@ -40,7 +42,8 @@ _LONGEST_FILE_NAME = 255  # bytes
 class FolderGallery:
     """People in a folder, one photo or one sub-folder each.
 
-    A photo in which nobody is found is passed over with a warning; of several people in it, the largest face counts.
+    A photo in which nobody is found is passed over, of several people in it the largest face counts; `remarks` says so,
+    and a warning, in every process that reads the folder.
     Links inside the gallery are followed, those that lead out of it are passed over; what is deleted or moved is the
     link, never what it leads to.
     """
@@ -52,6 +55,7 @@ class FolderGallery:
         self._described_by = described_by
         self._lock = threading.Lock()
         self._known: tuple[list[object], list[Enrolled]] | None = None
+        self._remarks: tuple[Remark, ...] = ()
         self._told: set[Path] = set()
 
     def photos(self) -> dict[str, list[Path]]:
@@ -187,45 +191,72 @@ class FolderGallery:
         state: list[object] = [(name, str(file), *_stamp(file)) for name, file in files]
         with self._lock:
             if self._known is None or self._known[0] != state:
-                found = [(name, self._photo(file)) for name, file in files]
-                self._known = (state, _weighed([(name, photo) for name, photo in found if photo is not None]))
+                found = [(name, file, *self._photo(file)) for name, file in files]
+                wrong = [
+                    Remark(name, printable(str(file)), why, photo is not None)
+                    for name, file, photo, why in found
+                    if why
+                ]
+                self._remarks = (*wrong, *self._too_deep())
+                for remark in self._remarks:
+                    log.warning("%s", remark)
+                self._known = (state, _weighed([(name, photo) for name, _, photo, _ in found if photo is not None]))
             return self._known[1]
 
-    def _photo(self, file: Path) -> Photo | None:
-        """A file's descriptor and quality; None where nobody is in it, or where it went just now."""
+    def remarks(self) -> tuple[Remark, ...]:
+        """What is wrong with the photos, as the folder is now."""
+        self._read()
+        return self._remarks
+
+    def _too_deep(self) -> list[Remark]:
+        """Folders of photos below those of persons: nobody's."""
+        reason = "photos count in the gallery itself or in a folder per person in it, this one is too deep"
+        deep = [
+            folder
+            for entry in _entries(self.path)
+            if entry.is_dir() and not entry.name.startswith(".") and not self._passes_over(entry)
+            for folder in sorted(entry.rglob("*"))
+            if folder.is_dir() and any(map(_is_photo, _entries(folder)))
+        ]
+        return [Remark("", printable(str(folder)), reason) for folder in deep]
+
+    def _photo(self, file: Path) -> tuple[Photo | None, str]:
+        """What a file shows, None where that is nothing; and what is wrong with it."""
         try:
             content = file.read_bytes()
-        except FileNotFoundError:
-            return None
-        kept = _npy_numbers(content, file) if self._is_bare(file) else self._described(content, file)
-        if not kept:
-            return None
+        except FileNotFoundError:  # it went just now
+            return None, ""
+        kept = _npy_numbers(content) if self._is_bare(file) else self._described(content)
+        if len(kept) != _NUMBERS * 4:
+            return None, kept.decode(errors="replace")
         numbers = np.frombuffer(kept, dtype="<f4").astype(np.float32)
-        return Photo(numbers[:-1], self._sha256(file, content), printable(str(file)), quality=float(numbers[-1]))
+        embedding, worth, count = numbers[:-2], float(numbers[-2]), int(numbers[-1])
+        wrong = f"{count} faces are in it, of which the largest is taken; cut it to one" if count > 1 else ""
+        return Photo(embedding, self._sha256(file, content), printable(str(file)), quality=worth), wrong
 
-    def _described(self, content: bytes, file: Path) -> bytes:
+    def _described(self, content: bytes) -> bytes:
         if self._described_by is None:
-            return self._largest(content, file)
-        key = f"{hashlib.sha256(content).hexdigest()}-{self.embedder}-{self._described_by}"
+            return self._largest(content)
+        key = f"{hashlib.sha256(content).hexdigest()}-{self.embedder}-{self._described_by}-v{_VERSION}"
         kept = store.read_entry("descriptors", key)
         if kept is None:
-            kept = self._largest(content, file)
+            kept = self._largest(content)
             store.write_entry("descriptors", key, kept)
         return kept
 
-    def _largest(self, content: bytes, file: Path) -> bytes:
-        """The descriptor and the quality of the largest face; nothing where there is none."""
+    def _largest(self, content: bytes) -> bytes:
+        """The descriptor and the quality of the largest face and how many there are; the reason where there is none."""
         try:
             faces = self._describe(content)
         except InputError as exc:
-            log.warning("%s is passed over: %s", file, exc)
-            return b""
+            return str(exc).encode()[:_NUMBERS]
         if not len(faces) or faces.embeddings is None:
-            log.warning("%s is passed over: no face found in it", file)
-            return b""
-        i = int(geometry.area(faces.boxes).argmax())
+            return b"no face found in it"
+        areas = geometry.area(faces.boxes)
+        i = int(areas.argmax())
         worth = quality(images.read_image(content), faces.boxes[i : i + 1], faces.landmarks[i : i + 1])
-        return bytes(np.concatenate([faces.embeddings[i], worth]).astype("<f4").tobytes())
+        count = (areas > areas[i] / 16).sum()  # people far behind do not count
+        return bytes(np.concatenate([faces.embeddings[i], worth, [count]]).astype("<f4").tobytes())
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         everything = self._read()
@@ -274,16 +305,15 @@ def _npy(photo: Photo) -> bytes:
     return buffer.getvalue()
 
 
-def _npy_numbers(content: bytes, file: Path) -> bytes:
+def _npy_numbers(content: bytes) -> bytes:
+    """What is kept of a photo, from a `.npy` file; the reason where it is none."""
     try:
         numbers = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError) as exc:
-        log.warning("%s is passed over: %s", file, exc)
-        return b""
+        return f"it is damaged ({exc})".encode()[:_NUMBERS]
     if numbers.shape != (DIMENSIONS + 1,) or not np.isfinite(numbers).all():
-        log.warning("%s is passed over: not a descriptor and its quality", file)
-        return b""
-    return bytes(numbers.astype("<f4").tobytes())
+        return b"not a descriptor and its quality"
+    return bytes(np.append(numbers, 1).astype("<f4").tobytes())
 
 
 def _is_photo(path: Path) -> bool:

@@ -12,7 +12,7 @@ from mien.types import F32, F64, Mask
 
 STRANGER = 0.6  # dlib's tolerance: a photo nearer than this to its person's medoid is never an outlier
 LEAST = 0.8  # the weight of the poorest photo: it must be nearer than four fifths of the tolerance to give its name
-_POOR, _GOOD = 0.05, 0.3  # the qualities at which a photo counts least and fully
+_POOR, GOOD = 0.05, 0.3  # the qualities at which a photo counts least and fully
 _FEWEST = 4  # photos; of fewer nobody can say which is the odd one
 _SPREAD = 1.5  # times the usual distance to the medoid
 _SAMPLE = 256  # photos of one person that are compared with each other
@@ -20,7 +20,7 @@ _SAMPLE = 256  # photos of one person that are compared with each other
 
 def weigh(descriptors: F32, qualities: F32) -> F32:
     """The weights (M,) of one person's photos: descriptors (M, D), qualities (M,) 0 to 1."""
-    weights = LEAST + (1 - LEAST) * np.clip((qualities - _POOR) / (_GOOD - _POOR), 0, 1)
+    weights = LEAST + (1 - LEAST) * np.clip((qualities - _POOR) / (GOOD - _POOR), 0, 1)
     return np.where(outliers(descriptors), 0, weights).astype(np.float32)
 
 
