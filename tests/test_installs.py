@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import face_recognition
 from mien import installs, lettering, runtime
 from mien.cli import _told_the_cure
 from mien.errors import InputError, ModelError
@@ -116,3 +120,62 @@ def test_opencv_4_finds_and_labels_the_same(astronaut_file: Path, tmp_path: Path
     assert [face["box"] for face in four] == [face["box"] for face in five]
     assert [face["gender"] for face in four] == [face["gender"] for face in five]
     assert [face["age"] for face in four] == pytest.approx([face["age"] for face in five], abs=0.3)
+
+
+@pytest.fixture
+def original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The metadata of the original `face_recognition`, which holds files where ours are; by call, for its order."""
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "face_recognition-1.3.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: face_recognition\nVersion: 1.3.0\n")
+    (folder / "RECORD").write_text("face_recognition/__init__.py,,\nface_recognition/api.py,,\n")
+    return folder
+
+
+def test_the_drop_in_alone_is_right() -> None:
+    assert installs.drop_in() == ""
+
+
+def test_the_original_beside_ours_is_told_at_import(original: Path) -> None:
+    assert installs.clashes() == (installs.drop_in(),)
+    with pytest.warns(RuntimeWarning, match="1.3.0 is installed in the folder of mien's own.*pip uninstall -y"):
+        importlib.reload(face_recognition)
+
+
+def test_a_module_that_is_not_ours_any_more_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "face_recognition")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "face_recognition").mkdir()
+    (tmp_path / "face_recognition" / "__init__.py").write_text("__version__ = '1.2.3'")
+    assert "install mien again" in installs.drop_in()
+
+
+@pytest.mark.slow
+def test_the_stub_satisfies_requirements_and_holds_nothing(tmp_path: Path) -> None:
+    def pip(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}, check=False
+        )
+
+    source = shutil.copytree(Path(__file__).parents[1] / "packages" / "face_recognition-stub", tmp_path / "stub")
+    into = str(tmp_path / "site")
+    made = pip("install", "--no-deps", "--target", into, str(source))  # the build back-end is fetched
+    assert made.returncode == 0, made.stderr
+    assert {path.name for path in Path(into).iterdir()} == {"face_recognition-1.4.0+mien.dist-info"}
+    wanted = ("face_recognition", "face-recognition>=1.3", "face_recognition==1.4.0")
+    assert pip("install", "--no-index", "--dry-run", *wanted).returncode == 1
+    satisfied = pip("install", "--no-index", "--dry-run", *wanted, PYTHONPATH=into)
+    assert satisfied.returncode == 0, satisfied.stderr
+    assert "Would install" not in satisfied.stdout
+    code = "from mien import installs; print(installs.clashes())"
+    places = os.pathsep.join([into, str(Path(installs.__file__).parents[1])])
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": places},
+        check=True,
+    )
+    assert told.stdout.strip() == "()"

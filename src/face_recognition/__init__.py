@@ -23,3 +23,16 @@ __all__ = [
     "face_locations",
     "load_image_file",
 ]
+
+
+def _warn() -> None:
+    """Tells of the original distribution in the same folder: whichever is uninstalled takes the other along."""
+    import warnings
+
+    from mien.installs import drop_in
+
+    if wrong := drop_in():
+        warnings.warn(wrong, RuntimeWarning, stacklevel=3)
+
+
+_warn()

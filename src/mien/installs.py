@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 from collections.abc import Iterable
+from pathlib import Path
 
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 _RUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-rocm")
@@ -12,12 +14,43 @@ _HEADLESS = (
     "works then), or as root on Debian 'apt-get install libxcb1 libgl1 libglib2.0-0'"
 )
 _WINDOW_LIBRARIES = ("libxcb", "libGL", "libX", "libSM", "libICE", "libgthread", "libglib", "libgobject")
+_MODULE = "face_recognition/__init__.py"
 _FOLDERS = {"cv2": _OPENCV, "onnxruntime": _RUNTIME}
+
+
+_AGAIN = "install mien again with pip's --force-reinstall --no-deps"
 
 
 def clashes() -> tuple[str, ...]:
     """One line for each folder that several installed packages share, with what mends it."""
-    return tuple(filter(None, (_clash(folder, names) for folder, names in _FOLDERS.items())))
+    return tuple(filter(None, (*(_clash(folder, names) for folder, names in _FOLDERS.items()), drop_in())))
+
+
+def drop_in() -> str:
+    """What is wrong with our module `face_recognition`, with what mends it; nothing where it is ours alone.
+
+    The original distribution puts its files over ours, and uninstalling either deletes the other's. The stub of that
+    name in packages/ holds no files.
+    """
+    original = _version_with(_MODULE)
+    if original:
+        return (
+            f"the distribution face_recognition {original} is installed in the folder of mien's own, and uninstalling "
+            f"either deletes the other's files; run 'pip uninstall -y face_recognition', then {_AGAIN}"
+        )
+    spec = importlib.util.find_spec("face_recognition")
+    if spec is None or spec.origin is None or "mien" not in Path(spec.origin).read_text(encoding="utf-8"):
+        return f"the module face_recognition is not mien's: another package has taken its place or deleted it; {_AGAIN}"
+    return ""
+
+
+def _version_with(file: str) -> str:
+    """The version of the distribution `face_recognition` if it is installed and brought this file."""
+    try:
+        found = importlib.metadata.distribution("face_recognition")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    return found.version if any(str(one) == file for one in found.files or ()) else ""
 
 
 def _clash(folder: str, names: Iterable[str]) -> str:

@@ -45,6 +45,11 @@ class Compute:
     threads: int | None = None
 
 
+def installed() -> tuple[str, list[str]]:
+    """The version of ONNX Runtime, and where it can run networks."""
+    return ort.__version__, ort.get_available_providers()
+
+
 class OnnxModel:
     """A loaded network. Stateless and safe to share between threads.
 

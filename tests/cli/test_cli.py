@@ -27,7 +27,7 @@ from mien.types import U8, Frame, FrameResult
 FAST = ("--only", "identity")
 COMMANDS = (
     *("analyze", "live", "batch", "report", "enroll", "people"),
-    *("models", "serve", "bench", "train", "evaluate", "retrain"),
+    *("models", "serve", "bench", "doctor", "train", "evaluate", "retrain"),
 )
 
 Inside = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -19,7 +19,7 @@ from mien.batch.dataset import Outcome, Row, make_outcome
 from mien.batch.inputs import Item
 from mien.errors import InputError
 from mien.models.attributes import BUILT_IN
-from mien.models.detectors import MIN_FACE, weights_of
+from mien.models.detectors import MIN_FACE, made_of
 from mien.pipeline import DEFAULT_DETECTOR, EMBEDDER, PARTS, Analyzer
 from mien.schemas import FrameRecord, frame_record
 from mien.sinks.parquet import face_schema, face_table
@@ -178,10 +178,11 @@ def _named(item: Item, error: InputError) -> str:
 def models_text(choices: Choices) -> str:
     """Which weights an analyzer of these arguments uses: names with the start of their SHA-256."""
     own: Mapping[str, Path] = choices.get("models", {})
-    names = [*weights_of(choices.get("detector", DEFAULT_DETECTOR)), EMBEDDER, "dlib_landmarks_5"]
+    names = [EMBEDDER, "dlib_landmarks_5"]
     if set(choices.get("only") or PARTS) & BUILT_IN.keys() - own.keys():
         names.append("attributes")
-    parts = [f"{name}@{zoo.spec_of(name).sha256[:12]}" for name in names]
+    parts = list(made_of(choices.get("detector", DEFAULT_DETECTOR)))
+    parts += [f"{name}@{zoo.spec_of(name).sha256[:12]}" for name in names]
     parts += [f"{part}:{Path(file).name}@{_file_hash(Path(file))}" for part, file in sorted(own.items())]
     return " ".join(parts)
 

@@ -32,6 +32,7 @@ _COMMANDS = {  # name: (module that holds NAME_app, group in the help)
     "retrain": ("mien.cli.retrain", "Models of your own"),
     "models": ("mien.cli.models", "Models and machine"),
     "bench": ("mien.cli.bench", "Models and machine"),
+    "doctor": ("mien.cli.doctor", "Models and machine"),
 }
 
 

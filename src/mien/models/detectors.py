@@ -234,13 +234,19 @@ FAMILIES: dict[str, Callable[..., Detector]] = {
 SECOND_LOOKS = {"compact": ("verifier",)}  # what else a family of detectors reads
 
 
-def weights_of(name: str) -> tuple[str, ...]:
-    """The rows of the zoo that a detector of the zoo is made of.
+def made_of(name: str) -> tuple[str, ...]:
+    """What the answers of a detector come from: files of weights with the start of their SHA-256, of a detector from
+    another package that package with its version.
 
     Raises:
         ModelError: Unknown.
     """
-    return (name, *SECOND_LOOKS.get(spec_of(name).family, ()))
+    theirs = plugins.found(plugins.DETECTORS).get(name)
+    if theirs is not None:
+        version = theirs.entry.dist.version if theirs.entry.dist else ""
+        return (f"{name}@{theirs.package}-{version}",)
+    names = (name, *SECOND_LOOKS.get(spec_of(name).family, ()))
+    return tuple(f"{one}@{spec_of(one).sha256[:12]}" for one in names)
 
 
 def load_detector(name: str, *, min_face: int = MIN_FACE, compute: Compute | None = None) -> Detector:

@@ -12,12 +12,12 @@ import numpy as np
 from mien import geometry, store
 from mien.dlib_models import chip, landmarks, resnet
 from mien.models.attributes import AttributeHeads
-from mien.models.detectors import Anchor, weights_of
+from mien.models.detectors import Anchor, made_of
 from mien.models.trunk_head import TrunkHead
 from mien.runtime import Compute, OnnxModel, in_chunks
 from mien.space import EmbeddingSpace
 from mien.types import F32, I64, U8, Faces, Scores
-from mien.zoo import spec_of
+from mien.zoo import ZOO, spec_of
 
 # The descriptors of dlib's face ResNet. 0.6 is dlib's own. The linkage was chosen on folds 0 to 4 of CACD-VS as the
 # smallest step of 0.01 with pairwise recall 0.8; on folds 5 to 9, over all pairs of photos, precision is 0.99, recall
@@ -88,8 +88,9 @@ def load_resnet(compute: Compute | None = None) -> OnnxModel:
 def described_by(detector: str, *, min_face: int) -> str:
     """What decides the descriptors of a picture, as a few letters: every file of weights, the smallest face looked for,
     this code. What is kept of them is kept under it."""
-    specs = [spec_of(name) for name in (*weights_of(detector), "dlib_landmarks_5", "dlib_resnet")]
-    decides = [_VERSION, min_face, *((spec.name, spec.sha256, spec.threshold) for spec in specs)]
+    threshold = ZOO[detector].threshold if detector in ZOO else None
+    ours = [spec_of(name).sha256 for name in ("dlib_landmarks_5", "dlib_resnet")]
+    decides = [_VERSION, min_face, threshold, *made_of(detector), *ours]
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 
