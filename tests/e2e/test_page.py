@@ -304,6 +304,50 @@ def test_keyboard_alone(page: Page, service: Listening, photo_file: Path) -> Non
     assert names(service) == ["Ada Lovelace"]
 
 
+FOCUSED = "() => document.activeElement.closest('#photos-faces li') !== null"
+
+
+def test_several_faces_have_buttons_of_their_own_and_focus_stays(
+    page: Page, service: Listening, astronaut: U8, tmp_path: Path
+) -> None:
+    file = tmp_path / "two.jpg"
+    file.write_bytes(encoded(np.hstack([astronaut, np.ascontiguousarray(astronaut[:, ::-1])])))
+    page.go("photos")
+    page.page.set_input_files("#photos-input", file)
+    page.page.wait_for_selector("button[aria-label='Name face 2']")
+    assert page.page.locator("button[aria-label='Name face 1']").count() == 1
+    page.page.focus("button[aria-label='Name face 2']")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector("dialog[open]")
+    page.page.keyboard.type("Ada Lovelace")
+    page.page.keyboard.press("Enter")
+    page.page.wait_for_selector("#photos-faces .who:text-is('Ada Lovelace')")
+    page.page.wait_for_timeout(2000)
+    assert page.page.evaluate(FOCUSED)
+    page.shot("photos-two-faces")
+
+
+def test_an_error_is_text_and_the_dot_tells_that_the_service_is_gone(
+    browser: object, service: Listening, tmp_path: Path
+) -> None:
+    page = Page(browser, service)
+    (tmp_path / "notes.jpg").write_bytes(b"no picture")
+    page.go("photos")
+    page.page.set_input_files("#photos-input", tmp_path / "notes.jpg")
+    hint = page.page.locator("#photos-faces .hint")
+    hint.wait_for()
+    size = hint.bounding_box()
+    assert size is not None
+    assert size["width"] > 200
+    assert size["height"] < 90
+    page.shot("photos-error")
+    assert page.page.locator("#status.good").count() == 1
+    service.stop()
+    page.page.wait_for_selector("#status.bad", timeout=20_000)
+    page.shot("service-gone")
+    page.context.close()
+
+
 def test_labels_for_everything(page: Page) -> None:
     for view in ("photos", "live", "people", "videos"):
         page.go(view)

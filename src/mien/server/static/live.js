@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { nameFace } from "./naming.js";
-import { $, about, complain, crop, el, faceButton, nameOf } from "./ui.js";
+import { $, about, complain, crop, el, faceButton, nameOf, refill } from "./ui.js";
 
 const SIDE = 640; // pixels: the longer side of the frames sent
 const IN_FLIGHT = 2;
@@ -126,10 +126,11 @@ function list(result) {
   const state = JSON.stringify(rows);
   if (state === listed) return;
   listed = state;
-  $("live-faces").replaceChildren(...result.faces.map((face, i) => el("li", {},
+  const called = (i) => (rows.length > 1 ? `face ${i + 1}` : "this face");
+  refill($("live-faces"), result.faces.map((face, i) => el("li", {},
     crop(run.canvas, face.box),
     el("div", {}, el("p", { class: face.name ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, rows[i][2])),
-    face.distance === undefined ? el("span") : el("button", { class: "button quiet small", type: "button", on: { click: () => name(run, face.track_id) } }, face.name ? "Correct" : "Name"))));
+    face.distance === undefined ? el("span") : el("button", { class: "button quiet small", type: "button", "aria-label": face.name ? `Correct the name ${face.name}` : `Name ${called(i)}`, on: { click: () => name(run, face.track_id) } }, face.name ? "Correct" : "Name"))));
 }
 
 async function name(me, id) {

@@ -1,7 +1,7 @@
 // People: everybody in the gallery; enrol, rename, merge, delete with undo.
 
 import * as api from "./api.js";
-import { $, announce, ask, complain, el, hue, icon, iconButton, initials, nameField, toast } from "./ui.js";
+import { $, announce, ask, complain, el, hue, icon, iconButton, initials, nameField, refill, toast } from "./ui.js";
 
 const UNDO_SECONDS = 6;
 
@@ -24,7 +24,7 @@ export function allow(role) {
 function draw() {
   const wanted = $("people-search").value.trim().toLowerCase();
   const shown = everybody.filter((p) => !leaving.has(p.id) && p.name.toLowerCase().includes(wanted));
-  $("people-list").replaceChildren(...shown.map(card));
+  refill($("people-list"), shown.map(card));
   $("people-blank").hidden = everybody.some((p) => !leaving.has(p.id));
   const n = everybody.length - leaving.size;
   $("people-lead").textContent = n > 0 ? `${n === 1 ? "One person" : `${n} people`} mien recognises by name.` : "Everybody mien recognises by name.";

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { nameFace } from "./naming.js";
-import { $, about, announce, arrange, bars, complain, crop, el, faceButton, nameOf } from "./ui.js";
+import { $, about, announce, arrange, bars, complain, crop, el, faceButton, nameOf, refill } from "./ui.js";
 
 const items = [];
 let current = null;
@@ -70,7 +70,7 @@ async function draw() {
   canvas.classList.toggle("working", !item.result && !item.error);
   const size = item.result ?? { width: 1, height: 1 };
   const buttons = item.drawn ? [] : faces.map((face, i) => mark(faceButton(face, size, { run: () => name(item, face) }), i));
-  canvas.replaceChildren(picture, ...buttons);
+  refill(canvas, [picture, ...buttons]);
   const pixels = picture.clientWidth / size.width;
   const narrow = faces.filter((f) => (f.box[2] - f.box[0]) * pixels < 64).length;
   canvas.classList.toggle("small-faces", faces.length > 1 && narrow > faces.length / 2);
@@ -105,18 +105,18 @@ async function load(item) {
 function panel(item, faces, picture) {
   const head = item.error ? "Cannot be analysed" : item.result ? count(faces.length).replace(/^./, (c) => c.toUpperCase()) : "Looking…";
   $("photos-count").replaceChildren(head, el("small", {}, item.result ? `${item.result.width} × ${item.result.height}` : ""));
-  const rows = faces.map((face, i) => mark(row(item, face, picture), i));
+  const rows = faces.map((face, i) => mark(row(item, face, picture, faces.length > 1 ? `face ${i + 1}` : "this face"), i));
   if (item.error) rows.push(el("li", {}, el("p", { class: "hint" }, item.error)));
   else if (item.result && !faces.length) rows.push(el("li", {}, el("p", { class: "hint" }, "Nobody was found in this picture.")));
-  $("photos-faces").replaceChildren(...rows);
+  refill($("photos-faces"), rows);
 }
 
-function row(item, face, picture) {
+function row(item, face, picture, called) {
   const known = Boolean(face.name);
   return el("li", {},
     crop(picture, face.box),
     el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about({ ...face, emotion: face.emotion_probs ? null : face.emotion }, { long: true }) || `score ${face.score.toFixed(2)}`)),
-    face.distance === undefined ? el("span") : el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : "Name this face", on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
+    face.distance === undefined ? el("span") : el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : `Name ${called}`, on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
     face.emotion_probs ? bars(face.emotion_probs) : null);
 }
 

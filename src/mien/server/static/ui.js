@@ -46,6 +46,19 @@ export function announce(text) {
   $("announce").textContent = text;
 }
 
+// Shows other rows in a list; who was at a row with the keyboard is at that place again, also if there were none meanwhile.
+export function refill(list, rows) {
+  let at = [...list.children].findIndex((row) => row.contains(document.activeElement));
+  if (at < 0 && document.activeElement === document.body) at = Number(list.dataset.at ?? -1);
+  delete list.dataset.at;
+  list.replaceChildren(...rows);
+  if (at < 0) return;
+  const row = list.children[Math.min(at, rows.length - 1)];
+  const button = row?.matches("button") ? row : row?.querySelector("button");
+  if (button) button.focus();
+  else list.dataset.at = at;
+}
+
 export function toast(text, { bad = false, action, run, seconds = 5 } = {}) {
   const node = el("div", { class: bad ? "toast bad" : "toast" }, el("span", {}, text));
   const close = () => { clearTimeout(timer); node.remove(); };

@@ -1,7 +1,7 @@
 // Unknown people: faces seen several times that nobody has named; name, split, merge, delete, undo.
 
 import * as api from "./api.js";
-import { $, announce, ask, complain, el, iconButton, nameField, toast } from "./ui.js";
+import { $, announce, ask, complain, el, iconButton, nameField, refill, toast } from "./ui.js";
 
 const UNDO_SECONDS = 6;
 const SHOWN = 6;
@@ -37,7 +37,7 @@ const called = (group) => `unknown person ${groups.indexOf(group) + 1}`;
 function draw() {
   const shown = groups.filter((g) => !leaving.has(g.id));
   $("unknown").hidden = days === null && !groups.length;
-  $("unknown-list").replaceChildren(...shown.map(card));
+  refill($("unknown-list"), shown.map(card));
   const kept = days === null ? "Faces are no longer kept." : `Faces are kept for ${inDays(days)}.`;
   const more = waiting ? ` ${faces(waiting)} more ${waiting === 1 ? "was" : "were"} not seen often enough yet.` : "";
   const lead = shown.length ? "Seen at least three times, and not named yet." : "Somebody seen at least three times will appear here.";
