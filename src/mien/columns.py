@@ -8,7 +8,14 @@ from mien.attribute import Attribute, Column
 from mien.space import EmbeddingSpace
 from mien.types import Face
 
-PLACE = (Column("box", "box"), Column("score", "number"), Column("landmarks", "points"), Column("track_id", "integer"))
+PLACE = (
+    Column("box", "box"),
+    Column("score", "number"),
+    Column("landmarks", "points"),
+    Column("track_id", "integer"),
+    Column("angle", "number"),
+    Column("quality", "number"),
+)
 PERSON = (Column("name", "text"), Column("distance", "number"))
 EMBEDDING = Column("embedding", "vector")
 
@@ -34,6 +41,10 @@ def told_of(face: Face, *, identity: bool = True, embeddings: bool = False) -> d
         "landmarks": [(round(float(x), 1), round(float(y), 1)) for x, y in face.landmarks],
         "track_id": face.track_id,
     }
+    if face.angle is not None:
+        told["angle"] = round(face.angle, 1)
+    if face.quality is not None:
+        told["quality"] = round(face.quality, 3)
     if identity:
         told |= {"name": face.name, "distance": None if face.distance is None else round(face.distance, 4)}
     for estimate in face.attributes.values():

@@ -13,6 +13,7 @@ from mien.types import F32, F64, I64, U8
 # image-left and image-right mouth corner. Means over YuNet's landmarks on aligned faces.
 CHIP_LANDMARKS = np.array([[47.3, 45.2], [103.3, 45.9], [75.9, 77.4], [51.7, 102.0], [99.7, 102.0]], dtype=np.float32)
 CHIP_SIZE = 150
+_HEAD = (64.0, 81.3)  # pixels of the chip: half the width and height of a detector's box
 CHIP_FACE = (25.0, 125.0)  # the chip is the face box with a quarter of its size around it
 
 
@@ -92,12 +93,30 @@ def transform(points: F32, transforms: F32) -> F32:
     return np.asarray(moved, dtype=np.float32)
 
 
+def turns(landmarks: F32) -> F32:
+    """How far each face (N,) is turned clockwise from upright, radians, by its five landmarks (N, 5, 2)."""
+    to_chip = similarity(landmarks, CHIP_LANDMARKS)
+    return np.asarray(-np.arctan2(to_chip[..., 1, 0], to_chip[..., 0, 0]), dtype=np.float32)
+
+
 def square_boxes(landmarks: F32) -> F32:
     """The upright square face boxes (N, 4), as dlib draws them, around five landmarks (N, 5, 2)."""
     to_image = invert(similarity(landmarks, CHIP_LANDMARKS))
     centre = transform(np.full((1, 2), CHIP_SIZE / 2, np.float32), to_image)[..., 0, :]
     scale = np.hypot(to_image[..., 0, 0], to_image[..., 1, 0])
     half = scale[..., None] * (CHIP_FACE[1] - CHIP_FACE[0]) / 2
+    return np.concatenate([centre - half, centre + half], axis=-1).astype(np.float32)
+
+
+def head_boxes(landmarks: F32) -> F32:
+    """The boxes (N, 4) that detectors draw around heads, turned like the five landmarks (N, 5, 2) are.
+
+    A head is an ellipse, 1.63 times as long as dlib's square, which lies lower; its box is the ellipse's.
+    """
+    to_image = invert(similarity(landmarks, CHIP_LANDMARKS))
+    centre = transform(np.array([[75.0, 61.5]], np.float32), to_image)[..., 0, :]
+    half = np.abs(to_image[..., :2]) ** 2 @ np.array([_HEAD[0] ** 2, _HEAD[1] ** 2], np.float32)
+    half = np.sqrt(half)
     return np.concatenate([centre - half, centre + half], axis=-1).astype(np.float32)
 
 
@@ -127,6 +146,28 @@ def shrink(image: U8, scale: float) -> U8:
     size_wh = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size_wh, interpolation=way), dtype=np.uint8)
+
+
+def cut(image: U8, to_square: F32, *, size: int) -> U8:
+    """The square (size, size, 3) of a picture that a similarity (2, 3) maps there; black outside the picture."""
+    move = to_square.astype(np.float64)
+    scale = float(np.hypot(move[0, 0], move[1, 0]))
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - move[:, 2]
+    corners = corners @ np.linalg.inv(move[:, :2]).T
+    left, top = np.maximum(corners.min(axis=0).astype(int) - 2, 0)
+    right, bottom = np.maximum(corners.max(axis=0).astype(int) + 3, 0)
+    part = image[top:bottom, left:right]
+    if not part.size:
+        return np.zeros((size, size, 3), np.uint8)
+    move[:, 2] += move[:, :2] @ (left, top)
+    averaged = int(1 / scale)  # pixels that become one, so that nothing flickers
+    if averaged > 1 and min(part.shape[:2]) >= averaged:
+        height, width = (length // averaged * averaged for length in part.shape[:2])
+        small = (width // averaged, height // averaged)
+        part = np.asarray(cv2.resize(part[:height, :width], small, interpolation=cv2.INTER_AREA), np.uint8)
+        move[:, 2] += move[:, :2].sum(axis=1) * (averaged - 1) / 2
+        move[:, :2] *= averaged
+    return np.asarray(cv2.warpAffine(part, move, (size, size)), np.uint8)
 
 
 def pad_to_multiple(image: U8, multiple: int) -> U8:

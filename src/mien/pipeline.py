@@ -24,7 +24,7 @@ from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.own import OwnModel, load_own, try_out
 from mien.models.trunk import DLIB, Aligner, FaceTrunk, described_by, load_resnet
 from mien.models.trunk_head import TrunkHead
-from mien.quality import quality
+from mien.quality import judged, quality
 from mien.runtime import Compute
 from mien.session import Session, SessionOptions
 from mien.sources import fetch_image, open_source
@@ -218,7 +218,7 @@ class Analyzer:
     def analyze_frame(self, frame: Frame) -> FrameResult:
         """The faces of one frame of any source."""
         height, width = frame.image.shape[:2]
-        faces = self.describe(frame.image, self.detector(frame.image))
+        faces = judged(frame.image, self.describe(frame.image, self.detector(frame.image)))
         boxes = geometry.clip_boxes(faces.boxes, width=width, height=height)  # the aligner needed them whole
         faces = replace(faces, boxes=boxes)
         return FrameResult(frame.source, frame.index, frame.time_s, width, height, faces)

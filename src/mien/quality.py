@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import cv2
 import numpy as np
 
-from mien.types import F32, U8
+from mien import geometry
+from mien.types import F32, U8, Faces
 
 _FULL_SIZE = 110.0  # pixels: a face this wide loses nothing when scaled to the network's input
 _SOFT = 40.0  # variance of the Laplacian of a 64-pixel face at which a look counts half
 _LEAST = 0.02
 
 
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What makes a look at each of N faces worth much or little, each part (N,) from 0 to 1.
+
+    Example:
+        >>> parts = measure(image, faces)
+        >>> blurred = faces[parts.sharpness < 0.3]
+    """
+
+    size: F32  # 1 where scaling to the network's input loses nothing
+    sharpness: F32  # 0.5 is soft
+    frontality: F32  # 1 looks into the camera, towards 0 for a profile
+
+    @property
+    def whole(self) -> F32:
+        """One number (N,): the product of the parts."""
+        return np.asarray(np.clip(self.size * self.sharpness * self.frontality, _LEAST, 1), dtype=np.float32)
+
+
+def measure(image: U8, faces: Faces) -> Quality:
+    """The parts of the quality of faces of a picture, turned by any angle."""
+    return _measured(image, faces.boxes, faces.landmarks)
+
+
 def quality(image: U8, boxes: F32, landmarks: F32) -> F32:
-    """The weight (N,) of each face, 0 to 1, as the product of its size, sharpness and frontality."""
+    """The weight (N,) of each face, 0 to 1."""
+    return _measured(image, boxes, landmarks).whole
+
+
+def judged(image: U8, faces: Faces) -> Faces:
+    """The faces with how far each is turned and how much the look at it is worth."""
+    angles = np.rad2deg(geometry.turns(faces.landmarks)).astype(np.float32)
+    return replace(faces, angles=angles, qualities=measure(image, faces).whole)
+
+
+def _measured(image: U8, boxes: F32, landmarks: F32) -> Quality:
     sizes = np.sqrt(np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None))
-    size = np.clip(sizes / _FULL_SIZE, 0, 1)
-    sharp = np.array([sharpness(image, box) for box in boxes], dtype=np.float32)
-    return np.asarray(np.clip(size * sharp * frontality(landmarks), _LEAST, 1), dtype=np.float32)
+    return Quality(
+        size=np.clip(sizes / _FULL_SIZE, 0, 1).astype(np.float32),
+        sharpness=np.array([sharpness(image, box) for box in boxes], dtype=np.float32),
+        frontality=frontality(landmarks),
+    )
 
 
 def frontality(landmarks: F32) -> F32:

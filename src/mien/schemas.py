@@ -26,6 +26,8 @@ class FaceRecord(BaseModel):
     score: float
     landmarks: list[tuple[float, float]]
     track_id: int | None = None
+    angle: float | None = None
+    quality: float | None = None
     name: str | None = None
     distance: float | None = None
 

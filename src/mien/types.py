@@ -59,13 +59,16 @@ class Face:
     """One row of `Faces`. Parts that were not asked for, or of which nothing is known, are None.
 
     `box` (4,) float32 xyxy pixels; `landmarks` (5, 2) float32 pixels: image-left eye, image-right eye, nose,
-    image-left mouth corner, image-right mouth corner; `attributes` by name: `face["glasses"]` is the value of one.
+    image-left mouth corner, image-right mouth corner; `angle` degrees it is turned clockwise from upright; `quality` how
+    much the look at it is worth, 0 to 1; `attributes` by name: `face["glasses"]` is the value of one.
     """
 
     box: F32
     score: float
     landmarks: F32
     track_id: int | None = None
+    angle: float | None = None
+    quality: float | None = None
     name: str | None = None
     distance: float | None = None
     embedding: F32 | None = None
@@ -117,8 +120,8 @@ class Faces:
     `boxes` (N, 4) float32 xyxy pixels of the original image; `scores` (N,) float32 0 to 1; `landmarks` (N, 5, 2)
     float32 pixels: image-left eye, image-right eye, nose, image-left and image-right mouth corner. In results boxes
     lie in the picture; landmarks of a face that the border cuts may lie outside.
-    The others are None until their stage ran: `track_ids` (N,) int64, `embeddings` (N, D) float32, `attributes` by
-    name, `matches`. A row of NaN is a face of which nobody knows; `Face` shows it as None.
+    The others are None until their stage ran: `track_ids` (N,) int64, `angles` (N,) float32 degrees clockwise,
+    `qualities` (N,) float32 0 to 1, `embeddings` (N, D) float32, `attributes` by name, `matches`. A row of NaN is a face of which nobody knows; `Face` shows it as None.
 
     Example:
         >>> faces[0].name
@@ -129,6 +132,8 @@ class Faces:
     scores: F32
     landmarks: F32
     track_ids: I64 | None = None
+    angles: F32 | None = None
+    qualities: F32 | None = None
     embeddings: F32 | None = None
     attributes: Mapping[str, Scores] = field(default_factory=lambda: MappingProxyType({}))
     matches: Matches | None = None
@@ -143,7 +148,8 @@ class Faces:
                 raise ValueError(f"{name} has {len(column)} rows, expected {n}")
 
     def _optional_columns(self) -> dict[str, I64 | F32 | Scores | Matches]:
-        named = {name: getattr(self, name) for name in ("track_ids", "embeddings", "matches")}
+        columns = ("track_ids", "angles", "qualities", "embeddings", "matches")
+        named = {name: getattr(self, name) for name in columns}
         return {**{name: column for name, column in named.items() if column is not None}, **self.attributes}
 
     @classmethod
@@ -178,6 +184,8 @@ class Faces:
             score=float(self.scores[i]),
             landmarks=self.landmarks[i],
             track_id=None if self.track_ids is None else int(self.track_ids[i]),
+            angle=_number(self.angles, i),
+            quality=_number(self.qualities, i),
             name=None if self.matches is None else self.matches.names[i],
             distance=_distance(self.matches, i),
             embedding=None if self.embeddings is None or np.isnan(self.embeddings[i, 0]) else self.embeddings[i],
@@ -201,6 +209,10 @@ def _expect(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
 
 def _rows(column: Any, rows: Mask | I64 | slice) -> Any:
     return None if column is None else column[rows]
+
+
+def _number(column: F32 | None, i: int) -> float | None:
+    return None if column is None or np.isnan(column[i]) else float(column[i])
 
 
 def _distance(matches: Matches | None, i: int) -> float | None:

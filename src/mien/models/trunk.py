@@ -25,7 +25,12 @@ from mien.zoo import ZOO, spec_of
 # photo twice.
 DLIB = EmbeddingSpace(name="dlib_resnet", size=128, metric="euclidean", tolerance=0.6, linkage=0.52, duplicate=0.25)
 
+<<<<<<< HEAD
 _VERSION = 1  # raise it when detectors or aligner make something else of the same weights
+=======
+_LEANS = 0.45  # radians from upright from which the predictor is shown an upright copy
+_SHARPEST = 300  # pixels: side of the largest face in such a copy
+>>>>>>> 949e723 (Every face tells its quality and its angle; faces that lie are set upright before their points are sought)
 _DLIB_EYES = ((2, 3), (0, 1))  # dlib's five points: image-right eye's outer and inner corner, image-left's, nose base
 
 
@@ -42,8 +47,22 @@ class Aligner:
 
     def points(self, image: U8, faces: Faces) -> F32:
         """dlib's five points (N, 5, 2), pixels."""
-        boxes = faces.boxes if self.anchor == "box" else geometry.square_boxes(faces.landmarks)
-        return landmarks.predict(self.predictor, image, _inclusive(boxes))
+        if self.anchor == "box":
+            return landmarks.predict(self.predictor, image, _inclusive(faces.boxes))
+        boxes = geometry.square_boxes(faces.landmarks)
+        points = landmarks.predict(self.predictor, image, _inclusive(boxes))
+        for row in np.flatnonzero(np.abs(geometry.turns(faces.landmarks)) > _LEANS):
+            points[row] = self._turned(image, faces.landmarks[row])
+        return points
+
+    def _turned(self, image: U8, five: F32) -> F32:
+        """dlib's five points (5, 2) of a face that lies or stands on its head: its predictor knows upright ones."""
+        side = int(np.clip(geometry.face_sizes(five[None])[0], 1, _SHARPEST))
+        box = np.array([[0.5, 0.5, 1.5, 1.5]], np.float32) * side
+        to_patch = geometry.similarity(five, geometry.mean_landmarks(box)[0])
+        patch = geometry.cut(image, to_patch, size=2 * side)
+        found = landmarks.predict(self.predictor, patch, _inclusive(box))[0]
+        return geometry.transform(found, geometry.invert(to_patch))
 
     def __call__(self, image: U8, faces: Faces) -> tuple[U8, Faces]:
         """The chips (N, 150, 150, 3) uint8 BGR, and the faces with landmarks at least as good as they had."""

@@ -40,6 +40,7 @@ class Person:
     look_s: float = -1e9
     weight: float = 0.0
     total: float = 0.0  # weight of looks, for what stays as it is
+    quality: float = float("nan")  # of the last look
     embedding: F32 | None = None
     spread: float = 0.0  # smoothed distance of looks from the mean before them
     told: dict[str, Estimate] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Person:
         """Takes one more look into the means and votes; its name is believed `at_once`, as that of a photo."""
         share = look.weight / (self.weight + look.weight)
         self.total = min(self.total + look.weight, _LASTING_MEMORY)
+        self.quality = look.weight
         self.weight = min(self.weight + look.weight, _LONGEST_MEMORY)
         if self.looks and look.embedding is not None:
             self.spread += max(0.3, 1 / self.looks) * (self.apart(look.embedding) - self.spread)

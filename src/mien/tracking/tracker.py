@@ -326,6 +326,8 @@ class Tracker:
         matches = _matches(people, [t.struck_s is not None for t in shown], tolerance=self.options.tolerance)
         return replace(
             faces,
+            angles=np.rad2deg(geometry.turns(faces.landmarks)).astype(np.float32),
+            qualities=np.array([p.quality for p in people], np.float32),
             embeddings=_column([p.embedding for p in people]),
             attributes={name: Scores(a, _rows(people, a)) for name, a in self._attributes.items()},
             matches=matches if named else None,
