@@ -59,8 +59,8 @@ class Face:
     """One row of `Faces`. Parts that were not asked for, or of which nothing is known, are None.
 
     `box` (4,) float32 xyxy pixels; `landmarks` (5, 2) float32 pixels: image-left eye, image-right eye, nose,
-    image-left mouth corner, image-right mouth corner; `angle` degrees it is turned clockwise from upright; `quality` how
-    much the look at it is worth, 0 to 1; `attributes` by name: `face["glasses"]` is the value of one.
+    image-left mouth corner, image-right mouth corner; `angle` degrees it is turned clockwise from upright;
+    `quality` how much the look at it is worth, 0 to 1; `attributes` by name: `face["glasses"]` is the value of one.
     """
 
     box: F32
@@ -121,7 +121,8 @@ class Faces:
     float32 pixels: image-left eye, image-right eye, nose, image-left and image-right mouth corner. In results boxes
     lie in the picture; landmarks of a face that the border cuts may lie outside.
     The others are None until their stage ran: `track_ids` (N,) int64, `angles` (N,) float32 degrees clockwise,
-    `qualities` (N,) float32 0 to 1, `embeddings` (N, D) float32, `attributes` by name, `matches`. A row of NaN is a face of which nobody knows; `Face` shows it as None.
+    `qualities` (N,) float32 0 to 1, `embeddings` (N, D) float32, `attributes` by name, `matches`. A row of NaN is a
+    face of which nobody knows; `Face` shows it as None.
 
     Example:
         >>> faces[0].name
