@@ -57,7 +57,12 @@ class Remark:
     used: bool = False
 
     def __str__(self) -> str:
-        return f"{self.source} {'counts, but' if self.used else 'is passed over:'} {self.reason}"
+        return f"{self.source} {self.verdict}"
+
+    @property
+    def verdict(self) -> str:
+        """What is said of the file, without its name."""
+        return f"{'counts, but' if self.used else 'is passed over:'} {self.reason}"
 
 
 class Gallery(Protocol):

@@ -199,7 +199,7 @@ class FolderGallery:
                 ]
                 self._remarks = (*wrong, *self._too_deep())
                 for remark in self._remarks:
-                    log.warning("%s", remark)
+                    log.warning("%s %s", Path(remark.source), remark.verdict)  # a service's log leaves out paths
                 self._known = (state, _weighed([(name, photo) for name, _, photo, _ in found if photo is not None]))
             return self._known[1]
 
