@@ -63,7 +63,7 @@ def test_boxes_lie_in_the_picture_and_the_aligner_sees_them_whole(analyzer: Anal
 
 
 def test_errors_speak_to_callers_in_python(analyzer: Analyzer, astronaut: U8) -> None:
-    with pytest.raises(InputError, match="only: choose from identity, age, gender, emotion; got 'emotoin'") as wrong:
+    with pytest.raises(InputError, match="there are identity, age, gender, emotion; did you mean 'emotion'") as wrong:
         Analyzer(only=["emotoin"])
     with pytest.raises(ManyFacesError) as many:
         analyzer.photo(cv2.imencode(".png", np.hstack([astronaut, astronaut]))[1].tobytes())

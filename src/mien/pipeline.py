@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -297,12 +297,13 @@ def _told_by(models: Iterable[AttributeModel]) -> Iterator[Attribute]:
         yield from model.attributes
 
 
+def _model_of(attribute: str) -> Callable[[Compute], AttributeModel]:
+    return plugins.load(plugins.ATTRIBUTES, attribute, what="a part or an attribute", besides=PARTS)
+
+
 def _further(given: Sequence[str | AttributeModel], compute: Compute) -> list[AttributeModel]:
     """Models of attributes that are not ours; those given by name are made by the packages that offer them."""
-    models = [
-        plugins.load(plugins.ATTRIBUTES, one, what="a part or an attribute")(compute) if isinstance(one, str) else one
-        for one in dict.fromkeys(given)
-    ]
+    models = [_model_of(one)(compute) if isinstance(one, str) else one for one in dict.fromkeys(given)]
     names = [attribute.name for attribute in _told_by(models)]
     doubled = [name for name in names if names.count(name) > 1 or name in BUILT_IN]
     if doubled:

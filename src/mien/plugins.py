@@ -11,13 +11,14 @@ Nothing is imported before it is asked for. One that cannot be loaded is named w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from mien.errors import InputError, PluginError
+from mien.text import did_you_mean
 
 DETECTORS = "mien.detectors"
 EMBEDDERS = "mien.embedders"
@@ -78,11 +79,12 @@ def found(group: str) -> dict[str, Plugin]:
     return parts | {name: plugin for name, plugin in _installed(group).items() if name not in parts}
 
 
-def load(group: str, name: str, *, what: str) -> Callable[..., Any]:
+def load(group: str, name: str, *, what: str, besides: Iterable[str] = ()) -> Callable[..., Any]:
     """The factory of one part.
 
     Args:
         what: How messages call a part of this group ("a detector").
+        besides: What else could have been named.
 
     Raises:
         InputError: Nothing has that name.
@@ -90,7 +92,9 @@ def load(group: str, name: str, *, what: str) -> Callable[..., Any]:
     """
     parts = found(group)
     if name not in parts:
-        raise InputError(f"{name!r} is not {what} that is there; there are {', '.join(parts)}")
+        known = [*besides, *parts]
+        near = did_you_mean(name, known)
+        raise InputError(f"{name!r} is not {what} that is there; there are {', '.join(known)}{near}")
     return parts[name].load()
 
 

@@ -258,7 +258,7 @@ def test_unknown_people_from_keeping_to_forgetting(astronaut: U8, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("analyze", "x.png", "--keep-unknown", "30"), "needs a gallery"),
+        (("analyze", "x.png", "--gallery", "none", "--keep-unknown", "30"), "needs a gallery"),
         (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "nan"), "no number of days"),
         (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "0"), "no number of days"),
         (("analyze", "x.png", "--gallery", "p.db", "--only", "age", "--keep-unknown", "30"), "identity"),

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from mien import plugins
-from mien.errors import InputError, MienError, PluginError
+from mien.errors import MienError, PluginError
 from mien.text import ESCAPE, did_you_mean
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -75,8 +75,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
         known = [*_COMMANDS, *plugins.found(plugins.COMMANDS)]
         if args and args[0] not in known and not args[0].startswith("-"):
-            cure = did_you_mean(args[0], known) or "; see 'mien --help'"
-            raise InputError(f"there is no command {args[0]!r}{cure}")
+            ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], known)}")
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]
