@@ -181,8 +181,9 @@ class Analyzer:
     def attributes(self) -> tuple[Attribute, ...]:
         """What is told of each face besides who it is, in the order in which it is told."""
         heads = () if self.trunk.heads is None else self.trunk.heads.attributes
-        own = [*(model.attribute for model in self.models.values()), *_told_by(self.own)]
-        told = {attribute.name: attribute for attribute in (*heads, *own) if attribute.name in self.only}
+        further = (attribute for attribute in _told_by(self.further) if attribute.name in self.only)
+        own = (model.attribute for model in self.models.values())
+        told = {attribute.name: attribute for attribute in (*heads, *further, *own)}
         return tuple(sorted(told.values(), key=lambda attribute: [*BUILT_IN, attribute.name].index(attribute.name)))
 
     @property
