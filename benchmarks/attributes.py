@@ -1,11 +1,12 @@
-"""How right age, gender and emotion are through the whole shipped path: detector, aligner, trunk, heads.
+"""How right age, gender and emotion are through the whole shipped path, beside the weights before them, in one run.
 
-    python benchmarks/attributes.py --data DATA --yunet YUNET.onnx [--condition grey] [--limit 500] [--output FILE.json]
+    python benchmarks/attributes.py --data DATA [--before HEADS.onnx] [--limit 500] [--sets affect aaf] [--output FILE]
 
-Scores the official val parts of UTKFace (2,255 faces) and FER+ (3,504), which the recipe in training/attributes never
-trains or tunes on. Both sets are cut tight, so the picture gets half its side around it first; FER+'s 48-pixel faces
-are enlarged three times. Where the detector finds nothing the face is taken from the middle of the picture ("found"
-tells how often that was not needed). Prints Markdown tables.
+Scores the official val parts of UTKFace, FER+, affect, All-Age-Faces and the portraits, which the recipe in
+training/attributes neither trains nor tunes on. The sets are cut tight, so the picture gets half its side around it
+first; FER+'s 48-pixel faces are enlarged three times. The shipped detector looks for the face in the middle; one that
+it misses counts as wrong in every share, and is left out of the ages (their table says how many were found).
+`--before` are heads that read dlib's ResNet, as mien had them up to 0.1. Prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import csv
 import io
 import json
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,65 +24,89 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien import geometry
-from mien.models.attributes import AGE_GROUPS, EMOTION, AttributeHeads
-from mien.models.detectors import Detector, Yunet, free_input_size, load_detector
-from mien.models.trunk import Aligner, FaceTrunk, load_resnet
+from mien.models.attributes import AGE_GROUPS, EMOTION, GENDER, EmotionNet, TraitHeads
+from mien.models.detectors import Detector, load_detector
+from mien.models.trunk import Aligner, load_resnet
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces
 
-MIDDLE = {"utkface": (0.323, 0.320, 0.672, 0.668), "ferplus": (0.332, 0.379, 0.656, 0.698)}  # of the padded side
-BANDS = ((0, 3), (4, 12), (13, 19), (20, 29), (30, 39), (40, 49), (50, 59), (60, 69), (70, 120))
+SETS = ("utkface", "ferplus", "affect", "aaf", "portraits")
+BANDS = ((0, 3), (4, 12), (13, 19), (20, 39), (40, 59), (60, 69), (70, 120))
+MIDDLE = 0.17  # of the padded side: how far from the middle the face may lie
 BINS = 15
+SIZES = {"age": 101, "gender": 2, "emotion": 8}
+TELLS = tuple(SIZES)
+READ = ("map_128", "map_256", "embedding")
+YEARS = np.arange(101, dtype=np.float32)
+
+Answers = dict[str, F32]  # probabilities (N, K) by what they tell; NaN where no face was found
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture, as it is in its set, and its labels."""
+    """One picture as it is in its set, and its labels."""
 
     picture: U8
     labels: dict[str, object]
 
 
-def utkface(data: Path) -> Iterator[Sample]:
-    """The val part, with age, gender ("female", "male") and race label."""
-    with tarfile.open(data / "utkface.tar") as tar:
+def samples_of(data: Path, name: str) -> list[Sample]:
+    """The val part of a set."""
+    return list(ferplus(data) if name == "ferplus" else from_tar(data, name))
+
+
+def from_tar(data: Path, name: str) -> Iterator[Sample]:
+    with tarfile.open(data / f"{name}.tar") as tar:
         files = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
     for row in csv.DictReader(io.StringIO(files["labels.csv"].decode())):
         if row["split"] == "val":
-            gender = "male" if row["gender"] == "M" else "female"
-            yield Sample(decode(files[row["file"]]), {"age": int(row["age"]), "gender": gender, "race": row["race"]})
+            labels: dict[str, object] = {key: row[key] for key in ("race", "emotion", "origin") if key in row}
+            if "age" in row:
+                labels |= {"age": float(row["age"]), "female": row["gender"] in ("F", "female")}
+            yield Sample(decode(files[row["file"]]), labels)
 
 
 def ferplus(data: Path) -> Iterator[Sample]:
-    """The val part, with its votes."""
+    """Those on which the crowd agrees by FER+'s own rule."""
     with np.load(data / "ferplus.npz", allow_pickle=False) as npz:
         jpeg, offsets, votes, split = npz["jpeg"].tobytes(), npz["offsets"], npz["votes"], npz["split"]
-    for i in np.flatnonzero(split == "val"):
+    for i in np.flatnonzero((split == "val") & majority(votes.astype(int))):
         picture = decode(jpeg[offsets[i] : offsets[i + 1]])
-        yield Sample(cv2.resize(picture, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC), {"votes": votes[i].tolist()})
+        large = cv2.resize(picture, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+        yield Sample(large, {"emotion": EMOTION.labels[int(votes[i, :8].argmax())]})
+
+
+def majority(votes: np.ndarray) -> np.ndarray:
+    """FER+'s rule (Barsoum et al. 2016): single votes dropped, then more than half agree on one of the eight."""
+    kept = np.where(votes <= 1, 0, votes)
+    return (kept.argmax(axis=1) < 8) & (2 * kept.max(axis=1) > kept.sum(axis=1))
 
 
 def decode(jpeg: bytes) -> U8:
     return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
 
 
-# --- conditions ------------------------------------------------------------------------------------------------------
+# --- changes after which the answer should be the same ---------------------------------------------------------------
+
+
+def mirror(picture: U8) -> U8:
+    return np.ascontiguousarray(picture[:, ::-1])
+
+
+def half(picture: U8) -> U8:
+    return cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
 def grey(picture: U8) -> U8:
     return cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
 
 
-def webcam(picture: U8) -> U8:
-    """Small (48 pixels), a little dark, yellowish, compressed."""
-    small = cv2.resize(picture, (48, 48), interpolation=cv2.INTER_AREA)
-    dim = np.clip(255 * (small / 255.0) ** 1.3 * (0.8, 0.95, 1.05), 0, 255).astype(np.uint8)
-    _, code = cv2.imencode(".jpg", dim, [cv2.IMWRITE_JPEG_QUALITY, 60])
-    return cv2.resize(decode(code.tobytes()), picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+def jpeg_50(picture: U8) -> U8:
+    _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 50])
+    return decode(code.tobytes())
 
 
-CONDITIONS: dict[str, Callable[[U8], U8]] = {"clean": lambda picture: picture, "grey": grey, "webcam": webcam}
+CHANGES: dict[str, Callable[[U8], U8]] = {"mirror": mirror, "half size": half, "grey": grey, "JPEG 50": jpeg_50}
 
 
 def pad(picture: U8) -> U8:
@@ -92,165 +118,260 @@ def pad(picture: U8) -> U8:
     return blurred
 
 
-# --- the path --------------------------------------------------------------------------------------------------------
+# --- the two paths ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Road:
-    """The shipped path, and one that takes the middle of the picture for want of a detected face."""
+class Finder:
+    """Detector and aligner: the chip of the face in the middle of a picture, or None."""
 
-    detector: Detector
-    trunk: FaceTrunk
-    blind: FaceTrunk
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self.aligner = Aligner.load(detector.anchor)
 
-    @classmethod
-    def load(cls, detector: Detector, compute: Compute) -> Road:
-        heads = AttributeHeads.load(frozenset({"age", "gender", "emotion"}), compute)
-        model = load_resnet(compute)
-        trunks = (FaceTrunk(model, Aligner.load(anchor), heads) for anchor in (detector.anchor, "box"))
-        return cls(detector, *trunks)
-
-    def __call__(self, picture: U8, name: str) -> tuple[Faces, bool]:
-        """The described face in the middle, and whether it was found."""
+    def __call__(self, picture: U8) -> U8 | None:
         padded = pad(picture)
         faces = central(self.detector(padded), padded.shape[0])
-        if len(faces):
-            return self.trunk(padded, faces), True
-        box = np.array([MIDDLE[name]], np.float32) * padded.shape[0]
-        return self.blind(padded, Faces(box, np.ones(1, np.float32), geometry.mean_landmarks(box))), False
+        return self.aligner(padded, faces)[0] if len(faces) else None
 
 
 def central(faces: Faces, side: int) -> Faces:
     """The surest face near the middle, or none."""
     offset = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - side / 2).max(axis=1)
-    near = np.flatnonzero(offset < 0.17 * side)
-    return faces[near[:1]]
+    return faces[np.flatnonzero(offset < MIDDLE * side)[:1]]
 
 
-def run(path: Road, name: str, samples: list[Sample], change: Callable[[U8], U8]) -> dict[str, np.ndarray]:
-    """Columns: found, age, gender (probability of female), emotion (N, 8)."""
-    rows = [path(change(s.picture), name) for s in samples]
-    faces = [f for f, _ in rows]
+class Telling:
+    """The networks that are compared, one ResNet for all: what mien ships, and heads that it shipped before."""
+
+    def __init__(self, before: Path | None, compute: Compute) -> None:
+        self.trunk = load_resnet(compute)
+        self.traits = TraitHeads.load(compute=compute).model
+        self.emotion = EmotionNet.load(compute).model
+        self.before = OnnxModel(before.read_bytes(), before.name, compute) if before else None
+
+    @property
+    def names(self) -> list[str]:
+        return ["before", "now"] if self.before else ["now"]
+
+    def __call__(self, chips: U8) -> dict[str, Answers]:
+        maps = dict(zip(READ, self.trunk(chips, outputs=READ), strict=True))
+        told = {"now": ask(self.traits, maps, ("age", "gender")) | {"emotion": self.emotion(chips)[0]}}
+        return told | ({"before": ask(self.before, maps, TELLS)} if self.before else {})
+
+    def parts(self, chips: U8) -> dict[str, Callable[[], object]]:
+        """What takes time, to be measured."""
+        maps = dict(zip(READ, self.trunk(chips, outputs=READ), strict=True))
+        parts = {
+            "dlib's ResNet": lambda: self.trunk(chips, outputs=READ),
+            "age and gender, heads": lambda: ask(self.traits, maps, ("age", "gender")),
+            "emotion network": lambda: self.emotion(chips),
+        }
+        if self.before:
+            parts["before: all three, heads"] = lambda: ask(self.before, maps, TELLS)
+        return parts
+
+
+def ask(heads: OnnxModel, maps: Answers, names: tuple[str, ...]) -> Answers:
+    return dict(zip(names, heads(*(maps[name] for name in heads.inputs), outputs=names), strict=True))
+
+
+def answers_of(tell: Telling, chips: list[U8 | None]) -> dict[str, Answers]:
+    """The answers to all faces by who gives them; NaN for those that were missed."""
+    rows = [None if chip is None else tell(chip) for chip in chips]
+    blank = {key: np.full((1, size), np.nan, np.float32) for key, size in SIZES.items()}
     return {
-        "found": np.array([found for _, found in rows]),
-        "age": np.concatenate([f.attributes["age"].numbers for f in faces]),
-        "female": np.concatenate([f.attributes["gender"].probs for f in faces])[:, 0],
-        "emotion": np.concatenate([f.attributes["emotion"].probs for f in faces]),
+        which: {key: np.concatenate([blank[key] if r is None else r[which][key] for r in rows]) for key in SIZES}
+        for which in tell.names
     }
 
 
 # --- scores ----------------------------------------------------------------------------------------------------------
 
 
+def people_table(answers: Answers, samples: list[Sample]) -> dict[str, dict[str, float]]:
+    ages = np.array([s.labels["age"] for s in samples])
+    female = np.array([s.labels["female"] for s in samples])
+    race = np.array([s.labels.get("race", "") for s in samples])
+    slices = {"all": np.ones(len(ages), bool), "over 15": ages > 15}
+    slices |= {f"{a}-{b}": (ages >= a) & (ages <= b) for a, b in BANDS}
+    slices |= {"women": female, "men": ~female}
+    slices |= {f"{name}, over 15": (race == name) & (ages > 15) for name in np.unique(race) if name}
+    return {name: people_row(answers, ages, female, rows) for name, rows in slices.items() if rows.any()}
+
+
+def people_row(answers: Answers, ages: np.ndarray, female: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    probs, gender, truth, woman = answers["age"][rows], answers["gender"][rows], ages[rows], female[rows]
+    found = ~np.isnan(probs[:, 0])
+    off = (probs @ YEARS - truth)[found]
+    said = gender[:, 0] > 0.5
+    right = (said == woman) & found
+    group, said_group = (np.searchsorted(AGE_GROUPS.starts, x, side="right") for x in (truth, probs @ YEARS))
+    apart = np.where(found, np.abs(group - said_group), 99)
+    return {
+        "n": len(truth),
+        "found": float(found.mean()),
+        "years off": float(np.abs(off).mean()),
+        "bias": float(off.mean()),
+        "group": float((apart == 0).mean()),
+        "group ± 1": float((apart <= 1).mean()),
+        "in the interval": float(within(probs[found], truth[found]).mean()),
+        "gender": float(right.mean()),
+        "women right": float(right[woman].mean()) if woman.any() else float("nan"),
+        "men right": float(right[~woman].mean()) if (~woman).any() else float("nan"),
+        "ECE": calibration_error(gender[found].max(axis=1), right[found]),
+    }
+
+
+def within(probs: F32, truth: np.ndarray) -> np.ndarray:
+    """Whether the age lies between the tenth and the ninetieth hundredth of its distribution."""
+    edges = np.concatenate([[0], np.arange(100) + 0.5, [100]])
+    upto = np.concatenate([np.zeros((len(probs), 1)), np.cumsum(probs, axis=1)], axis=1)
+    ends = np.array([np.interp((0.1, 0.9), row / row[-1], edges) for row in upto]).reshape(-1, 2)
+    return (truth >= np.round(ends[:, 0])) & (truth <= np.round(ends[:, 1]))
+
+
 def calibration_error(confidence: F32, right: np.ndarray) -> float:
     """ECE: the mean gap of confidence and accuracy over equally wide bins, weighted by their size."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = [abs(float(confidence[bins == b].sum() - right[bins == b].sum())) for b in range(BINS)]
-    return sum(gaps) / len(right)
+    return sum(gaps) / max(1, len(right))
 
 
-def people_row(columns: dict[str, np.ndarray], truth: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, float]:
-    error = np.abs(columns["age"] - truth["age"])[rows]
-    right = (columns["female"] > 0.5)[rows] == truth["female"][rows]
-    female = truth["female"][rows]
-    confidence = np.maximum(columns["female"], 1 - columns["female"])[rows]
+def emotion_table(answers: Answers, samples: list[Sample]) -> dict[str, object]:
+    truth = np.array([EMOTION.labels.index(s.labels["emotion"]) for s in samples])
+    probs = answers["emotion"]
+    found = ~np.isnan(probs[:, 0])
+    said = np.where(found, np.nan_to_num(probs).argmax(axis=1), 8)
+    confusion = np.zeros((8, 9), int)
+    np.add.at(confusion, (truth, said), 1)
+    there = confusion.sum(axis=1) > 0
+    right = said == truth
     return {
-        "n": int(rows.sum()),
-        "age MAE": float(error.mean()),
-        "age bias": float((columns["age"] - truth["age"])[rows].mean()),
-        "within 5 y": float((error <= 5).mean()),
-        "gender": float(right.mean()),
-        "women right": float(right[female].mean()) if female.any() else float("nan"),
-        "men right": float(right[~female].mean()) if (~female).any() else float("nan"),
-        "mean confidence": float(confidence.mean()),
-        "ECE": calibration_error(confidence, right),
-    }
-
-
-def people_report(columns: dict[str, np.ndarray], samples: list[Sample]) -> dict[str, dict[str, float]]:
-    truth = {
-        "age": np.array([s.labels["age"] for s in samples]),
-        "female": np.array([s.labels["gender"] == "female" for s in samples]),
-        "race": np.array([s.labels["race"] for s in samples]),
-    }
-    slices = {"all": np.ones(len(samples), bool), "over 15": truth["age"] > 15}
-    slices |= {f"{a}-{b}": (truth["age"] >= a) & (truth["age"] <= b) for a, b in BANDS}
-    slices |= {"women": truth["female"], "men": ~truth["female"]}
-    slices |= {str(race): truth["race"] == race for race in np.unique(truth["race"])}
-    report = {name: people_row(columns, truth, rows) for name, rows in slices.items() if rows.any()}
-    groups = [np.searchsorted(AGE_GROUPS.starts, x, side="right") for x in (truth["age"], columns["age"])]
-    report["all"] |= {"age group": float((groups[0] == groups[1]).mean())}
-    report["all"] |= {"age group ± 1": float((np.abs(groups[0] - groups[1]) <= 1).mean())}
-    return report
-
-
-def majority(votes: np.ndarray) -> np.ndarray:
-    """FER+'s own rule (Barsoum et al. 2016): single votes dropped, then more than half agree on one of the eight."""
-    kept = np.where(votes <= 1, 0, votes)
-    return (kept.argmax(axis=1) < 8) & (2 * kept.max(axis=1) > kept.sum(axis=1))
-
-
-def emotion_report(columns: dict[str, np.ndarray], samples: list[Sample]) -> dict[str, object]:
-    votes = np.array([s.labels["votes"] for s in samples], dtype=int)
-    truth, top = votes[:, :8].argmax(axis=1), columns["emotion"].argmax(axis=1)
-    clear, right = majority(votes), top == truth
-    loose = votes.argmax(axis=1) < 8
-    confusion = np.zeros((8, 8), int)
-    np.add.at(confusion, (truth[clear], top[clear]), 1)
-    recall = confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1)
-    precision = confusion.diagonal() / np.maximum(confusion.sum(axis=0), 1)
-    return {
-        "n": int(clear.sum()),
-        "accuracy": float(right[clear].mean()),
-        "mean recall": float(recall[confusion.sum(axis=1) > 0].mean()),
-        "mean F1": float(np.mean(2 * recall * precision / np.maximum(recall + precision, 1e-9))),
-        "ECE": calibration_error(columns["emotion"].max(axis=1)[clear], right[clear]),
-        "accuracy, detected faces only": float(right[clear & columns["found"]].mean()),
-        "n, any emotion ahead": int(loose.sum()),
-        "accuracy, any emotion ahead": float(right[loose].mean()),
+        "n": len(truth),
+        "found": float(found.mean()),
+        "accuracy": float(right.mean()),
+        "mean recall": float((confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1))[there].mean()),
+        "ECE": calibration_error(probs[found].max(axis=1), right[found]),
         "confusion": confusion.tolist(),
     }
 
 
-def show_people(report: dict[str, dict[str, float]]) -> None:
-    keys = [k for k in report["all"] if not k.startswith("age group")]
-    print("| |", " | ".join(keys), "|\n|---|" + "---|" * len(keys))
-    for name, row in report.items():
-        cells = [f"{row[k]}" if k == "n" else f"{row[k]:.2f}" if k.startswith("age") else f"{row[k]:.1%}" for k in keys]
-        print(f"| {name} |", " | ".join(cells), "|")
-    extra = {k: round(v, 4) for k, v in report["all"].items() if k.startswith("age group")}
-    print(f"\nAge groups ({', '.join(AGE_GROUPS.labels)}): {extra}")
+def sure_table(answers: Answers, samples: list[Sample]) -> dict[str, dict[str, float]]:
+    """How often something is said without doubt, and how often that is right."""
+    truths = {
+        "gender": [{True: 0, False: 1}.get(s.labels.get("female"), -1) for s in samples],
+        "emotion": [EMOTION.labels.index(s.labels["emotion"]) if "emotion" in s.labels else -1 for s in samples],
+    }
+    table = {}
+    for attribute in (GENDER, EMOTION):
+        truth, probs = np.array(truths[attribute.name]), answers[attribute.name]
+        known = (truth >= 0) & ~np.isnan(probs[:, 0])
+        if known.any():
+            sure = probs[known].max(axis=1) >= attribute.sure_from
+            right = probs[known].argmax(axis=1) == truth[known]
+            table[attribute.name] = {"said": float(sure.mean()), "right of these": float(right[sure].mean())}
+    return table
 
 
-def show_emotion(report: dict[str, object]) -> None:
-    print({k: round(v, 4) if isinstance(v, float) else v for k, v in report.items() if k != "confusion"})
-    print("\n| votes \\ said |", " | ".join(EMOTION.labels), "| recall |\n|---|" + "---|" * 9)
-    for name, row in zip(EMOTION.labels, report["confusion"], strict=True):
-        print(f"| {name} |", " | ".join(map(str, row)), f"| {row[EMOTION.labels.index(name)] / max(1, sum(row)):.0%} |")
+def agreement(one: Answers, other: Answers) -> dict[str, float]:
+    """How alike the answers to two pictures of the same faces are, where both are found."""
+    both = ~np.isnan(one["age"][:, 0]) & ~np.isnan(other["age"][:, 0])
+    same = {key: one[key][both].argmax(axis=1) == other[key][both].argmax(axis=1) for key in ("gender", "emotion")}
+    apart = np.abs((one["age"][both] - other["age"][both]) @ YEARS)
+    return {
+        "both found": float(both.mean()),
+        **{k: float(v.mean()) for k, v in same.items()},
+        "years": float(apart.mean()),
+    }
+
+
+# --- the run ---------------------------------------------------------------------------------------------------------
+
+
+def show(title: str, rows: dict[str, dict[str, float]]) -> None:
+    keys = list(next(iter(rows.values())))
+    print(f"\n{title}\n\n| |", " | ".join(keys), "|\n|---|" + "---|" * len(keys))
+    for name, row in rows.items():
+        print(f"| {name} |", " | ".join(cell(k, row[k]) for k in keys), "|")
+
+
+def cell(key: str, value: float) -> str:
+    if key == "n":
+        return str(value)
+    return f"{value:.2f}" if key in ("years off", "bias", "years", "ms a face", "ms of 16") else f"{value:.1%}"
+
+
+def show_emotion(title: str, table: dict[str, object]) -> None:
+    print(f"\n{title}:", {k: round(v, 4) if isinstance(v, float) else v for k, v in table.items() if k != "confusion"})
+    print("\n| label \\ said |", " | ".join(EMOTION.labels), "| missed | recall |\n|---|" + "---|" * 10)
+    for i, (name, row) in enumerate(zip(EMOTION.labels, table["confusion"], strict=True)):
+        if sum(row):
+            print(f"| {name} |", " | ".join(map(str, row)), f"| {row[i] / sum(row):.0%} |")
+
+
+def report(tell: Telling, find: Finder, samples: list[Sample]) -> dict[str, object]:
+    reports: dict[str, object] = {}
+    for which, answers in answers_of(tell, [find(s.picture) for s in samples]).items():
+        if "age" in samples[0].labels:
+            reports[f"{which} people"] = people_table(answers, samples)
+            show(f"### {which}: age and gender", reports[f"{which} people"])
+        if "emotion" in samples[0].labels:
+            reports[f"{which} emotion"] = emotion_table(answers, samples)
+            show_emotion(f"### {which}: emotion", reports[f"{which} emotion"])
+        if which == "now":
+            reports["sure"] = sure_table(answers, samples)
+            show("### now: said without doubt", reports["sure"])
+    return reports
+
+
+def consistency(tell: Telling, find: Finder, samples: list[Sample]) -> dict[str, dict[str, float]]:
+    first = answers_of(tell, [find(s.picture) for s in samples])
+    table = {}
+    for name, change in CHANGES.items():
+        changed = answers_of(tell, [find(change(s.picture)) for s in samples])
+        table |= {f"{which}, {name}": agreement(first[which], changed[which]) for which in tell.names}
+    return table
+
+
+def timing(tell: Telling, chips: U8) -> dict[str, dict[str, float]]:
+    """Milliseconds a face, alone and in a batch: the least of many turns, in turns."""
+    runs = {"ms a face": tell.parts(chips[:1]), "ms of 16": tell.parts(chips[:16])}
+    best = {part: dict.fromkeys(runs, np.inf) for part in runs["ms a face"]}
+    for _ in range(40):
+        for column, parts in runs.items():
+            for part, run in parts.items():
+                start = time.perf_counter()
+                run()
+                spent = (time.perf_counter() - start) * 1e3 / (1 if column == "ms a face" else len(chips[:16]))
+                best[part][column] = min(best[part][column], spent)
+    return best
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--yunet", type=Path, help="the detector's file; without it --detector is loaded from the zoo")
-    parser.add_argument("--detector", default="mmod")
-    parser.add_argument("--condition", choices=CONDITIONS, default="clean")
+    parser.add_argument("--before", type=Path, help="heads on dlib's ResNet to compare with")
+    parser.add_argument("--detector", default="compact")
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--limit", type=int, help="that many faces of each set, drawn at random, seeded")
+    parser.add_argument("--changes", type=int, default=100, help="faces of each set for the changes; 0 leaves them out")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     compute = Compute("cpu", 1)
-    if args.yunet:
-        detector: Detector = Yunet(OnnxModel(free_input_size(args.yunet.read_bytes()), "yunet", compute))
-    else:
-        detector = load_detector(args.detector, compute=compute)
-    path, reports = Road.load(detector, compute), {}
-    for name, read in {"utkface": utkface, "ferplus": ferplus}.items():
-        samples = draw(list(read(args.data)), args.limit)
-        columns = run(path, name, samples, CONDITIONS[args.condition])
-        print(f"\n## {name}, {args.condition}: {len(samples)} faces, {columns['found'].mean():.1%} found\n")
-        reports[name] = (people_report if name == "utkface" else emotion_report)(columns, samples)
-        (show_people if name == "utkface" else show_emotion)(reports[name])
+    find, tell = Finder(load_detector(args.detector, compute=compute)), Telling(args.before, compute)
+    reports, some = {}, []
+    for name in args.sets:
+        samples = draw(samples_of(args.data, name), args.limit)
+        print(f"\n## {name}: {len(samples)} faces", flush=True)
+        reports[name] = report(tell, find, samples)
+        some += draw(samples, args.changes)
+    if args.changes:
+        reports["changes"] = consistency(tell, find, some)
+        show(f"## Agreement with the unchanged picture, {len(some)} faces of all sets", reports["changes"])
+    chips = [find(s.picture) for s in samples[:40]]
+    reports["time"] = timing(tell, np.concatenate([chip for chip in chips if chip is not None][:16]))
+    show("## Time, one thread", reports["time"])
     if args.output:
         args.output.write_text(json.dumps(reports, indent=1))
 

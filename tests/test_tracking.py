@@ -20,11 +20,11 @@ from mien.gallery import SqliteGallery
 from mien.models.attributes import AGE, GENDER, described
 from mien.pipeline import Analyzer
 from mien.quality import frontality, quality
-from mien.session import Session
+from mien.session import Session, SessionOptions
 from mien.sources import open_source
 from mien.tracking import Tracker, TrackerOptions, flow
 from mien.tracking.person import Look, Person
-from mien.types import F32, U8, Faces, Frame, Matches
+from mien.types import F32, U8, Faces, Frame, Matches, Scores
 
 STEP_S = 0.1
 
@@ -351,6 +351,22 @@ def shown(session: Session, picture: U8, time_s: float) -> Shown:
 
 def test_one_frame_is_enough_to_be_shown_and_named(session: Session, astronaut: U8) -> None:
     assert shown(session, tiles(astronaut, 1, 7), 0.0) == [(1, "Ada"), (2, None)]
+
+
+def test_who_is_known_is_only_glanced_at_between_looks(analyzer: Analyzer, astronaut: U8) -> None:
+    moods = described("emotion", ("calm", "glad"))
+
+    def glance(image: U8, found: Faces) -> Faces:
+        return found.with_attributes(Scores(moods, np.tile(np.array([0, 1], np.float32), (len(found), 1))))
+
+    options = SessionOptions(tracker=TrackerOptions(sure_s=0.35))
+    session = Session(analyzer.detector, told, named, options, glance=glance)
+    for i in range(60):
+        result = session.step(Frame(tiles(astronaut, 1), i, i / 30, "film"))
+    (face,) = result.faces
+    assert session.glances >= 2
+    assert 4 <= session.passes <= 7
+    assert (face.name, face.emotion) == ("Ada", "glad")
 
 
 def test_samples_far_apart_are_judged_like_photos(session: Session, astronaut: U8, face_free: U8) -> None:

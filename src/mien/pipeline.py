@@ -1,4 +1,4 @@
-"""The way of a picture: detect, align, one network pass per face, name."""
+"""The way of a picture: detect, align, look at each face, name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mien.attribute import IDENTITY, Attribute
 from mien.columns import Told
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, check_there, open_gallery
-from mien.models.attributes import BUILT_IN, AttributeHeads
+from mien.models.attributes import BUILT_IN, EMOTION, LOOK, TRAITS, EmotionNet, TraitHeads
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.own import OwnModel, load_own, try_out
-from mien.models.trunk import DLIB, Aligner, FaceTrunk, described_by, load_resnet
+from mien.models.trunk import DLIB, Aligner, FaceTrunk, Head, described_by, load_resnet
 from mien.models.trunk_head import TrunkHead
 from mien.quality import judged, quality
 from mien.runtime import Compute
@@ -138,14 +138,17 @@ class Analyzer:
         self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
 
     def _tell_by(self, models: Mapping[str, OwnModel], trunk: FaceTrunk) -> None:
-        """Takes models of the user's by what they tell; our heads tell the rest."""
+        """Takes models of the user's by what they tell; ours tell the rest."""
         ours = (self.only & BUILT_IN.keys()) - models.keys()
-        heads = AttributeHeads.load(ours, self.compute) if ours else None
         self.models: Mapping[str, OwnModel] = MappingProxyType(dict(models))
         pixels = [model for model in models.values() if not isinstance(model, TrunkHead)]
         self.own: Sequence[AttributeModel] = [*pixels, *(model for model in self.further if self._wants(model))]
-        readers = [model for model in models.values() if isinstance(model, TrunkHead)]
-        self.trunk = FaceTrunk(trunk.model, trunk.aligner, heads, readers)
+        heads: list[Head] = [model for model in models.values() if isinstance(model, TrunkHead)]
+        tells, seen = EMOTION.name in ours, any(LOOK in head.reads for head in heads)
+        net = EmotionNet.load(self.compute, tells=tells) if tells or seen else None
+        if ours & TRAITS.keys():
+            heads.append(TraitHeads.load(ours, self.compute))
+        self.trunk = FaceTrunk(trunk.model, trunk.aligner, net, heads)
 
     def _wants(self, model: AttributeModel) -> bool:
         return any(attribute.name in self.only for attribute in model.attributes)
@@ -180,10 +183,9 @@ class Analyzer:
     @property
     def attributes(self) -> tuple[Attribute, ...]:
         """What is told of each face besides who it is, in the order in which it is told."""
-        heads = () if self.trunk.heads is None else self.trunk.heads.attributes
         further = (attribute for attribute in _told_by(self.further) if attribute.name in self.only)
         own = (model.attribute for model in self.models.values())
-        told = {attribute.name: attribute for attribute in (*heads, *further, *own)}
+        told = {attribute.name: attribute for attribute in (*self.trunk.attributes, *further, *own)}
         return tuple(sorted(told.values(), key=lambda attribute: [*BUILT_IN, attribute.name].index(attribute.name)))
 
     @property
@@ -199,7 +201,9 @@ class Analyzer:
     @property
     def stages(self) -> list[Stage]:
         """What is done with detected faces, in order."""
-        if self.gallery is None or IDENTITY not in self.only:
+        if IDENTITY not in self.only:
+            return [self.trunk.tell, *self.own]
+        if self.gallery is None:
             return [self.trunk, *self.own]
         return [self.trunk, *self.own, Identify(self.gallery, tolerance=self.tolerance)]
 
@@ -237,13 +241,22 @@ class Analyzer:
             faces = stage(image, faces)
         return faces
 
+    def glance(self, image: U8, faces: Faces) -> Faces:
+        """Detected faces with what may have changed since they were looked at: no descriptors, no names."""
+        faces = self.trunk.glance(image, faces)
+        for stage in self.own:
+            faces = stage(image, faces)
+        return faces
+
     def session(self, options: SessionOptions | None = None) -> Session:
         """The state of one stream: tracks and smooths what its frames show."""
         gallery = self.gallery if IDENTITY in self.only else None
         search = None if gallery is None else partial(gallery.search, tolerance=self.tolerance)
-        quick = any(attribute.momentary for attribute in self.attributes)
-        tracker = TrackerOptions(tolerance=self.tolerance, sure_s=0.35 if quick else 1.0)
-        return Session(self.detector, self.look, search, options or SessionOptions(tracker=tracker))
+        momentary = {attribute.name for attribute in self.attributes if attribute.momentary}
+        slow = {a.name for head in self.trunk.heads if head not in self.trunk.quick for a in head.attributes}
+        tracker = TrackerOptions(tolerance=self.tolerance, sure_s=0.35 if momentary else 1.0)
+        chosen = options or SessionOptions(tracker=tracker)
+        return Session(self.detector, self.look, search, chosen, glance=None if momentary & slow else self.glance)
 
     def stream(self, uri: str | int) -> Iterator[FrameResult]:
         """Tracked and smoothed results of a video, camera (its number) or stream, one per frame.

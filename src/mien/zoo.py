@@ -134,12 +134,25 @@ ZOO: dict[str, ModelSpec] = {
             task="attributes",
             family="attributes",
             source="bundled:attributes.onnx",
-            sha256="534454be782998cde9b309cadbc10902ac058dff1fa1a6556f1a6d8c2e49ac56",
-            size_bytes=3_508_816,
-            licence="ours; trained on UTKFace (non-commercial research) and FER2013 pictures (research challenge, no "
-            "open licence) with FER+ votes (MIT): see attributes.md before commercial use",
-            trained_on="UTKFace (age, gender), FER+ (emotion)",
-            labels=("age", "gender", "emotion"),
+            sha256="97404861861712f71c8a64444bc7d8f4dab3d88c9981781be460f6ce3f18e8a6",
+            size_bytes=888_132,
+            licence="ours; heads on dlib's face ResNet (public domain), trained on UTKFace (non-commercial research), "
+            "All-Age-Faces (for research) and portraits of the US Congress: see attributes.md before commercial use",
+            trained_on="UTKFace, All-Age-Faces, portraits of the US Congress",
+            labels=("age", "gender"),
+        ),
+        ModelSpec(
+            name="emotion",
+            task="emotion",
+            family="emotion",
+            source="bundled:emotion.onnx",
+            sha256="b521f81ccc9f7ccacefa220363ed44ea5f78e02b31bbe7f54a368e990c2f6807",
+            size_bytes=4_736_872,
+            licence="ours; begun from dlib's face ResNet (public domain), trained on pictures for research only "
+            "(FER2013, AffectNet, FFHQ, UTKFace, All-Age-Faces): see emotion.md before commercial use",
+            trained_on="FER+, AffectNet, FFHQ; without emotion labels UTKFace, All-Age-Faces, portraits",
+            input_size=(150, 150),
+            labels=("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
         ),
     )
 }

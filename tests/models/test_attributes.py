@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from skimage import data
 
-from mien.models.attributes import BUILT_IN, AttributeHeads
+from mien import Analyzer
+from mien.models.attributes import BUILT_IN, EmotionNet, TraitHeads, described
 from mien.models.trunk import Aligner, FaceTrunk, load_resnet
 from mien.runtime import Compute
 from mien.types import U8, Faces
 
-ALL = frozenset(BUILT_IN)
 FACE = np.array([[176, 66, 272, 162]], np.float32)  # the astronaut's, as dlib draws boxes
 ONE = Compute("cpu", 1)
 
 
 @pytest.fixture(scope="module")
 def trunk() -> FaceTrunk:
-    return FaceTrunk(load_resnet(ONE), Aligner.load("box"), AttributeHeads.load(ALL, ONE))
+    return FaceTrunk(load_resnet(ONE), Aligner.load("box"), EmotionNet.load(ONE), [TraitHeads.load(compute=ONE)])
 
 
 def astronaut() -> U8:
@@ -76,15 +76,11 @@ def test_every_row_of_every_attribute_sums_to_one(trunk: FaceTrunk) -> None:
 
 
 def test_no_faces_keep_every_column(trunk: FaceTrunk) -> None:
-    heads = trunk.heads
-    assert heads is not None
     empty = Faces(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
-    described = heads(
-        trunk(astronaut(), empty), np.zeros((0, 128, 8, 8), np.float32), np.zeros((0, 256, 4, 4), np.float32)
-    )
-    shapes = {name: scores.probs.shape for name, scores in described.attributes.items()}
-    assert shapes == {"age": (0, 101), "gender": (0, 2), "emotion": (0, 8)}
-    assert {name: s.attribute for name, s in trunk(astronaut(), empty).attributes.items()} == BUILT_IN
+    for seen in (trunk(astronaut(), empty), trunk.tell(astronaut(), empty)):
+        shapes = {name: scores.probs.shape for name, scores in seen.attributes.items()}
+        assert shapes == {"age": (0, 101), "gender": (0, 2), "emotion": (0, 8)}
+        assert {name: scores.attribute for name, scores in seen.attributes.items()} == BUILT_IN
 
 
 def test_a_face_is_described_the_same_alone_and_in_company(trunk: FaceTrunk) -> None:
@@ -99,13 +95,45 @@ def test_a_face_is_described_the_same_alone_and_in_company(trunk: FaceTrunk) -> 
     [{"gender"}, {"emotion"}, {"age"}, {"age", "emotion"}],
     ids=lambda only: "+".join(sorted(only)),
 )
-def test_only_what_is_wanted_is_computed(trunk: FaceTrunk, only: set[str]) -> None:
-    heads = AttributeHeads.load(frozenset(only), ONE)
-    faces = FaceTrunk(trunk.model, trunk.aligner, heads)(astronaut(), face())
-    assert set(faces.attributes) == only
+def test_only_what_is_wanted_is_computed(only: set[str]) -> None:
+    (found,) = Analyzer(only=sorted(only), threads=1).analyze(astronaut()).faces
+    assert set(found.attributes) == only
+    assert found.embedding is None
 
 
-def test_heads_without_descriptors_are_refused(trunk: FaceTrunk) -> None:
-    assert trunk.heads is not None
-    with pytest.raises(ValueError, match="trunk first"):
-        trunk.heads(face(), np.zeros((1, 128, 8, 8), np.float32), np.zeros((1, 256, 4, 4), np.float32))
+def test_what_a_face_looks_like_is_told_without_saying_who_it_is(trunk: FaceTrunk) -> None:
+    told, described_too = trunk.tell(astronaut(), face()), trunk(astronaut(), face())
+    assert told.embeddings is None
+    for name, scores in described_too.attributes.items():
+        np.testing.assert_allclose(told.attributes[name].probs, scores.probs, atol=1e-5)
+
+
+@pytest.mark.parametrize("only", [["emotion"], None], ids=["photo", "glance"])
+def test_emotion_does_without_the_descriptors_network(only: list[str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    analyzer = Analyzer(only=only, threads=1)
+    monkeypatch.setattr(analyzer.trunk, "model", None)
+    faces = analyzer.detector(astronaut())
+    (found,) = analyzer.describe(astronaut(), faces) if only else analyzer.glance(astronaut(), faces)
+    assert list(found.attributes) == ["emotion"]
+    assert found.emotion == "happiness"
+
+
+def test_a_smile_is_surely_one_and_a_face_out_of_sight_surely_nothing(trunk: FaceTrunk) -> None:
+    (seen,) = trunk(astronaut(), face())
+    nothing = np.full((512, 512, 3), 127, np.uint8)
+    (unseen,) = trunk(nothing, face())
+    assert (seen.attributes["emotion"].sure, seen.attributes["gender"].sure) == (True, True)
+    assert unseen.attributes["emotion"].sure is False
+    assert unseen.attributes["emotion"].text.endswith("?")
+
+
+def test_the_age_lies_in_its_interval(trunk: FaceTrunk) -> None:
+    (found,) = trunk(astronaut(), face())
+    low, high = found.attributes["age"].interval
+    assert low < found.age < high
+    assert 4 < high - low < 40
+
+
+def test_own_labels_have_no_bound_of_ours() -> None:
+    assert described("emotion", ("calm", "excited")).sure_from == 0
+    assert BUILT_IN["emotion"].sure_from > 0.3

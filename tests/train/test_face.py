@@ -21,7 +21,7 @@ from mien import images
 from mien.cli import app
 from mien.errors import InputError
 from mien.models.own import load_own
-from mien.models.trunk_head import TrunkHead
+from mien.models.trunk_head import TrunkHead, network_version
 from mien.pipeline import Analyzer
 from mien.runtime import OnnxModel
 from mien.server import ServerSettings, create_app
@@ -57,7 +57,7 @@ def test_it_learns_what_it_is_shown(trained: Trained) -> None:
 def test_the_file_says_what_it_is(trained: Trained) -> None:
     metadata = {entry.key: entry.value for entry in onnx.load(trained.file).metadata_props}
     assert json.loads(metadata["labels"]) == ["Angry", "Happy"]
-    assert json.loads(metadata["preprocessing"]) == {"reads": "trunk"}
+    assert json.loads(metadata["preprocessing"]) == {"reads": "trunk", "network": network_version()}
     assert (metadata["architecture"], metadata["seed"], metadata["licence"]) == ("face", "0", "CC0")
     assert re.fullmatch("[0-9a-f]{64}", metadata["data_sha256"])
     assert json.loads(metadata["measured"])["pictures"] == 40

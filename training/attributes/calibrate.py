@@ -1,4 +1,8 @@
-"""Step 4: per task a shift of the logits and a temperature, chosen on the held-out part, plain and mirrored view."""
+"""Step 4: per task a shift of the logits and a temperature, chosen on the held-out parts of all sets alike.
+
+Every set counts the same, and so does every class in a set: what is said shall not lean to what one set is full of.
+Undisturbed, mirrored and disturbed views are calibrated together, since doubt has to hold for poor pictures too.
+"""
 
 from __future__ import annotations
 
@@ -9,98 +13,185 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from fit import SETS, Table, load, logits_of
-from network import INFANT, TASKS, Body
+from data import EMOTIONS, SETS
+from features import VIEWS
+from network import FaceNet
+from targets import AGES, Table, load
 from torch import Tensor
+from traits import Maps, Traits, kept, logits_of
+from views import disturbed, plain
 
-VIEWS = (0, 1)
+from train import SEED, as_input
 
-
-def temperature(logits: Tensor, target: Tensor) -> float:
-    """The divisor of the logits that makes the held-out targets likeliest."""
-    grid = torch.exp(torch.linspace(-1.2, 0.9, 106))
-    losses = [float(-(target * F.log_softmax(logits / t, dim=1)).sum(dim=1).mean()) for t in grid]
-    return float(grid[int(np.argmin(losses))])
-
-
-def emotion_shift(logits: Tensor, truth: Tensor, prior: Tensor) -> Tensor:
-    """What is added to the logits: -tau log prior, tau where accuracy plus half the mean recall is best."""
-    best = (-1.0, 0.0)
-    for tau in np.linspace(-0.3, 0.9, 25):
-        top = (logits - tau * torch.log(prior)).argmax(dim=1)
-        recall = np.mean([float((top[truth == c] == c).float().mean()) for c in range(8)])
-        best = max(best, (float((top == truth).float().mean()) + 0.5 * recall, float(tau)))
-    return -best[1] * torch.log(prior)
-
-
-def gender_shift(logits: Tensor, female: Tensor) -> Tensor:
-    """What makes women as often right as men."""
-    margin = logits[:, 0] - logits[:, 1]
-    grid = np.linspace(-1.5, 1.5, 61)
-    gaps = [
-        abs(float((margin[female] + b > 0).float().mean() - (margin[~female] + b < 0).float().mean())) for b in grid
-    ]
-    shift = float(grid[int(np.argmin(gaps))])
-    return torch.tensor([shift / 2, -shift / 2])
-
-
-def calibrate(task: str, logits: Tensor, target: Tensor, labels: dict[str, np.ndarray]) -> dict[str, object]:
-    """`target` (N, K) as trained; gender and emotion are calibrated to the label, age to its spread."""
-    shift = torch.zeros(logits.shape[1])
-    if task == "emotion":
-        truth = target.argmax(dim=1)
-        shift = emotion_shift(logits, truth, target.mean(dim=0))
-        target = F.one_hot(truth, 8).float()
-    if task == "gender":
-        female, adult = torch.from_numpy(labels["gender"] == 0), torch.from_numpy(labels["age"] >= 15)
-        shift = gender_shift(logits[adult], female[adult])
-        target = torch.stack([female, ~female], dim=1).float()
-    return {"shift": shift.tolist(), "temperature": temperature(logits + shift, target)}
-
-
-def doubt(gender: Tensor, age: Tensor, female: Tensor) -> float:
-    """How far the gender logits shrink for a face surely under INFANT years: the likeliest on the held-out part."""
-    infant = F.softmax(age, dim=1)[:, :INFANT].sum(dim=1, keepdim=True)
-    grid = np.linspace(0, 1, 41)
-    losses = [float(F.cross_entropy(gender * (1 - d * infant), (~female).long())) for d in grid]
-    return float(grid[int(np.argmin(losses))])
-
-
-def calibrated(logits: Tensor, chosen: dict[str, object]) -> Tensor:
-    return (logits + torch.tensor(chosen["shift"])) / chosen["temperature"]
-
-
-def held_out(body: Body, table: Table, labels: dict[str, np.ndarray]) -> dict[str, dict[str, object]]:
-    rows = table.rows("held")
-    rows = rows[(sum(table.weights.values())[rows] > 0).numpy()]
-    seen = [logits_of(body, table, rows, view) for view in VIEWS]
-    columns = {k: np.tile(v[rows], len(VIEWS)) for k, v in labels.items() if v.shape == table.part.shape}
-    logits = {task: torch.cat([s[task] for s in seen]) for task in seen[0]}
-    chosen = {t: calibrate(t, logits[t], table.targets[t][rows].repeat(len(VIEWS), 1), columns) for t in logits}
-    if "gender" in chosen:
-        gender, age = (calibrated(logits[t], chosen[t]) for t in ("gender", "age"))
-        chosen["gender"]["doubt"] = doubt(gender, age, torch.from_numpy(columns["gender"] == 0))
-    return chosen
+INFANT = 4  # years; as in export.py
+SURE = {"gender": 0.95, "emotion": 0.9}  # of what is said without doubt, so much shall be right
+YEARS = torch.from_numpy(AGES)
+CURVES = torch.stack([(YEARS - 50) / 50, ((YEARS - 50) / 50) ** 2, ((YEARS - 50) / 50) ** 3])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    for name, tasks in TASKS.items():
-        body = Body(tasks).eval()
-        with np.load(args.work / f"{name}.npz") as npz:
-            body.load_state_dict({k: torch.from_numpy(v) for k, v in npz.items()})
-        table, labels = load(args.work, args.data, SETS[name][0])
-        chosen = held_out(body, table, labels)
-        (args.work / f"{name}-calibration.json").write_text(json.dumps(chosen))
-        print(
-            name,
-            {task: (c["temperature"], np.round(c["shift"], 2)[:8]) for task, c in chosen.items()},
-            chosen.get("gender", {}).get("doubt"),
-        )
+    table = load(args.work)
+    held = (table.part == "held") & table.found
+    rows = np.flatnonzero(held & np.isfinite(table.labels["age"]) & kept(table))
+    traits = traits_of(args.work, table, rows)
+    chosen = {"age": for_age(traits["age"], table, rows), "gender": for_gender(traits, table, rows)}
+    rows = np.flatnonzero(held & (table.weights["emotion"] > 0))
+    chosen["emotion"] = for_emotion(emotions_of(args.work, table, rows), table, rows)
+    (args.work / "calibration.json").write_text(json.dumps(chosen))
+    print({task: {k: np.round(v, 3).tolist() for k, v in c.items() if task != "age"} for task, c in chosen.items()})
+
+
+def traits_of(work: Path, table: Table, rows: np.ndarray) -> dict[str, Tensor]:
+    """Logits (2, N, K) of each row plain, and mirrored and disturbed."""
+    body = Traits().eval()
+    with np.load(work / "traits-weights.npz") as npz:
+        body.load_state_dict({name: torch.from_numpy(values) for name, values in npz.items()})
+    maps = Maps(work, table)
+    seen = [logits_of(body, maps, rows, view) for view in range(VIEWS)]
+    return {task: torch.stack([logits[task] for logits in seen]) for task in seen[0]}
+
+
+@torch.no_grad()
+def emotions_of(work: Path, table: Table, rows: np.ndarray) -> Tensor:
+    """Logits (2, N, 8) of each row plain, and mirrored and disturbed."""
+    net, rng = FaceNet().eval(), np.random.default_rng(SEED)
+    net.load_state_dict(torch.load(work / "training.pt", weights_only=False)["mean"])
+    parts: list[list[Tensor]] = [[], []]
+    for start in range(0, len(rows), 128):
+        chips = [table.chip(i) for i in rows[start : start + 128]]
+        parts[0].append(net(as_input([plain(chip) for chip in chips]))["emotion"])
+        parts[1].append(net(as_input([disturbed(chip, rng, mirrored=True) for chip in chips]))["emotion"])
+    return torch.stack([torch.cat(part) for part in parts])
+
+
+def balanced(groups: np.ndarray, classes: np.ndarray) -> Tensor:
+    """A weight (N,) a row: every group the same in sum, every class the same in its group; rare ones up to a point."""
+    weight = np.zeros(len(groups))
+    for group in np.unique(groups):
+        inside = np.flatnonzero(groups == group)
+        _, inverse, count = np.unique(classes[inside], return_inverse=True, return_counts=True)
+        share = 1 / np.maximum(count, 15)[inverse]
+        weight[inside] = share / share.sum()
+    return torch.from_numpy(weight / weight.sum()).float()
+
+
+def fit(loss_of: object, *parameters: Tensor, steps: int = 150) -> None:
+    """Moves the parameters to the least loss."""
+    optimiser = torch.optim.LBFGS(parameters, max_iter=steps, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = loss_of()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+
+
+def for_emotion(logits: Tensor, table: Table, rows: np.ndarray) -> dict[str, object]:
+    told = table.weights["emotion"][rows] > 0
+    truth = table.targets["emotion"][rows].argmax(axis=1)[told]
+    groups = table.set_of[rows][told]
+    groups = np.where(np.isin(groups, [SETS.index("ferplus"), SETS.index("affect")]), groups, -1)  # unlabelled as one
+    x, weight = logits[:, told], balanced(groups, np.zeros(len(truth)))
+    target = torch.from_numpy(truth).repeat(VIEWS, 1).reshape(-1)
+    shift, warmth = torch.zeros(8, requires_grad=True), torch.zeros(1, requires_grad=True)
+
+    def loss() -> Tensor:
+        each = F.cross_entropy(((x + shift) / warmth.exp()).reshape(-1, 8), target, reduction="none")
+        return (each.reshape(VIEWS, -1) * weight).sum() / VIEWS + 0.01 * shift.square().sum()
+
+    fit(loss, shift, warmth)
+    shift, warmth = (shift - shift.mean()).detach(), warmth.detach().exp()
+    probs = F.softmax((x + shift) / warmth, dim=2)
+    bound = bound_of("emotion", probs.reshape(-1, 8), target, weight.repeat(VIEWS))
+    right = probs[0].argmax(dim=1).numpy() == truth
+    for group in np.unique(groups):
+        inside = groups == group
+        recalls = {EMOTIONS[c]: round(float(right[inside & (truth == c)].mean()), 2) for c in np.unique(truth[inside])}
+        print("emotion", group, round(float(right[inside].mean()), 3), recalls)
+    return {"shift": shift.tolist(), "temperature": float(warmth), "sure": bound}
+
+
+def bound_of(task: str, probs: Tensor, truth: Tensor, weight: Tensor) -> float:
+    """The least probability from which on as much of what is said is right as SURE asks for."""
+    top, said = probs.max(dim=1)
+    order = top.argsort(descending=True)
+    right = ((said == truth).float() * weight)[order].cumsum(0) / weight[order].cumsum(0)
+    enough = torch.nonzero(right >= SURE[task]).flatten()
+    last = int(enough[-1]) if len(enough) else 0
+    print(task, "sure from", float(top[order][last]), "said of", float(weight[order][: last + 1].sum() / weight.sum()))
+    return float(top[order][last])
+
+
+def for_gender(logits: dict[str, Tensor], table: Table, rows: np.ndarray) -> dict[str, object]:
+    told = table.labels["gender"][rows] >= 0
+    truth, ages = table.labels["gender"][rows][told], table.labels["age"][rows][told]
+    weight = balanced(table.set_of[rows][told], truth)
+    x = logits["gender"][:, told]
+    infant = F.softmax(logits["age"][:, told], dim=2)[:, :, :INFANT].sum(dim=2, keepdim=True)
+    target = torch.from_numpy(truth).repeat(VIEWS, 1).reshape(-1)
+    shift, warmth, doubt = (torch.zeros(1, requires_grad=True) for _ in range(3))
+    side = torch.tensor([0.5, -0.5])
+
+    def answers() -> Tensor:
+        return (x + shift * side) / warmth.exp() * (1 - torch.sigmoid(doubt) * infant)
+
+    def loss() -> Tensor:
+        each = F.cross_entropy(answers().reshape(-1, 2), target, reduction="none")
+        return (each.reshape(VIEWS, -1) * weight).sum() / VIEWS
+
+    fit(loss, shift, warmth, doubt)
+    probs = F.softmax(answers().detach(), dim=2)
+    bound = bound_of("gender", probs.reshape(-1, 2), target, weight.repeat(VIEWS))
+    right = probs[0].argmax(dim=1).numpy() == truth
+    for i, name in enumerate(SETS):
+        inside = (table.set_of[rows][told] == i) & (ages > 3)
+        if inside.any():
+            print("gender", name, [round(float(right[inside & (truth == g)].mean()), 3) for g in (0, 1)])
+    chosen = {
+        "shift": (shift * side).detach().tolist(),
+        "temperature": float(warmth.detach().exp()),
+        "doubt": float(torch.sigmoid(doubt.detach())),
+    }
+    return {**chosen, "sure": bound}
+
+
+def for_age(logits: Tensor, table: Table, rows: np.ndarray) -> dict[str, object]:
+    """A smooth shift over the years, and the temperature with which four of five ages lie in the interval."""
+    aged = np.isfinite(table.labels["age"][rows])
+    ages = table.labels["age"][rows][aged]
+    groups = table.set_of[rows][aged]
+    weight = balanced(groups, np.zeros(len(groups)))
+    x, truth = logits[:, aged], torch.from_numpy(ages)
+    bend = torch.zeros(3, requires_grad=True)
+
+    def loss() -> Tensor:
+        said = F.softmax(x + bend @ CURVES, dim=2) @ YEARS
+        return ((said - truth).abs() * weight).sum() / VIEWS + 0.02 * bend.square().sum()
+
+    fit(loss, bend)
+    shifted = x + (bend.detach() @ CURVES)
+    grid = torch.exp(torch.linspace(-0.9, 0.7, 33))
+    held = [float(((inside(F.softmax(shifted / t, dim=2), truth)) * weight).sum() / VIEWS) for t in grid]
+    warmth = float(grid[int(np.argmin(np.abs(np.array(held) - 0.8)))])
+    said = F.softmax(shifted[0] / warmth, dim=1) @ YEARS
+    for i in np.unique(groups):
+        off = (said - truth)[torch.from_numpy(groups == i)]
+        print("age", SETS[i], "off", round(float(off.abs().mean()), 2), "bias", round(float(off.mean()), 2))
+    return {"shift": (bend.detach() @ CURVES).tolist(), "temperature": warmth}
+
+
+def inside(probs: Tensor, truth: Tensor) -> Tensor:
+    """Whether the true age lies between the tenth and the ninetieth hundredth of the distribution (views, N)."""
+    upto = probs.cumsum(dim=2)
+    at = (truth.clamp(0, 100) + 0.5).floor().long().clamp(max=100).expand(len(probs), -1)[..., None]
+    below = upto.gather(2, at)[..., 0] - 0.5 * probs.gather(2, at)[..., 0]
+    return ((below > 0.1) & (below < 0.9)).float()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws the learning curves of both bodies (held-out part, after every pass) into a PNG."""
+"""Draws what the running mean reached on the held-out parts while it learnt, into a PNG."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 
 import matplotlib as mpl
-from network import TASKS
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+
+PANELS = {"age: years off": "mae", "gender: right": "gender", "emotion: right": "emotion", "emotion: recall": "recall"}
 
 
 def main() -> None:
@@ -18,13 +19,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
-    histories = {name: json.loads((args.work / f"{name}.json").read_text())["history"] for name in TASKS}
-    panels = [(name, key) for name, history in histories.items() for key in history[0]]
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.2 * len(panels), 3))
-    for ax, (name, key) in zip(axes, panels, strict=True):
-        values = [row[key] for row in histories[name]]
-        ax.plot(range(1, len(values) + 1), values, marker="o", markersize=3)
-        ax.set(title=f"{name}: {key}", xlabel="pass")
+    history = json.loads((args.work / "history.json").read_text())
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(3.6 * len(PANELS), 3))
+    for ax, (title, ending) in zip(axes, PANELS.items(), strict=True):
+        for key in (key for key in history[-1] if key.endswith(" " + ending)):
+            ax.plot([row["step"] for row in history], [row[key] for row in history], label=key.split()[0])
+        ax.set(title=title, xlabel="step")
+        ax.legend(fontsize=7)
         ax.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(args.output, dpi=80)

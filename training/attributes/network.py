@@ -1,35 +1,93 @@
-"""The heads' network in PyTorch: one body for age and gender, one for emotion, of the same build."""
+"""The network in PyTorch: dlib's face ResNet without its last stage, on smaller chips, with heads of its own."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTH, HIDDEN = 128, 128
-INFANT = 6  # years; below, gender is hardly to be seen and the answer is made more doubtful
-EMBEDDING_GAIN = 3.0  # descriptors have a norm of about 1.4; the maps' values are larger
-TASKS = {"people": {"age": 101, "gender": 2}, "mood": {"emotion": 8}}
+from mien import store
+from mien.dlib_models.reader import Conv, read_resnet
+from mien.zoo import spec_of
+
+STAGES = ((32, 3), (64, 4), (128, 3), (256, 3))  # channels, blocks
+TASKS = {"age": 101, "gender": 2, "emotion": 8}
 
 
-class Body(nn.Module):
-    """map_128, map_256 and descriptor -> HIDDEN features -> one row of logits per task."""
+class Block(nn.Module):
+    """One of dlib's residual blocks, its normalisation folded; sizes are rounded up where dlib rounds down."""
 
-    def __init__(self, tasks: dict[str, int], *, dropout: float = 0.4) -> None:
+    def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.fine_1 = nn.Conv2d(128, WIDTH, 3, stride=2, padding=1, bias=False)
-        self.fine_2 = nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False)
-        self.coarse = nn.Conv2d(256, WIDTH, 1, bias=False)
-        self.norms = nn.ModuleDict({n: nn.BatchNorm2d(WIDTH) for n in ("fine_1", "fine_2", "coarse")})
-        self.hidden = nn.Linear(2 * WIDTH * 16 + 128, HIDDEN, bias=False)
-        self.hidden_norm = nn.BatchNorm1d(HIDDEN)
-        self.out = nn.ModuleDict({task: nn.Linear(HIDDEN, size) for task, size in tasks.items()})
-        self.drop_maps, self.drop = nn.Dropout2d(dropout / 4), nn.Dropout(dropout)
+        self.halves = before != after
+        self.first = nn.Conv2d(before, after, 3, stride=1 + self.halves, padding=0 if self.halves else 1)
+        self.second = nn.Conv2d(after, after, 3, padding=1)
 
-    def forward(self, map_128: Tensor, map_256: Tensor, embedding: Tensor) -> dict[str, Tensor]:
-        fine = torch.relu(self.norms["fine_1"](self.fine_1(map_128)))
-        fine = torch.relu(self.norms["fine_2"](self.fine_2(self.drop_maps(fine))) + fine)
-        coarse = torch.relu(self.norms["coarse"](self.coarse(map_256)))
-        both = torch.cat([self.drop_maps(fine), self.drop_maps(coarse)], dim=1).flatten(1)
-        x = torch.cat([both, EMBEDDING_GAIN * embedding], dim=1)
-        x = self.drop(torch.relu(self.hidden_norm(self.hidden(self.drop(x)))))
-        return {task: layer(x) for task, layer in self.out.items()}
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.pad(x, (0, 1 + x.shape[3] % 2, 0, 1 + x.shape[2] % 2)) if self.halves else x
+        y = self.second(torch.relu(self.first(y)))
+        if self.halves:
+            x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
+            x = F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
+        return torch.relu(y + x)
+
+
+class FaceNet(nn.Module):
+    """Chips (N, 3, SIDE, SIDE) BGR in 0 to 255 -> one row of logits per task and the features (N, 384)."""
+
+    def __init__(self, *, hidden: int = 128, dropout: float = 0.25) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 32, 7, stride=2)
+        stages, before = [], 32
+        for channels, blocks in STAGES:
+            stages.append(nn.Sequential(*(Block(before if i == 0 else channels, channels) for i in range(blocks))))
+            before = channels
+        self.stages = nn.ModuleList(stages)
+        self.drop = nn.Dropout(dropout)
+        self.tasks = nn.ModuleDict({task: Head(hidden, count) for task, count in TASKS.items()})
+        self.blendshapes = nn.Linear(384, 52)
+
+    def maps(self, x: Tensor, frozen: int) -> list[Tensor]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and frozen == 0):
+            x = F.max_pool2d(torch.relu(self.first(x)), 3, stride=2)
+        ends = []
+        for i, stage in enumerate(self.stages):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and i >= frozen):
+                x = stage(x)
+            ends.append(x)
+        return ends
+
+    def forward(self, x: Tensor, frozen: int = 0) -> dict[str, Tensor]:
+        middle, deep = self.maps(x, frozen)[-2:]
+        pooled = torch.cat([middle.mean(dim=(2, 3)), deep.mean(dim=(2, 3))], dim=1)
+        features = self.drop(torch.cat([middle.mean(dim=(2, 3)), deep.flatten(1)], dim=1))
+        answers = {task: head(features) for task, head in self.tasks.items()}
+        return {**answers, "blendshapes": self.blendshapes(pooled)}
+
+
+class Head(nn.Module):
+    def __init__(self, hidden: int, count: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(128 + 256 * 9, hidden)
+        self.out = nn.Linear(hidden, count)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(torch.relu(self.hidden(x)))
+
+
+def pretrained() -> dict[str, Tensor]:
+    """dlib's weights by this network's names; its colour order and scale folded into the first convolution."""
+    net = read_resnet(store.path_of(spec_of("dlib_resnet")).read_bytes(), "dlib_resnet")
+    convs = iter(net.convs)
+    first = next(convs)
+    weight = torch.from_numpy(first.weight.copy()) / 256
+    shift = torch.einsum("oihw,i->o", weight.double(), torch.from_numpy(net.mean_rgb.copy()).double())
+    state = {"first.weight": weight.flip(1), "first.bias": torch.from_numpy(first.bias.copy()) - shift.float()}
+    for i, (_, blocks) in enumerate(STAGES):
+        for j in range(blocks):
+            state |= _conv(f"stages.{i}.{j}.first", next(convs)) | _conv(f"stages.{i}.{j}.second", next(convs))
+    return state
+
+
+def _conv(name: str, conv: Conv) -> dict[str, Tensor]:
+    return {f"{name}.weight": torch.from_numpy(conv.weight.copy()), f"{name}.bias": torch.from_numpy(conv.bias.copy())}

@@ -1,21 +1,30 @@
 #!/bin/sh
-# The whole recipe: run.sh DATA WORK YUNET.onnx
+# The whole recipe: run.sh DATA WORK LANDMARKER.task HEADS.onnx [STEPS]
 #
-# PREPARE is a Python with mien installed (and onnx), TRAIN one with PyTorch, onnx and matplotlib; they may be the same.
-# Every step keeps its result in WORK and is skipped, or taken up where it stopped, when run again.
+# PREPARE is a Python with mien, onnx and tf2onnx installed (TensorFlow reads the landmarker's file), TRAIN one with
+# mien, PyTorch, onnx and matplotlib; they may be the same. Every step keeps its result in WORK and is skipped, or
+# taken up where it stopped, when run again.
 set -eu
-data=$1 work=$2 yunet=$3
+data=$1 work=$2 landmarker=$3 heads=$4 steps=${5:-4100}
 here=$(cd "$(dirname "$0")" && pwd)
+weights=$here/../../src/mien/weights
 prepare=${PREPARE:-python} train=${TRAIN:-python}
 cd "$here"
-for set in utkface ferplus; do
-    "$prepare" detect.py --data "$data" --work "$work" --yunet "$yunet" --set "$set"
-done
-"$prepare" features.py --data "$data" --work "$work" --backwards & second=$!
-"$prepare" features.py --data "$data" --work "$work"
+mkdir -p "$work"
+"$prepare" chips.py --data "$data" --work "$work" --sets utkface affect & second=$!
+"$prepare" chips.py --data "$data" --work "$work" --sets aaf portraits ferplus
 wait "$second"
-[ -f "$work/people.npz" ] || "$train" fit.py --data "$data" --work "$work" --body people --epochs 16 5
-[ -f "$work/mood.npz" ] || "$train" fit.py --data "$data" --work "$work" --body mood --epochs 18 6
-"$train" calibrate.py --data "$data" --work "$work"
+for part in face_landmarks_detector face_blendshapes; do
+    [ -f "$work/$part.onnx" ] && continue
+    unzip -oq "$landmarker" "$part.tflite" -d "$work"
+    "$prepare" -m tf2onnx.convert --tflite "$work/$part.tflite" --output "$work/$part.onnx" --opset 17
+done
+"$prepare" teachers.py --work "$work" --mesh "$work/face_landmarks_detector.onnx" \
+    --blendshapes "$work/face_blendshapes.onnx" --heads "$heads"
+"$prepare" features.py --work "$work"
+[ -f "$work/traits-weights.npz" ] || "$train" traits.py --work "$work" --heads "$heads"
+"$train" train.py --work "$work" --steps "$steps"
+"$train" calibrate.py --work "$work"
 "$train" curves.py --work "$work" --output curves.png
-"$train" export.py --work "$work" --output "$here/../../src/mien/weights/attributes.onnx"
+"$train" export.py --work "$work" --weights "$weights"
+"$prepare" proof.py --work "$work" --model "$weights/emotion.onnx"

@@ -8,6 +8,7 @@ import numpy as np
 
 from mien.attribute import check_attribute_name
 from mien.errors import ModelError
+from mien.models.attributes import LOOK, EmotionNet
 from mien.models.classifier import Classifier, read_model
 from mien.models.trunk import FaceTrunk
 from mien.models.trunk_head import TrunkHead, reads_trunk
@@ -41,7 +42,8 @@ def try_out(own: OwnModel, trunk: FaceTrunk) -> None:
     try:
         if isinstance(own, TrunkHead):
             chips = np.full((2, _CHIP, _CHIP, 3), 128, np.uint8)
-            told = FaceTrunk(trunk.model, trunk.aligner, own=[own]).describe(chips, _two_faces())
+            net = EmotionNet.load(tells=False) if LOOK in own.reads and trunk.net is None else trunk.net
+            told = FaceTrunk(trunk.model, trunk.aligner, net, [own]).describe(chips, _two_faces())
         else:
             told = own(image, _two_faces())
         probs = [scores.probs for scores in told.attributes.values()]

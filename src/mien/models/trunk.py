@@ -1,4 +1,4 @@
-"""One network pass per face: the descriptor that tells who it is, and age, gender and emotion from its inner maps."""
+"""Faces cut upright, then one pass for the descriptor that tells who it is and one for what it looks like."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from mien import geometry, store
+from mien.attribute import Attribute
 from mien.dlib_models import chip, landmarks, resnet
-from mien.models.attributes import AttributeHeads
+from mien.models.attributes import LOOK, EmotionNet, TraitHeads
 from mien.models.detectors import Anchor, made_of
 from mien.models.trunk_head import TrunkHead
 from mien.runtime import Compute, OnnxModel, in_chunks
@@ -110,20 +111,34 @@ def described_by(detector: str, *, min_face: int) -> str:
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 
-class FaceTrunk:
-    """The stage that aligns, runs dlib's face ResNet once per face and reads the heads off it.
+Head = TrunkHead | TraitHeads
 
-    Adds `embeddings` (N, 128), not L2-normalised: distances mean what they mean in dlib (0.6 decides). With heads it
-    adds their attributes; `own` are models of the user's that read the same pass.
+
+class FaceTrunk:
+    """The stage that aligns faces and looks at them: dlib's face ResNet tells who they are, `net` what they feel like.
+
+    Adds `embeddings` (N, 128), not L2-normalised: distances mean what they mean in dlib (0.6 decides), the emotion of
+    `net`, and what `heads`, ours and the user's, read from the passes of both.
     """
 
     def __init__(
-        self, model: OnnxModel, aligner: Aligner, heads: AttributeHeads | None = None, own: Sequence[TrunkHead] = ()
+        self, model: OnnxModel, aligner: Aligner, net: EmotionNet | None = None, heads: Sequence[Head] = ()
     ) -> None:
         self.model = model
         self.aligner = aligner
-        self.heads = heads
-        self.own = tuple(own)
+        self.net = net
+        self.heads = tuple(heads)
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """What is told."""
+        ours = () if self.net is None else self.net.attributes
+        return (*ours, *(attribute for head in self.heads for attribute in head.attributes))
+
+    @property
+    def quick(self) -> tuple[Head, ...]:
+        """The heads that do without the ResNet."""
+        return tuple(head for head in self.heads if set(head.reads) == {LOOK})
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):
@@ -131,21 +146,38 @@ class FaceTrunk:
         chips, faces = self.aligner(image, faces)
         return self.describe(chips, faces)
 
+    def describe(self, chips: U8, faces: Faces) -> Faces:
+        """The faces with what their chips (N, 150, 150, 3) tell."""
+        faces, answers = self._told(chips, faces, self.heads, {resnet.EMBEDDING})
+        return replace(faces, embeddings=answers[resnet.EMBEDDING])
+
+    def tell(self, image: U8, faces: Faces) -> Faces:
+        """The faces with their attributes and without descriptors: the ResNet runs only if a head reads it."""
+        return self._looked(image, faces, self.heads)
+
+    def glance(self, image: U8, faces: Faces) -> Faces:
+        """The faces with what changes from moment to moment: the ResNet never runs."""
+        return self._looked(image, faces, self.quick)
+
+    def _looked(self, image: U8, faces: Faces, heads: tuple[Head, ...]) -> Faces:
+        if not len(faces):
+            return self._nobody(faces)
+        chips, faces = self.aligner(image, faces)
+        return self._told(chips, faces, heads, set())[0]
+
     def _nobody(self, faces: Faces) -> Faces:
         """No faces, with every column."""
-        told = [*(self.heads.attributes if self.heads is not None else ()), *(head.attribute for head in self.own)]
-        return faces.with_attributes(*(Scores(one, np.zeros((0, one.size), np.float32)) for one in told))
+        none = (Scores(attribute, np.zeros((0, attribute.size), np.float32)) for attribute in self.attributes)
+        return faces.with_attributes(*none)
 
-    def describe(self, chips: U8, faces: Faces) -> Faces:
-        """The faces with what one pass over their chips (N, 150, 150, 3) tells."""
-        needed = {resnet.EMBEDDING, *(name for head in self.own for name in head.reads)}
-        if self.heads is not None:
-            needed |= {resnet.MAP_128, resnet.MAP_256}
-        names = sorted(needed)
-        answers = dict(zip(names, in_chunks(self.model, chips, outputs=names), strict=True))
-        faces = replace(faces, embeddings=answers[resnet.EMBEDDING])
-        if self.heads is not None:
-            faces = self.heads(faces, answers[resnet.MAP_128], answers[resnet.MAP_256])
-        for head in self.own:
+    def _told(self, chips: U8, faces: Faces, heads: tuple[Head, ...], wanted: set[str]) -> tuple[Faces, dict[str, F32]]:
+        """The faces with their attributes, and the networks' answers: those `wanted` and those that the heads read."""
+        answers = {} if self.net is None else self.net.answers(chips)
+        missing = sorted(wanted.union(*(head.reads for head in heads)) - answers.keys())
+        if missing:
+            answers |= zip(missing, in_chunks(self.model, chips, outputs=missing), strict=True)
+        if self.net is not None:
+            faces = self.net.told(faces, answers)
+        for head in heads:
             faces = head(faces, answers)
-        return faces
+        return faces, answers

@@ -1,29 +1,32 @@
-"""A model of one's own that reads the trunk's answer instead of pixels: one more attribute for next to nothing.
+"""A model of one's own that reads what mien's networks saw instead of pixels: one more attribute for next to nothing.
 
-`mien train` makes such files. Their inputs are named after the trunk's outputs, any of `embedding` (N, 128),
-`map_128` (N, 128, 8, 8) and `map_256` (N, 256, 4, 4); their metadata `preprocessing` says `{"reads": "trunk"}`.
+`mien train` makes such files. Their inputs are named after outputs, any of the trunk's `embedding` (N, 128), `map_128`
+(N, 128, 8, 8) and `map_256` (N, 256, 4, 4), and `look` (N, 512) of the emotion network. Their metadata
+`preprocessing` says `{"reads": "trunk", "network": …}`, the latter the first digits of the emotion network's sha256.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mien.attribute import Attribute
 from mien.dlib_models.resnet import EMBEDDING, MAP_128, MAP_256
 from mien.errors import ModelError
-from mien.models.attributes import described
+from mien.models.attributes import LOOK, described
 from mien.models.classifier import as_probabilities, labels_of
 from mien.runtime import OnnxModel
 from mien.text import from_json
 from mien.types import F32, Faces, Scores
+from mien.zoo import spec_of
 
-READABLE = (EMBEDDING, MAP_128, MAP_256)
+READABLE = (EMBEDDING, MAP_128, MAP_256, LOOK)
 
 
 class TrunkHead:
     """Adds one attribute from what the trunk's pass over the faces gave anyway.
 
     Raises:
-        ModelError: The model carries no labels, or has an input that the trunk does not give.
+        ModelError: The model carries no labels, has an input that no network gives, or reads another version of one.
     """
 
     def __init__(self, model: OnnxModel, name: str) -> None:
@@ -32,7 +35,13 @@ class TrunkHead:
         self.attribute = described(name, self.labels)
         unknown = [name for name in model.inputs if name not in READABLE]
         if unknown:
-            raise ModelError(f"{model.name} reads {', '.join(unknown)}; the trunk gives {', '.join(READABLE)}")
+            raise ModelError(f"{model.name} reads {', '.join(unknown)}; mien's networks give {', '.join(READABLE)}")
+        if LOOK in model.inputs and _preprocessing(model).get("network") != network_version():
+            raise ModelError(f"{model.name} learnt from another emotion network than this mien has; train it again")
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        return (self.attribute,)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -47,8 +56,17 @@ class TrunkHead:
 
 def reads_trunk(model: OnnxModel) -> bool:
     """Whether a model file is for `TrunkHead`; every other one reads pixels."""
+    return _preprocessing(model).get("reads") == "trunk"
+
+
+def network_version() -> str:
+    """Which emotion network a head has learnt from that reads `look`."""
+    return spec_of("emotion").sha256[:12]
+
+
+def _preprocessing(model: OnnxModel) -> dict[str, object]:
     try:
         given = from_json(model.metadata.get("preprocessing", "null"))
     except ValueError:
-        return False
-    return isinstance(given, dict) and given.get("reads") == "trunk"
+        return {}
+    return given if isinstance(given, dict) else {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mien.attribute import Attribute, Estimate
+from mien.attribute import Estimate
 from mien.types import F32
 
 NAME_HALF_LIFE_S = 6.0
@@ -38,6 +38,7 @@ class Person:
     id: int
     looks: int = 0
     look_s: float = -1e9
+    glance_s: float = -1e9  # when it was last seen what the face looks like, by a look or by less than one
     weight: float = 0.0
     total: float = 0.0  # weight of looks, for what stays as it is
     quality: float = float("nan")  # of the last look
@@ -50,6 +51,7 @@ class Person:
 
     def learn(self, look: Look, tolerance: float, *, at_once: bool = False) -> None:
         """Takes one more look into the means and votes; its name is believed `at_once`, as that of a photo."""
+        self.glance(look.told, look.time_s, look.weight)
         share = look.weight / (self.weight + look.weight)
         self.total = min(self.total + look.weight, _LASTING_MEMORY)
         self.quality = look.weight
@@ -61,28 +63,29 @@ class Person:
         self._vote(look, tolerance)
         if at_once and look.name is not None:
             self.name = look.name
-        for name, new in look.told.items():
-            if new.known:
-                self._hear(name, new, self._share_of(look, new.attribute))
         self.looks += 1
         self.look_s = look.time_s
+
+    def glance(self, told: Mapping[str, Estimate], time_s: float, weight: float) -> None:
+        """Takes in what the face looks like; who it is stays what it was.
+
+        Of an attribute that changes, half of the mean is renewed in one half-life, by as much as this is worth beside
+        a usual look; of one that stays, each look counts by its weight.
+        """
+        passed = max(0.0, time_s - self.glance_s)
+        for name, new in told.items():
+            if new.known and new.attribute.half_life_s is None:
+                self._hear(name, new, weight / (self.total + weight))
+            elif new.known and new.attribute.half_life_s is not None:
+                lives = passed / new.attribute.half_life_s * min(1.0, 0.4 + weight)
+                self._hear(name, new, float(1 - 0.5**lives))
+        self.glance_s = time_s
 
     def _hear(self, name: str, new: Estimate, share: float) -> None:
         """Mixes what a look tells of one attribute into its mean; another model's answers begin a new one."""
         old = self.told.get(name)
         mean = old.scores if old is not None and old.attribute == new.attribute else None
         self.told[name] = Estimate(new.attribute, _mix(mean, new.scores, share))
-
-    def _share_of(self, look: Look, attribute: Attribute) -> float:
-        """What a look counts in the mean of an attribute.
-
-        Of one that changes, half of the mean is renewed in one half-life, by as much as the look is worth beside a
-        usual one; of one that stays, each look counts by its weight.
-        """
-        if attribute.half_life_s is None:
-            return look.weight / self.total
-        passed = max(0.0, look.time_s - self.look_s)
-        return float(1 - 0.5 ** (passed / attribute.half_life_s * min(1.0, 0.4 + look.weight)))
 
     def _vote(self, look: Look, tolerance: float) -> None:
         fade = 0.5 ** (max(0.0, look.time_s - self.look_s) / NAME_HALF_LIFE_S) if self.looks else 1.0
@@ -109,7 +112,7 @@ class Person:
         self.distances |= other.distances
         self.total = min(self.total + other.total, _LASTING_MEMORY)
         self.told |= other.told
-        self.looks, self.look_s = self.looks + other.looks, other.look_s
+        self.looks, self.look_s, self.glance_s = self.looks + other.looks, other.look_s, other.glance_s
         self._decide()
 
     @property

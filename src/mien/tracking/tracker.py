@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
 
 from mien import geometry
-from mien.attribute import Attribute, Scores
+from mien.attribute import Attribute, Estimate, Scores
 from mien.tracking.flow import Shift
 from mien.tracking.person import Look, Person
 from mien.types import AGAIN, F32, I64, Faces, Mask, Matches
@@ -28,7 +28,8 @@ class TrackerOptions:
     on when it was found twice, or the last detection is `birth_s` or longer ago (somebody who was here before is shown
     as soon as a look says so). A hidden person is remembered for `memory_s`, found again by motion within `coast_s`;
     `same` is the distance of two descriptors below which they may be one person; a look is due after `sure_s` or
-    `unsure_s`. Who looks like somebody else for `strike_s` is somebody else."""
+    `unsure_s`; for somebody sure a glance does, unless the last look is `known_s` or longer ago. Who looks like
+    somebody else for `strike_s` is somebody else."""
 
     birth_score: float = 0.6
     sure_score: float = 0.6
@@ -41,6 +42,7 @@ class TrackerOptions:
     tolerance: float = 0.6
     sure_s: float = 0.3
     unsure_s: float = 0.05
+    known_s: float = 0.7
 
 
 @dataclass(slots=True)
@@ -226,8 +228,20 @@ class Tracker:
         if not person.looks:
             return 1e6
         period = self.options.sure_s if person.sure else self.options.unsure_s
-        need = (time_s - person.look_s) / period
+        need = (time_s - person.glance_s) / period
         return need + 1000 if track.doubtful or track.struck_s is not None else need
+
+    def settled(self, track: Track, time_s: float) -> bool:
+        """Whether it is known who a track is, so that a glance at what the face looks like does for now."""
+        if track.person is None or track.doubtful or track.meeting or track.struck_s is not None:
+            return False
+        return track.person.sure and time_s - track.person.look_s < self.options.known_s
+
+    def glance(self, track: Track, told: Mapping[str, Estimate], time_s: float, weight: float) -> None:
+        """Takes in what a settled track's face looks like."""
+        self._attributes |= {name: estimate.attribute for name, estimate in told.items()}
+        if track.person is not None:
+            track.person.glance(told, time_s, weight)
 
     def learn(self, track: Track, look: Look, *, at_once: bool = False) -> None:
         """Takes a look at a track: it may be somebody else than motion said. `at_once` believes the look's name."""
@@ -304,7 +318,7 @@ class Tracker:
         """A look that shows nobody known: when that lasts somebody new has taken the track over."""
         track.struck_s = look.time_s if track.struck_s is None else track.struck_s
         if track.person is not None:
-            track.person.look_s = look.time_s
+            track.person.look_s = track.person.glance_s = look.time_s
         if look.time_s - track.struck_s < self.options.strike_s or track.meeting:
             return
         self.hidden.append(replace(track, coasts=False))

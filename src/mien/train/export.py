@@ -20,7 +20,12 @@ from mien.types import F32
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-TRUNK_SHAPES: dict[str, tuple[int, ...]] = {"embedding": (128,), "map_128": (128, 8, 8), "map_256": (256, 4, 4)}
+TRUNK_SHAPES: dict[str, tuple[int, ...]] = {
+    "embedding": (128,),
+    "map_128": (128, 8, 8),
+    "map_256": (256, 4, 4),
+    "look": (512,),
+}
 OUTPUT = "probabilities"
 TOLERANCE = 1e-4  # largest difference between the exported network and the one that was trained
 _OPSET, _IR = 17, 8

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from mien import images, store
 from mien.errors import InputError
+from mien.models.attributes import LOOK, EmotionNet
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.trunk import Aligner, described_by, load_resnet
-from mien.models.trunk_head import READABLE
+from mien.models.trunk_head import READABLE, network_version
 from mien.pipeline import DEFAULT_DETECTOR
 from mien.runtime import Compute, OnnxModel
 from mien.train.dataset import Dataset
@@ -24,16 +25,17 @@ from mien.types import F32
 
 F16 = NDArray[np.float16]
 
-_VERSION = 1  # raise it when what is kept changes
+_VERSION = 2  # raise it when what is kept changes
 _FOLDER = "bottlenecks"
+_TRUNKS = tuple(name for name in READABLE if name != LOOK)
 Progress = Callable[[int, int], None]  # done, of how many
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The pictures of a data set that could be read, and the trunk's answers.
+    """The pictures of a data set that could be read, and the networks' answers.
 
-    `answers` maps each of the trunk's outputs to (N, views, ...) float16, the plain view first; `digests` are the
+    `answers` maps each of their outputs to (N, views, ...) float16, the plain view first; `digests` are the
     files' sha256; `found` (N,) tells where a detector saw the face; `skipped` says why others were left out.
     """
 
@@ -50,12 +52,13 @@ class Seen:
 
 
 class Describer:
-    """Finds the face of a picture file and describes it by the trunk; answers are kept by the file's content.
+    """Finds the face of a picture file and lets the networks see it; answers are kept by the file's content.
 
     Args:
         detector: Finds the faces.
         aligner: Cuts their chips.
         trunk: dlib's face ResNet.
+        net: The emotion network.
         views: Chips per picture: the plain one, its mirror image, then disturbed ones.
         described_by: All that decides the answers, see `trunk.described_by`; None: nothing is kept.
     """
@@ -65,6 +68,7 @@ class Describer:
         detector: Detector,
         aligner: Aligner,
         trunk: OnnxModel,
+        net: EmotionNet,
         *,
         views: int = 2,
         described_by: str | None = None,
@@ -73,13 +77,15 @@ class Describer:
         self.detector = detector
         self.aligner = aligner
         self.trunk = trunk
+        self.net = net
         self.views = views
 
     @classmethod
     def load(cls, *, views: int = 2, detector: str = DEFAULT_DETECTOR, compute: Compute | None = None) -> Describer:
         found = load_detector(detector, compute=compute)
-        kept_as = described_by(detector, min_face=MIN_FACE)
-        return cls(found, Aligner.load(found.anchor), load_resnet(compute), views=views, described_by=kept_as)
+        networks = load_resnet(compute), EmotionNet.load(compute, tells=False)
+        kept_as = f"{network_version()}-{described_by(detector, min_face=MIN_FACE)}"
+        return cls(found, Aligner.load(found.anchor), *networks, views=views, described_by=kept_as)
 
     def face(self, file: Path) -> FoundFace:
         """The face of a picture file.
@@ -94,7 +100,7 @@ class Describer:
         return find_face(self.detector, images.read_image(content))
 
     def __call__(self, content: bytes, digest: str) -> tuple[bool, dict[str, F16]]:
-        """Whether a face was found, and the trunk's outputs (views, ...) for it.
+        """Whether a face was found, and the networks' outputs (views, ...) for it.
 
         One picture is one batch, whatever is in the cache already, so that a resumed run sees the very same numbers.
         """
@@ -110,7 +116,7 @@ class Describer:
     def _describe(self, content: bytes, digest: str) -> bytes:
         face = self.face_in(content)
         chips = chip_views(face, self.aligner, views=self.views, seed=int(digest[:8], 16))
-        answers = dict(zip(READABLE, self.trunk(chips, outputs=READABLE), strict=True))
+        answers = dict(zip(_TRUNKS, self.trunk(chips, outputs=_TRUNKS), strict=True)) | self.net.answers(chips)
         packed = io.BytesIO()
         kept = {name: answer.astype(np.float16) for name, answer in answers.items()}
         np.savez(packed, allow_pickle=False, found=np.array(face.found), **kept)
@@ -118,7 +124,7 @@ class Describer:
 
 
 def describe(data: Dataset, describer: Describer, progress: Progress = lambda done, total: None) -> Seen:
-    """The trunk's answers to all pictures; those that cannot be read are left out and named in `skipped`.
+    """The networks' answers to all pictures; those that cannot be read are left out and named in `skipped`.
 
     Raises:
         InputError: No picture could be read, or in none of them a face was found.

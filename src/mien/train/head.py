@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mien.models.trunk_head import network_version
 from mien.train import export
 from mien.train.features import F16, Seen
 from mien.train.linear import (
@@ -22,7 +23,8 @@ from mien.train.splits import stratified_folds
 from mien.types import F32, F64, I64
 
 # What a head may read: inner maps know expressions, the deeper ones and the descriptor know age, gender and who it is.
-READINGS = (("map_128",), ("map_128", "map_256"), ("map_256", "embedding"), ("embedding",))
+# What the emotion network made of it knows expressions best.
+READINGS = (("look",), ("look", "map_128"), ("map_128", "map_256"), ("map_256", "embedding"), ("embedding",))
 _CHOOSING = 600  # pictures that suffice to choose what is read
 _INNER_FOLDS = 4
 
@@ -134,7 +136,7 @@ class HeadLearner(LinearLearner):
     """Learns heads of the trunk and writes them as files."""
 
     architecture = "face"
-    preprocessing: Mapping[str, object] = {"reads": "trunk"}
+    preprocessing: Mapping[str, object] = {"reads": "trunk", "network": network_version()}
     quick = True
 
     def __init__(self, seen: Seen, task: Task) -> None:

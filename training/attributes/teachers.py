@@ -1,0 +1,87 @@
+"""Step 2: what teachers say of the chips: 52 blendshapes by MediaPipe's face landmarker, and the older heads' answers.
+
+The older heads' answers (age, gender, emotion) are targets where a set has no label, so that a set does not give away
+the task; blendshapes are a further target, and tell smiles and calm faces in the sets without emotions.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from data import SETS
+
+from mien.models.trunk import load_resnet
+from mien.runtime import Compute, OnnxModel
+
+MESH_SIDE = 256
+# The landmarks that the blendshape network reads (MediaPipe's face_blendshapes_graph.cc, Apache-2.0).
+READ = (
+    "0 1 4 5 6 7 8 10 13 14 17 21 33 37 39 40 46 52 53 54 55 58 61 63 65 66 67 70 78 80 81 82 84 87 88 91 93"
+    " 95 103 105 107 109 127 132 133 136 144 145 146 148 149 150 152 153 154 155 157 158 159 160 161 162 163"
+    " 168 172 173 176 178 181 185 191 195 197 234 246 249 251 263 267 269 270 276 282 283 284 285 288 291 293"
+    " 295 296 297 300 308 310 311 312 314 317 318 321 323 324 332 334 336 338 356 361 362 365 373 374 375 377"
+    " 378 379 380 381 382 384 385 386 387 388 389 390 397 398 400 402 405 409 415 454 466 468 469 470 471 472"
+    " 473 474 475 476 477"
+)
+ROWS = np.array(READ.split(), int)
+EVERY = {"utkface": 3, "ferplus": 8}  # of the large sets only every third, eighth picture is shown to the teachers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--mesh", type=Path, required=True, help="face_landmarks_detector.tflite as ONNX")
+    parser.add_argument("--blendshapes", type=Path, required=True, help="face_blendshapes.tflite as ONNX")
+    parser.add_argument("--heads", type=Path, required=True, help="the older heads on dlib's ResNet")
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
+    args = parser.parse_args()
+    mesh, blend = _session(args.mesh), _session(args.blendshapes)
+    trunk = load_resnet(Compute("cpu", 1))
+    heads = OnnxModel(args.heads.read_bytes(), "heads", Compute("cpu", 1))
+    for name in args.sets:
+        target = args.work / f"{name}-taught.npz"
+        if not target.exists():
+            chips = np.load(args.work / f"{name}.npy", mmap_mode="r")
+            rows = np.arange(0, len(chips), EVERY.get(name, 1))
+            np.savez(target, rows=rows, **blendshapes(mesh, blend, chips, rows), **older(trunk, heads, chips, rows))
+            print(f"{name}: {len(rows)} of {len(chips)} chips", flush=True)
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def blendshapes(
+    mesh: ort.InferenceSession, blend: ort.InferenceSession, chips: np.ndarray, rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Blendshapes (N, 52) of 0 to 1 and the landmarker's logit of a face being there (N,) of these rows."""
+    shapes, presence = np.zeros((len(rows), 52), np.float32), np.zeros(len(rows), np.float32)
+    read, points_of = mesh.get_inputs()[0].name, blend.get_inputs()[0].name
+    for i, row in enumerate(rows):
+        large = cv2.resize(chips[row], (MESH_SIDE, MESH_SIDE), interpolation=cv2.INTER_LINEAR)
+        flat, logit, _ = mesh.run(None, {read: large[None, :, :, ::-1].astype(np.float32) / 255})
+        points = flat.reshape(478, 3)[ROWS, :2]
+        shapes[i] = blend.run(None, {points_of: points[None].astype(np.float32)})[0].reshape(52)
+        presence[i] = logit.reshape(-1)[0]
+    return {"blendshapes": shapes, "presence": presence}
+
+
+def older(trunk: OnnxModel, heads: OnnxModel, chips: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The older heads' probabilities of these rows."""
+    parts: dict[str, list[np.ndarray]] = {"age": [], "gender": [], "emotion": []}
+    for start in range(0, len(rows), 32):
+        batch = chips[rows[start : start + 32]]
+        answers = trunk(batch, outputs=("map_128", "map_256", "embedding"))
+        for key, probs in zip(parts, heads(*answers, outputs=tuple(parts)), strict=True):
+            parts[key].append(probs.astype(np.float32))
+    return {key: np.concatenate(values) for key, values in parts.items()}
+
+
+if __name__ == "__main__":
+    main()
