@@ -84,7 +84,7 @@ def test_the_service_s_relay_lets_a_real_stream_through(port: int) -> None:
         with open_stream(job, rules) as source:
             ages = [age_of(frame.image) for frame in source]
     assert len(ages) > 10
-    assert max(ages) < 0.5
+    assert max(ages) < 2
 
 
 @pytest.mark.slow
