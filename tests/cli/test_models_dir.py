@@ -48,9 +48,9 @@ def test_live_goes_through_the_emotion_models(analyzer: Analyzer, astronaut: U8,
     with open_source(str(clip)) as frames:
         play = Play(analyzer, frames, None, None, ModelFolder(tmp_path))
         seen, said = [], []
-        for frame, result in play.results(Stats()):
-            if frame.index % (2 * ON_SCREEN) == ON_SCREEN:
-                seen += [face.emotion for face in result.faces]
+        for shown in play.results(Stats()):
+            if shown.frame.index % (2 * ON_SCREEN) == ON_SCREEN:
+                seen += [face.emotion for face in shown.result.faces]
                 said.append(play.next_emotion())
     assert seen == ["happiness", "Calm", "happiness"]
     assert said == ["emotions by a", "emotions by the model of the start", "emotions by a"]
