@@ -2,7 +2,7 @@
 # The whole recipe: run.sh DATA WORK LANDMARKER.task HEADS.onnx [STEPS]
 #
 # PREPARE is a Python with mien, onnx and tf2onnx installed (TensorFlow reads the landmarker's file), TRAIN one with
-# mien, PyTorch, onnx and matplotlib; they may be the same. Every step keeps its result in WORK and is skipped, or
+# mien, PyTorch and onnx; they may be the same. Every step keeps its result in WORK and is skipped, or
 # taken up where it stopped, when run again.
 set -eu
 data=$1 work=$2 landmarker=$3 heads=$4 steps=${5:-4100}

@@ -113,7 +113,7 @@ class TraitHeads:
 
 
 class EmotionNet:
-    """Emotion, which changes from one moment to the next: a network of its own, three times as fast as the ResNet."""
+    """Emotion, which changes from one moment to the next: a network of its own, 1.7 times as fast as the ResNet."""
 
     attribute = EMOTION
 
