@@ -238,7 +238,8 @@ def test_what_a_crash_between_two_files_leaves_is_repaired(photos: Path, tmp_pat
 
 
 def test_workers_do_not_outlive_the_batch(photos: Path, tmp_path: Path) -> None:
+    before = os.environ.get("OMP_NUM_THREADS")
     run_batch([str(photos)], tmp_path / "out", archives.options(jobs=2, shard_files=1))
     assert multiprocessing.active_children() == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert "OMP_NUM_THREADS" not in os.environ or os.environ["OMP_NUM_THREADS"]
+    assert os.environ.get("OMP_NUM_THREADS") == before

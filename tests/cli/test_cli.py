@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from mien import images
+from mien.cli import _COMMANDS
 from mien.errors import ModelError
 from mien.gallery import Photo, SqliteGallery
 from mien.models.attributes import AGE_GROUPS
@@ -25,10 +26,7 @@ from mien.pipeline import EMBEDDER, Analyzer
 from mien.types import U8, Frame, FrameResult
 
 FAST = ("--only", "identity")
-COMMANDS = (
-    *("analyze", "live", "batch", "report", "enroll", "people"),
-    *("models", "serve", "bench", "doctor", "train", "evaluate", "retrain"),
-)
+COMMANDS = tuple(_COMMANDS)
 
 Inside = Callable[..., "subprocess.CompletedProcess[str]"]
 
