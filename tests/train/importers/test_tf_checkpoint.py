@@ -228,4 +228,4 @@ def test_from_the_checkpoint_to_a_face(small: tuple[Path, F32], tmp_path: Path, 
     assert not np.allclose(probs[0], probs[1], atol=1e-4)
     refused = mien("analyze", astronaut_file, "--age-model", tmp_path / "age.onnx", "--looks", 5)
     assert refused.returncode == 2
-    assert "--looks takes 1 or 12" in refused.stderr
+    assert "looks: 1 or 12" in refused.stderr
