@@ -446,7 +446,7 @@ def test_a_film_of_photos_shows_whom_the_photos_show(analyzer: Analyzer, shared:
     with open_source(film) as source:
         alone = [len(analyzer.analyze_frame(frame).faces) for frame in source if frame.index % every == 0]
     assert [len(result.faces) for result in job.results(film)] == alone
-    assert sum(alone) > 10
+    assert sum(alone) >= 10
 
 
 # Of each clip the frames in which a face can be seen, told by eye.
