@@ -14,7 +14,7 @@ import pytest
 
 from mien import geometry, images
 from mien.errors import InputError, ManyFacesError, NoFaceError
-from mien.gallery import SqliteGallery
+from mien.gallery import SqliteGallery, make_gallery
 from mien.pipeline import Analyzer, tolerance_for
 from mien.types import U8, Faces
 
@@ -130,6 +130,7 @@ def over_fixtures(request: pytest.FixtureRequest, fixture_photos: list[Path], yu
     """Every fixture photo analysed, with A, B and C enrolled from one photo each."""
     gallery = str(tmp_path_factory.mktemp("gallery") / "people.db")
     chosen = {} if request.param == "default" else {"detector": yunet}
+    make_gallery(gallery)
     analyzer = Analyzer(gallery, only=["identity"], **chosen)
     for photo, name in (("004_A.jpg", "A"), ("007_B.jpg", "B"), ("009_C.jpg", "C")):
         file = next(p for p in fixture_photos if p.name == photo)

@@ -19,6 +19,7 @@ from mien.types import U8
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
+QUICK = ("--only", "identity", "--jobs", 2, "--device", "cpu")
 COMMAND = (sys.executable, "-c", "from mien.cli import main; main()")
 SCRIPT = """
 import sys
@@ -85,7 +86,7 @@ def test_exit_codes(summary: Summary, code: int) -> None:
 def test_ctrl_c_leaves_nothing_broken(astronaut: U8, tmp_path: Path) -> None:
     photos, out, fresh = tmp_path / "photos", tmp_path / "out", tmp_path / "fresh"
     archives.write_photos(photos, astronaut, 64)
-    running = start(*COMMAND, "batch", photos, "-o", out, "--only", "identity", "--jobs", 2, "--device", "cpu")
+    running = start(*COMMAND, "batch", photos, "-o", out, "--gallery", "none", *QUICK)
     while running.poll() is None and not list(out.glob("sources/part-*")):
         time.sleep(0.01)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to every process

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from data import SETS
 
 from mien.models.trunk import load_resnet
@@ -39,7 +38,7 @@ def main() -> None:
     parser.add_argument("--heads", type=Path, required=True, help="the older heads on dlib's ResNet")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parser.parse_args()
-    mesh, blend = _session(args.mesh), _session(args.blendshapes)
+    mesh, blend = _network(args.mesh), _network(args.blendshapes)
     trunk = load_resnet(Compute("cpu", 1))
     heads = OnnxModel(args.heads.read_bytes(), "heads", Compute("cpu", 1))
     for name in args.sets:
@@ -51,23 +50,18 @@ def main() -> None:
             print(f"{name}: {len(rows)} of {len(chips)} chips", flush=True)
 
 
-def _session(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+def _network(path: Path) -> OnnxModel:
+    return OnnxModel(path.read_bytes(), path.name, Compute("cpu", 1))
 
 
-def blendshapes(
-    mesh: ort.InferenceSession, blend: ort.InferenceSession, chips: np.ndarray, rows: np.ndarray
-) -> dict[str, np.ndarray]:
+def blendshapes(mesh: OnnxModel, blend: OnnxModel, chips: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Blendshapes (N, 52) of 0 to 1 and the landmarker's logit of a face being there (N,) of these rows."""
     shapes, presence = np.zeros((len(rows), 52), np.float32), np.zeros(len(rows), np.float32)
-    read, points_of = mesh.get_inputs()[0].name, blend.get_inputs()[0].name
     for i, row in enumerate(rows):
         large = cv2.resize(chips[row], (MESH_SIDE, MESH_SIDE), interpolation=cv2.INTER_LINEAR)
-        flat, logit, _ = mesh.run(None, {read: large[None, :, :, ::-1].astype(np.float32) / 255})
+        flat, logit, _ = mesh(large[None, :, :, ::-1].astype(np.float32) / 255)
         points = flat.reshape(478, 3)[ROWS, :2]
-        shapes[i] = blend.run(None, {points_of: points[None].astype(np.float32)})[0].reshape(52)
+        shapes[i] = blend(points[None].astype(np.float32))[0].reshape(52)
         presence[i] = logit.reshape(-1)[0]
     return {"blendshapes": shapes, "presence": presence}
 
