@@ -241,6 +241,7 @@ def test_more_connections_than_the_process_may_have(process: Callable[..., Proce
     """The service starts with few descriptors: it stays within them, answers, and does not fill its log."""
     open_files()
     one = process(files=480)
+    since = time.monotonic()
     idle = [socket.create_connection(("127.0.0.1", one.port), 10) for _ in range(900)]
     began = time.monotonic()
     assert httpx.get(f"{one.base}/readyz", timeout=10).status_code == 200
@@ -249,5 +250,5 @@ def test_more_connections_than_the_process_may_have(process: Callable[..., Proce
         connection.close()
     log = (tmp_path / "serve.log").read_text()
     assert "out of system resource" not in log
-    assert log.count("too many connections") == 1
+    assert 1 <= log.count("too many connections") <= 1 + (time.monotonic() - since) / 60
     assert len(log) < 20_000
