@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 INPUT = "images"
 EMBEDDING, MAP_128, MAP_256 = "embedding", "map_128", "map_256"
 SIDE = 150
-THRESHOLD = 0.6  # L2 distance below which dlib calls two embeddings one person; they are not normalised
 _OPSET, _IR = 17, 8
 Options = dict[str, Any]  # a node's attributes
 _STAGES = ((False, 3), (True, 3), (True, 2), (True, 2), (True, 0))  # (opens with a halving block, plain blocks)
