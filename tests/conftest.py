@@ -20,6 +20,7 @@ from mien import store
 from mien.pipeline import Analyzer
 from mien.types import U8
 
+_data_folders = itertools.count()
 SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[1].parent / "shared"))
 
 
@@ -39,6 +40,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.delenv(name, raising=False)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_enrolled(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each test has a data folder of its own: no default gallery of an earlier test answers in it."""
+    monkeypatch.setenv("MIEN_DATA", str(tmp_path_factory.getbasetemp() / f"data-{next(_data_folders)}"))
 
 
 @pytest.fixture(scope="session")
