@@ -3,6 +3,8 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+# On both cores; a file stays with one worker, which makes its films, servers and networks once.
+PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 ASTRONAUT = $(BIN)/python -c "import pathlib, skimage.data as d; print(pathlib.Path(d.__file__).with_name('astronaut.png'))"
 
@@ -34,7 +36,7 @@ check: .venv/dev-ready  ## format, types, layers and the fast tests: under two m
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not slow"
+	$(PYTEST) -q -m "not slow"
 
 test: .venv/dev-ready  ## everything: checks, the whole test-suite, with the system packages some tests need where they may be installed
 	@sh tests/install_system_packages.sh
@@ -42,7 +44,7 @@ test: .venv/dev-ready  ## everything: checks, the whole test-suite, with the sys
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(PYTEST)
 
 format: .venv/dev-ready  ## put the code in the house's form
 	$(BIN)/ruff check --fix .

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import pytest
 import skimage.data
 import sqlalchemy as sa
 
-from mien import store
+from commands import Inside, runner
+from mien import runtime, store
 from mien.pipeline import Analyzer
 from mien.types import U8
 
@@ -30,6 +32,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests come first, so that no worker is left alone with a long one at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache that lasts one test run, and no settings of the user."""
@@ -38,6 +46,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.setenv("MIEN_DATA", str(tmp_path_factory.mktemp("data") / "mien"))
     for name in ("MIEN_GALLERY", "MIEN_DETECTOR", "MIEN_OFFLINE", "MIEN_THREADS"):
         patch.delenv(name, raising=False)
+    if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the processors
+        patch.setattr(runtime, "default_threads", lambda: 1)
     yield
     patch.undo()
 
@@ -46,6 +56,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _nobody_enrolled(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Each test has a data folder of its own: no default gallery of an earlier test answers in it."""
     monkeypatch.setenv("MIEN_DATA", str(tmp_path_factory.getbasetemp() / f"data-{next(_data_folders)}"))
+
+
+@pytest.fixture
+def inside(capsys: pytest.CaptureFixture[str]) -> Inside:
+    """Runs `mien` in this process: `inside("people", "--json", MIEN_GALLERY=place)`."""
+    return runner(capsys)
 
 
 @pytest.fixture(scope="session")

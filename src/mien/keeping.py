@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from mien import geometry
-from mien.gallery.unknown import Sighting, UnknownFaces
+from mien.gallery.unknown import Sighting
 from mien.quality import quality
 from mien.text import printable
 from mien.types import F32, U8, Faces, Frame, FrameResult, Mask
+
+if TYPE_CHECKING:
+    from mien.gallery.unknown import UnknownFaces
 
 # Of smaller or more blurred faces too little is left: strangers come to look alike.
 LEAST_SIZE = 32  # pixels

@@ -5,20 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from commands import MIEN, Inside, in_own_process
 from mien import images
-from mien.cli import _COMMANDS
+from mien.cli import _COMMANDS, LazyGroup
 from mien.errors import ModelError
 from mien.gallery import Photo, SqliteGallery
 from mien.models.attributes import AGE_GROUPS
@@ -28,25 +27,24 @@ from mien.types import U8, Frame, FrameResult
 FAST = ("--only", "identity")
 COMMANDS = tuple(_COMMANDS)
 
-Inside = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def mien(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from mien.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}, check=False
-    )
-
 
 def records(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_help_lists_every_command() -> None:
-    result = mien("--help")
-    assert result.returncode == 0
-    for command in COMMANDS:
-        assert command in result.stdout
+def test_help_lists_every_command_and_imports_none() -> None:
+    heavy = "{'numpy', 'cv2', 'av', 'onnxruntime', 'pydantic', 'sqlalchemy', 'scipy'}"
+    code = f"import atexit, sys; atexit.register(lambda: print('imported', {heavy} & set(sys.modules)));"
+    command = [sys.executable, "-c", f"{code} from mien.cli import main; main()", "--help"]
+    said = subprocess.check_output(command, text=True)
+    assert all(f" {name} " in said for name in COMMANDS)
+    assert said.splitlines()[-1] == "imported set()"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_all_says_what_the_help_of_each_says(command: str) -> None:
+    own = LazyGroup().get_command(None, command).help
+    assert " ".join(own.partition("\n\n")[0].split()) == _COMMANDS[command][2]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -57,7 +55,7 @@ def test_every_command_has_help_with_an_example(command: str, inside: Inside) ->
 
 
 def test_the_json_of_one_photo(astronaut_file: Path) -> None:
-    result = mien("analyze", astronaut_file, "--embeddings")
+    result = in_own_process("analyze", astronaut_file, "--embeddings")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     (record,) = records(result)
@@ -127,7 +125,7 @@ def test_folders_some_bad_inputs_and_drawing(astronaut: U8, face_free: U8, tmp_p
     (photos / "inside" / "empty.jpg").write_bytes(b"")
     (photos / "notes.txt").write_text("not looked at")
     drawn = tmp_path / "drawn"
-    result = mien("analyze", photos, *FAST, "--draw", drawn, "--jobs", 2)
+    result = in_own_process("analyze", photos, *FAST, "--draw", drawn, "--jobs", 2)
     assert result.returncode == 1
     found = {str(r["source"]): r for r in records(result)}
     assert list(found) == [
@@ -203,54 +201,54 @@ def test_bad_usage_exits_2_with_one_clear_line(
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["people", "people.db"], ids=["folder", "database"])
 def test_a_gallery_from_enrolment_to_removal(
-    place: str, astronaut: U8, astronaut_file: Path, face_free: U8, tmp_path: Path
+    place: str, astronaut: U8, astronaut_file: Path, face_free: U8, tmp_path: Path, inside: Inside
 ) -> None:
     gallery = {"MIEN_GALLERY": str(tmp_path / place)}
     twins, nobody = tmp_path / "twins.png", tmp_path / "nobody.png"
     images.write_image(twins, np.hstack([astronaut, cv2.resize(astronaut, None, fx=0.8, fy=1)]))
     images.write_image(nobody, face_free)
-    assert mien("enroll", "Ada Lövelace", astronaut_file, **gallery).returncode == 0
-    refused = mien("enroll", "Ada Lövelace", nobody, twins, **gallery)
+    assert inside("enroll", "Ada Lövelace", astronaut_file, **gallery).returncode == 0
+    refused = inside("enroll", "Ada Lövelace", nobody, twins, **gallery)
     assert refused.returncode == 2
     assert "no face found" in refused.stderr
     assert "2 faces found" in refused.stderr
-    assert mien("enroll", "Grace", nobody, twins, "--largest", **gallery).returncode == 1
-    everybody = json.loads(mien("people", "--json", **gallery).stdout)
+    assert inside("enroll", "Grace", nobody, twins, "--largest", **gallery).returncode == 1
+    everybody = json.loads(inside("people", "--json", **gallery).stdout)
     assert [(p["name"], p["photos"]) for p in everybody] == [("Ada Lövelace", 1), ("Grace", 1)]
-    (record,) = records(mien("analyze", twins, *FAST, **gallery))
+    (record,) = records(inside("analyze", twins, *FAST, **gallery))
     assert {face["name"] for face in record["faces"]} == {"Ada Lövelace", "Grace"}  # type: ignore[attr-defined]
-    assert mien("people", "merge", "Grace", "Ada Lövelace", **gallery).returncode == 0
-    assert mien("people", "rename", "Ada Lövelace", "Ada/L.", **gallery).returncode == 0
-    (record,) = records(mien("analyze", astronaut_file, *FAST, **gallery))
+    assert inside("people", "merge", "Grace", "Ada Lövelace", **gallery).returncode == 0
+    assert inside("people", "rename", "Ada Lövelace", "Ada/L.", **gallery).returncode == 0
+    (record,) = records(inside("analyze", astronaut_file, *FAST, **gallery))
     assert record["faces"][0]["name"] == "Ada/L."  # type: ignore[index]
     assert record["faces"][0]["distance"] == 0  # type: ignore[index]
-    assert mien("people", "remove", "Ada/L.", "--yes", **gallery).returncode == 0
-    assert json.loads(mien("people", "--json", **gallery).stdout) == []
+    assert inside("people", "remove", "Ada/L.", "--yes", **gallery).returncode == 0
+    assert json.loads(inside("people", "--json", **gallery).stdout) == []
 
 
 @pytest.mark.slow
-def test_unknown_people_from_keeping_to_forgetting(astronaut: U8, tmp_path: Path) -> None:
+def test_unknown_people_from_keeping_to_forgetting(astronaut: U8, tmp_path: Path, inside: Inside) -> None:
     photos, people = tmp_path / "photos", ("--gallery", tmp_path / "people.db")
     photos.mkdir()
     for i in range(4):
         cv2.imwrite(str(photos / f"{i}.png"), astronaut[3 * i :, 2 * i :])
-    done = mien("analyze", photos, *people, *FAST, "--keep-unknown", 30)
+    done = inside("analyze", photos, *people, *FAST, "--keep-unknown", 30)
     assert done.returncode == 0, done.stderr
-    (group,) = json.loads(mien("people", "unknown", *people, "--format", "json").stdout)
+    (group,) = json.loads(inside("people", "unknown", *people, "--format", "json").stdout)
     assert [Path(face["source"]).name for face in group["faces"]] == ["3.png", "2.png", "1.png", "0.png"]
-    assert group["id"] in mien("people", "unknown", *people).stdout
-    saved = mien("people", "unknown", "save", group["id"], "--into", tmp_path / "faces", *people)
+    assert group["id"] in inside("people", "unknown", *people).stdout
+    saved = inside("people", "unknown", "save", group["id"], "--into", tmp_path / "faces", *people)
     assert len(saved.stdout.split()) == len(list((tmp_path / "faces").iterdir())) == 4
     two = [face["id"] for face in group["faces"][:2]]
-    (made,) = json.loads(mien("people", "unknown", "split", group["id"], *two, *people, "--format", "json").stdout)
+    (made,) = json.loads(inside("people", "unknown", "split", group["id"], *two, *people, "--format", "json").stdout)
     assert [face["id"] for face in made["faces"]] == two
-    assert mien("people", "unknown", "merge", made["id"], group["id"], *people).returncode == 0
-    assert mien("people", "unknown", "name", group["id"], "Ada", *people).returncode == 0
-    assert records(mien("analyze", photos / "0.png", *people, *FAST))[0]["faces"][0]["name"] == "Ada"  # type: ignore[index]
-    assert "name" in mien("people", "unknown", "undo", *people).stderr
-    assert mien("people", *people, "--json").stdout.strip() == "[]"
-    assert mien("people", "unknown", "forget", group["id"], *people).stderr == "4 faces deleted\n"
-    assert json.loads(mien("people", "unknown", *people, "--format", "json").stdout) == []
+    assert inside("people", "unknown", "merge", made["id"], group["id"], *people).returncode == 0
+    assert inside("people", "unknown", "name", group["id"], "Ada", *people).returncode == 0
+    assert records(inside("analyze", photos / "0.png", *people, *FAST))[0]["faces"][0]["name"] == "Ada"  # type: ignore[index]
+    assert "name" in inside("people", "unknown", "undo", *people).stderr
+    assert inside("people", *people, "--json").stdout.strip() == "[]"
+    assert inside("people", "unknown", "forget", group["id"], *people).stderr == "4 faces deleted\n"
+    assert json.loads(inside("people", "unknown", *people, "--format", "json").stdout) == []
 
 
 @pytest.mark.parametrize(
@@ -267,59 +265,66 @@ def test_unknown_people_from_keeping_to_forgetting(astronaut: U8, tmp_path: Path
     ],
 )
 def test_unknown_people_bad_usage(
-    arguments: tuple[str, ...], words: str, astronaut: U8, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...],
+    words: str,
+    astronaut: U8,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    inside: Inside,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("x.png", astronaut)
     SqliteGallery(Path("p.db"), embedder=EMBEDDER).close()
-    result = mien(*arguments)
+    result = inside(*arguments)
     assert result.returncode == 2
     assert words in result.stderr
     assert "Traceback" not in result.stderr
 
 
 @pytest.mark.slow
-def test_people_in_postgresql_are_checked_and_indexed(postgres_url: str, astronaut_file: Path, tmp_path: Path) -> None:
+def test_people_in_postgresql_are_checked_and_indexed(
+    postgres_url: str, astronaut_file: Path, tmp_path: Path, inside: Inside
+) -> None:
     gallery = {"MIEN_GALLERY": postgres_url}
     for name in ("Ada", "Ada again"):
-        assert mien("enroll", name, astronaut_file, **gallery).returncode == 0
-    report = json.loads(mien("people", "check", "--format", "json", **gallery).stdout)
+        assert inside("enroll", name, astronaut_file, **gallery).returncode == 0
+    report = json.loads(inside("people", "check", "--format", "json", **gallery).stdout)
     assert (report["people"], report["photos"], report["suggestion"]) == (2, 2, None)
     assert [(pair["first"], pair["second"], pair["nearest"]) for pair in report["duplicates"]] == [
         ("Ada", "Ada again", 0)
     ]
-    shown = mien("people", "check", **gallery)
+    shown = inside("people", "check", **gallery)
     assert shown.returncode == 0
     assert "Ada again" in shown.stdout
-    assert mien("people", "check", "--format", "xml", **gallery).returncode == 2
-    assert mien("people", "index", **gallery).returncode == 0
-    (record,) = records(mien("analyze", astronaut_file, *FAST, **gallery))
+    assert inside("people", "check", "--format", "xml", **gallery).returncode == 2
+    assert inside("people", "index", **gallery).returncode == 0
+    (record,) = records(inside("analyze", astronaut_file, *FAST, **gallery))
     assert record["faces"][0]["name"] in {"Ada", "Ada again"}  # type: ignore[index]
-    assert mien("people", "index", "--gallery", tmp_path / "people.db").returncode == 2
+    assert inside("people", "index", "--gallery", tmp_path / "people.db").returncode == 2
     exported = tmp_path / "people.json"
-    assert mien("people", "export", exported, **gallery).returncode == 0
-    assert mien("people", "import", exported, "--gallery", tmp_path / "folder").returncode == 0
-    everybody = json.loads(mien("people", "--json", "--gallery", tmp_path / "folder").stdout)
+    assert inside("people", "export", exported, **gallery).returncode == 0
+    assert inside("people", "import", exported, "--gallery", tmp_path / "folder").returncode == 0
+    everybody = json.loads(inside("people", "--json", "--gallery", tmp_path / "folder").stdout)
     assert [(person["name"], person["photos"]) for person in everybody] == [("Ada", 1), ("Ada again", 1)]
-    (record,) = records(mien("analyze", astronaut_file, *FAST, "--gallery", tmp_path / "folder"))
+    (record,) = records(inside("analyze", astronaut_file, *FAST, "--gallery", tmp_path / "folder"))
     assert record["faces"][0]["distance"] == 0  # type: ignore[index]
 
 
 @pytest.mark.slow
-def test_people_travel_as_json_and_npy(astronaut_file: Path, tmp_path: Path) -> None:
+def test_people_travel_as_json_and_npy(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
     first, second = (str(tmp_path / f"{n}.db") for n in (1, 2))
     exported, array = tmp_path / "people.json", tmp_path / "Grace.npy"
-    assert mien("enroll", "Ada", astronaut_file, "--gallery", first).returncode == 0
-    assert mien("people", "export", exported, "--gallery", first).returncode == 0
-    assert mien("people", "import", exported, "--gallery", second).returncode == 0
+    assert inside("enroll", "Ada", astronaut_file, "--gallery", first).returncode == 0
+    assert inside("people", "export", exported, "--gallery", first).returncode == 0
+    assert inside("people", "import", exported, "--gallery", second).returncode == 0
     np.save(array, np.full((2, 128), 0.1))
-    assert mien("people", "import", array, "--gallery", second).returncode == 0
-    everybody = json.loads(mien("people", "--json", "--gallery", second).stdout)
+    assert inside("people", "import", array, "--gallery", second).returncode == 0
+    everybody = json.loads(inside("people", "--json", "--gallery", second).stdout)
     assert [(p["name"], p["photos"]) for p in everybody] == [("Ada", 1), ("Grace", 1)]
-    (record,) = records(mien("analyze", astronaut_file, *FAST, "--gallery", second))
+    (record,) = records(inside("analyze", astronaut_file, *FAST, "--gallery", second))
     assert record["faces"][0]["name"] == "Ada"  # type: ignore[index]
     (tmp_path / "evil.npy").write_bytes(b"\x80\x04\x95cos\nsystem\n")
-    assert mien("people", "import", tmp_path / "evil.npy", "--gallery", second).returncode == 2
+    assert inside("people", "import", tmp_path / "evil.npy", "--gallery", second).returncode == 2
 
 
 def gallery_of(place: Path, *names: str) -> Path:
@@ -407,7 +412,7 @@ def test_ctrl_c_keeps_what_was_done(astronaut: U8, tmp_path: Path) -> None:
     photos.mkdir()
     for i in range(400):
         images.write_image(photos / f"{i:03d}.jpg", astronaut)
-    command = [sys.executable, "-c", "from mien.cli import main; main()", "analyze", str(photos), "--output", str(out)]
+    command = [*MIEN, "analyze", str(photos), "--output", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (out.exists() and out.stat().st_size) and time.monotonic() < deadline:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.conftest import Inside
+from commands import Inside
 from mien import __version__
 from mien.cli import doctor
 from mien.cli.doctor import Finding

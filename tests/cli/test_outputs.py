@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from commands import Inside
 from mien import images
 from mien.cli.outputs import file_to_write, folder_to_write
 from mien.errors import InputError
 from mien.types import U8
-
-Inside = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def test_folders_are_made(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import io
@@ -10,7 +11,7 @@ import os
 import sys
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from mien import plugins
 from mien.errors import MienError, PluginError
@@ -18,21 +19,78 @@ from mien.text import ESCAPE, did_you_mean
 
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = {  # name: (module that holds NAME_app, group in the help)
-    "analyze": ("mien.cli.analyze", "Look"),
-    "live": ("mien.cli.live", "Look"),
-    "batch": ("mien.cli.batch", "Look"),
-    "report": ("mien.cli.report", "Look"),
-    "serve": ("mien.cli.serve", "Look"),
-    "enroll": ("mien.cli.people", "People"),
-    "people": ("mien.cli.people", "People"),
-    "crop": ("mien.cli.crop", "Models of your own"),
-    "train": ("mien.cli.train", "Models of your own"),
-    "evaluate": ("mien.cli.train", "Models of your own"),
-    "retrain": ("mien.cli.retrain", "Models of your own"),
-    "models": ("mien.cli.models", "Models and machine"),
-    "bench": ("mien.cli.bench", "Models and machine"),
-    "doctor": ("mien.cli.doctor", "Models and machine"),
+# The first line of each command's help stands here too, so that `mien --help` need not import what all commands need.
+_COMMANDS: dict[str, tuple[str, str, str]] = {  # name: (module that holds NAME_app, group in the help, what it does)
+    "analyze": (
+        "mien.cli.analyze",
+        "Look",
+        "Tell who is in photos and videos, how old, which gender, which emotion.",
+    ),
+    "live": (
+        "mien.cli.live",
+        "Look",
+        "Tell who is in front of a camera or in a stream, while they move.",
+    ),
+    "batch": (
+        "mien.cli.batch",
+        "Look",
+        "Analyse archives of photos and videos into Parquet tables. What is done is not done again.",
+    ),
+    "report": (
+        "mien.cli.report",
+        "Look",
+        "Tell what a batch result holds: people, ages, emotions over time, in one HTML file or as JSON.",
+    ),
+    "serve": (
+        "mien.cli.serve",
+        "Look",
+        "The HTTP API and the page, on http://127.0.0.1:8000 unless told otherwise.",
+    ),
+    "enroll": (
+        "mien.cli.people",
+        "People",
+        "Add a person to the gallery.",
+    ),
+    "people": (
+        "mien.cli.people",
+        "People",
+        "List the people in the gallery, or change them.",
+    ),
+    "crop": (
+        "mien.cli.crop",
+        "Models of your own",
+        "Cut the faces out of photos and videos, upright and sharp, one folder per class as `mien train` reads them.",
+    ),
+    "train": (
+        "mien.cli.train",
+        "Models of your own",
+        "Train a model on folders of faces: for --emotion-model, --age-model, --gender-model everywhere.",
+    ),
+    "evaluate": (
+        "mien.cli.train",
+        "Models of your own",
+        "Measure a model on pictures it has not learnt from: accuracy, classes, confusion, calibration.",
+    ),
+    "retrain": (
+        "mien.cli.retrain",
+        "Models of your own",
+        "Train with the options of TensorFlow's old retrain.py.",
+    ),
+    "models": (
+        "mien.cli.models",
+        "Models and machine",
+        "List the models: what for, licence, size, what they were trained on, and whether they are on this machine.",
+    ),
+    "bench": (
+        "mien.cli.bench",
+        "Models and machine",
+        "Measure the speed of every part on this machine: medians in milliseconds.",
+    ),
+    "doctor": (
+        "mien.cli.doctor",
+        "Models and machine",
+        "Say what is here and what is missing, with its cure: versions, devices, packages, models, folders, plug-ins.",
+    ),
 }
 
 
@@ -66,10 +124,10 @@ def _broken(error: PluginError) -> typer.Typer:
 
 
 class LazyGroup(TyperGroup):
-    """Imports a command's module only when that command, or the help that lists all, is asked for."""
+    """Imports a command's module only when that command is asked for."""
 
     def list_commands(self, ctx: object) -> list[str]:
-        ours = [name for name, (module, _) in _COMMANDS.items() if importlib.util.find_spec(module)]
+        ours = [name for name, (module, *_) in _COMMANDS.items() if importlib.util.find_spec(module)]
         return [*ours, *(name for name in plugins.found(plugins.COMMANDS) if name not in _COMMANDS)]
 
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
@@ -82,11 +140,23 @@ class LazyGroup(TyperGroup):
         theirs = plugins.found(plugins.COMMANDS).get(cmd_name)
         if cmd_name not in _COMMANDS:
             return None if theirs is None else _of_package(theirs)
-        module, group = _COMMANDS[cmd_name]
+        module, group, _ = _COMMANDS[cmd_name]
         command = typer.main.get_command(getattr(importlib.import_module(module), f"{cmd_name}_app"))
         command.name = cmd_name
         command.rich_help_panel = group  # type: ignore[attr-defined]
         return command
+
+    def format_help(self, ctx, formatter) -> None:  # type: ignore[no-untyped-def]
+        """The help that lists all commands imports none of ours: the table says what they do."""
+        listing = copy.copy(self)
+        listing.get_command = self._listed  # type: ignore[method-assign]
+        super(LazyGroup, listing).format_help(ctx, formatter)
+
+    def _listed(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]
+        if cmd_name not in _COMMANDS:
+            return self.get_command(ctx, cmd_name)
+        _, group, does = _COMMANDS[cmd_name]
+        return TyperCommand(cmd_name, help=does, rich_help_panel=group)
 
 
 app = typer.Typer(

@@ -26,7 +26,7 @@ from mien.cli.outputs import file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
 from mien.errors import GalleryError, InputError, ManyFacesError, PersonNotFound
-from mien.gallery import Enrolled, Gallery, Photo, PostgresGallery, check_name, remarks
+from mien.gallery import Enrolled, Gallery, Photo, check_name, remarks
 from mien.gallery.check import check as check_gallery
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown import tell_unknown
@@ -282,6 +282,8 @@ def index(
 
     Example: [bold]mien people index --gallery postgresql://mien@db/mien[/bold]
     """
+    from mien.gallery import PostgresGallery
+
     opened = _open(gallery or ctx.obj)
     if not isinstance(opened, PostgresGallery):
         raise InputError("only a PostgreSQL gallery has an index; the others are searched exactly in memory")

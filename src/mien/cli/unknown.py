@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,7 +19,10 @@ from mien.cli.options import GalleryOption, Looking
 from mien.cli.outputs import folder_to_write
 from mien.errors import InputError
 from mien.gallery import Gallery
-from mien.gallery.unknown import LEAST_FACES, Group, UnknownFaces, open_unknown
+from mien.gallery.unknown import LEAST_FACES, Group, open_unknown
+
+if TYPE_CHECKING:
+    from mien.gallery.unknown import UnknownFaces
 
 unknown_app = new_app()
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mien import plugins, private
 from mien.errors import GalleryError
 from mien.gallery.base import Enrolled, Gallery, Person, Photo, Remark, check_name
 from mien.gallery.folder import Describe, FolderGallery
-from mien.gallery.postgres import PostgresGallery
 from mien.gallery.search import match
-from mien.gallery.sqlite import SqliteGallery
+
+if TYPE_CHECKING:
+    from mien.gallery.postgres import PostgresGallery
+    from mien.gallery.sqlite import SqliteGallery
 
 __all__ = [
     "Enrolled",
@@ -31,6 +35,14 @@ __all__ = [
 
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 DATABASE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
+_HOME = {"PostgresGallery": "mien.gallery.postgres", "SqliteGallery": "mien.gallery.sqlite"}
+
+
+def __getattr__(name: str) -> Any:
+    """The galleries in databases are imported when first used: who has none does not wait for SQLAlchemy."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'mien.gallery' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
 
 
 def check_there(place: str) -> None:
@@ -74,6 +86,8 @@ def open_gallery(place: str, *, embedder: str, describe: Describe, described_by:
     """
     scheme, separator, _ = place.partition("://")
     if scheme in POSTGRES_SCHEMES and separator:
+        from mien.gallery.postgres import PostgresGallery
+
         return PostgresGallery(place, embedder=embedder)
     theirs = plugins.found(plugins.GALLERIES).get(scheme) if separator else None
     if theirs is not None:
@@ -82,6 +96,8 @@ def open_gallery(place: str, *, embedder: str, describe: Describe, described_by:
         raise GalleryError(f"{scheme} galleries are not supported; use a folder, a .db file or postgresql://…")
     path = Path(place)
     if path.suffix.lower() in DATABASE_SUFFIXES:
+        from mien.gallery.sqlite import SqliteGallery
+
         return SqliteGallery(path, embedder=embedder)
     if path.is_file():
         raise GalleryError(f"{path} is a file; a gallery is a folder of photos or a .db file")

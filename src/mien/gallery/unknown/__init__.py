@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mien import private
 from mien.errors import GalleryError
 from mien.gallery.base import Gallery
 from mien.gallery.folder import FolderGallery
-from mien.gallery.postgres import PostgresGallery
-from mien.gallery.sqlite import SqliteGallery
 from mien.gallery.unknown.base import Group, Sighting, Undone, UnknownFace
 from mien.gallery.unknown.grouping import LEAST_FACES, REACH, Kept, group, regroup
-from mien.gallery.unknown.store import UnknownFaces
+
+if TYPE_CHECKING:
+    from mien.gallery.unknown.store import UnknownFaces
 
 __all__ = [
     "LEAST_FACES",
@@ -33,18 +34,32 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> Any:
+    """`UnknownFaces` is imported when first used: who keeps nobody does not wait for SQLAlchemy."""
+    if name != "UnknownFaces":
+        raise AttributeError(f"module 'mien.gallery.unknown' has no attribute {name!r}")
+    from mien.gallery.unknown.store import UnknownFaces
+
+    return UnknownFaces
+
+
 def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
     """The unknown faces that belong to a gallery: in its own database; of a folder of photos, in a file under `data`.
 
     Raises:
         GalleryError: They cannot be kept there.
     """
+    if isinstance(gallery, FolderGallery):
+        return open_unknown_file(_file_for(gallery.path, data), embedder=gallery.embedder)
+
+    from mien.gallery.postgres import PostgresGallery
+    from mien.gallery.sqlite import SqliteGallery
+    from mien.gallery.unknown.store import UnknownFaces
+
     if isinstance(gallery, PostgresGallery):
         return UnknownFaces(gallery.engine, embedder=gallery.embedder)
     if isinstance(gallery, SqliteGallery):
         return UnknownFaces(f"sqlite:///{gallery.path}", embedder=gallery.embedder)
-    if isinstance(gallery, FolderGallery):
-        return open_unknown_file(_file_for(gallery.path, data), embedder=gallery.embedder)
     raise GalleryError(
         "unknown faces are kept beside a folder of photos, a .db file or PostgreSQL; name one of these as the gallery"
     )
@@ -56,6 +71,8 @@ def open_unknown_file(file: Path, *, embedder: str) -> UnknownFaces:
     Raises:
         GalleryError: They cannot be kept there.
     """
+    from mien.gallery.unknown.store import UnknownFaces
+
     return UnknownFaces(f"sqlite:///{_make_home(file)}", embedder=embedder)
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from mien.geometry import l2_distances
 from mien.types import F32, F64, I64, Mask
@@ -74,6 +72,9 @@ def _islands(kept: Kept, reach: float) -> list[I64]:
     joins = [_steps(kept, start, reach) for start in range(0, len(kept), _BLOCK)]
     joins += [[(rows[0], row) for row in rows[1:]] for rows in _members(kept.pins).values()]
     pairs = np.array([pair for some in joins for pair in some], np.int64).reshape(-1, 2)
+    from scipy.sparse import coo_array  # here: it takes as long to import as all of mien
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(len(kept), len(kept)))
     count, island = connected_components(graph, directed=False)
     order = np.argsort(island, kind="stable")
