@@ -36,6 +36,20 @@ def test_size_hardly_matters(scale: float, verifier: Verifier, astronaut: U8) ->
     assert verifier(sized, FACE * np.float32(scale))[0] > 0.7
 
 
+def test_six_looks_are_the_mean_of_three_sizes_and_their_mirrors(verifier: Verifier, astronaut: U8) -> None:
+    mirrored = np.ascontiguousarray(astronaut[:, ::-1])
+    width = astronaut.shape[1]
+    looks = []
+    for wider in (1.0, 0.85, 1.18):
+        half = (FACE[:, 2:] - FACE[:, :2]) / 2 * np.float32(wider)
+        middle = (FACE[:, :2] + FACE[:, 2:]) / 2
+        box = np.concatenate([middle - half, middle + half], axis=1)
+        back = np.stack([width - box[:, 2], box[:, 1], width - box[:, 0], box[:, 3]], axis=1)
+        looks += [verifier(astronaut, box)[0], verifier(mirrored, back)[0]]
+    assert verifier.steady(astronaut, FACE)[0] == pytest.approx(np.mean(looks), abs=0.02)
+    assert verifier.steady(astronaut, FACE[:0]).shape == (0,)
+
+
 def test_scores_do_not_depend_on_each_other(verifier: Verifier, astronaut: U8) -> None:
     boxes = FACE + np.arange(40, dtype=np.float32)[:, None]
     together = verifier(astronaut, boxes)

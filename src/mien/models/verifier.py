@@ -16,6 +16,7 @@ from mien.zoo import spec_of
 
 CROP = 48  # pixels of what the network sees
 SIDE = 30  # of them are the box's longer side
+_SIZES = (1.0, 0.85, 1.18)
 
 
 class Verifier:
@@ -33,11 +34,26 @@ class Verifier:
         """Scores (N,) of boxes (N, 4) xyxy, pixels, of a picture (H, W, 3) BGR."""
         if not len(boxes):
             return np.zeros(0, np.float32)
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1), np.float32(1))
-        crops = np.stack([cut(image, centre, float(side)) for centre, side in zip(centres, sides, strict=True)])
+        return self._scores(cut_all(image, boxes))
+
+    def steady(self, image: U8, boxes: F32) -> F32:
+        """The mean (N,) of six looks: at three sizes, each also mirrored. A hand is a face in one, seldom in all."""
+        if not len(boxes):
+            return np.zeros(0, np.float32)
+        crops = [cut_all(image, boxes, wider=wider) for wider in _SIZES]
+        crops += [np.ascontiguousarray(look[:, :, ::-1]) for look in crops]
+        return np.asarray(self._scores(np.concatenate(crops)).reshape(len(crops), -1).mean(axis=0), np.float32)
+
+    def _scores(self, crops: U8) -> F32:
         (scores,) = in_chunks(self.model, crops, outputs=("scores",))
         return np.asarray(scores, np.float32)
+
+
+def cut_all(image: U8, boxes: F32, *, wider: float = 1.0) -> U8:
+    """The squares (N, CROP, CROP, 3) about boxes (N, 4), as if these were `wider` times as large."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1) * wider, 1.0)
+    return np.stack([cut(image, centre, float(side)) for centre, side in zip(centres, sides, strict=True)])
 
 
 def cut(image: U8, centre: F32, side: float, *, crop: int = CROP) -> U8:
