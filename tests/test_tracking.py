@@ -24,7 +24,7 @@ from mien.session import Session, SessionOptions
 from mien.sources import open_source
 from mien.tracking import Tracker, TrackerOptions, flow
 from mien.tracking.person import Look, Person
-from mien.types import F32, U8, Faces, Frame, Matches, Scores
+from mien.types import F32, I64, U8, Faces, Frame, Matches, Scores
 
 STEP_S = 0.1
 
@@ -320,7 +320,7 @@ def _near_a_face(picture: U8) -> NDArray[np.bool_]:
     return np.tile(near, (1, picture.shape[1] // TILE, 1))
 
 
-def told(image: U8, found: Faces) -> Faces:
+def told(image: U8, found: Faces, looks: I64) -> Faces:
     """Describes each face as the person its tile names."""
     corners = [int(box[[0, 2]].mean()) // TILE * TILE for box in found.boxes]
     rows = [who(int(image[0, x, 0])) for x in corners]
@@ -589,7 +589,7 @@ class _Blind:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, image: U8, found: Faces) -> Faces:
+    def __call__(self, image: U8, found: Faces, looks: I64) -> Faces:
         from dataclasses import replace
 
         self.calls += 1

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     device: str = "auto"
     threads: int | None = None
     looks: int = 1
+    fast: bool = False
     models_dir: Path | None = None
 
     @classmethod

@@ -15,7 +15,7 @@ from mien.quality import quality
 from mien.tracking import Tracker, TrackerOptions, flow
 from mien.tracking.person import Look
 from mien.tracking.tracker import Track
-from mien.types import F32, U8, Faces, Frame, FrameResult, Matches
+from mien.types import F32, I64, U8, Faces, Frame, FrameResult, Matches
 
 # Of the way from the detector's threshold to 1: a false alarm once an hour is one too many in a stream. Among 563
 # photos without a face two have a detection that is sure, none one that is certain.
@@ -43,7 +43,8 @@ class Session:
 
     Args:
         detector: Finds faces.
-        describe: Looks at faces: adds attributes, and embeddings where names are wanted.
+        describe: Looks at faces: adds attributes, and embeddings where names are wanted; it is told how often (N,) each
+            was looked at before.
         search: Names descriptors (N, D) by the gallery; None leaves names out.
         options: How often to do what.
         glance: Adds attributes alone, faster than `describe`; None: every look is a whole one.
@@ -56,7 +57,7 @@ class Session:
     def __init__(
         self,
         detector: Detector,
-        describe: Callable[[U8, Faces], Faces],
+        describe: Callable[[U8, Faces, I64], Faces],
         search: Callable[[F32], Matches] | None = None,
         options: SessionOptions | None = None,
         *,
@@ -153,9 +154,10 @@ class Session:
     def _look_at(self, frame: Frame, tracks: list[Track], *, at_once: bool = False) -> list[Track]:
         if not tracks:
             return tracks
-        faces = self.describe(frame.image, _bare(tracks))
+        looks = np.array([0 if t.person is None else t.person.looks for t in tracks], np.int64)
+        faces = self.describe(frame.image, _bare(tracks), looks)
         self.passes += len(tracks)
-        for track, look in zip(tracks, self._looks(frame, faces), strict=True):
+        for track, look in zip(tracks, self._looks(frame, tracks, faces), strict=True):
             self.tracker.learn(track, look, at_once=at_once)
         return tracks
 
@@ -170,9 +172,9 @@ class Session:
             self.tracker.glance(track, told, frame.time_s, float(weights[i]))
         self.glances += len(tracks)
 
-    def _looks(self, frame: Frame, faces: Faces) -> list[Look]:
+    def _looks(self, frame: Frame, tracks: list[Track], faces: Faces) -> list[Look]:
         weights = quality(frame.image, faces.boxes, faces.landmarks)
-        names = self._names(faces)
+        names = self._names(tracks, faces, weights)
         return [
             Look(
                 time_s=frame.time_s,
@@ -185,11 +187,15 @@ class Session:
             for i in range(len(faces))
         ]
 
-    def _names(self, faces: Faces) -> list[tuple[str | None, float]]:
-        """Each face's name by itself: that no name is borne twice is settled over many frames, not in this one."""
+    def _names(self, tracks: list[Track], faces: Faces, weights: F32) -> list[tuple[str | None, float]]:
+        """Each face's name by itself: that no name is borne twice is settled over many frames, not in this one.
+
+        It is the name of all its looks' mean, unless this look may be of somebody else.
+        """
         if self.search is None or faces.embeddings is None:
             return [(None, float("nan"))] * len(faces)
-        found = [self.search(row[None]) for row in faces.embeddings]
+        described = zip(tracks, faces.embeddings, weights, strict=True)
+        found = [self.search(self.tracker.mean(track, row, float(weight))[None]) for track, row, weight in described]
         return [(matches.names[0], float(matches.distances[0])) for matches in found]
 
     def _faces(self, width: int, height: int) -> Faces:

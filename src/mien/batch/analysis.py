@@ -35,6 +35,7 @@ USUAL: Choices = {  # of those that decide what rows say, what the Analyzer take
     "min_face": MIN_FACE,
     "only": PARTS,
     "looks": 1,
+    "fast": False,
 }
 
 

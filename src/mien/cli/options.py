@@ -78,6 +78,10 @@ class Looking:
         int | None,
         _option("--looks", "How often your own models look at a face: 1, or 12 (corners, centre, mirrored; averaged)."),
     ] = None
+    fast: Annotated[
+        bool | None,
+        _option("--fast/--thorough", "One view of each still face, or two (default): quicker, less sure who it is."),
+    ] = None
     device: Annotated[str | None, _option("--device", "auto, cpu or cuda.")] = None
     threads: Annotated[int | None, _option("--threads", "Threads of one network pass.", min=1)] = None
 
@@ -96,7 +100,7 @@ class Looking:
         settings = load_settings()
         chosen: dict[str, Any] = {
             name: getattr(settings, name) if getattr(self, name) is None else getattr(self, name)
-            for name in ("detector", "tolerance", "min_face", "device", "threads", "looks")
+            for name in ("detector", "tolerance", "min_face", "device", "threads", "looks", "fast")
         }
         own = {part: getattr(self, f"{part}_model") for part in BUILT_IN}
         models = {part: file for part, file in own.items() if file is not None}

@@ -52,19 +52,22 @@ class Person:
     def learn(self, look: Look, tolerance: float, *, at_once: bool = False) -> None:
         """Takes one more look into the means and votes; its name is believed `at_once`, as that of a photo."""
         self.glance(look.told, look.time_s, look.weight)
-        share = look.weight / (self.weight + look.weight)
+        mean = None if look.embedding is None else self.mean(look.embedding, look.weight)
         self.total = min(self.total + look.weight, _LASTING_MEMORY)
         self.quality = look.weight
         self.weight = min(self.weight + look.weight, _LONGEST_MEMORY)
         if self.looks and look.embedding is not None:
             self.spread += max(0.3, 1 / self.looks) * (self.apart(look.embedding) - self.spread)
-        if look.embedding is not None:
-            self.embedding = _mix(self.embedding, look.embedding, share)
+        self.embedding = self.embedding if mean is None else mean
         self._vote(look, tolerance)
         if at_once and look.name is not None:
             self.name = look.name
         self.looks += 1
         self.look_s = look.time_s
+
+    def mean(self, embedding: F32, weight: float) -> F32:
+        """The mean descriptor (D,) with one more look of this weight."""
+        return _mix(self.embedding, embedding, weight / (self.weight + weight))
 
     def glance(self, told: Mapping[str, Estimate], time_s: float, weight: float) -> None:
         """Takes in what the face looks like; who it is stays what it was.

@@ -243,6 +243,13 @@ class Tracker:
         if track.person is not None:
             track.person.glance(told, time_s, weight)
 
+    def mean(self, track: Track, embedding: F32, weight: float) -> F32:
+        """The mean descriptor (D,) of a track's looks and this one; this one alone where it may show somebody else."""
+        person = track.person
+        if person is None or track.doubtful or person.apart(embedding) > self.options.same:
+            return embedding
+        return person.mean(embedding, weight)
+
     def learn(self, track: Track, look: Look, *, at_once: bool = False) -> None:
         """Takes a look at a track: it may be somebody else than motion said. `at_once` believes the look's name."""
         self._attributes |= {name: estimate.attribute for name, estimate in look.told.items()}

@@ -181,7 +181,7 @@ def evaluate_file(
 def _answer(model: Classifier | TrunkHead, describer: Describer, face: FoundFace) -> F32:
     """Probabilities (1, K) of one face."""
     if isinstance(model, TrunkHead):
-        faces = FaceTrunk(describer.trunk, describer.aligner, describer.net, [model])(face.image, face.faces)
+        faces = FaceTrunk(describer.trunk, describer.aligner, describer.net, [model], fast=True)(face.image, face.faces)
     else:
         faces = model(face.image, face.faces)
     return faces.attributes["own"].probs
