@@ -63,6 +63,10 @@ class PersonExists(GalleryError):  # noqa: N818
     """Somebody in the gallery already bears that name."""
 
 
+class PhotoNotFound(GalleryError):  # noqa: N818
+    """A person has no such photo, or there is no picture of it."""
+
+
 class UnknownNotFound(GalleryError):  # noqa: N818
     """No group or face of unknown people has this id."""
 

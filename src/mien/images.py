@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from mien import tiff
+from mien import geometry, tiff
 from mien.errors import InputError, MemoryShort
-from mien.types import U8
+from mien.types import F32, U8
 
 SUFFIXES = tiff.RAW_SUFFIXES.union(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .heic .heif .avif .jp2".split(),
@@ -45,6 +45,9 @@ _JPEG = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # with a length behind it; data between scans has none
 _SCAN, _END_OF_IMAGE, _MOST_SCANS = b"\xff\xda", b"\xff\xd9", 64
 _STRIP = 1_000_000  # pixels
+_AROUND = 0.5  # of the face's size, kept on each side of a thumbnail
+_THUMBNAIL = 224  # pixels
+_THUMBNAIL_QUALITY = 88
 _NO_MEMORY = -4  # OpenCV's code
 _SHORT = re.compile(r"out of memory|bad.?alloc|failed to allocate memory", re.IGNORECASE)
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -340,3 +343,20 @@ def write_image(path: Path, image: U8) -> None:
         Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).save(path, **options)
     except (OSError, ValueError) as exc:
         raise InputError(f"cannot write {path}: {exc}") from exc
+
+
+def around(image: U8, box: F32, *, margin: float) -> U8:
+    """The face in `box` (4,) xyxy with so much of its size on each side of it, as far as the picture goes."""
+    aside = margin * float(max(box[2] - box[0], box[3] - box[1]))
+    grown = box + np.array([-aside, -aside, aside, aside], np.float32)
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = geometry.clip_boxes(grown[None], width=width, height=height)[0].astype(int)
+    return np.ascontiguousarray(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])
+
+
+def thumbnail(image: U8, box: F32) -> bytes:
+    """The face in `box` (4,) xyxy with half its size around it, at most 224 pixels, as JPEG."""
+    face = around(image, box, margin=_AROUND)
+    small = geometry.shrink(face, min(1.0, _THUMBNAIL / max(face.shape[:2])))
+    done, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _THUMBNAIL_QUALITY])
+    return bytes(encoded.tobytes()) if done else b""

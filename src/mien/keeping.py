@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from mien import geometry
 from mien.gallery.unknown import Sighting
+from mien.images import thumbnail
 from mien.quality import quality
 from mien.text import printable
-from mien.types import F32, U8, Faces, Frame, FrameResult, Mask
+from mien.types import U8, Faces, Frame, FrameResult, Mask
 
 if TYPE_CHECKING:
     from mien.gallery.unknown import UnknownFaces
@@ -24,9 +24,6 @@ LEAST_SIZE = 32  # pixels
 LEAST_QUALITY = 0.3
 
 _AGAIN_S = 10.0  # seconds of a stream after which somebody who is still there is kept once more
-_AROUND = 0.5  # of the face's size, kept on each side of a thumbnail
-_THUMBNAIL = 224  # pixels
-_JPEG_QUALITY = 88
 
 
 class Keeper:
@@ -107,15 +104,3 @@ class StreamKeeper:
         if len(kept) and kept.track_ids is not None:
             self._kept_s |= dict.fromkeys(kept.track_ids.tolist(), frame.time_s)
         return self.keeper.add(frame.image, kept, source=result.source)
-
-
-def thumbnail(image: U8, box: F32) -> bytes:
-    """The face in `box` (4,) xyxy with half its size around it, at most 224 pixels, as JPEG."""
-    margin = _AROUND * float(max(box[2] - box[0], box[3] - box[1]))
-    grown = box + np.array([-margin, -margin, margin, margin], np.float32)
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = geometry.clip_boxes(grown[None], width=width, height=height)[0].astype(int)
-    face = np.ascontiguousarray(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])
-    small = geometry.shrink(face, min(1.0, _THUMBNAIL / max(face.shape[:2])))
-    done, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return bytes(encoded.tobytes()) if done else b""

@@ -294,8 +294,10 @@ class Analyzer:
             count = len(prominent)
             raise ManyFacesError(f"{count} faces found in {name}; cut it to one, or take the largest")
         i = int(geometry.area(faces.boxes).argmax())
-        worth = quality(images.read_image(content), faces.boxes[i : i + 1], faces.landmarks[i : i + 1])
-        return Photo(faces.embeddings[i], hashlib.sha256(content).hexdigest(), source, content, float(worth[0]))
+        image = images.read_image(content)
+        worth = float(quality(image, faces.boxes[i : i + 1], faces.landmarks[i : i + 1])[0])
+        sha256 = hashlib.sha256(content).hexdigest()
+        return Photo(faces.embeddings[i], sha256, source, content, worth, images.thumbnail(image, faces.boxes[i]))
 
     def close(self) -> None:
         """Gives back the gallery's files."""

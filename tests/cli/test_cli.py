@@ -345,6 +345,35 @@ def test_what_was_done_to_people_is_said(tmp_path: Path, inside: Inside) -> None
     assert inside("people", "--json", "--gallery", place).stdout.count("name") == 1
 
 
+def test_the_photos_of_a_person(tmp_path: Path, inside: Inside) -> None:
+    place = gallery_of(tmp_path / "p.db", "Grace")
+    picture = cv2.imencode(".jpg", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
+    row = np.ones(128, np.float32)
+    gallery = SqliteGallery(place, embedder=EMBEDDER)
+    gallery.enroll("Ada", [Photo(row, "a1" * 32, "ada.jpg", thumbnail=picture), Photo(row / 2, "a2" * 32, "old.jpg")])
+    gallery.close()
+    asked = ("people", "photos", "Ada", "--gallery", place)
+    told = inside(*asked)
+    assert [line.split()[:2] for line in told.stdout.splitlines()[1:]] == [["a1" * 6, "ada.jpg"], ["a2" * 6, "old.jpg"]]
+    assert "enrol the photo once more" in told.stderr
+    assert [one["thumbnail"] for one in json.loads(inside(*asked, "--json").stdout)] == [True, False]
+    assert inside(*asked, "--into", tmp_path / "faces").returncode == 0
+    assert {file.name: file.read_bytes() for file in (tmp_path / "faces").iterdir()} == {f"{'a1' * 6}.jpg": picture}
+
+    inside("people", "export", tmp_path / "p.json", "--gallery", place)
+    inside("people", "import", tmp_path / "p.json", "--gallery", tmp_path / "folder")
+    moved = ("people", "photos", "Ada", "--gallery", tmp_path / "folder", "--into", tmp_path / "moved")
+    assert inside(*moved).returncode == 0
+    assert [file.read_bytes() for file in (tmp_path / "moved").iterdir()] == [picture]
+
+    assert "several photos begin so" in inside(*asked, "--remove", "a", "--yes").stderr
+    assert inside(*asked, "--remove", "b", "--yes").returncode == 2
+    assert inside(*asked, "--remove", "a1").returncode == 2  # nobody can be asked
+    assert inside(*asked, "--remove", "a1", "--yes").stdout == "Ada: 1 photo removed, 1 photo left\n"
+    assert "forgotten" in inside(*asked, "--remove", "a2", "--yes").stdout
+    assert [person["name"] for person in json.loads(inside("people", "--json", "--gallery", place).stdout)] == ["Grace"]
+
+
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
 def test_remove_asks(answer: str, left: int, tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     place = gallery_of(tmp_path / "p.db", "Ada")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mien.cli.options import Looking
 from mien.config import gallery_place
 from mien.errors import GalleryError, InputError
 from mien.gallery import check_there, make_gallery
 from mien.pipeline import Analyzer
 from mien.server.run import check_port
+from server.harness import EVERYWHERE
+
+Inside = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +77,28 @@ def test_a_port_that_is_taken_is_told_in_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, told:
         check_port("127.0.0.1", taken.getsockname()[1])
     check_port("127.0.0.1", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "http://127.0.0.1:8123"), (EVERYWHERE, "http://127.0.0.1:8123"), ("::1", "http://[::1]:8123")],
+)
+def test_serve_tells_a_terminal_what_to_open(
+    host: str, address: str, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[str] = []
+    monkeypatch.setattr("mien.server.run.check_port", lambda host, port: None)
+    monkeypatch.setattr("mien.server.run.run", lambda settings, analyzer, level: served.append(settings.host))
+    monkeypatch.setattr(Looking, "analyzer", lambda self: Silent())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    told = inside("serve", "--host", host, "--port", "8123").stderr
+    assert told.splitlines()[0] == f"open {address} in a browser; Ctrl-C ends it"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    assert inside("serve", "--host", host, "--port", "8123").stderr == ""
+    assert served == [host, host]
+
+
+class Silent:
+    """An analyzer that loads nothing."""
+
+    gallery = None

@@ -153,6 +153,26 @@ def test_photo_name_the_unknown_rename_delete_with_undo(page: Page, service: Lis
     page.page.wait_for_selector("#photos-canvas .face.unknown")
 
 
+def test_photos_of_a_person_are_seen_and_removed(page: Page, service: Listening, photo: bytes, astronaut: U8) -> None:
+    made = {"name": (None, "Ada Lovelace"), "file": ("ada.jpg", photo)}
+    home = f"{service.base}/v1/people/{service.http.post(service.base + '/v1/people', files=made).json()['id']}"
+    service.http.post(f"{home}/photos", files={"file": ("mirror.jpg", encoded(astronaut[:, ::-1].copy()))})
+    page.go("people")
+    page.page.wait_for_function("() => document.querySelector('.avatar img')?.naturalWidth > 40")
+    page.page.click("button[aria-label='Photos of Ada Lovelace']")
+    page.page.wait_for_function(
+        "() => [...document.querySelectorAll('dialog .mug')].filter((i) => i.naturalWidth > 40).length === 2"
+    )
+    page.shot("person-photos")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("#dialog-error:not([hidden])")
+    page.page.check("dialog input[aria-label^='mirror.jpg']")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("#people-list p:text-is('1 photo')")
+    page.page.wait_for_function("() => document.querySelector('.avatar img')?.naturalWidth > 40")
+    assert [one["source"] for one in service.http.get(f"{home}/photos").json()["photos"]] == ["ada.jpg"]
+
+
 @pytest.fixture
 def keeping(models: Analyzer, tmp_path: Path, astronaut: U8) -> Iterator[Listening]:
     """A service that keeps unknown faces and has seen the astronaut on six photos."""
@@ -194,6 +214,7 @@ def test_unknown_people_split_merge_name_undo_delete(browser: object, keeping: L
     page.page.wait_for_selector("#people-list h2:text-is('Ada Lovelace')")
     page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 1")
     assert names(keeping) == ["Ada Lovelace"]
+    page.page.wait_for_function("() => document.querySelector('#people-list .avatar img')?.naturalWidth > 40")
     page.shot("unknown-named")
     page.page.click(".toast:has-text('Ada Lovelace') button:text-is('Undo')")
     page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 2")

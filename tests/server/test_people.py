@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from .harness import Client, Start
+from mien.gallery import Photo
+from mien.server import KeyFile
+from mien.types import U8
+
+from .harness import EVERYWHERE, Client, Start, encoded
 
 
 @pytest.fixture(params=["people.db", "people", "postgresql"])
@@ -40,6 +48,57 @@ def test_names_one_face_of_several(start: Start, gallery: str, two_faces: bytes)
     faces = sorted(client.analyze(two_faces).json()["faces"], key=lambda face: face["box"])
     assert faces[1]["name"] == "Right"
     assert faces[1]["distance"] < 0.1
+
+
+def test_photos_are_seen_and_removed_one_by_one(
+    start: Start, gallery: str, photo: bytes, two_faces: bytes, astronaut: U8
+) -> None:
+    client = start(gallery=gallery)
+    home = f"/v1/people/{client.enrol('Ada', photo).json()['id']}"
+    client.http.post(f"{home}/photos", files={"file": ("beside/mirror.jpg", encoded(astronaut[:, ::-1].copy()))})
+    photos = client.http.get(f"{home}/photos").json()["photos"]
+    assert len(photos) == 2
+    if gallery != "people":  # a folder names its files by itself
+        assert [one["source"] for one in photos] == ["photo.jpg", "mirror.jpg"]
+    assert all("/" not in one["source"] and 0.3 < one["quality"] <= 1 and one["wrong"] == "" for one in photos)
+    for one in photos:
+        assert one["thumbnail"] == f"{home}/photos/{one['sha256']}/thumbnail"
+        shown = client.http.get(one["thumbnail"])
+        assert (shown.headers["content-type"], shown.headers["cache-control"]) == ("image/jpeg", "no-store")
+        found = client.analyzer.detector(cv2.imdecode(np.frombuffer(shown.content, np.uint8), cv2.IMREAD_COLOR))
+        assert len(found) == 1
+    assert client.http.get(f"{home}/thumbnail").content in {client.http.get(p["thumbnail"]).content for p in photos}
+    for one, left in zip(photos, (1, 0), strict=True):
+        place = f"{home}/photos/{one['sha256']}"
+        assert client.http.delete(place).status_code == 204
+        assert client.http.get(f"{place}/thumbnail").status_code == client.http.delete(place).status_code == 404
+        assert sum(person["photos"] for person in client.http.get("/v1/people").json()["people"]) == left
+    assert client.analyze(photo).json()["faces"][0]["name"] is None
+    assert client.http.get(f"{home}/photos").json()["type"] == "urn:mien:problem:person-not-found"
+
+
+def test_who_has_no_picture_has_none(client: Client) -> None:
+    client.service.people.gallery.enroll("Ada", [Photo(np.ones(128, np.float32), "0" * 64, "/home/ada/ada.jpg")])
+    (person,) = client.http.get("/v1/people").json()["people"]
+    (one,) = client.http.get(f"/v1/people/{person['id']}/photos").json()["photos"]
+    assert (one["source"], one["thumbnail"]) == ("ada.jpg", None)
+    assert client.http.get(f"/v1/people/{person['id']}/thumbnail").status_code == 204
+    missing = client.http.get(f"/v1/people/{person['id']}/photos/{'0' * 64}/thumbnail")
+    assert missing.json()["type"] == "urn:mien:problem:photo-not-found"
+
+
+def test_who_may_see_photos_and_remove_them(start: Start, photo: bytes, tmp_path: Path) -> None:
+    client = start(host=EVERYWHERE)
+    keys = KeyFile(tmp_path / "keys.json")
+    reader, admin = ({"authorization": f"Bearer {keys.add(role, role)[1]}"} for role in ("read", "admin"))
+    made = client.http.post("/v1/people", data={"name": "Ada"}, files={"file": photo}, headers=admin).json()
+    home = f"/v1/people/{made['id']}"
+    (one,) = client.http.get(f"{home}/photos", headers=reader).json()["photos"]
+    assert client.http.get(one["thumbnail"], headers=reader).status_code == 200
+    for place in (f"{home}/photos", one["thumbnail"], f"{home}/thumbnail"):
+        assert client.http.get(place).status_code == 401
+    assert client.http.delete(f"{home}/photos/{one['sha256']}", headers=reader).status_code == 403
+    assert client.http.delete(f"{home}/photos/{one['sha256']}", headers=admin).status_code == 204
 
 
 def test_merge_gives_the_photos(client: Client, photo: bytes, two_faces: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import sys
 from collections import Counter
@@ -17,16 +19,16 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from mien import sources, store
+from mien import images, sources, store
 from mien.attribute import IDENTITY
-from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check
+from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check, people_photos
 from mien.cli.inputs import content_of
 from mien.cli.options import GalleryOption, Looking, looking
 from mien.cli.outputs import file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
-from mien.errors import GalleryError, InputError, ManyFacesError, PersonNotFound
-from mien.gallery import Enrolled, Gallery, Photo, check_name, remarks
+from mien.errors import GalleryError, InputError, ManyFacesError, PersonNotFound, PhotoNotFound
+from mien.gallery import Enrolled, Gallery, KeptPhoto, Photo, ShowsPhotos, check_name, remarks, showing
 from mien.gallery.check import check as check_gallery
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown import tell_unknown
@@ -42,6 +44,7 @@ people_app.add_typer(unknown_app, name="unknown")
 
 _FORMAT = "mien people 1"
 _WIDTH_IN_FILES = 160
+_LONGEST_PICTURE = 200_000  # characters of a small picture in an exported file
 
 
 @enroll_app.command()
@@ -143,7 +146,7 @@ def remove(
     names = list(dict.fromkeys(map(check_name, name)))
     photos = _photos_of(opened, names)
     if not yes:
-        _ask(names, sum(photos.values()))
+        _ask(f"Forget {', '.join(names)} with {_counted(sum(photos.values()))}")
     for one in names:
         opened.remove(one)
         _relabel(opened, one, None)
@@ -163,16 +166,68 @@ def _photos_of(gallery: Gallery, names: Sequence[str]) -> dict[str, int]:
     return {name: everybody[name] for name in names}
 
 
-def _ask(names: Sequence[str], photos: int) -> None:
+def _ask(question: str) -> None:
     """Goes on only where somebody says so."""
     if not sys.stdin.isatty():
         raise InputError("nobody is there to be asked; say --yes to remove without a question")
-    if not typer.confirm(f"Forget {', '.join(names)} with {_counted(photos)}? This cannot be taken back", err=True):
+    if not typer.confirm(f"{question}? This cannot be taken back", err=True):
         raise typer.Exit(UNUSABLE)
 
 
 def _counted(photos: int) -> str:
     return f"{photos} photo" if photos == 1 else f"{photos} photos"
+
+
+@people_app.command()
+def photos(
+    ctx: typer.Context,
+    name: str,
+    gallery: GalleryOption = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", help="Delete the photo with this number (its first digits do).")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="Write the pictures of the faces into this folder.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List a person's photos, write their pictures into a folder, or remove some of them.
+
+    A database keeps a small picture of each face from its enrolment on; of photos enrolled before it did there is none,
+    until they are enrolled once more.
+
+    Example: [bold]mien people photos "Ada Lovelace" --remove 3f0c5b2a[/bold]
+    """
+    opened = _open(gallery or ctx.obj)
+    name = check_name(name)
+    album = showing(opened)
+    kept = album.photos_of(name)
+    if remove:
+        _discard(opened, name, people_photos.chosen(kept, remove), yes=yes)
+    elif into is not None:
+        people_photos.save(album, name, kept, into)
+    elif as_json:
+        typer.echo(people_photos.as_json(kept))
+    else:
+        people_photos.show(kept, _console())
+
+
+def _discard(gallery: Gallery, name: str, photos: Sequence[KeptPhoto], *, yes: bool) -> None:
+    """Removes photos of a person, who is forgotten with the last."""
+    if not yes:
+        _ask(f"Remove {_counted(len(photos))} of {name}")
+    gallery.discard(name, [photo.sha256 for photo in photos])
+    left = sum(person.photos for person in gallery.people() if person.name == name)
+    if not left:
+        _relabel(gallery, name, None)
+    rest = f"{_counted(left)} left" if left else "nothing is left: forgotten"
+    typer.echo(f"{name}: {_counted(len(photos))} removed, {rest}")
+
+
+def _console() -> Console:
+    """Standard output: in a file and in a pipe lines are not broken where a terminal would end."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES, highlight=False)
 
 
 @people_app.command()
@@ -202,14 +257,15 @@ def merge(ctx: typer.Context, source: str, into: str, gallery: GalleryOption = N
 
 @people_app.command(name="export")
 def export_people(ctx: typer.Context, file: Path, gallery: GalleryOption = None) -> None:
-    """Write names and descriptors to a JSON file.
+    """Write names, descriptors and the small pictures of the faces to a JSON file.
 
     Example: [bold]mien people export people.json[/bold]
     """
     opened = _open(gallery or ctx.obj)
     file_to_write("FILE", file, suffixes=(".json",))
     everything = list(opened.enrolled())
-    document = {"format": _FORMAT, "embedder": EMBEDDER, "photos": [_exported(one) for one in everything]}
+    rows = [_exported(one) | _picture(opened, one) for one in everything]
+    document = {"format": _FORMAT, "embedder": EMBEDDER, "photos": rows}
     try:
         store.write_atomically(file, json.dumps(document, ensure_ascii=False, indent=1).encode(), secret=True)
     except OSError as exc:
@@ -227,6 +283,15 @@ def _exported(one: Enrolled) -> dict[str, object]:
         "quality": photo.quality,
         "embedding": row,
     }
+
+
+def _picture(gallery: Gallery, one: Enrolled) -> dict[str, str]:
+    """The small picture of the face, where there is one."""
+    if not isinstance(gallery, ShowsPhotos):
+        return {}
+    with contextlib.suppress(PhotoNotFound):
+        return {"thumbnail": base64.b64encode(gallery.thumbnail(one.name, one.photo.sha256)).decode()}
+    return {}
 
 
 @people_app.command(name="import")
@@ -267,7 +332,7 @@ def check(
     if format == "json":
         typer.echo(people_check.as_json(report))
     else:
-        people_check.show(report, Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES, highlight=False))
+        people_check.show(report, _console())
 
 
 @people_app.command()
@@ -331,7 +396,22 @@ def _named_rows(document: Any, file: Path) -> list[tuple[str, Any, dict[str, Any
 def _about(photo: dict[str, Any]) -> dict[str, Any]:
     """What an exported photo says of itself, as far as it can be believed; files of earlier versions say nothing."""
     kinds = {"sha256": str, "source": str, "quality": float}
-    return {key: kind(photo[key]) for key, kind in kinds.items() if isinstance(photo.get(key), kind | int)}
+    known: dict[str, Any] = {
+        key: kind(photo[key]) for key, kind in kinds.items() if isinstance(photo.get(key), kind | int)
+    }
+    picture = photo.get("thumbnail")
+    if isinstance(picture, str) and len(picture) <= _LONGEST_PICTURE:
+        known["thumbnail"] = _jpeg(picture)
+    return known
+
+
+def _jpeg(text: str) -> bytes:
+    """A small picture as it stands in a file; nothing where it is none."""
+    with contextlib.suppress(ValueError, InputError):
+        content = base64.b64decode(text, validate=True)
+        images.read_jpeg(content)
+        return content
+    return b""
 
 
 def _checked(rows: Any, file: Path) -> list[F32]:

@@ -91,10 +91,18 @@ def _run(look: Looking, settings: ServerSettings) -> None:
     private.make_home(settings.data)
     look = replace(look, gallery=gallery_place(look.gallery, make=True, data=settings.data) or NOBODY)
     if sys.stderr.isatty():
-        typer.echo(f"open http://{settings.host}:{settings.port} in a browser; Ctrl-C ends it", err=True)
+        address = f"http://{_seen_from_here(settings.host)}:{settings.port}"
+        typer.echo(f"open {address} in a browser; Ctrl-C ends it", err=True)
     analyzer = look.analyzer()
     remarks(analyzer.gallery)  # a warning tells each at once, not at the first request
     run(settings, analyzer, level=logging.getLogger().level)
+
+
+def _seen_from_here(host: str) -> str:
+    """The host as it stands in an address that a browser on this machine can open."""
+    if host in {"", "0.0.0.0", "::", "[::]"}:  # noqa: S104 - any address of this machine
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _need_extra() -> None:

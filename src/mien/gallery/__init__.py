@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien import plugins, private
 from mien.errors import GalleryError
-from mien.gallery.base import Enrolled, Gallery, Person, Photo, Remark, check_name
+from mien.gallery.base import Enrolled, Gallery, KeptPhoto, Person, Photo, Remark, ShowsPhotos, check_name, showing
 from mien.gallery.folder import Describe, FolderGallery
 from mien.gallery.search import match
 
@@ -20,10 +20,12 @@ __all__ = [
     "Enrolled",
     "FolderGallery",
     "Gallery",
+    "KeptPhoto",
     "Person",
     "Photo",
     "PostgresGallery",
     "Remark",
+    "ShowsPhotos",
     "SqliteGallery",
     "check_name",
     "check_there",
@@ -31,6 +33,7 @@ __all__ = [
     "match",
     "open_gallery",
     "remarks",
+    "showing",
 ]
 
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})

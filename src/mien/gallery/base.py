@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from mien.errors import InputError
+from mien.errors import GalleryError, InputError
 from mien.text import composed, is_visible
 from mien.types import F32, Matches
 
@@ -17,14 +17,16 @@ _LONGEST_NAME = 200
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One enrolled photo: its descriptor (D,) float32 and where it came from. `content` is the photo itself,
-    kept only by galleries that are folders of photos; `sha256` is of the photo's bytes; `quality` (0 to 1) says how
-    large, sharp and frontal the face is: see `mien.quality`."""
+    kept only by galleries that are folders of photos; databases keep the `thumbnail`, a small JPEG of the face.
+    `sha256` is of the photo's bytes; `quality` (0 to 1) says how large, sharp and frontal the face is: see
+    `mien.quality`."""
 
     embedding: F32
     sha256: str
     source: str = ""
     content: bytes = b""
     quality: float = 1.0
+    thumbnail: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,20 @@ class Enrolled:
     name: str
     photo: Photo
     weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPhoto:
+    """What a gallery tells of one photo of a person: `added` in seconds since 1970, `quality` 0 to 1 (None: nobody is
+    in it), `weight` as of `Enrolled`, whether there is a `thumbnail`, and what is wrong with it, if anything."""
+
+    sha256: str
+    source: str
+    added: float
+    quality: float | None
+    weight: float
+    thumbnail: bool
+    wrong: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +137,26 @@ class Gallery(Protocol):
     def close(self) -> None:
         """Gives back files and connections."""
         ...
+
+
+@runtime_checkable
+class ShowsPhotos(Protocol):
+    """A gallery whose photos can be looked at one by one; all of ours are."""
+
+    def photos_of(self, name: str) -> list[KeptPhoto]:
+        """A person's photos, in the order of enrolment. Raises PersonNotFound."""
+        ...
+
+    def thumbnail(self, name: str, sha256: str) -> bytes:
+        """A small JPEG of the face in one of them. Raises PersonNotFound, PhotoNotFound."""
+        ...
+
+
+def showing(gallery: Gallery) -> ShowsPhotos:
+    """The gallery, as one whose photos can be looked at. Raises GalleryError where it is not."""
+    if not isinstance(gallery, ShowsPhotos):
+        raise GalleryError(f"{type(gallery).__name__} shows no photos; use a folder, a .db file or postgresql://…")
+    return gallery
 
 
 def check_name(name: str) -> str:

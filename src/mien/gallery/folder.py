@@ -2,7 +2,7 @@
 
 The photos are the truth; their descriptors are kept in the user's cache, by file content and all that decides them. Of
 a photo that came without its picture (imported from another gallery) the folder has a `.npy` file: the descriptor, then
-the quality.
+the quality; behind the array, where there was one, the thumbnail.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from urllib.parse import unquote
 import numpy as np
 
 from mien import geometry, images, private, store
-from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound
-from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, Remark, check_name
+from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound, PhotoNotFound
+from mien.gallery.base import DIMENSIONS, Enrolled, KeptPhoto, Person, Photo, Remark, check_name
 from mien.gallery.search import match
 from mien.gallery.weights import weigh_people
 from mien.quality import quality
@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 
 Describe = Callable[[bytes], Faces]
 
-_VERSION = 2  # of what is kept
-_NUMBERS = DIMENSIONS + 2  # kept of a photo: the descriptor, the quality, the number of faces; or the reason why not
+_VERSION = 3  # of what is kept
+# Kept of a photo: the descriptor, the quality, the number of faces, the box of the largest; or the reason why not.
+_NUMBERS = DIMENSIONS + 2 + 4
+_NO_BOX = (np.nan,) * 4
 _SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
 _LONGEST_FILE_NAME = 255  # bytes
 
@@ -117,6 +119,38 @@ class FolderGallery:
     def _sha256(self, file: Path, content: bytes) -> str:
         """What a photo is known by: its hash, also where only its descriptor is here."""
         return file.name.removesuffix(self._bare_suffix) if self._is_bare(file) else hashlib.sha256(content).hexdigest()
+
+    def photos_of(self, name: str) -> list[KeptPhoto]:
+        files = self._files_of(name)
+        counted = {one.photo.source: one for one in self._read()}
+        wrong = {remark.source: remark.verdict for remark in self._remarks}
+        found = []
+        for file in files:
+            content, source = _content(file), printable(str(file))
+            one = counted.get(source)
+            quality, weight = (one.photo.quality, one.weight) if one else (None, 0.0)
+            pictured = bool(_npy_picture(content)) if self._is_bare(file) else one is not None
+            added = _stamp(file)[0] / 1e9
+            told = wrong.get(source, "")
+            found.append(KeptPhoto(self._sha256(file, content), source, added, quality, weight, pictured, told))
+        return found
+
+    def thumbnail(self, name: str, sha256: str) -> bytes:
+        for file in self._files_of(name):
+            content = _content(file)
+            if self._sha256(file, content) == sha256:
+                return self._picture(file, content)
+        raise PhotoNotFound("this person has no such photo; list them again")
+
+    def _picture(self, file: Path, content: bytes) -> bytes:
+        if self._is_bare(file):
+            picture = _npy_picture(content)
+        else:
+            box = _numbers(self._described(content))[-4:]
+            picture = images.thumbnail(images.read_image(content), box) if np.isfinite(box).all() else b""
+        if not picture:
+            raise PhotoNotFound("there is no picture of a face in this photo; put one that shows it in its place")
+        return picture
 
     def remove(self, name: str) -> None:
         self._delete(self._files_of(name))
@@ -229,8 +263,8 @@ class FolderGallery:
         kept = _npy_numbers(content) if self._is_bare(file) else self._described(content)
         if len(kept) != _NUMBERS * 4:
             return None, kept.decode(errors="replace")
-        numbers = np.frombuffer(kept, dtype="<f4").astype(np.float32)
-        embedding, worth, count = numbers[:-2], float(numbers[-2]), int(numbers[-1])
+        numbers = _numbers(kept)
+        embedding, worth, count = numbers[:DIMENSIONS], float(numbers[DIMENSIONS]), int(numbers[DIMENSIONS + 1])
         wrong = f"{count} faces are in it, of which the largest is taken; cut it to one" if count > 1 else ""
         return Photo(embedding, self._sha256(file, content), printable(str(file)), quality=worth), wrong
 
@@ -245,7 +279,7 @@ class FolderGallery:
         return kept
 
     def _largest(self, content: bytes) -> bytes:
-        """The descriptor and the quality of the largest face and how many there are; the reason where there is none."""
+        """The largest face's descriptor and quality, the number of faces, its box; the reason where there is none."""
         try:
             faces = self._describe(content)
         except InputError as exc:
@@ -256,7 +290,8 @@ class FolderGallery:
         i = int(areas.argmax())
         worth = quality(images.read_image(content), faces.boxes[i : i + 1], faces.landmarks[i : i + 1])
         count = (areas > areas[i] / 16).sum()  # people far behind do not count
-        return bytes(np.concatenate([faces.embeddings[i], worth, [count]]).astype("<f4").tobytes())
+        numbers = [faces.embeddings[i], worth, [count], faces.boxes[i]]
+        return bytes(np.concatenate(numbers).astype("<f4").tobytes())
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         everything = self._read()
@@ -302,7 +337,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 def _npy(photo: Photo) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, np.append(photo.embedding, photo.quality).astype("<f4"))
-    return buffer.getvalue()
+    return buffer.getvalue() + photo.thumbnail
 
 
 def _npy_numbers(content: bytes) -> bytes:
@@ -313,7 +348,32 @@ def _npy_numbers(content: bytes) -> bytes:
         return f"it is damaged ({exc})".encode()[:_NUMBERS]
     if numbers.shape != (DIMENSIONS + 1,) or not np.isfinite(numbers).all():
         return b"not a descriptor and its quality"
-    return bytes(np.append(numbers, 1).astype("<f4").tobytes())
+    return bytes(np.concatenate([numbers, [1], _NO_BOX]).astype("<f4").tobytes())
+
+
+def _npy_picture(content: bytes) -> bytes:
+    """The thumbnail behind the array of a `.npy` file."""
+    rest = io.BytesIO(content)
+    try:
+        np.load(rest, allow_pickle=False)
+    except (ValueError, EOFError):
+        return b""
+    return rest.read()
+
+
+def _numbers(kept: bytes) -> F32:
+    """What is kept of a photo; all NaN where that is the reason why nothing is."""
+    if len(kept) != _NUMBERS * 4:
+        return np.full(_NUMBERS, np.nan, np.float32)
+    return np.frombuffer(kept, dtype="<f4").astype(np.float32)
+
+
+def _content(file: Path) -> bytes:
+    """A file's bytes; none where it went just now."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _is_photo(path: Path) -> bool:

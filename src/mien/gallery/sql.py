@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolTimeoutError
 
-from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound
+from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound, PhotoNotFound
 from mien.gallery import migrations
-from mien.gallery.base import DIMENSIONS, Enrolled, Person, Photo, check_name
+from mien.gallery.base import DIMENSIONS, Enrolled, KeptPhoto, Person, Photo, check_name
 from mien.gallery.weights import changed, weigh, weigh_people
 from mien.text import did_you_mean, printable
 from mien.types import F32, Matches
@@ -26,6 +27,7 @@ _CHUNK = 400  # people in one transaction of `enroll_all`
 _READ = 5_000  # rows fetched at a time
 _FEW = 4  # with fewer photos than this a photo's weight depends on nothing but its own quality
 _TRIES = 8
+_UNWEIGHED = 1  # the version of SQLite galleries whose photos have no weights yet
 
 
 class Vector(sa.types.UserDefinedType[F32]):
@@ -82,6 +84,17 @@ PHOTOS = sa.Table(
     sa.Column("embedding", Blob().with_variant(Vector(), "postgresql")),
     sa.Column("quality", sa.Float),
     sa.Column("weight", sa.Float),
+    sa.Column("created", sa.DateTime(timezone=True), server_default=sa.func.now()),
+)
+PICTURES = sa.Table(  # by themselves, so that they are not read where descriptors are
+    "pictures",
+    _metadata,
+    sa.Column("photo_id", sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("content", sa.LargeBinary),
+)
+_KEEP_PICTURE = sa.text(
+    "INSERT INTO pictures (photo_id, content) SELECT id, :content FROM photos"
+    " WHERE person_id = :person AND sha256 = :sha256 ON CONFLICT DO NOTHING"
 )
 
 
@@ -111,7 +124,8 @@ class SqlGallery(ABC):
             self._bring_up_to_date(connection)
 
     def _bring_up_to_date(self, connection: sa.Connection) -> None:
-        if migrations.migrate(connection, place=self.place, embedder=self.embedder):
+        before = migrations.migrate(connection, place=self.place, embedder=self.embedder)
+        if (connection.dialect.name, before) == ("sqlite", _UNWEIGHED):
             self._weigh(connection, connection.scalars(sa.select(PEOPLE.c.id)).all())
 
     @contextmanager
@@ -174,6 +188,14 @@ class SqlGallery(ABC):
         }
         if new:
             connection.execute(sa.insert(PHOTOS), _rows(new))
+        pictures = [
+            {"person": ids[name], "sha256": photo.sha256, "content": photo.thumbnail}
+            for name, photos in wanted.items()
+            for photo in photos
+            if photo.thumbnail
+        ]
+        if pictures:  # also of photos that were there already, without one
+            connection.execute(_KEEP_PICTURE, pictures)
         before, now = (Counter(person for person, _ in photos) for photos in (there, new))
         self._weigh(connection, [person for person in now if before[person] and before[person] + now[person] >= _FEW])
         return len(new)
@@ -244,14 +266,34 @@ class SqlGallery(ABC):
             self._weigh(connection, [person])
         return gone
 
-    def _require(self, connection: sa.Connection, name: str) -> str:
-        return self._require_all(connection, name)[0]
+    def photos_of(self, name: str) -> list[KeptPhoto]:
+        columns = (PHOTOS.c.sha256, PHOTOS.c.source, PHOTOS.c.created, PHOTOS.c.quality, PHOTOS.c.weight)
+        query = sa.select(*columns, PICTURES.c.photo_id.is_not(None)).outerjoin(PICTURES).order_by(PHOTOS.c.id)
+        with self.transaction() as connection:
+            person = self._require(connection, name, hold=False)
+            rows = connection.execute(query.where(PHOTOS.c.person_id == person)).all()
+        return [
+            KeptPhoto(sha256, source, _seconds(created), quality, weight, bool(pictured))
+            for sha256, source, created, quality, weight, pictured in rows
+        ]
 
-    def _require_all(self, connection: sa.Connection, *names: str) -> list[str]:
-        """The ids of people, who are kept from others until the transaction ends."""
+    def thumbnail(self, name: str, sha256: str) -> bytes:
+        query = sa.select(PICTURES.c.content).join(PHOTOS).where(PHOTOS.c.sha256 == sha256)
+        with self.transaction() as connection:
+            person = self._require(connection, name, hold=False)
+            content = connection.scalar(query.where(PHOTOS.c.person_id == person))
+        if content is None:
+            raise PhotoNotFound("there is no such photo, or no picture of it; enrol it once more, and one is kept")
+        return bytes(content)
+
+    def _require(self, connection: sa.Connection, name: str, *, hold: bool = True) -> str:
+        return self._require_all(connection, name, hold=hold)[0]
+
+    def _require_all(self, connection: sa.Connection, *names: str, hold: bool = True) -> list[str]:
+        """The ids of people, who are kept from others until the transaction ends, if they are to be held."""
         wanted = [check_name(name) for name in names]
         query = sa.select(PEOPLE.c.name, PEOPLE.c.id).where(PEOPLE.c.name.in_(wanted)).order_by(PEOPLE.c.id)
-        found = _pairs(connection, query.with_for_update())
+        found = _pairs(connection, query.with_for_update() if hold else query)
         for name in wanted:
             if name not in found:
                 near = did_you_mean(name, connection.scalars(sa.select(PEOPLE.c.name)))
@@ -274,6 +316,11 @@ class SqlGallery(ABC):
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _seconds(created: datetime) -> float:
+    """Seconds since 1970; SQLite's times are in UTC and do not say so."""
+    return (created if created.tzinfo else created.replace(tzinfo=UTC)).timestamp()
 
 
 def _pairs(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A SQLite file as a gallery: names and descriptors, never the photos."""
+"""A SQLite file as a gallery: names, descriptors and small pictures of the faces, never the photos."""
 
 from __future__ import annotations
 

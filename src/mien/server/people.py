@@ -6,14 +6,22 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 import cv2
-import numpy as np
 
 from mien import geometry, images
-from mien.errors import GalleryError, InputError, ManyFacesError, NoFaceError, PersonExists, PersonNotFound
-from mien.gallery import FolderGallery, Gallery, Person, Photo, check_name
+from mien.errors import (
+    GalleryError,
+    InputError,
+    ManyFacesError,
+    NoFaceError,
+    PersonExists,
+    PersonNotFound,
+    PhotoNotFound,
+)
+from mien.gallery import FolderGallery, Gallery, KeptPhoto, Person, Photo, check_name, showing
 from mien.gallery.unknown import Undone, UnknownFaces
 from mien.pipeline import Analyzer, in_foreground
 from mien.quality import quality
@@ -87,7 +95,9 @@ class People:
         worth = float(quality(image, faces.boxes[i : i + 1], faces.landmarks[i : i + 1])[0])
         if choice.box is not None and isinstance(self.gallery, FolderGallery):
             content, source = _cut_out(image, faces.boxes[i]), "face.png"
-        return Photo(faces.embeddings[i], hashlib.sha256(content).hexdigest(), source, content, worth)
+        sha256 = hashlib.sha256(content).hexdigest()
+        picture = images.thumbnail(image, faces.boxes[i])
+        return Photo(faces.embeddings[i], sha256, source, content, worth, picture)
 
     def add(self, name: str, photos: Sequence[Photo]) -> Person:
         """A new person. Raises PersonExists."""
@@ -105,6 +115,33 @@ class People:
             added = self.gallery.enroll(self.get(person_id).name, photos)
             self.revision += 1
             return self.get(person_id), added
+
+    def photos_of(self, person_id: str) -> list[KeptPhoto]:
+        """A person's photos, without where they are on this machine. Raises PersonNotFound."""
+        photos = showing(self.gallery).photos_of(self.get(person_id).name)
+        return [replace(photo, source=PurePath(photo.source).name) for photo in photos]
+
+    def thumbnail(self, person_id: str, sha256: str) -> bytes:
+        """A small JPEG of the face in a photo. Raises PersonNotFound, PhotoNotFound."""
+        return showing(self.gallery).thumbnail(self.get(person_id).name, sha256)
+
+    def portrait(self, person_id: str) -> bytes:
+        """The face in a person's best photo as a small JPEG; empty where there is none. Raises PersonNotFound."""
+        pictured = [photo for photo in self.photos_of(person_id) if photo.thumbnail]
+        if not pictured:
+            return b""
+        best = max(pictured, key=lambda photo: (photo.weight, photo.quality or 0.0))
+        return self.thumbnail(person_id, best.sha256)
+
+    def discard(self, person_id: str, sha256: str) -> None:
+        """Takes a photo from a person, who is forgotten with the last. Raises PersonNotFound, PhotoNotFound."""
+        with self._lock:
+            name = self.get(person_id).name
+            if not self.gallery.discard(name, [sha256]):
+                raise PhotoNotFound("this person has no such photo; list them again")
+            if all(person.name != name for person in self.gallery.people()):
+                self._tell(name, None)
+            self.revision += 1
 
     def rename(self, person_id: str, name: str) -> Person:
         """The person under a new name. Raises PersonNotFound, PersonExists."""
@@ -171,10 +208,7 @@ def _chosen(faces: Faces, choice: Choice, source: str) -> int:
 
 
 def _cut_out(image: U8, box: F32) -> bytes:
-    margin = _AROUND * float(max(box[2] - box[0], box[3] - box[1]))
-    grown = box + np.array([-margin, -margin, margin, margin], np.float32)
-    x1, y1, x2, y2 = geometry.clip_boxes(grown[None], width=image.shape[1], height=image.shape[0])[0].astype(int)
-    done, encoded = cv2.imencode(".png", np.ascontiguousarray(image[y1:y2, x1:x2]))
+    done, encoded = cv2.imencode(".png", images.around(image, box, margin=_AROUND))
     if not done:
         raise InputError("the face cannot be cut out of the photo")
     return bytes(encoded.tobytes())

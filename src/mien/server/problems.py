@@ -26,6 +26,7 @@ from mien.errors import (
     NoFaceError,
     PersonExists,
     PersonNotFound,
+    PhotoNotFound,
     SourceError,
     UnknownNotFound,
 )
@@ -45,6 +46,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "person-not-found": (404, "Nobody has this id"),
     "job-not-found": (404, "No job has this id"),
     "model-not-found": (404, "No model has this name"),
+    "photo-not-found": (404, "This person has no such photo or picture"),
     "unknown-not-found": (404, "No unknown person or face has this id"),
     "method-not-allowed": (405, "Another method is needed"),
     "too-slow": (408, "The request came too slowly"),
@@ -81,6 +83,7 @@ TYPE_OF: dict[type[MienError], str] = {
     ModelError: "model-unavailable",
     PersonNotFound: "person-not-found",
     PersonExists: "person-exists",
+    PhotoNotFound: "photo-not-found",
     UnknownNotFound: "unknown-not-found",
     EmbedderMismatch: "embedder-mismatch",
     GalleryError: "gallery-unavailable",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from mien.attribute import Attribute
-from mien.gallery import Person
+from mien.gallery import KeptPhoto, Person
 from mien.gallery.unknown import Group, Undone
 from mien.server.jobs.results import Appearance
 from mien.server.jobs.store import Job
@@ -38,6 +38,55 @@ class PeopleRecord(BaseModel):
     """Everybody in the gallery, by name."""
 
     people: list[PersonRecord]
+
+
+class PhotoRecord(BaseModel):
+    """A photo of somebody in the gallery."""
+
+    sha256: str = Field(description="What the photo is known by.")
+    source: str = Field(description="The name of its file.")
+    added: datetime
+    quality: float | None = Field(description="How much the look is worth, 0 to 1; null where nobody is found in it.")
+    weight: float = Field(description="1 counts fully, less must be nearer; 0 does not count: unlike the others.")
+    thumbnail: str | None = Field(description="Where a small JPEG of the face is; null where none was kept.")
+    wrong: str = Field(description="What is wrong with the file, if anything.")
+
+    @classmethod
+    def of(cls, person_id: str, photo: KeptPhoto) -> PhotoRecord:
+        place = f"/v1/people/{person_id}/photos/{photo.sha256}/thumbnail"
+        return cls(
+            sha256=photo.sha256,
+            source=photo.source,
+            added=datetime.fromtimestamp(photo.added, UTC),
+            quality=None if photo.quality is None else round(photo.quality, 3),
+            weight=round(photo.weight, 3),
+            thumbnail=place if photo.thumbnail else None,
+            wrong=photo.wrong,
+        )
+
+
+class PhotosRecord(BaseModel):
+    """A person's photos, in the order of enrolment."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "photos": [
+                    {
+                        "sha256": "5f0c…",
+                        "source": "ada.jpg",
+                        "added": "2026-01-05T10:00:00Z",
+                        "quality": 0.93,
+                        "weight": 1.0,
+                        "thumbnail": "/v1/people/3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7/photos/5f0c…/thumbnail",
+                        "wrong": "",
+                    }
+                ]
+            }
+        }
+    )
+
+    photos: list[PhotoRecord]
 
 
 class RenameRecord(BaseModel):

@@ -16,8 +16,8 @@ def newest(dialect: str) -> int:
     return len(_files(dialect))
 
 
-def migrate(connection: sa.Connection, *, place: str, embedder: str) -> bool:
-    """Makes the tables, or brings those of an older version up to date; whether there was anything to do.
+def migrate(connection: sa.Connection, *, place: str, embedder: str) -> int:
+    """Makes the tables, or brings those of an older version up to date; the version that was there, 0 of none.
 
     Runs in the caller's transaction, which must keep others out.
 
@@ -42,7 +42,7 @@ def migrate(connection: sa.Connection, *, place: str, embedder: str) -> bool:
         connection.execute(sa.text("DELETE FROM about WHERE key IN ('version', 'embedder')"))
         rows = [{"key": "version", "value": str(last)}, {"key": "embedder", "value": embedder}]
         connection.execute(sa.text("INSERT INTO about (key, value) VALUES (:key, :value)"), rows)
-    return version < last
+    return version
 
 
 def _about(connection: sa.Connection) -> dict[str, str]:

@@ -406,7 +406,7 @@ def _photo(face: sa.Row[Any], content: bytes) -> Photo:
     """A face as a gallery enrols it; the picture's hash makes the same face count once."""
     row = np.frombuffer(face.embedding, "<f4").astype(np.float32)
     sha256 = hashlib.sha256(content).hexdigest() if content else bare_sha256(row)
-    return Photo(row, sha256, "unknown.jpg", content, face.quality)
+    return Photo(row, sha256, "unknown.jpg", content, face.quality, thumbnail=content)
 
 
 def _pin(connection: sa.Connection, face_ids: Sequence[int], group_id: str) -> None:

@@ -11,7 +11,8 @@ from mien import images
 from mien.gallery import Photo, check_name
 from mien.server.forms import ENROLMENT, PictureForm, choice_of, form_body, pictures_of
 from mien.server.problems import Problem, documented
-from mien.server.records import MergeRecord, PeopleRecord, PersonRecord, RenameRecord
+from mien.server.records import MergeRecord, PeopleRecord, PersonRecord, PhotoRecord, PhotosRecord, RenameRecord
+from mien.server.routes.pictures import JPEG, jpeg
 from mien.server.security import Admin, Reader, ServiceDep
 from mien.server.service import Service
 from mien.server.uploads import Form
@@ -19,6 +20,7 @@ from mien.server.uploads import Form
 router = APIRouter(tags=["people"])
 
 PersonId = Annotated[str, Path(max_length=64, description="As listed.", examples=["3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7"])]
+PhotoId = Annotated[str, Path(max_length=80, description="Its sha256, as listed.", examples=["5f0c…"])]
 _ENROL = (
     "too-slow",
     "too-large",
@@ -98,6 +100,59 @@ def add_photos(caller: Admin, service: ServiceDep, person_id: PersonId, form: Pi
     service.people.get(person_id)
     person, _ = service.people.add_photos(person_id, _photos(service, form))
     return PersonRecord.of(person)
+
+
+@router.get(
+    "/v1/people/{person_id}/thumbnail",
+    summary="Somebody's face",
+    response_class=Response,
+    responses={
+        **documented("person-not-found", *_STORE),
+        **JPEG,
+        204: {"description": "There is no picture of this person."},
+    },
+)
+def get_portrait(caller: Reader, service: ServiceDep, person_id: PersonId) -> Response:
+    """The face in the person's best photo as a small JPEG."""
+    with service.gate.slot():  # of a folder's photos the picture is made now
+        content = service.people.portrait(person_id)
+    return jpeg(content) if content else Response(status_code=204)
+
+
+@router.get(
+    "/v1/people/{person_id}/photos",
+    summary="Somebody's photos",
+    responses=documented("person-not-found", *_STORE),
+)
+def list_photos(caller: Reader, service: ServiceDep, person_id: PersonId) -> PhotosRecord:
+    """Every photo of a person. Databases keep a small picture of each face from its enrolment on; of those
+    enrolled by a mien that kept none there is one as soon as the photo is enrolled once more."""
+    photos = service.people.photos_of(person_id)
+    return PhotosRecord(photos=[PhotoRecord.of(person_id, photo) for photo in photos])
+
+
+@router.get(
+    "/v1/people/{person_id}/photos/{sha256}/thumbnail",
+    summary="The face in a photo",
+    response_class=Response,
+    responses={**documented("person-not-found", "photo-not-found", *_STORE), **JPEG},
+)
+def get_thumbnail(caller: Reader, service: ServiceDep, person_id: PersonId, sha256: PhotoId) -> Response:
+    """The face as a small JPEG with a little around it."""
+    with service.gate.slot():
+        return jpeg(service.people.thumbnail(person_id, sha256))
+
+
+@router.delete(
+    "/v1/people/{person_id}/photos/{sha256}",
+    status_code=204,
+    summary="Remove a photo",
+    responses=documented("person-not-found", "photo-not-found", *_STORE),
+)
+def delete_photo(caller: Admin, service: ServiceDep, person_id: PersonId, sha256: PhotoId) -> Response:
+    """Deletes one photo with its descriptor and picture; with the last one the person is forgotten."""
+    service.people.discard(person_id, sha256)
+    return Response(status_code=204)
 
 
 @router.post(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
@@ -18,6 +18,7 @@ from mien.server.records import (
     SplitRecord,
     UndoneRecord,
 )
+from mien.server.routes.pictures import JPEG, jpeg
 from mien.server.security import Admin, Reader, ServiceDep
 
 router = APIRouter(tags=["unknown people"])
@@ -27,9 +28,6 @@ FaceId = Annotated[int, Path(ge=0, le=2**31 - 1, description="As listed.", examp
 Least = Annotated[int, Query(ge=1, le=10_000, description="Groups of at least so many faces.", examples=[3])]
 _STORE = ("gallery-unavailable",)
 _CHANGE = ("unknown-not-found", "unusable-input", "too-large", "too-slow", *_STORE)
-_JPEG: dict[int | str, dict[str, Any]] = {
-    200: {"description": "A small JPEG.", "content": {"image/jpeg": {"schema": {"type": "string"}}}}
-}
 
 
 @router.get("/v1/unknown", summary="Unknown people", responses=documented(*_STORE))
@@ -63,12 +61,11 @@ def undo(caller: Admin, service: ServiceDep) -> UndoneRecord:
     "/v1/unknown/faces/{face_id}",
     summary="A face's picture",
     response_class=Response,
-    responses={**documented("unknown-not-found", *_STORE), **_JPEG},
+    responses={**documented("unknown-not-found", *_STORE), **JPEG},
 )
 def get_face(caller: Reader, service: ServiceDep, face_id: FaceId) -> Response:
     """The face as a small JPEG with a little around it."""
-    content = service.unknown.thumbnail(face_id)
-    return Response(content, media_type="image/jpeg", headers={"cache-control": "no-store"})
+    return jpeg(service.unknown.thumbnail(face_id))
 
 
 @router.get("/v1/unknown/{group_id}", summary="One unknown person", responses=documented("unknown-not-found", *_STORE))

@@ -46,6 +46,8 @@ export const choose = (attribute, model) => json("PUT", `/v1/models/${attribute}
 export const rename = (id, name) => json("PATCH", `/v1/people/${id}`, { json: { name } });
 export const merge = (id, into) => json("POST", `/v1/people/${id}/merge`, { json: { into } });
 export const removePerson = (id, options = {}) => send("DELETE", `/v1/people/${id}`, options);
+export const photos = async (id) => (await json("GET", `/v1/people/${id}/photos`)).photos;
+export const removePhoto = (id, sha256) => send("DELETE", `/v1/people/${id}/photos/${sha256}`);
 export const unknown = () => json("GET", "/v1/unknown");
 export const nameUnknown = (id, name) => json("POST", `/v1/unknown/${id}/name`, { json: { name } });
 export const splitUnknown = (id, faces) => json("POST", `/v1/unknown/${id}/split`, { json: { faces } });

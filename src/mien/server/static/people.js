@@ -1,4 +1,4 @@
-// People: everybody in the gallery; enrol, rename, merge, delete with undo.
+// People: everybody in the gallery; enrol, rename, merge, look at photos, delete with undo.
 
 import * as api from "./api.js";
 import { $, announce, ask, complain, el, hue, icon, iconButton, initials, nameField, refill, toast } from "./ui.js";
@@ -8,6 +8,8 @@ const UNDO_SECONDS = 6;
 let everybody = [];
 let canChange = true;
 const leaving = new Map(); // id -> what really deletes
+const portraits = new Map(); // id -> promise of an address, "" where there is no picture
+const inSight = new IntersectionObserver((entries) => entries.filter((e) => e.isIntersecting).forEach((e) => portray(e.target)));
 
 export async function refresh() {
   try {
@@ -31,15 +33,35 @@ function draw() {
 }
 
 function card(person) {
+  const look = iconButton("photo", `Photos of ${person.name}`, () => showPhotos(person).catch(complain));
   const tools = canChange ? el("div", { class: "row" },
     el("button", { class: "button quiet small", type: "button", "aria-label": `Add photos of ${person.name}`, on: { click: () => addPhotos(person) } }, "Add photos"),
+    look,
     iconButton("pen", `Rename ${person.name}`, () => rename(person)),
     everybody.length > 1 ? iconButton("merge", `Merge ${person.name} into somebody else`, () => merge(person)) : null,
-    iconButton("bin", `Delete ${person.name}`, () => remove(person), "danger")) : null;
+    iconButton("bin", `Delete ${person.name}`, () => remove(person), "danger")) : el("div", { class: "row" }, look);
   return el("li", { class: "card", css: { "--hue": hue(person.name) } },
-    el("span", { class: "avatar", "aria-hidden": "true" }, initials(person.name)),
+    avatar(person),
     el("div", {}, el("h2", {}, person.name), el("p", {}, person.photos === 1 ? "1 photo" : `${person.photos} photos`)),
     tools);
+}
+
+// The initials, until the face is there; it is asked for when the card comes in sight.
+function avatar(person) {
+  const node = el("span", { class: "avatar", "aria-hidden": "true" }, initials(person.name));
+  node.dataset.person = person.id;
+  inSight.observe(node);
+  return node;
+}
+
+async function portray(node) {
+  inSight.unobserve(node);
+  const id = node.dataset.person;
+  if (!portraits.has(id)) portraits.set(id, api.blob(`/v1/people/${id}/thumbnail`).then((b) => (b.size ? URL.createObjectURL(b) : "")));
+  try {
+    const src = await portraits.get(id);
+    if (src) node.replaceChildren(el("img", { src, alt: "", width: 54, height: 54, decoding: "async" }));
+  } catch { portraits.delete(id); /* gone since: the next list tells */ }
 }
 
 function changed(text) {
@@ -81,6 +103,35 @@ function remove(person) {
   });
   ($("people-list").querySelector("button") ?? $("people-add")).focus();
 }
+
+// Each photo with its face, when it came and how good it is; chosen ones are removed.
+async function showPhotos(person) {
+  const photos = await api.photos(person.id);
+  const boxes = photos.map((photo) => el("input", { type: "checkbox", name: "photo", value: photo.sha256, "aria-label": described(photo), hidden: !canChange }));
+  const tiles = photos.map((photo, i) => el("label", { title: photo.source }, boxes[i], tile(photo), el("small", {}, when(photo)), el("small", {}, worth(photo))));
+  const hint = canChange ? `Choose the photos that should go. Without any ${person.name} is forgotten.` : "Faces that mien compares with.";
+  const body = el("div", {}, el("p", { class: "hint" }, hint), el("div", { class: "mugs choose told", role: "group", "aria-label": "Photos" }, ...tiles));
+  const done = await ask({ title: `Photos of ${person.name}`, body, ok: canChange ? "Remove" : "Close", submit: () => (canChange ? removeChosen(person, boxes) : null) });
+  if (done) changed(done === photos.length ? `${person.name} is forgotten.` : `${done === 1 ? "1 photo" : `${done} photos`} of ${person.name} removed.`);
+}
+
+async function removeChosen(person, boxes) {
+  const chosen = boxes.filter((box) => box.checked);
+  if (!chosen.length) throw new Error("Choose the photos to remove.");
+  for (const box of chosen) await api.removePhoto(person.id, box.value);
+  return chosen.length;
+}
+
+function tile(photo) {
+  if (!photo.thumbnail) return el("span", { class: "mug none" }, "no picture kept");
+  const img = el("img", { class: "mug", alt: "", decoding: "async" });
+  api.blob(photo.thumbnail).then((b) => { img.src = URL.createObjectURL(b); }, () => { /* gone since */ });
+  return img;
+}
+
+const when = (photo) => new Date(photo.added).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+const worth = (photo) => photo.wrong || (photo.weight === 0 ? "unlike the others" : photo.weight < 1 ? "poor" : "good");
+const described = (photo) => `${photo.source}, ${when(photo)}, ${worth(photo)}`;
 
 async function addPhotos(person) {
   const picker = photoPicker();
@@ -143,6 +194,6 @@ function photoPicker() {
 export function start() {
   $("people-add").addEventListener("click", () => addPerson().catch(complain));
   $("people-search").addEventListener("input", draw);
-  window.addEventListener("mien:people", refresh);
+  window.addEventListener("mien:people", () => { portraits.clear(); refresh(); });
   window.addEventListener("pagehide", () => leaving.forEach((finish) => finish({ keepalive: true })));
 }

@@ -1,0 +1,34 @@
+"""A gallery of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mien.gallery import Gallery
+
+
+@pytest.fixture(params=["folder", "sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new gallery is to be."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    return str(tmp_path / {"folder": "people", "sqlite": "people.db"}[request.param])
+
+
+@pytest.fixture
+def reopen(place: str) -> Iterator[Callable[[], Gallery]]:
+    """Opens the same gallery anew each time."""
+    from test_galleries import open_at
+
+    opened: list[Gallery] = []
+
+    def open_it() -> Gallery:
+        opened.append(open_at(place))
+        return opened[-1]
+
+    yield open_it
+    for gallery in opened:
+        gallery.close()

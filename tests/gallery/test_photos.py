@@ -1,0 +1,106 @@
+"""The photos of a person, looked at and removed one by one, in every kind of gallery."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from test_galleries import _VERSION_1, bare, describe, descriptor, photo
+
+from mien.errors import PersonNotFound, PhotoNotFound
+from mien.gallery import FolderGallery, Gallery, Photo, ShowsPhotos, SqliteGallery
+
+PICTURE = cv2.imencode(".jpg", np.full((16, 16, 3), 99, np.uint8))[1].tobytes()
+
+
+def seen(seed: int) -> Photo:
+    """A photo with the small picture of its face."""
+    return replace(photo(seed), thumbnail=PICTURE + bytes([seed]))
+
+
+def test_listed_shown_and_removed(reopen: Callable[[], Gallery]) -> None:
+    gallery = reopen()
+    assert isinstance(gallery, ShowsPhotos)
+    before = time.time() - 2
+    gallery.enroll("Ada", [seen(1), replace(seen(2), quality=0.5)])
+    first, second = sorted(gallery.photos_of("Ada"), key=lambda one: one.sha256 != photo(1).sha256)
+    assert (first.sha256, second.sha256) == (photo(1).sha256, photo(2).sha256)
+    assert before < first.added < time.time() + 2
+    assert (first.thumbnail, first.wrong) == (True, "")
+    assert cv2.imdecode(np.frombuffer(gallery.thumbnail("Ada", first.sha256), np.uint8), 1) is not None
+    assert gallery.discard("Ada", [first.sha256]) == 1
+    assert [one.sha256 for one in gallery.photos_of("Ada")] == [second.sha256]
+    with pytest.raises(PhotoNotFound):
+        gallery.thumbnail("Ada", first.sha256)
+    with pytest.raises(PersonNotFound):
+        gallery.photos_of("Grace")
+
+
+def test_pictures_follow_a_merge_and_go_with_the_person(reopen: Callable[[], Gallery]) -> None:
+    gallery = reopen()
+    gallery.enroll("Ada", [seen(1)])
+    gallery.enroll("Countess", [seen(2)])
+    gallery.merge("Countess", "Ada")
+    gallery.rename("Ada", "Ada King")
+    assert [one.thumbnail for one in gallery.photos_of("Ada King")] == [True, True]
+    assert gallery.thumbnail("Ada King", photo(2).sha256).startswith(b"\xff\xd8\xff")
+    gallery.remove("Ada King")
+    with pytest.raises(PersonNotFound):
+        gallery.thumbnail("Ada King", photo(2).sha256)
+
+
+def test_a_picture_without_its_photo_stays_with_the_descriptor(reopen: Callable[[], Gallery]) -> None:
+    """As after an import from another gallery."""
+    gallery = reopen()
+    gallery.enroll("Ada", [replace(bare(1), thumbnail=PICTURE), bare(2)])
+    kept = {one.sha256: one.thumbnail for one in gallery.photos_of("Ada")}
+    assert sorted(kept.values()) == [False, True]
+    (shown,) = (sha256 for sha256, there in kept.items() if there)
+    gallery.merge("Ada", "Ada")
+    assert gallery.thumbnail("Ada", shown) == PICTURE
+    assert len(list(gallery.enrolled())) == 2
+    with pytest.raises(PhotoNotFound):
+        gallery.thumbnail("Ada", next(sha256 for sha256, there in kept.items() if not there))
+
+
+def test_deleted_pictures_leave_no_bytes(tmp_path: Path) -> None:
+    gallery = SqliteGallery(tmp_path / "people.db", embedder="test")
+    gallery.enroll("Ada", [seen(1), seen(2)])
+    assert PICTURE in (tmp_path / "people.db").read_bytes()
+    gallery.discard("Ada", [photo(1).sha256])
+    assert PICTURE in (tmp_path / "people.db").read_bytes()
+    gallery.remove("Ada")
+    gallery.close()
+    assert PICTURE not in (tmp_path / "people.db").read_bytes()
+
+
+def test_an_older_file_has_no_pictures_until_photos_are_enrolled_again(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "people.db") as old:
+        old.executescript(_VERSION_1)
+        old.execute("INSERT INTO people (id, name) VALUES ('ada', 'Ada')")
+        row = ("ada", photo(1).sha256, "1.png", descriptor(1).astype("<f4").tobytes())
+        old.execute("INSERT INTO photos (person_id, sha256, source, embedding) VALUES (?, ?, ?, ?)", row)
+    old.close()
+    gallery = SqliteGallery(tmp_path / "people.db", embedder="test")
+    assert [one.thumbnail for one in gallery.photos_of("Ada")] == [False]
+    with pytest.raises(PhotoNotFound, match="once more"):
+        gallery.thumbnail("Ada", photo(1).sha256)
+    assert gallery.enroll("Ada", [seen(1)]) == 0
+    assert gallery.thumbnail("Ada", photo(1).sha256) == seen(1).thumbnail
+
+
+def test_a_folder_tells_what_is_wrong_with_a_photo(tmp_path: Path) -> None:
+    gallery: Gallery = FolderGallery(tmp_path, embedder="test", describe=describe)
+    gallery.enroll("Ada", [photo(1), photo(0)])  # nobody is in the second
+    found = {one.sha256: one for one in gallery.photos_of("Ada")}
+    nobody = found[photo(0).sha256]
+    assert (nobody.quality, nobody.weight, nobody.thumbnail) == (None, 0.0, False)
+    assert "no face found" in nobody.wrong
+    with pytest.raises(PhotoNotFound, match="no picture of a face"):
+        gallery.thumbnail("Ada", nobody.sha256)
