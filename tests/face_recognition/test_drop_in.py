@@ -237,7 +237,7 @@ def test_the_models_go_to_worker_processes(photo: U8) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_calls_from_eight_threads_answer_as_one(photo: U8) -> None:
+def test_hundreds_of_calls_from_eight_threads_answer_as_one(photo: U8) -> None:
     images = [np.ascontiguousarray(photo[66 + i % 7 : 190, 160 + i % 5 : 290]) for i in range(35)]
 
     def everything(image: U8) -> list[Any]:
@@ -248,7 +248,7 @@ def test_a_thousand_calls_from_eight_threads_answer_as_one(photo: U8) -> None:
     alone = [everything(image) for image in images]
     assert sum(len(found[0]) for found in alone) > 30
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda i: everything(images[i % 35]), range(1000)))
+        together = list(pool.map(lambda i: everything(images[i % 35]), range(280)))
     assert all(found == alone[i % 35] for i, found in enumerate(together))
 
 
@@ -265,6 +265,6 @@ def test_memory_stays_flat(photo: U8) -> None:
     for width in [*widths, *widths]:
         face_recognition.face_encodings(np.ascontiguousarray(photo[60:200, 100 : 100 + int(width)]))
     before = used_mib()
-    for width in [*widths] * 5:
+    for width in [*widths] * 3:
         face_recognition.face_encodings(np.ascontiguousarray(photo[60:200, 100 : 100 + int(width)]))
     assert used_mib() - before < 20

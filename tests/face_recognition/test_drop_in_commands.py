@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import PIL.Image
@@ -186,18 +187,19 @@ def test_programs_may_call_the_commands_functions(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cpus", ["2", "-1"])
-def test_processes_print_the_same_lines_and_end(cpus: str, folders: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize(
+    ("command", "takes_known", "cpus"), [(face_recognition_cli, True, "2"), (face_detection_cli, False, "-1")]
+)
+def test_processes_print_the_same_lines_and_end(
+    command: ModuleType, takes_known: bool, cpus: str, folders: tuple[Path, Path]
+) -> None:
     """In a process of its own: workers are started clean, so the caller's main module must be importable."""
-    known, photos = map(str, folders)
-    for module, arguments in (("face_recognition_cli", [known, photos]), ("face_detection_cli", [photos])):
-        command = [sys.executable, "-m", f"face_recognition.{module}", *arguments, "--recursive"]
-        one, many = (
-            subprocess.run([*command, "--cpus", n], capture_output=True, text=True, timeout=300, check=True)
-            for n in ("1", cpus)
-        )
-        assert one.stdout == many.stdout
-        assert one.stdout
+    arguments = [*map(str, folders if takes_known else folders[1:]), "--recursive", "--cpus"]
+    one = CliRunner().invoke(command.main, [*arguments, "1"])
+    run = [sys.executable, "-m", command.__name__, *arguments, cpus]
+    many = subprocess.run(run, capture_output=True, text=True, timeout=300, check=True)
+    assert one.stdout == many.stdout
+    assert one.stdout
 
 
 def test_files_of_a_folder(tmp_path: Path) -> None:

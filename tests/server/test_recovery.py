@@ -22,7 +22,7 @@ from mien.types import U8
 
 from .harness import Process, write_clip
 
-KILLS = int(os.environ.get("MIEN_KILLS", "8"))
+KILLS = int(os.environ.get("MIEN_KILLS", "3"))
 
 
 class Work:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from commands import Inside
 from mien import images
 from mien.cli import SOME_FAILED, UNUSABLE
 from mien.errors import InputError
@@ -19,11 +17,6 @@ from mien.models.detectors import load_detector
 from mien.train.crop import MANIFEST, find_sources, only_writer
 from mien.train.duplicates import near_duplicates
 from mien.types import U8
-
-
-def mien(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from mien.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
 def write(path: Path, image: U8) -> None:
@@ -47,10 +40,10 @@ def files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("[!.]*") if p.is_file())
 
 
-def test_class_folders_stay_and_what_is_no_use_is_left_out(downloads: Path, tmp_path: Path) -> None:
+def test_class_folders_stay_and_what_is_no_use_is_left_out(downloads: Path, tmp_path: Path, inside: Inside) -> None:
     into = tmp_path / "faces"
     before = {path: path.read_bytes() for path in downloads.rglob("*") if path.is_file()}
-    done = mien("crop", downloads, "--into", into, "--size", "160")
+    done = inside("crop", downloads, "--into", into, "--size", "160")
     assert done.returncode == 0, done.stderr
     assert files(into) == ["Glad/a again.jpg", "contact-sheet.jpg", MANIFEST, "Über müde/b.jpg"]
     assert "nearly the same as another: 1" in done.stderr
@@ -72,60 +65,60 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_running_again_does_only_what_is_new(downloads: Path, astronaut: U8, tmp_path: Path) -> None:
+def test_running_again_does_only_what_is_new(downloads: Path, astronaut: U8, tmp_path: Path, inside: Inside) -> None:
     into = tmp_path / "faces"
-    assert mien("crop", downloads, "--into", into).returncode == 0
+    assert inside("crop", downloads, "--into", into).returncode == 0
     times = {name: (into / name).stat().st_mtime_ns for name in files(into) if name.endswith(".jpg") and "/" in name}
     write(downloads / "Glad" / "new.png", cv2.rotate(astronaut, cv2.ROTATE_180)[::-1, ::-1] // 2 + 60)
-    assert mien("crop", downloads, "--into", into, "--keep-duplicates").returncode == 0
-    assert mien("crop", downloads, "--into", into).returncode == 0
+    assert inside("crop", downloads, "--into", into, "--keep-duplicates").returncode == 0
+    assert inside("crop", downloads, "--into", into).returncode == 0
     assert {name: (into / name).stat().st_mtime_ns for name in times} == times
 
 
-def test_the_face_lies_in_a_crop_as_training_reads_it(astronaut_file: Path, tmp_path: Path) -> None:
-    assert mien("crop", astronaut_file, "--into", tmp_path / "faces").returncode == 0
+def test_the_face_lies_in_a_crop_as_training_reads_it(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
+    assert inside("crop", astronaut_file, "--into", tmp_path / "faces").returncode == 0
     crop = images.read_image(tmp_path / "faces" / "astronaut.jpg")
     (face,) = load_detector("compact")(cv2.copyMakeBorder(crop, 100, 100, 100, 100, cv2.BORDER_REPLICATE))
     eyes = (face.landmarks[:2] - 100) / 224 * 150
     assert np.abs(eyes - [[47, 45], [103, 46]]).max() < 6  # where dlib's 150-pixel chip has them
 
 
-def test_broken_pictures_are_named_and_the_others_done(downloads: Path, tmp_path: Path) -> None:
+def test_broken_pictures_are_named_and_the_others_done(downloads: Path, tmp_path: Path, inside: Inside) -> None:
     (downloads / "Glad" / "broken.jpg").write_text("no picture")
-    done = mien("crop", downloads, "--into", tmp_path / "faces")
+    done = inside("crop", downloads, "--into", tmp_path / "faces")
     assert done.returncode == SOME_FAILED
     assert "broken.jpg" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "faces" / "Über müde" / "b.jpg").is_file()
-    assert mien("crop", downloads / "Glad" / "broken.jpg", "--into", tmp_path / "none").returncode == UNUSABLE
+    assert inside("crop", downloads / "Glad" / "broken.jpg", "--into", tmp_path / "none").returncode == UNUSABLE
 
 
-def test_crops_are_not_cropped_again(downloads: Path) -> None:
+def test_crops_are_not_cropped_again(downloads: Path, inside: Inside) -> None:
     into = downloads / "faces"
-    assert mien("crop", downloads, "--into", into).returncode == 0
+    assert inside("crop", downloads, "--into", into).returncode == 0
     made = files(into)
-    assert mien("crop", downloads, "--into", into).returncode == 0
+    assert inside("crop", downloads, "--into", into).returncode == 0
     assert files(into) == made
     with pytest.raises(InputError, match="inside it"):
         find_sources([str(into / "Glad")], into)
 
 
-def test_people_get_folders_of_their_own(astronaut: U8, astronaut_file: Path, tmp_path: Path) -> None:
+def test_people_get_folders_of_their_own(astronaut: U8, astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
     into, gallery = tmp_path / "faces", tmp_path / "people.db"
-    refused = mien("crop", astronaut_file, "--into", into, "--per-person", MIEN_GALLERY="")
+    refused = inside("crop", astronaut_file, "--into", into, "--per-person", MIEN_GALLERY="")
     assert (refused.returncode, "--gallery" in refused.stderr) == (UNUSABLE, True)
-    assert mien("enroll", "Eileen Collins", astronaut_file, "--gallery", gallery).returncode == 0
-    done = mien("crop", astronaut_file, "--into", into, "--per-person", "--gallery", gallery)
+    assert inside("enroll", "Eileen Collins", astronaut_file, "--gallery", gallery).returncode == 0
+    done = inside("crop", astronaut_file, "--into", into, "--per-person", "--gallery", gallery)
     assert done.returncode == 0, done.stderr
     assert (into / "Eileen Collins" / "astronaut.jpg").is_file()
 
 
-def test_of_a_video_each_look_is_taken_once(shared: Path, tmp_path: Path) -> None:
+def test_of_a_video_each_look_is_taken_once(shared: Path, tmp_path: Path, inside: Inside) -> None:
     into = tmp_path / "faces"
     clip = shared / "fixtures" / "video" / "single_face.mp4"
-    assert mien("crop", clip, "--into", into, "--every", "5").returncode == 0
+    assert inside("crop", clip, "--into", into, "--every", "5").returncode == 0
     some = [name for name in files(into) if name.startswith("single_face-")]
-    assert mien("crop", clip, "--into", tmp_path / "all", "--every", "5", "--keep-duplicates").returncode == 0
+    assert inside("crop", clip, "--into", tmp_path / "all", "--every", "5", "--keep-duplicates").returncode == 0
     every = [name for name in files(tmp_path / "all") if name.startswith("single_face-")]
     assert len(every) > 10
     assert 1 <= len(some) < len(every)
@@ -133,29 +126,31 @@ def test_of_a_video_each_look_is_taken_once(shared: Path, tmp_path: Path) -> Non
     assert sorted(names) == some
 
 
-def test_a_later_run_knows_the_crops_of_earlier_ones(downloads: Path, astronaut: U8, tmp_path: Path) -> None:
+def test_a_later_run_knows_the_crops_of_earlier_ones(
+    downloads: Path, astronaut: U8, tmp_path: Path, inside: Inside
+) -> None:
     into = tmp_path / "faces"
-    assert mien("crop", downloads, "--into", into).returncode == 0
+    assert inside("crop", downloads, "--into", into).returncode == 0
     before = files(into)
     write(downloads / "Glad" / "third.png", cv2.resize(astronaut, (500, 500), interpolation=cv2.INTER_AREA))
-    again = mien("crop", downloads, "--into", into)
+    again = inside("crop", downloads, "--into", into)
     assert again.returncode == 0
     assert "nearly the same as another: 1" in again.stderr
     assert files(into) == before
 
 
-def test_crops_that_were_deleted_stay_deleted(downloads: Path, tmp_path: Path) -> None:
+def test_crops_that_were_deleted_stay_deleted(downloads: Path, tmp_path: Path, inside: Inside) -> None:
     into = tmp_path / "faces"
-    assert mien("crop", downloads, "--into", into).returncode == 0
+    assert inside("crop", downloads, "--into", into).returncode == 0
     (into / "Glad" / "a again.jpg").unlink()
-    assert mien("crop", downloads, "--into", into).returncode == 0
+    assert inside("crop", downloads, "--into", into).returncode == 0
     assert [name for name in files(into) if name.startswith("Glad")] == []
 
 
-def test_one_photo_in_two_classes_is_in_both(astronaut: U8, tmp_path: Path) -> None:
+def test_one_photo_in_two_classes_is_in_both(astronaut: U8, tmp_path: Path, inside: Inside) -> None:
     for name in ("Glad", "Proud"):
         write(tmp_path / "in" / name / "a.png", astronaut)
-    assert mien("crop", tmp_path / "in", "--into", tmp_path / "out").returncode == 0
+    assert inside("crop", tmp_path / "in", "--into", tmp_path / "out").returncode == 0
     assert {"Glad/a.jpg", "Proud/a.jpg"} <= set(files(tmp_path / "out"))
 
 
