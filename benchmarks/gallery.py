@@ -34,6 +34,7 @@ import sqlalchemy as sa
 
 from mien.gallery import Gallery, Photo, PostgresGallery, SqliteGallery
 from mien.types import F32
+from mien.zoo import DLIB
 
 PHOTOS = 5  # of each person
 WITHIN = 0.17  # the share of the variance that is between photos of one person: gives 0.36 between two of them
@@ -128,7 +129,8 @@ import sys
 import numpy as np
 import psutil
 from mien.gallery import open_gallery
-gallery = open_gallery(sys.argv[1], embedder="benchmark", describe=None)
+from mien.zoo import DLIB
+gallery = open_gallery(sys.argv[1], space=DLIB, describe=None)
 before = psutil.Process().memory_info().rss
 gallery.search(np.load(sys.argv[2])[:1], tolerance=0.6)
 print(time.perf_counter() - start, (psutil.Process().memory_info().rss - before) / 2**20)
@@ -143,7 +145,7 @@ def first_answer(place: str, probe_file: Path) -> dict[str, float]:
 
 
 def sqlite_rows(place: Path, crowd: Crowd, faces: int, probe_file: Path) -> tuple[list[dict[str, object]], object]:
-    gallery = SqliteGallery(place, embedder="benchmark")
+    gallery = SqliteGallery(place, space=DLIB)
     row: dict[str, object] = {"gallery": "SQLite, exact", "faces": faces, **fill(gallery, crowd, faces)}
     looked_for = np.load(probe_file)
     row |= first_answer(str(place), probe_file)
@@ -155,7 +157,7 @@ def sqlite_rows(place: Path, crowd: Crowd, faces: int, probe_file: Path) -> tupl
 
 
 def postgres_rows(url: str, crowd: Crowd, faces: int, probe_file: Path, exact: object) -> list[dict[str, object]]:
-    gallery = PostgresGallery(url, embedder="benchmark")
+    gallery = PostgresGallery(url, space=DLIB)
     row: dict[str, object] = {"gallery": "PostgreSQL, exact", "faces": faces, **fill(gallery, crowd, faces)}
     with gallery.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("VACUUM ANALYZE photos"))

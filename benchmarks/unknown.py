@@ -24,16 +24,17 @@ import os
 import re
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from pairs import central, unpacked
 
 from mien import images
-from mien.gallery.unknown import LEAST_FACES, REACH, Kept, Sighting, UnknownFaces, group
+from mien.gallery.unknown import LEAST_FACES, Kept, Sighting, UnknownFaces, group
 from mien.pipeline import Analyzer
 from mien.types import F32, I64
+from mien.zoo import DLIB
 
 REACHES = (0.46, 0.48, 0.50, 0.51, 0.52, 0.53, 0.54, 0.56)
 
@@ -140,7 +141,7 @@ def one_by_one(photos: Photos) -> tuple[float, float]:
     """The adjusted Rand index of faces kept one by one with all at once, and milliseconds per face."""
     order = np.random.default_rng(0).permutation(len(photos.files))
     with tempfile.TemporaryDirectory() as folder:
-        unknown = UnknownFaces(f"sqlite:///{folder}/unknown.db", embedder="benchmark")
+        unknown = UnknownFaces(f"sqlite:///{folder}/unknown.db", space=replace(DLIB, name="benchmark"))
         now = unknown.clock()
         start = time.perf_counter()
         for i in order:
@@ -149,7 +150,7 @@ def one_by_one(photos: Photos) -> tuple[float, float]:
         groups = {face.source: number for number, g in enumerate(unknown.groups(least=1)) for face in g.faces}
         unknown.close()
     labels = np.array([groups[file] for file in photos.files])
-    return rand_index(labels, grouped(photos.plain, photos.files, REACH)), 1000 * took / len(order)
+    return rand_index(labels, grouped(photos.plain, photos.files, DLIB.linkage)), 1000 * took / len(order)
 
 
 def report(name: str, precision: float, recall: float) -> dict[str, float]:
@@ -159,18 +160,18 @@ def report(name: str, precision: float, recall: float) -> dict[str, float]:
 
 def measure(photos: Photos, pairs: list[dict[str, str]], persons: Photos) -> dict[str, object]:
     choosing, reporting = photos[photos.folds < 5], photos[photos.folds >= 5]
-    found: dict[str, object] = {"reach": REACH, "photos": len(reporting.files)}
+    found: dict[str, object] = {"reach": DLIB.linkage, "photos": len(reporting.files)}
     print(f"folds 0-4, {len(choosing.files)} photos, all pairs:")
     found["choosing"] = {
         reach: report(f"  reach {reach}", *over_all(grouped(choosing.plain, choosing.files, reach), choosing.persons))
         for reach in REACHES
     }
-    print(f"folds 5-9, {len(reporting.files)} photos, at the default of {REACH}:")
-    labels = grouped(reporting.plain, reporting.files, REACH)
+    print(f"folds 5-9, {len(reporting.files)} photos, at the default of {DLIB.linkage}:")
+    labels = grouped(reporting.plain, reporting.files, DLIB.linkage)
     found["all pairs"] = report("  all pairs", *over_all(labels, reporting.persons))
     found["labelled pairs"] = report("  labelled pairs", *over_labelled(labels, reporting, pairs))
-    found["shown groups"] = report("  shown groups (with mirror images)", *over_shown(reporting, REACH))
-    labels = grouped(persons.plain, persons.files, REACH)
+    found["shown groups"] = report("  shown groups (with mirror images)", *over_shown(reporting, DLIB.linkage))
+    labels = grouped(persons.plain, persons.files, DLIB.linkage)
     found["fixtures"] = report(f"fixtures, {len(persons.files)} photos, all pairs", *over_all(labels, persons.persons))
     rand, took = one_by_one(reporting)
     print(f"one by one against all at once: adjusted Rand {rand:.4f}; {took:.1f} ms per face kept")

@@ -13,6 +13,7 @@ from mien.gallery.unknown import UnknownFaces
 from mien.keeping import Keeper, thumbnail
 from mien.pipeline import Analyzer
 from mien.types import U8, Faces, Frame, FrameResult, Matches
+from mien.zoo import DLIB
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def described(analyzer: Analyzer, astronaut: U8) -> Faces:
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> Keeper:
-    unknown = UnknownFaces(f"sqlite:///{tmp_path / 'people.db'}", embedder="test")
+    unknown = UnknownFaces(f"sqlite:///{tmp_path / 'people.db'}", space=replace(DLIB, name="test"))
     return Keeper(unknown, days=30, tolerance=0.6)
 
 

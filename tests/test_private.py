@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mien.server.keys import KeyFile
 from mien.server.settings import Limits
 from mien.sources.base import shown
 from mien.types import Faces
+from mien.zoo import DLIB
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o277], ids=oct)
@@ -56,8 +58,8 @@ def test_a_data_folder_is_its_users_alone(tmp_path: Path) -> None:
     job_id = jobs.admit("me")
     private.new_file(jobs.path(job_id, "input")).close()
     jobs.add(Job(job_id, "me", "video", "a.mp4"))
-    open_unknown_file(data / "unknown" / "none.db", embedder="e").close()
-    gallery = SqliteGallery(data / "people.db", embedder="e")
+    open_unknown_file(data / "unknown" / "none.db", space=replace(DLIB, name="e")).close()
+    gallery = SqliteGallery(data / "people.db", space=replace(DLIB, name="e"))
     gallery.enroll("Ada", [photo()])
     assert_private(data, least=8)
     assert (data.parent.stat().st_mode & 0o777) == 0o700
@@ -67,7 +69,7 @@ def test_a_data_folder_is_its_users_alone(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("umask")
 def test_a_folder_gallery_that_we_make_is_its_users_alone(tmp_path: Path) -> None:
-    FolderGallery(tmp_path / "people", embedder="e", describe=nobody).enroll("Ada", [photo()])
+    FolderGallery(tmp_path / "people", space=replace(DLIB, name="e"), describe=nobody).enroll("Ada", [photo()])
     assert_private(tmp_path / "people", least=3)
 
 
@@ -104,22 +106,22 @@ def test_what_sqlite_puts_beside_a_database_is_private_too(tmp_path: Path) -> No
 
 def test_what_earlier_versions_left_open_is_closed(tmp_path: Path) -> None:
     gallery = tmp_path / "people.db"
-    SqliteGallery(gallery, embedder="e").close()
+    SqliteGallery(gallery, space=replace(DLIB, name="e")).close()
     gallery.chmod(0o644)
     tmp_path.chmod(0o755)
     JobStore(tmp_path, Limits()).close()
-    SqliteGallery(gallery, embedder="e").close()
+    SqliteGallery(gallery, space=replace(DLIB, name="e")).close()
     assert_private(tmp_path, least=4)
 
 
 def test_what_was_given_to_a_group_or_holds_others_things_stays_so(tmp_path: Path) -> None:
     gallery = tmp_path / "people.db"
-    SqliteGallery(gallery, embedder="e").close()
+    SqliteGallery(gallery, space=replace(DLIB, name="e")).close()
     gallery.chmod(0o660)
     (tmp_path / "holiday.jpg").touch()
     tmp_path.chmod(0o755)
     JobStore(tmp_path, Limits()).close()
-    SqliteGallery(gallery, embedder="e").close()
+    SqliteGallery(gallery, space=replace(DLIB, name="e")).close()
     assert gallery.stat().st_mode & 0o777 == 0o660
     assert tmp_path.stat().st_mode & 0o777 == 0o755
 

@@ -26,6 +26,7 @@ from mien.sources import open_source
 from mien.tracking import Tracker, TrackerOptions, flow
 from mien.tracking.person import Look, Person
 from mien.types import F32, I64, U8, Faces, Frame, Matches, Scores
+from mien.zoo import DLIB
 
 STEP_S = 0.1
 
@@ -193,7 +194,7 @@ def test_the_budget_holds_and_goes_round() -> None:
 
 
 def test_a_name_appears_once_sure_and_changes_only_on_evidence() -> None:
-    person = Person(1)
+    person = Person(1, steady=0.3)
     names = []
     for i, name in enumerate(["Ada", "Ada", "Ben", "Ada", None, "Ada", "Ben", "Ben", "Ben", "Ben", "Ben", "Ben"]):
         person.learn(Look(i * 0.3, 0.4, who(1), name=name, distance=0.45), tolerance=0.6)
@@ -204,7 +205,7 @@ def test_a_name_appears_once_sure_and_changes_only_on_evidence() -> None:
 
 
 def test_a_blurred_look_says_less_than_a_sharp_one() -> None:
-    person = Person(1)
+    person = Person(1, steady=0.3)
     person.learn(Look(0.0, 1.0, who(1), name="Ada", distance=0.3), tolerance=0.6)
     for i in range(5):
         person.learn(Look(0.1 * i, 0.05, who(1), name="Ben", distance=0.5), tolerance=0.6)
@@ -212,7 +213,7 @@ def test_a_blurred_look_says_less_than_a_sharp_one() -> None:
 
 
 def test_age_is_a_mean_and_emotion_is_quick() -> None:
-    person = Person(1)
+    person = Person(1, steady=0.3)
     moods = described("emotion", ("calm", "glad"))
     calm, glad = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
     for i in range(40):
@@ -229,7 +230,7 @@ def test_age_is_a_mean_and_emotion_is_quick() -> None:
 
 def test_an_age_does_not_follow_the_last_seconds() -> None:
     """Two minutes looking up, then ten seconds looking down, which makes one look younger."""
-    person = Person(1)
+    person = Person(1, steady=0.3)
     for i in range(390):
         age = np.eye(101, dtype=np.float32)[48 if i < 360 else 32]
         person.learn(Look(i / 3, 0.8, who(1), {"age": Estimate(AGE, age)}), tolerance=0.6)
@@ -474,7 +475,7 @@ def test_faces_are_reported_where_they_are(analyzer: Analyzer, shared: Path, nam
 def knowing(analyzer: Analyzer, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
     """The analyzer with a gallery of Ada and Ben."""
     photos = shared / "fixtures/photos"
-    gallery = SqliteGallery(tmp_path_factory.mktemp("gallery") / "people.db", embedder="dlib_resnet")
+    gallery = SqliteGallery(tmp_path_factory.mktemp("gallery") / "people.db", space=DLIB)
     for name, file in (("Ada", "006_A.jpg"), ("Ben", "008_B.jpg")):
         gallery.enroll(name, [analyzer.photo((photos / file).read_bytes(), largest=True)])
     own = copy.copy(analyzer)

@@ -22,20 +22,20 @@ from mien.models.attributes import BUILT_IN, EMOTION, LOOK, TRAITS, EmotionNet, 
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.own import OwnModel, load_own, try_out
-from mien.models.trunk import DLIB, Aligner, FaceTrunk, Head, described_by, load_resnet
+from mien.models.trunk import Aligner, FaceTrunk, Head, described_by, load_resnet
 from mien.models.trunk_head import TrunkHead
 from mien.quality import judged, quality
 from mien.runtime import Compute
 from mien.session import Session, SessionOptions
 from mien.sources import fetch_image, open_source
+from mien.space import EmbeddingSpace
 from mien.text import did_you_mean
 from mien.tracking import TrackerOptions
 from mien.types import F32, I64, U8, Faces, Frame, FrameResult, Mask
+from mien.zoo import DLIB
 
 DEFAULT_DETECTOR = "compact"
 PARTS = (IDENTITY, *BUILT_IN)  # what is computed unless something else is asked for
-EMBEDDER = DLIB.name
-DLIB_TOLERANCE = DLIB.tolerance
 
 _NARROW, _WIDE = 16, 32  # pixels
 
@@ -65,17 +65,17 @@ class Identify:
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if faces.embeddings is None:
             raise ValueError("identification reads the descriptors: run the trunk first")
-        tolerance = tolerance_for(faces.landmarks, self.tolerance)
+        tolerance = tolerance_for(faces.landmarks, self.tolerance, self.gallery.space)
         return replace(faces, matches=self.gallery.search(faces.embeddings, tolerance=tolerance))
 
 
-def tolerance_for(landmarks: F32, tolerance: float) -> F32:
+def tolerance_for(landmarks: F32, tolerance: float, space: EmbeddingSpace) -> F32:
     """The tolerance (N,) of each face: full from 32 pixels of width on, four fifths at 16.
 
     Of a face of 20 pixels too little is left to tell look-alikes apart: better no name than a wrong one.
     """
     lacking = np.clip((_WIDE - geometry.face_sizes(landmarks)) / (_WIDE - _NARROW), 0, 1)
-    return np.asarray(tolerance * (1 - 0.2 * lacking), dtype=np.float32)
+    return space.scaled(tolerance, 1 - 0.2 * lacking)
 
 
 class Analyzer:
@@ -120,7 +120,8 @@ class Analyzer:
         looks: int = 1,
         fast: bool = False,
     ) -> None:
-        self.tolerance = DLIB_TOLERANCE if tolerance is None else tolerance
+        self.space = DLIB
+        self.tolerance = self.space.tolerance if tolerance is None else tolerance
         self.compute, self.looks = Compute(device, threads), check_looks(looks)
         asked = [part for part in only or () if part not in PARTS and part not in models]
         self.further = _further([*attributes, *asked], self.compute)
@@ -181,7 +182,7 @@ class Analyzer:
         return view
 
     def _open(self, place: str | Path) -> Gallery:
-        return open_gallery(str(place), embedder=EMBEDDER, describe=self.describe_photo, described_by=self.described_by)
+        return open_gallery(str(place), space=self.space, describe=self.describe_photo, described_by=self.described_by)
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -199,7 +200,9 @@ class Analyzer:
     @property
     def told(self) -> Told:
         """What results can say; tables have the columns of the built-in attributes also where they are left out."""
-        return Told(tuple({**BUILT_IN, **{attribute.name: attribute for attribute in self.attributes}}.values()), DLIB)
+        return Told(
+            tuple({**BUILT_IN, **{attribute.name: attribute for attribute in self.attributes}}.values()), self.space
+        )
 
     @property
     def stages(self) -> list[Stage]:
@@ -257,9 +260,14 @@ class Analyzer:
         search = None if gallery is None else partial(gallery.search, tolerance=self.tolerance)
         momentary = {attribute.name for attribute in self.attributes if attribute.momentary}
         slow = {a.name for head in self.trunk.heads if head not in self.trunk.quick for a in head.attributes}
-        tracker = TrackerOptions(tolerance=self.tolerance, sure_s=0.35 if momentary else 1.0)
+        tracker = TrackerOptions(
+            same=self.space.euclidean(self.space.tolerance),
+            tolerance=self.space.euclidean(self.tolerance),
+            sure_s=0.35 if momentary else 1.0,
+        )
         chosen = options or SessionOptions(tracker=tracker)
-        return Session(self.detector, self.look, search, chosen, glance=None if momentary & slow else self.glance)
+        glance = None if momentary & slow else self.glance
+        return Session(self.detector, self.look, search, chosen, glance=glance, space=self.space)
 
     def stream(self, uri: str | int) -> Iterator[FrameResult]:
         """Tracked and smoothed results of a video, camera (its number) or stream, one per frame.
@@ -275,7 +283,11 @@ class Analyzer:
     def describe_photo(self, content: bytes) -> Faces:
         """The faces of a photo's bytes, with descriptors only."""
         image = images.read_image(content)
-        return FaceTrunk(self.trunk.model, self.trunk.aligner)(image, self.detector(image))
+        return self.embed(image, self.detector(image))
+
+    def embed(self, image: U8, faces: Faces) -> Faces:
+        """Detected faces with their descriptors and nothing else."""
+        return FaceTrunk(self.trunk.model, self.trunk.aligner)(image, faces)
 
     def photo(self, content: bytes, *, source: str = "", largest: bool = False) -> Photo:
         """A photo made ready for `Gallery.enroll`.

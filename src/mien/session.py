@@ -10,12 +10,15 @@ import cv2
 import numpy as np
 
 from mien import geometry
+from mien.gallery.search import told_in
 from mien.models.detectors import Detector
 from mien.quality import quality
+from mien.space import EmbeddingSpace
 from mien.tracking import Tracker, TrackerOptions, flow
 from mien.tracking.person import Look
 from mien.tracking.tracker import Track
 from mien.types import F32, I64, U8, Faces, Frame, FrameResult, Matches
+from mien.zoo import DLIB
 
 # Of the way from the detector's threshold to 1: a false alarm once an hour is one too many in a stream. Among 563
 # photos without a face two have a detection that is sure, none one that is certain.
@@ -48,6 +51,7 @@ class Session:
         search: Names descriptors (N, D) by the gallery; None leaves names out.
         options: How often to do what.
         glance: Adds attributes alone, faster than `describe`; None: every look is a whole one.
+        space: Of the embeddings.
 
     Example:
         >>> session = analyzer.session()
@@ -62,11 +66,13 @@ class Session:
         options: SessionOptions | None = None,
         *,
         glance: Callable[[U8, Faces], Faces] | None = None,
+        space: EmbeddingSpace = DLIB,
     ) -> None:
         self.options = options or SessionOptions()
         self.detector = _eager(detector, self.options.keep_score)
         self.describe = describe
         self.search = search
+        self.space = space
         least = getattr(detector, "threshold", 0.0)
         sure, certain = (least + part * (1 - least) if least > 0 else 0.0 for part in (_SURER, _CERTAIN))
         scores = {"birth_score": least, "sure_score": sure, "certain_score": certain}
@@ -196,13 +202,19 @@ class Session:
             return [(None, float("nan"))] * len(faces)
         described = zip(tracks, faces.embeddings, weights, strict=True)
         found = [self.search(self.tracker.mean(track, row, float(weight))[None]) for track, row, weight in described]
-        return [(matches.names[0], float(matches.distances[0])) for matches in found]
+        return [(matches.names[0], float(self.space.to_euclidean(matches.distances)[0])) for matches in found]
 
     def _faces(self, width: int, height: int) -> Faces:
         faces = self.tracker.faces(named=self.search is not None)
         if not len(faces):
             return faces
-        return replace(faces, boxes=geometry.clip_boxes(faces.boxes, width=width, height=height))
+        embeddings, matches = faces.embeddings, faces.matches
+        return replace(
+            faces,
+            boxes=geometry.clip_boxes(faces.boxes, width=width, height=height),
+            embeddings=None if embeddings is None else self.space.kept(embeddings),
+            matches=None if matches is None else told_in(self.space, matches),
+        )
 
 
 def _bare(tracks: list[Track]) -> Faces:

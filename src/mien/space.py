@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.attribute import F32
 from mien.errors import InputError
+
+F64 = NDArray[np.float64]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it stands in names of files
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class EmbeddingSpace:
         duplicate: Two descriptors nearer than this are nearly the same picture.
 
     Raises:
-        InputError: The size is no size, the metric unknown, or a bound is not positive.
+        InputError: The name is none, the size is no size, the metric unknown, or a bound is not positive.
     """
 
     name: str
@@ -38,6 +45,8 @@ class EmbeddingSpace:
     duplicate: float
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InputError(f"{self.name!r} cannot name an embedder: take up to 64 letters, digits and . _ -")
         if self.metric not in ("euclidean", "cosine"):
             raise InputError(f"the metric of {self.name} is {self.metric!r}; there are euclidean and cosine")
         if self.size < 1 or min(self.tolerance, self.linkage, self.duplicate) <= 0:
@@ -49,6 +58,15 @@ class EmbeddingSpace:
             return descriptors
         lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
         return np.asarray(descriptors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+    def euclidean(self, bound: float) -> float:
+        """As `to_euclidean`, of one bound, no digit of which is lost."""
+        return bound if self.metric == "euclidean" else math.sqrt(2 * bound)
+
+    def scaled(self, distance: float, by: F32 | F64) -> F32:
+        """The distance whose Euclidean one is `by` times that of `distance`."""
+        factor = by if self.metric == "euclidean" else by**2
+        return np.asarray(distance * factor, dtype=np.float32)
 
     def to_euclidean(self, distance: float | F32) -> F32:
         """The Euclidean distance of kept descriptors that are this far apart in the space's measure."""

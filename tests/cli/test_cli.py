@@ -21,8 +21,9 @@ from mien.cli import _COMMANDS, LazyGroup
 from mien.errors import ModelError
 from mien.gallery import Photo, SqliteGallery
 from mien.models.attributes import AGE_GROUPS
-from mien.pipeline import EMBEDDER, Analyzer
+from mien.pipeline import Analyzer
 from mien.types import U8, Frame, FrameResult
+from mien.zoo import DLIB
 
 FAST = ("--only", "identity")
 COMMANDS = tuple(_COMMANDS)
@@ -274,7 +275,7 @@ def test_unknown_people_bad_usage(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("x.png", astronaut)
-    SqliteGallery(Path("p.db"), embedder=EMBEDDER).close()
+    SqliteGallery(Path("p.db"), space=DLIB).close()
     result = inside(*arguments)
     assert result.returncode == 2
     assert words in result.stderr
@@ -329,7 +330,7 @@ def test_people_travel_as_json_and_npy(astronaut_file: Path, tmp_path: Path, ins
 
 def gallery_of(place: Path, *names: str) -> Path:
     """A gallery of people who are numbers only."""
-    gallery = SqliteGallery(place, embedder=EMBEDDER)
+    gallery = SqliteGallery(place, space=DLIB)
     for i, name in enumerate(names):
         gallery.enroll(name, [Photo(np.full(128, i / 9, np.float32), f"{i}")])
     gallery.close()
@@ -349,7 +350,7 @@ def test_the_photos_of_a_person(tmp_path: Path, inside: Inside) -> None:
     place = gallery_of(tmp_path / "p.db", "Grace")
     picture = cv2.imencode(".jpg", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
     row = np.ones(128, np.float32)
-    gallery = SqliteGallery(place, embedder=EMBEDDER)
+    gallery = SqliteGallery(place, space=DLIB)
     gallery.enroll("Ada", [Photo(row, "a1" * 32, "ada.jpg", thumbnail=picture), Photo(row / 2, "a2" * 32, "old.jpg")])
     gallery.close()
     asked = ("people", "photos", "Ada", "--gallery", place)

@@ -10,6 +10,7 @@ from mien.gallery import Enrolled, Photo
 from mien.gallery.check import check
 from mien.gallery.weights import outliers, weigh
 from mien.types import F32
+from mien.zoo import DLIB
 
 _RNG = np.random.default_rng(7)
 
@@ -27,7 +28,7 @@ def centres(count: int) -> list[F32]:
 
 
 def person(name: str, rows: list[F32], quality: float = 1.0) -> list[Enrolled]:
-    weights = weigh(np.stack(rows), np.full(len(rows), quality, np.float32))
+    weights = weigh(np.stack(rows), np.full(len(rows), quality, np.float32), stranger=0.6)
     photos = [
         Photo(row, hashlib.sha256(row.tobytes()).hexdigest(), f"{name} {i}", quality=quality)
         for i, row in enumerate(rows)
@@ -42,7 +43,7 @@ def some_people(points: list[F32], photos: int = 4) -> list[Enrolled]:
 
 
 def test_a_sound_gallery_has_nothing_to_mend_and_a_tolerance_between_its_people() -> None:
-    report = check(some_people(centres(12)), tolerance=0.6)
+    report = check(some_people(centres(12)), tolerance=0.6, space=DLIB)
     assert (report.people, report.photos) == (12, 48)
     assert (report.duplicates, report.alike, report.odd, report.poor) == ((), (), (), ())
     assert report.suggestion is not None
@@ -52,7 +53,9 @@ def test_a_sound_gallery_has_nothing_to_mend_and_a_tolerance_between_its_people(
 
 def test_one_person_under_two_names() -> None:
     points = centres(12)
-    found = check([*some_people(points), *person("Again", [face(points[3], 0.25) for _ in range(3)])], tolerance=0.6)
+    found = check(
+        [*some_people(points), *person("Again", [face(points[3], 0.25) for _ in range(3)])], tolerance=0.6, space=DLIB
+    )
     assert [(pair.first, pair.second) for pair in found.duplicates] == [("Again", "P03")]
     assert 0.2 < found.duplicates[0].nearest <= found.duplicates[0].typical < 0.6
     assert found.odd == ()
@@ -64,8 +67,10 @@ def test_people_too_alike_at_a_large_tolerance() -> None:
     points = centres(6)
     halfway = np.asarray(0.35 * points[0] + 0.65 * points[1], np.float32)
     everybody = [*some_people(points), *person("Sister", [face(halfway, 0.25) for _ in range(4)])]
-    assert ("P01", "Sister") in [(pair.first, pair.second) for pair in check(everybody, tolerance=0.45).alike]
-    assert check(everybody, tolerance=0.2).alike == ()
+    assert ("P01", "Sister") in [
+        (pair.first, pair.second) for pair in check(everybody, tolerance=0.45, space=DLIB).alike
+    ]
+    assert check(everybody, tolerance=0.2, space=DLIB).alike == ()
 
 
 def test_a_photo_under_the_wrong_name() -> None:
@@ -73,7 +78,7 @@ def test_a_photo_under_the_wrong_name() -> None:
     wrong = face(points[4], 0.25)
     rows = [wrong, *(face(points[5], 0.25) for _ in range(5))]
     few = person("Few", [face(points[4], 0.25), *(face(_apart(points), 0.2) for _ in range(1))])
-    found = check([*some_people(points[:5]), *person("Mixed", rows), *few], tolerance=0.6)
+    found = check([*some_people(points[:5]), *person("Mixed", rows), *few], tolerance=0.6, space=DLIB)
     odd = {(photo.name, photo.source): photo for photo in found.odd}
     assert set(odd) == {("Mixed", "Mixed 0"), ("Few", "Few 0")}
     assert odd["Mixed", "Mixed 0"].left_out
@@ -87,16 +92,18 @@ def _apart(points: list[F32]) -> F32:
 
 
 def test_poor_photos_and_single_people() -> None:
-    found = check(person("Ada", [face(centres(1)[0], 0)], quality=0.03), tolerance=0.6)
+    found = check(person("Ada", [face(centres(1)[0], 0)], quality=0.03), tolerance=0.6, space=DLIB)
     assert [(photo.name, photo.quality) for photo in found.poor] == [("Ada", 0.03)]
     assert found.suggestion is None
-    assert check([], tolerance=0.6).people == 0
+    assert check([], tolerance=0.6, space=DLIB).people == 0
 
 
 def test_outliers_need_a_majority_that_agrees() -> None:
     points = centres(8)
-    assert not outliers(np.stack(points)).any()  # nobody agrees
-    assert not outliers(np.stack([face(points[0], 0.2), face(points[0], 0.2), points[1]])).any()  # three are too few
+    assert not outliers(np.stack(points), stranger=0.6).any()  # nobody agrees
+    assert not outliers(
+        np.stack([face(points[0], 0.2), face(points[0], 0.2), points[1]]), stranger=0.6
+    ).any()  # three are too few
     young, old = ([face(points[i], 0.2) for _ in range(4)] for i in (0, 1))
-    assert outliers(np.stack(young + old)[:7]).tolist() == [False] * 4 + [True] * 3
-    assert outliers(np.stack([*young, points[1]])).tolist() == [False] * 4 + [True]
+    assert outliers(np.stack(young + old)[:7], stranger=0.6).tolist() == [False] * 4 + [True] * 3
+    assert outliers(np.stack([*young, points[1]]), stranger=0.6).tolist() == [False] * 4 + [True]

@@ -14,6 +14,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -36,6 +37,7 @@ from mien.gallery import (
 from mien.gallery.search import Candidates, decide
 from mien.text import printable
 from mien.types import F32, Faces
+from mien.zoo import DLIB
 
 
 def descriptor(seed: int) -> F32:
@@ -61,15 +63,15 @@ def describe(content: bytes) -> Faces:
 
 
 def folder(path: Path) -> FolderGallery:
-    return FolderGallery(path / "people", embedder="test", describe=describe)
+    return FolderGallery(path / "people", space=replace(DLIB, name="test"), describe=describe)
 
 
 def sqlite(path: Path) -> SqliteGallery:
-    return SqliteGallery(path / "people.db", embedder="test")
+    return SqliteGallery(path / "people.db", space=replace(DLIB, name="test"))
 
 
 def open_at(place: str) -> Gallery:
-    return open_gallery(place, embedder="test", describe=describe)
+    return open_gallery(place, space=replace(DLIB, name="test"), describe=describe)
 
 
 def who(gallery: Gallery, seed: int) -> str | None:
@@ -253,7 +255,7 @@ def test_a_folder_with_both_layouts_and_odd_files(tmp_path: Path) -> None:
 def test_a_wrong_embedder_is_refused(tmp_path: Path) -> None:
     sqlite(tmp_path).close()
     with pytest.raises(EmbedderMismatch, match="test"):
-        SqliteGallery(tmp_path / "people.db", embedder="another")
+        SqliteGallery(tmp_path / "people.db", space=replace(DLIB, name="another"))
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 2000])
@@ -261,7 +263,7 @@ def test_a_file_that_is_no_gallery_is_refused_and_kept(tmp_path: Path, content: 
     file = tmp_path / "people.db"
     file.write_bytes(content)
     with pytest.raises(GalleryError, match=r"people\.db"):
-        SqliteGallery(file, embedder="test")
+        SqliteGallery(file, space=replace(DLIB, name="test"))
     assert file.read_bytes() == content
 
 
@@ -269,7 +271,7 @@ def test_places_that_are_no_gallery(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
     for place in (str(tmp_path / "photo.jpg"), "mysql://host/db", str(tmp_path / "no" / "folder" / "people.db")):
         with pytest.raises(GalleryError):
-            open_gallery(place, embedder="test", describe=describe)
+            open_gallery(place, space=replace(DLIB, name="test"), describe=describe)
 
 
 def test_deleted_descriptors_leave_no_bytes_in_the_file(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from mien.models.trunk import described_by
 from mien.pipeline import Analyzer
 from mien.train.features import Describer
 from mien.types import U8, Faces
+from mien.zoo import DLIB
 
 DETECTORS = ("compact", "hog", "mmod")
 
@@ -45,7 +46,7 @@ def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def descriptors(people: Path, describe: object, by: str | None) -> np.ndarray:
-    return FolderGallery(people, embedder="test", describe=describe, described_by=by).descriptors()[1]  # type: ignore[arg-type]
+    return FolderGallery(people, space=replace(DLIB, name="test"), describe=describe, described_by=by).descriptors()[1]  # type: ignore[arg-type]
 
 
 def test_another_detector_sees_for_itself(people: Path) -> None:
@@ -68,7 +69,7 @@ def test_deleting_forgets_what_every_detector_saw(people: Path) -> None:
     for by in ("hog", "compact"):
         descriptors(people, seeing(1), by)
     assert len(list((store.cache_dir() / "descriptors").iterdir())) == 2
-    FolderGallery(people, embedder="test", describe=seeing(1)).remove("Ada")  # type: ignore[arg-type]
+    FolderGallery(people, space=replace(DLIB, name="test"), describe=seeing(1)).remove("Ada")  # type: ignore[arg-type]
     assert list((store.cache_dir() / "descriptors").iterdir()) == []
 
 

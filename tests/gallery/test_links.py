@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from mien.errors import GalleryError
 from mien.gallery import FolderGallery, Photo
 from mien.types import Faces
+from mien.zoo import DLIB
 
 
 def nobody(content: bytes) -> Faces:
@@ -34,7 +36,7 @@ def gallery(tmp_path: Path) -> FolderGallery:
     home.mkdir(parents=True)
     for name in ("1.jpg", "2.jpg"):
         (home / name).write_bytes(name.encode())
-    return FolderGallery(tmp_path / "people", embedder="e", describe=nobody)
+    return FolderGallery(tmp_path / "people", space=replace(DLIB, name="e"), describe=nobody)
 
 
 def names(gallery: FolderGallery) -> dict[str, int]:
@@ -96,4 +98,4 @@ def test_a_link_to_a_photo_can_be_moved(gallery: FolderGallery) -> None:
 
 def test_the_gallery_itself_may_be_behind_a_link(gallery: FolderGallery, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(gallery.path)
-    assert names(FolderGallery(tmp_path / "link", embedder="e", describe=nobody)) == {"Ada": 2}
+    assert names(FolderGallery(tmp_path / "link", space=replace(DLIB, name="e"), describe=nobody)) == {"Ada": 2}

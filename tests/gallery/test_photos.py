@@ -15,6 +15,7 @@ from test_galleries import _VERSION_1, bare, describe, descriptor, photo
 
 from mien.errors import PersonNotFound, PhotoNotFound
 from mien.gallery import FolderGallery, Gallery, Photo, ShowsPhotos, SqliteGallery
+from mien.zoo import DLIB
 
 PICTURE = cv2.imencode(".jpg", np.full((16, 16, 3), 99, np.uint8))[1].tobytes()
 
@@ -70,7 +71,7 @@ def test_a_picture_without_its_photo_stays_with_the_descriptor(reopen: Callable[
 
 
 def test_deleted_pictures_leave_no_bytes(tmp_path: Path) -> None:
-    gallery = SqliteGallery(tmp_path / "people.db", embedder="test")
+    gallery = SqliteGallery(tmp_path / "people.db", space=DLIB)
     gallery.enroll("Ada", [seen(1), seen(2)])
     assert PICTURE in (tmp_path / "people.db").read_bytes()
     gallery.discard("Ada", [photo(1).sha256])
@@ -87,7 +88,7 @@ def test_an_older_file_has_no_pictures_until_photos_are_enrolled_again(tmp_path:
         row = ("ada", photo(1).sha256, "1.png", descriptor(1).astype("<f4").tobytes())
         old.execute("INSERT INTO photos (person_id, sha256, source, embedding) VALUES (?, ?, ?, ?)", row)
     old.close()
-    gallery = SqliteGallery(tmp_path / "people.db", embedder="test")
+    gallery = SqliteGallery(tmp_path / "people.db", space=DLIB)
     assert [one.thumbnail for one in gallery.photos_of("Ada")] == [False]
     with pytest.raises(PhotoNotFound, match="once more"):
         gallery.thumbnail("Ada", photo(1).sha256)
@@ -96,7 +97,7 @@ def test_an_older_file_has_no_pictures_until_photos_are_enrolled_again(tmp_path:
 
 
 def test_a_folder_tells_what_is_wrong_with_a_photo(tmp_path: Path) -> None:
-    gallery: Gallery = FolderGallery(tmp_path, embedder="test", describe=describe)
+    gallery: Gallery = FolderGallery(tmp_path, space=DLIB, describe=describe)
     gallery.enroll("Ada", [photo(1), photo(0)])  # nobody is in the second
     found = {one.sha256: one for one in gallery.photos_of("Ada")}
     nobody = found[photo(0).sha256]

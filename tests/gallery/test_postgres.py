@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from test_galleries import bare, descriptor, photo, who
 
 from mien.errors import EmbedderMismatch, GalleryError, PersonExists, PersonNotFound
 from mien.gallery import PostgresGallery, open_gallery
+from mien.zoo import DLIB
 
 
 def people(gallery: PostgresGallery, count: int) -> None:
@@ -20,7 +22,7 @@ def people(gallery: PostgresGallery, count: int) -> None:
 
 
 def test_the_index_finds_what_comparing_with_all_finds(postgres_url: str) -> None:
-    gallery = PostgresGallery(postgres_url, embedder="test")
+    gallery = PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
     people(gallery, 1500)
     probes = np.stack([*(bare(seed, aside=0.3).embedding for seed in range(0, 1500, 100)), descriptor(9999)])
     exact = gallery.search(probes, tolerance=0.6)
@@ -48,7 +50,7 @@ def test_the_index_finds_what_comparing_with_all_finds(postgres_url: str) -> Non
 def _by_index() -> str:
     from mien.gallery import postgres
 
-    return str(postgres._BY_INDEX)
+    return str(postgres.by_index(DLIB.size))
 
 
 def _text(row: np.ndarray) -> str:
@@ -58,7 +60,7 @@ def _text(row: np.ndarray) -> str:
 
 
 def test_opposite_changes_at_once_end_one_way_or_the_other(postgres_url: str) -> None:
-    galleries = [PostgresGallery(postgres_url, embedder="test") for _ in range(4)]
+    galleries = [PostgresGallery(postgres_url, space=replace(DLIB, name="test")) for _ in range(4)]
     for round_ in range(10):
         galleries[0].enroll("A", [photo(1)])
         galleries[0].enroll("B", [photo(2)])
@@ -87,17 +89,17 @@ def test_opposite_changes_at_once_end_one_way_or_the_other(postgres_url: str) ->
 
 def test_opened_by_many_at_once_the_tables_are_made_once(postgres_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda _: PostgresGallery(postgres_url, embedder="test"), range(8)))
+        opened = list(pool.map(lambda _: PostgresGallery(postgres_url, space=replace(DLIB, name="test")), range(8)))
     assert [gallery.people() for gallery in opened] == [[]] * 8
     for gallery in opened:
         gallery.close()
     with pytest.raises(EmbedderMismatch):
-        PostgresGallery(postgres_url, embedder="another")
+        PostgresGallery(postgres_url, space=replace(DLIB, name="another"))
 
 
 def test_two_galleries_in_one_database(postgres_url: str) -> None:
-    first = PostgresGallery(postgres_url, embedder="test")
-    second = PostgresGallery(postgres_url + "&options=-csearch_path%3Dpublic", embedder="another")
+    first = PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
+    second = PostgresGallery(postgres_url + "&options=-csearch_path%3Dpublic", space=replace(DLIB, name="another"))
     first.enroll("Ada", [photo(1)])
     assert second.people() == []
     first.close()
@@ -114,12 +116,12 @@ def test_two_galleries_in_one_database(postgres_url: str) -> None:
 )
 def test_a_server_that_cannot_be_used_is_named_without_its_password(url: str, message: str) -> None:
     with pytest.raises(GalleryError, match=message) as caught:
-        open_gallery(url, embedder="test", describe=lambda _: pytest.fail("asked for"))
+        open_gallery(url, space=replace(DLIB, name="test"), describe=lambda _: pytest.fail("asked for"))
     assert "secret-word" not in str(caught.value)
 
 
 def test_a_connection_that_broke_is_made_anew(postgres_url: str) -> None:
-    gallery = PostgresGallery(postgres_url, embedder="test")
+    gallery = PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
     gallery.enroll("Ada", [photo(1)])
     with gallery.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"

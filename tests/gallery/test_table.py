@@ -40,7 +40,7 @@ def test_search_after_growth_and_changes(people: int, parts: int) -> None:
     rng = np.random.default_rng(people + parts)
     everything = clustered(rng, people, 4)
     weights = rng.choice(np.array([0, 0.8, 0.9, 1], np.float32), len(everything))
-    table = Table()
+    table = Table(128)
     for part in np.array_split(np.arange(len(everything)), parts):
         rows = rows_of(everything[part], int(part[0]), 4, weights[part])
         table.change([], rows, {person: person.upper() for person in rows.persons})
@@ -59,7 +59,7 @@ def test_search_after_growth_and_changes(people: int, parts: int) -> None:
 
 
 def test_numbers_of_forgotten_people_are_used_again() -> None:
-    table = Table()
+    table = Table(128)
     rng = np.random.default_rng(0)
     for i in range(50):
         rows = Rows(np.array([i]), [f"p{i}"], np.ones(1, np.float32), clustered(rng, 1, 1))
@@ -71,7 +71,7 @@ def test_numbers_of_forgotten_people_are_used_again() -> None:
 def test_searches_beside_changes_never_see_half_of_one() -> None:
     rng = np.random.default_rng(3)
     base, extra = clustered(rng, 500, 4), clustered(rng, 1, 1)
-    table = Table()
+    table = Table(128)
     table.change([], rows_of(base, 0, 4), {f"p{i}": f"P{i}" for i in range(500)})
     wrong: list[object] = []
     stop = threading.Event()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +17,7 @@ from mien.errors import GalleryError, InputError, UnknownNotFound
 from mien.gallery import FolderGallery, Photo, PostgresGallery, SqliteGallery
 from mien.gallery.unknown import Kept, Sighting, UnknownFaces, group, open_unknown, regroup, tell_unknown
 from mien.types import F32, Faces
+from mien.zoo import DLIB
 
 DAY = 86_400.0
 
@@ -49,7 +50,7 @@ class World:
     time: Time = field(default_factory=Time)
 
     def open(self) -> UnknownFaces:
-        return UnknownFaces(f"sqlite:///{self.path}", embedder="test", clock=self.time)
+        return UnknownFaces(f"sqlite:///{self.path}", space=replace(DLIB, name="test"), clock=self.time)
 
     def seen(self, seed: int, take: int, *, photo: str = "", days: float = 30) -> Sighting:
         return Sighting(
@@ -86,7 +87,7 @@ def unknown(world: World) -> UnknownFaces:
 
 @pytest.fixture
 def gallery(world: World) -> SqliteGallery:
-    return SqliteGallery(world.path, embedder="test")
+    return SqliteGallery(world.path, space=replace(DLIB, name="test"))
 
 
 def sources(unknown: UnknownFaces) -> list[list[str]]:
@@ -114,20 +115,20 @@ def kept(rows: list[tuple[F32, str, str]]) -> Kept:
 )
 def test_who_is_together(rows: list[tuple[int, int, str, str]], expected: list[int]) -> None:
     table = kept([(look(seed, take), photo, pin) for seed, take, photo, pin in rows])
-    assert group(table).tolist() == expected
+    assert group(table, reach=DLIB.linkage).tolist() == expected
 
 
 def test_nobody_is_no_group() -> None:
     empty = Kept(np.zeros((0, 128), np.float32), [], [], [])
-    assert group(empty).tolist() == []
-    assert regroup(empty, np.zeros(0, np.int64))[1].tolist() == []
+    assert group(empty, reach=DLIB.linkage).tolist() == []
+    assert regroup(empty, np.zeros(0, np.int64), reach=DLIB.linkage)[1].tolist() == []
 
 
 def test_a_chain_of_strangers_is_not_one_person() -> None:
     """Each is near the next, the first and the last are far apart: what single linkage would join."""
     steps = np.zeros((9, 128), np.float32)
     steps[:, 0] = 0.4 * np.arange(9)
-    labels = group(Kept(steps, [str(i) for i in range(9)], [""] * 9, [""] * 9))
+    labels = group(Kept(steps, [str(i) for i in range(9)], [""] * 9, [""] * 9), reach=DLIB.linkage)
     assert labels.max() >= 3
     assert all(np.ptp(steps[labels == label, 0]) <= 1.0 for label in set(labels.tolist()))
 
@@ -137,14 +138,14 @@ def test_a_chain_of_strangers_is_not_one_person() -> None:
 def test_one_by_one_in_any_order_ends_like_all_at_once(faces: int, people: int, spread: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = [(look(int(rng.integers(people)), i, spread=spread), str(rng.integers(faces)), "") for i in range(faces)]
-    at_once = group(kept(rows))
+    at_once = group(kept(rows), reach=DLIB.linkage)
     order = rng.permutation(faces)
     groups: list[str] = []
     for n in range(1, faces + 1):
         some = [rows[i] for i in order[:n]]
         groups.append("")
         table = Kept(np.stack([r[0] for r in some]), [r[1] for r in some], list(groups), [""] * n)
-        near, labels = regroup(table, np.array([n - 1]))
+        near, labels = regroup(table, np.array([n - 1]), reach=DLIB.linkage)
         for i, label in zip(near, labels, strict=True):
             groups[i] = f"{near[labels == label][0]}"
     pairs = {(int(at_once[i]), name) for i, name in zip(order, groups, strict=True)}
@@ -175,7 +176,7 @@ def test_a_picture_counts_once(world: World, unknown: UnknownFaces) -> None:
 
 def test_other_embedders_are_not_mixed(world: World, unknown: UnknownFaces) -> None:
     unknown.add([world.seen(1, i) for i in range(3)])
-    other = UnknownFaces(f"sqlite:///{world.path}", embedder="another", clock=world.time)
+    other = UnknownFaces(f"sqlite:///{world.path}", space=replace(DLIB, name="another"), clock=world.time)
     assert other.groups() == []
     other.add([world.seen(1, 0)])
     assert (other.waiting(), unknown.waiting()) == (1, 0)
@@ -355,7 +356,7 @@ def test_forgotten_faces_leave_no_bytes_in_the_file(world: World, unknown: Unkno
 
 
 def test_a_folder_gets_the_small_pictures(tmp_path: Path) -> None:
-    folder = FolderGallery(tmp_path / "people", embedder="test", describe=describe)
+    folder = FolderGallery(tmp_path / "people", space=replace(DLIB, name="test"), describe=describe)
     unknown = open_unknown(folder, data=tmp_path / "data")
     there = World(tmp_path, Time(unknown.clock()))
     unknown.add([there.seen(1, i) for i in range(3)])
@@ -372,7 +373,7 @@ def test_a_folder_gets_descriptors_where_there_is_no_picture(
     tmp_path: Path, world: World, unknown: UnknownFaces
 ) -> None:
     unknown.add([Sighting(look(1, i), str(i), "", world.time.now, world.time.now + DAY) for i in range(3)])
-    folder = FolderGallery(tmp_path / "people", embedder="test", describe=describe)
+    folder = FolderGallery(tmp_path / "people", space=replace(DLIB, name="test"), describe=describe)
     unknown.name(unknown.groups()[0].id, "Ada", folder)
     assert folder.search(look(1, 0)[None], tolerance=0.1).names == ("Ada",)
     unknown.undo(folder)
@@ -380,7 +381,7 @@ def test_a_folder_gets_descriptors_where_there_is_no_picture(
 
 
 def test_beside_postgresql(postgres_url: str, tmp_path: Path) -> None:
-    gallery = PostgresGallery(postgres_url, embedder="test")
+    gallery = PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
     unknown = open_unknown(gallery, data=tmp_path / "data")
     there = World(tmp_path, Time(unknown.clock()))
     unknown.add([there.seen(seed, i) for seed in (1, 2) for i in range(3)])
@@ -415,7 +416,7 @@ def _keep_four(gallery: PostgresGallery, there: World, part: int) -> None:
 
 
 def test_telling_a_folder_that_kept_nobody_makes_no_file(tmp_path: Path) -> None:
-    folder = FolderGallery(tmp_path / "people", embedder="test", describe=describe)
+    folder = FolderGallery(tmp_path / "people", space=replace(DLIB, name="test"), describe=describe)
     tell_unknown(folder, data=tmp_path / "data", old="Ada", new=None)
     assert not (tmp_path / "data").exists()
 
@@ -423,4 +424,4 @@ def test_telling_a_folder_that_kept_nobody_makes_no_file(tmp_path: Path) -> None
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "people.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(GalleryError, match=r"people\.db"):
-        UnknownFaces(f"sqlite:///{tmp_path / 'people.db'}", embedder="test")
+        UnknownFaces(f"sqlite:///{tmp_path / 'people.db'}", space=replace(DLIB, name="test"))

@@ -24,6 +24,7 @@ from mien.pipeline import Analyzer
 from mien.sinks.window import Prompt, add_bars, nearest_centre
 from mien.sources import open_source
 from mien.types import U8, Face, Faces, Frame, FrameResult
+from mien.zoo import DLIB
 
 ENTER, ESCAPE, BACKSPACE = 13, 27, 8
 
@@ -149,7 +150,7 @@ def enrol(display: str) -> None:
 def gallery_names(place: Path) -> list[str]:
     from mien.gallery import SqliteGallery
 
-    gallery = SqliteGallery(place, embedder="dlib_resnet")
+    gallery = SqliteGallery(place, space=DLIB)
     try:
         return [person.name for person in gallery.people()]
     finally:

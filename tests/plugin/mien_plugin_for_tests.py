@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def open_memory(place: str, **wants: object) -> object:
     from mien.gallery import match
 
     class Memory:
-        embedder = str(wants.get("embedder", ""))
+        space = wants["space"]
 
         def __init__(self) -> None:
             self.rows: list[tuple[str, np.ndarray]] = []
@@ -110,7 +111,8 @@ def open_memory(place: str, **wants: object) -> object:
         def search(self, embeddings: np.ndarray, *, tolerance: object) -> object:
             owners = [name for name, _ in self.rows]
             table = np.array([row for _, row in self.rows], np.float32).reshape(-1, embeddings.shape[1])
-            return match(embeddings, owners, table, tolerance=tolerance)
+            found = match(embeddings, owners, table, tolerance=self.space.to_euclidean(tolerance))
+            return replace(found, distances=self.space.from_euclidean(found.distances))
 
         def close(self) -> None:
             pass

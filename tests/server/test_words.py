@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +25,7 @@ from mien.server.logs import JsonFormatter
 from mien.server.problems import is_disk_full
 from mien.text import from_json
 from mien.types import Faces
+from mien.zoo import DLIB
 
 from .harness import EVERYWHERE, Client, Start, model_folder, write_head
 
@@ -79,14 +81,14 @@ def test_a_damaged_descriptor(damage: object, start: Start, photo: bytes, tmp_pa
 
 def test_a_file_that_breaks_off(tmp_path: Path) -> None:
     file = tmp_path / "people.db"
-    gallery = SqliteGallery(file, embedder="e")
+    gallery = SqliteGallery(file, space=replace(DLIB, name="e"))
     gallery.check_ready()
     gallery.close()
     content = bytearray(file.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     file.write_bytes(content)
     with pytest.raises(GalleryError):
-        SqliteGallery(file, embedder="e").check_ready()
+        SqliteGallery(file, space=replace(DLIB, name="e")).check_ready()
 
 
 @pytest.mark.parametrize("name", ["雨" * 100, "a%" * 100])
@@ -125,7 +127,7 @@ def test_names_of_a_folder_gallery_are_not_logged(tmp_path: Path, caplog: pytest
         raise InputError("the photo cannot be read")
 
     with caplog.at_level(logging.WARNING):
-        list(FolderGallery(tmp_path, embedder="e", describe=refuse).enrolled())
+        list(FolderGallery(tmp_path, space=replace(DLIB, name="e"), describe=refuse).enrolled())
     lines = [JsonFormatter().format(record) for record in caplog.records]
     assert len(lines) >= 2
     assert not [line for line in lines if "Lovelace" in line or "Hopper" in line]

@@ -20,7 +20,7 @@ from mien.batch.inputs import Item
 from mien.errors import InputError
 from mien.models.attributes import BUILT_IN
 from mien.models.detectors import MIN_FACE, made_of
-from mien.pipeline import DEFAULT_DETECTOR, EMBEDDER, PARTS, Analyzer
+from mien.pipeline import DEFAULT_DETECTOR, PARTS, Analyzer
 from mien.schemas import FrameRecord, frame_record
 from mien.sinks.parquet import face_schema, face_table
 from mien.sources import open_source
@@ -179,7 +179,7 @@ def _named(item: Item, error: InputError) -> str:
 def models_text(choices: Choices) -> str:
     """Which weights an analyzer of these arguments uses: names with the start of their SHA-256."""
     own: Mapping[str, Path] = choices.get("models", {})
-    names = [EMBEDDER, "dlib_landmarks_5"]
+    names = [zoo.DLIB.name, "dlib_landmarks_5"]
     if set(choices.get("only") or PARTS) & BUILT_IN.keys() - own.keys():
         names.append("attributes")
     parts = list(made_of(choices.get("detector", DEFAULT_DETECTOR)))

@@ -32,8 +32,8 @@ from mien.batch.inputs import Item
 from mien.columns import Told
 from mien.errors import InputError, MienError
 from mien.models.attributes import BUILT_IN
-from mien.models.trunk import DLIB
 from mien.sinks.parquet import face_schema
+from mien.zoo import DLIB
 
 SCHEMA_VERSION = 1
 DONE, FAILED = "done", "failed"

@@ -19,8 +19,9 @@ from mien.gallery.unknown import open_unknown
 from mien.keeping import Keeper
 from mien.models.attributes import BUILT_IN
 from mien.models.trunk import described_by
-from mien.pipeline import EMBEDDER, Analyzer
+from mien.pipeline import Analyzer
 from mien.store import data_dir
+from mien.zoo import DLIB
 
 _PANEL = "Looking at faces"
 _MOST_DAYS = 36_500
@@ -108,7 +109,7 @@ class Looking:
         return {"gallery": self.place(), **chosen, "only": self.parts(), "attributes": further, "models": models}
 
     def open_gallery(self, *, make: bool = False) -> Gallery:
-        """The gallery by itself, to be listed or changed.
+        """The gallery by itself, to be listed or changed; a database in whatever space it is.
 
         Raises:
             GalleryError: It cannot be opened, or was named and is not there.
@@ -122,9 +123,10 @@ class Looking:
         choices = self.choices()
         return open_gallery(
             self.somewhere(place),
-            embedder=EMBEDDER,
+            space=DLIB,
             describe=lambda content: analyzer().describe_photo(content),
             described_by=described_by(choices["detector"], min_face=choices["min_face"]),
+            as_it_is=True,
         )
 
     def place(self, *, make: bool = False) -> str | None:

@@ -33,7 +33,8 @@ from mien.gallery.check import check as check_gallery
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown import tell_unknown
 from mien.gallery.weights import GOOD
-from mien.pipeline import DLIB_TOLERANCE, EMBEDDER, Analyzer
+from mien.pipeline import Analyzer
+from mien.space import EmbeddingSpace
 from mien.text import did_you_mean, from_json
 from mien.types import F32
 
@@ -265,7 +266,7 @@ def export_people(ctx: typer.Context, file: Path, gallery: GalleryOption = None)
     file_to_write("FILE", file, suffixes=(".json",))
     everything = list(opened.enrolled())
     rows = [_exported(one) | _picture(opened, one) for one in everything]
-    document = {"format": _FORMAT, "embedder": EMBEDDER, "photos": rows}
+    document = {"format": _FORMAT, "embedder": opened.space.name, "photos": rows}
     try:
         store.write_atomically(file, json.dumps(document, ensure_ascii=False, indent=1).encode(), secret=True)
     except OSError as exc:
@@ -306,7 +307,8 @@ def import_people(
     Example: [bold]mien people import people.json --gallery people.db[/bold]
     """
     opened = _open(gallery or ctx.obj, may_be_new=True)
-    people = _read_npy(file, name) if file.suffix.lower() == ".npy" else _read_json(file)
+    is_npy = file.suffix.lower() == ".npy"
+    people = _read_npy(file, name, opened.space) if is_npy else _read_json(file, opened.space)
     shown = track(people.items(), "people", console=Console(stderr=True), transient=True, disable=len(people) < 1000)
     added = opened.enroll_all(shown)
     typer.echo(f"{added} new photos of {len(people)} people from {file}", err=True)
@@ -316,7 +318,9 @@ def import_people(
 def check(
     ctx: typer.Context,
     gallery: GalleryOption = None,
-    tolerance: Annotated[float | None, typer.Option(help="At which it is to be right [0.6].", min=0.0)] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="At which it is to be right (default: the embedder's own).", min=0.0)
+    ] = None,
     format: Annotated[str, typer.Option("--format", help="table | json")] = "table",  # noqa: A002
 ) -> None:
     """Find people who are one, photos under the wrong name, people too alike; suggest a tolerance.
@@ -327,8 +331,9 @@ def check(
         raise InputError(f"--format {format} is unknown; use table or json")
     opened = _open(gallery or ctx.obj)
     given = load_settings().tolerance if tolerance is None else tolerance
-    limit = DLIB_TOLERANCE if given is None else given
-    report = replace(check_gallery(opened.enrolled(), tolerance=limit), remarks=remarks(opened))
+    limit = opened.space.tolerance if given is None else given
+    found = check_gallery(opened.enrolled(), tolerance=limit, space=opened.space)
+    report = replace(found, remarks=remarks(opened))
     if format == "json":
         typer.echo(people_check.as_json(report))
     else:
@@ -359,31 +364,32 @@ def _bare(row: F32, file: Path) -> Photo:
     return Photo(row, bare_sha256(row), file.name)
 
 
-def _read_npy(file: Path, name: str | None) -> dict[str, list[Photo]]:
+def _read_npy(file: Path, name: str | None, space: EmbeddingSpace) -> dict[str, list[Photo]]:
     try:
         rows = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as exc:
         raise InputError(f"{file} is no .npy file of descriptors: {exc}") from exc
-    return {name or file.stem: [_bare(row, file) for row in _checked(rows, file)]}
+    return {name or file.stem: [_bare(row, file) for row in _checked(rows, file, space)]}
 
 
-def _read_json(file: Path) -> dict[str, list[Photo]]:
+def _read_json(file: Path, space: EmbeddingSpace) -> dict[str, list[Photo]]:
     try:
         document = from_json(content_of(file))
     except ValueError as exc:
         raise InputError(f"{file} is no JSON: {exc}") from exc
     people: dict[str, list[Photo]] = {}
-    for name, rows, about in _named_rows(document, file):
-        photos = [replace(_bare(row, file), **about) for row in _checked(rows, file)]
+    for name, rows, about in _named_rows(document, file, space):
+        photos = [replace(_bare(row, file), **about) for row in _checked(rows, file, space)]
         people.setdefault(name, []).extend(photos)
     return people
 
 
-def _named_rows(document: Any, file: Path) -> list[tuple[str, Any, dict[str, Any]]]:
+def _named_rows(document: Any, file: Path, space: EmbeddingSpace) -> list[tuple[str, Any, dict[str, Any]]]:
     """The name, the descriptors, and what else is known of each photo or of each person's photos."""
     if isinstance(document, dict) and document.get("format") == _FORMAT:
-        if document.get("embedder") != EMBEDDER:
-            raise InputError(f"{file} holds descriptors of {document.get('embedder')}, not of {EMBEDDER}")
+        if document.get("embedder") != space.name:
+            theirs = document.get("embedder")
+            raise InputError(f"{file} holds descriptors of {theirs}, the gallery those of {space.name}")
         try:
             return [(str(photo["name"]), photo["embedding"], _about(photo)) for photo in document["photos"]]
         except (KeyError, TypeError) as exc:
@@ -414,11 +420,11 @@ def _jpeg(text: str) -> bytes:
     return b""
 
 
-def _checked(rows: Any, file: Path) -> list[F32]:
+def _checked(rows: Any, file: Path, space: EmbeddingSpace) -> list[F32]:
     try:
         table = np.atleast_2d(np.asarray(rows, dtype=np.float32))
     except (TypeError, ValueError) as exc:
-        raise InputError(f"{file}: descriptors must be lists of 128 numbers: {exc}") from exc
-    if table.ndim != 2 or table.shape[1] != 128 or not np.isfinite(table).all():
-        raise InputError(f"{file}: descriptors must be 128 finite numbers each, got shape {table.shape}")
+        raise InputError(f"{file}: descriptors must be lists of {space.size} numbers: {exc}") from exc
+    if table.ndim != 2 or table.shape[1] != space.size or not np.isfinite(table).all():
+        raise InputError(f"{file}: descriptors must be {space.size} finite numbers each, got shape {table.shape}")
     return list(table)

@@ -11,6 +11,7 @@ from mien.errors import GalleryError
 from mien.gallery.base import Enrolled, Gallery, KeptPhoto, Person, Photo, Remark, ShowsPhotos, check_name, showing
 from mien.gallery.folder import Describe, FolderGallery
 from mien.gallery.search import match
+from mien.space import EmbeddingSpace
 
 if TYPE_CHECKING:
     from mien.gallery.postgres import PostgresGallery
@@ -76,12 +77,20 @@ def make_gallery(place: str) -> None:
         raise GalleryError(f"cannot make {path}: {exc.strerror or exc}; name another place with --gallery") from exc
 
 
-def open_gallery(place: str, *, embedder: str, describe: Describe, described_by: str | None = None) -> Gallery:
+def open_gallery(
+    place: str,
+    *,
+    space: EmbeddingSpace,
+    describe: Describe,
+    described_by: str | None = None,
+    as_it_is: bool = False,
+) -> Gallery:
     """The gallery at a place: a `postgresql://` address, a `.db` file (SQLite), or else a folder of photos (made when
     first written to).
 
-    `describe` gives the faces of a photo's bytes with their embeddings; `embedder` names who made those, `described_by`
-    tells all that decides them: what a folder's photos show is kept under it (None: for this process only).
+    `describe` gives the faces of a photo's bytes with their embeddings, which are of `space`; `described_by` tells all
+    that decides them: what a folder's photos show is kept under it (None: for this process only). `as_it_is` opens a
+    database of another space too, for who lists or changes it and looks at no face.
 
     Raises:
         GalleryError: The place is neither, or is not a gallery.
@@ -91,20 +100,20 @@ def open_gallery(place: str, *, embedder: str, describe: Describe, described_by:
     if scheme in POSTGRES_SCHEMES and separator:
         from mien.gallery.postgres import PostgresGallery
 
-        return PostgresGallery(place, embedder=embedder)
+        return PostgresGallery(place, space=space, as_it_is=as_it_is)
     theirs = plugins.found(plugins.GALLERIES).get(scheme) if separator else None
     if theirs is not None:
-        return theirs.load()(place, embedder=embedder, describe=describe)  # type: ignore[no-any-return]
+        return theirs.load()(place, space=space, describe=describe)  # type: ignore[no-any-return]
     if separator:
         raise GalleryError(f"{scheme} galleries are not supported; use a folder, a .db file or postgresql://…")
     path = Path(place)
     if path.suffix.lower() in DATABASE_SUFFIXES:
         from mien.gallery.sqlite import SqliteGallery
 
-        return SqliteGallery(path, embedder=embedder)
+        return SqliteGallery(path, space=space, as_it_is=as_it_is)
     if path.is_file():
         raise GalleryError(f"{path} is a file; a gallery is a folder of photos or a .db file")
-    return FolderGallery(path, embedder=embedder, describe=describe, described_by=described_by)
+    return FolderGallery(path, space=space, describe=describe, described_by=described_by)
 
 
 def remarks(gallery: Gallery | None) -> tuple[Remark, ...]:

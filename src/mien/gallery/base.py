@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from mien.errors import GalleryError, InputError
+from mien.space import EmbeddingSpace
 from mien.text import composed, is_visible
 from mien.types import F32, Matches
 
-DIMENSIONS = 128  # of a descriptor
 _LONGEST_NAME = 200
 
 
@@ -82,9 +84,9 @@ class Remark:
 
 
 class Gallery(Protocol):
-    """People and their descriptors. Every change is on disk when the call returns."""
+    """People and their descriptors, all of one space. Every change is on disk when the call returns."""
 
-    embedder: str
+    space: EmbeddingSpace
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
@@ -127,7 +129,7 @@ class Gallery(Protocol):
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         """Who each row of `embeddings` (N, D) is; all rows are faces of one picture.
 
-        `tolerance` is one for all of them, or (N,)."""
+        `tolerance` is one for all of them, or (N,), and like all distances in the measure of the space."""
         ...
 
     def check_ready(self) -> None:
@@ -157,6 +159,18 @@ def showing(gallery: Gallery) -> ShowsPhotos:
     if not isinstance(gallery, ShowsPhotos):
         raise GalleryError(f"{type(gallery).__name__} shows no photos; use a folder, a .db file or postgresql://…")
     return gallery
+
+
+def as_kept(photo: Photo, space: EmbeddingSpace) -> Photo:
+    """The photo with its descriptor as it is kept.
+
+    Raises:
+        InputError: The descriptor is none of this space.
+    """
+    row = photo.embedding
+    if row.shape != (space.size,) or not np.isfinite(row).all():
+        raise InputError(f"a descriptor is {space.size} finite numbers, got shape {row.shape}; describe the photo anew")
+    return replace(photo, embedding=space.kept(row[None])[0])
 
 
 def check_name(name: str) -> str:

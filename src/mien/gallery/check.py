@@ -10,11 +10,12 @@ import numpy as np
 from mien.gallery.base import Enrolled, Remark
 from mien.gallery.search import number
 from mien.geometry import l2_distances
+from mien.space import EmbeddingSpace
 from mien.types import F32, F64, I64
 
 _ROWS = 512  # photos compared with all others at a time
 _LEAST_PAIRS = 20  # photos with a second one of the same person, to suggest a tolerance from
-_STEP = 0.005
+_STEPS = 120  # of a tolerance from 0 to the space's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class _Neighbours:
     pairs: I64
 
 
-def check(enrolled: Iterable[Enrolled], *, tolerance: float) -> Report:
+def check(enrolled: Iterable[Enrolled], *, tolerance: float, space: EmbeddingSpace) -> Report:
     """Looks for people who are one, photos under the wrong name, and people too alike; suggests a tolerance.
 
     Every photo is compared with every other: 10,000 photos take seconds, 100,000 some minutes.
@@ -96,8 +97,10 @@ def check(enrolled: Iterable[Enrolled], *, tolerance: float) -> Report:
     if not everything:
         return Report(0, 0, tolerance, (), (), (), (), None)
     table = np.array([one.photo.embedding for one in everything], np.float32)
-    near = _neighbours(table, persons, tolerance)
-    photos = _People(names, table, np.split(np.argsort(persons, kind="stable"), np.bincount(persons).cumsum()[:-1]))
+    near = _neighbours(table, persons, tolerance, space)
+    photos = _People(
+        names, table, space, np.split(np.argsort(persons, kind="stable"), np.bincount(persons).cumsum()[:-1])
+    )
     pairs = sorted((photos.pair(a, b) for a, b in near.pairs.tolist()), key=lambda pair: pair.nearest)
     duplicates = tuple(pair for pair in pairs if pair.typical <= tolerance)
     odd = _odd(everything, photos, near, tolerance, duplicates)
@@ -111,17 +114,17 @@ def check(enrolled: Iterable[Enrolled], *, tolerance: float) -> Report:
         poor=tuple(
             PoorPhoto(one.name, one.photo.source, one.photo.quality) for one in everything if 0 < one.weight < 0.999
         ),
-        suggestion=_suggest(everything, near, odd, duplicates),
+        suggestion=_suggest(everything, near, odd, duplicates, step=space.tolerance / _STEPS),
     )
 
 
-def _neighbours(table: F32, persons: I64, tolerance: float) -> _Neighbours:
+def _neighbours(table: F32, persons: I64, tolerance: float, space: EmbeddingSpace) -> _Neighbours:
     count = len(table)
     own, other = np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
     who, pairs = np.full(count, -1, np.int64), [np.zeros((0, 2), np.int64)]
     for start in range(0, count, _ROWS):
         here = slice(start, min(start + _ROWS, count))
-        distances = l2_distances(table[here], table)
+        distances = _apart(table[here], table, space)
         same = persons[here, None] == persons[None, :]
         strangers = np.where(same, np.inf, distances)
         nearest = strangers.argmin(axis=1)
@@ -135,23 +138,31 @@ def _neighbours(table: F32, persons: I64, tolerance: float) -> _Neighbours:
     return _Neighbours(own, other, who, np.unique(np.concatenate(pairs), axis=0))
 
 
+def _apart(a: F32, b: F32, space: EmbeddingSpace) -> F32:
+    """Distances (N, M) in the measure of the space."""
+    return space.from_euclidean(l2_distances(a, b))
+
+
 @dataclass(frozen=True, slots=True)
 class _People:
-    """Their names, all descriptors (M, D), and which of those are each one's."""
+    """Their names, all descriptors (M, D) of a space, and which of those are each one's."""
 
     names: list[str]
     table: F32
+    space: EmbeddingSpace
     rows: list[I64]
 
     def pair(self, a: int, b: int) -> Pair:
-        distances = l2_distances(self.table[self.rows[a]], self.table[self.rows[b]])
+        distances = _apart(self.table[self.rows[a]], self.table[self.rows[b]], self.space)
         first, second = sorted((self.names[a], self.names[b]))
         return Pair(first, second, float(distances.min()), float(np.median(distances)))
 
     def typical(self, photo: int, person: int) -> float:
         """The median distance of a photo to the others of a person; infinite where there are none."""
         others = self.rows[person][self.rows[person] != photo]
-        return float(np.median(l2_distances(self.table[photo][None], self.table[others]))) if len(others) else np.inf
+        return (
+            float(np.median(_apart(self.table[photo][None], self.table[others], self.space))) if len(others) else np.inf
+        )
 
 
 def _odd(
@@ -178,6 +189,8 @@ def _suggest(
     near: _Neighbours,
     odd: tuple[OddPhoto, ...],
     duplicates: tuple[Pair, ...],
+    *,
+    step: float,
 ) -> Suggestion | None:
     """The tolerance that decides the fewest photos wrongly, those that are named wrongly themselves left out."""
     wrong = {(photo.name, photo.source) for photo in odd}
@@ -189,14 +202,14 @@ def _suggest(
     other = near.other[sound & np.isfinite(near.other)].astype(np.float64)
     if len(own) < _LEAST_PAIRS or len(other) < _LEAST_PAIRS:
         return None
-    return _fewest_errors(own, other)
+    return _fewest_errors(own, other, step)
 
 
-def _fewest_errors(own: F64, other: F64) -> Suggestion:
-    steps = np.arange(0, float(max(own.max(), other.max())) + _STEP, _STEP)
+def _fewest_errors(own: F64, other: F64, step: float) -> Suggestion:
+    steps = np.arange(0, float(max(own.max(), other.max())) + step, step)
     missed = 1 - np.searchsorted(np.sort(own), steps, side="right") / len(own)
     mistaken = np.searchsorted(np.sort(other), steps, side="right") / len(other)
     errors = missed + mistaken
     best = np.flatnonzero(errors <= errors.min() + 1e-9)
     middle = int(best[len(best) // 2])
-    return Suggestion(round(float(steps[middle]), 3), float(missed[middle]), float(mistaken[middle]))
+    return Suggestion(round(float(steps[middle]), 4), float(missed[middle]), float(mistaken[middle]))

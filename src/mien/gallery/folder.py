@@ -22,10 +22,11 @@ import numpy as np
 
 from mien import geometry, images, private, store
 from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound, PhotoNotFound
-from mien.gallery.base import DIMENSIONS, Enrolled, KeptPhoto, Person, Photo, Remark, check_name
-from mien.gallery.search import match
+from mien.gallery.base import Enrolled, KeptPhoto, Person, Photo, Remark, as_kept, check_name
+from mien.gallery.search import match, told_in
 from mien.gallery.weights import weigh_people
 from mien.quality import quality
+from mien.space import EmbeddingSpace
 from mien.text import composed, did_you_mean, printable
 from mien.types import F32, Faces, Matches
 
@@ -34,8 +35,7 @@ log = logging.getLogger(__name__)
 Describe = Callable[[bytes], Faces]
 
 _VERSION = 3  # of what is kept
-# Kept of a photo: the descriptor, the quality, the number of faces, the box of the largest; or the reason why not.
-_NUMBERS = DIMENSIONS + 2 + 4
+_BESIDE = 2 + 4  # kept of a photo beside the descriptor: the quality, the number of faces, the box of the largest
 _NO_BOX = (np.nan,) * 4
 _SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
 _LONGEST_FILE_NAME = 255  # bytes
@@ -50,9 +50,11 @@ class FolderGallery:
     link, never what it leads to.
     """
 
-    def __init__(self, path: Path, *, embedder: str, describe: Describe, described_by: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, space: EmbeddingSpace, describe: Describe, described_by: str | None = None
+    ) -> None:
         self.path = path
-        self.embedder = embedder
+        self.space = space
         self._describe = describe
         self._described_by = described_by
         self._lock = threading.Lock()
@@ -89,7 +91,7 @@ class FolderGallery:
 
     @property
     def _bare_suffix(self) -> str:
-        return f".{self.embedder}.npy"
+        return f".{self.space.name}.npy"
 
     def people(self) -> list[Person]:
         return [Person(id=name, name=name, photos=len(files)) for name, files in sorted(self.photos().items())]
@@ -102,7 +104,7 @@ class FolderGallery:
         there = {self._sha256(file, file.read_bytes()) for file in self.photos().get(name, [])}
         new = {photo.sha256: photo for photo in photos if photo.sha256 not in there}
         for photo in new.values():
-            file, content = home / self._file_for(photo), photo.content or _npy(photo)
+            file, content = home / self._file_for(photo), photo.content or _npy(as_kept(photo, self.space))
             _on_disk(partial(store.write_atomically, file, content, secret=True), self.path)
         return len(new)
 
@@ -146,7 +148,7 @@ class FolderGallery:
         if self._is_bare(file):
             picture = _npy_picture(content)
         else:
-            box = _numbers(self._described(content))[-4:]
+            box = self._numbers(self._described(content))[-4:]
             picture = images.thumbnail(images.read_image(content), box) if np.isfinite(box).all() else b""
         if not picture:
             raise PhotoNotFound("there is no picture of a face in this photo; put one that shows it in its place")
@@ -217,7 +219,7 @@ class FolderGallery:
 
     def descriptors(self) -> tuple[tuple[str, ...], F32]:
         everything = self._read()
-        return tuple(one.name for one in everything), _stacked(everything)
+        return tuple(one.name for one in everything), self._stacked(everything)
 
     def _read(self) -> list[Enrolled]:
         """Everything, as the folder is now."""
@@ -234,7 +236,8 @@ class FolderGallery:
                 self._remarks = (*wrong, *self._too_deep())
                 for remark in self._remarks:
                     log.warning("%s %s", Path(remark.source), remark.verdict)  # a service's log leaves out paths
-                self._known = (state, _weighed([(name, photo) for name, _, photo, _ in found if photo is not None]))
+                photos = [(name, photo) for name, _, photo, _ in found if photo is not None]
+                self._known = (state, _weighed(photos, stranger=self.space.euclidean(self.space.tolerance)))
             return self._known[1]
 
     def remarks(self) -> tuple[Remark, ...]:
@@ -260,18 +263,30 @@ class FolderGallery:
             content = file.read_bytes()
         except FileNotFoundError:  # it went just now
             return None, ""
-        kept = _npy_numbers(content) if self._is_bare(file) else self._described(content)
-        if len(kept) != _NUMBERS * 4:
+        kept = _npy_numbers(content, self.space.size) if self._is_bare(file) else self._described(content)
+        if len(kept) != self._count * 4:
             return None, kept.decode(errors="replace")
-        numbers = _numbers(kept)
-        embedding, worth, count = numbers[:DIMENSIONS], float(numbers[DIMENSIONS]), int(numbers[DIMENSIONS + 1])
+        numbers, size = self._numbers(kept), self.space.size
+        embedding, worth, count = numbers[:size], float(numbers[size]), int(numbers[size + 1])
         wrong = f"{count} faces are in it, of which the largest is taken; cut it to one" if count > 1 else ""
         return Photo(embedding, self._sha256(file, content), printable(str(file)), quality=worth), wrong
+
+    @property
+    def _count(self) -> int:
+        """Of the numbers kept of a photo; or, where it shows nobody, of as many bytes of the reason why."""
+        return self.space.size + _BESIDE
+
+    def _numbers(self, kept: bytes) -> F32:
+        """What is kept of a photo; all NaN where that is the reason why nothing is."""
+        if len(kept) != self._count * 4:
+            return np.full(self._count, np.nan, np.float32)
+        return np.frombuffer(kept, dtype="<f4").astype(np.float32)
 
     def _described(self, content: bytes) -> bytes:
         if self._described_by is None:
             return self._largest(content)
-        key = f"{hashlib.sha256(content).hexdigest()}-{self.embedder}-{self._described_by}-v{_VERSION}"
+        space = f"{self.space.name}.{self.space.size}.{self.space.metric}"
+        key = f"{hashlib.sha256(content).hexdigest()}-{space}-{self._described_by}-v{_VERSION}"
         kept = store.read_entry("descriptors", key)
         if kept is None:
             kept = self._largest(content)
@@ -283,21 +298,27 @@ class FolderGallery:
         try:
             faces = self._describe(content)
         except InputError as exc:
-            return str(exc).encode()[:_NUMBERS]
+            return str(exc).encode()[: self._count]
         if not len(faces) or faces.embeddings is None:
             return b"no face found in it"
         areas = geometry.area(faces.boxes)
         i = int(areas.argmax())
         worth = quality(images.read_image(content), faces.boxes[i : i + 1], faces.landmarks[i : i + 1])
         count = (areas > areas[i] / 16).sum()  # people far behind do not count
-        numbers = [faces.embeddings[i], worth, [count], faces.boxes[i]]
-        return bytes(np.concatenate(numbers).astype("<f4").tobytes())
+        row = self.space.kept(faces.embeddings[i : i + 1])[0]
+        return bytes(np.concatenate([row, worth, [count], faces.boxes[i]]).astype("<f4").tobytes())
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         everything = self._read()
         weights = np.array([one.weight for one in everything], np.float32)
         owners = [one.name for one in everything]
-        return match(embeddings, owners, _stacked(everything), tolerance=tolerance, weights=weights)
+        probes, rows = self.space.kept(embeddings), self._stacked(everything)
+        limits = self.space.to_euclidean(tolerance)
+        return told_in(self.space, match(probes, owners, rows, tolerance=limits, weights=weights))
+
+    def _stacked(self, everything: Sequence[Enrolled]) -> F32:
+        rows = [one.photo.embedding for one in everything]
+        return np.array(rows, np.float32).reshape(-1, self.space.size)
 
     def check_ready(self) -> None:
         try:
@@ -314,15 +335,11 @@ def bare_sha256(embedding: F32) -> str:
     return "descriptor-" + hashlib.sha256(embedding.astype("<f4").tobytes()).hexdigest()
 
 
-def _weighed(photos: list[tuple[str, Photo]]) -> list[Enrolled]:
+def _weighed(photos: list[tuple[str, Photo]], *, stranger: float) -> list[Enrolled]:
     rows = np.array([photo.embedding for _, photo in photos], np.float32)
     qualities = np.array([photo.quality for _, photo in photos], np.float32)
-    weights = weigh_people([name for name, _ in photos], rows, qualities)
+    weights = weigh_people([name for name, _ in photos], rows, qualities, stranger=stranger)
     return [Enrolled(name, photo, float(weight)) for (name, photo), weight in zip(photos, weights, strict=True)]
-
-
-def _stacked(everything: Sequence[Enrolled]) -> F32:
-    return np.array([one.photo.embedding for one in everything], np.float32).reshape(-1, DIMENSIONS)
 
 
 def _stamp(file: Path) -> tuple[int, int]:
@@ -340,13 +357,13 @@ def _npy(photo: Photo) -> bytes:
     return buffer.getvalue() + photo.thumbnail
 
 
-def _npy_numbers(content: bytes) -> bytes:
+def _npy_numbers(content: bytes, size: int) -> bytes:
     """What is kept of a photo, from a `.npy` file; the reason where it is none."""
     try:
         numbers = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError) as exc:
-        return f"it is damaged ({exc})".encode()[:_NUMBERS]
-    if numbers.shape != (DIMENSIONS + 1,) or not np.isfinite(numbers).all():
+        return f"it is damaged ({exc})".encode()[: size + _BESIDE]
+    if numbers.shape != (size + 1,) or not np.isfinite(numbers).all():
         return b"not a descriptor and its quality"
     return bytes(np.concatenate([numbers, [1], _NO_BOX]).astype("<f4").tobytes())
 
@@ -359,13 +376,6 @@ def _npy_picture(content: bytes) -> bytes:
     except (ValueError, EOFError):
         return b""
     return rest.read()
-
-
-def _numbers(kept: bytes) -> F32:
-    """What is kept of a photo; all NaN where that is the reason why nothing is."""
-    if len(kept) != _NUMBERS * 4:
-        return np.full(_NUMBERS, np.nan, np.float32)
-    return np.frombuffer(kept, dtype="<f4").astype(np.float32)
 
 
 def _content(file: Path) -> bytes:

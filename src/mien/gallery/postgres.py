@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from mien.errors import GalleryError
-from mien.gallery.base import DIMENSIONS
-from mien.gallery.search import Candidates, decide, nobody, number, per_face
+from mien.gallery.search import Candidates, decide, nobody, number, per_face, told_in
 from mien.gallery.sql import SqlGallery, vector_text
+from mien.space import EmbeddingSpace
 from mien.types import F32, Matches
 
 SCHEMA = "mien"  # of our tables, so that they can live in a database beside others
@@ -26,20 +26,12 @@ _LOCK = 0x6D69656E  # any number that nobody else locks
 _MADE_MEMORY = "1GB"  # to make the index in
 
 _APART = "embedding <-> CAST(:probe AS vector)"
-_SHORT = f"CAST(embedding AS halfvec({DIMENSIONS}))"
 _WITHIN = sa.text(
     "SELECT name, weighted, apart FROM people JOIN ("  # noqa: S608 - constants of ours
     f" SELECT DISTINCT ON (person_id) person_id, ({_APART}) / weight AS weighted, {_APART} AS apart FROM photos"
     f" WHERE weight > 0 AND {_APART} <= :tolerance ORDER BY person_id, weighted) AS near ON id = person_id"
 )
 _FIRST = sa.text(f"SELECT {_APART} FROM photos WHERE weight > 0 ORDER BY 1 LIMIT 1")  # noqa: S608
-_BY_INDEX = sa.text(
-    f"SELECT name, ({_APART}) / weight AS weighted, {_APART} AS apart FROM people JOIN ("  # noqa: S608
-    " SELECT person_id, embedding, weight FROM photos WHERE weight > 0"
-    f" ORDER BY {_SHORT} <-> CAST(CAST(:probe AS vector) AS halfvec({DIMENSIONS})) LIMIT {_NEAREST}) AS near"
-    " ON id = person_id"
-)
-
 _SET_INDEX = sa.text(f"SET LOCAL hnsw.ef_search = {_NEAREST}; SET LOCAL hnsw.iterative_scan = relaxed_order")
 
 Candidate = tuple[str, float, float]  # a person, the weighted distance to a photo, the distance
@@ -55,14 +47,15 @@ class PostgresGallery(SqlGallery):
     Args:
         url: `postgresql://user:password@host/database`; everything PostgreSQL's own clients take can stand in it.
             The tables are in the schema "mien", unless `?options=-csearch_path=…` names another.
-        embedder: Who makes the descriptors.
+        space: Of the descriptors.
+        as_it_is: Descriptors of another space are taken for what they are.
 
     Raises:
         GalleryError: The server cannot be reached, or has no pgvector.
         EmbedderMismatch: It holds the descriptors of another embedder.
     """
 
-    def __init__(self, url: str, *, embedder: str) -> None:
+    def __init__(self, url: str, *, space: EmbeddingSpace, as_it_is: bool = False) -> None:
         self.url = _checked_url(url)
         self._indexed = (-_LOOK_S, False)  # when it was looked for, and whether there is one
         engine = sa.create_engine(
@@ -73,28 +66,29 @@ class PostgresGallery(SqlGallery):
             connect_args={"connect_timeout": _CONNECT_S, "prepare_threshold": None},
         )
         place = self.url.difference_update_query(["options"]).set(drivername="postgresql")
-        super().__init__(engine, place=place.render_as_string(hide_password=True), embedder=embedder)
-        self._migrate()
+        super().__init__(engine, place=place.render_as_string(hide_password=True), space=space)
+        self._migrate(as_it_is=as_it_is)
 
     def _begin(self, connection: sa.Connection, *, write: bool) -> None:
         """The driver begins by itself; writers lock the people whom they change."""
 
-    def _migrate(self) -> None:
+    def _migrate(self, *, as_it_is: bool) -> None:
         with self.transaction(write=True) as connection:  # one process at a time, until the end of the transaction
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             if f"search_path={SCHEMA}," in str(self.url.query.get("options")):
                 connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
             if not connection.scalar(sa.text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")):
                 connection.execute(sa.text("CREATE EXTENSION vector WITH SCHEMA public"))
-            self._bring_up_to_date(connection)
+            self._bring_up_to_date(connection, as_it_is=as_it_is)
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         if not len(embeddings):
             return nobody(0)
-        limits = per_face(tolerance, len(embeddings))
+        limits = per_face(self.space.to_euclidean(tolerance), len(embeddings))
         ask = _ask_index if self.is_indexed() else _ask_all
+        probes = zip(self.space.kept(embeddings), limits, strict=True)
         with self.transaction() as connection:
-            found = [ask(connection, row, float(limit)) for row, limit in zip(embeddings, limits, strict=True)]
+            found = [ask(connection, row, float(limit)) for row, limit in probes]
         near = [
             (face, name, apart, weighted)
             for face, candidates in enumerate(found)
@@ -106,7 +100,8 @@ class PostgresGallery(SqlGallery):
         distances, weights = (np.array([row[k] for row in near], np.float32) for k in (2, 3))
         nearest = [min((apart for _, _, apart in candidates), default=np.nan) for candidates in found]
         candidates = Candidates(faces, persons, distances, weights)
-        return decide(candidates, names, limits=limits, nearest=np.array(nearest, np.float32))
+        matches = decide(candidates, names, limits=limits, nearest=np.array(nearest, np.float32))
+        return told_in(self.space, matches)
 
     def is_indexed(self) -> bool:
         """Whether searches use an index."""
@@ -129,7 +124,7 @@ class PostgresGallery(SqlGallery):
             connection.execute(
                 sa.text(
                     f"CREATE INDEX CONCURRENTLY {INDEX} ON photos USING hnsw"
-                    f" (({_SHORT}) halfvec_l2_ops) WITH (m = 16, ef_construction = 100)"
+                    f" (({_short(self.space.size)}) halfvec_l2_ops) WITH (m = 16, ef_construction = 100)"
                 )
             )
             connection.execute(sa.text("RESET maintenance_work_mem"))
@@ -158,7 +153,23 @@ def _ask_all(connection: sa.Connection, probe: F32, tolerance: float) -> list[Ca
 def _ask_index(connection: sa.Connection, probe: F32, tolerance: float) -> list[Candidate]:
     """The nearest photos that the index gives, at their exact distances."""
     connection.execute(_SET_INDEX)
-    return [tuple(row) for row in connection.execute(_BY_INDEX, {"probe": vector_text(probe)})]
+    found = connection.execute(by_index(len(probe)), {"probe": vector_text(probe)})
+    return [tuple(row) for row in found]
+
+
+def by_index(size: int) -> sa.TextClause:
+    """The query for the people nearest to a descriptor of so many numbers, by the index."""
+    return sa.text(
+        f"SELECT name, ({_APART}) / weight AS weighted, {_APART} AS apart FROM people JOIN ("  # noqa: S608
+        " SELECT person_id, embedding, weight FROM photos WHERE weight > 0"
+        f" ORDER BY {_short(size)} <-> CAST(CAST(:probe AS vector) AS halfvec({size}))"
+        f" LIMIT {_NEAREST}) AS near ON id = person_id"
+    )
+
+
+def _short(size: int) -> str:
+    """What the index is of: descriptors in half precision."""
+    return f"CAST(embedding AS halfvec({size}))"
 
 
 def _checked_url(text: str) -> sa.URL:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mien.geometry import l2_distances
+from mien.space import EmbeddingSpace
 from mien.types import AGAIN, F32, F64, I64, Matches
 
 CLEARLY = 0.21  # of the tolerance: a face so much nearer to one person is not another; twins are less far apart
@@ -37,6 +38,7 @@ def match(
     Each face gets the person of its nearest descriptor, if within `tolerance` (one for all, or one per face): see
     `assign` for a person whom several faces resemble. `owners` names the row of `descriptors` (M, D) it stands beside;
     `weights` (M,) makes rows count less: one of 0.8 must be nearer than 0.8 of the tolerance, one of 0 never counts.
+    All distances are Euclidean.
     """
     weights = np.ones(len(descriptors), np.float32) if weights is None else weights
     counting = np.flatnonzero(weights > 0)
@@ -63,6 +65,11 @@ def decide(near: Candidates, names: Sequence[str], *, limits: F32, nearest: F32)
 def nobody(count: int) -> Matches:
     """The matches of `count` faces where nobody is enrolled."""
     return Matches((None,) * count, np.full(count, np.nan, np.float32))
+
+
+def told_in(space: EmbeddingSpace, matches: Matches) -> Matches:
+    """Matches at Euclidean distances as they are told: in the measure of the space."""
+    return replace(matches, distances=space.from_euclidean(matches.distances))
 
 
 def per_face(tolerance: float | F32, count: int) -> F32:

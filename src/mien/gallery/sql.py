@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolTimeoutError
 
-from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound, PhotoNotFound
+from mien.errors import GalleryError, PersonExists, PersonNotFound, PhotoNotFound
 from mien.gallery import migrations
-from mien.gallery.base import DIMENSIONS, Enrolled, KeptPhoto, Person, Photo, check_name
+from mien.gallery.base import Enrolled, KeptPhoto, Person, Photo, as_kept, check_name
 from mien.gallery.weights import changed, weigh, weigh_people
+from mien.space import EmbeddingSpace
 from mien.text import did_you_mean, printable
 from mien.types import F32, Matches
 
@@ -36,7 +37,7 @@ class Vector(sa.types.UserDefinedType[F32]):
     cache_ok = True
 
     def get_col_spec(self, **_options: Any) -> str:
-        return f"vector({DIMENSIONS})"
+        return "vector"
 
     def bind_processor(self, dialect: sa.Dialect) -> Any:
         return vector_text
@@ -61,10 +62,15 @@ class Blob(sa.types.TypeDecorator[F32]):
         return np.frombuffer(value, dtype="<f4").astype(np.float32)
 
 
-def check_blobs(blobs: Sequence[object]) -> None:
-    """Raises GalleryError where something that should be a descriptor's bytes is not."""
-    if any(not isinstance(blob, bytes) or len(blob) != DIMENSIONS * 4 for blob in blobs):
-        raise GalleryError("a descriptor in the gallery is damaged; put a copy of the file in its place, or enrol anew")
+def check_blobs(blobs: Sequence[object], size: int | None = None) -> None:
+    """Raises GalleryError where something that should be a descriptor's bytes, of so many numbers, is not."""
+    for blob in blobs:
+        if not isinstance(blob, bytes) or len(blob) % 4 or size not in (None, len(blob) // 4):
+            raise _damaged()
+
+
+def _damaged() -> GalleryError:
+    return GalleryError("a descriptor in the gallery is damaged; put a copy of the file in its place, or enrol anew")
 
 
 def vector_text(row: F32) -> str:
@@ -104,13 +110,13 @@ class SqlGallery(ABC):
     Args:
         engine: Its connections.
         place: How the database is called in messages.
-        embedder: Who made the descriptors.
+        space: Of the descriptors.
     """
 
-    def __init__(self, engine: sa.Engine, *, place: str, embedder: str) -> None:
+    def __init__(self, engine: sa.Engine, *, place: str, space: EmbeddingSpace) -> None:
         self.engine = engine
         self.place = place
-        self.embedder = embedder
+        self.space = space
 
     @abstractmethod
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches: ...
@@ -119,12 +125,11 @@ class SqlGallery(ABC):
     def _begin(self, connection: sa.Connection, *, write: bool) -> None:
         """Begins a transaction; one that writes must find what it reads unchanged until its end."""
 
-    def _migrate(self) -> None:
-        with self.transaction(write=True) as connection:
-            self._bring_up_to_date(connection)
-
-    def _bring_up_to_date(self, connection: sa.Connection) -> None:
-        before = migrations.migrate(connection, place=self.place, embedder=self.embedder)
+    def _bring_up_to_date(self, connection: sa.Connection, *, as_it_is: bool) -> None:
+        """Makes or migrates the tables. `as_it_is`: descriptors of another space are taken for what they are."""
+        if as_it_is:
+            self.space = migrations.space_of(connection) or self.space
+        before = migrations.migrate(connection, place=self.place, space=self.space)
         if (connection.dialect.name, before) == ("sqlite", _UNWEIGHED):
             self._weigh(connection, connection.scalars(sa.select(PEOPLE.c.id)).all())
 
@@ -166,7 +171,7 @@ class SqlGallery(ABC):
         return self.enroll_all([(name, photos)])
 
     def enroll_all(self, people: Iterable[tuple[str, Sequence[Photo]]]) -> int:
-        checked = ((check_name(name), [_checked(photo) for photo in photos]) for name, photos in people)
+        checked = ((check_name(name), [as_kept(photo, self.space) for photo in photos]) for name, photos in people)
         added = 0
         for chunk in _batched(checked):
             wanted: dict[str, list[Photo]] = defaultdict(list)
@@ -187,7 +192,7 @@ class SqlGallery(ABC):
             if (ids[name], photo.sha256) not in there
         }
         if new:
-            connection.execute(sa.insert(PHOTOS), _rows(new))
+            connection.execute(sa.insert(PHOTOS), _rows(new, stranger=self._stranger))
         pictures = [
             {"person": ids[name], "sha256": photo.sha256, "content": photo.thumbnail}
             for name, photos in wanted.items()
@@ -221,7 +226,7 @@ class SqlGallery(ABC):
             if not rows:
                 continue
             keys, embeddings, qualities, old = zip(*rows, strict=True)
-            weights = weigh(np.stack(embeddings), np.array(qualities, np.float32))
+            weights = weigh(self._stacked(embeddings), np.array(qualities, np.float32), stranger=self._stranger)
             other = np.flatnonzero(changed(old, weights))
             if len(other):
                 connection.execute(update, [{"key": keys[i], "new": float(weights[i])} for i in other])
@@ -307,12 +312,23 @@ class SqlGallery(ABC):
             for name, row, sha256, source, quality, weight in connection.execution_options(yield_per=_READ).execute(
                 query
             ):
+                if row.shape != (self.space.size,):
+                    raise _damaged()
                 yield Enrolled(name, Photo(row, sha256, source, quality=quality), weight)
 
     def descriptors(self) -> tuple[tuple[str, ...], F32]:
         everything = list(self.enrolled())
         rows = [one.photo.embedding for one in everything]
-        return tuple(one.name for one in everything), np.stack(rows) if rows else np.zeros((0, DIMENSIONS), np.float32)
+        return tuple(one.name for one in everything), self._stacked(rows)
+
+    @property
+    def _stranger(self) -> float:
+        return self.space.euclidean(self.space.tolerance)
+
+    def _stacked(self, rows: Sequence[F32]) -> F32:
+        if any(row.shape != (self.space.size,) for row in rows):
+            raise _damaged()
+        return np.array(rows, np.float32).reshape(-1, self.space.size)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -333,18 +349,11 @@ def _batched(items: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
         yield chunk
 
 
-def _checked(photo: Photo) -> Photo:
-    row = photo.embedding
-    if row.shape != (DIMENSIONS,) or not np.isfinite(row).all():
-        raise InputError(f"a descriptor is {DIMENSIONS} finite numbers, got shape {row.shape}; describe the photo anew")
-    return photo
-
-
-def _rows(new: dict[tuple[str, str], Photo]) -> list[dict[str, object]]:
+def _rows(new: dict[tuple[str, str], Photo], *, stranger: float) -> list[dict[str, object]]:
     """New photos by person and hash as rows, weighed among themselves."""
     table = np.stack([photo.embedding for photo in new.values()])
     qualities = np.array([photo.quality for photo in new.values()], np.float32)
-    weights = weigh_people([person for person, _ in new], table, qualities)
+    weights = weigh_people([person for person, _ in new], table, qualities, stranger=stranger)
     return [
         {
             "person_id": person,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ import sqlalchemy as sa
 
 from mien import private
 from mien.errors import GalleryError
-from mien.gallery.base import DIMENSIONS
+from mien.gallery import migrations
+from mien.gallery.search import told_in
 from mien.gallery.sql import SqlGallery, check_blobs
 from mien.gallery.table import Rows, Table
+from mien.space import EmbeddingSpace
 from mien.types import F32, Matches
 
 _BUSY_SECONDS = 30
@@ -36,16 +38,31 @@ class SqliteGallery(SqlGallery):
         EmbedderMismatch: It holds the descriptors of another embedder.
     """
 
-    def __init__(self, path: Path, *, embedder: str) -> None:
+    def __init__(self, path: Path, *, space: EmbeddingSpace, as_it_is: bool = False) -> None:
         _make_file(path)
         engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
-        super().__init__(engine, place=str(path), embedder=embedder)
+        super().__init__(engine, place=str(path), space=space)
         self.path = path
         self._lock = threading.Lock()
-        self._table = Table()
         self._seen = -1  # the last change that the table knows
         sa.event.listen(engine, "connect", _set_up_connection)
-        self._migrate()
+        self._migrate(as_it_is=as_it_is)
+        self._table = Table(self.space.size)
+
+    def _migrate(self, *, as_it_is: bool) -> None:
+        copy = self.path.with_name(f"{self.path.name}.before-migration")
+        with self.transaction(write=True) as connection:
+            if migrations.is_older(connection):
+                self._keep_copy(copy)
+            self._bring_up_to_date(connection, as_it_is=as_it_is)
+        copy.unlink(missing_ok=True)
+
+    def _keep_copy(self, copy: Path) -> None:
+        """The file as it is, until its migration is through."""
+        copy.unlink(missing_ok=True)
+        _make_file(copy)
+        with closing(sqlite3.connect(self.path)) as old, closing(sqlite3.connect(copy)) as new:
+            old.backup(new)
 
     def _begin(self, connection: sa.Connection, *, write: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN DEFERRED")
@@ -64,7 +81,8 @@ class SqliteGallery(SqlGallery):
         self._fresh()
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
-        return self._fresh().search(embeddings, tolerance=tolerance)
+        limits = self.space.to_euclidean(tolerance)
+        return told_in(self.space, self._fresh().search(self.space.kept(embeddings), tolerance=limits))
 
     def _fresh(self) -> Table:
         """The table, as of now."""
@@ -74,7 +92,7 @@ class SqliteGallery(SqlGallery):
                 return self._table
             with self._lock:
                 if self._seen < 0 or (first or 0) > self._seen + 1:
-                    self._table = _read_all(connection)
+                    self._table = _read_all(connection, self.space.size)
                 elif last > self._seen:  # else another thread, that looked later, has been here
                     _read_changes(connection, self._table, self._seen)
                 self._seen = max(self._seen, last or 0)
@@ -90,11 +108,11 @@ def _make_file(path: Path) -> None:
         ) from exc
 
 
-def _read_all(connection: sa.Connection) -> Table:
-    table = Table()
-    table.change([], _rows([]), _names(connection, "SELECT id, name FROM people"))
+def _read_all(connection: sa.Connection, size: int) -> Table:
+    table = Table(size)
+    table.change([], _rows([], size), _names(connection, "SELECT id, name FROM people"))
     for rows in _driver_rows(connection, _COLUMNS + " ORDER BY id"):
-        table.change([], _rows(rows), {})
+        table.change([], _rows(rows, size), {})
     return table
 
 
@@ -109,7 +127,7 @@ def _read_changes(connection: sa.Connection, table: Table, seen: int) -> None:
         f"OR id IN (SELECT person_id FROM photos {there})",
     )
     rows = [row for some in _driver_rows(connection, f"{_COLUMNS} {there} ORDER BY id") for row in some]
-    table.change(gone, _rows(rows), names)
+    table.change(gone, _rows(rows, table.size), names)
 
 
 def _names(connection: sa.Connection, query: str) -> dict[str, str]:
@@ -126,10 +144,10 @@ def _driver_rows(connection: sa.Connection, query: str) -> Iterator[list[tuple[i
         yield rows
 
 
-def _rows(rows: list[tuple[int, str, float, bytes]]) -> Rows:
+def _rows(rows: list[tuple[int, str, float, bytes]], size: int) -> Rows:
     ids, persons, weights, blobs = zip(*rows, strict=True) if rows else ((), (), (), ())
-    check_blobs(blobs)
-    table = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(-1, DIMENSIONS)
+    check_blobs(blobs, size)
+    table = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(-1, size)
     return Rows(np.array(ids, np.int64), persons, np.array(weights, np.float32), table.astype(np.float32))
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.gallery.base import DIMENSIONS
 from mien.gallery.search import Candidates, decide, nobody, per_face
 from mien.types import F32, F64, I64, Matches
 
@@ -39,9 +38,15 @@ class Table:
     A search reads a short form of every descriptor (its first principal components, and the length of what they leave
     out): the distance of two short forms is never more than that of the descriptors. Those whose short form is near
     enough are then compared exactly, in float64: nothing is missed. It reads a third of the bytes.
+
+    Distances are Euclidean. Descriptors of a cosine space are of unit length, where these order like the cosine's.
+
+    Args:
+        size: Numbers of a descriptor.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self._lock = _SharedLock()
         self._used = 0
         self._free: list[int] = []
@@ -53,7 +58,7 @@ class Table:
         self._owners: I64 = np.zeros(0, np.int64)
         self._findable = 0  # rows with a weight above 0
         self._people = _People()
-        self._mean = np.zeros(DIMENSIONS, np.float32)
+        self._mean = np.zeros(size, np.float32)
         self._basis: F32 | None = None
 
     def __len__(self) -> int:
@@ -80,7 +85,7 @@ class Table:
 
     def _add(self, rows: Rows, part: slice) -> None:
         ids, descriptors, weights = rows.ids[part], rows.descriptors[part], rows.weights[part]
-        if self._basis is None and len(self) + len(ids) >= _WORTH_SHORTENING:
+        if self._basis is None and self.size > _SHORT and len(self) + len(ids) >= _WORTH_SHORTENING:
             self._shorten(descriptors)
         slots = self._take(len(ids))
         short = self._shortened(descriptors)
@@ -97,7 +102,7 @@ class Table:
         reused = [self._free.pop() for _ in range(min(count, len(self._free)))]
         first, self._used = self._used, self._used + count - len(reused)
         while len(self._blocks) * _BLOCK < self._used:
-            self._blocks.append(np.zeros((_BLOCK, DIMENSIONS), np.float32))
+            self._blocks.append(np.zeros((_BLOCK, self.size), np.float32))
             self._short.append(self._blocks[-1] if self._basis is None else np.zeros((_BLOCK, _SHORT), np.float32))
         if len(self._ids) < self._used:
             self._grow(max(self._used, len(self._ids) * 5 // 4, 1024))

@@ -10,7 +10,6 @@ import numpy as np
 from mien.geometry import l2_distances
 from mien.types import F32, F64, Mask
 
-STRANGER = 0.6  # dlib's tolerance: a photo nearer than this to its person's medoid is never an outlier
 LEAST = 0.8  # the weight of the poorest photo: it must be nearer than four fifths of the tolerance to give its name
 _POOR, GOOD = 0.05, 0.3  # the qualities at which a photo counts least and fully
 _FEWEST = 4  # photos; of fewer nobody can say which is the odd one
@@ -18,29 +17,32 @@ _SPREAD = 1.5  # times the usual distance to the medoid
 _SAMPLE = 256  # photos of one person that are compared with each other
 
 
-def weigh(descriptors: F32, qualities: F32) -> F32:
-    """The weights (M,) of one person's photos: descriptors (M, D), qualities (M,) 0 to 1."""
+def weigh(descriptors: F32, qualities: F32, *, stranger: float) -> F32:
+    """The weights (M,) of one person's photos: descriptors (M, D), qualities (M,) 0 to 1.
+
+    A photo nearer than `stranger`, Euclidean, to its person's medoid is never an outlier.
+    """
     weights = LEAST + (1 - LEAST) * np.clip((qualities - _POOR) / (GOOD - _POOR), 0, 1)
-    return np.where(outliers(descriptors), 0, weights).astype(np.float32)
+    return np.where(outliers(descriptors, stranger=stranger), 0, weights).astype(np.float32)
 
 
-def weigh_people(owners: Sequence[Hashable], descriptors: F32, qualities: F32) -> F32:
+def weigh_people(owners: Sequence[Hashable], descriptors: F32, qualities: F32, *, stranger: float) -> F32:
     """The weights (M,) of the photos of many; `owners` (M,) tells whose each is."""
     rows: dict[Hashable, list[int]] = defaultdict(list)
     for i, owner in enumerate(owners):
         rows[owner].append(i)
     weights = np.ones(len(owners), np.float32)
     for mine in rows.values():
-        weights[mine] = weigh(descriptors[mine], qualities[mine])
+        weights[mine] = weigh(descriptors[mine], qualities[mine], stranger=stranger)
     return weights
 
 
-def outliers(descriptors: F32) -> Mask:
+def outliers(descriptors: F32, *, stranger: float) -> Mask:
     """Which of one person's photos (M, D) are far from the medoid of the others; none of fewer than four."""
     if len(descriptors) < _FEWEST:
         return np.zeros(len(descriptors), np.bool_)
     away = l2_distances(descriptors, descriptors[medoid(descriptors)][None])[:, 0]
-    return np.asarray(away > max(STRANGER, _SPREAD * float(np.median(away))), dtype=np.bool_)
+    return np.asarray(away > max(stranger, _SPREAD * float(np.median(away))), dtype=np.bool_)
 
 
 def medoid(descriptors: F32) -> int:

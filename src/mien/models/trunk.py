@@ -16,15 +16,8 @@ from mien.models.attributes import LOOK, EmotionNet, TraitHeads
 from mien.models.detectors import Anchor, made_of
 from mien.models.trunk_head import TrunkHead
 from mien.runtime import Compute, OnnxModel, in_chunks
-from mien.space import EmbeddingSpace
 from mien.types import F32, I64, U8, Faces, Scores
-from mien.zoo import ZOO, spec_of
-
-# The descriptors of dlib's face ResNet. 0.6 is dlib's own. The linkage was chosen on folds 0 to 4 of CACD-VS as the
-# smallest step of 0.01 with pairwise recall 0.8; on folds 5 to 9, over all pairs of photos, precision is 0.99, recall
-# 0.81 (benchmarks/unknown.py). Of 2.9 million pairs of FER+ pictures 126 are nearer than 0.25, nearly all of them one
-# photo twice.
-DLIB = EmbeddingSpace(name="dlib_resnet", size=128, metric="euclidean", tolerance=0.6, linkage=0.52, duplicate=0.25)
+from mien.zoo import DLIB, ZOO, spec_of
 
 _VERSION = 4  # raise it when detectors or aligner make something else of the same weights
 # A mean of two views lies nearer to others than one: distances shrink. Of CACD-VS's folds 0 to 4 the smallest step of

@@ -13,7 +13,7 @@ from mien.errors import InputError
 from mien.gallery.unknown import UnknownFaces, open_unknown, open_unknown_file
 from mien.keeping import Keeper
 from mien.models.folder import ModelFolder
-from mien.pipeline import EMBEDDER, Analyzer
+from mien.pipeline import Analyzer
 from mien.server.gate import Gate
 from mien.server.jobs.store import JobStore
 from mien.server.jobs.worker import JobWorker
@@ -92,7 +92,7 @@ def _make_unknown(settings: ServerSettings, analyzer: Analyzer) -> tuple[Unknown
         InputError: They are to be kept, but nobody is identified.
     """
     if analyzer.gallery is None:
-        unknown = open_unknown_file(settings.data / "unknown" / "no-gallery.db", embedder=EMBEDDER)
+        unknown = open_unknown_file(settings.data / "unknown" / "no-gallery.db", space=analyzer.space)
     else:
         unknown = open_unknown(analyzer.gallery, data=settings.data)
     if settings.keep_unknown_days is None:

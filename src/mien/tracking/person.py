@@ -15,13 +15,13 @@ _LONGEST_MEMORY = 12.0  # weight of looks: older ones fade out of the means behi
 _LASTING_MEMORY = 200.0  # the same for age and the like: a minute of another pose must not make anybody younger
 _SURE = 0.45  # weight of votes from which a name is shown
 _SHARE = 0.6  # of all votes, to be shown
-_STEADY = 0.3  # distance of looks from their mean, above which the face was covered, blurred or turned in some
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """One look at a face: its weight 0 to 1, descriptor (D,) if who it is was asked for, what each attribute's model
-    tells of it, and who the gallery says it is (None: nobody near enough) at which distance (NaN: nobody enrolled)."""
+    tells of it, and who the gallery says it is (None: nobody near enough) at which distance, Euclidean (NaN: nobody
+    enrolled)."""
 
     time_s: float
     weight: float
@@ -33,9 +33,11 @@ class Look:
 
 @dataclass(slots=True)
 class Person:
-    """Grows with every look. `id` is the track id."""
+    """Grows with every look. `id` is the track id; nobody is sure whose looks are usually further than `steady` from
+    their mean."""
 
     id: int
+    steady: float
     looks: int = 0
     look_s: float = -1e9
     glance_s: float = -1e9  # when it was last seen what the face looks like, by a look or by less than one
@@ -121,7 +123,7 @@ class Person:
     @property
     def sure(self) -> bool:
         """Whether one more look would hardly change what is said of this person."""
-        if self.looks < 3 or self.spread > _STEADY:
+        if self.looks < 3 or self.spread > self.steady:
             return False
         return max(self.votes.values()) >= max(2 * _SURE, 0.8 * sum(self.votes.values()))
 

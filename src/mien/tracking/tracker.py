@@ -13,12 +13,14 @@ from mien.attribute import Attribute, Estimate, Scores
 from mien.tracking.flow import Shift
 from mien.tracking.person import Look, Person
 from mien.types import AGAIN, F32, I64, Faces, Mask, Matches
+from mien.zoo import DLIB
 
 # Parts of `same`: a look this far from a doubtful track's own person is suspect; one this near to somebody else is
 # that person, if it leads by so much.
 _DOUBT, _LIKE, _LEAD = 0.8, 0.9, 0.25
 _MEET = 0.1  # overlap (IoU) of two faces from which either may be taken for the other
 _JUMP = 0.25  # of the logarithm of a face's size, from one detection to the next: it may be another face
+_STEADY = 0.5  # distance of looks from their mean, above which the face was covered, blurred or turned in some
 _SAME = 0.7  # part of `same`: means of descriptors this near are one person
 
 
@@ -29,7 +31,7 @@ class TrackerOptions:
     as soon as a look says so). A hidden person is remembered for `memory_s`, found again by motion within `coast_s`;
     `same` is the distance of two descriptors below which they may be one person; a look is due after `sure_s` or
     `unsure_s`; for somebody sure a glance does, unless the last look is `known_s` or longer ago. Who looks like
-    somebody else for `strike_s` is somebody else."""
+    somebody else for `strike_s` is somebody else. Distances are Euclidean, whatever the space of the descriptors."""
 
     birth_score: float = 0.6
     sure_score: float = 0.6
@@ -38,8 +40,8 @@ class TrackerOptions:
     strike_s: float = 0.06
     memory_s: float = 10.0
     coast_s: float = 0.5
-    same: float = 0.6
-    tolerance: float = 0.6
+    same: float = DLIB.tolerance
+    tolerance: float = DLIB.tolerance
     sure_s: float = 0.3
     unsure_s: float = 0.05
     known_s: float = 0.7
@@ -95,6 +97,10 @@ class Tracker:
         """The tracks that are reported. A doubtful detection is reported only in a picture that stands alone."""
         sure = self.options.sure_score
         return [t for t in self.tracks if t.person is not None and (t.alone or t.best >= sure)]
+
+    def _somebody(self) -> Person:
+        """A new person."""
+        return Person(next(self._ids), steady=_STEADY * self.options.same)
 
     @property
     def restless(self) -> bool:
@@ -174,13 +180,13 @@ class Tracker:
         for track in self.tracks:
             clear = track.best >= (sure if late or track.hits > 1 else certain)
             if track.person is None and clear and not track.alone:
-                track.person = Person(next(self._ids))
+                track.person = self._somebody()
 
     def settle(self) -> None:
         """Begins to show what looks have not made known of a picture that stands alone."""
         for track in self.tracks:
             if track.person is None and track.alone:
-                track.person = Person(next(self._ids))
+                track.person = self._somebody()
 
     def _hide(self, gone: Sequence[Track], time_s: float) -> None:
         for track in gone:
@@ -258,7 +264,7 @@ class Tracker:
         if other is not None:
             self._swap(track, other)
         elif person is None and track.alone:
-            track.person = Person(next(self._ids))
+            track.person = self._somebody()
         elif person is not None and person.looks and person.apart(look.embedding) > self.options.same:
             self._strike(track, look)
             return
@@ -329,7 +335,7 @@ class Tracker:
         if look.time_s - track.struck_s < self.options.strike_s or track.meeting:
             return
         self.hidden.append(replace(track, coasts=False))
-        track.person, track.struck_s, track.doubtful = Person(next(self._ids)), None, False
+        track.person, track.struck_s, track.doubtful = self._somebody(), None, False
         track.person.learn(look, self.options.tolerance)
 
     def faces(self, *, named: bool) -> Faces:

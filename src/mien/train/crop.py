@@ -24,9 +24,9 @@ from mien.train.faces import find_face
 from mien.types import F32, U8, Faces, Frame
 
 MANIFEST = "crops.jsonl"
-NEARLY_THE_SAME = (
-    0.15  # distance of descriptors: a photo saved again moves by 0.02 to 0.08, the next look by 0.2 and more
-)
+# Of the space's bound of near-duplicates. By dlib's descriptors a photo saved again moves by 0.02 to 0.08, the next
+# look by 0.2 and more.
+_NEARLY_THE_SAME = 0.6
 NOBODY = "unknown"
 
 
@@ -186,7 +186,9 @@ class Cropper:
         if folder not in self._kept:
             self._kept[folder] = list(self._described(folder))
         kept = self._kept[folder]
-        if kept and float(geometry.l2_distances(embedding[None], np.stack(kept)).min()) < NEARLY_THE_SAME:
+        space = self.analyzer.space
+        nearly = _NEARLY_THE_SAME * space.euclidean(space.duplicate)
+        if kept and float(geometry.l2_distances(embedding[None], np.stack(kept)).min()) < nearly:
             return True
         kept.append(embedding)
         return False
@@ -196,7 +198,7 @@ class Cropper:
         for place in (self.into / name for name in self._made if name.parent == folder):
             if place.is_file():
                 found = find_face(self.analyzer.detector, images.read_image(place))
-                faces = self.analyzer.trunk(found.image, found.faces)
+                faces = self.analyzer.embed(found.image, found.faces)
                 yield from () if faces.embeddings is None else faces.embeddings
 
     def _write(self, source: Source, frame: Frame, face: Faces) -> str:

@@ -22,6 +22,7 @@ from mien.train.head import Curve, HeadLearner, Task
 from mien.train.splits import NEAR, groups_of, learnable, stratified_folds
 from mien.train.tuning import Network, NetworkLearner
 from mien.types import F64, I64
+from mien.zoo import DLIB
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +124,8 @@ def _check(options: Options, output: Path) -> None:
         raise InputError(f"class weights are {' or '.join(_CLASS_WEIGHTS)}, got {options.class_weights!r}")
     if not 0.02 <= options.held_back <= 0.5:
         raise InputError(f"the part held back must be 0.02 to 0.5 of the pictures, got {options.held_back}")
-    if not 0 <= options.near <= 0.6:
-        raise InputError(f"faces are parted by a distance of 0 to 0.6, got {options.near}")
+    if not 0 <= options.near <= DLIB.tolerance:
+        raise InputError(f"faces are parted by a distance of 0 to {DLIB.tolerance}, got {options.near}")
     if options.folds < 1 or options.views < 1:
         raise InputError("folds and views are 1 or more")
     if output.suffix != ".onnx":

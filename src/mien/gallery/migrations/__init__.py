@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib import resources
 
 import sqlalchemy as sa
 
 from mien.errors import EmbedderMismatch, GalleryError
+from mien.space import EmbeddingSpace
+from mien.zoo import ZOO
 
 
 def newest(dialect: str) -> int:
@@ -16,7 +19,28 @@ def newest(dialect: str) -> int:
     return len(_files(dialect))
 
 
-def migrate(connection: sa.Connection, *, place: str, embedder: str) -> int:
+def is_older(connection: sa.Connection) -> bool:
+    """Whether there is a gallery that `migrate` would change."""
+    return 0 < _version(_about(connection)) < newest(connection.dialect.name)
+
+
+def space_of(connection: sa.Connection) -> EmbeddingSpace | None:
+    """The space of a gallery's descriptors; None where no gallery is yet.
+
+    Raises:
+        InputError: What is noted cannot be.
+    """
+    about = _about(connection)
+    name = about.get("embedder")
+    if name is None:
+        return None
+    if "size" not in about:  # made before there were embedders to choose from
+        return ZOO[name].space if name in ZOO else None
+    numbers = {key: float(about[key]) for key in ("tolerance", "linkage", "duplicate")}
+    return EmbeddingSpace(name=name, size=int(about["size"]), metric=about["metric"], **numbers)  # type: ignore[arg-type]
+
+
+def migrate(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> int:
     """Makes the tables, or brings those of an older version up to date; the version that was there, 0 of none.
 
     Runs in the caller's transaction, which must keep others out.
@@ -27,22 +51,46 @@ def migrate(connection: sa.Connection, *, place: str, embedder: str) -> int:
     """
     dialect = connection.dialect.name
     about = _about(connection)
-    version, last = int(about.get("version", "0")), newest(dialect)
+    version, last = _version(about), newest(dialect)
     if version > last:
         raise GalleryError(f"{place} has version {version}; this mien reads {last}: update it")
-    if about.get("embedder", embedder) != embedder:
-        raise EmbedderMismatch(
-            f"{place} was made with the embedder {about['embedder']}, not {embedder}: "
-            "their descriptors cannot be compared; enrol the photos anew in another gallery"
-        )
+    _check_space(about, place, space)
     for number in range(version + 1, last + 1):
-        for statement in _statements(_files(dialect)[number - 1]):
+        script = _files(dialect)[number - 1].replace("{size}", str(space.size))
+        for statement in _statements(script):
             connection.exec_driver_sql(statement)
-    if version < last:
-        connection.execute(sa.text("DELETE FROM about WHERE key IN ('version', 'embedder')"))
-        rows = [{"key": "version", "value": str(last)}, {"key": "embedder", "value": embedder}]
-        connection.execute(sa.text("INSERT INTO about (key, value) VALUES (:key, :value)"), rows)
+    _note(connection, about, {"version": str(last), **_told_of(space)})
     return version
+
+
+def _check_space(about: dict[str, str], place: str, space: EmbeddingSpace) -> None:
+    wanted = _told_of(space)
+    for key in ("embedder", "size", "metric"):
+        if about.get(key, wanted[key]) != wanted[key]:
+            raise EmbedderMismatch(
+                f"{place} was made with the embedder {about['embedder']} "
+                f"({about.get('size', '?')} numbers), not {space.name} ({space.size}): "
+                "their descriptors cannot be compared; enrol the photos anew in another gallery"
+            )
+
+
+def _told_of(space: EmbeddingSpace) -> dict[str, str]:
+    fields = asdict(space)
+    return {"embedder": fields.pop("name"), **{key: str(value) for key, value in fields.items()}}
+
+
+def _note(connection: sa.Connection, about: dict[str, str], now: dict[str, str]) -> None:
+    """Writes down what is not noted yet."""
+    for key in now:
+        if about.get(key) == now[key]:
+            continue
+        connection.execute(sa.text("DELETE FROM about WHERE key = :key"), {"key": key})
+        row = {"key": key, "value": now[key]}
+        connection.execute(sa.text("INSERT INTO about (key, value) VALUES (:key, :value)"), row)
+
+
+def _version(about: dict[str, str]) -> int:
+    return int(about.get("version", "0"))
 
 
 def _about(connection: sa.Connection) -> dict[str, str]:

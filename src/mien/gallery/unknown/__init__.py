@@ -12,14 +12,14 @@ from mien.errors import GalleryError
 from mien.gallery.base import Gallery
 from mien.gallery.folder import FolderGallery
 from mien.gallery.unknown.base import Group, Sighting, Undone, UnknownFace
-from mien.gallery.unknown.grouping import LEAST_FACES, REACH, Kept, group, regroup
+from mien.gallery.unknown.grouping import LEAST_FACES, Kept, group, regroup
+from mien.space import EmbeddingSpace
 
 if TYPE_CHECKING:
     from mien.gallery.unknown.store import UnknownFaces
 
 __all__ = [
     "LEAST_FACES",
-    "REACH",
     "Group",
     "Kept",
     "Sighting",
@@ -50,22 +50,22 @@ def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
         GalleryError: They cannot be kept there.
     """
     if isinstance(gallery, FolderGallery):
-        return open_unknown_file(_file_for(gallery.path, data), embedder=gallery.embedder)
+        return open_unknown_file(_file_for(gallery.path, data), space=gallery.space)
 
     from mien.gallery.postgres import PostgresGallery
     from mien.gallery.sqlite import SqliteGallery
     from mien.gallery.unknown.store import UnknownFaces
 
     if isinstance(gallery, PostgresGallery):
-        return UnknownFaces(gallery.engine, embedder=gallery.embedder)
+        return UnknownFaces(gallery.engine, space=gallery.space)
     if isinstance(gallery, SqliteGallery):
-        return UnknownFaces(f"sqlite:///{gallery.path}", embedder=gallery.embedder)
+        return UnknownFaces(f"sqlite:///{gallery.path}", space=gallery.space)
     raise GalleryError(
         "unknown faces are kept beside a folder of photos, a .db file or PostgreSQL; name one of these as the gallery"
     )
 
 
-def open_unknown_file(file: Path, *, embedder: str) -> UnknownFaces:
+def open_unknown_file(file: Path, *, space: EmbeddingSpace) -> UnknownFaces:
     """The unknown faces in a SQLite file of their own, made where it is not there.
 
     Raises:
@@ -73,7 +73,7 @@ def open_unknown_file(file: Path, *, embedder: str) -> UnknownFaces:
     """
     from mien.gallery.unknown.store import UnknownFaces
 
-    return UnknownFaces(f"sqlite:///{_make_home(file)}", embedder=embedder)
+    return UnknownFaces(f"sqlite:///{_make_home(file)}", space=space)
 
 
 def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:

@@ -10,10 +10,6 @@ import numpy as np
 from mien.geometry import l2_distances
 from mien.types import F32, F64, I64, Mask
 
-# The mean distance at which two groups are one person. dlib's 0.6 is for one probe against known people; among
-# thousands of strangers it joins most of them. Chosen on folds 0 to 4 of CACD-VS as the smallest step of 0.01 with
-# pairwise recall 0.8; on folds 5 to 9, over all pairs of photos: precision 0.99, recall 0.81 (benchmarks/unknown.py).
-REACH = 0.52
 LEAST_FACES = 3
 _MOST_AT_ONCE = 1000  # faces grouped anew when one more comes
 _BLOCK = 1024
@@ -34,9 +30,11 @@ class Kept:
         return len(self.photos)
 
 
-def group(kept: Kept, *, reach: float = REACH) -> I64:
+def group(kept: Kept, *, reach: float) -> I64:
     """A label (N,) per face from scratch: equal for faces of one person, numbered by first appearance.
 
+    `reach` is the mean Euclidean distance at which two groups are one person: a space's linkage. The tolerance is for
+    one probe against known people; among thousands of strangers it would join most of them.
     `kept.groups` is not looked at. The order of the rows does not matter: the same faces give the same groups.
     """
     labels = np.full(len(kept), -1, np.int64)
@@ -45,7 +43,7 @@ def group(kept: Kept, *, reach: float = REACH) -> I64:
     return _by_appearance(labels)
 
 
-def regroup(kept: Kept, new: I64, *, reach: float = REACH) -> tuple[I64, I64]:
+def regroup(kept: Kept, new: I64, *, reach: float) -> tuple[I64, I64]:
     """The rows (M,) whose groups may change because the rows `new` came, and a label (M,) for each of them.
 
     All rows that the new ones reach over steps of at most `reach` are grouped from scratch: what comes out is what

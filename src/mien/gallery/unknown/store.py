@@ -23,6 +23,7 @@ from mien.gallery.base import Photo, check_name
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown.base import Enroller, Group, Sighting, Undone, UnknownFace
 from mien.gallery.unknown.grouping import LEAST_FACES, Kept, regroup
+from mien.space import EmbeddingSpace
 from mien.types import I64
 
 UNDO_S = 24 * 3600.0  # how long a name can be taken back: until then its faces are kept
@@ -87,15 +88,17 @@ class UnknownFaces:
     Args:
         place: The database: `sqlite:///path`, or the engine of a gallery, which closes it itself.
             Tables are made where they are missing.
-        embedder: Who made the descriptors; those of others are not looked at.
+        space: Of the descriptors; those of others are not looked at.
         clock: Seconds since 1970.
 
     Raises:
         GalleryError: The database cannot be used.
     """
 
-    def __init__(self, place: str | sa.Engine, *, embedder: str, clock: Callable[[], float] = time.time) -> None:
-        self.embedder = embedder
+    def __init__(
+        self, place: str | sa.Engine, *, space: EmbeddingSpace, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.space = space
         self.clock = clock
         self._lock = threading.RLock()
         self._borrowed = isinstance(place, sa.Engine)
@@ -136,7 +139,7 @@ class UnknownFaces:
         A picture that was looked at before is passed over.
         """
         with self._change() as connection:
-            there = _there(connection, self.embedder, {sighting.photo for sighting in sightings})
+            there = _there(connection, self.space.name, {sighting.photo for sighting in sightings})
             new = [sighting for sighting in sightings if sighting.photo not in there]
             if not new:
                 return 0
@@ -154,12 +157,15 @@ class UnknownFaces:
 
     def _row(self, sighting: Sighting) -> dict[str, Any]:
         kept = {name: getattr(sighting, name) for name in ("photo", "source", "seen", "expires", "quality")}
-        return {**kept, "embedder": self.embedder, "embedding": sighting.embedding.astype("<f4").tobytes()}
+        row = self.space.kept(sighting.embedding[None])[0]
+        return {**kept, "embedder": self.space.name, "embedding": row.astype("<f4").tobytes()}
 
     def _regroup(self, connection: sa.Connection, ids: Sequence[int]) -> None:
         """Groups the faces with these ids, and those near them, from scratch."""
         rows = self._load(connection)
-        near, labels = regroup(rows.kept, np.flatnonzero(np.isin(rows.ids, ids)))
+        near, labels = regroup(
+            rows.kept, np.flatnonzero(np.isin(rows.ids, ids)), reach=self.space.euclidean(self.space.linkage)
+        )
         names = _names(rows.kept, near, labels)
         moved = [(int(rows.ids[i]), name) for i, name in zip(near, names, strict=True) if rows.kept.groups[i] != name]
         if moved:
@@ -175,8 +181,8 @@ class UnknownFaces:
 
     @property
     def _open(self) -> tuple[sa.ColumnElement[bool], ...]:
-        """Faces of our embedder that are in nobody's name."""
-        return (_faces.c.embedder == self.embedder, _faces.c.named == "")
+        """Faces of our space that are in nobody's name."""
+        return (_faces.c.embedder == self.space.name, _faces.c.named == "")
 
     def sweep(self, *, days: float | None = None) -> int:
         """Deletes what has expired, and with `days` all that is older; returns how many faces went."""

@@ -10,7 +10,7 @@ CREATE TABLE photos (
     person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
     sha256 TEXT NOT NULL,
     source TEXT NOT NULL,
-    embedding vector(128) NOT NULL,
+    embedding vector({size}) NOT NULL,
     quality REAL NOT NULL DEFAULT 1.0,
     weight REAL NOT NULL DEFAULT 1.0,
     created TIMESTAMPTZ NOT NULL DEFAULT now(),
