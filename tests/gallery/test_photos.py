@@ -71,7 +71,7 @@ def test_a_picture_without_its_photo_stays_with_the_descriptor(reopen: Callable[
 
 
 def test_deleted_pictures_leave_no_bytes(tmp_path: Path) -> None:
-    gallery = SqliteGallery(tmp_path / "people.db", space=DLIB)
+    gallery = SqliteGallery(tmp_path / "people.db", space=replace(DLIB, name="test"))
     gallery.enroll("Ada", [seen(1), seen(2)])
     assert PICTURE in (tmp_path / "people.db").read_bytes()
     gallery.discard("Ada", [photo(1).sha256])
@@ -88,7 +88,7 @@ def test_an_older_file_has_no_pictures_until_photos_are_enrolled_again(tmp_path:
         row = ("ada", photo(1).sha256, "1.png", descriptor(1).astype("<f4").tobytes())
         old.execute("INSERT INTO photos (person_id, sha256, source, embedding) VALUES (?, ?, ?, ?)", row)
     old.close()
-    gallery = SqliteGallery(tmp_path / "people.db", space=DLIB)
+    gallery = SqliteGallery(tmp_path / "people.db", space=replace(DLIB, name="test"))
     assert [one.thumbnail for one in gallery.photos_of("Ada")] == [False]
     with pytest.raises(PhotoNotFound, match="once more"):
         gallery.thumbnail("Ada", photo(1).sha256)
@@ -97,7 +97,7 @@ def test_an_older_file_has_no_pictures_until_photos_are_enrolled_again(tmp_path:
 
 
 def test_a_folder_tells_what_is_wrong_with_a_photo(tmp_path: Path) -> None:
-    gallery: Gallery = FolderGallery(tmp_path, space=DLIB, describe=describe)
+    gallery: Gallery = FolderGallery(tmp_path, space=replace(DLIB, name="test"), describe=describe)
     gallery.enroll("Ada", [photo(1), photo(0)])  # nobody is in the second
     found = {one.sha256: one for one in gallery.photos_of("Ada")}
     nobody = found[photo(0).sha256]
