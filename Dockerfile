@@ -7,11 +7,8 @@ FROM python:3.13-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY src src
-# OpenCV without its windows: those want X libraries that the slim image has not
 RUN python -m venv /opt/mien \
- && /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[server,postgres]' \
- && /opt/mien/bin/pip uninstall --yes opencv-python \
- && /opt/mien/bin/pip install --no-cache-dir --no-deps "opencv-python-headless==$(sed -n 's/^opencv-python==//p' constraints.txt)"
+ && /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[server,postgres]'
 # converts the networks once, so that the first start needs to write nothing
 RUN MIEN_CACHE=/opt/cache /opt/mien/bin/python -c "from mien import Analyzer; Analyzer()"
 

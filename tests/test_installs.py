@@ -44,8 +44,8 @@ def test_one_of_each_is_right() -> None:
 @pytest.mark.parametrize(
     ("names", "kept"),
     [
-        (["opencv-python", "opencv-python-headless"], "opencv-python"),
-        (["opencv-python", "opencv-contrib-python-headless"], "opencv-contrib-python-headless"),
+        (["opencv-python"], "opencv-python"),
+        (["opencv-contrib-python"], "opencv-contrib-python"),
         (["onnxruntime", "onnxruntime-gpu"], "onnxruntime-gpu"),
     ],
 )
@@ -75,11 +75,10 @@ def test_a_system_without_window_libraries_is_told_the_cure(capsys: pytest.Captu
     assert not _told_the_cure(ImportError("No module named 'torch'"))
 
 
-def test_an_opencv_without_windows_is_told_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
-    information = "  GUI:                           NONE\n"
-    monkeypatch.setattr("mien.sinks.window.cv2.getBuildInformation", lambda: information)
-    with pytest.raises(InputError, match="use --no-window, or run 'pip uninstall -y opencv-python-headless"):
+def test_without_sdl2_the_window_is_told_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setitem(sys.modules, "sdl2", None)
+    with pytest.raises(InputError, match="run 'pip install --force-reinstall PySDL2 pysdl2-dll', or use --no-window"):
         Window("mien")
 
 

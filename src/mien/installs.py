@@ -7,15 +7,15 @@ import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
-_OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
 _RUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-rocm")
 _HEADLESS = (
-    "run 'pip uninstall -y opencv-python && pip install opencv-python-headless' (all but the window of mien live "
-    "works then), or as root on Debian 'apt-get install libxcb1 libgl1 libglib2.0-0'"
+    "mien does without: run 'pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless'; "
+    "a program that needs them wants, as root on Debian, 'apt-get install libxcb1 libgl1 libglib2.0-0'"
 )
 _WINDOW_LIBRARIES = ("libxcb", "libGL", "libX", "libSM", "libICE", "libgthread", "libglib", "libgobject")
 _MODULE = "face_recognition/__init__.py"
-_FOLDERS = {"cv2": _OPENCV, "onnxruntime": _RUNTIME}
+_FOLDERS = {"cv2": OPENCV, "onnxruntime": _RUNTIME}
 
 
 _AGAIN = "install mien again with pip's --force-reinstall --no-deps"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,18 +16,18 @@ import numpy as np
 import pytest
 from PIL import ImageGrab
 
+from commands import Inside
 from live.clips import moving_face, write_clip
 from mien.attribute import Estimate
 from mien.cli.live import Play, Stats
 from mien.cli.window import Line, Picture, Screen
+from mien.errors import InputError
 from mien.models.attributes import described
 from mien.pipeline import Analyzer
-from mien.sinks.window import Prompt, add_bars, nearest_centre
+from mien.sinks.window import BACKSPACE, ENTER, ESCAPE, Prompt, Window, add_bars, nearest_centre
 from mien.sources import open_source
 from mien.types import U8, Face, Faces, Frame, FrameResult
 from mien.zoo import DLIB
-
-ENTER, ESCAPE, BACKSPACE = 13, 27, 8
 
 
 def typed(keys: list[int]) -> Prompt:
@@ -39,11 +40,11 @@ def typed(keys: list[int]) -> Prompt:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ([*map(ord, "ada byron"), ENTER], Prompt("name:", "Ada Byron", done=True)),
-        ([*map(ord, "ad"), BACKSPACE, ord("x")], Prompt("name:", "Ax")),
+        ([*map(ord, "Ada de Byron"), ENTER], Prompt("name:", "Ada de Byron", done=True)),
+        ([*map(ord, "Ad"), BACKSPACE, ord("x")], Prompt("name:", "Ax")),
         ([ENTER], Prompt("name:")),
-        ([ord("a"), ESCAPE], Prompt("name:", "A", given_up=True)),
-        ([0xE9, 0x1000416, 65505, -1], Prompt("name:", "ÉЖ")),
+        ([ord("A"), ESCAPE], Prompt("name:", "A", given_up=True)),
+        ([0xE9, ord("Ж"), 0x07, -1], Prompt("name:", "éЖ")),
         ([BACKSPACE, BACKSPACE], Prompt("name:")),
     ],
     ids=["name", "backspace", "empty", "escape", "letters of other alphabets", "nothing to delete"],
@@ -132,18 +133,99 @@ def test_the_window_shows_the_film_and_takes_keys(
             mien.kill()
 
 
+def half_and_half() -> U8:
+    """Red above, blue below, twice as wide as high."""
+    picture = np.zeros((100, 200, 3), np.uint8)
+    picture[:50], picture[50:] = (0, 0, 255), (255, 0, 0)
+    return picture
+
+
+def reds(display: str) -> tuple[int, int]:
+    """Where the red rows of a window begin and end."""
+    picture = screenshot(display).astype(int)
+    red = (picture[..., 0] > 200) & (picture[..., 2] < 60)
+    rows = np.flatnonzero(red.sum(axis=1) > 100)
+    return (int(rows[0]), int(rows[-1])) if len(rows) else (0, 0)
+
+
+def read_keys(window: Window, count: int) -> list[int]:
+    keys: list[int] = []
+    ends = time.monotonic() + 20
+    while len(keys) < count and time.monotonic() < ends:
+        keys.extend(key for key in (window.key(),) if key >= 0)
+    return keys
+
+
+def xdotool(*arguments: str) -> str:
+    if shutil.which("xdotool") is None:
+        pytest.skip("no xdotool: apt-get install xdotool")
+    return subprocess.run(["xdotool", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def red_height(display: str) -> int:
+    first, last = reds(display)
+    return last - first
+
+
+def test_a_window_shows_takes_keys_resizes_and_closes(screen: str) -> None:
+    with Window("mien test", size_wh=(800, 400)) as window:
+        window.show(half_and_half())
+        until(lambda: window.key() < 0 and red_height(screen) in range(196, 201), seconds=20)
+        assert reds(screen)[0] == 200  # in the middle of the screen
+        xid = xdotool("search", "--class", "^mien$").split()[0]
+        xdotool("windowfocus", "--sync", xid)
+        xdotool("type", "q Z/")
+        xdotool("key", "BackSpace", "KP_Enter", "Escape")
+        assert read_keys(window, 7) == [*map(ord, "q Z/"), BACKSPACE, ENTER, ESCAPE]
+        xdotool("windowsize", xid, "400", "400")
+        until(lambda: window.key() < 0 and red_height(screen) in range(96, 101), seconds=20)  # its shape is kept
+        assert not window.closed
+        sdl2 = sys.modules["sdl2"]
+        closing = sdl2.SDL_Event()  # as the button of its frame does: here no window manager makes one
+        closing.type, closing.window.event = sdl2.SDL_WINDOWEVENT, sdl2.SDL_WINDOWEVENT_CLOSE
+        sdl2.SDL_PushEvent(closing)
+        until(lambda: window.key() < 0 and window.closed, seconds=20)
+    until(lambda: reds(screen) == (0, 0), seconds=20)
+
+
+def test_a_window_is_no_larger_than_the_screen(screen: str) -> None:
+    with Window("mien test", size_wh=(2000, 1000)) as window:
+        window.show(half_and_half())
+        until(lambda: window.key() < 0 and red_height(screen) in range(245, 251), seconds=20)
+
+
+def test_ctrl_c_stays_pythons(screen: str) -> None:
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    with Window("mien test"), pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+
+@pytest.mark.parametrize(("display", "said"), [("", "there is no screen"), (":59321", "no screen answers at DISPLAY")])
+def test_no_screen(display: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", display)
+    with pytest.raises(InputError, match=said):
+        Window("mien")
+
+
 def prompted(picture: U8) -> bool:
-    """Whether the dark strip at the lower edge of the film (1280 x 720, grey there) has two lines, as prompts do."""
-    return bool(np.median(picture[640:660, :100]) < 60)
+    """Whether the dark strip at the lower edge of the film (grey there) has two lines, as prompts do."""
+    rows = np.flatnonzero((picture.max(axis=2) > 20).mean(axis=1) > 0.5)
+    height = rows[-1] - rows[0] + 1
+    upper = picture[rows[-1] - int(0.085 * height) : rows[-1] - int(0.065 * height), : picture.shape[1] // 2]
+    return bool(np.median(upper) < 60)
 
 
 def enrol(display: str) -> None:
     """Types a name into the window."""
-    window = subprocess.run(["xdotool", "search", "--name", "^mien "], capture_output=True, text=True, check=True)
-    subprocess.run(["xdotool", "windowfocus", window.stdout.split()[0]], check=True)
+    xdotool("windowfocus", xdotool("search", "--class", "^mien$").split()[0])
     subprocess.run(["xdotool", "key", "e"], check=True)
     until(lambda: prompted(screenshot(display)), seconds=20)
-    subprocess.run(["xdotool", "type", "--delay", "200", "eileen c"], check=True)
+    subprocess.run(["xdotool", "type", "--delay", "200", "Eileen C"], check=True)
     subprocess.run(["xdotool", "key", "Return"], check=True)
 
 
@@ -191,7 +273,7 @@ class Keys:
         self.shown += 1
 
 
-@pytest.mark.parametrize(("key", "waits"), [(ESCAPE, 0), (65307, 0), (ord("q"), 0), (-1, 1)])
+@pytest.mark.parametrize(("key", "waits"), [(ESCAPE, 0), (ord("q"), 0), (ord("Q"), 0), (-1, 1)])
 def test_escape_ends_it(key: int, waits: int, analyzer: Analyzer) -> None:
     window = Keys(key, ord("q"))
     Screen(_play(analyzer), window, Line()).run()  # type: ignore[arg-type]
@@ -215,11 +297,11 @@ def _play(analyzer: Analyzer) -> Play:
     return Play(analyzer, None, None, None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("display", ["", ":59321"])
-def test_no_screen_is_said_in_one_line(display: str, tmp_path: Path, astronaut: U8, stream_detector: str) -> None:
+def test_no_screen_is_said_in_one_line(
+    tmp_path: Path, astronaut: U8, stream_detector: str, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut, frames=3))
-    with start(str(clip), "--only", "identity", "--detector", stream_detector, DISPLAY=display) as mien:
-        out, err = mien.communicate(timeout=120)
-    assert mien.returncode == 2
-    assert (out, err.count("\n")) == ("", 1)
-    assert "--no-window" in err
+    told = inside("live", clip, "--only", "identity", "--detector", stream_detector, DISPLAY=":59321")
+    assert (told.returncode, told.stdout, told.stderr.count("\n")) == (2, "", 1)
+    assert "--no-window" in told.stderr

@@ -5,6 +5,7 @@ A check is a function that gives its findings; `CHECKS` lists them in the order 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -31,7 +32,7 @@ doctor_app = new_app()
 State = Literal["ok", "missing", "wrong"]  # missing: something optional is not here
 _MARKS = {"ok": "[green]ok[/green]", "missing": "[yellow]missing[/yellow]", "wrong": "[red]wrong[/red]"}
 
-_LIBRARIES = ("numpy", "onnx", "opencv-python", "pillow", "av", "scipy", "wasmtime", "face_recognition_models")
+_LIBRARIES = ("numpy", "onnx", "pillow", "av", "scipy", "wasmtime", "face_recognition_models")
 _EXTRAS = {
     "server": ("fastapi", "uvicorn", "websockets", "multipart"),
     "parquet": ("pyarrow",),
@@ -58,8 +59,16 @@ def _versions() -> Iterator[Finding]:
         try:
             yield Finding(name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            if name != "opencv-python":  # another of its kind brings the same module
-                yield Finding(name, "wrong", "not installed", f"pip install {name}")
+            yield Finding(name, "wrong", "not installed", f"pip install {name}")
+    yield _opencv()
+
+
+def _opencv() -> Finding:
+    """Any of the packages that bring it will do, also the one that another program brought."""
+    for name in installs.OPENCV:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return Finding(name, "ok", importlib.metadata.version(name))
+    return Finding("opencv-python-headless", "wrong", "not installed", "pip install opencv-python-headless")
 
 
 def _devices() -> Iterator[Finding]:

@@ -14,7 +14,7 @@ import cv2
 
 from mien import drawing, images
 from mien.errors import InputError, MienError
-from mien.sinks.window import Prompt, Window, add_bars, add_lines, nearest_centre, strip_height
+from mien.sinks.window import ESCAPE, Prompt, Window, add_bars, add_lines, nearest_centre, strip_height
 from mien.types import F32, U8, Frame, FrameResult
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NOTE_S = 3.0
-_ESCAPE = "\x1b"
 _KEYS = "q quit   space pause   s save picture   e enrol   f full screen"
 _KEY_MODELS = "   m next emotion model"
 T = TypeVar("T")
@@ -132,7 +131,7 @@ def _rest(line: Line) -> float:
 
 
 def _draw(line: Line, annotate: drawing.Annotator) -> None:
-    """Draws beside the window's thread: of the keys pressed while that one is busy, OpenCV keeps only the last."""
+    """Draws beside the window's thread, which answers keys at once."""
     try:
         while not line.stop.is_set():
             over = line.analysed.is_set()
@@ -204,8 +203,8 @@ class Screen:
         if self.prompt is not None:
             self._type(self.prompt.typed(key))
             return True
-        letter = chr(key & 0xFF)
-        if letter in {"q", _ESCAPE}:
+        letter = chr(key).lower()
+        if letter == "q" or key == ESCAPE:
             return False
         if letter == " ":
             self._pause()
