@@ -114,6 +114,38 @@ def test_a_detector_a_source_and_a_gallery_of_a_package(photo: Path) -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_an_embedder_of_a_package_names_faces_in_photos_and_streams(photo: Path, tmp_path: Path) -> None:
+    place = tmp_path / "people"
+    place.mkdir()
+    (place / "Ada Lovelace.png").write_bytes(photo.read_bytes())
+    analyzer = mien.Analyzer(gallery=place, embedder="projection", only=["identity", "age"], threads=1)
+    assert (analyzer.space.size, analyzer.tolerance) == (512, 0.2)
+    (face,) = analyzer.analyze(photo).faces
+    assert (face.name, face.distance) == ("Ada Lovelace", pytest.approx(0, abs=1e-3))
+    assert face.embedding is not None
+    assert face.embedding.shape == (512,)
+    assert face.age is not None
+    named = [result.faces[0].name for result in analyzer.stream(f"still://{photo}") if len(result.faces)]
+    assert named[-1] == "Ada Lovelace"
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_embedder_of_a_package_in_batch(photo: Path, tmp_path: Path) -> None:
+    from mien.batch.analysis import ShardAnalyzer, models_text
+    from mien.batch.dataset import Archive
+    from mien.batch.inputs import find_all
+
+    choices = {"embedder": "projection", "only": ("identity",)}
+    outcome = ShardAnalyzer(choices)(tuple(find_all([str(photo)])[0]))
+    with Archive.writing(tmp_path / "out", {"models": models_text(choices)}) as archive:
+        archive.commit(outcome)
+    faces = Archive.open(tmp_path / "out").table("faces")
+    assert len(faces["embedding"][0].as_py()) == 512
+    assert json.loads(faces.schema.metadata[b"mien.embedding_space"])["metric"] == "cosine"
+    assert "projection@mien-plugin-for-tests-1.0" in faces["models"][0].as_py()
+
+
+@pytest.mark.usefixtures("installed")
 def test_routes_of_a_package(tmp_path: Path) -> None:
     settings = ServerSettings(data=tmp_path)
     app = create_app(settings, mien.Analyzer(only=["age"], threads=1))

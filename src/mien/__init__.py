@@ -20,15 +20,24 @@ if TYPE_CHECKING:
         GalleryError as GalleryError,
         InputError as InputError,
         ManyFacesError as ManyFacesError,
+        MemoryShort as MemoryShort,
         MienError as MienError,
         ModelError as ModelError,
         NoFaceError as NoFaceError,
         PersonExists as PersonExists,
         PersonNotFound as PersonNotFound,
+        PhotoNotFound as PhotoNotFound,
         PluginError as PluginError,
         SourceError as SourceError,
+        UnknownNotFound as UnknownNotFound,
     )
-    from mien.pipeline import Analyzer as Analyzer
+    from mien.gallery import Gallery as Gallery, open_gallery as open_gallery
+    from mien.models.detectors import Detector as Detector
+    from mien.models.embedders import Embedder as Embedder
+    from mien.pipeline import Analyzer as Analyzer, Stage as Stage
+    from mien.session import Session as Session
+    from mien.sinks.records import Sink as Sink
+    from mien.sources import Source as Source, open_source as open_source
     from mien.space import EmbeddingSpace as EmbeddingSpace
     from mien.types import (
         Face as Face,
@@ -47,19 +56,28 @@ _HOME = {
             "GalleryError",
             "InputError",
             "ManyFacesError",
+            "MemoryShort",
             "MienError",
             "ModelError",
             "NoFaceError",
             "PersonExists",
             "PersonNotFound",
+            "PhotoNotFound",
             "PluginError",
             "SourceError",
+            "UnknownNotFound",
         ),
         "mien.errors",
     ),
     **dict.fromkeys(("Face", "Faces", "Frame", "FrameResult", "Matches"), "mien.types"),
     **dict.fromkeys(("Attribute", "Estimate", "Scores"), "mien.attribute"),
-    "Analyzer": "mien.pipeline",
+    **dict.fromkeys(("Analyzer", "Stage"), "mien.pipeline"),
+    **dict.fromkeys(("Gallery", "open_gallery"), "mien.gallery"),
+    **dict.fromkeys(("Source", "open_source"), "mien.sources"),
+    "Detector": "mien.models.detectors",
+    "Embedder": "mien.models.embedders",
+    "Session": "mien.session",
+    "Sink": "mien.sinks.records",
     "EmbeddingSpace": "mien.space",
 }
 

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from mien.errors import InputError
 from mien.gallery import check_there, make_gallery
 from mien.models.detectors import MIN_FACE
-from mien.pipeline import DEFAULT_DETECTOR
+from mien.pipeline import DEFAULT_DETECTOR, DEFAULT_EMBEDDER
 from mien.store import data_dir
 
 
@@ -22,6 +22,7 @@ class Settings(BaseSettings):
 
     gallery: str | None = None
     detector: str = DEFAULT_DETECTOR
+    embedder: str = DEFAULT_EMBEDDER
     tolerance: float | None = None
     min_face: int = MIN_FACE
     device: str = "auto"

@@ -21,6 +21,7 @@ from mien.gallery import Gallery, Photo, check_there, open_gallery
 from mien.models.attributes import BUILT_IN, EMOTION, LOOK, TRAITS, EmotionNet, TraitHeads
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
+from mien.models.embedders import Embedder, load_embedder, made_of
 from mien.models.own import OwnModel, load_own, try_out
 from mien.models.trunk import Aligner, FaceTrunk, Head, described_by, load_resnet
 from mien.models.trunk_head import TrunkHead
@@ -35,6 +36,7 @@ from mien.types import F32, I64, U8, Faces, Frame, FrameResult, Mask
 from mien.zoo import DLIB
 
 DEFAULT_DETECTOR = "compact"
+DEFAULT_EMBEDDER = DLIB.name
 PARTS = (IDENTITY, *BUILT_IN)  # what is computed unless something else is asked for
 
 _NARROW, _WIDE = 16, 32  # pixels
@@ -84,7 +86,10 @@ class Analyzer:
     Args:
         gallery: People to recognise: a folder of photos, a `.db` file, or an open `Gallery`.
         detector: A detector's name ("compact", "mmod", "hog", "yunet") or the detector itself.
-        tolerance: The largest distance at which two descriptors are one person; None takes the embedder's own (0.6).
+        embedder: An embedder's name ("dlib_resnet", "sface", one of a package or that you imported), a file of one, or
+            the embedder itself: what tells who a face is.
+        tolerance: The largest distance at which two descriptors are one person, in the embedder's measure; None takes
+            its own (0.6 for dlib's).
         min_face: Pixels; the smallest face that must be found. Larger is faster on large photos.
         only: What to compute: "identity" and the names of attributes; None computes everything there is.
         attributes: Further models of attributes: objects, or names of those that installed packages offer (those that
@@ -110,6 +115,7 @@ class Analyzer:
         gallery: str | Path | Gallery | None = None,
         *,
         detector: str | Detector = DEFAULT_DETECTOR,
+        embedder: str | Embedder = DEFAULT_EMBEDDER,
         tolerance: float | None = None,
         min_face: int = MIN_FACE,
         only: Sequence[str] | None = None,
@@ -120,8 +126,6 @@ class Analyzer:
         looks: int = 1,
         fast: bool = False,
     ) -> None:
-        self.space = DLIB
-        self.tolerance = self.space.tolerance if tolerance is None else tolerance
         self.compute, self.looks = Compute(device, threads), check_looks(looks)
         asked = [part for part in only or () if part not in PARTS and part not in models]
         self.further = _further([*attributes, *asked], self.compute)
@@ -129,17 +133,28 @@ class Analyzer:
         self.only = frozenset(_checked_parts(only, models, own_names))
         self.described_by: str | None = getattr(detector, "described_by", None)  # None: nothing is kept of its answers
         if isinstance(detector, str):
-            self.described_by = described_by(detector, min_face=min_face)
+            self.described_by = kept_under(detector, embedder, min_face=min_face)
             detector = load_detector(detector, min_face=min_face, compute=self.compute)
         self.detector = detector
         own = {name: self.load_model(name, Path(file)) for name, file in models.items() if name in self.only}
         aligner = Aligner.load(self.detector.anchor)
-        self._tell_by(own, FaceTrunk(load_resnet(self.compute), aligner, fast=fast))
+        dlib = FaceTrunk(load_resnet(self.compute), aligner, fast=fast)
+        if embedder == DEFAULT_EMBEDDER:  # one network tells who a face is and what the heads read
+            self.embedder: Embedder = dlib
+        else:
+            self.embedder = load_embedder(embedder, self.compute) if isinstance(embedder, str) else embedder
+        self.tolerance = self.space.tolerance if tolerance is None else tolerance
+        self._tell_by(own, dlib)
         for model in own.values():
             try_out(model, self.trunk)
         if isinstance(gallery, str | Path):
             check_there(str(gallery))
         self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """Of the descriptors."""
+        return self.embedder.space
 
     def _tell_by(self, models: Mapping[str, OwnModel], trunk: FaceTrunk) -> None:
         """Takes models of the user's by what they tell; ours tell the rest."""
@@ -210,8 +225,18 @@ class Analyzer:
         if IDENTITY not in self.only:
             return [self.trunk.tell, *self.own]
         if self.gallery is None:
-            return [self.trunk, *self.own]
-        return [self.trunk, *self.own, Identify(self.gallery, tolerance=self.tolerance)]
+            return [*self._looks, *self.own]
+        return [*self._looks, *self.own, Identify(self.gallery, tolerance=self.tolerance)]
+
+    @property
+    def _looks(self) -> list[Stage]:
+        """What gives descriptors and the attributes that are ours: dlib's network gives both in one pass."""
+        return [self.trunk] if isinstance(self.embedder, FaceTrunk) else [self.trunk.tell, self._embedded]
+
+    def _embedded(self, image: U8, faces: Faces) -> Faces:
+        faces = self.embedder(image, faces)
+        rows = faces.embeddings
+        return faces if rows is None else replace(faces, embeddings=self.space.kept(rows))
 
     def analyze(self, source: str | Path | bytes | U8) -> FrameResult:
         """The faces of one picture: a path, an http(s) address, a file's bytes, or an array (H, W, 3) uint8 BGR.
@@ -242,7 +267,10 @@ class Analyzer:
 
     def look(self, image: U8, faces: Faces, looks: I64) -> Faces:
         """Faces of a stream with everything that was asked for but names; `looks` (N,) is how often each was seen."""
-        faces = self.trunk.look(image, faces, looks)
+        if isinstance(self.embedder, FaceTrunk):
+            faces = self.trunk.look(image, faces, looks)
+        else:
+            faces = self._embedded(image, self.trunk.tell(image, faces))
         for stage in self.own:
             faces = stage(image, faces)
         return faces
@@ -287,7 +315,10 @@ class Analyzer:
 
     def embed(self, image: U8, faces: Faces) -> Faces:
         """Detected faces with their descriptors and nothing else."""
-        return FaceTrunk(self.trunk.model, self.trunk.aligner)(image, faces)
+        aligned = FaceTrunk(self.trunk.model, self.trunk.aligner)
+        if isinstance(self.embedder, FaceTrunk):
+            return aligned(image, faces)
+        return self._embedded(image, aligned.tell(image, faces))
 
     def photo(self, content: bytes, *, source: str = "", largest: bool = False) -> Photo:
         """A photo made ready for `Gallery.enroll`.
@@ -315,6 +346,14 @@ class Analyzer:
         """Gives back the gallery's files."""
         if self.gallery is not None:
             self.gallery.close()
+
+
+def kept_under(detector: str, embedder: str | Embedder, *, min_face: int) -> str | None:
+    """What decides the descriptors of a picture, as a few letters; None where an embedder cannot say."""
+    if not isinstance(embedder, str):
+        return None
+    more = () if embedder == DEFAULT_EMBEDDER else made_of(embedder)
+    return described_by(detector, min_face=min_face, embedder=more)
 
 
 def in_foreground(landmarks: F32) -> Mask:

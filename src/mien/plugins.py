@@ -30,6 +30,7 @@ COMMANDS = "mien.commands"
 ROUTES = "mien.routes"
 GROUPS = (DETECTORS, EMBEDDERS, ATTRIBUTES, GALLERIES, FORMATS, SOURCES, COMMANDS, ROUTES)
 
+OWN = "mien"  # the package of our own parts
 OFF = "MIEN_NO_PLUGINS"  # set: only our own parts
 
 OURS: Mapping[str, Mapping[str, str]] = {
@@ -75,7 +76,7 @@ class Plugin:
 def found(group: str) -> dict[str, Plugin]:
     """All parts of a group by name: ours first, then those of installed packages, which cannot take ours away."""
     ours = OURS.get(group, {})
-    parts = {name: Plugin(group, name, "mien", EntryPoint(name, value, group)) for name, value in ours.items()}
+    parts = {name: Plugin(group, name, OWN, EntryPoint(name, value, group)) for name, value in ours.items()}
     return parts | {name: plugin for name, plugin in _installed(group).items() if name not in parts}
 
 

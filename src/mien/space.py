@@ -52,6 +52,16 @@ class EmbeddingSpace:
         if self.size < 1 or min(self.tolerance, self.linkage, self.duplicate) <= 0:
             raise InputError(f"the space of {self.name} needs a size and bounds above 0")
 
+    @classmethod
+    def like(
+        cls, other: EmbeddingSpace, *, name: str, size: int, metric: Literal["euclidean", "cosine"], tolerance: float
+    ) -> EmbeddingSpace:
+        """A space of which only the tolerance is known: its other bounds stand to it as those of another space do."""
+        linkage, duplicate = other.linkage / other.tolerance, other.duplicate / other.tolerance
+        if metric == "cosine":
+            linkage, duplicate = linkage**2, duplicate**2  # so do then the Euclidean distances
+        return cls(name, size, metric, tolerance, linkage * tolerance, duplicate * tolerance)
+
     def kept(self, descriptors: F32) -> F32:
         """Descriptors (N, D) as they are kept and compared: of a cosine space at unit length."""
         if self.metric == "euclidean":

@@ -7,8 +7,9 @@ imported) or an https address (fetched only by `mien models get`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from mien.errors import ModelError
+from mien.errors import InputError, ModelError
 from mien.space import EmbeddingSpace
 from mien.text import did_you_mean
 
@@ -18,14 +19,45 @@ from mien.text import did_you_mean
 # photo twice.
 DLIB = EmbeddingSpace(name="dlib_resnet", size=128, metric="euclidean", tolerance=0.6, linkage=0.52, duplicate=0.25)
 
+# OpenCV's own bound is a cosine of 0.363 or more, which is a distance of 0.637 or less.
+SFACE = EmbeddingSpace.like(DLIB, name="sface", size=128, metric="cosine", tolerance=1 - 0.363)
+
 _DLIB = "package:face_recognition_models/models/"
+
+
+# 112x112, the mean face that ArcFace and its kin are trained with (insightface): eyes, nose, corners of the mouth.
+ARCFACE_POINTS = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCrop:
+    """How an embedder sees a face: `size` pixels a side, moved so that the five landmarks lie nearest to `template`
+    (pixels of the crop), each pixel (x - mean) * scale in the order of `channels`.
+
+    Raises:
+        InputError: That cannot be.
+    """
+
+    template: tuple[tuple[float, float], ...] = ARCFACE_POINTS
+    size: int = 112
+    channels: Literal["rgb", "bgr"] = "rgb"
+    mean: float = 127.5
+    scale: float = 1 / 127.5
+
+    def __post_init__(self) -> None:
+        if self.channels not in ("rgb", "bgr"):
+            raise InputError(f"channels are rgb or bgr, got {self.channels!r}")
+        if len(self.template) != len(ARCFACE_POINTS) or any(len(point) != 2 for point in self.template):
+            raise InputError("a template has five points x,y: eyes, nose, corners of the mouth, from left to right")
+        if self.size < 1 or self.scale == 0:
+            raise InputError("a crop has a size of 1 pixel or more, and a scale that is not 0")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One file of weights. `size_bytes` and `sha256` are of the file as published; `threshold` is the score or
     distance that decides, where the model has one; `input_size` is (width, height) pixels, None for any; `space` is
-    that of an embedder's descriptors."""
+    that of an embedder's descriptors, `crop` how one of ArcFace's kind sees a face."""
 
     name: str
     task: str
@@ -39,6 +71,7 @@ class ModelSpec:
     labels: tuple[str, ...] = ()
     threshold: float | None = None
     space: EmbeddingSpace | None = None
+    crop: FaceCrop | None = None
 
     @property
     def bundled(self) -> bool:
@@ -61,6 +94,21 @@ ZOO: dict[str, ModelSpec] = {
             input_size=(150, 150),
             threshold=DLIB.tolerance,
             space=DLIB,
+        ),
+        ModelSpec(
+            name="sface",
+            task="embedding",
+            family="arcface",
+            source="https://github.com/opencv/opencv_zoo/raw/main/models/face_recognition_sface/"
+            "face_recognition_sface_2021dec.onnx",
+            sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+            size_bytes=38_696_353,
+            licence="Apache-2.0",
+            trained_on="CASIA-WebFace, VGGFace2, MS1MV2 (Zhong et al., 2021)",
+            input_size=(112, 112),
+            threshold=SFACE.tolerance,
+            space=SFACE,
+            crop=FaceCrop(mean=0.0, scale=1.0),
         ),
         ModelSpec(
             name="dlib_landmarks_5",

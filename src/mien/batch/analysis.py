@@ -18,9 +18,10 @@ from mien.batch import inputs
 from mien.batch.dataset import Outcome, Row, make_outcome
 from mien.batch.inputs import Item
 from mien.errors import InputError
+from mien.models import embedders
 from mien.models.attributes import BUILT_IN
 from mien.models.detectors import MIN_FACE, made_of
-from mien.pipeline import DEFAULT_DETECTOR, PARTS, Analyzer
+from mien.pipeline import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, PARTS, Analyzer
 from mien.schemas import FrameRecord, frame_record
 from mien.sinks.parquet import face_schema, face_table
 from mien.sources import open_source
@@ -179,10 +180,14 @@ def _named(item: Item, error: InputError) -> str:
 def models_text(choices: Choices) -> str:
     """Which weights an analyzer of these arguments uses: names with the start of their SHA-256."""
     own: Mapping[str, Path] = choices.get("models", {})
-    names = [zoo.DLIB.name, "dlib_landmarks_5"]
-    if set(choices.get("only") or PARTS) & BUILT_IN.keys() - own.keys():
-        names.append("attributes")
+    embedder = choices.get("embedder", DEFAULT_EMBEDDER)
+    ours = set(choices.get("only") or PARTS) & BUILT_IN.keys() - own.keys()
+    names = ["dlib_landmarks_5", *(["attributes"] if ours else [])]
     parts = list(made_of(choices.get("detector", DEFAULT_DETECTOR)))
+    if embedder == DEFAULT_EMBEDDER or ours:  # heads read dlib's network, whatever tells who a face is
+        names.insert(0, DEFAULT_EMBEDDER)
+    if embedder != DEFAULT_EMBEDDER:
+        parts += embedders.made_of(embedder)
     parts += [f"{name}@{zoo.spec_of(name).sha256[:12]}" for name in names]
     parts += [f"{part}:{Path(file).name}@{_file_hash(Path(file))}" for part, file in sorted(own.items())]
     return " ".join(parts)

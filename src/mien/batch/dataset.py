@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,14 +40,15 @@ DONE, FAILED = "done", "failed"
 
 _STAMP = [("mien_version", pa.string()), ("schema_version", pa.int16())]
 _ABOUT = {b"mien.schema_version": str(SCHEMA_VERSION).encode()}
-_ATTRIBUTES = b"mien.attributes"
+_ATTRIBUTES, _SPACE = b"mien.attributes", b"mien.embedding_space"
 TOLD = Told(tuple(BUILT_IN.values()), DLIB)  # what is told unless something else is asked for
 
 
 def faces_schema(told: Told) -> pa.Schema:
-    """The columns of `faces`, with the attributes' descriptions."""
+    """The columns of `faces`, with the descriptions of the attributes and of the descriptors' space."""
     fields = [*face_schema(told), ("content_hash", pa.string()), ("models", pa.string()), *_STAMP]
-    return pa.schema(fields, metadata={**_ABOUT, _ATTRIBUTES: attribute.to_json(told.attributes).encode()})
+    described = {_ATTRIBUTES: attribute.to_json(told.attributes), _SPACE: json.dumps(asdict(told.space))}
+    return pa.schema(fields, metadata={**_ABOUT, **{key: text.encode() for key, text in described.items()}})
 
 
 SOURCES = pa.schema(
@@ -290,7 +291,7 @@ class Archive:
             MienError: A part is damaged.
         """
         committed = sorted(path.name for path in (self.folder / "sources").glob("part-*.parquet"))
-        paths = [str(path) for part in committed if (path := self.folder / name / part).exists()]
+        paths = [str(self.folder / name / part) for part in committed if self._with_rows(name, part)]
         try:
             return pads.dataset(paths, schema=self._schema(name, paths), format="parquet").to_table(columns=columns)
         except (OSError, pa.ArrowException) as exc:
@@ -315,6 +316,11 @@ class Archive:
         if there:  # their descriptors may be of another space
             usual = usual.remove(usual.get_field_index("embedding"))
         return pa.unify_schemas([*there, usual])
+
+    def _with_rows(self, name: str, part: str) -> bool:
+        """Whether a part's table has any: one without faces may have been written by who did not know the space."""
+        path = self.folder / name / part
+        return path.exists() and (name != "faces" or _parquet(path).metadata.num_rows > 0)
 
 
 def _parquet(path: Path) -> pq.ParquetFile:

@@ -18,10 +18,9 @@ from mien.gallery import Gallery, open_gallery
 from mien.gallery.unknown import open_unknown
 from mien.keeping import Keeper
 from mien.models.attributes import BUILT_IN
-from mien.models.trunk import described_by
-from mien.pipeline import Analyzer
+from mien.models.embedders import space_of
+from mien.pipeline import Analyzer, kept_under
 from mien.store import data_dir
-from mien.zoo import DLIB
 
 _PANEL = "Looking at faces"
 _MOST_DAYS = 36_500
@@ -61,9 +60,16 @@ class Looking:
     ] = None
     tolerance: Annotated[
         float | None,
-        _option("--tolerance", "Largest distance between faces of one person (default 0.6).", min=0.0),
+        _option(
+            "--tolerance",
+            "Largest distance between faces of one person (default: the embedder's own).",
+            min=0.0,
+        ),
     ] = None
     detector: Annotated[str | None, _option("--detector", "Which detector ('mien models' lists them).")] = None
+    embedder: Annotated[
+        str | None, _option("--embedder", "What tells who a face is ('mien models' lists them; default dlib_resnet).")
+    ] = None
     min_face: Annotated[
         int | None, _option("--min-face", "Smallest face that must be found, in pixels (default 40).", min=8)
     ] = None
@@ -101,7 +107,7 @@ class Looking:
         settings = load_settings()
         chosen: dict[str, Any] = {
             name: getattr(settings, name) if getattr(self, name) is None else getattr(self, name)
-            for name in ("detector", "tolerance", "min_face", "device", "threads", "looks", "fast")
+            for name in ("detector", "embedder", "tolerance", "min_face", "device", "threads", "looks", "fast")
         }
         own = {part: getattr(self, f"{part}_model") for part in BUILT_IN}
         models = {part: file for part, file in own.items() if file is not None}
@@ -123,9 +129,9 @@ class Looking:
         choices = self.choices()
         return open_gallery(
             self.somewhere(place),
-            space=DLIB,
+            space=space_of(choices["embedder"]),
             describe=lambda content: analyzer().describe_photo(content),
-            described_by=described_by(choices["detector"], min_face=choices["min_face"]),
+            described_by=kept_under(choices["detector"], choices["embedder"], min_face=choices["min_face"]),
             as_it_is=True,
         )
 

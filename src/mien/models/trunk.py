@@ -16,6 +16,7 @@ from mien.models.attributes import LOOK, EmotionNet, TraitHeads
 from mien.models.detectors import Anchor, made_of
 from mien.models.trunk_head import TrunkHead
 from mien.runtime import Compute, OnnxModel, in_chunks
+from mien.space import EmbeddingSpace
 from mien.types import F32, I64, U8, Faces, Scores
 from mien.zoo import DLIB, ZOO, spec_of
 
@@ -105,12 +106,12 @@ def load_resnet(compute: Compute | None = None) -> OnnxModel:
     return OnnxModel(data, spec.name, compute)
 
 
-def described_by(detector: str, *, min_face: int) -> str:
+def described_by(detector: str, *, min_face: int, embedder: Sequence[str] = ()) -> str:
     """What decides the descriptors of a picture, as a few letters: every file of weights, the smallest face looked for,
-    this code. What is kept of them is kept under it."""
+    this code. What is kept of them is kept under it. `embedder` is what another embedder than dlib's is made of."""
     threshold = ZOO[detector].threshold if detector in ZOO else None
     ours = [spec_of(name).sha256 for name in ("dlib_landmarks_5", "dlib_resnet")]
-    decides = [_VERSION, min_face, threshold, *made_of(detector), *ours]
+    decides = [_VERSION, min_face, threshold, *made_of(detector), *ours, *embedder]
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 
@@ -139,6 +140,11 @@ class FaceTrunk:
         self.net = net
         self.heads = tuple(heads)
         self.fast = fast
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """Of the embeddings."""
+        return DLIB
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -186,6 +192,8 @@ class FaceTrunk:
     def _looked(self, image: U8, faces: Faces, heads: tuple[Head, ...]) -> Faces:
         if not len(faces):
             return self._nobody(faces)
+        if self.net is None and not heads and self.aligner.anchor == "landmarks":
+            return faces
         chips, faces = self.aligner(image, faces)
         return self._told(chips, faces, heads, set())[0]
 
