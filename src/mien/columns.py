@@ -16,7 +16,7 @@ PLACE = (
     Column("angle", "number"),
     Column("quality", "number"),
 )
-PERSON = (Column("name", "text"), Column("distance", "number"))
+PERSON = (Column("name", "text"), Column("distance", "number"), Column("name_probability", "number"))
 EMBEDDING = Column("embedding", "vector")
 
 
@@ -47,6 +47,8 @@ def told_of(face: Face, *, identity: bool = True, embeddings: bool = False) -> d
         told["quality"] = round(face.quality, 3)
     if identity:
         told |= {"name": face.name, "distance": None if face.distance is None else round(face.distance, 4)}
+        if face.name_probability is not None:
+            told["name_probability"] = round(face.name_probability, 4)
     for estimate in face.attributes.values():
         told |= estimate.fields()
     if embeddings and face.embedding is not None:

@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     detector: str = DEFAULT_DETECTOR
     embedder: str = DEFAULT_EMBEDDER
     tolerance: float | None = None
+    false_names: float | None = None
     min_face: int = MIN_FACE
     device: str = "auto"
     threads: int | None = None

@@ -33,6 +33,7 @@ from mien.space import EmbeddingSpace
 from mien.text import did_you_mean
 from mien.tracking import TrackerOptions
 from mien.types import F32, I64, U8, Faces, Frame, FrameResult, Mask
+from mien.verification import Verification, compare
 from mien.zoo import DLIB
 
 DEFAULT_DETECTOR = "compact"
@@ -98,6 +99,8 @@ class Analyzer:
         device: "auto", "cpu" or "cuda".
         threads: Threads of one network pass; None takes the processors there are, 4 at most.
         looks: How often models of your own look at a face: 1, or 12 (corners, centre, whole, mirrored; averaged).
+        false_names: Another way to say `tolerance`: the share of strangers who may be given one of the names, as 0.001;
+            the more are enrolled when the analyzer is made, the nearer a face must be.
         fast: Describe a still face by one view of it: quicker, a little less sure who it is.
 
     Raises:
@@ -125,7 +128,10 @@ class Analyzer:
         threads: int | None = None,
         looks: int = 1,
         fast: bool = False,
+        false_names: float | None = None,
     ) -> None:
+        if tolerance is not None and false_names is not None:
+            raise InputError("tolerance and false_names say the same in two ways: give one of them")
         self.compute, self.looks = Compute(device, threads), check_looks(looks)
         asked = [part for part in only or () if part not in PARTS and part not in models]
         self.further = _further([*attributes, *asked], self.compute)
@@ -150,6 +156,8 @@ class Analyzer:
         if isinstance(gallery, str | Path):
             check_there(str(gallery))
         self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
+        if false_names is not None:
+            self.tolerance = self._tolerance(false_names)
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -168,6 +176,13 @@ class Analyzer:
         if ours & TRAITS.keys():
             heads.append(TraitHeads.load(ours, self.compute))
         self.trunk = FaceTrunk(trunk.model, trunk.aligner, net, heads, fast=trunk.fast)
+
+    def _tolerance(self, false_names: float) -> float:
+        """The tolerance at which this share of strangers gets a name of the gallery."""
+        rates = self.space.rates
+        if rates is None:
+            raise InputError(f"how often {self.space.name} errs was not measured: say tolerance, not false_names")
+        return rates.tolerance(false_names, 1 if self.gallery is None else len(self.gallery.people()))
 
     def _wants(self, model: AttributeModel) -> bool:
         return any(attribute.name in self.only for attribute in model.attributes)
@@ -341,6 +356,16 @@ class Analyzer:
         worth = float(quality(image, faces.boxes[i : i + 1], faces.landmarks[i : i + 1])[0])
         sha256 = hashlib.sha256(content).hexdigest()
         return Photo(faces.embeddings[i], sha256, source, content, worth, images.thumbnail(image, faces.boxes[i]))
+
+    def verify(self, one: bytes, other: bytes, *, largest: bool = False) -> Verification:
+        """Whether the faces of two photos, given as files' bytes, are one person.
+
+        Raises:
+            InputError: A photo cannot be read, or holds nobody, or several people while `largest` is off.
+        """
+        first = self.photo(one, source="the first photo", largest=largest)
+        second = self.photo(other, source="the second photo", largest=largest)
+        return compare(first.embedding, second.embedding, self.space, tolerance=self.tolerance)
 
     def close(self) -> None:
         """Gives back the gallery's files."""

@@ -30,6 +30,7 @@ class FaceRecord(BaseModel):
     quality: float | None = None
     name: str | None = None
     distance: float | None = None
+    name_probability: float | None = None
 
     @property
     def told(self) -> dict[str, Any]:

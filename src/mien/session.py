@@ -78,6 +78,7 @@ class Session:
         scores = {"birth_score": least, "sure_score": sure, "certain_score": certain}
         self.tracker = Tracker(replace(self.options.tracker, **scores))
         self.glance = glance
+        self.people = 0  # enrolled, when somebody was last searched for
         self.passes = 0  # looks so far
         self.glances = 0
         self.detections = 0
@@ -202,6 +203,7 @@ class Session:
             return [(None, float("nan"))] * len(faces)
         described = zip(tracks, faces.embeddings, weights, strict=True)
         found = [self.search(self.tracker.mean(track, row, float(weight))[None]) for track, row, weight in described]
+        self.people = found[-1].people if found else self.people
         return [(matches.names[0], float(self.space.to_euclidean(matches.distances)[0])) for matches in found]
 
     def _faces(self, width: int, height: int) -> Faces:
@@ -213,7 +215,7 @@ class Session:
             faces,
             boxes=geometry.clip_boxes(faces.boxes, width=width, height=height),
             embeddings=None if embeddings is None else self.space.kept(embeddings),
-            matches=None if matches is None else told_in(self.space, matches),
+            matches=None if matches is None else told_in(self.space, replace(matches, people=self.people)),
         )
 
 

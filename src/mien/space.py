@@ -16,6 +16,60 @@ from mien.errors import InputError
 F64 = NDArray[np.float64]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it stands in names of files
+_STEP = 0.025  # of distance: half the width of the window that densities are taken over
+_RARE = 1e-3  # the least density of one person's photos at any distance: some of them always are odd
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRates:
+    """How often a distance misleads, measured on pairs of photos.
+
+    Each row of `table`, by ascending distance in the space's own measure, says of one distance which share of pairs of
+    strangers is nearer (the false match rate, FMR, above 0), and which share of pairs of one person is farther apart
+    (the false non-match rate, FNMR).
+    """
+
+    table: tuple[tuple[float, float, float], ...]
+
+    @property
+    def _columns(self) -> F64:
+        """Distances, logarithms of the FMR, FNMR (3, K)."""
+        distances, fmr, fnmr = np.array(self.table).T
+        return np.stack([distances, np.log10(fmr), fnmr])
+
+    def fmr(self, distance: float | F32) -> F64:
+        """The share of strangers who are nearer than this."""
+        distances, logs, _ = self._columns
+        return np.asarray(10 ** np.interp(distance, distances, logs))
+
+    def fnmr(self, distance: float | F32) -> F64:
+        """The share of one person's pairs that are farther apart than this."""
+        distances, _, fnmr = self._columns
+        return np.asarray(np.interp(distance, distances, fnmr))
+
+    def probability(self, distance: float | F32, people: int = 1) -> F32:
+        """How likely the nearest of so many people is the one seen, if as many who come are enrolled as are not.
+
+        Everybody who is enrolled is one more who may look alike by chance.
+        """
+        measured = self.table[0][0], self.table[-1][0] - _STEP
+        middle = np.clip(np.asarray(distance, np.float32), *measured)
+        low, high = middle - np.float32(_STEP), middle + np.float32(_STEP)
+        one = np.maximum((self.fnmr(low) - self.fnmr(high)) / (2 * _STEP), _RARE)
+        strangers = (self.fmr(high) - self.fmr(low)) / (2 * _STEP)
+        return np.asarray(one / (one + max(1, people) * strangers), dtype=np.float32)
+
+    def tolerance(self, false_names: float, people: int) -> float:
+        """The distance within which of a stranger's looks this share is taken for one of so many people.
+
+        Raises:
+            InputError: It is no share between 0 and 1.
+        """
+        if not 0 < false_names < 1:
+            raise InputError(f"false names are a share between 0 and 1, as 0.001; got {false_names}")
+        of_each = -np.expm1(np.log1p(-false_names) / max(1, people))
+        distances, logs, _ = self._columns
+        return float(np.interp(np.log10(of_each), logs, distances))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +86,7 @@ class EmbeddingSpace:
         tolerance: Two descriptors nearer than this are one person.
         linkage: The mean distance at which two groups of strangers are one person.
         duplicate: Two descriptors nearer than this are nearly the same picture.
+        rates: How often which distance misleads, where that was measured.
 
     Raises:
         InputError: The name is none, the size is no size, the metric unknown, or a bound is not positive.
@@ -43,6 +98,7 @@ class EmbeddingSpace:
     tolerance: float
     linkage: float
     duplicate: float
+    rates: ErrorRates | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.attribute import F32 as F32, IDENTITY, Estimate as Estimate, Scores as Scores
+from mien.space import ErrorRates
 
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]
@@ -37,10 +38,13 @@ AGAIN = 0.5  # of the tolerance: a second face so near to a person is the same p
 @dataclass(frozen=True, slots=True)
 class Matches:
     """Who each face is: `names` (None = nobody) and `distances` (N,) float32, to the person named, or where nobody is
-    to the nearest, also beyond the tolerance; NaN where the gallery is empty."""
+    to the nearest, also beyond the tolerance; NaN where the gallery is empty. `people` is how many are enrolled,
+    `probabilities` (N,) float32 how likely each name is right; NaN where there is none."""
 
     names: tuple[str | None, ...]
     distances: F32
+    people: int = 0
+    probabilities: F32 | None = None
 
     def __post_init__(self) -> None:
         if self.distances.shape != (len(self.names),):
@@ -51,7 +55,16 @@ class Matches:
 
     def __getitem__(self, rows: Mask | I64 | slice) -> Matches:
         chosen = np.arange(len(self.names))[rows]
-        return Matches(tuple(self.names[int(i)] for i in chosen), self.distances[rows])
+        names = tuple(self.names[int(i)] for i in chosen)
+        return Matches(names, self.distances[rows], self.people, _rows(self.probabilities, rows))
+
+    def rated(self, rates: ErrorRates | None) -> Matches:
+        """These with how likely each name is right, where that was measured."""
+        if rates is None:
+            return self
+        nameless = np.array([name is None for name in self.names], np.bool_)
+        likely = rates.probability(self.distances, self.people)
+        return replace(self, probabilities=np.where(nameless, np.float32(np.nan), likely))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +72,9 @@ class Face:
     """One row of `Faces`. Parts that were not asked for, or of which nothing is known, are None.
 
     `box` (4,) float32 xyxy pixels; `landmarks` (5, 2) float32 pixels: image-left eye, image-right eye, nose,
-    image-left mouth corner, image-right mouth corner; `angle` degrees it is turned clockwise from upright;
-    `quality` how much the look at it is worth, 0 to 1; `attributes` by name: `face["glasses"]` is the value of one.
+    image-left mouth corner, image-right mouth corner; `angle` degrees it is turned clockwise from upright; `quality`
+    how much the look at it is worth, 0 to 1; `name_probability` how likely the name is right, if as many come who are
+    enrolled as who are not (`ErrorRates.probability`); `attributes` by name: `face["glasses"]` is the value of one.
     """
 
     box: F32
@@ -71,6 +85,7 @@ class Face:
     quality: float | None = None
     name: str | None = None
     distance: float | None = None
+    name_probability: float | None = None
     embedding: F32 | None = None
     attributes: Mapping[str, Estimate] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -188,7 +203,8 @@ class Faces:
             angle=_number(self.angles, i),
             quality=_number(self.qualities, i),
             name=None if self.matches is None else self.matches.names[i],
-            distance=_distance(self.matches, i),
+            distance=None if self.matches is None else _number(self.matches.distances, i),
+            name_probability=None if self.matches is None else _number(self.matches.probabilities, i),
             embedding=None if self.embeddings is None or np.isnan(self.embeddings[i, 0]) else self.embeddings[i],
             attributes={name: scores.row(i) for name, scores in self.attributes.items()},
         )
@@ -214,12 +230,6 @@ def _rows(column: Any, rows: Mask | I64 | slice) -> Any:
 
 def _number(column: F32 | None, i: int) -> float | None:
     return None if column is None or np.isnan(column[i]) else float(column[i])
-
-
-def _distance(matches: Matches | None, i: int) -> float | None:
-    if matches is None or np.isnan(matches.distances[i]):
-        return None
-    return float(matches.distances[i])
 
 
 @dataclass(frozen=True, slots=True)

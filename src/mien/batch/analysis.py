@@ -36,8 +36,8 @@ USUAL: Choices = {  # of those that decide what rows say, what the Analyzer take
     "min_face": MIN_FACE,
     "only": PARTS,
     "looks": 1,
-    "fast": False,
 }
+LATER: Choices = {"fast": False, "false_names": None}  # the same, of choices that older archives do not know
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mien.batch import inputs
-from mien.batch.analysis import USUAL, Choices, models_text
+from mien.batch.analysis import LATER, USUAL, Choices, models_text
 from mien.batch.dataset import Archive, Known, Outcome
 from mien.batch.inputs import Item
 from mien.batch.workers import Shard, WorkerOptions, Workers, usable_cores
@@ -100,6 +100,8 @@ def run_batch(
 def settings_of(options: BatchOptions) -> dict[str, object]:
     """What decides how rows are made: two runs into one folder must agree in it."""
     chosen = {name: options.choices.get(name, usual) for name, usual in USUAL.items()}
+    later = {name: options.choices.get(name, usual) for name, usual in LATER.items()}
+    chosen |= {name: choice for name, choice in later.items() if choice != LATER[name]}
     if chosen["gallery"] is not None:
         chosen["gallery"] = inputs.shown(str(chosen["gallery"]))  # an address may carry a password
     embedder = options.choices.get("embedder", DEFAULT_EMBEDDER)

@@ -31,6 +31,11 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {  # name: (module that holds NAME_
         "Look",
         "Tell who is in front of a camera or in a stream, while they move.",
     ),
+    "verify": (
+        "mien.cli.verify",
+        "Look",
+        "Tell whether two photos show one person, and how often such an answer is right.",
+    ),
     "batch": (
         "mien.cli.batch",
         "Look",

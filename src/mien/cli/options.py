@@ -66,6 +66,10 @@ class Looking:
             min=0.0,
         ),
     ] = None
+    false_names: Annotated[
+        float | None,
+        _option("--false-names", "Instead of --tolerance: the share of strangers who may get a name, as 0.001."),
+    ] = None
     detector: Annotated[str | None, _option("--detector", "Which detector ('mien models' lists them).")] = None
     embedder: Annotated[
         str | None, _option("--embedder", "What tells who a face is ('mien models' lists them; default dlib_resnet).")
@@ -107,7 +111,17 @@ class Looking:
         settings = load_settings()
         chosen: dict[str, Any] = {
             name: getattr(settings, name) if getattr(self, name) is None else getattr(self, name)
-            for name in ("detector", "embedder", "tolerance", "min_face", "device", "threads", "looks", "fast")
+            for name in (
+                "detector",
+                "embedder",
+                "tolerance",
+                "false_names",
+                "min_face",
+                "device",
+                "threads",
+                "looks",
+                "fast",
+            )
         }
         own = {part: getattr(self, f"{part}_model") for part in BUILT_IN}
         models = {part: file for part, file in own.items() if file is not None}

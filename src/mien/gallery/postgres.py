@@ -89,6 +89,7 @@ class PostgresGallery(SqlGallery):
         probes = zip(self.space.kept(embeddings), limits, strict=True)
         with self.transaction() as connection:
             found = [ask(connection, row, float(limit)) for row, limit in probes]
+            people = connection.scalar(sa.text("SELECT count(*) FROM people")) or 0
         near = [
             (face, name, apart, weighted)
             for face, candidates in enumerate(found)
@@ -98,10 +99,9 @@ class PostgresGallery(SqlGallery):
         names, persons = number([name for _, name, _, _ in near])
         faces = np.array([face for face, _, _, _ in near], np.int64)
         distances, weights = (np.array([row[k] for row in near], np.float32) for k in (2, 3))
-        nearest = [min((apart for _, _, apart in candidates), default=np.nan) for candidates in found]
+        nearest = np.array([min((apart for *_, apart in some), default=np.nan) for some in found], np.float32)
         candidates = Candidates(faces, persons, distances, weights)
-        matches = decide(candidates, names, limits=limits, nearest=np.array(nearest, np.float32))
-        return told_in(self.space, matches)
+        return told_in(self.space, decide(candidates, names, limits=limits, nearest=nearest, people=people))
 
     def is_indexed(self) -> bool:
         """Whether searches use an index."""

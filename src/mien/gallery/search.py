@@ -50,16 +50,17 @@ def match(
     limits = per_face(tolerance, len(embeddings))
     faces, rows = np.nonzero(weighted <= limits[:, None])
     near = Candidates(faces, persons[rows], distances[faces, rows], weighted[faces, rows])
-    return decide(near, names, limits=limits, nearest=distances.min(axis=1))
+    return decide(near, names, limits=limits, nearest=distances.min(axis=1), people=len(names))
 
 
-def decide(near: Candidates, names: Sequence[str], *, limits: F32, nearest: F32) -> Matches:
+def decide(near: Candidates, names: Sequence[str], *, limits: F32, nearest: F32, people: int) -> Matches:
     """The matches of a picture's faces: the name of the person whom each takes, at the distance to that person; where
-    it takes none, the distance to the `nearest` (N,). `limits` (N,) are the tolerances of the faces."""
+    it takes none, the distance to the `nearest` (N,). `limits` (N,) are the tolerances of the faces, `people` how
+    many there are to be found."""
     taken = assign(near, limits=limits)
     distances = np.array(nearest, np.float32)
     distances[taken >= 0] = near.distances[taken[taken >= 0]]
-    return Matches(tuple(None if i < 0 else names[near.persons[i]] for i in taken), distances)
+    return Matches(tuple(None if i < 0 else names[near.persons[i]] for i in taken), distances, people)
 
 
 def nobody(count: int) -> Matches:
@@ -68,8 +69,8 @@ def nobody(count: int) -> Matches:
 
 
 def told_in(space: EmbeddingSpace, matches: Matches) -> Matches:
-    """Matches at Euclidean distances as they are told: in the measure of the space."""
-    return replace(matches, distances=space.from_euclidean(matches.distances))
+    """Matches at Euclidean distances as they are told: in the measure of the space, with how likely a name is right."""
+    return replace(matches, distances=space.from_euclidean(matches.distances)).rated(space.rates)
 
 
 def per_face(tolerance: float | F32, count: int) -> F32:

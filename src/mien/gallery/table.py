@@ -155,7 +155,7 @@ class Table:
             )
             near = Candidates(faces, persons, distances, weighted)
             nearest = np.array([face.distance for face in found], np.float32)
-            return decide(near, self._people.names, limits=limits, nearest=nearest)
+            return decide(near, self._people.names, limits=limits, nearest=nearest, people=len(self._people))
 
     def _near(self, embeddings: F32, limits: F32, count: int) -> list[_Nearest]:
         """For each face: the `count` people nearest to it within its tolerance, and the distance to the nearest row."""
@@ -237,6 +237,9 @@ class _People:
         self._keys: list[str] = []
         self._photos: list[int] = []
         self._free: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
     def rename(self, names: dict[str, str]) -> None:
         for key, name in names.items():

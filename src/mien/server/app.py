@@ -21,13 +21,13 @@ from mien.pipeline import Analyzer
 from mien.schemas import FaceRecord, FrameRecord
 from mien.server.middleware import BodyLimits, Crowd, Observe, Trust
 from mien.server.problems import ProblemRecord, on_full_disk, on_http_error, on_invalid, on_mien_error, on_short_memory
-from mien.server.routes import analyze, jobs, live, models, ops, page, people, unknown, urls
+from mien.server.routes import analyze, jobs, live, models, ops, page, people, unknown, urls, verify
 from mien.server.service import Service, make_service
 from mien.server.settings import Limits, ServerSettings
 
 log = logging.getLogger(__name__)
 
-_PICTURES = frozenset({"/", "/v1/analyze", "/v1/people"})  # where forms with pictures go
+_PICTURES = frozenset({"/", "/v1/analyze", "/v1/verify", "/v1/people"})  # where forms with pictures go
 _THREADS = 32  # for short work, besides those that stand in line for the networks
 
 _ABOUT = """Where faces are in pictures, videos and live streams, who they are, how old, which gender, which emotion.
@@ -64,7 +64,7 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         (RequestValidationError, on_invalid),
     ):
         app.add_exception_handler(kind, handler)
-    for part in (analyze, people, unknown, jobs, models, urls, live, ops, page):
+    for part in (analyze, verify, people, unknown, jobs, models, urls, live, ops, page):
         app.include_router(part.router)
     for plugin in plugins.found(plugins.ROUTES).values():
         _include(app, plugin)

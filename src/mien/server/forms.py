@@ -71,6 +71,10 @@ FILES = {
         "description": "Pictures: JPEG, PNG, WebP, HEIC, AVIF, …",
     }
 }
+VERIFICATION = {
+    "file": {**FILES["file"], "minItems": 2, "maxItems": 2, "description": "The two pictures."},
+    "largest": {"type": "boolean", "default": False, "description": "Of several faces take the largest."},
+}
 FILE = {"file": {"type": "string", "format": "binary"}}
 ENROLMENT = {
     **FILES,

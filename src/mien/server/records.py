@@ -18,6 +18,17 @@ from mien.server.problems import TITLES, ProblemRecord
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+class VerificationRecord(BaseModel):
+    """Two faces compared. What was not measured for the service's embedder is null."""
+
+    distance: float = Field(description="Of the two faces; 0 is the same picture.")
+    tolerance: float = Field(description="The largest distance of one person.")
+    same: bool = Field(description="Whether the distance is within the tolerance.")
+    probability: float | None = Field(description="That they are one person, if that is as likely beforehand as not.")
+    false_match_rate: float | None = Field(description="The share of pairs of strangers that are nearer than this.")
+    false_non_match_rate: float | None = Field(description="The share of one person's pairs that are farther apart.")
+
+
 class PersonRecord(BaseModel):
     """Somebody in the gallery."""
 

@@ -1,0 +1,54 @@
+"""`mien verify`: are two faces one person?"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from mien.attribute import IDENTITY
+from mien.cli import DONE, SOME_FAILED, new_app
+from mien.cli.inputs import content_of
+from mien.cli.options import Looking, looking
+from mien.errors import ManyFacesError
+from mien.verification import Verification
+
+verify_app = new_app()
+
+
+@verify_app.command()
+@looking
+def verify(
+    look: Looking,
+    one: Annotated[str, typer.Argument(metavar="A", help="A photo with one face; - reads it from standard input.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="A photo with one face.")],
+    largest: Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Tell whether two photos show one person, and how often such an answer is right.
+
+    Ends with 0 for one person, with 1 for two, with 2 where that cannot be told.
+
+    Example: [bold]mien verify ada1.jpg ada2.jpg[/bold]
+    """
+    analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=None)
+    try:
+        found = analyzer.verify(content_of(one), content_of(other), largest=largest)
+    except ManyFacesError as exc:
+        raise ManyFacesError(f"{exc} with --largest") from exc
+    typer.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_lines(found)))
+    raise typer.Exit(DONE if found.same else SOME_FAILED)
+
+
+def _lines(found: Verification) -> list[str]:
+    said = "the same person" if found.same else "two people"
+    lines = [f"{said}: distance {found.distance:.3f}, tolerance {found.tolerance:g}"]
+    if found.probability is not None:
+        lines.append(f"{found.probability:.1%} likely to be one person, if that is as likely beforehand as not")
+    if found.false_match_rate is not None and found.false_non_match_rate is not None:
+        lines.append(
+            f"of pairs of strangers {found.false_match_rate:.2g} are nearer than this, "
+            f"of pairs of one person {found.false_non_match_rate:.1%} are farther apart"
+        )
+    return lines
