@@ -17,6 +17,7 @@ from mien.gallery.check import check
 from mien.gallery.folder import bare_sha256
 from mien.gallery.migrations import newest
 from mien.gallery.search import match
+from mien.gallery.sql import SqlGallery
 from mien.gallery.table import Rows, Table
 from mien.gallery.unknown import Sighting, UnknownFaces, open_unknown
 from mien.space import EmbeddingSpace
@@ -160,6 +161,36 @@ def test_a_migration_that_breaks_off_leaves_the_old_gallery_and_its_copy(
     now.close()
     assert (version, size) == (str(newest("sqlite")), "128")
     assert not copy.exists()
+
+
+@pytest.mark.parametrize("size", [512, 256])
+def test_a_database_is_described_anew_as_a_whole(request: pytest.FixtureRequest, tmp_path: Path, size: int) -> None:
+    new = replace(COSINE, name="new", size=size)
+    for place in (str(tmp_path / "people.db"), request.getfixturevalue("postgres_url")):
+        first, second = (open_gallery(place, space=COSINE, describe=told) for _ in range(2))
+        assert isinstance(first, SqlGallery)
+        rows = {name: direction(seed) for seed, name in enumerate(("Ada", "Ben", "Cleo"))}
+        first.enroll_all([(name, [bare(row)]) for name, row in rows.items()])
+        assert second.search(rows["Ben"][None], tolerance=0.1).names == ("Ben",)
+        ada, ben, cleo = first.photo_ids()
+        assert first.picture(ada) == b""
+        described = {ada: direction(51)[:size], ben: direction(52)[:size]}
+        described = {key: new.kept(row[None])[0] for key, row in described.items()}
+        assert not first.reembed(new, described, [])  # Cleo came meanwhile: nothing is changed
+        assert first.search(rows["Cleo"][None], tolerance=0.1).names == ("Cleo",)
+        assert first.reembed(new, described, [cleo])
+        assert (first.space, [person.photos for person in first.people()]) == (new, [1, 1, 0])
+        assert first.search(np.stack(list(described.values())), tolerance=0.01).names == ("Ada", "Ben")
+        second._indexed = (-60.0, False)  # type: ignore[attr-defined]  # PostgreSQL is asked again now
+        with pytest.raises(EmbedderMismatch, match="reembed"):
+            second.search(rows["Ben"][None], tolerance=0.1)
+        with pytest.raises(EmbedderMismatch, match="reembed"):
+            second.enroll("Dora", [bare(rows["Ada"])])
+        again = open_gallery(place, space=new, describe=told)
+        again.enroll("Dora", [bare(direction(53)[:size])])
+        assert again.search(direction(53)[None, :size], tolerance=0.01).names == ("Dora",)
+        for gallery in (first, second, again):
+            gallery.close()
 
 
 def sighting(row: F32, number: int) -> Sighting:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -265,16 +265,26 @@ def export_people(ctx: typer.Context, file: Path, gallery: GalleryOption = None)
     opened = _open(gallery or ctx.obj)
     file_to_write("FILE", file, suffixes=(".json",))
     everything = list(opened.enrolled())
-    rows = [_exported(one) | _picture(opened, one) for one in everything]
-    document = {"format": _FORMAT, "embedder": opened.space.name, "photos": rows}
+    rows = [exported(one) | _picture(opened, one) for one in everything]
+    write_export(file, rows, opened.space.name)
+    typer.echo(f"{len(everything)} photos of {len({one.name for one in everything})} people in {file}", err=True)
+
+
+def write_export(file: Path, rows: Sequence[Mapping[str, object]], embedder: str) -> None:
+    """Writes photos as `import_people` reads them, for their user's eyes only.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    document = {"format": _FORMAT, "embedder": embedder, "photos": rows}
     try:
         store.write_atomically(file, json.dumps(document, ensure_ascii=False, indent=1).encode(), secret=True)
     except OSError as exc:
         raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
-    typer.echo(f"{len(everything)} photos of {len({one.name for one in everything})} people in {file}", err=True)
 
 
-def _exported(one: Enrolled) -> dict[str, object]:
+def exported(one: Enrolled) -> dict[str, object]:
+    """A photo as it stands in an exported file."""
     row = [float(f"{value:.9g}") for value in one.photo.embedding]  # 9 digits are all that float32 has
     photo = one.photo
     return {
@@ -428,3 +438,23 @@ def _checked(rows: Any, file: Path, space: EmbeddingSpace) -> list[F32]:
     if table.ndim != 2 or table.shape[1] != space.size or not np.isfinite(table).all():
         raise InputError(f"{file}: descriptors must be {space.size} finite numbers each, got shape {table.shape}")
     return list(table)
+
+
+@people_app.command()
+def reembed(
+    ctx: typer.Context,
+    gallery: GalleryOption = None,
+    embedder: Annotated[str | None, typer.Option("--embedder", help="Who describes them ('mien models').")] = None,
+    left: Annotated[
+        Path | None, typer.Option("--left", help="Where photos without a picture go (default: beside the gallery).")
+    ] = None,
+) -> None:
+    """Describe everybody anew by another embedder, from the kept photos: a folder's, a database's small pictures.
+
+    What has no picture that shows a face is said, and kept in a file that 'mien people import' reads.
+
+    Example: [bold]mien people reembed --gallery people.db --embedder sface[/bold]
+    """
+    from mien.cli.people_reembed import run
+
+    run(Looking(gallery=gallery or ctx.obj, embedder=embedder), left)

@@ -14,6 +14,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
@@ -74,7 +75,7 @@ class FolderGallery:
         return found
 
     def _photos_in(self, folder: Path) -> list[Path]:
-        found = [path for path in sorted(_entries(folder)) if _is_photo(path) or self._is_bare(path)]
+        found = [path for path in sorted(_entries(folder)) if _is_photo(path) or _is_bare(path)]
         return [path for path in found if not self._passes_over(path)]
 
     def _passes_over(self, entry: Path) -> bool:
@@ -86,9 +87,6 @@ class FolderGallery:
             log.warning("%s is passed over: it is a link that leads out of the gallery; put the photos there", entry)
         return True
 
-    def _is_bare(self, path: Path) -> bool:
-        return path.name.endswith(self._bare_suffix)
-
     @property
     def _bare_suffix(self) -> str:
         return f".{self.space.name}.npy"
@@ -96,12 +94,34 @@ class FolderGallery:
     def people(self) -> list[Person]:
         return [Person(id=name, name=name, photos=len(files)) for name, files in sorted(self.photos().items())]
 
+    def _is_others(self, path: Path) -> bool:
+        """Whether a file is the descriptor of another embedder, without its photo."""
+        return _is_bare(path) and not path.name.endswith(self._bare_suffix)
+
+    def take_over(self, describe: Callable[[bytes], Photo]) -> int:
+        """Describes anew, by the small pictures that stand beside them, what other embedders left without its photo;
+        returns how many have none that shows a face and stay as they are."""
+        left = 0
+        for name, files in self.photos().items():
+            for file in filter(self._is_others, files):
+                picture = _npy_picture(_content(file))
+                try:
+                    found = describe(picture)
+                except InputError:
+                    left += 1
+                    continue
+                sha256 = self._sha256(file, b"")
+                self.enroll(name, [replace(found, sha256=sha256, content=b"", thumbnail=picture)])
+                _on_disk(file.unlink, self.path)
+        return left
+
     def enroll(self, name: str, photos: Sequence[Photo]) -> int:
         name = check_name(name)
         home = self.path / _file_name(name)
         if _leads_out_of(self.path, home):
             raise GalleryError(f"{name} is a link that leads out of the gallery; put a folder in its place")
-        there = {self._sha256(file, file.read_bytes()) for file in self.photos().get(name, [])}
+        files = [file for file in self.photos().get(name, []) if not self._is_others(file)]
+        there = {self._sha256(file, file.read_bytes()) for file in files}
         new = {photo.sha256: photo for photo in photos if photo.sha256 not in there}
         for photo in new.values():
             file, content = home / self._file_for(photo), photo.content or _npy(as_kept(photo, self.space))
@@ -120,7 +140,7 @@ class FolderGallery:
 
     def _sha256(self, file: Path, content: bytes) -> str:
         """What a photo is known by: its hash, also where only its descriptor is here."""
-        return file.name.removesuffix(self._bare_suffix) if self._is_bare(file) else hashlib.sha256(content).hexdigest()
+        return file.name.partition(".")[0] if _is_bare(file) else hashlib.sha256(content).hexdigest()
 
     def photos_of(self, name: str) -> list[KeptPhoto]:
         files = self._files_of(name)
@@ -131,7 +151,7 @@ class FolderGallery:
             content, source = _content(file), printable(str(file))
             one = counted.get(source)
             quality, weight = (one.photo.quality, one.weight) if one else (None, 0.0)
-            pictured = bool(_npy_picture(content)) if self._is_bare(file) else one is not None
+            pictured = bool(_npy_picture(content)) if _is_bare(file) else one is not None
             added = _stamp(file)[0] / 1e9
             told = wrong.get(source, "")
             found.append(KeptPhoto(self._sha256(file, content), source, added, quality, weight, pictured, told))
@@ -145,7 +165,7 @@ class FolderGallery:
         raise PhotoNotFound("this person has no such photo; list them again")
 
     def _picture(self, file: Path, content: bytes) -> bytes:
-        if self._is_bare(file):
+        if _is_bare(file):
             picture = _npy_picture(content)
         else:
             box = self._numbers(self._described(content))[-4:]
@@ -197,7 +217,7 @@ class FolderGallery:
         self._check_no_link(files)
         for file in files:
             _on_disk(partial(private.make_missing, home), self.path)
-            goal = home / file.name if self._is_bare(file) else _take_name(home / file.name)
+            goal = home / file.name if _is_bare(file) else _take_name(home / file.name)
             _on_disk(partial(_move, file, goal), self.path)
         self._remove_empty(files)
 
@@ -263,7 +283,9 @@ class FolderGallery:
             content = file.read_bytes()
         except FileNotFoundError:  # it went just now
             return None, ""
-        kept = _npy_numbers(content, self.space.size) if self._is_bare(file) else self._described(content)
+        if self._is_others(file):
+            return None, "it is a descriptor of another embedder, without its photo; see 'mien people reembed'"
+        kept = _npy_numbers(content, self.space.size) if _is_bare(file) else self._described(content)
         if len(kept) != self._count * 4:
             return None, kept.decode(errors="replace")
         numbers, size = self._numbers(kept), self.space.size
@@ -384,6 +406,10 @@ def _content(file: Path) -> bytes:
         return file.read_bytes()
     except FileNotFoundError:
         return b""
+
+
+def _is_bare(path: Path) -> bool:
+    return path.name.endswith(".npy") and not path.name.startswith(".")
 
 
 def _is_photo(path: Path) -> bool:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from mien.errors import GalleryError
+from mien.gallery import migrations
 from mien.gallery.search import Candidates, decide, nobody, number, per_face, told_in
 from mien.gallery.sql import SqlGallery, vector_text
 from mien.space import EmbeddingSpace
@@ -33,6 +34,13 @@ _WITHIN = sa.text(
 )
 _FIRST = sa.text(f"SELECT {_APART} FROM photos WHERE weight > 0 ORDER BY 1 LIMIT 1")  # noqa: S608
 _SET_INDEX = sa.text(f"SET LOCAL hnsw.ef_search = {_NEAREST}; SET LOCAL hnsw.iterative_scan = relaxed_order")
+
+_TAKE_PLACE = (
+    "ALTER TABLE photos DROP COLUMN embedding",
+    "ALTER TABLE photos RENAME COLUMN anew TO embedding",
+    "ALTER TABLE photos ALTER COLUMN embedding SET NOT NULL",
+    "ALTER TABLE photos ALTER COLUMN embedding SET STORAGE PLAIN",
+)
 
 Candidate = tuple[str, float, float]  # a person, the weighted distance to a photo, the distance
 
@@ -103,11 +111,24 @@ class PostgresGallery(SqlGallery):
         candidates = Candidates(faces, persons, distances, weights)
         return told_in(self.space, decide(candidates, names, limits=limits, nearest=nearest, people=people))
 
+    def _put(self, connection: sa.Connection, rows: list[dict[str, object]], size: int) -> None:
+        if size == self.space.size:
+            super()._put(connection, rows, size)
+            return
+        connection.execute(sa.text(f"ALTER TABLE photos ADD COLUMN anew vector({size})"))
+        texts = [{"key": row["key"], "row": vector_text(np.asarray(row["row"]))} for row in rows]
+        if texts:
+            connection.execute(sa.text("UPDATE photos SET anew = CAST(:row AS vector) WHERE id = :key"), texts)
+        for change in _TAKE_PLACE:
+            connection.execute(sa.text(change))
+        self._indexed = (time.monotonic(), False)  # it went with the old column
+
     def is_indexed(self) -> bool:
         """Whether searches use an index."""
         looked, there = self._indexed
         if time.monotonic() - looked >= _LOOK_S:
             with self.transaction() as connection:
+                migrations.check_space(connection, place=self.place, space=self.space)
                 there = bool(connection.scalar(sa.text("SELECT to_regclass(:index) IS NOT NULL"), {"index": INDEX}))
             self._indexed = (time.monotonic(), there)
         return there

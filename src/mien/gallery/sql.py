@@ -6,7 +6,7 @@ import itertools
 import uuid
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -178,6 +178,7 @@ class SqlGallery(ABC):
             for name, photos in chunk:
                 wanted[name].extend(photos)
             with self.transaction(write=True) as connection:
+                migrations.check_space(connection, place=self.place, space=self.space)
                 added += self._enroll(connection, wanted)
         return added
 
@@ -290,6 +291,42 @@ class SqlGallery(ABC):
         if content is None:
             raise PhotoNotFound("there is no such photo, or no picture of it; enrol it once more, and one is kept")
         return bytes(content)
+
+    def photo_ids(self) -> list[int]:
+        """Of all photos, in the order of enrolment."""
+        with self.transaction() as connection:
+            return list(connection.scalars(sa.select(PHOTOS.c.id).order_by(PHOTOS.c.id)))
+
+    def picture(self, photo_id: int) -> bytes:
+        """The small JPEG of the face in one of them; nothing where none is kept."""
+        with self.transaction() as connection:
+            found = connection.scalar(sa.select(PICTURES.c.content).where(PICTURES.c.photo_id == photo_id))
+        return b"" if found is None else bytes(found)
+
+    def reembed(self, space: EmbeddingSpace, rows: Mapping[int, F32], without: Collection[int]) -> bool:
+        """Gives photos other descriptors, by id; the gallery is of their space from then on. Photos `without` one go
+        where their old one is of another space. All of it happens, or nothing; nothing (False) also where photos came
+        meanwhile that are in neither.
+        """
+        with self.transaction(write=True) as connection:
+            there = set(connection.scalars(sa.select(PHOTOS.c.id)))
+            if not there <= rows.keys() | set(without):
+                return False
+            if space.name != self.space.name:
+                for some in _batched(there.intersection(without)):
+                    connection.execute(sa.delete(PHOTOS).where(PHOTOS.c.id.in_(some)))
+            new = [{"key": key, "row": row} for key, row in rows.items() if key in there]
+            self._put(connection, new, space.size)
+            migrations.note_space(connection, space)
+            self.space = space
+            self._weigh(connection, connection.scalars(sa.select(PEOPLE.c.id)).all())
+        return True
+
+    def _put(self, connection: sa.Connection, rows: list[dict[str, object]], size: int) -> None:
+        """Writes descriptors of so many numbers over those that are there."""
+        update = sa.update(PHOTOS).where(PHOTOS.c.id == sa.bindparam("key")).values(embedding=sa.bindparam("row"))
+        if rows:
+            connection.execute(update, rows)
 
     def _require(self, connection: sa.Connection, name: str, *, hold: bool = True) -> str:
         return self._require_all(connection, name, hold=hold)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -77,6 +77,12 @@ class SqliteGallery(SqlGallery):
         except sqlite3.Error as exc:  # of the driver itself, which reads descriptors
             raise GalleryError(f"cannot use {self.place}: {exc}; is it damaged? Put a copy in its place") from exc
 
+    def reembed(self, space: EmbeddingSpace, rows: Mapping[int, F32], without: Collection[int]) -> bool:
+        done = super().reembed(space, rows, without)
+        with self._lock:
+            self._table, self._seen = Table(self.space.size), -1
+        return done
+
     def check_ready(self) -> None:
         self._fresh()
 
@@ -90,6 +96,7 @@ class SqliteGallery(SqlGallery):
             first, last = connection.exec_driver_sql(_LOGGED).one()
             if (last or 0) == self._seen:
                 return self._table
+            migrations.check_space(connection, place=self.place, space=self.space)
             with self._lock:
                 if self._seen < 0 or (first or 0) > self._seen + 1:
                     self._table = _read_all(connection, self.space.size)

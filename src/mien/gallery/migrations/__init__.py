@@ -63,6 +63,16 @@ def migrate(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> 
     return version
 
 
+def check_space(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> None:
+    """Raises EmbedderMismatch where a gallery's descriptors are of another space, by now."""
+    _check_space(_about(connection), place, space)
+
+
+def note_space(connection: sa.Connection, space: EmbeddingSpace) -> None:
+    """Writes down what space the descriptors are of from now on."""
+    _note(connection, _about(connection), _told_of(space))
+
+
 def _check_space(about: dict[str, str], place: str, space: EmbeddingSpace) -> None:
     wanted = _told_of(space)
     for key in ("embedder", "size", "metric"):
@@ -70,7 +80,8 @@ def _check_space(about: dict[str, str], place: str, space: EmbeddingSpace) -> No
             raise EmbedderMismatch(
                 f"{place} was made with the embedder {about['embedder']} "
                 f"({about.get('size', '?')} numbers), not {space.name} ({space.size}): "
-                "their descriptors cannot be compared; enrol the photos anew in another gallery"
+                f"their descriptors cannot be compared; name that embedder with --embedder, or let "
+                f"'mien people reembed --embedder {space.name}' describe the photos anew"
             )
 
 

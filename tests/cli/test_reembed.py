@@ -1,0 +1,76 @@
+"""`mien people reembed`: galleries described anew by another embedder, from what they keep."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import mien
+from mien import images
+from mien.cli.people import people_app
+from mien.gallery import Gallery, Photo, SqliteGallery, open_gallery
+from mien.gallery.folder import bare_sha256
+from mien.models.embedders import space_of, take_in
+from mien.types import U8
+from mien.zoo import DLIB, FaceCrop
+from models.test_embedders import COSINE, network
+
+
+@pytest.fixture
+def embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("MIEN_DATA", str(tmp_path / "data"))
+    file = tmp_path / "data" / "embedders" / "projection.onnx"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(take_in(network(), "projection", FaceCrop(), COSINE, licence=""))
+    return "projection"
+
+
+def enrolled(place: str, astronaut: U8, tmp_path: Path) -> None:
+    """Ada with the small picture of her face, Ben without any."""
+    images.write_image(tmp_path / "ada.png", astronaut)
+    photo = mien.Analyzer(only=["identity"], threads=1).photo((tmp_path / "ada.png").read_bytes())
+    row = np.linspace(0, 0.2, DLIB.size, dtype=np.float32)
+    gallery = open_gallery(place, space=DLIB, describe=lambda _: pytest.fail("no photo is looked at"))
+    gallery.enroll("Ada", [Photo(photo.embedding, photo.sha256, thumbnail=photo.thumbnail)])
+    gallery.enroll("Ben", [Photo(row, bare_sha256(row))])
+    gallery.close()
+
+
+def reembed(place: str, embedder: str) -> str:
+    done = CliRunner().invoke(people_app, ["reembed", "--gallery", place, "--embedder", embedder])
+    assert done.exit_code == 1, done.output  # Ben could not be described
+    return done.output
+
+
+def names(gallery: Gallery | str, embedder: str, astronaut: U8) -> list[str | None]:
+    analyzer = mien.Analyzer(gallery, embedder=embedder, only=["identity"], threads=1)
+    return [face.name for face in analyzer.analyze(astronaut).faces]
+
+
+def test_a_database_is_described_by_its_small_pictures(tmp_path: Path, astronaut: U8, embedder: str) -> None:
+    place = str(tmp_path / "people.db")
+    enrolled(place, astronaut, tmp_path)
+    assert "1 photos are described by projection-" in reembed(place, embedder)
+    assert names(place, embedder, astronaut) == ["Ada"]
+    left = tmp_path / "people-dlib_resnet.json"
+    document = json.loads(left.read_text())
+    assert (document["embedder"], [photo["name"] for photo in document["photos"]]) == ("dlib_resnet", ["Ben"])
+    again = CliRunner().invoke(people_app, ["import", str(left), "--gallery", str(tmp_path / "old.db")])
+    assert again.exit_code == 0, again.output
+    assert SqliteGallery(tmp_path / "old.db", space=DLIB).people()[0].name == "Ben"
+
+
+def test_a_folder_is_described_by_its_photos_and_small_pictures(tmp_path: Path, astronaut: U8, embedder: str) -> None:
+    place = tmp_path / "people"
+    enrolled(str(place), astronaut, tmp_path)
+    assert "1 photos are described by projection-" in reembed(str(place), embedder)
+    assert names(str(place), embedder, astronaut) == ["Ada"]
+    name = space_of(embedder).name
+    assert [file.name.split(".", 1)[1] for file in sorted(place.glob("*/*"))] == [f"{name}.npy", "dlib_resnet.npy"]
+    gallery = open_gallery(str(place), space=space_of(embedder), describe=lambda _: pytest.fail("no photo is there"))
+    gallery.remove("Ben")  # what another embedder left of him goes with him
+    assert [file.parent.name for file in place.glob("*/*")] == ["Ada"]
