@@ -1,12 +1,13 @@
 """How right age, gender and emotion are through the whole shipped path, beside the weights before them, in one run.
 
-    python benchmarks/attributes.py --data DATA [--before HEADS.onnx] [--limit 500] [--sets affect aaf] [--output FILE]
+    python benchmarks/attributes.py --data DATA [--before OLDER.onnx] [--limit 500] [--sets affect aaf] [--output FILE]
 
 Scores the official val parts of UTKFace, FER+, affect, All-Age-Faces and the portraits, which the recipe in
 training/attributes neither trains nor tunes on. The sets are cut tight, so the picture gets half its side around it
 first; FER+'s 48-pixel faces are enlarged three times. The shipped detector looks for the face in the middle; one that
 it misses counts as wrong in every share, and is left out of the ages (their table says how many were found).
-`--before` are heads that read dlib's ResNet, as mien had them up to 0.1. Prints Markdown tables.
+`--before` is an older attributes.onnx, whose heads read dlib's ResNet. "One view" is what streams and `fast` see, "now"
+the mean of the two views of a photo. Prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ BANDS = ((0, 3), (4, 12), (13, 19), (20, 39), (40, 59), (60, 69), (70, 120))
 MIDDLE = 0.17  # of the padded side: how far from the middle the face may lie
 BINS = 15
 SIZES = {"age": 101, "gender": 2, "emotion": 8}
-TELLS = tuple(SIZES)
 READ = ("map_128", "map_256", "embedding")
+ONE = "one view"
 YEARS = np.arange(101, dtype=np.float32)
 
 Answers = dict[str, F32]  # probabilities (N, K) by what they tell; NaN where no face was found
@@ -122,7 +123,7 @@ def pad(picture: U8) -> U8:
 
 
 class Finder:
-    """Detector and aligner: the chip of the face in the middle of a picture, or None."""
+    """Detector and aligner: the two views (2, 150, 150, 3) of the face in the middle of a picture, or None."""
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
@@ -131,7 +132,10 @@ class Finder:
     def __call__(self, picture: U8) -> U8 | None:
         padded = pad(picture)
         faces = central(self.detector(padded), padded.shape[0])
-        return self.aligner(padded, faces)[0] if len(faces) else None
+        if not len(faces):
+            return None
+        chips, faces = self.aligner(padded, faces)
+        return np.concatenate([chips, self.aligner.mirrored(padded, faces)])
 
 
 def central(faces: Faces, side: int) -> Faces:
@@ -141,7 +145,7 @@ def central(faces: Faces, side: int) -> Faces:
 
 
 class Telling:
-    """The networks that are compared, one ResNet for all: what mien ships, and heads that it shipped before."""
+    """The networks that are compared, one ResNet for all: what mien ships, and what it shipped before."""
 
     def __init__(self, before: Path | None, compute: Compute) -> None:
         self.trunk = load_resnet(compute)
@@ -151,33 +155,44 @@ class Telling:
 
     @property
     def names(self) -> list[str]:
-        return ["before", "now"] if self.before else ["now"]
+        return [*(["before"] if self.before else []), ONE, "now"]
 
-    def __call__(self, chips: U8) -> dict[str, Answers]:
-        maps = dict(zip(READ, self.trunk(chips, outputs=READ), strict=True))
-        told = {"now": ask(self.traits, maps, ("age", "gender")) | {"emotion": self.emotion(chips)[0]}}
-        return told | ({"before": ask(self.before, maps, TELLS)} if self.before else {})
+    def __call__(self, views: U8) -> dict[str, Answers]:
+        maps = self.maps(views)
+        each = ask(self.traits, maps) | {"emotion": self.emotion(views)[0]}
+        told = {ONE: {key: probs[:1] for key, probs in each.items()}}
+        told["now"] = {key: probs.mean(axis=0, keepdims=True) for key, probs in each.items()}
+        if self.before:
+            told["before"] = ask(self.before, {key: values[:1] for key, values in maps.items()})
+        return told
+
+    def maps(self, chips: U8) -> Answers:
+        return dict(zip(READ, self.trunk(chips, outputs=READ), strict=True))
 
     def parts(self, chips: U8) -> dict[str, Callable[[], object]]:
         """What takes time, to be measured."""
-        maps = dict(zip(READ, self.trunk(chips, outputs=READ), strict=True))
+        maps = self.maps(chips)
         parts = {
             "dlib's ResNet": lambda: self.trunk(chips, outputs=READ),
-            "age and gender, heads": lambda: ask(self.traits, maps, ("age", "gender")),
+            "age and gender, heads": lambda: ask(self.traits, maps),
             "emotion network": lambda: self.emotion(chips),
         }
         if self.before:
-            parts["before: all three, heads"] = lambda: ask(self.before, maps, TELLS)
+            parts["before: heads"] = lambda: ask(self.before, maps)
         return parts
 
 
-def ask(heads: OnnxModel, maps: Answers, names: tuple[str, ...]) -> Answers:
-    return dict(zip(names, heads(*(maps[name] for name in heads.inputs), outputs=names), strict=True))
+def ask(heads: OnnxModel, maps: Answers) -> Answers:
+    """What they tell; NaN for what only others tell."""
+    names = [name for name in SIZES if name in heads.outputs]
+    told = dict(zip(names, heads(*(maps[name] for name in heads.inputs), outputs=names), strict=True))
+    rows = len(told[names[0]])
+    return {key: np.full((rows, size), np.nan, np.float32) for key, size in SIZES.items()} | told
 
 
-def answers_of(tell: Telling, chips: list[U8 | None]) -> dict[str, Answers]:
+def answers_of(tell: Telling, faces: list[U8 | None]) -> dict[str, Answers]:
     """The answers to all faces by who gives them; NaN for those that were missed."""
-    rows = [None if chip is None else tell(chip) for chip in chips]
+    rows = [None if views is None else tell(views) for views in faces]
     blank = {key: np.full((1, size), np.nan, np.float32) for key, size in SIZES.items()}
     return {
         which: {key: np.concatenate([blank[key] if r is None else r[which][key] for r in rows]) for key in SIZES}
@@ -276,11 +291,12 @@ def sure_table(answers: Answers, samples: list[Sample]) -> dict[str, dict[str, f
 def agreement(one: Answers, other: Answers) -> dict[str, float]:
     """How alike the answers to two pictures of the same faces are, where both are found."""
     both = ~np.isnan(one["age"][:, 0]) & ~np.isnan(other["age"][:, 0])
-    same = {key: one[key][both].argmax(axis=1) == other[key][both].argmax(axis=1) for key in ("gender", "emotion")}
+    told = [key for key in ("gender", "emotion") if not np.isnan(one[key]).all()]
+    same = {key: one[key][both].argmax(axis=1) == other[key][both].argmax(axis=1) for key in told}
     apart = np.abs((one["age"][both] - other["age"][both]) @ YEARS)
     return {
         "both found": float(both.mean()),
-        **{k: float(v.mean()) for k, v in same.items()},
+        **{key: float(same[key].mean()) if key in same else float("nan") for key in ("gender", "emotion")},
         "years": float(apart.mean()),
     }
 
@@ -315,7 +331,7 @@ def report(tell: Telling, find: Finder, samples: list[Sample]) -> dict[str, obje
         if "age" in samples[0].labels:
             reports[f"{which} people"] = people_table(answers, samples)
             show(f"### {which}: age and gender", reports[f"{which} people"])
-        if "emotion" in samples[0].labels:
+        if "emotion" in samples[0].labels and not np.isnan(answers["emotion"]).all():
             reports[f"{which} emotion"] = emotion_table(answers, samples)
             show_emotion(f"### {which}: emotion", reports[f"{which} emotion"])
         if which == "now":
@@ -350,7 +366,7 @@ def timing(tell: Telling, chips: U8) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--before", type=Path, help="heads on dlib's ResNet to compare with")
+    parser.add_argument("--before", type=Path, help="an older attributes.onnx to compare with")
     parser.add_argument("--detector", default="compact")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--limit", type=int, help="that many faces of each set, drawn at random, seeded")
@@ -359,7 +375,10 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     compute = Compute("cpu", 1)
-    find, tell = Finder(load_detector(args.detector, compute=compute)), Telling(args.before, compute)
+    find, tell = (
+        Finder(load_detector(args.detector, compute=compute)),
+        Telling(args.before, compute),
+    )
     reports, some = {}, []
     for name in args.sets:
         samples = draw(samples_of(args.data, name), args.limit)
@@ -369,8 +388,8 @@ def main() -> None:
     if args.changes:
         reports["changes"] = consistency(tell, find, some)
         show(f"## Agreement with the unchanged picture, {len(some)} faces of all sets", reports["changes"])
-    chips = [find(s.picture) for s in samples[:40]]
-    reports["time"] = timing(tell, np.concatenate([chip for chip in chips if chip is not None][:16]))
+    views = [find(s.picture) for s in samples[:40]]
+    reports["time"] = timing(tell, np.concatenate([chips[:1] for chips in views if chips is not None][:16]))
     show("## Time, one thread", reports["time"])
     if args.output:
         args.output.write_text(json.dumps(reports, indent=1))

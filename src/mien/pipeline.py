@@ -285,7 +285,7 @@ class Analyzer:
         if isinstance(self.embedder, FaceTrunk):
             faces = self.trunk.look(image, faces, looks)
         else:
-            faces = self._embedded(image, self.trunk.tell(image, faces))
+            faces = self._embedded(image, self.trunk.tell(image, faces, still=False))
         for stage in self.own:
             faces = stage(image, faces)
         return faces

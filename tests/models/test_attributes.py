@@ -118,6 +118,22 @@ def test_emotion_does_without_the_descriptors_network(only: list[str] | None, mo
     assert found.emotion == "happiness"
 
 
+@pytest.mark.parametrize("fast", [False, True], ids=["two views", "fast"])
+def test_age_is_the_same_whether_or_not_it_is_told_who_it_is(
+    trunk: FaceTrunk, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trunk, "fast", fast)
+    (named,), (told,) = trunk(astronaut(), face()), trunk.tell(astronaut(), face())
+    assert told.age == pytest.approx(named.age, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_is_told_of_a_photo_is_the_mean_of_two_views(trunk: FaceTrunk, name: str) -> None:
+    one, other = (trunk.look(astronaut(), face(), np.array([i])).attributes[name].probs for i in (0, 1))
+    assert np.abs(one - other).max() > 2e-5
+    np.testing.assert_allclose(trunk(astronaut(), face()).attributes[name].probs, (one + other) / 2, atol=5e-6)
+
+
 def test_a_smile_is_surely_one_and_a_face_out_of_sight_surely_nothing(trunk: FaceTrunk) -> None:
     (seen,) = trunk(astronaut(), face())
     nothing = np.full((512, 512, 3), 127, np.uint8)

@@ -106,10 +106,18 @@ class TraitHeads:
         return cls(OnnxModel(store.read(spec), spec.name, compute), only=only)
 
     def __call__(self, faces: Faces, answers: Mapping[str, F32]) -> Faces:
-        """The faces (N) with their traits, from the ResNet's outputs (N, ...) by name."""
+        """The faces (N) with the mean of what each of their views tells; the ResNet's answers come view by view."""
         names = [attribute.name for attribute in self.attributes]
-        read = (answers[name] for name in self.model.inputs)
-        return faces.with_attributes(*map(Scores, self.attributes, self.model(*read, outputs=names)))
+        views = self.model(*(answers[name] for name in self.model.inputs), outputs=names)
+        return faces.with_attributes(
+            *(Scores(a, of_views(v, faces)) for a, v in zip(self.attributes, views, strict=True))
+        )
+
+
+def of_views(probs: F32, faces: Faces) -> F32:
+    """The mean (N, K) of what each view of the faces tells; the views' rows stand behind each other."""
+    mean: F32 = probs.reshape(-1, len(faces), probs.shape[1]).mean(axis=0)
+    return mean
 
 
 class EmotionNet:
@@ -133,5 +141,5 @@ class EmotionNet:
         return dict(zip(names, in_chunks(self.model, chips, outputs=names), strict=True))
 
     def told(self, faces: Faces, answers: Mapping[str, F32]) -> Faces:
-        """The faces with the emotion that its answers tell."""
-        return faces.with_attributes(*(Scores(attribute, answers[attribute.name]) for attribute in self.attributes))
+        """The faces with the emotion that its answers tell, the mean of their views."""
+        return faces.with_attributes(*(Scores(a, of_views(answers[a.name], faces)) for a in self.attributes))

@@ -123,7 +123,8 @@ class FaceTrunk:
 
     Adds `embeddings` (N, 128), not L2-normalised: distances mean what they mean in dlib (0.6 decides), the emotion of
     `net`, and what `heads`, ours and the user's, read from the passes of both. A still face is described by the mean of
-    two views: dlib's own cut, and the mirrored cut by its landmarks; `fast` takes the first alone.
+    two views: dlib's own cut, and the mirrored cut by its landmarks, and so is what it looks like; `fast` takes the
+    first alone.
     """
 
     def __init__(
@@ -160,10 +161,7 @@ class FaceTrunk:
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):
             return self._nobody(replace(faces, embeddings=np.zeros((0, DLIB.size), np.float32)))
-        chips, faces = self.aligner(image, faces)
-        if self.fast:
-            return self.describe(chips, faces)
-        return self.describe(np.concatenate([chips, self.aligner.mirrored(image, faces)]), faces)
+        return self.describe(*self._views(image, faces, two=not self.fast))
 
     def look(self, image: U8, faces: Faces, looks: I64) -> Faces:
         """The faces of a stream, each in one view: the two take turns, by how often (N,) a face was looked at."""
@@ -181,21 +179,28 @@ class FaceTrunk:
         mean = np.asarray((first + second) * (_OF_TWO / 2), np.float32) if len(second) else first
         return replace(faces, embeddings=mean)
 
-    def tell(self, image: U8, faces: Faces) -> Faces:
-        """The faces with their attributes and without descriptors: the ResNet runs only if a head reads it."""
-        return self._looked(image, faces, self.heads)
+    def tell(self, image: U8, faces: Faces, *, still: bool = True) -> Faces:
+        """The faces with their attributes and without descriptors: the ResNet runs only if a head reads it.
+
+        Those of a stream are not `still`: one view of each is enough.
+        """
+        return self._looked(image, faces, self.heads, two=still and not self.fast)
 
     def glance(self, image: U8, faces: Faces) -> Faces:
         """The faces with what changes from moment to moment: the ResNet never runs."""
-        return self._looked(image, faces, self.quick)
+        return self._looked(image, faces, self.quick, two=False)
 
-    def _looked(self, image: U8, faces: Faces, heads: tuple[Head, ...]) -> Faces:
+    def _looked(self, image: U8, faces: Faces, heads: tuple[Head, ...], *, two: bool) -> Faces:
         if not len(faces):
             return self._nobody(faces)
         if self.net is None and not heads and self.aligner.anchor == "landmarks":
             return faces
+        return self._told(*self._views(image, faces, two=two), heads, set())[0]
+
+    def _views(self, image: U8, faces: Faces, *, two: bool) -> tuple[U8, Faces]:
+        """The chips of faces, behind them, where two views are wanted, the second ones."""
         chips, faces = self.aligner(image, faces)
-        return self._told(chips, faces, heads, set())[0]
+        return (np.concatenate([chips, self.aligner.mirrored(image, faces)]) if two else chips), faces
 
     def _nobody(self, faces: Faces) -> Faces:
         """No faces, with every column."""
@@ -204,13 +209,12 @@ class FaceTrunk:
 
     def _told(self, chips: U8, faces: Faces, heads: tuple[Head, ...], wanted: set[str]) -> tuple[Faces, dict[str, F32]]:
         """The faces with their attributes, and the networks' answers: those `wanted` and those that the heads read."""
-        answers = {} if self.net is None else self.net.answers(chips[: len(faces)])
+        answers = {} if self.net is None else self.net.answers(chips)
         missing = sorted(wanted.union(*(head.reads for head in heads)) - answers.keys())
         if missing:
             answers |= zip(missing, in_chunks(self.model, chips, outputs=missing), strict=True)
         if self.net is not None:
             faces = self.net.told(faces, answers)
-        first = {name: answer[: len(faces)] for name, answer in answers.items()}
         for head in heads:
-            faces = head(faces, first)
+            faces = head(faces, answers)
         return faces, answers

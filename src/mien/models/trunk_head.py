@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from mien.attribute import Attribute
 from mien.dlib_models.resnet import EMBEDDING, MAP_128, MAP_256
 from mien.errors import ModelError
-from mien.models.attributes import LOOK, described
+from mien.models.attributes import LOOK, described, of_views
 from mien.models.classifier import as_probabilities, labels_of
 from mien.runtime import OnnxModel
 from mien.text import from_json
@@ -49,9 +49,9 @@ class TrunkHead:
         return tuple(self.model.inputs)
 
     def __call__(self, faces: Faces, answers: Mapping[str, F32]) -> Faces:
-        """The faces (N) with the attribute, from the trunk's outputs (N, ...) by name."""
+        """The faces (N) with the attribute, the mean of their views, from the trunk's outputs by name."""
         (outputs,) = self.model(*(answers[name] for name in self.reads), outputs=self.model.outputs[:1])
-        return faces.with_attributes(Scores(self.attribute, as_probabilities(outputs)))
+        return faces.with_attributes(Scores(self.attribute, of_views(as_probabilities(outputs), faces)))
 
 
 def reads_trunk(model: OnnxModel) -> bool:
