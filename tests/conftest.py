@@ -18,6 +18,7 @@ import skimage.data
 import sqlalchemy as sa
 
 from commands import Inside, runner
+from live.clips import moving_face, write_clip
 from mien import runtime, store
 from mien.pipeline import Analyzer
 from mien.types import U8
@@ -81,6 +82,12 @@ def astronaut_file(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> P
 def face_free() -> U8:
     """A photo (H, W, 3) BGR without a face: coffee."""
     return np.ascontiguousarray(skimage.data.coffee()[..., ::-1])
+
+
+@pytest.fixture(scope="session")
+def face_film(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of 60 frames, 640x360, in which the astronaut's photo moves and grows and shrinks."""
+    return write_clip(tmp_path_factory.mktemp("film") / "single_face.mp4", moving_face(astronaut, frames=60))
 
 
 @pytest.fixture(scope="session")

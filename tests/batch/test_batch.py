@@ -92,6 +92,7 @@ def _check_sources(out: Path, photos: Path) -> None:
     assert all(row["root"] == str(photos) and len(row["content_hash"]) == 64 for row in found.values())
 
 
+@pytest.mark.slow
 def test_changed_new_and_removed_files(photos: Path, astronaut: U8, tmp_path: Path) -> None:
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     run_batch([str(photos)], out, archives.options(shard_files=3))
@@ -106,6 +107,7 @@ def test_changed_new_and_removed_files(photos: Path, astronaut: U8, tmp_path: Pa
     assert archives.same_rows(out, fresh)
 
 
+@pytest.mark.slow
 def test_other_inputs_are_kept_and_touched_files_can_be_compared_by_content(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_batch([str(photos / "inside")], out, archives.options())
@@ -119,6 +121,7 @@ def test_other_inputs_are_kept_and_touched_files_can_be_compared_by_content(phot
     assert len(archives.rows(out, "errors")) == 2
 
 
+@pytest.mark.slow
 def test_videos_and_addresses(astronaut: U8, tmp_path: Path) -> None:
     with VideoRecorder(tmp_path / "film ä.mp4", rate=25.0) as recorder:
         for i in range(12):
@@ -136,6 +139,7 @@ def test_videos_and_addresses(astronaut: U8, tmp_path: Path) -> None:
     assert [(row["kind"], row["frames"], row["width"]) for row in done] == [("video", 4, 512)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_file_that_kills_its_worker_twice_is_an_error_and_the_others_are_done(photos: Path, tmp_path: Path) -> None:
     trap = photos / "inside" / "d trap.jpg"
@@ -177,6 +181,7 @@ def _is_read(pipe: Path) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_folder_made_otherwise_is_refused(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(MienError, match="not a part or an attribute"):
@@ -219,6 +224,7 @@ def test_nothing_to_do_and_places_that_cannot_be_written(photos: Path, tmp_path:
         Archive.open(tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_what_a_crash_between_two_files_leaves_is_repaired(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_batch([str(photos)], out, archives.options())
@@ -238,6 +244,7 @@ def test_what_a_crash_between_two_files_leaves_is_repaired(photos: Path, tmp_pat
     assert archives.debris(out) == []
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_the_batch(photos: Path, tmp_path: Path) -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     run_batch([str(photos)], tmp_path / "out", archives.options(jobs=2, shard_files=1))

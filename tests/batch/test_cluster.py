@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,12 @@ from mien.batch import Progress, run_batch
 from mien.errors import MienError
 from mien.types import U8
 
-pytest.importorskip("ray")
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("ray") is None, reason="Ray is not installed (pip install mien[cluster])"
+    ),
+]
 
 STORE_BYTES = 100 << 20
 

@@ -13,6 +13,7 @@ from mien.types import F32, U8
 from .conftest import Face, rectangle, rgb
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.parametrize("points", [5, 68])
 @pytest.mark.parametrize(("size", "padding"), [(150, 0.25), (96, 0.4)])

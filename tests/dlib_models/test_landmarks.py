@@ -24,6 +24,7 @@ def jittered(box: I64, times: int) -> I64:
     return (box + moves).astype(np.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.parametrize("points", [5, 68])
 def test_landmarks_are_dlibs(

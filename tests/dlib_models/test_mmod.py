@@ -39,6 +39,7 @@ def agree(ours: tuple[I64, F32], theirs: tuple[I64, F32]) -> None:
     assert np.abs(ours[0] - theirs[0]).max(initial=0) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.parametrize(("ups", "min_face", "area"), [(0, 80, np.s_[:, :]), (1, 40, np.s_[20:260, 90:340])])
 def test_boxes_are_dlibs(

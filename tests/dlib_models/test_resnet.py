@@ -24,6 +24,7 @@ def their_network(dlib: ModuleType) -> Any:
     return dlib.face_recognition_model_v1(str(weights_path(RESNET)))
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_descriptors_are_dlibs(
     network: OnnxModel,

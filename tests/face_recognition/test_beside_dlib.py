@@ -38,6 +38,7 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_dlibs_models_take_the_place_of_ours(photo: U8, dlib: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = face_recognition.face_encodings(photo, model="small")
@@ -57,6 +58,7 @@ def test_dlibs_models_take_the_place_of_ours(photo: U8, dlib: ModuleType, monkey
     assert face_recognition.face_locations(cut, 0, "cnn") == boxes != []
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_what_we_find_goes_into_dlibs_functions(photo: U8, dlib: ModuleType) -> None:
     (rect,) = api._raw_face_locations(photo)[:1]

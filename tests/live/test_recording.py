@@ -291,6 +291,7 @@ def test_a_summary_of_samples_two_seconds_apart() -> None:
     assert person["seen_s"] == 16.0
 
 
+@pytest.mark.slow
 def test_a_summary_does_not_grow_with_the_length() -> None:
     summary = Summary("film")
     for i in range(4 * 3600):

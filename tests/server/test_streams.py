@@ -156,6 +156,7 @@ def camera(photo: bytes) -> Iterator[str]:
     server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_camera_is_looked_at_for_a_bounded_time(start: Start, camera: str, photo: bytes) -> None:
     client = start(urls=True, url_hosts=(camera,))
     client.enrol("Ada", photo)

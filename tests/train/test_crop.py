@@ -113,12 +113,11 @@ def test_people_get_folders_of_their_own(astronaut: U8, astronaut_file: Path, tm
     assert (into / "Eileen Collins" / "astronaut.jpg").is_file()
 
 
-def test_of_a_video_each_look_is_taken_once(shared: Path, tmp_path: Path, inside: Inside) -> None:
+def test_of_a_video_each_look_is_taken_once(face_film: Path, tmp_path: Path, inside: Inside) -> None:
     into = tmp_path / "faces"
-    clip = shared / "fixtures" / "video" / "single_face.mp4"
-    assert inside("crop", clip, "--into", into, "--every", "5").returncode == 0
+    assert inside("crop", face_film, "--into", into, "--every", "5").returncode == 0
     some = [name for name in files(into) if name.startswith("single_face-")]
-    assert inside("crop", clip, "--into", tmp_path / "all", "--every", "5", "--keep-duplicates").returncode == 0
+    assert inside("crop", face_film, "--into", tmp_path / "all", "--every", "5", "--keep-duplicates").returncode == 0
     every = [name for name in files(tmp_path / "all") if name.startswith("single_face-")]
     assert len(every) > 10
     assert 1 <= len(some) < len(every)
