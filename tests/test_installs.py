@@ -71,7 +71,7 @@ def test_a_system_without_window_libraries_is_told_the_cure(capsys: pytest.Captu
     assert _told_the_cure(ImportError(missing))
     told = capsys.readouterr().err
     assert "OpenCV's windows need libxcb.so.1" in told
-    assert "pip install opencv-python-headless" in told
+    assert "mien does without: run 'pip uninstall -y opencv-python && pip install" in told
     assert not _told_the_cure(ImportError("No module named 'torch'"))
 
 

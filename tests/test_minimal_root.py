@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -41,10 +40,10 @@ def root(tmp_path: Path) -> Path:
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
         pytest.skip("unshare is not allowed here")
     home = tmp_path / "root"
-    modules = Path(sysconfig.get_path("platstdlib"), "lib-dynload").glob("*.so")
+    modules = Path(os.__file__).with_name("lib-dynload").glob("*.so")
     python = [Path(sys.executable).resolve(), *(one for one in modules if "tkinter" not in one.name)]
     cxx = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    wheels = re.findall(r"=> (/\S+/(?:libstdc\+\+\.so\.6|libgcc_s\.so\.1|librt\.so\.1|libpthread\.so\.0))$", cxx, re.M)
+    wheels = re.findall(r"=> (/\S+/lib(?:stdc\+\+|gcc_s|rt|dl|pthread|util|m|resolv)\.so\.\d)$", cxx, re.M)
     for library in needs(python) | set(map(Path, wheels)):
         place = home / library.relative_to("/")
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,9 @@ from PIL import Image
 
 from mien import images
 from mien.batch import Archive, BatchOptions
-from mien.types import U8
+from mien.batch.dataset import TOLD, Item, make_outcome
+from mien.sinks.parquet import face_schema
+from mien.types import F32, U8
 
 CHOICES = {"device": "cpu"}
 IDENTITY = {**CHOICES, "only": ("identity",)}
@@ -52,3 +54,25 @@ def same_rows(one: Path, other: Path) -> bool:
 
 def debris(folder: Path) -> list[str]:
     return [str(path) for path in folder.rglob("*.tmp")]
+
+
+def write_faces(folder: Path, parts: list[F32]) -> None:
+    """A batch result of faces that are descriptors only: row i of part p is the face in `p/i.jpg`."""
+    schema = face_schema(TOLD)
+    with Archive.writing(folder, {}) as archive:
+        for p, rows in enumerate(parts):
+            known = {
+                "source": [f"{p}/{i}.jpg" for i in range(len(rows))],
+                "index": np.zeros(len(rows), np.int32),
+                "time_s": np.zeros(len(rows)),
+                **{corner: np.full(len(rows), 9, np.float32) for corner in ("x1", "y1", "x2", "y2")},
+                "embedding": pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1]),
+            }
+            columns = [known.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
+            hashed = {"content_hash": pa.nulls(len(rows), pa.string()), "models": pa.nulls(len(rows), pa.string())}
+            table = pa.table([*columns, *hashed.values()], names=[*schema.names, *hashed])
+            item = Item(f"{p}", "all", p, p, f"{p}")
+            archive.commit(make_outcome([item], [], [table.cast(pa.schema([*schema, *_HASHED]))]))
+
+
+_HASHED = (pa.field("content_hash", pa.string()), pa.field("models", pa.string()))

@@ -173,6 +173,20 @@ def test_photos_of_a_person_are_seen_and_removed(page: Page, service: Listening,
     assert [one["source"] for one in service.http.get(f"{home}/photos").json()["photos"]] == ["ada.jpg"]
 
 
+def test_where_else_is_this_face(page: Page, service: Listening, photo: bytes, photo_file: Path) -> None:
+    made = {"name": (None, "Ada Lovelace"), "file": ("ada.jpg", photo)}
+    service.http.post(service.base + "/v1/people", files=made)
+    page.go("photos")
+    page.page.set_input_files("#photos-input", photo_file)
+    page.page.click("button[aria-label='Where else is Ada Lovelace?']")
+    page.page.wait_for_function("() => document.querySelector('dialog .found .same .mug')?.naturalWidth > 40")
+    assert "Ada Lovelace" in page.text("dialog .found")
+    assert "Probably the same person: 1 face." in page.text("#dialog-body")
+    page.shot("where-else")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("dialog", state="hidden")
+
+
 @pytest.fixture
 def keeping(models: Analyzer, tmp_path: Path, astronaut: U8) -> Iterator[Listening]:
     """A service that keeps unknown faces and has seen the astronaut on six photos."""

@@ -119,7 +119,7 @@ def test_the_window_shows_the_film_and_takes_keys(
     options = ["--only", "identity", "--detector", stream_detector, "--gallery", str(gallery)]
     with start(str(clip), *options) as mien:
         try:
-            until(lambda: np.ptp(screenshot(screen)) > 150 or mien.poll() is not None, seconds=90)
+            until(lambda: np.ptp(screenshot(screen)) > 150 or mien.poll() is not None, seconds=240)
             assert mien.poll() is None, mien.communicate()
             until(lambda: coloured(screenshot(screen)) > 200, seconds=30)  # the lines of a box
             picture = screenshot(screen)

@@ -31,6 +31,7 @@ CONTRACT = {
     ("get", "/v1/people/{person_id}/photos/{sha256}/thumbnail"),
     ("delete", "/v1/people/{person_id}/photos/{sha256}"),
     ("get", "/v1/people/{person_id}/thumbnail"),
+    ("post", "/v1/find"),
     ("get", "/v1/unknown"),
     ("post", "/v1/unknown/undo"),
     ("get", "/v1/unknown/{group_id}"),

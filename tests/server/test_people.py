@@ -101,6 +101,30 @@ def test_who_may_see_photos_and_remove_them(start: Start, photo: bytes, tmp_path
     assert client.http.delete(f"{home}/photos/{one['sha256']}", headers=admin).status_code == 204
 
 
+def test_where_else_a_face_is(start: Start, gallery: str, photo: bytes, two_faces: bytes, astronaut: U8) -> None:
+    client = start(gallery=gallery, keep_unknown_days=30)
+    client.analyze(encoded(astronaut[:, ::-1].copy()))  # nobody is known yet: kept
+    person = client.enrol("Ada", photo).json()
+    found = client.http.post("/v1/find", files={"file": photo}).json()["found"]
+    assert [(one["name"], one["person"], one["same"]) for one in found] == [
+        ("Ada", person["id"], True),
+        (None, None, True),
+    ]
+    assert found[0]["distance"] == 0 < found[1]["distance"] < 0.5
+    assert found[1]["group"]
+    for one in found:
+        assert "/" not in one["source"]
+        assert client.http.get(one["thumbnail"]).headers["content-type"] == "image/jpeg"
+    first = client.http.post("/v1/find", files={"file": two_faces}, data={"largest": "true"}, params={"top": 1})
+    assert len(first.json()["found"]) == 1
+    refused = client.http.post("/v1/find", files={"file": two_faces})
+    assert refused.json()["type"] == "urn:mien:problem:many-faces"
+
+
+def test_nobody_is_found_where_nobody_is_kept(client: Client, photo: bytes) -> None:
+    assert client.http.post("/v1/find", files={"file": photo}).json() == {"found": []}
+
+
 def test_merge_gives_the_photos(client: Client, photo: bytes, two_faces: bytes) -> None:
     ada = client.enrol("Ada", photo).json()
     other = client.enrol("Other", two_faces, largest="true").json()

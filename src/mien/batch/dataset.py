@@ -13,13 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
@@ -33,6 +34,8 @@ from mien.columns import Told
 from mien.errors import InputError, MienError
 from mien.models.attributes import BUILT_IN
 from mien.sinks.parquet import face_schema
+from mien.space import EmbeddingSpace
+from mien.types import F32
 from mien.zoo import DLIB
 
 SCHEMA_VERSION = 1
@@ -72,6 +75,7 @@ SOURCES = pa.schema(
 ERRORS = pa.schema([("source", pa.string()), ("error", pa.string()), *_STAMP], metadata=_ABOUT)
 TABLES = ("faces", "errors", "sources")  # in the order in which a part is written
 
+_COMPARED = 8_192  # descriptors handed out at a time
 _SETTINGS = "mien-batch.json"
 
 
@@ -290,14 +294,50 @@ class Archive:
         Raises:
             MienError: A part is damaged.
         """
-        committed = sorted(path.name for path in (self.folder / "sources").glob("part-*.parquet"))
-        paths = [str(self.folder / name / part) for part in committed if self._with_rows(name, part)]
+        paths = list(map(str, self._parts(name)))
         try:
             return pads.dataset(paths, schema=self._schema(name, paths), format="parquet").to_table(columns=columns)
         except (OSError, pa.ArrowException) as exc:
             raise MienError(
                 f"cannot read {self.folder / name}: {exc}; remove the damaged part, run the batch again"
             ) from exc
+
+    def descriptors(self, space: EmbeddingSpace) -> Iterator[tuple[F32, list[tuple[Path, int]]]]:
+        """The descriptors (N, D) of the faces of each part in turn, and where each is: its part and row.
+
+        Raises:
+            InputError: Those of a part are of another space, or were not computed.
+            MienError: A part is damaged.
+        """
+        for path in self._parts("faces"):
+            file = _parquet(path)
+            if "embedding" not in file.schema_arrow.names:
+                raise InputError(f"{self.folder} holds no descriptors: run the batch with identity among --only")
+            kept = (file.schema_arrow.metadata or {}).get(_SPACE)
+            embedder = json.loads(kept)["name"] if kept else DLIB.name
+            if embedder != space.name or file.schema_arrow.field("embedding").type.list_size != space.size:
+                raise InputError(
+                    f"{self.folder} was made with the embedder {embedder}, not {space.name}: choose it with --embedder"
+                )
+            column = file.read(["embedding"])["embedding"].combine_chunks()
+            there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+            table = column.drop_null().flatten().to_numpy().reshape(-1, space.size)
+            for start in range(0, len(table), _COMPARED):
+                part = slice(start, start + _COMPARED)
+                yield table[part], [(path, int(row)) for row in there[part]]
+
+    def faces_at(self, places: Sequence[tuple[Path, int]], columns: list[str]) -> list[dict[str, Any]]:
+        """Rows of `faces`, given by part and row as `descriptors` tells them; of these columns those that are there."""
+        tables = {}
+        for path in {path for path, _ in places}:
+            there = _parquet(path).schema_arrow.names
+            tables[path] = _read(path, [column for column in columns if column in there])
+        return [tables[path].slice(row, 1).to_pylist()[0] for path, row in places]
+
+    def _parts(self, name: str) -> list[Path]:
+        """The committed parts of a table."""
+        committed = sorted(path.name for path in (self.folder / "sources").glob("part-*.parquet"))
+        return [self.folder / name / part for part in committed if self._with_rows(name, part)]
 
     def attributes(self) -> tuple[Attribute, ...]:
         """What the faces of this archive were asked for; of archives of version 0.1 the built-in attributes."""
@@ -330,9 +370,9 @@ def _parquet(path: Path) -> pq.ParquetFile:
         raise MienError(f"{path} is damaged ({exc}): remove it and run again; its files are then done anew") from exc
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
-        return _parquet(path).read()
+        return _parquet(path).read(columns)
     except (OSError, pa.ArrowException) as exc:
         raise MienError(f"{path} is damaged ({exc}): remove it and run again; its files are then done anew") from exc
 

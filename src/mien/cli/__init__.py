@@ -56,6 +56,11 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {  # name: (module that holds NAME_
         "People",
         "Add a person to the gallery.",
     ),
+    "find": (
+        "mien.cli.find",
+        "People",
+        "Find where a face was seen before: in galleries, unknown faces, batch results and photos.",
+    ),
     "people": (
         "mien.cli.people",
         "People",

@@ -7,10 +7,15 @@ refused before the work.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from rich.console import Console
+
 from mien.errors import InputError
+
+_WIDTH_IN_FILES = 160
 
 
 def file_to_write(option: str, place: Path, *, suffixes: Collection[str], inputs: Iterable[str | Path] = ()) -> Path:
@@ -51,6 +56,11 @@ def refuse_inputs(option: str, places: Iterable[Path], inputs: Iterable[str | Pa
     for place in places:
         if _identity(place) in taken:
             raise InputError(f"{option} would write over the input {taken[_identity(place)]}; give another place")
+
+
+def console() -> Console:
+    """Standard output: in a file and in a pipe lines are not broken where a terminal would end."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES, highlight=False)
 
 
 def _identity(path: Path) -> object:

@@ -24,7 +24,7 @@ from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check, people_photos
 from mien.cli.inputs import content_of
 from mien.cli.options import GalleryOption, Looking, looking
-from mien.cli.outputs import file_to_write
+from mien.cli.outputs import console, file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
 from mien.errors import GalleryError, InputError, ManyFacesError, PersonNotFound, PhotoNotFound
@@ -44,7 +44,6 @@ people_app = new_app()
 people_app.add_typer(unknown_app, name="unknown")
 
 _FORMAT = "mien people 1"
-_WIDTH_IN_FILES = 160
 _LONGEST_PICTURE = 200_000  # characters of a small picture in an exported file
 
 
@@ -211,7 +210,7 @@ def photos(
     elif as_json:
         typer.echo(people_photos.as_json(kept))
     else:
-        people_photos.show(kept, _console())
+        people_photos.show(kept, console())
 
 
 def _discard(gallery: Gallery, name: str, photos: Sequence[KeptPhoto], *, yes: bool) -> None:
@@ -224,11 +223,6 @@ def _discard(gallery: Gallery, name: str, photos: Sequence[KeptPhoto], *, yes: b
         _relabel(gallery, name, None)
     rest = f"{_counted(left)} left" if left else "nothing is left: forgotten"
     typer.echo(f"{name}: {_counted(len(photos))} removed, {rest}")
-
-
-def _console() -> Console:
-    """Standard output: in a file and in a pipe lines are not broken where a terminal would end."""
-    return Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES, highlight=False)
 
 
 @people_app.command()
@@ -347,7 +341,7 @@ def check(
     if format == "json":
         typer.echo(people_check.as_json(report))
     else:
-        people_check.show(report, _console())
+        people_check.show(report, console())
 
 
 @people_app.command()

@@ -76,8 +76,7 @@ VERIFICATION = {
     "largest": {"type": "boolean", "default": False, "description": "Of several faces take the largest."},
 }
 FILE = {"file": {"type": "string", "format": "binary"}}
-ENROLMENT = {
-    **FILES,
+CHOICE = {
     "largest": {"type": "boolean", "default": False, "description": "Of several faces take the largest."},
     "box": {
         "type": "string",
@@ -85,3 +84,4 @@ ENROLMENT = {
         "example": "120,80,220,180",
     },
 }
+ENROLMENT = {**FILES, **CHOICE}

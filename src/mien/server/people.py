@@ -21,7 +21,8 @@ from mien.errors import (
     PersonNotFound,
     PhotoNotFound,
 )
-from mien.gallery import FolderGallery, Gallery, KeptPhoto, Person, Photo, check_name, showing
+from mien.finding import Found, InGallery, InUnknown, Place, find
+from mien.gallery import FolderGallery, Gallery, KeptPhoto, Person, Photo, ShowsPhotos, check_name, showing
 from mien.gallery.unknown import Undone, UnknownFaces
 from mien.pipeline import Analyzer, in_foreground
 from mien.quality import quality
@@ -38,6 +39,16 @@ class Choice:
 
     largest: bool = False
     box: F32 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A face that was found: whether it is near enough to be the same, whose it is (id), whether it has a picture."""
+
+    found: Found
+    same: bool
+    person: str | None
+    pictured: bool
 
 
 class People:
@@ -142,6 +153,28 @@ class People:
             if all(person.name != name for person in self.gallery.people()):
                 self._tell(name, None)
             self.revision += 1
+
+    def find(self, photo: Photo, unknown: UnknownFaces, count: int) -> list[Seen]:
+        """The faces in the gallery and among the unknown that are nearest to that of a photo, the nearest first."""
+        places: list[Place] = [InUnknown(unknown)]
+        gallery = self.analyzer.gallery
+        if gallery is not None:
+            places.append(InGallery(gallery, "people"))
+        found = [one for one, _ in find(places, photo.embedding, space=self.analyzer.space, count=count)]
+        ids = {person.name: person.id for person in self.all()} if gallery is not None else {}
+        pictured: set[tuple[str | None, str]] = set()
+        if isinstance(gallery, ShowsPhotos):
+            for name in {one.name for one in found if one.name is not None}:
+                pictured |= {(name, kept.sha256) for kept in gallery.photos_of(name) if kept.thumbnail}
+        return [
+            Seen(
+                replace(one, source=PurePath(one.source).name),
+                same=one.distance <= self.analyzer.tolerance,
+                person=ids.get(one.name or ""),
+                pictured=one.group is not None or (one.name, one.key) in pictured,
+            )
+            for one in found
+        ]
 
     def rename(self, person_id: str, name: str) -> Person:
         """The person under a new name. Raises PersonNotFound, PersonExists."""

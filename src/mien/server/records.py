@@ -13,6 +13,7 @@ from mien.gallery import KeptPhoto, Person
 from mien.gallery.unknown import Group, Undone
 from mien.server.jobs.results import Appearance
 from mien.server.jobs.store import Job
+from mien.server.people import Seen
 from mien.server.problems import TITLES, ProblemRecord
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -98,6 +99,57 @@ class PhotosRecord(BaseModel):
     )
 
     photos: list[PhotoRecord]
+
+
+class FoundFaceRecord(BaseModel):
+    """A face that was seen before."""
+
+    distance: float = Field(description="To the face that was sent.")
+    same: bool = Field(description="Near enough to be the same person.")
+    name: str | None
+    person: str | None = Field(description="The id of the person it is enrolled for.")
+    group: str | None = Field(description="The unknown person it is a face of.")
+    source: str = Field(description="The picture it is from, as the service knows it.")
+    thumbnail: str | None = Field(description="Where a small JPEG of it is.")
+
+    @classmethod
+    def of(cls, seen: Seen) -> FoundFaceRecord:
+        found = seen.found
+        home = f"/v1/people/{seen.person}/photos/{found.key}/thumbnail"
+        picture = f"/v1/unknown/faces/{found.key}" if found.group is not None else home
+        return cls(
+            distance=found.distance,
+            same=seen.same,
+            name=found.name,
+            person=seen.person,
+            group=found.group,
+            source=found.source,
+            thumbnail=picture if seen.pictured else None,
+        )
+
+
+class FoundRecord(BaseModel):
+    """The faces nearest to one that was sent, the nearest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "found": [
+                    {
+                        "distance": 0.31,
+                        "same": True,
+                        "name": "Ada Lovelace",
+                        "person": "3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7",
+                        "group": None,
+                        "source": "ada.jpg",
+                        "thumbnail": "/v1/people/3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7/photos/5f0c…/thumbnail",
+                    }
+                ]
+            }
+        }
+    )
+
+    found: list[FoundFaceRecord]
 
 
 class RenameRecord(BaseModel):

@@ -24,7 +24,7 @@ from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown.base import Enroller, Group, Sighting, Undone, UnknownFace
 from mien.gallery.unknown.grouping import LEAST_FACES, Kept, regroup
 from mien.space import EmbeddingSpace
-from mien.types import I64
+from mien.types import F32, I64
 
 UNDO_S = 24 * 3600.0  # how long a name can be taken back: until then its faces are kept
 _MOST_ENROLLED = 12  # faces of a group that become photos of a person: the best
@@ -226,6 +226,18 @@ class UnknownFaces:
             groups.setdefault(row.group_id, []).append(face)
         by_hand = {row.group_id for row in rows if row.pin}
         return [Group(name, tuple(faces), name in by_hand) for name, faces in groups.items()]
+
+    def described(self) -> tuple[F32, list[tuple[str, UnknownFace]]]:
+        """The descriptors (N, D) of all faces in nobody's name, each with its group and what is told of it."""
+        query = sa.select(*_listed, _faces.c.embedding).outerjoin(_pictures)
+        with self._transaction() as connection:
+            rows = connection.execute(query.where(*self._open, _faces.c.expires > self.clock())).all()
+        table = np.frombuffer(b"".join(row.embedding for row in rows), "<f4").reshape(len(rows), self.space.size)
+        faces = [
+            (row.group_id, UnknownFace(row.id, row.source, row.seen, row.expires, row.quality, bool(row.thumbnail)))
+            for row in rows
+        ]
+        return table, faces
 
     def waiting(self) -> int:
         """How many faces are kept that are in no group yet."""

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from mien import images
 from mien.gallery import Photo, check_name
-from mien.server.forms import ENROLMENT, PictureForm, choice_of, form_body, pictures_of
+from mien.server.forms import CHOICE, ENROLMENT, FILE, PictureForm, choice_of, form_body, pictures_of
 from mien.server.problems import Problem, documented
-from mien.server.records import MergeRecord, PeopleRecord, PersonRecord, PhotoRecord, PhotosRecord, RenameRecord
+from mien.server.records import (
+    FoundFaceRecord,
+    FoundRecord,
+    MergeRecord,
+    PeopleRecord,
+    PersonRecord,
+    PhotoRecord,
+    PhotosRecord,
+    RenameRecord,
+)
 from mien.server.routes.pictures import JPEG, jpeg
-from mien.server.security import Admin, Reader, ServiceDep
+from mien.server.security import Admin, Analyst, Reader, ServiceDep
 from mien.server.service import Service
 from mien.server.uploads import Form
 
@@ -21,6 +30,7 @@ router = APIRouter(tags=["people"])
 
 PersonId = Annotated[str, Path(max_length=64, description="As listed.", examples=["3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7"])]
 PhotoId = Annotated[str, Path(max_length=80, description="Its sha256, as listed.", examples=["5f0c…"])]
+Top = Annotated[int, Query(ge=1, le=100, description="How many of the nearest.")]
 _ENROL = (
     "too-slow",
     "too-large",
@@ -163,6 +173,26 @@ def delete_photo(caller: Admin, service: ServiceDep, person_id: PersonId, sha256
 def merge_person(caller: Admin, service: ServiceDep, person_id: PersonId, order: MergeRecord) -> PersonRecord:
     """Gives all photos of this person to another, who is answered, and forgets this one."""
     return PersonRecord.of(service.people.merge(person_id, order.into))
+
+
+@router.post(
+    "/v1/find",
+    summary="Where else is this face?",
+    responses=documented(*_ENROL),
+    openapi_extra=form_body({**FILE, **CHOICE}, ["file"]),
+)
+def find_face(caller: Analyst, service: ServiceDep, form: PictureForm, top: Top = 12) -> FoundRecord:
+    """The faces nearest to one of a photo: of the people in the gallery and of the unknown faces that are kept.
+
+    Nothing is kept of the photo.
+    """
+    photos = _photos(service, form)
+    if len(photos) > 1:
+        raise Problem("invalid", "send one picture at a time")
+    with service.gate.slot():
+        return FoundRecord(
+            found=[FoundFaceRecord.of(one) for one in service.people.find(photos[0], service.unknown, top)]
+        )
 
 
 def _photos(service: Service, form: Form) -> list[Photo]:

@@ -47,6 +47,12 @@ export const rename = (id, name) => json("PATCH", `/v1/people/${id}`, { json: { 
 export const merge = (id, into) => json("POST", `/v1/people/${id}/merge`, { json: { into } });
 export const removePerson = (id, options = {}) => send("DELETE", `/v1/people/${id}`, options);
 export const photos = async (id) => (await json("GET", `/v1/people/${id}/photos`)).photos;
+export function find(file, box) {
+  const form = new FormData();
+  form.append("file", file, file.name ?? "photo.jpg");
+  form.append("box", box.join(","));
+  return json("POST", "/v1/find", { form }).then((answer) => answer.found);
+}
 export const removePhoto = (id, sha256) => send("DELETE", `/v1/people/${id}/photos/${sha256}`);
 export const unknown = () => json("GET", "/v1/unknown");
 export const nameUnknown = (id, name) => json("POST", `/v1/unknown/${id}/name`, { json: { name } });

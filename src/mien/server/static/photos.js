@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { nameFace } from "./naming.js";
-import { $, about, announce, arrange, bars, complain, crop, el, faceButton, nameOf, refill } from "./ui.js";
+import { $, about, announce, arrange, ask, bars, complain, crop, el, faceButton, nameOf, refill } from "./ui.js";
 
 const items = [];
 let current = null;
@@ -116,7 +116,9 @@ function row(item, face, picture, called) {
   return el("li", {},
     crop(picture, face.box),
     el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about({ ...face, emotion: face.emotion_probs ? null : face.emotion }, { long: true }) || `score ${face.score.toFixed(2)}`)),
-    face.distance === undefined ? el("span") : el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : `Name ${called}`, on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
+    face.distance === undefined ? el("span") : el("div", { class: "tools-column" },
+      el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : `Name ${called}`, on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
+      el("button", { class: "button quiet small", type: "button", "aria-label": `Where else is ${known ? face.name : called}?`, on: { click: () => whereElse(item, face).catch(complain) } }, "Where else?")),
     face.emotion_probs ? bars(face.emotion_probs) : null);
 }
 
@@ -124,6 +126,24 @@ async function name(item, face) {
   try {
     if (await nameFace(face, item.file, item.picture)) await again();
   } catch (error) { complain(error); }
+}
+
+// The faces nearest to one, of those enrolled and those kept as unknown.
+async function whereElse(item, face) {
+  const found = await api.find(item.file, face.box);
+  const same = found.filter((one) => one.same).length;
+  const lead = !found.length ? "No face is kept that it could be compared with." : same ? `Probably the same person: ${count(same)}. The rest is less alike.` : "Nobody like this was seen before. The nearest are:";
+  const tiles = found.map((one) => el("li", { class: one.same ? "same" : "", title: one.source }, pictureOf(one), el("small", {}, one.name ?? "Unknown"), el("small", {}, `distance ${one.distance.toFixed(2)}`)));
+  const body = el("div", {}, el("div", { class: "snapshot" }, crop(item.picture, face.box, 192), el("p", {}, lead)), el("ul", { class: "mugs told found" }, ...tiles));
+  announce(lead);
+  await ask({ title: "Where else is this face?", body, ok: "Close", submit: () => null });
+}
+
+function pictureOf(one) {
+  if (!one.thumbnail) return el("span", { class: "mug none" }, "no picture kept");
+  const img = el("img", { class: "mug", alt: "", decoding: "async" });
+  api.blob(one.thumbnail).then((b) => { img.src = URL.createObjectURL(b); }, () => { /* gone since */ });
+  return img;
 }
 
 export function start(choose) {

@@ -1,0 +1,213 @@
+"""Where a face was seen before: the nearest in galleries, among unknown faces, in batch results and in photos."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from mien import images, sources
+from mien.errors import InputError, PhotoNotFound, UnknownNotFound
+from mien.gallery import Gallery, showing
+from mien.gallery.unknown import UnknownFaces
+from mien.pipeline import Analyzer
+from mien.space import EmbeddingSpace
+from mien.text import printable
+from mien.types import F32
+
+if TYPE_CHECKING:
+    from mien.batch import Archive
+
+log = logging.getLogger(__name__)
+
+_ROWS = 8_192  # compared at a time: 4 MB
+_CORNERS = ["x1", "y1", "x2", "y2"]
+_TOLD = ["source", "index", "time_s", "name", *_CORNERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A face near the one asked for: how far, in which of the places that were searched, and in which picture.
+
+    `name` is the person's it is enrolled for, `group` that of unknown faces it is in, `index` and `time_s` tell the
+    frame of a film, `box` (4) xyxy where it is in the picture; `key` is what its place knows it by.
+    """
+
+    distance: float
+    place: str
+    source: str
+    name: str | None = None
+    group: str | None = None
+    index: int = 0
+    time_s: float = 0.0
+    box: tuple[float, ...] | None = None
+    key: str = ""
+
+
+class Place(Protocol):
+    """Something that faces can be found in. Distances are Euclidean until `find` tells them in the space's measure."""
+
+    def nearest(self, probe: F32, count: int) -> list[Found]:
+        """The `count` faces nearest to a descriptor (D,), the nearest first."""
+        ...
+
+    def picture(self, found: Found) -> bytes:
+        """A small JPEG of a face that was found here; nothing where there is none."""
+        ...
+
+
+def find(places: Sequence[Place], probe: F32, *, space: EmbeddingSpace, count: int) -> list[tuple[Found, Place]]:
+    """The faces nearest to a descriptor (D,) in all places together, each with its place, the nearest first."""
+    kept = space.kept(probe[None])[0]
+    near = [(found, place) for place in places for found in place.nearest(kept, count)]
+    best = sorted(near, key=lambda pair: pair[0].distance)[:count]
+    distances = space.from_euclidean(np.array([found.distance for found, _ in best], np.float32))
+    return [
+        (replace(found, distance=round(float(distance), 4)), place)
+        for (found, place), distance in zip(best, distances, strict=True)
+    ]
+
+
+def _best(rows: Iterable[tuple[F32, Sequence[Any]]], probe: F32, count: int) -> list[tuple[float, Any]]:
+    """The distances of the nearest of all rows, and what is told of those."""
+    best: list[tuple[float, int, Any]] = []
+    number = 0  # parts those that are equally far
+    for descriptors, told in rows:
+        distances = np.linalg.norm(descriptors - probe, axis=1)
+        distances[~np.isfinite(distances)] = np.inf
+        nearest = np.argsort(distances, kind="stable")[:count]
+        known = [(float(distances[i]), number + int(i), told[i]) for i in nearest if np.isfinite(distances[i])]
+        best = heapq.nsmallest(count, [*best, *known], key=lambda one: one[:2])
+        number += len(descriptors)
+    return [(distance, one) for distance, _, one in best]
+
+
+class InGallery:
+    """The photos of everybody in a gallery."""
+
+    def __init__(self, gallery: Gallery, name: str) -> None:
+        self.gallery = gallery
+        self.name = name
+
+    def nearest(self, probe: F32, count: int) -> list[Found]:
+        return [
+            Found(distance, self.name, one.photo.source, name=one.name, key=one.photo.sha256)
+            for distance, one in _best(self._rows(), probe, count)
+        ]
+
+    def _rows(self) -> Iterator[tuple[F32, Sequence[Any]]]:
+        some = []
+        for one in self.gallery.enrolled():
+            some.append(one)
+            if len(some) == _ROWS:
+                yield np.stack([each.photo.embedding for each in some]), some
+                some = []
+        if some:
+            yield np.stack([each.photo.embedding for each in some]), some
+
+    def picture(self, found: Found) -> bytes:
+        try:
+            return showing(self.gallery).thumbnail(found.name or "", found.key)
+        except PhotoNotFound:
+            return b""
+
+
+class InUnknown:
+    """The faces that nobody has named."""
+
+    def __init__(self, unknown: UnknownFaces, name: str = "unknown") -> None:
+        self.unknown = unknown
+        self.name = name
+
+    def nearest(self, probe: F32, count: int) -> list[Found]:
+        descriptors, faces = self.unknown.described()
+        return [
+            Found(distance, self.name, face.source, group=group, key=str(face.id))
+            for distance, (group, face) in _best([(descriptors, faces)], probe, count)
+        ]
+
+    def picture(self, found: Found) -> bytes:
+        try:
+            return self.unknown.thumbnail(int(found.key))
+        except UnknownNotFound:
+            return b""
+
+
+class InBatch:
+    """The faces of a batch result, read part by part: memory does not grow with the archive."""
+
+    def __init__(self, archive: Archive, name: str, *, space: EmbeddingSpace) -> None:
+        self.archive = archive
+        self.name = name
+        self.space = space
+
+    def nearest(self, probe: F32, count: int) -> list[Found]:
+        best = _best(self.archive.descriptors(self.space), probe, count)
+        told = self.archive.faces_at([where for _, where in best], _TOLD)
+        return [
+            Found(
+                distance,
+                self.name,
+                row["source"],
+                name=row.get("name"),
+                index=row["index"],
+                time_s=row["time_s"],
+                box=tuple(row[corner] for corner in _CORNERS),
+            )
+            for (distance, _), row in zip(best, told, strict=True)
+        ]
+
+    def picture(self, found: Found) -> bytes:
+        return _cut(found)
+
+
+class InPhotos:
+    """The faces of photos that are looked at now: `looked` is called after each, `failed` told why one cannot be."""
+
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        place: str,
+        *,
+        failed: Callable[[str], None] = log.warning,
+    ) -> None:
+        self.analyzer = analyzer
+        self.name = place
+        self.files = [Path(file) for file in sources.expand(place) if Path(file).suffix.lower() in images.SUFFIXES]
+        self.looked: Callable[[], None] = lambda: None
+        self._failed = failed
+
+    def nearest(self, probe: F32, count: int) -> list[Found]:
+        return [replace(found, distance=distance) for distance, found in _best(self._rows(), probe, count)]
+
+    def _rows(self) -> Iterator[tuple[F32, Sequence[Found]]]:
+        for file in self.files:
+            try:
+                faces = self.analyzer.describe_photo(images.read_bytes(file))
+            except InputError as exc:
+                self._failed(str(exc) if str(file) in str(exc) else f"{file}: {exc}")
+            else:
+                if len(faces) and faces.embeddings is not None:
+                    boxes = [tuple(map(float, box)) for box in faces.boxes]
+                    kept = self.analyzer.space.kept(faces.embeddings)
+                    yield kept, [Found(0.0, self.name, printable(str(file)), box=box) for box in boxes]
+            self.looked()
+
+    def picture(self, found: Found) -> bytes:
+        return _cut(found)
+
+
+def _cut(found: Found) -> bytes:
+    """The face out of its photo, where that is still there; of films nothing."""
+    file = Path(found.source)
+    if found.box is None or file.suffix.lower() not in images.SUFFIXES or not file.is_file():
+        return b""
+    try:
+        return images.thumbnail(images.read_image(file), np.array(found.box, np.float32))
+    except InputError:
+        return b""
