@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
     modules = Path(os.__file__).with_name("lib-dynload").glob("*.so")
     python = [Path(sys.executable).resolve(), *(one for one in modules if "tkinter" not in one.name)]
     cxx = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    wheels = re.findall(r"=> (/\S+/lib(?:stdc\+\+|gcc_s|rt|dl|pthread|util|m|resolv)\.so\.\d)$", cxx, re.M)
+    wheels = re.findall(r"=> (/\S+/lib(?:stdc\+\+|gcc_s|rt|dl|pthread|util|m|mvec|resolv)\.so\.\d)$", cxx, re.M)
     for library in needs(python) | set(map(Path, wheels)):
         place = home / library.relative_to("/")
         place.parent.mkdir(parents=True, exist_ok=True)
