@@ -13,7 +13,7 @@ import numpy as np
 
 from mien import images, sources
 from mien.errors import InputError, PhotoNotFound, UnknownNotFound
-from mien.gallery import Gallery, showing
+from mien.gallery import FindsNearest, Gallery, showing
 from mien.gallery.unknown import UnknownFaces
 from mien.pipeline import Analyzer
 from mien.space import EmbeddingSpace
@@ -95,9 +95,12 @@ class InGallery:
         self.name = name
 
     def nearest(self, probe: F32, count: int) -> list[Found]:
+        if isinstance(self.gallery, FindsNearest):
+            best = self.gallery.nearest(probe, count)
+        else:
+            best = _best(self._rows(), probe, count)
         return [
-            Found(distance, self.name, one.photo.source, name=one.name, key=one.photo.sha256)
-            for distance, one in _best(self._rows(), probe, count)
+            Found(distance, self.name, one.photo.source, name=one.name, key=one.photo.sha256) for distance, one in best
         ]
 
     def _rows(self) -> Iterator[tuple[F32, Sequence[Any]]]:

@@ -14,6 +14,7 @@ import pytest
 from test_galleries import _VERSION_1, bare, describe, descriptor, photo
 
 from mien.errors import PersonNotFound, PhotoNotFound
+from mien.finding import InGallery
 from mien.gallery import FolderGallery, Gallery, Photo, ShowsPhotos, SqliteGallery
 from mien.zoo import DLIB
 
@@ -105,3 +106,24 @@ def test_a_folder_tells_what_is_wrong_with_a_photo(tmp_path: Path) -> None:
     assert "no face found" in nobody.wrong
     with pytest.raises(PhotoNotFound, match="no picture of a face"):
         gallery.thumbnail("Ada", nobody.sha256)
+
+
+def test_the_nearest_photos_whatever_they_weigh(reopen: Callable[[], Gallery]) -> None:
+    gallery = reopen()
+    rows = {seed: bare(1, name=seed, aside=seed / 10) for seed in (1, 2, 3, 4)}
+    gallery.enroll("Ada", [rows[3], rows[1]])
+    gallery.enroll("Grace", [rows[2], rows[4], bare(9)])
+    found = InGallery(gallery, "place").nearest(descriptor(1), 3)
+    assert [(one.name, one.key) for one in found] == [
+        ("Ada", rows[1].sha256),
+        ("Grace", rows[2].sha256),
+        ("Ada", rows[3].sha256),
+    ]
+    assert [one.distance for one in found] == pytest.approx([0.1, 0.2, 0.3], abs=1e-3)
+    gallery.discard("Ada", [rows[1].sha256])
+    assert [one.name for one in InGallery(gallery, "place").nearest(descriptor(1), 99)] == [
+        "Grace",
+        "Ada",
+        "Grace",
+        "Grace",
+    ]

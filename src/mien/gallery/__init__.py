@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from mien import plugins, private
 from mien.errors import GalleryError
-from mien.gallery.base import Enrolled, Gallery, KeptPhoto, Person, Photo, Remark, ShowsPhotos, check_name, showing
+from mien.gallery.base import (
+    Enrolled,
+    FindsNearest,
+    Gallery,
+    KeptPhoto,
+    Person,
+    Photo,
+    Remark,
+    ShowsPhotos,
+    check_name,
+    showing,
+)
 from mien.gallery.folder import Describe, FolderGallery
 from mien.gallery.search import match
 from mien.space import EmbeddingSpace
@@ -19,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Enrolled",
+    "FindsNearest",
     "FolderGallery",
     "Gallery",
     "KeptPhoto",

@@ -154,6 +154,15 @@ class ShowsPhotos(Protocol):
         ...
 
 
+@runtime_checkable
+class FindsNearest(Protocol):
+    """A gallery that finds the photos nearest to a face itself; in others all are compared."""
+
+    def nearest(self, probe: F32, count: int) -> list[tuple[float, Enrolled]]:
+        """The `count` photos nearest to a kept descriptor (D,), with their Euclidean distances, the nearest first."""
+        ...
+
+
 def showing(gallery: Gallery) -> ShowsPhotos:
     """The gallery, as one whose photos can be looked at. Raises GalleryError where it is not."""
     if not isinstance(gallery, ShowsPhotos):

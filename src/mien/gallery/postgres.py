@@ -32,6 +32,7 @@ _WITHIN = sa.text(
     f" SELECT DISTINCT ON (person_id) person_id, ({_APART}) / weight AS weighted, {_APART} AS apart FROM photos"
     f" WHERE weight > 0 AND {_APART} <= :tolerance ORDER BY person_id, weighted) AS near ON id = person_id"
 )
+_CLOSEST = sa.text(f"SELECT id, {_APART} AS apart FROM photos ORDER BY apart, id LIMIT :count")  # noqa: S608
 _FIRST = sa.text(f"SELECT {_APART} FROM photos WHERE weight > 0 ORDER BY 1 LIMIT 1")  # noqa: S608
 _SET_INDEX = sa.text(f"SET LOCAL hnsw.ef_search = {_NEAREST}; SET LOCAL hnsw.iterative_scan = relaxed_order")
 
@@ -122,6 +123,12 @@ class PostgresGallery(SqlGallery):
         for change in _TAKE_PLACE:
             connection.execute(sa.text(change))
         self._indexed = (time.monotonic(), False)  # it went with the old column
+
+    def _closest(self, probe: F32, count: int) -> tuple[list[int], list[float]]:
+        given = {"probe": vector_text(probe), "count": count}
+        with self.transaction() as connection:
+            rows = connection.execute(_CLOSEST, given).all()
+        return [key for key, _ in rows], [apart for _, apart in rows]
 
     def is_indexed(self) -> bool:
         """Whether searches use an index."""

@@ -342,6 +342,24 @@ class SqlGallery(ABC):
                 raise PersonNotFound(f"nobody in {self.place} is called {name}{near}")
         return [found[name] for name in wanted]
 
+    @abstractmethod
+    def _closest(self, probe: F32, count: int) -> tuple[list[int], list[float]]:
+        """The ids of the photos nearest to a descriptor (D,), and how far they are."""
+
+    def nearest(self, probe: F32, count: int) -> list[tuple[float, Enrolled]]:
+        ids, distances = self._closest(probe, count)
+        columns = (PHOTOS.c.id, PEOPLE.c.name, PHOTOS.c.embedding, PHOTOS.c.sha256, PHOTOS.c.source)
+        query = sa.select(*columns, PHOTOS.c.quality, PHOTOS.c.weight).join(PHOTOS)
+        found: dict[int, Enrolled] = {}
+        with self.transaction() as connection:
+            for some in _batched(ids):
+                for key, name, row, sha256, source, quality, weight in connection.execute(
+                    query.where(PHOTOS.c.id.in_(some))
+                ):
+                    found[key] = Enrolled(name, Photo(row, sha256, source, quality=quality), weight)
+        near = zip(ids, distances, strict=True)
+        return [(apart, found[key]) for key, apart in near if key in found]  # others are gone since
+
     def enrolled(self) -> Iterator[Enrolled]:
         columns = (PEOPLE.c.name, PHOTOS.c.embedding, PHOTOS.c.sha256, PHOTOS.c.source, PHOTOS.c.quality)
         query = sa.select(*columns, PHOTOS.c.weight).join(PHOTOS).order_by(PHOTOS.c.id)

@@ -90,6 +90,10 @@ class SqliteGallery(SqlGallery):
         limits = self.space.to_euclidean(tolerance)
         return told_in(self.space, self._fresh().search(self.space.kept(embeddings), tolerance=limits))
 
+    def _closest(self, probe: F32, count: int) -> tuple[list[int], list[float]]:
+        ids, distances = self._fresh().closest(probe, count)
+        return ids.tolist(), distances.tolist()
+
     def _fresh(self) -> Table:
         """The table, as of now."""
         with self.transaction() as connection:

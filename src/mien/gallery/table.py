@@ -157,6 +157,16 @@ class Table:
             nearest = np.array([face.distance for face in found], np.float32)
             return decide(near, self._people.names, limits=limits, nearest=nearest, people=len(self._people))
 
+    def closest(self, probe: F32, count: int) -> tuple[I64, F64]:
+        """The ids of the `count` photos nearest to a descriptor (D,), whatever they weigh, and their distances."""
+        with self._lock.shared():
+            slots = np.arange(self._used)
+            distances = self._distances(probe, slots)
+            distances[self._ids[: self._used] < 0] = np.inf  # gone
+            best = np.argsort(distances, kind="stable")[:count]
+            best = best[np.isfinite(distances[best])]
+            return self._ids[best], distances[best]
+
     def _near(self, embeddings: F32, limits: F32, count: int) -> list[_Nearest]:
         """For each face: the `count` people nearest to it within its tolerance, and the distance to the nearest row."""
         short = self._shortened(np.asarray(embeddings, np.float32))

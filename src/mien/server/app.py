@@ -27,7 +27,7 @@ from mien.server.settings import Limits, ServerSettings
 
 log = logging.getLogger(__name__)
 
-_PICTURES = frozenset({"/", "/v1/analyze", "/v1/verify", "/v1/people"})  # where forms with pictures go
+_PICTURES = frozenset({"/", "/v1/analyze", "/v1/verify", "/v1/find", "/v1/people"})  # where forms with pictures go
 _THREADS = 32  # for short work, besides those that stand in line for the networks
 
 _ABOUT = """Where faces are in pictures, videos and live streams, who they are, how old, which gender, which emotion.
