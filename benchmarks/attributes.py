@@ -314,6 +314,8 @@ def show(title: str, rows: dict[str, dict[str, float]]) -> None:
 def cell(key: str, value: float) -> str:
     if key == "n":
         return str(value)
+    if np.isnan(value):
+        return ""
     return f"{value:.2f}" if key in ("years off", "bias", "years", "ms a face", "ms of 16") else f"{value:.1%}"
 
 

@@ -101,7 +101,7 @@ class Analyzer:
         looks: How often models of your own look at a face: 1, or 12 (corners, centre, whole, mirrored; averaged).
         false_names: Another way to say `tolerance`: the share of strangers who may be given one of the names, as 0.001;
             the more are enrolled when the analyzer is made, the nearer a face must be.
-        fast: Describe a still face by one view of it: quicker, a little less sure who it is.
+        fast: Describe a still face by one view of it: quicker, a little less sure who it is and what it looks like.
 
     Raises:
         ModelError: Weights are missing or damaged.

@@ -221,7 +221,7 @@ ZOO: dict[str, ModelSpec] = {
             task="attributes",
             family="attributes",
             source="bundled:attributes.onnx",
-            sha256="97404861861712f71c8a64444bc7d8f4dab3d88c9981781be460f6ce3f18e8a6",
+            sha256="60e512c7a3ea4e17cd20be36103895c038e3e7b5474439b51590c6021df61890",
             size_bytes=888_132,
             licence="ours; heads on dlib's face ResNet (public domain), trained on UTKFace (non-commercial research), "
             "All-Age-Faces (for research) and portraits of the US Congress: see attributes.md before commercial use",

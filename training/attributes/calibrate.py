@@ -24,6 +24,7 @@ from views import disturbed, plain
 from train import SEED, as_input
 
 INFANT = 4  # years; as in export.py
+SEEN, PHOTO = [0, 1], [0, 2]  # views that are calibrated on, and the two of which a photo's answer is the mean
 SURE = {"gender": 0.95, "emotion": 0.9}  # of what is said without doubt, so much shall be right
 YEARS = torch.from_numpy(AGES)
 CURVES = torch.stack([(YEARS - 50) / 50, ((YEARS - 50) / 50) ** 2, ((YEARS - 50) / 50) ** 3])
@@ -46,12 +47,12 @@ def main() -> None:
 
 
 def traits_of(work: Path, table: Table, rows: np.ndarray) -> dict[str, Tensor]:
-    """Logits (2, N, K) of each row plain, and mirrored and disturbed."""
+    """Logits (views, N, K) of each row."""
     body = Traits().eval()
     with np.load(work / "traits-weights.npz") as npz:
         body.load_state_dict({name: torch.from_numpy(values) for name, values in npz.items()})
     maps = Maps(work, table)
-    seen = [logits_of(body, maps, rows, view) for view in range(VIEWS)]
+    seen = [logits_of(body, maps, rows, view) for view in VIEWS]
     return {task: torch.stack([logits[task] for logits in seen]) for task in seen[0]}
 
 
@@ -98,17 +99,17 @@ def for_emotion(logits: Tensor, table: Table, rows: np.ndarray) -> dict[str, obj
     groups = table.set_of[rows][told]
     groups = np.where(np.isin(groups, [SETS.index("ferplus"), SETS.index("affect")]), groups, -1)  # unlabelled as one
     x, weight = logits[:, told], balanced(groups, np.zeros(len(truth)))
-    target = torch.from_numpy(truth).repeat(VIEWS, 1).reshape(-1)
+    target = torch.from_numpy(truth).repeat(len(x), 1).reshape(-1)
     shift, warmth = torch.zeros(8, requires_grad=True), torch.zeros(1, requires_grad=True)
 
     def loss() -> Tensor:
         each = F.cross_entropy(((x + shift) / warmth.exp()).reshape(-1, 8), target, reduction="none")
-        return (each.reshape(VIEWS, -1) * weight).sum() / VIEWS + 0.01 * shift.square().sum()
+        return (each.reshape(len(x), -1) * weight).sum() / len(x) + 0.01 * shift.square().sum()
 
     fit(loss, shift, warmth)
     shift, warmth = (shift - shift.mean()).detach(), warmth.detach().exp()
     probs = F.softmax((x + shift) / warmth, dim=2)
-    bound = bound_of("emotion", probs.reshape(-1, 8), target, weight.repeat(VIEWS))
+    bound = bound_of("emotion", probs.reshape(-1, 8), target, weight.repeat(len(x)))
     right = probs[0].argmax(dim=1).numpy() == truth
     for group in np.unique(groups):
         inside = groups == group
@@ -132,9 +133,9 @@ def for_gender(logits: dict[str, Tensor], table: Table, rows: np.ndarray) -> dic
     told = table.labels["gender"][rows] >= 0
     truth, ages = table.labels["gender"][rows][told], table.labels["age"][rows][told]
     weight = balanced(table.set_of[rows][told], truth)
-    x = logits["gender"][:, told]
-    infant = F.softmax(logits["age"][:, told], dim=2)[:, :, :INFANT].sum(dim=2, keepdim=True)
-    target = torch.from_numpy(truth).repeat(VIEWS, 1).reshape(-1)
+    x = logits["gender"][SEEN][:, told]
+    infant = F.softmax(logits["age"][SEEN][:, told], dim=2)[:, :, :INFANT].sum(dim=2, keepdim=True)
+    target = torch.from_numpy(truth).repeat(len(x), 1).reshape(-1)
     shift, warmth, doubt = (torch.zeros(1, requires_grad=True) for _ in range(3))
     side = torch.tensor([0.5, -0.5])
 
@@ -143,11 +144,11 @@ def for_gender(logits: dict[str, Tensor], table: Table, rows: np.ndarray) -> dic
 
     def loss() -> Tensor:
         each = F.cross_entropy(answers().reshape(-1, 2), target, reduction="none")
-        return (each.reshape(VIEWS, -1) * weight).sum() / VIEWS
+        return (each.reshape(len(x), -1) * weight).sum() / len(x)
 
     fit(loss, shift, warmth, doubt)
     probs = F.softmax(answers().detach(), dim=2)
-    bound = bound_of("gender", probs.reshape(-1, 2), target, weight.repeat(VIEWS))
+    bound = bound_of("gender", probs.reshape(-1, 2), target, weight.repeat(len(x)))
     right = probs[0].argmax(dim=1).numpy() == truth
     for i, name in enumerate(SETS):
         inside = (table.set_of[rows][told] == i) & (ages > 3)
@@ -162,22 +163,23 @@ def for_gender(logits: dict[str, Tensor], table: Table, rows: np.ndarray) -> dic
 
 
 def for_age(logits: Tensor, table: Table, rows: np.ndarray) -> dict[str, object]:
-    """A smooth shift over the years, and the temperature with which four of five ages lie in the interval."""
+    """A smooth shift over the years, and the temperature with which four of five ages lie in the interval of a photo,
+    which is that of the mean of two views."""
     aged = np.isfinite(table.labels["age"][rows])
     ages = table.labels["age"][rows][aged]
     groups = table.set_of[rows][aged]
     weight = balanced(groups, np.zeros(len(groups)))
-    x, truth = logits[:, aged], torch.from_numpy(ages)
+    x, truth = logits[SEEN][:, aged], torch.from_numpy(ages)
     bend = torch.zeros(3, requires_grad=True)
 
     def loss() -> Tensor:
         said = F.softmax(x + bend @ CURVES, dim=2) @ YEARS
-        return ((said - truth).abs() * weight).sum() / VIEWS + 0.02 * bend.square().sum()
+        return ((said - truth).abs() * weight).sum() / len(x) + 0.02 * bend.square().sum()
 
     fit(loss, bend)
-    shifted = x + (bend.detach() @ CURVES)
-    grid = torch.exp(torch.linspace(-0.9, 0.7, 33))
-    held = [float(((inside(F.softmax(shifted / t, dim=2), truth)) * weight).sum() / VIEWS) for t in grid]
+    shifted = logits[PHOTO][:, aged] + (bend.detach() @ CURVES)
+    grid = torch.exp(torch.linspace(-0.9, 0.7, 65))
+    held = [float((inside(F.softmax(shifted / t, dim=2).mean(dim=0), truth) * weight).sum()) for t in grid]
     warmth = float(grid[int(np.argmin(np.abs(np.array(held) - 0.8)))])
     said = F.softmax(shifted[0] / warmth, dim=1) @ YEARS
     for i in np.unique(groups):
@@ -187,11 +189,11 @@ def for_age(logits: Tensor, table: Table, rows: np.ndarray) -> dict[str, object]
 
 
 def inside(probs: Tensor, truth: Tensor) -> Tensor:
-    """Whether the true age lies between the tenth and the ninetieth hundredth of the distribution (views, N)."""
-    upto = probs.cumsum(dim=2)
-    at = (truth.clamp(0, 100) + 0.5).floor().long().clamp(max=100).expand(len(probs), -1)[..., None]
-    below = upto.gather(2, at)[..., 0] - 0.5 * probs.gather(2, at)[..., 0]
-    return ((below > 0.1) & (below < 0.9)).float()
+    """Whether the true age (N,) lies in the interval that is told: whole years, a tenth beyond each of its ends."""
+    edges = np.concatenate([[0], np.arange(100) + 0.5, [100]])
+    upto = F.pad(probs.cumsum(dim=1), (1, 0)).numpy()
+    ends = np.array([np.interp((0.1, 0.9), row / row[-1], edges) for row in upto]).round()
+    return torch.from_numpy((truth.numpy() >= ends[:, 0]) & (truth.numpy() <= ends[:, 1])).float()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Step 3: what dlib's face ResNet makes of the faces whose age is known: a plain view and a disturbed, mirrored one."""
+"""Step 3: what dlib's face ResNet makes of three views of the faces whose age is known."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mien.runtime import Compute, OnnxModel
 AGED = ("portraits", "aaf", "utkface")
 SHAPES = {"embedding": (128,), "map_128": (128, 8, 8), "map_256": (256, 4, 4)}
 EVERY = {"utkface": 3}  # the older heads, from which the new ones begin, have learnt all of it
-VIEWS = 2
+VIEWS = (0, 1, 2)  # plain, mirrored and disturbed, mirrored: two teach, the first and the last are a photo's
 BATCH = 32
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--views", type=int, nargs="+", default=range(VIEWS))
+    parser.add_argument("--views", type=int, nargs="+", default=VIEWS)
     args = parser.parse_args()
     trunk = load_resnet(Compute("cpu", 1))
     for view in args.views:
@@ -43,7 +43,9 @@ def see(work: Path, name: str, view: int, trunk: OnnxModel) -> None:
     rng = np.random.default_rng((view, len(chips)))
     for start in range(0, len(rows), BATCH):
         batch = chips[rows[start : start + BATCH]]
-        if view:
+        if view == 2:
+            batch = np.ascontiguousarray(batch[:, :, ::-1])
+        if view == 1:
             batch = np.stack([disturbed(chip, rng, mirrored=True, crop=WHOLE, side=150) for chip in batch])
         for key, values in zip(SHAPES, trunk(batch, outputs=tuple(SHAPES)), strict=True):
             maps[key][start : start + len(batch)] = values

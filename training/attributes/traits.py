@@ -24,6 +24,7 @@ BATCH = 256
 WIDTH, HIDDEN = 128, 128
 SHARES = {"utkface": 0.6, "aaf": 0.25, "portraits": 0.15}  # of a batch
 RATE = 4e-4
+TAUGHT = 2  # the first views teach
 YEARS = torch.from_numpy(AGES)
 SIZES = {"age": 101, "gender": 2}
 
@@ -77,7 +78,7 @@ class Maps:
         self.files = {
             (name, view): {key: np.load(work / f"{name}-v{view}-{key}.npy", mmap_mode="r") for key in SHAPES}
             for name in AGED
-            for view in range(VIEWS)
+            for view in VIEWS
         }
 
     def __call__(self, rows: np.ndarray, views: np.ndarray) -> list[Tensor]:
@@ -127,7 +128,7 @@ def learn(body: Traits, maps: Maps, steps: int) -> tuple[Traits, list[dict[str, 
 def loss_of(body: Traits, maps: Maps, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
     """With mixup of the maps and of the targets."""
     share, order = float(rng.beta(0.3, 0.3)), torch.from_numpy(rng.permutation(len(rows)))
-    seen = [share * x + (1 - share) * x[order] for x in maps(rows, rng.integers(0, VIEWS, len(rows)))]
+    seen = [share * x + (1 - share) * x[order] for x in maps(rows, rng.integers(0, TAUGHT, len(rows)))]
     targets = {key: torch.from_numpy(maps.table.targets[key][rows]) for key in SIZES}
     targets = {key: share * x + (1 - share) * x[order] for key, x in targets.items()}
     answers = body(*seen)
