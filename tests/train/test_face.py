@@ -35,6 +35,8 @@ from mien.types import U8, Frame
 
 Lay = Callable[..., Path]
 
+pytestmark = pytest.mark.slow  # describing two dozen pictures takes a minute of a processor
+
 
 @pytest.fixture(scope="module")
 def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
@@ -48,8 +50,8 @@ def analyzer_of_moods(trained: Trained) -> Analyzer:
 
 
 def test_it_learns_what_it_is_shown(trained: Trained) -> None:
-    assert len(trained.measured) == 40
-    assert sorted(trained.measured.rows.tolist()) == list(range(40))
+    assert len(trained.measured) == 24
+    assert sorted(trained.measured.rows.tolist()) == list(range(24))
     assert trained.measured.accuracy >= 0.7
     assert len(trained.measured.summary()["folds"]) == 3  # type: ignore[arg-type]
 
@@ -60,7 +62,7 @@ def test_the_file_says_what_it_is(trained: Trained) -> None:
     assert json.loads(metadata["preprocessing"]) == {"reads": "trunk", "network": network_version()}
     assert (metadata["architecture"], metadata["seed"], metadata["licence"]) == ("face", "0", "CC0")
     assert re.fullmatch("[0-9a-f]{64}", metadata["data_sha256"])
-    assert json.loads(metadata["measured"])["pictures"] == 40
+    assert json.loads(metadata["measured"])["pictures"] == 24
     assert not any(str(trained.file.parent) in value for value in metadata.values())
 
 
@@ -125,13 +127,14 @@ def test_its_classes_appear_in_streams(analyzer_of_moods: Analyzer, astronaut: U
     assert results[-1].faces.face(0).emotion == "Happy"
 
 
-def test_its_classes_appear_in_live(trained: Trained, shared: Path, tmp_path: Path) -> None:
-    clip = shared / "fixtures" / "video" / "single_face.mp4"
+def test_its_classes_appear_in_live(trained: Trained, face_film: Path) -> None:
     options = ["--no-window", "--max-frames", "12", "--stats", "--emotion-model", str(trained.file)]
-    result = CliRunner().invoke(app, ["live", str(clip), *options])
+    result = CliRunner().invoke(app, ["live", str(face_film), *options])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["frames"] == 12
-    results = CliRunner().invoke(app, ["analyze", str(clip), "--every", "40", "--emotion-model", str(trained.file)])
+    results = CliRunner().invoke(
+        app, ["analyze", str(face_film), "--every", "40", "--emotion-model", str(trained.file)]
+    )
     moods = {face["emotion"] for line in results.stdout.splitlines() for face in json.loads(line)["faces"]}
     assert moods
     assert moods <= {"Angry", "Happy"}
@@ -246,24 +249,24 @@ def test_ages_are_learnt_as_years(lay: Lay, tmp_path: Path, astronaut: U8) -> No
     assert 15 < face.age < 45  # she smiles
 
 
-def test_thirty_classes_with_two_pictures_each(lay: Lay, tmp_path: Path) -> None:
-    pictures = sorted(lay(30, ("Happy", "Calm"), skip=40).rglob("*.jpg"))
-    for k in range(30):
+def test_a_dozen_classes_with_two_pictures_each(small: Path, tmp_path: Path) -> None:
+    pictures = sorted(small.rglob("*.jpg"))
+    for k in range(12):
         (tmp_path / "data" / f"class {k}").mkdir(parents=True)
         for picture in pictures[2 * k : 2 * k + 2]:
             shutil.copy(picture, tmp_path / "data" / f"class {k}")
     trained = fit.train(tmp_path / "data", tmp_path / "m.onnx", Options())
-    assert len(load_own(trained.file, "x").labels) == 30
+    assert len(load_own(trained.file, "x").labels) == 12
 
 
 def test_evaluate_from_the_command_line(trained: Trained, lay: Lay, tmp_path: Path) -> None:
-    others = lay(10, ("Happy", "Angry"), skip=20)
+    others = lay(6, ("Happy", "Angry"), skip=12)
     page = tmp_path / "test.html"
     result = CliRunner().invoke(app, ["evaluate", str(trained.file), str(others), "--json", "--report", str(page)])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
     assert figures["labels"] == ["Angry", "Happy"]
-    assert np.sum(figures["confusion"]) == figures["pictures"] == 20
+    assert np.sum(figures["confusion"]) == figures["pictures"] == 12
     assert figures["accuracy"] >= 0.7
     assert "Confusion" in page.read_text()
 
@@ -293,9 +296,8 @@ def test_a_picture_without_a_detected_face_is_taken_as_a_crop() -> None:
     assert (y2 - y1) == pytest.approx(height / 2 * 2 / 3, abs=1)
 
 
-@pytest.mark.slow
-def test_sixty_pictures_a_class_are_learnt_well(lay: Lay, tmp_path: Path) -> None:
-    measured = fit.train(lay(60), tmp_path / "m.onnx", Options(folds=5)).measured
+def test_sixty_pictures_a_class_are_learnt_well(ferplus: Path, tmp_path: Path) -> None:
+    measured = fit.train(ferplus, tmp_path / "m.onnx", Options(folds=5)).measured
     assert measured.accuracy > 0.62  # 0.70 when this was written; a guess is right in 0.25
     assert measured.calibration_error < 0.12
     assert min(row.recall for row in measured.per_class()) > 0.4

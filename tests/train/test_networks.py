@@ -25,7 +25,7 @@ from mien.types import U8
 
 pytest.importorskip("keras", reason="the extra 'train' is not installed")
 
-TINY = Network(weights="none", size=64, epochs=3, batch_size=16)
+TINY = Network(weights="none", size=64, epochs=3, batch_size=8)
 
 
 def weights_of(file: Path) -> list[np.ndarray]:
@@ -43,6 +43,7 @@ def uninterrupted(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return fit.train(small, file, Options(architecture="levi_hassner", network=TINY)).file
 
 
+@pytest.mark.slow
 def test_a_network_from_nothing_becomes_a_file_that_works(uninterrupted: Path, astronaut: U8) -> None:
     (face,) = Analyzer(models={"emotion": uninterrupted}, only=["emotion"], threads=1).analyze(astronaut).faces
     assert face.probs["emotion"].keys() == {"Angry", "Happy"}
@@ -84,6 +85,7 @@ def test_stopped_and_resumed_is_as_never_stopped(
     assert same(uninterrupted, resumed.file)
 
 
+@pytest.mark.slow
 def test_other_options_do_not_take_up_an_old_training(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +96,7 @@ def test_other_options_do_not_take_up_an_old_training(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tuning._Run, "resume", stop)
-    for network in (TINY, Network(weights="none", size=64, epochs=3, batch_size=8)):
+    for network in (TINY, Network(weights="none", size=64, epochs=3, batch_size=16)):
         with pytest.raises(KeyboardInterrupt):
             fit.train(small, tmp_path / "m.onnx", Options(architecture="levi_hassner", network=network))
     assert len(set(seen)) == 2
@@ -141,6 +143,7 @@ def test_fine_tuning_runs_through(small: Path, mobilenet_weights: Path, tmp_path
     assert list((tmp_path / "logs").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["inception_v3", "mobilenet_v3", "efficientnet_v2_b0", "levi_hassner"])
 def test_every_network_has_blocks_and_a_least_size(name: str) -> None:
     kind = backbones.ARCHITECTURES[name]

@@ -55,6 +55,7 @@ def test_numbers_must_be_numbers(small: Path) -> None:
         _options({"train_batch_size": "many"}, small)
 
 
+@pytest.mark.slow
 def test_the_whole_way(small: Path, tmp_path: Path) -> None:
     shutil.copytree(small / "Happy", tmp_path / "data" / "Very-Happy_1")
     shutil.copytree(small / "Angry", tmp_path / "data" / "Angry")
