@@ -58,7 +58,7 @@ def within(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     places = {sys.prefix, sys.base_prefix, ours, "/proc"}
     outer = {place for place in places if not any(place.startswith(other + "/") for other in places)}
     command = [sys.executable, "-c", "from mien.cli import main; main()", *map(str, arguments)]
-    environment = {"PYTHONPATH": ours, "MIEN_CACHE": "/tmp/cache", "MIEN_DATA": "/tmp/data"}
+    environment = {"HOME": "/tmp", "PYTHONPATH": ours, "MIEN_CACHE": "/tmp/cache", "MIEN_DATA": "/tmp/data"}
     return subprocess.run(
         ["unshare", "-m", "sh", "-c", _ENTER, "enter", str(root), *sorted(outer), "--", *command],
         capture_output=True,

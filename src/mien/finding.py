@@ -18,7 +18,7 @@ from mien.gallery.unknown import UnknownFaces
 from mien.pipeline import Analyzer
 from mien.space import EmbeddingSpace
 from mien.text import printable
-from mien.types import F32
+from mien.types import F32, I64
 
 if TYPE_CHECKING:
     from mien.batch import Archive
@@ -73,14 +73,15 @@ def find(places: Sequence[Place], probe: F32, *, space: EmbeddingSpace, count: i
     ]
 
 
-def _best(rows: Iterable[tuple[F32, Sequence[Any]]], probe: F32, count: int) -> list[tuple[float, Any]]:
+def _best(rows: Iterable[tuple[F32, Sequence[Any] | I64]], probe: F32, count: int) -> list[tuple[float, Any]]:
     """The distances of the nearest of all rows, and what is told of those."""
     best: list[tuple[float, int, Any]] = []
     number = 0  # parts those that are equally far
     for descriptors, told in rows:
         distances = np.linalg.norm(descriptors - probe, axis=1)
         distances[~np.isfinite(distances)] = np.inf
-        nearest = np.argsort(distances, kind="stable")[:count]
+        few = np.argpartition(distances, count)[:count] if count < len(distances) else np.arange(len(distances))
+        nearest = few[np.argsort(distances[few], kind="stable")]
         known = [(float(distances[i]), number + int(i), told[i]) for i in nearest if np.isfinite(distances[i])]
         best = heapq.nsmallest(count, [*best, *known], key=lambda one: one[:2])
         number += len(descriptors)
@@ -151,7 +152,7 @@ class InBatch:
 
     def nearest(self, probe: F32, count: int) -> list[Found]:
         best = _best(self.archive.descriptors(self.space), probe, count)
-        told = self.archive.faces_at([where for _, where in best], _TOLD)
+        told = self.archive.faces_at([int(row) for _, row in best], _TOLD)
         return [
             Found(
                 distance,

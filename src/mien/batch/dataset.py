@@ -35,7 +35,7 @@ from mien.errors import InputError, MienError
 from mien.models.attributes import BUILT_IN
 from mien.sinks.parquet import face_schema
 from mien.space import EmbeddingSpace
-from mien.types import F32
+from mien.types import F32, I64
 from mien.zoo import DLIB
 
 SCHEMA_VERSION = 1
@@ -75,7 +75,6 @@ SOURCES = pa.schema(
 ERRORS = pa.schema([("source", pa.string()), ("error", pa.string()), *_STAMP], metadata=_ABOUT)
 TABLES = ("faces", "errors", "sources")  # in the order in which a part is written
 
-_COMPARED = 8_192  # descriptors handed out at a time
 _SETTINGS = "mien-batch.json"
 
 
@@ -294,45 +293,58 @@ class Archive:
         Raises:
             MienError: A part is damaged.
         """
-        paths = list(map(str, self._parts(name)))
+        with self._readable(name):
+            return self._dataset(name, self._parts(name)).to_table(columns=columns)
+
+    def descriptors(self, space: EmbeddingSpace) -> Iterator[tuple[F32, I64]]:
+        """The descriptors (N, D) of all faces, some at a time, each with its row in `faces`.
+
+        Raises:
+            InputError: They are of another space, or were not computed.
+            MienError: A part is damaged.
+        """
+        paths = self._parts("faces")
+        for path in paths:
+            self._check_space(path, space)
+        first = 0
+        with self._readable("faces"):
+            for batch in self._dataset("faces", paths).to_batches(columns=["embedding"]):
+                column = batch.column(0)
+                there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+                yield column.drop_null().flatten().to_numpy().reshape(-1, space.size), first + there
+                first += len(batch)
+
+    def _check_space(self, path: Path, space: EmbeddingSpace) -> None:
+        schema = _parquet(path).schema_arrow
+        if "embedding" not in schema.names:
+            raise InputError(f"{self.folder} holds no descriptors: run the batch with identity among --only")
+        kept = (schema.metadata or {}).get(_SPACE)
+        embedder = json.loads(kept)["name"] if kept else DLIB.name
+        if embedder != space.name or schema.field("embedding").type.list_size != space.size:
+            raise InputError(
+                f"{self.folder} was made with the embedder {embedder}, not {space.name}: choose it with --embedder"
+            )
+
+    def faces_at(self, rows: Sequence[int], columns: list[str]) -> list[dict[str, Any]]:
+        """What is told of some faces, by their rows in `faces`."""
+        with self._readable("faces"):
+            dataset = self._dataset("faces", self._parts("faces"))
+            there = [column for column in columns if column in dataset.schema.names]
+            told: list[dict[str, Any]] = dataset.take(pa.array(rows, pa.int64()), columns=there).to_pylist()
+        return told
+
+    def _dataset(self, name: str, paths: Sequence[Path]) -> pads.Dataset:
+        names = list(map(str, paths))
+        return pads.dataset(names, schema=self._schema(name, names), format="parquet")
+
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
         try:
-            return pads.dataset(paths, schema=self._schema(name, paths), format="parquet").to_table(columns=columns)
+            yield
         except (OSError, pa.ArrowException) as exc:
             raise MienError(
                 f"cannot read {self.folder / name}: {exc}; remove the damaged part, run the batch again"
             ) from exc
-
-    def descriptors(self, space: EmbeddingSpace) -> Iterator[tuple[F32, list[tuple[Path, int]]]]:
-        """The descriptors (N, D) of the faces of each part in turn, and where each is: its part and row.
-
-        Raises:
-            InputError: Those of a part are of another space, or were not computed.
-            MienError: A part is damaged.
-        """
-        for path in self._parts("faces"):
-            file = _parquet(path)
-            if "embedding" not in file.schema_arrow.names:
-                raise InputError(f"{self.folder} holds no descriptors: run the batch with identity among --only")
-            kept = (file.schema_arrow.metadata or {}).get(_SPACE)
-            embedder = json.loads(kept)["name"] if kept else DLIB.name
-            if embedder != space.name or file.schema_arrow.field("embedding").type.list_size != space.size:
-                raise InputError(
-                    f"{self.folder} was made with the embedder {embedder}, not {space.name}: choose it with --embedder"
-                )
-            column = file.read(["embedding"])["embedding"].combine_chunks()
-            there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-            table = column.drop_null().flatten().to_numpy().reshape(-1, space.size)
-            for start in range(0, len(table), _COMPARED):
-                part = slice(start, start + _COMPARED)
-                yield table[part], [(path, int(row)) for row in there[part]]
-
-    def faces_at(self, places: Sequence[tuple[Path, int]], columns: list[str]) -> list[dict[str, Any]]:
-        """Rows of `faces`, given by part and row as `descriptors` tells them; of these columns those that are there."""
-        tables = {}
-        for path in {path for path, _ in places}:
-            there = _parquet(path).schema_arrow.names
-            tables[path] = _read(path, [column for column in columns if column in there])
-        return [tables[path].slice(row, 1).to_pylist()[0] for path, row in places]
 
     def _parts(self, name: str) -> list[Path]:
         """The committed parts of a table."""
@@ -370,9 +382,9 @@ def _parquet(path: Path) -> pq.ParquetFile:
         raise MienError(f"{path} is damaged ({exc}): remove it and run again; its files are then done anew") from exc
 
 
-def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+def _read(path: Path) -> pa.Table:
     try:
-        return _parquet(path).read(columns)
+        return _parquet(path).read()
     except (OSError, pa.ArrowException) as exc:
         raise MienError(f"{path} is damaged ({exc}): remove it and run again; its files are then done anew") from exc
 

@@ -79,6 +79,7 @@ export function ask({ title, body, ok = "Save", submit, closed = () => {} }) {
   $("dialog-title").textContent = title;
   $("dialog-body").replaceChildren(body);
   accept.textContent = ok;
+  $("dialog-cancel").hidden = ok === "Close"; // there is nothing to give up
   accept.disabled = false;
   error.hidden = true;
   return new Promise((resolve) => {
