@@ -213,7 +213,7 @@ def test_who_two_faces_of_one_picture_are(distances: dict[str, list[float]], nam
     faces, persons = np.nonzero(table <= 0.6)
     near = Candidates(faces, persons, table[faces, persons], table[faces, persons])
     limits = np.full(2, 0.6, np.float32)
-    matches = decide(near, list(distances), limits=limits, nearest=table.min(axis=1))
+    matches = decide(near, list(distances), limits=limits, nearest=table.min(axis=1), people=len(distances))
     assert matches.names == names
     for row, name, distance in zip(table, names, matches.distances, strict=True):
         assert distance == (row.min() if name is None else row[list(distances).index(name)])
