@@ -39,6 +39,7 @@ import cv2
 import numpy as np
 
 from mien import geometry, images, store
+from mien.models.angle import AngleNet
 from mien.models.compact import Compact
 from mien.models.detectors import Detector, Yunet, load_detector, scaled_back
 from mien.models.verifier import Verifier
@@ -49,7 +50,7 @@ ALARMS_PER_PHOTO = 0.1
 MATCH_IOU = 0.35
 PEOPLE_FROM = 16  # pixels: smaller faces among people are neither asked for nor alarms
 NEAR = 0.2  # IoU with a face from which a box is a poor box, no false one
-TURNS = (45, 90, 135, 180)
+TURNS = tuple(range(30, 360, 30))
 SIZES = ((8, 16), (16, 32), (32, 64), (64, 10_000))
 KINDS = {".jpg", ".jpeg", ".png"}
 FLOOR = 0.1  # scores below this are not looked at
@@ -186,7 +187,7 @@ def turned(detector: Detector, photos: list[Truth]) -> dict[str, float]:
             moved = Truth(canvas, noses=(noses @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32))
             found.append(hits(moved, detector(canvas)) >= 0)
         rows[f"turned by {angle}"] = float(np.concatenate(found).mean())
-    return rows
+    return {**rows, "turned, mean": float(np.mean(list(rows.values())))}
 
 
 def turned_picture(image: U8, angle: float) -> tuple[U8, np.ndarray]:
@@ -216,7 +217,7 @@ def detectors(names: list[str], weights: list[Path]) -> dict[str, Detector]:
     for name in names:
         if name == "compact" and weights:
             first, second = (OnnxModel(path.read_bytes(), path.stem, ONE_THREAD) for path in weights)
-            made[name] = Compact(first, Verifier(second), min_face=16)
+            made[name] = Compact(first, Verifier(second), AngleNet.load(ONE_THREAD), min_face=16)
         else:
             made[name] = load_detector(name, min_face=16 if name in {"compact", "yunet"} else 40, compute=ONE_THREAD)
     return made

@@ -18,6 +18,7 @@ from mien.attribute import IDENTITY, Attribute
 from mien.columns import Told
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, check_there, open_gallery
+from mien.models.angle import AngleNet
 from mien.models.attributes import BUILT_IN, EMOTION, LOOK, TRAITS, EmotionNet, TraitHeads
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
@@ -142,6 +143,7 @@ class Analyzer:
             self.described_by = kept_under(detector, embedder, min_face=min_face)
             detector = load_detector(detector, min_face=min_face, compute=self.compute)
         self.detector = detector
+        self.angle = AngleNet.load(self.compute)
         own = {name: self.load_model(name, Path(file)) for name, file in models.items() if name in self.only}
         aligner = Aligner.load(self.detector.anchor)
         dlib = FaceTrunk(load_resnet(self.compute), aligner, fast=fast)
@@ -275,10 +277,12 @@ class Analyzer:
         return FrameResult(frame.source, frame.index, frame.time_s, width, height, faces)
 
     def describe(self, image: U8, faces: Faces) -> Faces:
-        """Detected faces with everything that was asked for."""
+        """Detected faces with everything that was asked for; nothing of those that stand otherwise than it seemed."""
+        sure = ~self.angle.doubtful(image, faces.landmarks)
+        told = faces[sure]
         for stage in self.stages:
-            faces = stage(image, faces)
-        return faces
+            told = stage(image, told)
+        return told if sure.all() else faces.told_by(told, sure)
 
     def look(self, image: U8, faces: Faces, looks: I64) -> Faces:
         """Faces of a stream with everything that was asked for but names; `looks` (N,) is how often each was seen."""

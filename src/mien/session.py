@@ -31,13 +31,15 @@ _MOST_PASSES = 4  # per frame, times `passes`, however late a frame comes
 class SessionOptions:
     """A detection every `detect_s` while all is calm, on pictures of `detect_side` pixels if `min_face` allows that;
     `passes` of the face network per thirtieth of a second; frames more than `apart_s` apart are judged like photos;
-    `keep_score` is the part of the detector's threshold that keeps a face already tracked."""
+    `keep_score` is the part of the detector's threshold that keeps a face already tracked; `any_angle` also finds faces
+    that lie or stand on their heads, which takes time."""
 
     detect_s: float = 0.06
     detect_side: int = 640
     passes: int = 1
     apart_s: float = 0.5
     keep_score: float = 0.6
+    any_angle: bool = False
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
 
 
@@ -69,7 +71,7 @@ class Session:
         space: EmbeddingSpace = DLIB,
     ) -> None:
         self.options = options or SessionOptions()
-        self.detector = _eager(detector, self.options.keep_score)
+        self.detector = _eager(detector, self.options.keep_score, any_angle=self.options.any_angle)
         self.describe = describe
         self.search = search
         self.space = space
@@ -227,11 +229,16 @@ def _bare(tracks: list[Track]) -> Faces:
     )
 
 
-def _eager(detector: Detector, part: float) -> Detector:
-    """The detector with a lower threshold, where it has one to lower: weak detections keep tracks, never begin them."""
+def _eager(detector: Detector, part: float, *, any_angle: bool) -> Detector:
+    """The detector with a lower threshold, where it has one to lower: weak detections keep tracks, never begin them.
+
+    It finds faces at any angle only if that is asked for.
+    """
     threshold = getattr(detector, "threshold", 0.0)
     if threshold <= 0:
         return detector
     eager = copy.copy(detector)
     eager.threshold = threshold * part  # type: ignore[attr-defined]
+    if hasattr(detector, "any_angle"):
+        eager.any_angle = any_angle  # type: ignore[attr-defined]
     return eager

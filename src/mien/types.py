@@ -213,6 +213,16 @@ class Faces:
         """A copy that also carries these attributes."""
         return replace(self, attributes={**self.attributes, **{scores.attribute.name: scores for scores in told}})
 
+    def told_by(self, told: Faces, rows: Mask) -> Faces:
+        """A copy with what is told of these rows (N,); of the others nobody knows, not even how far they are turned."""
+        at = np.flatnonzero(rows)
+        spread = {name: _spread(column, at, len(self)) for name, column in told._optional_columns().items()}
+        attributes = {name: spread.pop(name) for name in told.attributes}
+        landmarks = self.landmarks.copy()
+        landmarks[at] = told.landmarks
+        angles = np.where(rows, 0, np.nan).astype(np.float32)
+        return replace(self, landmarks=landmarks, attributes=attributes, **{"angles": angles, **spread})
+
     def only(self, parts: Collection[str]) -> Faces:
         """A copy with these attributes, and with names where "identity" is among them."""
         kept = {name: scores for name, scores in self.attributes.items() if name in parts}
@@ -226,6 +236,20 @@ def _expect(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
 
 def _rows(column: Any, rows: Mask | I64 | slice) -> Any:
     return None if column is None else column[rows]
+
+
+def _spread(column: Any, at: I64, count: int) -> Any:
+    """The rows of a column at their places among `count`; the others are NaN, names None."""
+    if isinstance(column, Matches):
+        names: list[str | None] = [None] * count
+        for i, name in zip(at, column.names, strict=True):
+            names[i] = name
+        return Matches(tuple(names), _spread(column.distances, at, count))
+    if isinstance(column, Scores):
+        return Scores(column.attribute, _spread(column.probs, at, count))
+    spread = np.full((count, *column.shape[1:]), np.nan, np.float32)
+    spread[at] = column
+    return spread
 
 
 def _number(column: F32 | None, i: int) -> float | None:

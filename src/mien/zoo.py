@@ -205,6 +205,18 @@ ZOO: dict[str, ModelSpec] = {
             input_size=(48, 48),
         ),
         ModelSpec(
+            name="angle",
+            task="which way up",
+            family="angle",
+            source="bundled:angle.onnx",
+            sha256="bdf41c0ab24090b29ae9d90ac4f779cefd3da2b658417e0306dcffc2db65af5c",
+            size_bytes=172_407,
+            licence="made for mien from photos for research only; see its model card, weights/detector.md",
+            trained_on="what `compact` proposes in photos of UTKFace, All-Age-Faces, CACD-VS, the US Congress,"
+            " AffectNet, FFHQ, crowds, scenes and hands, turned by any angle",
+            input_size=(48, 48),
+        ),
+        ModelSpec(
             name="yunet",
             task="detection",
             family="yunet",

@@ -76,7 +76,7 @@ def test_deleting_forgets_what_every_detector_saw(people: Path) -> None:
 def test_the_key_holds_the_detector_its_weights_and_the_smallest_face(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [described_by(name, min_face=40) for name in DETECTORS]
     keys.append(described_by("compact", min_face=20))
-    for weights in ("compact", "verifier", "dlib_landmarks_5", "dlib_resnet"):
+    for weights in ("compact", "verifier", "angle", "dlib_landmarks_5", "dlib_resnet"):
         with monkeypatch.context() as patch:
             patch.setitem(zoo.ZOO, weights, replace(zoo.spec_of(weights), sha256="0" * 64))
             keys.append(described_by("compact", min_face=40))

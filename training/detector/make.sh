@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the detector from the photos and the teacher: make.sh DATA TEACHER OUT
+# Makes the detector from the photos and the teachers: make.sh DATA TEACHER MESH OUT
 # Every step continues what an earlier run of this script left behind.
 set -e
-data=$(realpath "$1") teacher=$(realpath "$2") out=$(realpath "$3") python=${PYTHON:-python}
+data=$(realpath "$1") teacher=$(realpath "$2") mesh=$(realpath "$3") out=$(realpath "$4") python=${PYTHON:-python}
 cd "$(dirname "$0")"
 shards() { $python cache.py --data "$data" --teacher "$teacher" --out "$out" "$@"; }
 train() { $python train.py --run "$out/run" "$@"; }
@@ -23,5 +23,16 @@ for kind in people pasted faceless objects
 do $python candidates.py --data "$data" --teacher "$teacher" --student "$out/detector.onnx" --out "$out/seen" --kind $kind
 done
 $python verify.py --candidates "$out/seen" --out "$out/verifier" --steps 24000 --threads 2
+$python mesh.py --data "$data" --teacher "$teacher" --mesh "$mesh" --out "$out/points"
+gather() {
+  $python gather.py --data "$data" --teacher "$teacher" --mesh "$mesh" --points "$out/points" \
+    --student "$out/detector.onnx" --out "$out/looks" "$@"
+}
+gather --kinds scenes --files 0 4 --count 3000
+gather --kinds faceless --files 0 3 --count 3000
+gather --kinds people --files 0 3 --count 4000
+gather --kinds alone --files 0 1 --count 4000
+gather --kinds alone --files 1 3 --count 6000
+$python angle.py --looks "$out/looks" --out "$out/angle"
 $python plot.py --run "$out/run" --verifier "$out/verifier"
 $python threshold.py --data "$data" --networks "$out/detector.onnx" "$out/verifier/verifier.onnx"

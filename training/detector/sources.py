@@ -55,9 +55,49 @@ def for_choice(path: Path) -> bool:
     return bucket(path, 12) == 1
 
 
+def may_learn(path: Path) -> bool:
+    """Whether the last look may learn from a photo: what folds, official splits and hashes hold out, it never saw.
+
+    Of CACD-VS folds 0 to 4; of sets with an official split its training part without a third; of scenes three fifths.
+    """
+    kind = group(path)
+    if kind == "cacd_vs":
+        return f"images/{path.name}" in _first_folds(path.parents[1] / "pairs.csv")
+    if kind == "scenes":
+        return bucket(path, 5) >= 2
+    if kind in ("utkface", "aaf", "portraits", "affect"):
+        return f"images/{path.name}" in _learning_part(path.parents[1] / "labels.csv") and third(path) != 0
+    return third(path) != 0 and path.stem not in FIXTURES
+
+
+@lru_cache(maxsize=2)
+def _first_folds(table: Path) -> frozenset[str]:
+    with table.open() as handle:
+        rows = [row for row in csv.DictReader(handle) if int(row["fold"]) < 5]
+    return frozenset(row[key] for row in rows for key in ("file_a", "file_b"))
+
+
+@lru_cache(maxsize=8)
+def _learning_part(table: Path) -> frozenset[str]:
+    with table.open() as handle:
+        return frozenset(row["file"] for row in csv.DictReader(handle) if row["split"] == "train")
+
+
 def group(path: Path) -> str:
     """The set a photo belongs to: the first known folder on its path, else its parent."""
-    known = ("cacd_vs", "crowd", "noface", "scenes", "utkface", "packages", "things")
+    known = (
+        "cacd_vs",
+        "crowd",
+        "noface",
+        "scenes",
+        "utkface",
+        "packages",
+        "things",
+        "aaf",
+        "portraits",
+        "affect",
+        "hands",
+    )
     return next((part for part in reversed(path.parts) if part in known), path.parent.name)
 
 

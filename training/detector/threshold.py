@@ -13,6 +13,7 @@ import numpy as np
 from sources import for_choice, read, training_faceless
 
 from mien import geometry
+from mien.models.angle import AngleNet
 from mien.models.compact import Compact
 from mien.models.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
@@ -29,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     first, second = (OnnxModel(path.read_bytes(), path.stem, ONE_THREAD) for path in args.networks)
-    detector = Compact(first, Verifier(second), min_face=16, threshold=0.1)
+    detector = Compact(first, Verifier(second), AngleNet.load(), min_face=16, threshold=0.1)
     photos = [read(path) for path in training_faceless(args.data) if for_choice(path)]
     for scale in SCALES:
         sized = [geometry.shrink(photo, min(1.0, 900 / max(photo.shape)) * scale) for photo in photos]

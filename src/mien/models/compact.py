@@ -1,22 +1,37 @@
-"""Our own detector: one network of YuNet's class proposes, a second one looks closer; trained by training/detector."""
+"""Our own detector: one network of YuNet's class proposes, a second one looks closer, a third says which way is up.
+
+All are trained by training/detector.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import ClassVar
 
+import cv2
 import numpy as np
 
 from mien import geometry, store
+from mien.models.angle import AngleNet, Turns
 from mien.models.detectors import MIN_FACE, Anchor, detect_at_scales, scales_for
 from mien.models.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
-from mien.types import F32, U8, Faces
+from mien.types import F32, U8, Faces, Mask
 from mien.zoo import ModelSpec
 
 _SAME_FACE = 0.6  # IoU of the boxes of two cells that see one face
 _VOTERS = 0.5  # of the best cell's score: cells this sure also say where the face is
 _AT_ONCE = 256  # faces whose overlaps with all cells are held in memory
+_NOISE = math.radians(10)  # leaning by less is not told from standing straight
+_LIES = math.radians(30)  # from here on a face is turned upright before it is looked at
+_STANDS = math.radians(45)
+_SURE = 0.5  # of an angle, from which it counts
+_PATCH, _PATCH_FACE = 96, 40  # pixels: of a picture of one face set upright, and of that face in it
+_SIZES = (0.85, 1.0, 1.18)  # at which the angle of one face is looked at
+_OR_HEAD = np.array([0, np.pi], np.float32)  # or just the other way up
+_QUARTERS = np.array([0, np.pi / 2, np.pi, -np.pi / 2], np.float32)
+_MEETS = 0.3  # IoU of boxes of one face, found lying and found standing
 
 
 class Compact:
@@ -29,22 +44,35 @@ class Compact:
     reliable = 16  # pixels: the smallest face it finds most of
     nms_threshold = 0.3
     proposal, clear = 0.2, 0.9  # scores of the first network between which the second one looks closer
+    any_angle = True  # also faces that lie or stand on their heads; off: none that leans by more than about 45 degrees
+    faint = 0.06  # score of the first network, from which a face that lies is looked for
+    few, many = 4, 32  # proposals that may lie: beside faces that stand, and where none does
+    dearer = 0.3  # of the way from the threshold to 1: a face that lies must be surer
+    likely, hardly = 0.35, 0.25  # sure of its angle: that a face stands, and that every quarter turn is worth a try
     near = 0.8  # part of the threshold from which the second network looks six times
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
 
     def __init__(
-        self, model: OnnxModel, verifier: Verifier, *, min_face: int = MIN_FACE, threshold: float = 0.64
+        self,
+        model: OnnxModel,
+        verifier: Verifier,
+        angle: AngleNet,
+        *,
+        min_face: int = MIN_FACE,
+        threshold: float = 0.64,
     ) -> None:
         self.model = model
         self.verifier = verifier
+        self.angle = angle
         self.min_face = min_face
         self.threshold = threshold
 
     @classmethod
     def load(cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Compact:
         model = OnnxModel(store.read(spec), spec.name, compute)
-        return cls(model, Verifier.load(compute), min_face=min_face, threshold=spec.threshold or 0.0)
+        closer = Verifier.load(compute), AngleNet.load(compute)
+        return cls(model, *closer, min_face=min_face, threshold=spec.threshold or 0.0)
 
     def __call__(self, image: U8) -> Faces:
         return detect_at_scales(self.look, image, self.scales(image), nms=self.nms_threshold)
@@ -56,14 +84,106 @@ class Compact:
         return scales if side * scales[-1] <= self.largest_side else (*scales, self.whole_side / side)
 
     def look(self, image: U8) -> Faces:
-        """The faces of the picture as it stands, best first."""
+        """The faces of the picture as it stands."""
+        cells = self._cells(image)
+        proposed = self._proposed(cells, self.proposal)
+        faces = self._judged(image, proposed)
+        if not self.any_angle:
+            return faces[~self.angle.doubtful(image, faces.landmarks)]
+        leans = self._leans(image, faces.landmarks)
+        turns = Turns(_around(geometry.turns(faces.landmarks) + leans.angles), leans.sure)
+        faces = _straightened(faces, leans)
+        leaning = self._lying(image, faces, turns)
+        faces = _both(faces[~_meet(faces, leaning)], leaning)
+        stands = (np.abs(turns.angles) < _STANDS) & (turns.sure >= self.likely)
+        if stands.any() or (len(faces) and not len(leaning)):
+            rest = proposed[~_meet(proposed, faces)][: self.few]
+            return _both(faces, self._lying(image, rest, self.angle(image, rest.boxes)))
+        lying = self._in_a_lying_picture(image, self._proposed(cells, self.faint)[: self.many])
+        return _both(faces[~_meet(faces, lying)], lying)
+
+    def _upright(self, image: U8) -> Faces:
+        """The faces that stand upright."""
+        return self._judged(image, self._proposed(self._cells(image), self.proposal))
+
+    def _cells(self, image: U8) -> Faces:
+        """Whatever cell of the first network sees something like a face."""
         boxes, scores, landmarks = self.model(geometry.pad_to_multiple(image, 32)[None])
-        seen = decode(boxes[0], scores[0], landmarks[0], threshold=self.proposal * _VOTERS)
-        proposed = vote(seen, nms=self.nms_threshold)
-        proposed = proposed[proposed.scores >= self.proposal]
+        return decode(boxes[0], scores[0], landmarks[0], threshold=self.faint * _VOTERS)
+
+    def _proposed(self, cells: Faces, least: float) -> Faces:
+        """What the first network takes for faces with this score or a better one, best first."""
+        proposed = vote(cells[cells.scores >= least * _VOTERS], nms=self.nms_threshold)
+        return proposed[proposed.scores >= least]
+
+    def _judged(self, image: U8, proposed: Faces) -> Faces:
+        """Those of the proposed that the second network takes for faces, best first."""
         faces = replace(proposed, scores=joined(proposed.scores, self._look_closer(image, proposed)))
         faces = faces[np.argsort(-faces.scores, kind="stable")]
         return faces[faces.scores >= self.threshold]
+
+    def _leans(self, image: U8, landmarks: F32) -> Turns:
+        """How far faces are turned from where their landmarks say; where they are, by several looks."""
+        first = self.angle.leans(image, landmarks)
+        lean = np.abs(first.angles) > _NOISE
+        steady = self.angle.leans(image, landmarks[lean], sizes=_SIZES)
+        angles, sure = first.angles.copy(), first.sure.copy()
+        angles[lean], sure[lean] = steady.angles, steady.sure
+        return Turns(angles, sure)
+
+    def _lying(self, image: U8, seen: Faces, turns: Turns) -> Faces:
+        """The faces among what is seen that surely do not stand upright, each looked at when it is set upright."""
+        lies = (np.abs(turns.angles) > _LIES) & (turns.sure >= _SURE)
+        found = [self._set_upright(image, seen.boxes[i], turns.angles[i] + _OR_HEAD) for i in np.flatnonzero(lies)]
+        return _both(*found)
+
+    def _in_a_lying_picture(self, image: U8, seen: Faces) -> Faces:
+        """The faces of a picture in which nobody stands upright; one that is found says which way up the others are."""
+        turns = self.angle(image, seen.boxes)
+        lying = self._lying(image, seen, turns)
+        if not len(lying):
+            likely = np.flatnonzero(turns.sure >= self.hardly)[: self.few]
+            lying = _both(*(self._set_upright(image, seen.boxes[i], turns.angles[i] + _QUARTERS) for i in likely))
+        if not len(lying):
+            return lying
+        surest = lying.landmarks[lying.scores.argmax()]
+        others = self._all_turned(image, float(geometry.turns(surest[None])[0]))
+        return _both(lying, others[~_meet(others, lying)])
+
+    def _all_turned(self, image: U8, angle: float) -> Faces:
+        """The faces of the whole picture set upright, where they are in the picture."""
+        height, width = image.shape[:2]
+        cos, sin = math.cos(angle), math.sin(angle)
+        turn = np.array([[cos, sin], [-sin, cos]], np.float32)
+        size = np.ceil(np.abs(turn) @ (width, height)).astype(int)
+        to_upright = np.column_stack([turn, size / 2 - turn @ (width / 2, height / 2)]).astype(np.float32)
+        picture = cv2.warpAffine(image, to_upright, size.tolist(), borderMode=cv2.BORDER_REPLICATE)
+        upright = np.asarray(picture, np.uint8)
+        found = self._upright(upright)
+        found = _straightened(found, self._leans(upright, found.landmarks))
+        return _turned_back(found, to_upright)
+
+    def _set_upright(self, image: U8, box: F32, angles: F32) -> Faces:
+        """The face in a box (4,) that is turned by about one of so many radians, or none.
+
+        Set upright it shows where it is and how it still leans: so the second picture of it stands straight.
+        """
+        rough = _both(*(self._turned(image, _upright_patch(box, float(angle))) for angle in angles))
+        rough = rough[np.argsort(-rough.scores, kind="stable")[:1]]
+        lean = self.angle.leans(image, rough.landmarks, sizes=_SIZES)
+        rough = rough[(lean.sure >= _SURE) & (np.abs(lean.angles) < _STANDS)]  # what has no way up is no face
+        if not len(rough):
+            return rough
+        angle = float(geometry.turns(rough.landmarks)[0] + lean.angles[0])
+        found = self._turned(image, _upright_patch(rough.boxes[0], angle))
+        return found if len(found) else rough
+
+    def _turned(self, image: U8, to_patch: F32) -> Faces:
+        """The face in the patch that a map (2, 3) cuts from the picture, in the picture's pixels; or none."""
+        patch = geometry.cut(image, to_patch, size=_PATCH)
+        best = self._judged(patch, self._proposed(self._cells(patch), self.proposal)[:1])
+        sure = best.scores >= self.threshold + self.dearer * (1 - self.threshold)
+        return _turned_back(best[sure], to_patch)
 
     def _look_closer(self, image: U8, proposed: Faces) -> F32:
         """The second network's scores (N,): 1 for what is clear already."""
@@ -73,6 +193,51 @@ class Compact:
         near = doubtful & (joined(proposed.scores, scores) >= self.near * self.threshold)
         scores[near] = self.verifier.steady(image, proposed.boxes[near])
         return scores
+
+
+def _meet(faces: Faces, others: Faces) -> Mask:
+    """Which faces (N,) lie where one of the others lies."""
+    return np.asarray(geometry.iou(faces.boxes, others.boxes).max(axis=1, initial=0) >= _MEETS, np.bool_)
+
+
+def _turned_back(faces: Faces, to_upright: F32) -> Faces:
+    """Faces found in what a map (2, 3) made of a picture, in that picture's pixels."""
+    landmarks = geometry.transform(faces.landmarks, geometry.invert(to_upright))
+    return replace(faces, boxes=geometry.head_boxes(landmarks), landmarks=landmarks)
+
+
+def _both(*parts: Faces) -> Faces:
+    """All faces in one."""
+    rows = (Faces.empty(), *parts)
+    boxes, scores, landmarks = (
+        np.concatenate([getattr(part, name) for part in rows]) for name in ("boxes", "scores", "landmarks")
+    )
+    return Faces(boxes, scores, landmarks)
+
+
+def _around(angles: F32) -> F32:
+    """Radians between -pi and pi."""
+    return np.asarray((angles + np.pi) % (2 * np.pi) - np.pi, np.float32)
+
+
+def _straightened(faces: Faces, leans: Turns) -> Faces:
+    """The faces, landmarks turned about their middle by how far they lean: the first network draws them too upright."""
+    size = np.abs(leans.angles)
+    lean = np.where((size > _NOISE) & (size < _STANDS) & (leans.sure >= _SURE), leans.angles, 0)
+    cos, sin = np.cos(lean), np.sin(lean)
+    turn = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    middle = faces.landmarks.mean(axis=1, keepdims=True)
+    landmarks = np.einsum("nij,npj->npi", turn, faces.landmarks - middle) + middle
+    return replace(faces, landmarks=landmarks.astype(np.float32))
+
+
+def _upright_patch(box: F32, angle: float) -> F32:
+    """The map (2, 3) of a picture that sets the face in a box (4,) upright in the middle of a patch."""
+    scale = _PATCH_FACE / max(float((box[2:] - box[:2]).max()), 1.0)
+    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+    turn = np.array([[cos, sin], [-sin, cos]], np.float32)
+    shift = _PATCH / 2 - turn @ ((box[:2] + box[2:]) / 2)
+    return np.column_stack([turn, shift]).astype(np.float32)
 
 
 def joined(first: F32, second: F32) -> F32:

@@ -231,7 +231,7 @@ FAMILIES: dict[str, Callable[..., Detector]] = {
 }
 
 
-SECOND_LOOKS = {"compact": ("verifier",)}  # what else a family of detectors reads
+SECOND_LOOKS = {"compact": ("verifier", "angle")}  # what else a family of detectors reads
 
 
 def made_of(name: str) -> tuple[str, ...]:
