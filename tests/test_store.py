@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from mien import store
-from mien.errors import ModelError
+from mien.config import load_settings
+from mien.errors import InputError, ModelError
 from mien.zoo import ZOO, ModelSpec, spec_of
 
 CONTENT = b"weights of a network" * 100
@@ -191,3 +192,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         store.write_atomically(target, "not bytes")  # type: ignore[arg-type]
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MIEN_CACHE", "MIEN_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where the list of users does not name them
+    assert load_settings().device == "auto"
+    with pytest.raises(InputError, match="set HOME, or MIEN_CACHE"):
+        store.cache_dir()
+    with pytest.raises(InputError, match="set HOME, or MIEN_DATA"):
+        store.data_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import platformdirs
@@ -41,7 +42,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        files = [Path("mien.toml"), platformdirs.user_config_path("mien") / "mien.toml"]
+        files = [Path("mien.toml")]
+        with contextlib.suppress(RuntimeError):  # of users without a home folder
+            files.append(platformdirs.user_config_path("mien") / "mien.toml")
         return (init_settings, env_settings, *(TomlConfigSettingsSource(settings_cls, file) for file in files))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from mien import private
-from mien.errors import ModelError
+from mien.errors import InputError, ModelError
 from mien.zoo import ZOO, ModelSpec
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,20 @@ _DIGEST_BYTES = 32
 def cache_dir() -> Path:
     """The user's cache folder: `$MIEN_CACHE`, else the platform's own place."""
     chosen = os.environ.get("MIEN_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("mien")
+    return Path(chosen) if chosen else _at_home(platformdirs.user_cache_path, "MIEN_CACHE")
 
 
 def data_dir() -> Path:
     """Where keys, jobs and people are kept where no other place is named: `$MIEN_DATA`, else the platform's own."""
     chosen = os.environ.get("MIEN_DATA")
-    return Path(chosen) if chosen else platformdirs.user_data_path("mien")
+    return Path(chosen) if chosen else _at_home(platformdirs.user_data_path, "MIEN_DATA")
+
+
+def _at_home(place: Callable[[str], Path], instead: str) -> Path:
+    try:
+        return place("mien")
+    except RuntimeError as exc:  # a user of a container that nobody wrote into its list of users
+        raise InputError(f"this user has no home folder; set HOME, or {instead}, to a folder of theirs") from exc
 
 
 def path_of(spec: ModelSpec) -> Path:
