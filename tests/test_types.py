@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -111,3 +111,15 @@ def test_results_cannot_be_changed() -> None:
         make_faces(1).face(0).score = 0.0  # type: ignore[misc]
     with pytest.raises(AttributeError):
         _ = Face(np.zeros(4, np.float32), 1.0, np.zeros((5, 2), np.float32)).emocion  # type: ignore[attr-defined]
+
+
+def test_what_is_told_of_some_faces_stands_at_their_places() -> None:
+    faces = Faces(np.zeros((3, 4), np.float32), np.ones(3, np.float32), np.zeros((3, 5, 2), np.float32))
+    told = np.array([True, False, True])
+    matches = Matches(("Ada", None), np.array([0.3, 0.7], np.float32), 2, np.array([0.9, 0.1], np.float32))
+    part = replace(faces[told], matches=matches, embeddings=np.ones((2, 128), np.float32))
+    first, second, third = faces.told_by(part, told)
+    assert (first.name, second.name, third.name) == ("Ada", None, None)
+    assert (second.distance, second.embedding, second.angle) == (None, None, None)
+    assert third.distance == pytest.approx(0.7)
+    assert third.embedding is not None

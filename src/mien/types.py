@@ -244,7 +244,8 @@ def _spread(column: Any, at: I64, count: int) -> Any:
         names: list[str | None] = [None] * count
         for i, name in zip(at, column.names, strict=True):
             names[i] = name
-        return Matches(tuple(names), _spread(column.distances, at, count))
+        rates = None if column.probabilities is None else _spread(column.probabilities, at, count)
+        return replace(column, names=tuple(names), distances=_spread(column.distances, at, count), probabilities=rates)
     if isinstance(column, Scores):
         return Scores(column.attribute, _spread(column.probs, at, count))
     spread = np.full((count, *column.shape[1:]), np.nan, np.float32)
