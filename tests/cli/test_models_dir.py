@@ -41,7 +41,7 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     assert "no folder" in str(result.exception)
 
 
-def test_live_goes_through_the_emotion_models(analyzer: Analyzer, astronaut: U8, tmp_path: Path) -> None:
+def test_live_goes_through_the_models_of_a_folder(analyzer: Analyzer, astronaut: U8, tmp_path: Path) -> None:
     write_head(tmp_path / "a.onnx", ["Calm", "Wild"])
     write_head(tmp_path / "ages.onnx", ["33", "70"])
     clip = write_clip(tmp_path / "clip.mp4", astronaut, seconds=7)
@@ -51,11 +51,11 @@ def test_live_goes_through_the_emotion_models(analyzer: Analyzer, astronaut: U8,
         for shown in play.results(Stats()):
             if shown.frame.index % (2 * ON_SCREEN) == ON_SCREEN:
                 seen += [face.emotion for face in shown.result.faces]
-                said.append(play.next_emotion())
+                said.append(play.next_model())
     assert seen == ["happiness", "Calm", "happiness"]
-    assert said == ["emotions by a", "emotions by the model of the start", "emotions by a"]
+    assert said == ["emotion by a", "age by ages", "the models of the start"]
 
 
 def test_live_without_a_folder_says_so(analyzer: Analyzer, astronaut_file: Path) -> None:
     with open_source(str(astronaut_file)) as frames, pytest.raises(InputError, match="--models-dir"):
-        Play(analyzer, frames, None, None).next_emotion()
+        Play(analyzer, frames, None, None).next_model()

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+import mien
 from mien.pipeline import Analyzer
 from mien.server import KeyFile, ServerSettings
 from mien.types import U8
@@ -474,3 +475,27 @@ def test_a_model_is_chosen(page: Page, service: Listening, photo_file: Path, tmp
     page.page.select_option("#models select[name=emotion]", "")
     page.page.locator(".toast").nth(1).wait_for()
     assert service.http.get(service.base + "/v1/models").json()["serving"]["emotion"] is None
+
+
+class Glasses:
+    """An attribute that the page has never heard of."""
+
+    attributes = (mien.Attribute("glasses", labels=("no", "round"), order=5, half_life_s=1.0),)
+
+    def __call__(self, image: U8, faces: mien.Faces) -> mien.Faces:
+        probs = np.tile(np.array([[0.2, 0.8]], np.float32), (len(faces), 1))
+        return faces.with_attributes(mien.Scores(self.attributes[0], probs))
+
+
+def test_an_attribute_of_ones_own_is_shown(browser: object, photo_file: Path, tmp_path: Path) -> None:
+    settings = ServerSettings(data=tmp_path, port=free_port())
+    service = Listening(settings, Analyzer(only=["age", "glasses"], attributes=[Glasses()], threads=1)).start()
+    page = Page(browser, service)
+    page.go("photos")
+    page.page.set_input_files("#photos-input", photo_file)
+    page.page.wait_for_selector("#photos-canvas .face")
+    assert page.text("#photos-canvas .face small").startswith("glasses round, ")
+    assert "Round" in page.text("#photos-faces .bars")
+    assert page.text("#photos-faces .about").startswith("About ")
+    page.close()
+    service.stop()

@@ -21,7 +21,7 @@ from mien.cli.videos import Spare
 from mien.drawing import Annotator
 from mien.errors import InputError
 from mien.keeping import Keeper
-from mien.models.folder import ModelFolder
+from mien.models.folder import ModelFile, ModelFolder
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder, check_place
 from mien.sources import VIDEO_SUFFIXES, Source, is_video, open_source
@@ -80,7 +80,7 @@ def live(
 ) -> None:
     """Tell who is in front of a camera or in a stream, while they move.
 
-    q quits, space pauses, s saves a picture, e enrols, with --models-dir m goes on to the next emotion model there.
+    q quits, space pauses, s saves a picture, e enrols, with --models-dir m goes on to the next model there.
 
     Example: [bold]mien live --gallery people/[/bold]
     """
@@ -160,7 +160,7 @@ class Play:
     ) -> None:
         self.analyzer = analyzer
         self.models = models
-        self.emotion = ""  # the model file chosen; "": as at the start
+        self.chosen: ModelFile | None = None  # None: as at the start
         self._start = analyzer
         self.source = source
         self.record = record
@@ -170,20 +170,22 @@ class Play:
         self.spare = Spare()
         self.annotate = Annotator()
 
-    def next_emotion(self) -> str:
-        """Goes on to the folder's next emotion model, after the last to what it was started with; what to say of it.
+    def next_model(self) -> str:
+        """Goes on to the folder's next model, after the last to those of the start; what to say of it.
 
         Raises:
             MienError: The folder or the model file cannot be used.
         """
         if self.models is None:
             raise InputError("no models to choose from: start with --models-dir FOLDER")
-        files = {file.name: file for file in self.models.files() if file.attribute == "emotion" and not file.error}
-        names = ["", *files]
-        name = names[(names.index(self.emotion) + 1) % len(names) if self.emotion in names else 0]
-        model = self.analyzer.load_model("emotion", files[name].file) if name else self._start.models.get("emotion")
-        self.analyzer, self.emotion = self.analyzer.with_model("emotion", model), name
-        return f"emotions by {name or 'the model of the start'}"
+        files = [None, *(file for file in self.models.files() if not file.error)]
+        file = files[(files.index(self.chosen) + 1) % len(files) if self.chosen in files else 0]
+        analyzer = self._start
+        if file is not None:
+            model = analyzer.load_model(file.attribute, file.file)
+            analyzer = analyzer.with_model(file.attribute, model)
+        self.analyzer, self.chosen = analyzer, file
+        return "the models of the start" if file is None else f"{file.attribute} by {file.name}"
 
     def results(self, stats: Stats) -> Generator[Seen, None, None]:
         """Every frame with what was found in it; recorded on the way; Ctrl-C ends it in good order."""

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 _NOTE_S = 3.0
 _KEYS = "q quit   space pause   s save picture   e enrol   f full screen"
-_KEY_MODELS = "   m next emotion model"
+_KEY_MODELS = "   m next model"
 T = TypeVar("T")
 
 
@@ -215,7 +215,7 @@ class Screen:
         if letter == "e":
             self._ask_name()
         if letter == "m":
-            self._next_emotion()
+            self._next_model()
         return True
 
     def _pause(self) -> None:
@@ -241,9 +241,9 @@ class Screen:
             return self._say(str(exc))
         return self._say(f"saved {path}")
 
-    def _next_emotion(self) -> None:
+    def _next_model(self) -> None:
         try:
-            self._say(self.play.next_emotion())
+            self._say(self.play.next_model())
         except MienError as exc:
             self._say(str(exc))
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from mien.attribute import Attribute
 from mien.gallery import KeptPhoto, Person
 from mien.gallery.unknown import Group, Undone
+from mien.models.attributes import BUILT_IN, EMOTION
 from mien.server.jobs.results import Appearance
 from mien.server.jobs.store import Job
 from mien.server.people import Seen
@@ -383,12 +384,39 @@ class LegacyRecord(BaseModel):
     Emotion: list[str]
 
 
+class AttributeRecord(BaseModel):
+    """What can be told of a face, for whoever shows it."""
+
+    name: str
+    labels: list[str] = Field(description="What it tells one of; empty: a number.")
+    groups: str | None = Field(description="The field with the group a number lies in, where there are groups.")
+    plural: str = Field(description="The field of a timeline that has the share of each label, where it is momentary.")
+    momentary: bool = Field(description="Whether it changes from one moment to the next.")
+    show: str = Field(description="What is said of it, of {name} and {value}.")
+    colours: dict[str, str] = Field(description="Of labels, #rrggbb.")
+    caution: str = Field(description="What it must not be used for.")
+
+    @classmethod
+    def of(cls, attribute: Attribute) -> AttributeRecord:
+        return cls(
+            name=attribute.name,
+            labels=list(attribute.labels),
+            groups=None if attribute.groups is None else attribute.groups.name,
+            plural=attribute.plural,
+            momentary=attribute.momentary,
+            show=attribute.show,
+            colours={label: "#{:02x}{:02x}{:02x}".format(*rgb) for label, rgb in attribute.colours.items()},
+            caution=attribute.caution,
+        )
+
+
 class ServerRecord(BaseModel):
     """What this service can do, for the page and for clients."""
 
     version: str
     role: Literal["read", "analyse", "admin"] = Field(description="What the caller may do.")
-    parts: list[str] = Field(description="What is computed, of identity, age, gender and emotion.")
+    parts: list[str] = Field(description="What is computed: identity and attributes.")
+    attributes: list[AttributeRecord] = Field(description="What is told of faces, in the order in which it is said.")
     gallery: bool
     keep_unknown_days: float | None = Field(description="For how long faces nobody owns are kept; null: they are not.")
     urls: bool
@@ -400,7 +428,7 @@ class ServerRecord(BaseModel):
 
 _MODEL: dict[str, JsonValue] = {
     "name": "moods",
-    "attribute": "emotion",
+    "attribute": EMOTION.name,
     "labels": ["Angry", "Calm", "Happy", "Sad"],
     "licence": "CC0-1.0",
     "active": True,
@@ -428,7 +456,7 @@ class ModelsRecord(BaseModel):
         json_schema_extra={
             "example": {
                 "models": [_MODEL],
-                "serving": {"age": None, "emotion": "moods", "gender": None},
+                "serving": {name: "moods" if name == EMOTION.name else None for name in sorted(BUILT_IN)},
             }
         }
     )

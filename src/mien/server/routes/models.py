@@ -14,7 +14,7 @@ from mien.server.service import Service
 router = APIRouter(tags=["models"])
 
 Attribute = Annotated[
-    str, Path(max_length=40, description="emotion, age, gender, or a name of your own.", examples=["emotion"])
+    str, Path(max_length=40, description="A built-in attribute, or a name of your own.", examples=["glasses"])
 ]
 
 

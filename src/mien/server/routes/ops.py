@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 import mien
 from mien.server.problems import Problem, documented
-from mien.server.records import ServerRecord, StateRecord
+from mien.server.records import AttributeRecord, ServerRecord, StateRecord
 from mien.server.security import Reader, ServiceDep
 
 router = APIRouter(tags=["operation"])
@@ -56,6 +56,7 @@ async def server(caller: Reader, service: ServiceDep) -> ServerRecord:
         version=mien.__version__,
         role=caller.role,  # type: ignore[arg-type]
         parts=list(service.analyzer.parts),
+        attributes=[AttributeRecord.of(one) for one in sorted(service.analyzer.attributes, key=lambda a: a.order)],
         gallery=service.analyzer.gallery is not None,
         keep_unknown_days=settings.keep_unknown_days,
         urls=settings.urls,

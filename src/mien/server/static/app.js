@@ -5,7 +5,7 @@ import * as live from "./live.js";
 import * as models from "./models.js";
 import * as people from "./people.js";
 import * as photos from "./photos.js";
-import { $, ask, complain, el, toast } from "./ui.js";
+import { $, ask, complain, el, tell, toast } from "./ui.js";
 import * as unknown from "./unknown.js";
 import * as videos from "./videos.js";
 
@@ -61,6 +61,7 @@ async function connect() {
   try {
     const server = await api.server();
     status(true, `mien ${server.version}`);
+    tell(server.attributes);
     people.allow(server.role);
     unknown.allow(server);
     videos.allow(server);

@@ -1,7 +1,7 @@
 // Which model file tells what: a small select per attribute, for those who may choose.
 
 import * as api from "./api.js";
-import { $, complain, el, toast } from "./ui.js";
+import { $, complain, el, tell, toast } from "./ui.js";
 
 const OURS = "as started";
 
@@ -31,6 +31,7 @@ function select(attribute, usable, active) {
 async function choose(attribute, name) {
   try {
     show(await api.choose(attribute, name || null));
+    tell((await api.server()).attributes);
     toast(`${attribute} is told by ${name || "what the service was started with"} from now on.`);
   } catch (error) {
     complain(error);

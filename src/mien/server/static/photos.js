@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { nameFace } from "./naming.js";
-import { $, about, announce, arrange, ask, bars, complain, crop, el, faceButton, nameOf, refill } from "./ui.js";
+import { $, about, announce, arrange, ask, bars, changing, complain, crop, el, faceButton, nameOf, refill } from "./ui.js";
 
 const items = [];
 let current = null;
@@ -113,13 +113,14 @@ function panel(item, faces, picture) {
 
 function row(item, face, picture, called) {
   const known = Boolean(face.name);
+  const charted = changing().filter((one) => face[`${one.name}_probs`]);
   return el("li", {},
     crop(picture, face.box),
-    el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about({ ...face, emotion: face.emotion_probs ? null : face.emotion }, { long: true }) || `score ${face.score.toFixed(2)}`)),
+    el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about(face, { long: true, without: charted }) || `score ${face.score.toFixed(2)}`)),
     face.distance === undefined ? el("span") : el("div", { class: "tools-column" },
       el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : `Name ${called}`, on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
       el("button", { class: "button quiet small", type: "button", "aria-label": `Where else is ${known ? face.name : called}?`, on: { click: () => whereElse(item, face).catch(complain) } }, "Where else?")),
-    face.emotion_probs ? bars(face.emotion_probs) : null);
+    ...charted.map((one) => bars(face[`${one.name}_probs`])));
 }
 
 async function name(item, face) {

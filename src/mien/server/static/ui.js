@@ -116,11 +116,24 @@ const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
 export const nameOf = (face) => face.name ?? (face.distance === undefined ? "Face" : "Unknown");
 
-export function about(face, { long = false } = {}) {
-  const parts = [];
-  if (face.gender) parts.push(long ? capital(face.gender) : face.gender);
-  if (face.age !== undefined && face.age !== null) parts.push(long ? `about ${Math.round(face.age)}` : `${Math.round(face.age)}`);
-  if (face.emotion) parts.push(face.emotion);
+let attributes = []; // what the service tells of faces, in the order in which it is said
+
+export function tell(told) { attributes = told; }
+
+// Those that change from one moment to the next: shown as shares of their labels.
+export const changing = () => attributes.filter((one) => one.momentary && one.labels.length);
+
+function said(attribute, face, long) {
+  const value = face[attribute.name] ?? face[attribute.groups] ?? null;
+  if (value === null) return "";
+  const shown = typeof value === "number" ? `${long ? "about " : ""}${Math.round(value)}` : value;
+  const words = attribute.show.replace("{name}", attribute.name).replace("{value}", shown);
+  return face[`${attribute.name}_sure`] === false ? `${words}?` : words;
+}
+
+export function about(face, { long = false, without = [] } = {}) {
+  const parts = attributes.filter((one) => !without.includes(one)).map((one) => said(one, face, long)).filter(Boolean);
+  if (long && parts.length) parts[0] = capital(parts[0]);
   return parts.join(long ? "\u00a0· " : ", ");
 }
 

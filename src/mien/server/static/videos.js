@@ -1,7 +1,7 @@
 // Videos: uploaded as jobs, followed while they run, shown with who appears when.
 
 import * as api from "./api.js";
-import { $, about, announce, clock, complain, el, hue, icon, iconButton, toast } from "./ui.js";
+import { $, about, announce, changing, clock, complain, el, hue, icon, iconButton, toast } from "./ui.js";
 
 const rows = new Map(); // id -> {job, node, watching}
 const WORDS = { queued: "Waiting", running: "Analysing", done: "Done", failed: "Failed", uploading: "Uploading" };
@@ -179,17 +179,17 @@ function line(person, i, length, row) {
   }));
   return el("div", { class: person.name ? "line" : "line unknown", css: { "--hue": hue(person.name ?? "") } },
     el("div", { class: "whom" }, el("span", { title: label }, label), el("small", {}, about(person))),
-    el("div", {}, el("div", { class: "track" }, ...spans), moods(person.emotions)),
+    el("div", {}, el("div", { class: "track" }, ...spans), ...changing().map((one) => moods(person[one.plural] ?? {}, one.colours))),
     el("span", {}, `${total.toFixed(1)} s`));
 }
 
 // How somebody felt, as one bar of shares; the two strongest in words.
-function moods(shares) {
+function moods(shares, colours) {
   const all = Object.entries(shares).filter(([, share]) => share >= 0.02);
   if (!all.length) return null;
   const words = all.slice(0, 2).map(([label, share]) => `${label} ${Math.round(100 * share)}\u00a0%`).join(", ");
   return el("div", { class: "moods" },
-    el("div", { class: "shares", "aria-hidden": "true" }, ...all.map(([label, share]) => el("i", { class: `mood ${label.toLowerCase()}`, title: `${label} ${Math.round(100 * share)} %`, css: { "flex-grow": share } }))),
+    el("div", { class: "shares", "aria-hidden": "true" }, ...all.map(([label, share]) => el("i", { class: "mood", title: `${label} ${Math.round(100 * share)} %`, css: { "flex-grow": share, ...(colours[label] && { background: colours[label] }) } }))),
     el("small", {}, words));
 }
 

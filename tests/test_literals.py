@@ -1,0 +1,55 @@
+"""Nothing names an attribute, or knows the size of a descriptor, but where the models that are ours are declared."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import mien
+
+HOME = Path(mien.__file__).parent
+LITERALS = {"emotion", "gender", 128}
+MAY = {  # where one may stand, and why
+    "zoo.py": "the built-in models",
+    "models/attributes.py": "the built-in attributes",
+    "models/trunk_head.py": "which emotion network a head was learnt on",
+    "types.py": "the public properties of a face",
+    "train/export.py": "sizes of what dlib's backbone gives",
+    "train/backbones.py": "sizes of networks",
+    "train/dataset.py": "the columns of Adience's files",
+    "dlib_models/": "dlib's own numbers",
+    "models/own.py": "a grey picture",
+    "server/run.py": "connections in a line",
+    "server/routes/analyze.py": "an example in the document; the original's route",
+    "text.py": "the end of ASCII",
+}
+_NAMED = re.compile(r"\b(emotion|gender)", re.IGNORECASE)
+
+
+def places() -> Iterator[str]:
+    for file in sorted(HOME.rglob("*.py")):
+        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if any(isinstance(node, ast.Constant) and node.value in LITERALS for node in nodes if _is_plain(node)):
+            yield file.relative_to(HOME).as_posix()
+
+
+def _is_plain(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) in (str, int)
+
+
+def test_literals_stand_where_built_in_models_are_declared() -> None:
+    found = list(places())
+    assert "models/attributes.py" in found
+    assert [place for place in found if not place.startswith(tuple(MAY))] == []
+    assert [
+        may for may in MAY if not any(place.startswith(may) for place in found)
+    ] == []  # nothing is excepted in vain
+
+
+def test_the_page_names_no_attribute() -> None:
+    files = [file for file in (HOME / "server" / "static").iterdir() if file.suffix in {".js", ".html", ".css"}]
+    assert len(files) > 10
+    named = {file.name: _NAMED.findall(file.read_text(encoding="utf-8")) for file in files}
+    assert {name: words for name, words in named.items() if words} == {}
