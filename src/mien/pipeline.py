@@ -134,7 +134,8 @@ class Analyzer:
         if tolerance is not None and false_names is not None:
             raise InputError("tolerance and false_names say the same in two ways: give one of them")
         self.compute, self.looks = Compute(device, threads), check_looks(looks)
-        asked = [part for part in only or () if part not in PARTS and part not in models]
+        given = {one.name for model in attributes if not isinstance(model, str) for one in model.attributes}
+        asked = [part for part in only or () if part not in {*PARTS, *models, *given}]
         self.further = _further([*attributes, *asked], self.compute)
         own_names = [attribute.name for model in self.further for attribute in model.attributes]
         self.only = frozenset(_checked_parts(only, models, own_names))

@@ -33,7 +33,23 @@ GROUPS = (DETECTORS, EMBEDDERS, ATTRIBUTES, GALLERIES, FORMATS, SOURCES, COMMAND
 OWN = "mien"  # the package of our own parts
 OFF = "MIEN_NO_PLUGINS"  # set: only our own parts
 
+_SERVED = ("analyze", "verify", "people", "unknown", "jobs", "models", "urls", "live", "ops", "page")  # in this order
+
 OURS: Mapping[str, Mapping[str, str]] = {
+    DETECTORS: {
+        "compact": "mien.models.compact:load_compact",
+        "hog": "mien.models.detectors:load_hog",
+        "mmod": "mien.models.detectors:load_mmod",
+        "yunet": "mien.models.detectors:load_yunet",
+    },
+    EMBEDDERS: {"sface": "mien.models.embedders:load_sface"},
+    GALLERIES: {
+        "folder": "mien.gallery.folder:open_folder",
+        "sqlite": "mien.gallery.sqlite:open_sqlite",
+        "postgresql": "mien.gallery.postgres:open_postgres",
+        "postgres": "mien.gallery.postgres:open_postgres",
+    },
+    ROUTES: {name: f"mien.server.routes.{name}:router" for name in _SERVED},
     FORMATS: {
         "table": "mien.cli.tables:open_table",
         "jsonl": "mien.sinks.records:open_jsonl",

@@ -108,24 +108,28 @@ def open_gallery(
         GalleryError: The place is neither, or is not a gallery.
         EmbedderMismatch: It was made with another embedder.
     """
-    scheme, separator, _ = place.partition("://")
-    if scheme in POSTGRES_SCHEMES and separator:
-        from mien.gallery.postgres import PostgresGallery
+    kind = _kind_of(place)
+    wants = {"space": space, "describe": describe, "described_by": described_by, "as_it_is": as_it_is}
+    return plugins.found(plugins.GALLERIES)[kind].load()(place, **wants)  # type: ignore[no-any-return]
 
-        return PostgresGallery(place, space=space, as_it_is=as_it_is)
-    theirs = plugins.found(plugins.GALLERIES).get(scheme) if separator else None
-    if theirs is not None:
-        return theirs.load()(place, space=space, describe=describe)  # type: ignore[no-any-return]
+
+def _kind_of(place: str) -> str:
+    """Which kind of gallery is at a place: its scheme, or what the file system has there.
+
+    Raises:
+        GalleryError: None that is known.
+    """
+    scheme, separator, _ = place.partition("://")
+    if separator and scheme in plugins.found(plugins.GALLERIES):
+        return scheme
     if separator:
         raise GalleryError(f"{scheme} galleries are not supported; use a folder, a .db file or postgresql://…")
     path = Path(place)
     if path.suffix.lower() in DATABASE_SUFFIXES:
-        from mien.gallery.sqlite import SqliteGallery
-
-        return SqliteGallery(path, space=space, as_it_is=as_it_is)
+        return "sqlite"
     if path.is_file():
         raise GalleryError(f"{path} is a file; a gallery is a folder of photos or a .db file")
-    return FolderGallery(path, space=space, describe=describe, described_by=described_by)
+    return "folder"
 
 
 def remarks(gallery: Gallery | None) -> tuple[Remark, ...]:

@@ -352,6 +352,13 @@ class FolderGallery:
         self._known = None
 
 
+def open_folder(
+    place: str, *, space: EmbeddingSpace, describe: Describe, described_by: str | None = None, as_it_is: bool = False
+) -> FolderGallery:
+    """A folder's photos are described by whoever asks: `as_it_is` makes no difference."""
+    return FolderGallery(Path(place), space=space, describe=describe, described_by=described_by)
+
+
 def bare_sha256(embedding: F32) -> str:
     """What a photo is known by of which there is nothing but the descriptor (D,)."""
     return "descriptor-" + hashlib.sha256(embedding.astype("<f4").tobytes()).hexdigest()

@@ -171,6 +171,11 @@ class PostgresGallery(SqlGallery):
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
+def open_postgres(place: str, *, space: EmbeddingSpace, as_it_is: bool = False, **_photos: object) -> PostgresGallery:
+    """It keeps descriptors: how photos are described makes no difference."""
+    return PostgresGallery(place, space=space, as_it_is=as_it_is)
+
+
 def _ask_all(connection: sa.Connection, probe: F32, tolerance: float) -> list[Candidate]:
     """Everybody within the tolerance; if there is nobody, the distance to the nearest."""
     given = {"probe": vector_text(probe)}

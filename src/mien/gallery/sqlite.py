@@ -110,6 +110,11 @@ class SqliteGallery(SqlGallery):
             return self._table
 
 
+def open_sqlite(place: str, *, space: EmbeddingSpace, as_it_is: bool = False, **_photos: object) -> SqliteGallery:
+    """It keeps descriptors: how photos are described makes no difference."""
+    return SqliteGallery(Path(place), space=space, as_it_is=as_it_is)
+
+
 def _make_file(path: Path) -> None:
     try:
         private.make_file(path)

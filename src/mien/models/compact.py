@@ -18,7 +18,7 @@ from mien.models.detectors import MIN_FACE, Anchor, detect_at_scales, scales_for
 from mien.models.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces, Mask
-from mien.zoo import ModelSpec
+from mien.zoo import ModelSpec, spec_of
 
 _SAME_FACE = 0.6  # IoU of the boxes of two cells that see one face
 _VOTERS = 0.5  # of the best cell's score: cells this sure also say where the face is
@@ -268,3 +268,7 @@ def _mean_place(faces: Faces, seen: Faces) -> tuple[F32, F32]:
     weights = np.where(votes, seen.scores, np.float32(0))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
     return weights @ seen.boxes, np.einsum("kn,npd->kpd", weights, seen.landmarks)
+
+
+def load_compact(*, min_face: int, compute: Compute | None = None) -> Compact:
+    return Compact.load(spec_of("compact"), min_face=min_face, compute=compute)

@@ -217,18 +217,16 @@ def boxes_only(boxes: F32, scores: F32) -> Faces:
     return Faces(boxes, np.clip(scores, 0, 1).astype(np.float32), geometry.mean_landmarks(boxes))
 
 
-def _compact(spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Detector:
-    from mien.models.compact import Compact  # it builds on this module
-
-    return Compact.load(spec, min_face=min_face, compute=compute)
+def load_hog(*, min_face: int, compute: Compute | None = None) -> Detector:
+    return Hog.load(spec_of("hog"), min_face=min_face, compute=compute)
 
 
-FAMILIES: dict[str, Callable[..., Detector]] = {
-    "compact": _compact,
-    "hog": Hog.load,
-    "mmod": Mmod.load,
-    "yunet": Yunet.load,
-}
+def load_mmod(*, min_face: int, compute: Compute | None = None) -> Detector:
+    return Mmod.load(spec_of("mmod"), min_face=min_face, compute=compute)
+
+
+def load_yunet(*, min_face: int, compute: Compute | None = None) -> Detector:
+    return Yunet.load(spec_of("yunet"), min_face=min_face, compute=compute)
 
 
 SECOND_LOOKS = {"compact": ("verifier", "angle")}  # what else a family of detectors reads
@@ -242,7 +240,7 @@ def made_of(name: str) -> tuple[str, ...]:
         ModelError: Unknown.
     """
     theirs = plugins.found(plugins.DETECTORS).get(name)
-    if theirs is not None:
+    if theirs is not None and theirs.package != plugins.OWN:
         version = theirs.entry.dist.version if theirs.entry.dist else ""
         return (f"{name}@{theirs.package}-{version}",)
     names = (name, *SECOND_LOOKS.get(spec_of(name).family, ()))
@@ -250,16 +248,14 @@ def made_of(name: str) -> tuple[str, ...]:
 
 
 def load_detector(name: str, *, min_face: int = MIN_FACE, compute: Compute | None = None) -> Detector:
-    """A detector of the zoo by its name.
+    """A detector by its name, ours or a package's.
 
     Raises:
         ModelError: Unknown, not a detector, or its weights are not on this machine.
         PluginError: The package that offers it cannot be loaded.
     """
-    theirs = plugins.found(plugins.DETECTORS).get(name)
-    if theirs is not None:
-        return theirs.load()(min_face=min_face, compute=compute)  # type: ignore[no-any-return]
-    spec = spec_of(name)
-    if spec.family not in FAMILIES:
-        raise ModelError(f"{name} is no detector; there are {', '.join(FAMILIES)}")
-    return FAMILIES[spec.family](spec, min_face=min_face, compute=compute)
+    parts = plugins.found(plugins.DETECTORS)
+    if name not in parts:
+        spec_of(name)
+        raise ModelError(f"{name} is no detector; there are {', '.join(parts)}")
+    return parts[name].load()(min_face=min_face, compute=compute)  # type: ignore[no-any-return]

@@ -85,14 +85,23 @@ def load_embedder(name: str, compute: Compute | None = None) -> Embedder:
         ModelError: Its weights are not on this machine, or damaged.
         PluginError: The package that offers it cannot be loaded.
     """
-    theirs = plugins.found(plugins.EMBEDDERS).get(name)
-    if theirs is not None:
-        return theirs.load()(compute=compute)  # type: ignore[no-any-return]
+    parts = plugins.found(plugins.EMBEDDERS)
+    if name in parts:
+        return parts[name].load()(compute=compute)  # type: ignore[no-any-return]
     file = _file_of(name)
     if file is not None:
         model = read_model(file, compute)
         return CropEmbedder(model, *about(model))
-    spec = spec_of(_checked(name))
+    return _of_zoo(_checked(name), compute)
+
+
+def load_sface(*, compute: Compute | None = None) -> Embedder:
+    return _of_zoo("sface", compute)
+
+
+def _of_zoo(name: str, compute: Compute | None) -> Embedder:
+    """A row of the zoo that says how it sees a face."""
+    spec = spec_of(name)
     if spec.space is None or spec.crop is None:
         raise InputError(f"{name} is no embedder; there are {', '.join(known())}")
     return CropEmbedder(OnnxModel(store.read(spec), name, compute), spec.space, spec.crop)
@@ -115,7 +124,7 @@ def made_of(name: str) -> tuple[str, ...]:
         InputError: Nothing has that name.
     """
     theirs = plugins.found(plugins.EMBEDDERS).get(name)
-    if theirs is not None:
+    if theirs is not None and theirs.package != plugins.OWN:
         version = theirs.entry.dist.version if theirs.entry.dist else ""
         return (f"{name}@{theirs.package}-{version}",)
     file = _file_of(name)
@@ -127,7 +136,7 @@ def made_of(name: str) -> tuple[str, ...]:
 def known() -> list[str]:
     """The names of all embedders that can be asked for."""
     ours = [name for name, spec in ZOO.items() if spec.space is not None]
-    return [*ours, *plugins.found(plugins.EMBEDDERS), *(file.stem for file in own_files())]
+    return list(dict.fromkeys([*ours, *plugins.found(plugins.EMBEDDERS), *(file.stem for file in own_files())]))
 
 
 def own_files() -> list[Path]:

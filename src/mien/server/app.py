@@ -19,15 +19,15 @@ from mien import plugins
 from mien.errors import MienError, PluginError
 from mien.pipeline import Analyzer
 from mien.schemas import FaceRecord, FrameRecord
+from mien.server import bodies
 from mien.server.middleware import BodyLimits, Crowd, Observe, Trust
 from mien.server.problems import ProblemRecord, on_full_disk, on_http_error, on_invalid, on_mien_error, on_short_memory
-from mien.server.routes import analyze, jobs, live, models, ops, page, people, unknown, urls, verify
+from mien.server.routes import urls
 from mien.server.service import Service, make_service
-from mien.server.settings import Limits, ServerSettings
+from mien.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
-_PICTURES = frozenset({"/", "/v1/analyze", "/v1/verify", "/v1/find", "/v1/people"})  # where forms with pictures go
 _THREADS = 32  # for short work, besides those that stand in line for the networks
 
 _ABOUT = """Where faces are in pictures, videos and live streams, who they are, how old, which gender, which emotion.
@@ -64,25 +64,28 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         (RequestValidationError, on_invalid),
     ):
         app.add_exception_handler(kind, handler)
-    for part in (analyze, verify, people, unknown, jobs, models, urls, live, ops, page):
-        app.include_router(part.router)
-    for plugin in plugins.found(plugins.ROUTES).values():
-        _include(app, plugin)
-    app.add_middleware(Crowd, check=service.gate.check, is_picture=_takes_pictures)
-    app.add_middleware(BodyLimits, settings=settings, bytes_for=_bytes_for(settings.limits))
+    routers = [router for plugin in plugins.found(plugins.ROUTES).values() if (router := _router(plugin)) is not None]
+    for router in routers:
+        app.include_router(router)
+    kind_of = bodies.kinds(route for router in routers for route in router.routes)
+    app.add_middleware(Crowd, check=service.gate.check, is_picture=lambda path: bodies.takes_pictures(kind_of(path)))
+    app.add_middleware(
+        BodyLimits, settings=settings, bytes_for=lambda path: bodies.bytes_for(kind_of(path), settings.limits)
+    )
     app.add_middleware(Trust, settings=settings)
     app.add_middleware(Observe, metrics=service.metrics)
     app.openapi = _document(app)  # type: ignore[method-assign]
     return app
 
 
-def _include(app: FastAPI, plugin: plugins.Plugin) -> None:
-    """Adds a package's routes, an `APIRouter` or what makes one; a broken one is told, the rest works."""
+def _router(plugin: plugins.Plugin) -> APIRouter | None:
+    """Routes, ours or a package's, given as they are or by what makes them; a broken one is told, the rest works."""
     try:
         made = plugin.load()
-        app.include_router(made if isinstance(made, APIRouter) else made())
     except PluginError as exc:
         log.error("%s", exc)
+        return None
+    return made if isinstance(made, APIRouter) else made()
 
 
 @asynccontextmanager
@@ -98,21 +101,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.stopping.set()
         await anyio.to_thread.run_sync(service.worker.stop)
         service.unknown.close()
-
-
-def _takes_pictures(path: str) -> bool:
-    return path in _PICTURES or path.endswith("/photos")
-
-
-def _bytes_for(limits: Limits) -> Callable[[str], int]:
-    def bytes_for(path: str) -> int:
-        if path == "/v1/videos":
-            return limits.video_bytes + limits.json_bytes
-        if _takes_pictures(path):
-            return limits.form_bytes
-        return limits.json_bytes
-
-    return bytes_for
 
 
 def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:

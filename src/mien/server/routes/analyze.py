@@ -18,6 +18,7 @@ from mien import drawing, images
 from mien.attribute import IDENTITY
 from mien.errors import InputError, MemoryShort, MienError
 from mien.schemas import FrameRecord, error_record, frame_record
+from mien.server.bodies import PICTURES
 from mien.server.forms import FILE, FILES, PictureForm, form_body, pictures_of
 from mien.server.problems import Problem, documented
 from mien.server.records import LegacyRecord
@@ -98,7 +99,7 @@ Only = Annotated[
     summary="Faces of pictures",
     response_class=Response,
     responses={**documented(*_PROBLEMS), **_ANSWERS},
-    openapi_extra=form_body(FILES, ["file"]),
+    openapi_extra=PICTURES | form_body(FILES, ["file"]),
 )
 def analyze(
     caller: Analyst,
@@ -131,7 +132,7 @@ def analyze(
     summary="Faces of a picture, in the original system's shape",
     response_model=LegacyRecord,
     responses=documented(*_PROBLEMS),
-    openapi_extra=form_body(FILE, ["file"]),
+    openapi_extra=PICTURES | form_body(FILE, ["file"]),
 )
 def analyze_legacy(caller: Analyst, service: ServiceDep, form: PictureForm) -> LegacyRecord:
     """Four parallel lists, one entry per face; an empty text where a part is not computed."""

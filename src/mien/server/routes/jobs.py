@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from mien import private
+from mien.server.bodies import VIDEO
 from mien.server.forms import FILE, form_body
 from mien.server.jobs import results
 from mien.server.jobs.store import Job
@@ -77,7 +78,7 @@ VideoUpload = Annotated[tuple[str, Upload], Depends(video_upload)]
     status_code=202,
     summary="Analyse a video",
     responses=documented(*_UPLOAD),
-    openapi_extra=form_body(FILE, ["file"]),
+    openapi_extra=VIDEO | form_body(FILE, ["file"]),
 )
 def add_video(
     caller: Analyst,

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from mien import images
 from mien.gallery import Photo, check_name
+from mien.server.bodies import PICTURES
 from mien.server.forms import CHOICE, ENROLMENT, FILE, PictureForm, choice_of, form_body, pictures_of
 from mien.server.problems import Problem, documented
 from mien.server.records import (
@@ -55,7 +56,8 @@ def list_people(caller: Reader, service: ServiceDep) -> PeopleRecord:
     status_code=201,
     summary="Enrol somebody new",
     responses=documented("person-exists", *_ENROL),
-    openapi_extra=form_body(
+    openapi_extra=PICTURES
+    | form_body(
         {"name": {"type": "string", "maxLength": 200, "minLength": 1, "example": "Ada Lovelace"}, **ENROLMENT},
         ["name", "file"],
     ),
@@ -103,7 +105,7 @@ def delete_person(caller: Admin, service: ServiceDep, person_id: PersonId) -> Re
     status_code=201,
     summary="More photos of somebody",
     responses=documented("person-not-found", *_ENROL),
-    openapi_extra=form_body(ENROLMENT, ["file"]),
+    openapi_extra=PICTURES | form_body(ENROLMENT, ["file"]),
 )
 def add_photos(caller: Admin, service: ServiceDep, person_id: PersonId, form: PictureForm) -> PersonRecord:
     """Adds photos to a person; one that is there already is not added twice."""
@@ -179,7 +181,7 @@ def merge_person(caller: Admin, service: ServiceDep, person_id: PersonId, order:
     "/v1/find",
     summary="Where else is this face?",
     responses=documented(*_ENROL),
-    openapi_extra=form_body({**FILE, **CHOICE}, ["file"]),
+    openapi_extra=PICTURES | form_body({**FILE, **CHOICE}, ["file"]),
 )
 def find_face(caller: Analyst, service: ServiceDep, form: PictureForm, top: Top = 12) -> FoundRecord:
     """The faces nearest to one of a photo: of the people in the gallery and of the unknown faces that are kept.

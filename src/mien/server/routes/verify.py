@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from mien import images
 from mien.gallery import Photo
+from mien.server.bodies import PICTURES
 from mien.server.forms import VERIFICATION, PictureForm, choice_of, form_body, pictures_of
 from mien.server.people import Choice
 from mien.server.problems import Problem, documented
@@ -24,7 +25,7 @@ _PROBLEMS = ("too-slow", "too-large", "unsupported-media-type", "unusable-input"
     "/v1/verify",
     summary="Whether two pictures show one person",
     responses=documented(*_PROBLEMS),
-    openapi_extra=form_body(VERIFICATION, ["file"]),
+    openapi_extra=PICTURES | form_body(VERIFICATION, ["file"]),
 )
 def verify(caller: Analyst, service: ServiceDep, form: PictureForm) -> VerificationRecord:
     """The distance of the two faces, and how far to believe it. Nothing is kept."""
