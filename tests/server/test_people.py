@@ -47,7 +47,7 @@ def test_names_one_face_of_several(start: Start, gallery: str, two_faces: bytes)
     assert made.status_code == 201
     faces = sorted(client.analyze(two_faces).json()["faces"], key=lambda face: face["box"])
     assert faces[1]["name"] == "Right"
-    assert faces[1]["distance"] < 0.1
+    assert faces[1]["distance"] < 0.2  # a folder keeps the face cut out, which is found and described anew
 
 
 def test_photos_are_seen_and_removed_one_by_one(

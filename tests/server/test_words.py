@@ -267,9 +267,12 @@ ADMIN = {
     *("POST /v1/people/{person_id}/photos", "POST /v1/people/{person_id}/merge", "PUT /v1/models/{attribute}"),
     *("POST /v1/unknown/undo", "POST /v1/unknown/{group_id}/name", "POST /v1/unknown/{group_id}/split"),
     *("POST /v1/unknown/{group_id}/merge", "DELETE /v1/unknown/{group_id}"),
-    "DELETE /v1/people/{person_id}/photos/{photo_id}",
+    "DELETE /v1/people/{person_id}/photos/{sha256}",
 }
-ANALYSE = {"POST /", "POST /v1/analyze", "POST /v1/videos", "POST /v1/urls", "DELETE /v1/jobs/{job_id}"}
+ANALYSE = {
+    *("POST /", "POST /v1/analyze", "POST /v1/verify", "POST /v1/find", "POST /v1/videos", "POST /v1/urls"),
+    "DELETE /v1/jobs/{job_id}",
+}
 
 
 def test_each_route_wants_its_role(start: Start, tmp_path: Path) -> None:
