@@ -81,6 +81,9 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with os.fdopen(reads) as said:  # the number it chose, once it is up
         display = f":{said.readline().strip()}"
     monkeypatch.setenv("DISPLAY", display)
+    # Drawn without OpenGL: Mesa's LLVM and that of TensorFlow, which other tests load, end the process together.
+    monkeypatch.setenv("SDL_RENDER_DRIVER", "software")
+    monkeypatch.setenv("SDL_FRAMEBUFFER_ACCELERATION", "0")
     yield display
     server.terminate()
     server.wait()
