@@ -156,16 +156,17 @@ def test_listeners_that_come_together_are_counted(service: Service, clip: bytes)
     jobs.close()
 
 
+@pytest.mark.slow
 def test_silent_live_connections_of_one_caller_leave_room_and_are_ended(service: Service, photo: bytes) -> None:
-    listening = service(live_clients=4, live_per_key=2, live_idle_s=3.0)
+    listening = service(live_clients=4, live_per_key=2, live_idle_s=6.0)  # a busy machine is slow, not silent
     address = f"ws://127.0.0.1:{listening.port}/v1/live"
     with ExitStack() as stack:
         silent = [stack.enter_context(connect(address)) for _ in range(4)]
         ends = [end_of(one) for one in silent]
-    assert ends.count((1008, "no picture for 3 s")) == 2
+    assert ends.count((1008, "no picture for 6 s")) == 2
     assert ends.count((1013, "you have 2 live connections already; let one end first")) == 2
     with connect(address) as busy:
-        for _ in range(7):
+        for _ in range(13):
             time.sleep(0.5)
             busy.send(photo)
             assert len(json.loads(busy.recv(timeout=20))["faces"]) == 1
