@@ -14,9 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from sources import Image, may_learn, photos, read
 from teacher import F32, Teacher, best_face
+
+from mien.runtime import Compute, OnnxModel
 
 SIDE = 256  # pixels of what the landmarker sees
 ROOM = 1.5  # of a face's longer side: how much of the picture it sees
@@ -42,9 +43,7 @@ class Mesh:
     """The face landmarker on a face whose place is known about."""
 
     def __init__(self, path: Path) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.network = OnnxModel(path.read_bytes(), path.name, Compute("cpu", threads=1))
 
     def __call__(self, image: Image, centre: F32, side: float, angle: float = 0.0, *, rounds: int = 1) -> Seen:
         """Looks at the square of this side (pixels), turned by `angle` (radians), then at where the face is in it."""
@@ -67,7 +66,7 @@ class Mesh:
         else:
             crop = cv2.warpAffine(image, matrix, (SIDE, SIDE))
         blob = crop[None, :, :, ::-1].astype(np.float32) / 255
-        flat, presence, _ = self.session.run(None, {self.session.get_inputs()[0].name: blob})
+        flat, presence, _ = self.network(blob)
         points = flat.reshape(478, 3)[:, :2] - matrix[:, 2]
         back = np.linalg.inv(turn)
         logit = float(presence.reshape(-1)[0])
