@@ -115,6 +115,7 @@ def test_geometry_of_films_that_were_found(name: str, shared: Path) -> None:
     assert image.shape == (360, 640, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [b"", b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: DESCRIBE\r\n\r\n", b"RTSP/1.0 2"])
 def test_a_silent_rtsp_server_is_a_timeout(said: bytes) -> None:
     """It takes the connection, says nothing or not enough, and waits."""
@@ -299,6 +300,7 @@ def test_mjpeg_never_falls_behind(path: str) -> None:
     assert max(ages) < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["cut", "freeze"])
 def test_a_stream_that_was_lost_comes_back(path: str) -> None:
     """Five pictures to a connection: more than five means that it was connected again."""
@@ -309,6 +311,7 @@ def test_a_stream_that_was_lost_comes_back(path: str) -> None:
     assert max(np.diff(times)) < 5.0  # a stall is noticed within five seconds
 
 
+@pytest.mark.slow
 def test_a_server_may_restart_and_a_dead_one_is_given_up() -> None:
     with serving() as server:
         port = server.server_address[1]

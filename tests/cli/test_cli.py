@@ -489,6 +489,7 @@ def test_a_picture_that_breaks_the_analysis_is_one_failed_input(
     assert [len(record["faces"]) for record in records(result)] == [0, 1]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(astronaut_file: Path, tmp_path: Path) -> None:
     shell = f'"{sys.executable}" -c "from mien.cli import main; main()" models | head -1'
     result = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60)

@@ -41,6 +41,7 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     assert "no folder" in str(result.exception)
 
 
+@pytest.mark.slow
 def test_live_goes_through_the_models_of_a_folder(analyzer: Analyzer, astronaut: U8, tmp_path: Path) -> None:
     write_head(tmp_path / "a.onnx", ["Calm", "Wild"])
     write_head(tmp_path / "ages.onnx", ["33", "70"])

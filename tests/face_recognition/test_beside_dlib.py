@@ -101,6 +101,7 @@ def test_run_gives_dlibs_three_results(threshold: float, photo: U8, dlib: Module
         assert getattr(FaceDetector, name) == getattr(detector, name)
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_the_five_forms_are_dlibs(photo: U8, dlib: ModuleType, both: str) -> None:
     theirs = dlib.face_recognition_model_v1(api.face_recognition_model)

@@ -21,6 +21,7 @@ def people(gallery: PostgresGallery, count: int) -> None:
     gallery.enroll_all((f"P{seed:04d}", [bare(seed)]) for seed in range(count))
 
 
+@pytest.mark.slow
 def test_the_index_finds_what_comparing_with_all_finds(postgres_url: str) -> None:
     gallery = PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
     people(gallery, 1500)

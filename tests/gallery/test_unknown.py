@@ -193,6 +193,7 @@ def test_days_pass(world: World, unknown: UnknownFaces) -> None:
     assert unknown.groups() == []
 
 
+@pytest.mark.slow
 def test_two_processes_keep_the_same_people(world: World, unknown: UnknownFaces) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_keep_some, args=(str(world.path), part)) for part in range(3)]

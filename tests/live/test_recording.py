@@ -234,6 +234,7 @@ def test_a_stop_leaves_a_film_that_plays(stream_detector: str, tmp_path: Path, s
     assert len(decoded(record, "video")) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "words"),
     [

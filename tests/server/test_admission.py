@@ -198,6 +198,7 @@ def test_busy_connections_of_one_address_leave_room_for_another(service: Service
     assert other.recv(12) == b"HTTP/1.1 200"
 
 
+@pytest.mark.slow
 def test_who_does_not_take_what_is_sent_is_ended(service: Service) -> None:
     listening = service(send_idle_s=0.5)
     state = listening.app.state.service

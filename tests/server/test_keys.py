@@ -140,6 +140,7 @@ def test_clients(client: Client) -> None:
     assert client.http.get("/v1/server").json()["role"] == "admin"
 
 
+@pytest.mark.slow
 def test_keys_of_many_processes_are_all_kept(tmp_path: Path) -> None:
     """And the one removed meanwhile does not come back."""
     file = tmp_path / "keys.json"

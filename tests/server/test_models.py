@@ -150,6 +150,7 @@ def test_jobs_are_told_by_the_new_model(start: Start, folder: Path, clip: bytes)
     assert set(moods) == {"Calm"}
 
 
+@pytest.mark.slow
 def test_switching_under_load_fails_nobody(models: object, tmp_path: Path, folder: Path, photo: bytes) -> None:
     settings = ServerSettings(data=tmp_path, port=free_port(), models_dir=folder)
     service = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()  # type: ignore[arg-type]

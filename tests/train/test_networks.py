@@ -123,6 +123,7 @@ def test_a_frozen_network_learns_its_last_layer_only(small: Path, mobilenet_weig
     assert "penalty" in trained.report.read_text()
 
 
+@pytest.mark.slow
 def test_fine_tuning_moves_the_last_blocks_only(mobilenet_weights: Path) -> None:
     kind = backbones.ARCHITECTURES["mobilenet_v3"]
     body = backbones.build(kind, 64, str(mobilenet_weights))

@@ -75,6 +75,7 @@ def test_what_the_model_file_carries(tmp_path: Path, inception: bytes) -> None:
     assert stage.model.metadata["source"] == "TensorFlow frozen graph: output_graph.pb"
 
 
+@pytest.mark.slow
 def test_reading_needs_no_tensorflow(tmp_path: Path, inception: bytes) -> None:
     files = tf_graphs.write(tmp_path, inception, LABELS)
     code = (

@@ -21,6 +21,7 @@ def test_checkpoints_ask_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         convert([tmp_path], Wishes(labels="age"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
