@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -31,20 +32,14 @@ class ErrorRates:
 
     table: tuple[tuple[float, float, float], ...]
 
-    @property
-    def _columns(self) -> F64:
-        """Distances, logarithms of the FMR, FNMR (3, K)."""
-        distances, fmr, fnmr = np.array(self.table).T
-        return np.stack([distances, np.log10(fmr), fnmr])
-
     def fmr(self, distance: float | F32) -> F64:
         """The share of strangers who are nearer than this."""
-        distances, logs, _ = self._columns
+        distances, logs, _ = _columns(self.table)
         return np.asarray(10 ** np.interp(distance, distances, logs))
 
     def fnmr(self, distance: float | F32) -> F64:
         """The share of one person's pairs that are farther apart than this."""
-        distances, _, fnmr = self._columns
+        distances, _, fnmr = _columns(self.table)
         return np.asarray(np.interp(distance, distances, fnmr))
 
     def probability(self, distance: float | F32, people: int = 1) -> F32:
@@ -68,8 +63,15 @@ class ErrorRates:
         if not 0 < false_names < 1:
             raise InputError(f"false names are a share between 0 and 1, as 0.001; got {false_names}")
         of_each = -np.expm1(np.log1p(-false_names) / max(1, people))
-        distances, logs, _ = self._columns
+        distances, logs, _ = _columns(self.table)
         return float(np.interp(np.log10(of_each), logs, distances))
+
+
+@cache  # asked several times for every frame of a stream
+def _columns(table: tuple[tuple[float, float, float], ...]) -> F64:
+    """Distances, logarithms of the FMR, FNMR (3, K)."""
+    distances, fmr, fnmr = np.array(table).T
+    return np.stack([distances, np.log10(fmr), fnmr])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,10 @@ class EmbeddingSpace:
         if metric == "cosine":
             linkage, duplicate = linkage**2, duplicate**2  # so do then the Euclidean distances
         return cls(name, size, metric, tolerance, linkage * tolerance, duplicate * tolerance)
+
+    def described(self) -> dict[str, str | int | float]:
+        """What is written down with descriptors of this space: all but how often it errs, which is measured anew."""
+        return {name: value for name, value in asdict(self).items() if name != "rates"}
 
     def kept(self, descriptors: F32) -> F32:
         """Descriptors (N, D) as they are kept and compared: of a cosine space at unit length."""

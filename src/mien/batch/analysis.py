@@ -37,7 +37,11 @@ USUAL: Choices = {  # of those that decide what rows say, what the Analyzer take
     "only": PARTS,
     "looks": 1,
 }
-LATER: Choices = {"fast": False, "false_names": None}  # the same, of choices that older archives do not know
+LATER: Choices = {  # the same, of choices that older archives do not know
+    "fast": False,
+    "false_names": None,
+    "embedder": DEFAULT_EMBEDDER,
+}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ TOLD = Told(tuple(BUILT_IN.values()), DLIB)  # what is told unless something els
 def faces_schema(told: Told) -> pa.Schema:
     """The columns of `faces`, with the descriptions of the attributes and of the descriptors' space."""
     fields = [*face_schema(told), ("content_hash", pa.string()), ("models", pa.string()), *_STAMP]
-    described = {_ATTRIBUTES: attribute.to_json(told.attributes), _SPACE: json.dumps(asdict(told.space))}
+    described = {_ATTRIBUTES: attribute.to_json(told.attributes), _SPACE: json.dumps(told.space.described())}
     return pa.schema(fields, metadata={**_ABOUT, **{key: text.encode() for key, text in described.items()}})
 
 

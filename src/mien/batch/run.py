@@ -14,7 +14,6 @@ from mien.batch.dataset import Archive, Known, Outcome
 from mien.batch.inputs import Item
 from mien.batch.workers import Shard, WorkerOptions, Workers, usable_cores
 from mien.errors import InputError
-from mien.pipeline import DEFAULT_EMBEDDER
 
 _SHARD_FILES, _LEAST_SHARD = 256, 16
 _SHARDS_PER_WORKER = 4  # so that none is idle for long at the end
@@ -104,9 +103,6 @@ def settings_of(options: BatchOptions) -> dict[str, object]:
     chosen |= {name: choice for name, choice in later.items() if choice != LATER[name]}
     if chosen["gallery"] is not None:
         chosen["gallery"] = inputs.shown(str(chosen["gallery"]))  # an address may carry a password
-    embedder = options.choices.get("embedder", DEFAULT_EMBEDDER)
-    if embedder != DEFAULT_EMBEDDER:  # folders of before there was a choice say nothing of it
-        chosen["embedder"] = embedder
     return {**chosen, "models": models_text(options.choices), "every": options.every}
 
 

@@ -195,7 +195,7 @@ def take_in(data: bytes, name: str, crop: FaceCrop, bounds: Mapping[str, Any], *
     import onnx
 
     network = onnx.load_model_from_string(data)
-    told = {_ABOUT: json.dumps({"space": asdict(space), "crop": asdict(crop)}), "licence": licence}
+    told = {_ABOUT: json.dumps({"space": space.described(), "crop": asdict(crop)}), "licence": licence}
     kept = {entry.key: entry.value for entry in network.metadata_props}
     del network.metadata_props[:]
     onnx.helper.set_model_props(network, {**kept, **told})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict
 from importlib import resources
 
 import sqlalchemy as sa
@@ -86,8 +85,8 @@ def _check_space(about: dict[str, str], place: str, space: EmbeddingSpace) -> No
 
 
 def _told_of(space: EmbeddingSpace) -> dict[str, str]:
-    fields = asdict(space)
-    return {"embedder": fields.pop("name"), **{key: str(value) for key, value in fields.items()}}
+    fields = space.described()
+    return {"embedder": str(fields.pop("name")), **{key: str(value) for key, value in fields.items()}}
 
 
 def _note(connection: sa.Connection, about: dict[str, str], now: dict[str, str]) -> None:
