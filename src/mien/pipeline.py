@@ -348,7 +348,8 @@ class Analyzer:
             ManyFacesError: Several people are, and `largest` is off. People far behind (a quarter of the largest
                 face's width, or less) do not count.
         """
-        faces = self.describe_photo(content)
+        image = images.read_image(content)
+        faces = self.embed(image, self.detector(image))
         name = source or "the photo"
         if not len(faces) or faces.embeddings is None:
             raise NoFaceError(f"no face found in {name}; take one where the face is larger, frontal and well lit")
@@ -357,10 +358,7 @@ class Analyzer:
             count = len(prominent)
             raise ManyFacesError(f"{count} faces found in {name}; cut it to one, or take the largest")
         i = int(geometry.area(faces.boxes).argmax())
-        image = images.read_image(content)
-        worth = float(quality(image, faces.boxes[i : i + 1], faces.landmarks[i : i + 1])[0])
-        sha256 = hashlib.sha256(content).hexdigest()
-        return Photo(faces.embeddings[i], sha256, source, content, worth, images.thumbnail(image, faces.boxes[i]))
+        return photo_of(image, faces[i : i + 1], content, source=source)
 
     def verify(self, one: bytes, other: bytes, *, largest: bool = False) -> Verification:
         """Whether the faces of two photos, given as files' bytes, are one person.
@@ -384,6 +382,19 @@ def kept_under(detector: str, embedder: str | Embedder, *, min_face: int) -> str
         return None
     more = () if embedder == DEFAULT_EMBEDDER else made_of(embedder)
     return described_by(detector, min_face=min_face, embedder=more)
+
+
+def photo_of(image: U8, face: Faces, content: bytes, *, source: str) -> Photo:
+    """The one described face of a picture as `Gallery.enroll` takes it; `content` is the photo as it is kept.
+
+    Raises:
+        InputError: The face has no descriptor.
+    """
+    if face.embeddings is None:
+        raise InputError("the photo's faces have no descriptors")
+    worth = float(quality(image, face.boxes, face.landmarks)[0])
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Photo(face.embeddings[0], sha256, source, content, worth, images.thumbnail(image, face.boxes[0]))
 
 
 def in_foreground(landmarks: F32) -> Mask:

@@ -24,8 +24,7 @@ from mien.errors import (
 from mien.finding import Found, InGallery, InUnknown, Place, find
 from mien.gallery import FolderGallery, Gallery, KeptPhoto, Person, Photo, ShowsPhotos, check_name, showing
 from mien.gallery.unknown import Undone, UnknownFaces
-from mien.pipeline import Analyzer, in_foreground
-from mien.quality import quality
+from mien.pipeline import Analyzer, in_foreground, photo_of
 from mien.types import F32, U8, Faces
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -99,16 +98,12 @@ class People:
     def photo(self, content: bytes, source: str, choice: Choice, *, max_pixels: int) -> Photo:
         """A photo made ready to enrol; raises NoFaceError, ManyFacesError, InputError."""
         image = images.read_image(content, max_pixels=max_pixels)
-        faces = self.analyzer.describe_photo(content)
+        faces = self.analyzer.embed(image, self.analyzer.detector(image))
         i = _chosen(faces, choice, source)
-        if faces.embeddings is None:
-            raise InputError("the photo's faces have no descriptors")
-        worth = float(quality(image, faces.boxes[i : i + 1], faces.landmarks[i : i + 1])[0])
+        face = faces[i : i + 1]
         if choice.box is not None and isinstance(self.gallery, FolderGallery):
-            content, source = _cut_out(image, faces.boxes[i]), "face.png"
-        sha256 = hashlib.sha256(content).hexdigest()
-        picture = images.thumbnail(image, faces.boxes[i])
-        return Photo(faces.embeddings[i], sha256, source, content, worth, picture)
+            content, source = _cut_out(image, face.boxes[0]), "face.png"
+        return photo_of(image, face, content, source=source)
 
     def add(self, name: str, photos: Sequence[Photo]) -> Person:
         """A new person. Raises PersonExists."""

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from mien import images
 from mien.gallery import Photo, check_name
 from mien.server.bodies import PICTURES
 from mien.server.forms import CHOICE, ENROLMENT, FILE, PictureForm, choice_of, form_body, pictures_of
@@ -22,7 +21,7 @@ from mien.server.records import (
     PhotosRecord,
     RenameRecord,
 )
-from mien.server.routes.pictures import JPEG, jpeg
+from mien.server.routes.pictures import JPEG, described, jpeg
 from mien.server.security import Admin, Analyst, Reader, ServiceDep
 from mien.server.service import Service
 from mien.server.uploads import Form
@@ -198,10 +197,4 @@ def find_face(caller: Analyst, service: ServiceDep, form: PictureForm, top: Top 
 
 
 def _photos(service: Service, form: Form) -> list[Photo]:
-    choice, pixels = choice_of(form), service.settings.limits.image_pixels
-    photos = []
-    for upload in pictures_of(form):
-        content = upload.content()
-        with service.gate.slot(min(images.pixels_of(content), pixels)):
-            photos.append(service.people.photo(content, upload.filename, choice, max_pixels=pixels))
-    return photos
+    return described(service, pictures_of(form), choice_of(form))

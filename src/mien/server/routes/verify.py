@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from mien import images
-from mien.gallery import Photo
 from mien.server.bodies import PICTURES
 from mien.server.forms import VERIFICATION, PictureForm, choice_of, form_body, pictures_of
 from mien.server.people import Choice
 from mien.server.problems import Problem, documented
 from mien.server.records import VerificationRecord
+from mien.server.routes.pictures import described
 from mien.server.security import Analyst, ServiceDep
-from mien.server.service import Service
-from mien.server.uploads import Upload
 from mien.verification import compare
 
 router = APIRouter(tags=["analysis"])
@@ -32,14 +29,7 @@ def verify(caller: Analyst, service: ServiceDep, form: PictureForm) -> Verificat
     uploads = pictures_of(form)
     if len(uploads) != 2:
         raise Problem("invalid", f"send two pictures to compare, both in the form field 'file'; got {len(uploads)}")
-    largest = choice_of(form).largest
-    one, other = (_photo(service, upload, largest=largest) for upload in uploads)
+    one, other = described(service, uploads, Choice(choice_of(form).largest, None))
     analyzer = service.analyzer
     found = compare(one.embedding, other.embedding, analyzer.space, tolerance=analyzer.tolerance)
     return VerificationRecord.model_validate(found.to_dict())
-
-
-def _photo(service: Service, upload: Upload, *, largest: bool) -> Photo:
-    content, most = upload.content(), service.settings.limits.image_pixels
-    with service.gate.slot(min(images.pixels_of(content), most)):
-        return service.people.photo(content, upload.filename, Choice(largest, None), max_pixels=most)
