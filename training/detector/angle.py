@@ -6,10 +6,7 @@ It learns from what `gather.py` kept, turned by any angle. Seeded, resumable.
 from __future__ import annotations
 
 import argparse
-import copy
-import json
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ import cv2
 import numpy as np
 import onnx
 import torch
+from fitting import fit
 from network import Separable, conv
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -26,12 +24,10 @@ from torch.nn import functional as F
 from mien import geometry
 from mien.models.angle import FRAME
 from mien.models.verifier import CROP, SIDE
-from train import follow
 
 SEEN = 32  # pixels of what the network sees of a crop: which way up is coarse
 STORED, KEPT = 56, 20  # half of what `gather.py` kept, and of the face's longer side in it
 FACES, CROWDED = 0.65, 0.3  # of a batch; of its faces those of crowds and scenes
-LOG_EVERY, SAVE_EVERY = 100, 500
 U8, F32 = NDArray[np.uint8], NDArray[np.float32]
 
 
@@ -160,39 +156,12 @@ def loss_of(seen: Tensor, true: Tensor) -> Tensor:
 
 def learn(net: Angle, looks: Looks, out: Path, args: argparse.Namespace) -> Angle:
     """The moving average of the weights after all steps; continues what is there."""
-    average = copy.deepcopy(net).eval()
-    optimiser = torch.optim.AdamW(net.parameters(), args.rate, weight_decay=0.01)
-    step, seen, began = 0, [], time.perf_counter()
-    if (out / "angle.pt").exists():
-        kept = torch.load(out / "angle.pt", weights_only=True)
-        step = kept["step"]
-        net.load_state_dict(kept["net"]), average.load_state_dict(kept["average"])
-        optimiser.load_state_dict(kept["optimiser"])
-    first = step
-    while step < args.steps:
-        torch_rng = torch.Generator().manual_seed(args.seed * 10_000_019 + step)
-        for group in optimiser.param_groups:
-            warm = min(1.0, (step + 1) / 300)
-            group["lr"] = args.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * step / args.steps)) / 2)
-        x, true = vary(*looks.batch(np.random.default_rng([args.seed, step]), args.batch), torch_rng)
-        loss = loss_of(net(x), true)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimiser.step()
-        step += 1
-        follow(average, net, min(0.998, (1 + step) / (10 + step)))
-        seen.append(float(loss.detach()))
-        if step % LOG_EVERY == 0:
-            rate = round((step - first) * args.batch / (time.perf_counter() - began))
-            with (out / "angle.jsonl").open("a") as log:
-                log.write(json.dumps({"step": step, "per_s": rate, "loss": round(float(np.mean(seen)), 5)}) + "\n")
-            seen.clear()
-        if step % SAVE_EVERY == 0 or step == args.steps:
-            state = {"step": step, "net": net.state_dict(), "average": average.state_dict()}
-            torch.save({**state, "optimiser": optimiser.state_dict()}, out / "angle.next.pt")
-            (out / "angle.next.pt").replace(out / "angle.pt")
-    return average
+
+    def loss(net: Angle, rng: np.random.Generator, torch_rng: torch.Generator) -> Tensor:
+        x, true = vary(*looks.batch(rng, args.batch), torch_rng)
+        return loss_of(net(x), true)
+
+    return fit(net, loss, out / "angle", args, save_every=500)
 
 
 @torch.inference_mode()

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
-import json
-import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +11,14 @@ import numpy as np
 import onnx
 import torch
 from candidates import STORED
+from fitting import fit
 from network import Separable, conv
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mien.models.verifier import CROP, SIDE
-from train import follow, sharpen
-
-LOG_EVERY, SAVE_EVERY = 100, 1000
+from train import sharpen
 
 
 class Verifier(nn.Module):
@@ -108,40 +103,12 @@ def loss_of(logits: Tensor, target: Tensor) -> Tensor:
 
 def learn(net: Verifier, data: Candidates, out: Path, args: argparse.Namespace) -> Verifier:
     """The moving average of the weights after all steps; continues what is there."""
-    average = copy.deepcopy(net).eval()
-    optimiser = torch.optim.AdamW(net.parameters(), args.rate, weight_decay=0.01)
-    step, seen, began = 0, [], time.perf_counter()
-    if (out / "verify.pt").exists():
-        kept = torch.load(out / "verify.pt", weights_only=True)
-        step = kept["step"]
-        net.load_state_dict(kept["net"]), average.load_state_dict(kept["average"])
-        optimiser.load_state_dict(kept["optimiser"])
-    first = step
-    while step < args.steps:
-        rng = np.random.default_rng([args.seed, step])
-        torch_rng = torch.Generator().manual_seed(args.seed * 10_000_019 + step)
-        for group in optimiser.param_groups:
-            warm = min(1.0, (step + 1) / 300)
-            group["lr"] = args.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * step / args.steps)) / 2)
+
+    def loss(net: Verifier, rng: np.random.Generator, torch_rng: torch.Generator) -> Tensor:
         x, rows = data.batch(rng, args.batch)
-        loss = loss_of(net(vary(x, torch_rng)), rows[:, 0])
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimiser.step()
-        step += 1
-        follow(average, net, min(0.998, (1 + step) / (10 + step)))
-        seen.append(float(loss.detach()))
-        if step % LOG_EVERY == 0:
-            rate = round((step - first) * args.batch / (time.perf_counter() - began))
-            with (out / "verify.jsonl").open("a") as log:
-                log.write(json.dumps({"step": step, "per_s": rate, "loss": round(float(np.mean(seen)), 5)}) + "\n")
-            seen.clear()
-        if step % SAVE_EVERY == 0 or step == args.steps:
-            state = {"step": step, "net": net.state_dict(), "average": average.state_dict()}
-            torch.save({**state, "optimiser": optimiser.state_dict()}, out / "verify.next.pt")
-            (out / "verify.next.pt").replace(out / "verify.pt")
-    return average
+        return loss_of(net(vary(x, torch_rng)), rows[:, 0])
+
+    return fit(net, loss, out / "verify", args, save_every=1000)
 
 
 def export(net: Verifier, target: Path) -> None:
