@@ -19,11 +19,11 @@ from rich.table import Table
 from mien import images
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, new_app
-from mien.cli.inputs import content_of
+from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import Looking, looking
 from mien.cli.outputs import console, file_to_write
 from mien.cli.progress import progress
-from mien.errors import InputError, ManyFacesError
+from mien.errors import InputError
 from mien.finding import Found, InBatch, InGallery, InPhotos, InUnknown, Place, find as nearest
 from mien.gallery import DATABASE_SUFFIXES, Photo, check_there, open_gallery
 from mien.gallery.unknown import open_unknown
@@ -72,7 +72,8 @@ def find(
     if sheet is not None:
         file_to_write("--sheet", sheet, suffixes=images.WRITABLE, inputs=[photo])
     analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=look.place())
-    asked = _asked(analyzer, photo, largest=largest)
+    with offering_largest():
+        asked = analyzer.photo(content_of(photo), source=photo, largest=largest)
     failures: list[str] = []
     found = _search(analyzer, [*(places or []), *(more or [])], asked, top, failures)
     for reason in failures:
@@ -82,13 +83,6 @@ def find(
         images.write_image(sheet, contact_sheet(asked.thumbnail, found))
     if failures:
         raise typer.Exit(SOME_FAILED)
-
-
-def _asked(analyzer: Analyzer, photo: str, *, largest: bool) -> Photo:
-    try:
-        return analyzer.photo(content_of(photo), source=photo, largest=largest)
-    except ManyFacesError as exc:
-        raise InputError(f"{exc} with --largest") from exc
 
 
 def _search(

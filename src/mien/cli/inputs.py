@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mien import images
+from mien.errors import ManyFacesError
 
 
 def content_of(file: str | Path) -> bytes:
@@ -15,3 +18,12 @@ def content_of(file: str | Path) -> bytes:
         InputError: Missing or unreadable.
     """
     return sys.stdin.buffer.read() if str(file) == "-" else images.read_bytes(Path(file))
+
+
+@contextmanager
+def offering_largest() -> Iterator[None]:
+    """Says of a photo with several faces how a command takes the largest."""
+    try:
+        yield
+    except ManyFacesError as exc:
+        raise ManyFacesError(f"{exc} with --largest") from exc

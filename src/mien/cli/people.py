@@ -22,12 +22,12 @@ from rich.table import Table
 from mien import images, sources, store
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check, people_photos
-from mien.cli.inputs import content_of
+from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import GalleryOption, Looking, looking
 from mien.cli.outputs import console, file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
-from mien.errors import GalleryError, InputError, ManyFacesError, PersonNotFound, PhotoNotFound
+from mien.errors import GalleryError, InputError, PersonNotFound, PhotoNotFound
 from mien.gallery import Enrolled, Gallery, KeptPhoto, Photo, ShowsPhotos, check_name, remarks, showing
 from mien.gallery.check import check as check_gallery
 from mien.gallery.folder import bare_sha256
@@ -75,12 +75,11 @@ def enroll(
 def _enroll_one(analyzer: Analyzer, name: str, file: Path, largest: bool) -> str | None:
     """Adds one photo; the reason why not, if not."""
     try:
-        photo = analyzer.photo(content_of(file), source=str(file), largest=largest)
+        with offering_largest():
+            photo = analyzer.photo(content_of(file), source=str(file), largest=largest)
         _gallery(analyzer).enroll(name, [photo])
         if photo.quality < GOOD:
             typer.echo(f"mien: {file} is small, blurred or turned away: it counts less, add a better one", err=True)
-    except ManyFacesError as exc:
-        return f"{exc} with --largest"
     except InputError as exc:
         return str(exc)
     return None

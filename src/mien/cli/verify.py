@@ -9,9 +9,8 @@ import typer
 
 from mien.attribute import IDENTITY
 from mien.cli import DONE, SOME_FAILED, new_app
-from mien.cli.inputs import content_of
+from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import Looking, looking
-from mien.errors import ManyFacesError
 from mien.verification import Verification
 
 verify_app = new_app()
@@ -33,10 +32,8 @@ def verify(
     Example: [bold]mien verify ada1.jpg ada2.jpg[/bold]
     """
     analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=None)
-    try:
+    with offering_largest():
         found = analyzer.verify(content_of(one), content_of(other), largest=largest)
-    except ManyFacesError as exc:
-        raise ManyFacesError(f"{exc} with --largest") from exc
     typer.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_lines(found)))
     raise typer.Exit(DONE if found.same else SOME_FAILED)
 
