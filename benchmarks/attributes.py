@@ -40,7 +40,9 @@ READ = ("map_128", "map_256", "embedding")
 ONE = "one view"
 YEARS = np.arange(101, dtype=np.float32)
 
-Answers = dict[str, F32]  # probabilities (N, K) by what they tell; NaN where no face was found
+Answers = dict[
+    str, F32
+]  # probabilities (N, K) by what they tell; NaN where no face was found
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,26 @@ def from_tar(data: Path, name: str) -> Iterator[Sample]:
         files = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
     for row in csv.DictReader(io.StringIO(files["labels.csv"].decode())):
         if row["split"] == "val":
-            labels: dict[str, object] = {key: row[key] for key in ("race", "emotion", "origin") if key in row}
+            labels: dict[str, object] = {
+                key: row[key] for key in ("race", "emotion", "origin") if key in row
+            }
             if "age" in row:
-                labels |= {"age": float(row["age"]), "female": row["gender"] in ("F", "female")}
+                labels |= {
+                    "age": float(row["age"]),
+                    "female": row["gender"] in ("F", "female"),
+                }
             yield Sample(decode(files[row["file"]]), labels)
 
 
 def ferplus(data: Path) -> Iterator[Sample]:
     """Those on which the crowd agrees by FER+'s own rule."""
     with np.load(data / "ferplus.npz", allow_pickle=False) as npz:
-        jpeg, offsets, votes, split = npz["jpeg"].tobytes(), npz["offsets"], npz["votes"], npz["split"]
+        jpeg, offsets, votes, split = (
+            npz["jpeg"].tobytes(),
+            npz["offsets"],
+            npz["votes"],
+            npz["split"],
+        )
     for i in np.flatnonzero((split == "val") & majority(votes.astype(int))):
         picture = decode(jpeg[offsets[i] : offsets[i + 1]])
         large = cv2.resize(picture, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
@@ -107,13 +119,20 @@ def jpeg_50(picture: U8) -> U8:
     return decode(code.tobytes())
 
 
-CHANGES: dict[str, Callable[[U8], U8]] = {"mirror": mirror, "half size": half, "grey": grey, "JPEG 50": jpeg_50}
+CHANGES: dict[str, Callable[[U8], U8]] = {
+    "mirror": mirror,
+    "half size": half,
+    "grey": grey,
+    "JPEG 50": jpeg_50,
+}
 
 
 def pad(picture: U8) -> U8:
     """The picture with half its side around it, the made-up part blurred so that no second face appears."""
     h, w = picture.shape[:2]
-    padded = cv2.copyMakeBorder(picture, h // 2, h // 2, w // 2, w // 2, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(
+        picture, h // 2, h // 2, w // 2, w // 2, cv2.BORDER_REPLICATE
+    )
     blurred = cv2.blur(padded, (w // 12 | 1, h // 12 | 1))
     blurred[h // 2 : h // 2 + h, w // 2 : w // 2 + w] = picture
     return blurred
@@ -140,7 +159,9 @@ class Finder:
 
 def central(faces: Faces, side: int) -> Faces:
     """The surest face near the middle, or none."""
-    offset = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - side / 2).max(axis=1)
+    offset = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - side / 2).max(
+        axis=1
+    )
     return faces[np.flatnonzero(offset < MIDDLE * side)[:1]]
 
 
@@ -151,7 +172,9 @@ class Telling:
         self.trunk = load_resnet(compute)
         self.traits = TraitHeads.load(compute=compute).model
         self.emotion = EmotionNet.load(compute).model
-        self.before = OnnxModel(before.read_bytes(), before.name, compute) if before else None
+        self.before = (
+            OnnxModel(before.read_bytes(), before.name, compute) if before else None
+        )
 
     @property
     def names(self) -> list[str]:
@@ -161,9 +184,13 @@ class Telling:
         maps = self.maps(views)
         each = ask(self.traits, maps) | {"emotion": self.emotion(views)[0]}
         told = {ONE: {key: probs[:1] for key, probs in each.items()}}
-        told["now"] = {key: probs.mean(axis=0, keepdims=True) for key, probs in each.items()}
+        told["now"] = {
+            key: probs.mean(axis=0, keepdims=True) for key, probs in each.items()
+        }
         if self.before:
-            told["before"] = ask(self.before, {key: values[:1] for key, values in maps.items()})
+            told["before"] = ask(
+                self.before, {key: values[:1] for key, values in maps.items()}
+            )
         return told
 
     def maps(self, chips: U8) -> Answers:
@@ -185,9 +212,17 @@ class Telling:
 def ask(heads: OnnxModel, maps: Answers) -> Answers:
     """What they tell; NaN for what only others tell."""
     names = [name for name in SIZES if name in heads.outputs]
-    told = dict(zip(names, heads(*(maps[name] for name in heads.inputs), outputs=names), strict=True))
+    told = dict(
+        zip(
+            names,
+            heads(*(maps[name] for name in heads.inputs), outputs=names),
+            strict=True,
+        )
+    )
     rows = len(told[names[0]])
-    return {key: np.full((rows, size), np.nan, np.float32) for key, size in SIZES.items()} | told
+    return {
+        key: np.full((rows, size), np.nan, np.float32) for key, size in SIZES.items()
+    } | told
 
 
 def answers_of(tell: Telling, faces: list[U8 | None]) -> dict[str, Answers]:
@@ -195,7 +230,12 @@ def answers_of(tell: Telling, faces: list[U8 | None]) -> dict[str, Answers]:
     rows = [None if views is None else tell(views) for views in faces]
     blank = {key: np.full((1, size), np.nan, np.float32) for key, size in SIZES.items()}
     return {
-        which: {key: np.concatenate([blank[key] if r is None else r[which][key] for r in rows]) for key in SIZES}
+        which: {
+            key: np.concatenate(
+                [blank[key] if r is None else r[which][key] for r in rows]
+            )
+            for key in SIZES
+        }
         for which in tell.names
     }
 
@@ -203,24 +243,44 @@ def answers_of(tell: Telling, faces: list[U8 | None]) -> dict[str, Answers]:
 # --- scores ----------------------------------------------------------------------------------------------------------
 
 
-def people_table(answers: Answers, samples: list[Sample]) -> dict[str, dict[str, float]]:
+def people_table(
+    answers: Answers, samples: list[Sample]
+) -> dict[str, dict[str, float]]:
     ages = np.array([s.labels["age"] for s in samples])
     female = np.array([s.labels["female"] for s in samples])
     race = np.array([s.labels.get("race", "") for s in samples])
     slices = {"all": np.ones(len(ages), bool), "over 15": ages > 15}
     slices |= {f"{a}-{b}": (ages >= a) & (ages <= b) for a, b in BANDS}
     slices |= {"women": female, "men": ~female}
-    slices |= {f"{name}, over 15": (race == name) & (ages > 15) for name in np.unique(race) if name}
-    return {name: people_row(answers, ages, female, rows) for name, rows in slices.items() if rows.any()}
+    slices |= {
+        f"{name}, over 15": (race == name) & (ages > 15)
+        for name in np.unique(race)
+        if name
+    }
+    return {
+        name: people_row(answers, ages, female, rows)
+        for name, rows in slices.items()
+        if rows.any()
+    }
 
 
-def people_row(answers: Answers, ages: np.ndarray, female: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-    probs, gender, truth, woman = answers["age"][rows], answers["gender"][rows], ages[rows], female[rows]
+def people_row(
+    answers: Answers, ages: np.ndarray, female: np.ndarray, rows: np.ndarray
+) -> dict[str, float]:
+    probs, gender, truth, woman = (
+        answers["age"][rows],
+        answers["gender"][rows],
+        ages[rows],
+        female[rows],
+    )
     found = ~np.isnan(probs[:, 0])
     off = (probs @ YEARS - truth)[found]
     said = gender[:, 0] > 0.5
     right = (said == woman) & found
-    group, said_group = (np.searchsorted(AGE_GROUPS.starts, x, side="right") for x in (truth, probs @ YEARS))
+    group, said_group = (
+        np.searchsorted(AGE_GROUPS.starts, x, side="right")
+        for x in (truth, probs @ YEARS)
+    )
     apart = np.where(found, np.abs(group - said_group), 99)
     return {
         "n": len(truth),
@@ -241,14 +301,19 @@ def within(probs: F32, truth: np.ndarray) -> np.ndarray:
     """Whether the age lies between the tenth and the ninetieth hundredth of its distribution."""
     edges = np.concatenate([[0], np.arange(100) + 0.5, [100]])
     upto = np.concatenate([np.zeros((len(probs), 1)), np.cumsum(probs, axis=1)], axis=1)
-    ends = np.array([np.interp((0.1, 0.9), row / row[-1], edges) for row in upto]).reshape(-1, 2)
+    ends = np.array(
+        [np.interp((0.1, 0.9), row / row[-1], edges) for row in upto]
+    ).reshape(-1, 2)
     return (truth >= np.round(ends[:, 0])) & (truth <= np.round(ends[:, 1]))
 
 
 def calibration_error(confidence: F32, right: np.ndarray) -> float:
     """ECE: the mean gap of confidence and accuracy over equally wide bins, weighted by their size."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [abs(float(confidence[bins == b].sum() - right[bins == b].sum())) for b in range(BINS)]
+    gaps = [
+        abs(float(confidence[bins == b].sum() - right[bins == b].sum()))
+        for b in range(BINS)
+    ]
     return sum(gaps) / max(1, len(right))
 
 
@@ -265,7 +330,9 @@ def emotion_table(answers: Answers, samples: list[Sample]) -> dict[str, object]:
         "n": len(truth),
         "found": float(found.mean()),
         "accuracy": float(right.mean()),
-        "mean recall": float((confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1))[there].mean()),
+        "mean recall": float(
+            (confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1))[there].mean()
+        ),
         "ECE": calibration_error(probs[found].max(axis=1), right[found]),
         "confusion": confusion.tolist(),
     }
@@ -274,8 +341,13 @@ def emotion_table(answers: Answers, samples: list[Sample]) -> dict[str, object]:
 def sure_table(answers: Answers, samples: list[Sample]) -> dict[str, dict[str, float]]:
     """How often something is said without doubt, and how often that is right."""
     truths = {
-        "gender": [{True: 0, False: 1}.get(s.labels.get("female"), -1) for s in samples],
-        "emotion": [EMOTION.labels.index(s.labels["emotion"]) if "emotion" in s.labels else -1 for s in samples],
+        "gender": [
+            {True: 0, False: 1}.get(s.labels.get("female"), -1) for s in samples
+        ],
+        "emotion": [
+            EMOTION.labels.index(s.labels["emotion"]) if "emotion" in s.labels else -1
+            for s in samples
+        ],
     }
     table = {}
     for attribute in (GENDER, EMOTION):
@@ -284,7 +356,10 @@ def sure_table(answers: Answers, samples: list[Sample]) -> dict[str, dict[str, f
         if known.any():
             sure = probs[known].max(axis=1) >= attribute.sure_from
             right = probs[known].argmax(axis=1) == truth[known]
-            table[attribute.name] = {"said": float(sure.mean()), "right of these": float(right[sure].mean())}
+            table[attribute.name] = {
+                "said": float(sure.mean()),
+                "right of these": float(right[sure].mean()),
+            }
     return table
 
 
@@ -292,11 +367,17 @@ def agreement(one: Answers, other: Answers) -> dict[str, float]:
     """How alike the answers to two pictures of the same faces are, where both are found."""
     both = ~np.isnan(one["age"][:, 0]) & ~np.isnan(other["age"][:, 0])
     told = [key for key in ("gender", "emotion") if not np.isnan(one[key]).all()]
-    same = {key: one[key][both].argmax(axis=1) == other[key][both].argmax(axis=1) for key in told}
+    same = {
+        key: one[key][both].argmax(axis=1) == other[key][both].argmax(axis=1)
+        for key in told
+    }
     apart = np.abs((one["age"][both] - other["age"][both]) @ YEARS)
     return {
         "both found": float(both.mean()),
-        **{key: float(same[key].mean()) if key in same else float("nan") for key in ("gender", "emotion")},
+        **{
+            key: float(same[key].mean()) if key in same else float("nan")
+            for key in ("gender", "emotion")
+        },
         "years": float(apart.mean()),
     }
 
@@ -316,15 +397,34 @@ def cell(key: str, value: float) -> str:
         return str(value)
     if np.isnan(value):
         return ""
-    return f"{value:.2f}" if key in ("years off", "bias", "years", "ms a face", "ms of 16") else f"{value:.1%}"
+    return (
+        f"{value:.2f}"
+        if key in ("years off", "bias", "years", "ms a face", "ms of 16")
+        else f"{value:.1%}"
+    )
 
 
 def show_emotion(title: str, table: dict[str, object]) -> None:
-    print(f"\n{title}:", {k: round(v, 4) if isinstance(v, float) else v for k, v in table.items() if k != "confusion"})
-    print("\n| label \\ said |", " | ".join(EMOTION.labels), "| missed | recall |\n|---|" + "---|" * 10)
-    for i, (name, row) in enumerate(zip(EMOTION.labels, table["confusion"], strict=True)):
+    print(
+        f"\n{title}:",
+        {
+            k: round(v, 4) if isinstance(v, float) else v
+            for k, v in table.items()
+            if k != "confusion"
+        },
+    )
+    print(
+        "\n| label \\ said |",
+        " | ".join(EMOTION.labels),
+        "| missed | recall |\n|---|" + "---|" * 10,
+    )
+    for i, (name, row) in enumerate(
+        zip(EMOTION.labels, table["confusion"], strict=True)
+    ):
         if sum(row):
-            print(f"| {name} |", " | ".join(map(str, row)), f"| {row[i] / sum(row):.0%} |")
+            print(
+                f"| {name} |", " | ".join(map(str, row)), f"| {row[i] / sum(row):.0%} |"
+            )
 
 
 def report(tell: Telling, find: Finder, samples: list[Sample]) -> dict[str, object]:
@@ -342,12 +442,17 @@ def report(tell: Telling, find: Finder, samples: list[Sample]) -> dict[str, obje
     return reports
 
 
-def consistency(tell: Telling, find: Finder, samples: list[Sample]) -> dict[str, dict[str, float]]:
+def consistency(
+    tell: Telling, find: Finder, samples: list[Sample]
+) -> dict[str, dict[str, float]]:
     first = answers_of(tell, [find(s.picture) for s in samples])
     table = {}
     for name, change in CHANGES.items():
         changed = answers_of(tell, [find(change(s.picture)) for s in samples])
-        table |= {f"{which}, {name}": agreement(first[which], changed[which]) for which in tell.names}
+        table |= {
+            f"{which}, {name}": agreement(first[which], changed[which])
+            for which in tell.names
+        }
     return table
 
 
@@ -360,19 +465,34 @@ def timing(tell: Telling, chips: U8) -> dict[str, dict[str, float]]:
             for part, run in parts.items():
                 start = time.perf_counter()
                 run()
-                spent = (time.perf_counter() - start) * 1e3 / (1 if column == "ms a face" else len(chips[:16]))
+                spent = (
+                    (time.perf_counter() - start)
+                    * 1e3
+                    / (1 if column == "ms a face" else len(chips[:16]))
+                )
                 best[part][column] = min(best[part][column], spent)
     return best
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--before", type=Path, help="an older attributes.onnx to compare with")
+    parser.add_argument(
+        "--before", type=Path, help="an older attributes.onnx to compare with"
+    )
     parser.add_argument("--detector", default="compact")
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
-    parser.add_argument("--limit", type=int, help="that many faces of each set, drawn at random, seeded")
-    parser.add_argument("--changes", type=int, default=100, help="faces of each set for the changes; 0 leaves them out")
+    parser.add_argument(
+        "--limit", type=int, help="that many faces of each set, drawn at random, seeded"
+    )
+    parser.add_argument(
+        "--changes",
+        type=int,
+        default=100,
+        help="faces of each set for the changes; 0 leaves them out",
+    )
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(1)
@@ -389,9 +509,14 @@ def main() -> None:
         some += draw(samples, args.changes)
     if args.changes:
         reports["changes"] = consistency(tell, find, some)
-        show(f"## Agreement with the unchanged picture, {len(some)} faces of all sets", reports["changes"])
+        show(
+            f"## Agreement with the unchanged picture, {len(some)} faces of all sets",
+            reports["changes"],
+        )
     views = [find(s.picture) for s in samples[:40]]
-    reports["time"] = timing(tell, np.concatenate([chips[:1] for chips in views if chips is not None][:16]))
+    reports["time"] = timing(
+        tell, np.concatenate([chips[:1] for chips in views if chips is not None][:16])
+    )
     show("## Time, one thread", reports["time"])
     if args.output:
         args.output.write_text(json.dumps(reports, indent=1))

@@ -39,13 +39,19 @@ def loop(photos: list[str]) -> int:
     return sum(len(analyzer.analyze(photo).faces) for photo in photos)
 
 
-def batch(photos: list[str], *, jobs: int, address: str | None, peaks: list[float]) -> int:
+def batch(
+    photos: list[str], *, jobs: int, address: str | None, peaks: list[float]
+) -> int:
     """`mien batch` into a new folder; gives the faces found."""
     from mien.batch import BatchOptions, run_batch
 
     options = BatchOptions(CHOICES, jobs=jobs, address=address, shard_files=50)
     stop = threading.Event()
-    watch = threading.Thread(target=lambda: [peaks.append(workers_mb()) for _ in iter(lambda: stop.wait(1), True)])
+    watch = threading.Thread(
+        target=lambda: [
+            peaks.append(workers_mb()) for _ in iter(lambda: stop.wait(1), True)
+        ]
+    )
     watch.start()
     try:
         with tempfile.TemporaryDirectory() as out:
@@ -57,8 +63,14 @@ def batch(photos: list[str], *, jobs: int, address: str | None, peaks: list[floa
 
 def workers_mb() -> float:
     """The peak memory of the largest worker process, in MB; Linux only."""
-    table = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=False).stdout
-    workers = [line.split()[0] for line in table.splitlines() if "multiprocessing.spawn" in line]
+    table = subprocess.run(
+        ["ps", "-eo", "pid,args"], capture_output=True, text=True, check=False
+    ).stdout
+    workers = [
+        line.split()[0]
+        for line in table.splitlines()
+        if "multiprocessing.spawn" in line
+    ]
     return max(map(peak_mb, workers), default=0.0)
 
 
@@ -67,14 +79,18 @@ def peak_mb(pid: str) -> float:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+    return next(
+        (int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0
+    )
 
 
 def one_node() -> str:
     """The address of a Ray cluster that runs already, so that its own start is not measured; it ends with us."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
+    )
     atexit.register(cluster.shutdown)
     return str(cluster.address)
 
@@ -87,7 +103,11 @@ def measure(way: str, folder: Path) -> dict[str, float]:
 
     def run(some: list[str]) -> tuple[float, int]:
         begin = time.perf_counter()
-        faces = loop(some) if kind == "loop" else batch(some, jobs=int(jobs), address=address, peaks=peaks)
+        faces = (
+            loop(some)
+            if kind == "loop"
+            else batch(some, jobs=int(jobs), address=address, peaks=peaks)
+        )
         return time.perf_counter() - begin, faces
 
     few = photos[: len(photos) // 5]
@@ -95,12 +115,18 @@ def measure(way: str, folder: Path) -> dict[str, float]:
     rate = (len(photos) - len(few)) / (long_s - short_s)
     start_s = short_s - len(few) / rate
     own = peak_mb(str(os.getpid()))
-    memory = {"worker_mb": own} if kind == "loop" else {"worker_mb": max(peaks), "owner_mb": own}
+    memory = (
+        {"worker_mb": own}
+        if kind == "loop"
+        else {"worker_mb": max(peaks), "owner_mb": own}
+    )
     return {"photos_per_s": rate, "start_s": start_s, "faces": faces, **memory}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--output", type=Path, help="write the numbers here as JSON")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
@@ -115,15 +141,23 @@ def main() -> None:
 
 
 def compare(count: int) -> dict[str, dict[str, float]]:
-    shared = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[1].parent / "shared"))
+    shared = Path(
+        os.environ.get("MIEN_SHARED", Path(__file__).parents[1].parent / "shared")
+    )
     results: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         extract(shared / "data" / "cacd_vs.tar", count, Path(folder))
         for way in WAYS:
             command = [sys.executable, __file__, "--way", way, "--folder", folder]
-            answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            answer = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, text=True
+            ).stdout
             results[way] = json.loads(answer.splitlines()[-1])
-            print(f"{way:8}", "  ".join(f"{key} {value:.1f}" for key, value in results[way].items()), flush=True)
+            print(
+                f"{way:8}",
+                "  ".join(f"{key} {value:.1f}" for key, value in results[way].items()),
+                flush=True,
+            )
     overhead = results["jobs 2"]["photos_per_s"] / results["ray 2"]["photos_per_s"] - 1
     print(f"Ray over jobs 2: {overhead:+.1%}")
     return results

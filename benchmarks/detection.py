@@ -79,7 +79,9 @@ class People:
 def held_out(group: str, stem: str) -> bool:
     """Whether a photo was kept from training, as training/detector/sources.py decides."""
     name = f"{group}/{stem.replace('_right', '_left')}"
-    return int(hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest(), 16) % 3 == 0
+    return (
+        int(hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest(), 16) % 3 == 0
+    )
 
 
 def files(folder: Path) -> list[Path]:
@@ -92,9 +94,18 @@ def crowd(data: Path) -> list[Truth]:
     rows: dict[str, list[list[float]]] = {}
     with table.open() as handle:
         for row in csv.DictReader(handle):
-            rows.setdefault(Path(row["file"]).name, []).append([float(row[key]) for key in ("x1", "y1", "x2", "y2")])
-    found = [path for path in files(table.parent) if path.name in rows and held_out("crowd", path.stem)]
-    return [Truth(images.read_image(path), boxes=np.array(rows[path.name], np.float32)) for path in found]
+            rows.setdefault(Path(row["file"]).name, []).append(
+                [float(row[key]) for key in ("x1", "y1", "x2", "y2")]
+            )
+    found = [
+        path
+        for path in files(table.parent)
+        if path.name in rows and held_out("crowd", path.stem)
+    ]
+    return [
+        Truth(images.read_image(path), boxes=np.array(rows[path.name], np.float32))
+        for path in found
+    ]
 
 
 def fixtures(folder: Path) -> list[Truth]:
@@ -103,8 +114,13 @@ def fixtures(folder: Path) -> list[Truth]:
     with (folder / "noses.csv").open() as handle:
         for row in csv.DictReader(handle):
             if row["x"]:
-                noses.setdefault(row["file"], []).append([float(row["x"]), float(row["y"])])
-    return [Truth(images.read_image(folder / name), noses=np.array(rows, np.float32)) for name, rows in noses.items()]
+                noses.setdefault(row["file"], []).append(
+                    [float(row["x"]), float(row["y"])]
+                )
+    return [
+        Truth(images.read_image(folder / name), noses=np.array(rows, np.float32))
+        for name, rows in noses.items()
+    ]
 
 
 def face_free(data: Path, photos: Path) -> list[U8]:
@@ -122,9 +138,14 @@ def people(data: Path, photos: Path) -> list[People]:
         for row in csv.DictReader(handle):
             boxes = rows.setdefault(row["file"], [])
             if row["x1"]:
-                boxes.append((row["kind"], [float(row[key]) for key in ("x1", "y1", "x2", "y2")]))
+                boxes.append(
+                    (row["kind"], [float(row[key]) for key in ("x1", "y1", "x2", "y2")])
+                )
     return [
-        People(picture_of(name, data, photos), *(boxes_of(boxes, kind) for kind in ("face", "partly")))
+        People(
+            picture_of(name, data, photos),
+            *(boxes_of(boxes, kind) for kind in ("face", "partly")),
+        )
         for name, boxes in rows.items()
     ]
 
@@ -134,12 +155,18 @@ def picture_of(name: str, data: Path, photos: Path) -> U8:
     group, _, file = name.partition("/")
     if group == "skimage":
         spec = importlib.util.find_spec("skimage")
-        return images.read_image(Path((spec.submodule_search_locations or [""])[0] if spec else "") / "data" / file)
+        return images.read_image(
+            Path((spec.submodule_search_locations or [""])[0] if spec else "")
+            / "data"
+            / file
+        )
     return images.read_image(photos / file if group == "fixtures" else data / name)
 
 
 def boxes_of(rows: list[tuple[str, list[float]]], kind: str) -> F32:
-    return np.array([box for label, box in rows if label == kind], np.float32).reshape(-1, 4)
+    return np.array([box for label, box in rows if label == kind], np.float32).reshape(
+        -1, 4
+    )
 
 
 def among_people(detector: Detector, photos: list[People]) -> tuple[F32, F32]:
@@ -156,15 +183,28 @@ def among_people(detector: Detector, photos: list[People]) -> tuple[F32, F32]:
     return np.concatenate(found), np.concatenate(false)
 
 
-def people_rows(detectors_at: dict[str, Detector], photos: list[People]) -> dict[str, dict[str, float]]:
+def people_rows(
+    detectors_at: dict[str, Detector], photos: list[People]
+) -> dict[str, dict[str, float]]:
     """Recall and false boxes among people, at each one's shipped threshold and at as many false boxes as YuNet's."""
-    seen = {name: among_people(with_threshold(one, FLOOR), photos) for name, one in detectors_at.items()}
+    seen = {
+        name: among_people(with_threshold(one, FLOOR), photos)
+        for name, one in detectors_at.items()
+    }
     rows: dict[str, dict[str, float]] = {}
-    allowed = int((seen["yunet"][1] >= detectors_at["yunet"].threshold).sum()) if "yunet" in seen else 0  # type: ignore[attr-defined]
+    allowed = (
+        int((seen["yunet"][1] >= detectors_at["yunet"].threshold).sum())
+        if "yunet" in seen
+        else 0
+    )  # type: ignore[attr-defined]
     for name, (found, false) in seen.items():
         shipped = getattr(detectors_at[name], "threshold", 0.0)
         ordered = np.sort(false)[::-1]
-        equal = float(np.nextafter(ordered[allowed], np.float32(2))) if len(ordered) > allowed else 0.0
+        equal = (
+            float(np.nextafter(ordered[allowed], np.float32(2)))
+            if len(ordered) > allowed
+            else 0.0
+        )
         rows[name] = {
             "people: photos": len(photos),
             "people: faces": len(found),
@@ -184,7 +224,10 @@ def turned(detector: Detector, photos: list[Truth]) -> dict[str, float]:
             image = bounded(photo.image, 1280)
             noses = photo.noses * (image.shape[1] / photo.image.shape[1])
             canvas, matrix = turned_picture(image, angle)
-            moved = Truth(canvas, noses=(noses @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32))
+            moved = Truth(
+                canvas,
+                noses=(noses @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
+            )
             found.append(hits(moved, detector(canvas)) >= 0)
         rows[f"turned by {angle}"] = float(np.concatenate(found).mean())
     return {**rows, "turned, mean": float(np.mean(list(rows.values())))}
@@ -196,7 +239,9 @@ def turned_picture(image: U8, angle: float) -> tuple[U8, np.ndarray]:
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -angle, 1)
     size = np.ceil(np.abs(matrix[:, :2]) @ (width, height)).astype(int)
     matrix[:, 2] += size / 2 - (width / 2, height / 2)
-    drawn = cv2.warpAffine(image, matrix, size.tolist(), borderMode=cv2.BORDER_REPLICATE)
+    drawn = cv2.warpAffine(
+        image, matrix, size.tolist(), borderMode=cv2.BORDER_REPLICATE
+    )
     return np.asarray(drawn, np.uint8), matrix
 
 
@@ -204,7 +249,11 @@ def package_pictures() -> Iterator[Path]:
     for package, folder in (("skimage", "data"), ("sklearn", "datasets/images")):
         spec = importlib.util.find_spec(package)
         for root in (spec.submodule_search_locations or []) if spec else []:
-            yield from (p for p in files(Path(root) / folder) if p.stem not in HAS_FACES and p.stat().st_size > 20_000)
+            yield from (
+                p
+                for p in files(Path(root) / folder)
+                if p.stem not in HAS_FACES and p.stat().st_size > 20_000
+            )
 
 
 def bounded(image: U8, side: int) -> U8:
@@ -216,10 +265,18 @@ def detectors(names: list[str], weights: list[Path]) -> dict[str, Detector]:
     made: dict[str, Detector] = {}
     for name in names:
         if name == "compact" and weights:
-            first, second = (OnnxModel(path.read_bytes(), path.stem, ONE_THREAD) for path in weights)
-            made[name] = Compact(first, Verifier(second), AngleNet.load(ONE_THREAD), min_face=16)
+            first, second = (
+                OnnxModel(path.read_bytes(), path.stem, ONE_THREAD) for path in weights
+            )
+            made[name] = Compact(
+                first, Verifier(second), AngleNet.load(ONE_THREAD), min_face=16
+            )
         else:
-            made[name] = load_detector(name, min_face=16 if name in {"compact", "yunet"} else 40, compute=ONE_THREAD)
+            made[name] = load_detector(
+                name,
+                min_face=16 if name in {"compact", "yunet"} else 40,
+                compute=ONE_THREAD,
+            )
     return made
 
 
@@ -234,7 +291,11 @@ def threshold_for(alarm_scores: F32, photos: int) -> float:
     """The lowest threshold with at most `ALARMS_PER_PHOTO` false alarms per photo."""
     allowed = int(ALARMS_PER_PHOTO * photos)
     ordered = np.sort(alarm_scores)[::-1]
-    return float(np.nextafter(ordered[allowed], np.float32(2))) if len(ordered) > allowed else 0.0
+    return (
+        float(np.nextafter(ordered[allowed], np.float32(2)))
+        if len(ordered) > allowed
+        else 0.0
+    )
 
 
 def hits(truth: Truth, faces: Faces) -> np.ndarray:
@@ -254,24 +315,42 @@ def fitting(truth: Truth, faces: Faces) -> F32:
         overlap = geometry.iou(truth.boxes, faces.boxes)
         return np.where(overlap >= MATCH_IOU, overlap, 0).astype(np.float32)
     noses = truth.noses[:, None]
-    inside = ((noses > faces.boxes[None, :, :2]) & (noses < faces.boxes[None, :, 2:])).all(axis=2)
+    inside = (
+        (noses > faces.boxes[None, :, :2]) & (noses < faces.boxes[None, :, 2:])
+    ).all(axis=2)
     centre = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
-    away = np.linalg.norm(noses - centre[None], axis=2) / np.sqrt(geometry.area(faces.boxes))[None]
+    away = (
+        np.linalg.norm(noses - centre[None], axis=2)
+        / np.sqrt(geometry.area(faces.boxes))[None]
+    )
     return np.where(inside, 1 / (1 + away), 0).astype(np.float32)
 
 
-def recall(detector: Detector, crowd_photos: list[Truth], noses: list[Truth], threshold: float) -> dict[str, float]:
+def recall(
+    detector: Detector, crowd_photos: list[Truth], noses: list[Truth], threshold: float
+) -> dict[str, float]:
     """Recall over crowd by size, over 16 px, and over the fixtures, at the threshold."""
     found = [hits(photo, detector(photo.image)) >= threshold for photo in crowd_photos]
     ok = np.concatenate(found)
-    sides = np.concatenate([np.sqrt(geometry.area(photo.boxes)) for photo in crowd_photos])
-    rows = {f"{low}-{high if high < 10_000 else ''}": ok[(sides >= low) & (sides < high)] for low, high in SIZES}
+    sides = np.concatenate(
+        [np.sqrt(geometry.area(photo.boxes)) for photo in crowd_photos]
+    )
+    rows = {
+        f"{low}-{high if high < 10_000 else ''}": ok[(sides >= low) & (sides < high)]
+        for low, high in SIZES
+    }
     rows["over 16"] = ok[sides >= 16]
-    rows["fixtures"] = np.concatenate([hits(photo, detector(photo.image)) >= threshold for photo in noses])
-    return {name: float(row.mean()) for name, row in rows.items()} | {f"n {k}": len(v) for k, v in rows.items()}
+    rows["fixtures"] = np.concatenate(
+        [hits(photo, detector(photo.image)) >= threshold for photo in noses]
+    )
+    return {name: float(row.mean()) for name, row in rows.items()} | {
+        f"n {k}": len(v) for k, v in rows.items()
+    }
 
 
-def landmark_gap(ours: Callable[[U8], Faces], theirs: Detector, photos: list[Truth]) -> float:
+def landmark_gap(
+    ours: Callable[[U8], Faces], theirs: Detector, photos: list[Truth]
+) -> float:
     """Mean distance of landmarks from the other detector's, in eye distances, on faces of 24 px and more."""
     gaps = []
     for photo in photos:
@@ -279,11 +358,16 @@ def landmark_gap(ours: Callable[[U8], Faces], theirs: Detector, photos: list[Tru
         if not len(a) or not len(b):
             continue
         overlap = geometry.iou(a.boxes, b.boxes)
-        pairs = [(i, j) for i, j in enumerate(overlap.argmax(axis=1)) if overlap[i, j] > 0.5]
+        pairs = [
+            (i, j) for i, j in enumerate(overlap.argmax(axis=1)) if overlap[i, j] > 0.5
+        ]
         for i, j in pairs:
             if b.boxes[j, 2] - b.boxes[j, 0] >= 24:
                 eyes = np.linalg.norm(b.landmarks[j, 0] - b.landmarks[j, 1])
-                gaps.append(np.linalg.norm(a.landmarks[i] - b.landmarks[j], axis=1).mean() / max(eyes, 4.0))
+                gaps.append(
+                    np.linalg.norm(a.landmarks[i] - b.landmarks[j], axis=1).mean()
+                    / max(eyes, 4.0)
+                )
     return float(np.mean(gaps))
 
 
@@ -302,8 +386,12 @@ def jitter(detector: Detector, photos: list[Truth]) -> float:
         image, boxes = bounded(photo.image, 640), []
         for step in range(9):
             shift = np.array([step % 3, step // 3]) * 3 + (step > 0)
-            canvas = cv2.copyMakeBorder(image, int(shift[1]), 0, int(shift[0]), 0, cv2.BORDER_REPLICATE)
-            noisy = np.clip(canvas + rng.normal(0, 2, canvas.shape), 0, 255).astype(np.uint8)
+            canvas = cv2.copyMakeBorder(
+                image, int(shift[1]), 0, int(shift[0]), 0, cv2.BORDER_REPLICATE
+            )
+            noisy = np.clip(canvas + rng.normal(0, 2, canvas.shape), 0, 255).astype(
+                np.uint8
+            )
             faces = detector(noisy)
             if len(faces):
                 boxes.append(faces.boxes[0] - np.tile(shift, 2))
@@ -326,14 +414,21 @@ def speeds(made: dict[str, Detector], photo: U8, rounds: int) -> dict[str, float
     return {name: float(np.median(times[1:] or times)) for name, times in taken.items()}
 
 
-def measure(made: dict[str, Detector], data: Path, photos: Path, rounds: int) -> dict[str, dict[str, float]]:
+def measure(
+    made: dict[str, Detector], data: Path, photos: Path, rounds: int
+) -> dict[str, dict[str, float]]:
     faces, noses, empty = crowd(data), fixtures(photos), face_free(data, photos)
-    open_to_all = {name: with_threshold(detector, FLOOR) for name, detector in made.items()}
+    open_to_all = {
+        name: with_threshold(detector, FLOOR) for name, detector in made.items()
+    }
     results: dict[str, dict[str, float]] = {}
     thresholds: dict[str, float] = {}
     for name, detector in open_to_all.items():
         alarms = np.concatenate([detector(image).scores for image in empty])
-        thresholds[name] = max(threshold_for(alarms, len(empty)), FLOOR if name in {"compact", "yunet"} else 0.0)
+        thresholds[name] = max(
+            threshold_for(alarms, len(empty)),
+            FLOOR if name in {"compact", "yunet"} else 0.0,
+        )
         alarms_left = float((alarms >= thresholds[name]).sum() / len(empty))
         results[name] = {"threshold": thresholds[name], "alarms per photo": alarms_left}
         results[name] |= recall(detector, faces, noses, thresholds[name])
@@ -341,7 +436,10 @@ def measure(made: dict[str, Detector], data: Path, photos: Path, rounds: int) ->
         results[name] |= rows
         if name in {"compact", "yunet"}:
             results[name] |= turned(made[name], noses)
-    tuned = {name: with_threshold(detector, thresholds[name]) for name, detector in made.items()}
+    tuned = {
+        name: with_threshold(detector, thresholds[name])
+        for name, detector in made.items()
+    }
     for name, value in speeds(tuned, noses[0].image, rounds).items():
         results[name]["ms at 640x480"] = value
     for name in {"compact", "yunet"} & made.keys():
@@ -350,7 +448,10 @@ def measure(made: dict[str, Detector], data: Path, photos: Path, rounds: int) ->
         for name, photos_of in (("crowd", faces), ("fixtures", noses)):
             gap = landmark_gap(tuned["compact"], tuned["yunet"], photos_of)
             own = landmark_gap(smaller(tuned["yunet"]), tuned["yunet"], photos_of)
-            results["compact"][f"landmarks, {name}"], results["yunet"][f"landmarks, {name}"] = gap, own
+            (
+                results["compact"][f"landmarks, {name}"],
+                results["yunet"][f"landmarks, {name}"],
+            ) = gap, own
     return results
 
 
@@ -358,18 +459,37 @@ def table(results: dict[str, dict[str, float]]) -> Iterator[str]:
     """The numbers as lines, one detector a column."""
     yield " " * 24 + "".join(f"{name:>12}" for name in results)
     for key in dict.fromkeys(key for row in results.values() for key in row):
-        cells = (f"{row[key]:12.3f}" if key in row else " " * 12 for row in results.values())
+        cells = (
+            f"{row[key]:12.3f}" if key in row else " " * 12 for row in results.values()
+        )
         yield f"{key:24}" + "".join(cells)
 
 
 def parser() -> argparse.ArgumentParser:
     shared = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2] / "shared"))
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--data", type=Path, required=True, help="the extracted sets, one folder each: crowd, noface")
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="the extracted sets, one folder each: crowd, noface",
+    )
     made.add_argument("--fixtures", type=Path, default=shared / "fixtures" / "photos")
-    made.add_argument("--yunet", type=Path, default=shared / "weights" / "face_detection_yunet_2023mar.onnx")
+    made.add_argument(
+        "--yunet",
+        type=Path,
+        default=shared / "weights" / "face_detection_yunet_2023mar.onnx",
+    )
     made.add_argument("--detectors", default="compact,yunet,mmod,hog")
-    made.add_argument("--weights", type=Path, nargs=2, default=[], help="measure these two networks as ours")
+    made.add_argument(
+        "--weights",
+        type=Path,
+        nargs=2,
+        default=[],
+        help="measure these two networks as ours",
+    )
     made.add_argument("--rounds", type=int, default=30)
     made.add_argument("--output", type=Path, help="write the numbers here as JSON")
     return made
@@ -380,7 +500,12 @@ def main() -> None:
     cv2.setNumThreads(1)
     if args.yunet.exists():
         store.import_file(args.yunet)
-    results = measure(detectors(args.detectors.split(","), args.weights), args.data, args.fixtures, args.rounds)
+    results = measure(
+        detectors(args.detectors.split(","), args.weights),
+        args.data,
+        args.fixtures,
+        args.rounds,
+    )
     print("\n".join(table(results)))
     if args.output:
         args.output.write_text(json.dumps(results, indent=1))

@@ -51,18 +51,26 @@ class Face:
 
     @property
     def sides(self) -> np.ndarray:
-        return np.array([[self.box.left(), self.box.top(), self.box.right(), self.box.bottom()]])
+        return np.array(
+            [[self.box.left(), self.box.top(), self.box.right(), self.box.bottom()]]
+        )
 
 
 def load(folder: Path) -> Both:
     paths = {p.name: p for p in folder.iterdir()}
-    face, window = paths["dlib_face_recognition_resnet_model_v1.dat"], paths["mmod_human_face_detector.dat"]
+    face, window = (
+        paths["dlib_face_recognition_resnet_model_v1.dat"],
+        paths["mmod_human_face_detector.dat"],
+    )
     points = {n: paths[f"shape_predictor_{n}_face_landmarks.dat"] for n in (5, 68)}
     one = Compute("cpu", 1)
     return Both(
         OnnxModel(resnet.to_onnx(face.read_bytes()), face.name, one),
         OnnxModel(mmod.to_onnx(window.read_bytes()), window.name, one),
-        {n: landmarks.read_shape_predictor(p.read_bytes(), p.name) for n, p in points.items()},
+        {
+            n: landmarks.read_shape_predictor(p.read_bytes(), p.name)
+            for n, p in points.items()
+        },
         dlib.face_recognition_model_v1(str(face)),
         dlib.cnn_face_detection_model_v1(str(window)),
         {n: dlib.shape_predictor(str(p)) for n, p in points.items()},
@@ -70,7 +78,11 @@ def load(folder: Path) -> Both:
 
 
 def read_photos(folder: Path, side: int) -> list[U8]:
-    images = (cv2.imread(str(p)) for p in sorted(folder.iterdir()) if p.suffix.lower() in {".jpg", ".png"})
+    images = (
+        cv2.imread(str(p))
+        for p in sorted(folder.iterdir())
+        if p.suffix.lower() in {".jpg", ".png"}
+    )
     return [shrink(image[..., ::-1], side) for image in images if image is not None]
 
 
@@ -84,12 +96,24 @@ def variants(image: U8, box: Any) -> Iterator[tuple[str, Face]]:
     middle, width = box.center(), box.width()
     yield "as it is", Face(image, box)
     turn = cv2.getRotationMatrix2D((middle.x, middle.y), 20, 1)
-    yield "turned 20 degrees", Face(np.asarray(cv2.warpAffine(image, turn, image.shape[1::-1]), dtype=np.uint8), box)
-    yield "cut by the border", Face(np.ascontiguousarray(image[:, : middle.x + width // 5]), box)
+    yield (
+        "turned 20 degrees",
+        Face(
+            np.asarray(cv2.warpAffine(image, turn, image.shape[1::-1]), dtype=np.uint8),
+            box,
+        ),
+    )
+    yield (
+        "cut by the border",
+        Face(np.ascontiguousarray(image[:, : middle.x + width // 5]), box),
+    )
     sides = (3 * s for s in (box.left(), box.top(), box.right(), box.bottom()))
     yield (
         "enlarged 3 times",
-        Face(np.asarray(cv2.resize(image, None, fx=3, fy=3), dtype=np.uint8), dlib.rectangle(*sides)),
+        Face(
+            np.asarray(cv2.resize(image, None, fx=3, fy=3), dtype=np.uint8),
+            dlib.rectangle(*sides),
+        ),
     )
 
 
@@ -103,19 +127,32 @@ def compare_face(both: Both, face: Face) -> dict[str, float]:
         ours = landmarks.predict(both.predictors[count], bgr, face.sides)
         row[f"{count} points off"] = float((ours[0] != theirs).any(axis=1).sum())
         cut = chip.cut_chips(bgr, ours)
-        difference = np.abs(dlib.get_face_chip(face.image, shape, 150, 0.25)[..., ::-1].astype(int) - cut[0])
+        difference = np.abs(
+            dlib.get_face_chip(face.image, shape, 150, 0.25)[..., ::-1].astype(int)
+            - cut[0]
+        )
         descriptor = np.array(both.dlib_net.compute_face_descriptor(face.image, shape))
         row[f"chip {count}, grey levels"] = float(difference.max())
-        row[f"descriptor {count}, L2"] = float(np.linalg.norm(both.net(cut, outputs=["embedding"])[0][0] - descriptor))
+        row[f"descriptor {count}, L2"] = float(
+            np.linalg.norm(both.net(cut, outputs=["embedding"])[0][0] - descriptor)
+        )
     return row
 
 
 def compare_boxes(both: Both, image: U8, ups: int) -> dict[str, float]:
     hits = list(both.dlib_detector(image, ups))
-    theirs = np.array([[h.rect.left(), h.rect.top(), h.rect.right(), h.rect.bottom()] for h in hits]).reshape(-1, 4)
-    ours, scores = mmod.detect(runner(both), np.ascontiguousarray(image[..., ::-1]), min_face=80 >> ups)
+    theirs = np.array(
+        [[h.rect.left(), h.rect.top(), h.rect.right(), h.rect.bottom()] for h in hits]
+    ).reshape(-1, 4)
+    ours, scores = mmod.detect(
+        runner(both), np.ascontiguousarray(image[..., ::-1]), min_face=80 >> ups
+    )
     if len(ours) != len(theirs):
-        return {"boxes": len(theirs), "boxes missed or new": abs(len(ours) - len(theirs)), "box, px": np.inf}
+        return {
+            "boxes": len(theirs),
+            "boxes missed or new": abs(len(ours) - len(theirs)),
+            "box, px": np.inf,
+        }
     confidence = np.array([h.confidence for h in hits])
     return {
         "boxes": len(theirs),
@@ -138,7 +175,10 @@ def accuracy(both: Both, photos: list[U8]) -> Rows:
                 row = compare_face(both, face)
                 merge(rows.setdefault(f"faces {kind}", {}), {"faces": 1, **row})
         for ups, limit in ((0, 10_000), (1, 320)):
-            merge(rows.setdefault(f"MMOD upsampled {ups} times", {}), compare_boxes(both, shrink(image, limit), ups))
+            merge(
+                rows.setdefault(f"MMOD upsampled {ups} times", {}),
+                compare_boxes(both, shrink(image, limit), ups),
+            )
     return rows
 
 
@@ -147,7 +187,11 @@ SUMMED = ("faces", "boxes", "boxes missed or new", "5 points off", "68 points of
 
 def merge(total: dict[str, float], row: dict[str, float]) -> None:
     for key, value in row.items():
-        total[key] = total.get(key, 0) + value if key in SUMMED else max(total.get(key, 0), value)
+        total[key] = (
+            total.get(key, 0) + value
+            if key in SUMMED
+            else max(total.get(key, 0), value)
+        )
 
 
 def speed(both: Both, image: U8, repeats: int) -> Rows:
@@ -156,7 +200,10 @@ def speed(both: Both, image: U8, repeats: int) -> Rows:
     face, bgr = Face(image, box), np.ascontiguousarray(image[..., ::-1])
     shape = both.dlib_predictors[5](image, box)
     points = np.array([[[p.x, p.y] for p in shape.parts()]], dtype=np.float32)
-    cut, theirs = chip.cut_chips(bgr, points), dlib.get_face_chip(image, shape, 150, 0.25)
+    cut, theirs = (
+        chip.cut_chips(bgr, points),
+        dlib.get_face_chip(image, shape, 150, 0.25),
+    )
     vga = np.ascontiguousarray(cv2.resize(image, (640, 480)), dtype=np.uint8)
     window = np.ascontiguousarray(vga[..., ::-1])
     run = runner(both)
@@ -217,26 +264,44 @@ def side_by_side(
             start = time.perf_counter()
             call()
             column.append(time.perf_counter() - start)
-    mine, other = (1000 * float(np.median(column[len(column) > 3 :])) / items for column in times)
+    mine, other = (
+        1000 * float(np.median(column[len(column) > 3 :])) / items for column in times
+    )
     return {"mien, ms": mine, "dlib, ms": other, "times as fast": other / mine}
 
 
 def table(rows: Rows) -> str:
     lines = []
     for columns in dict.fromkeys(tuple(row) for row in rows.values()):
-        lines += ["", "| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        lines += [
+            "",
+            "| | " + " | ".join(columns) + " |",
+            "|---" * (len(columns) + 1) + "|",
+        ]
         chosen = {name: row for name, row in rows.items() if tuple(row) == columns}
-        lines += [f"| {name} | " + " | ".join(f"{v:.3g}" for v in row.values()) + " |" for name, row in chosen.items()]
+        lines += [
+            f"| {name} | " + " | ".join(f"{v:.3g}" for v in row.values()) + " |"
+            for name, row in chosen.items()
+        ]
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, help="folder of photos with faces")
-    parser.add_argument(
-        "--models", type=Path, default=store.path_of(spec_of("mmod")).parent, help="folder of dlib's four .dat files"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--side", type=int, default=640, help="longer side the photos are shrunk to")
+    parser.add_argument(
+        "--photos", type=Path, required=True, help="folder of photos with faces"
+    )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=store.path_of(spec_of("mmod")).parent,
+        help="folder of dlib's four .dat files",
+    )
+    parser.add_argument(
+        "--side", type=int, default=640, help="longer side the photos are shrunk to"
+    )
     parser.add_argument("--repeats", type=int, default=24)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
@@ -244,11 +309,24 @@ def main() -> None:
     both, photos = load(args.models), read_photos(args.photos, args.side)
     right = accuracy(both, photos)
     print(table(right))
-    quick = speed(both, next(p for p in photos if dlib.get_frontal_face_detector()(p, 0)), args.repeats)
+    quick = speed(
+        both,
+        next(p for p in photos if dlib.get_frontal_face_detector()(p, 0)),
+        args.repeats,
+    )
     print(table(quick))
-    versions = {"dlib": dlib.__version__, "onnxruntime": ort.__version__, "opencv": cv2.__version__}
+    versions = {
+        "dlib": dlib.__version__,
+        "onnxruntime": ort.__version__,
+        "opencv": cv2.__version__,
+    }
     if args.output:
-        args.output.write_text(json.dumps({"versions": versions, "accuracy": right, "speed": quick}, indent=2) + "\n")
+        args.output.write_text(
+            json.dumps(
+                {"versions": versions, "accuracy": right, "speed": quick}, indent=2
+            )
+            + "\n"
+        )
 
 
 if __name__ == "__main__":

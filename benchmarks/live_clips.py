@@ -13,15 +13,22 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT, RATE = 1280, 720, 30
-LAYOUTS = {2: (2, 1, 600), 8: (4, 2, 300)}  # faces: columns, rows, width of a tile in pixels
+LAYOUTS = {
+    2: (2, 1, 600),
+    8: (4, 2, 300),
+}  # faces: columns, rows, width of a tile in pixels
 
 
 def make_clip(path: Path, clips: list[Path], *, faces: int, frames: int = 300) -> None:
     """Writes a film in which `faces` tiles, each playing one of the clips to and fro, move over a grey picture."""
     columns, rows, width = LAYOUTS[faces]
-    tiles = [_to_and_fro(clips[i % len(clips)], width, start=7 * i) for i in range(faces)]
+    tiles = [
+        _to_and_fro(clips[i % len(clips)], width, start=7 * i) for i in range(faces)
+    ]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "21", "preset": "fast"})
+        stream = container.add_stream(
+            "libx264", rate=RATE, options={"crf": "21", "preset": "fast"}
+        )
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for index in range(frames):
             canvas = np.full((HEIGHT, WIDTH, 3), 96, np.uint8)
@@ -35,7 +42,10 @@ def make_clip(path: Path, clips: list[Path], *, faces: int, frames: int = 300) -
 
 def _to_and_fro(clip: Path, width: int, *, start: int) -> Iterator[np.ndarray]:
     with av.open(str(clip)) as container:
-        pictures = [_scaled(frame.to_ndarray(format="bgr24"), width) for frame in container.decode(video=0)]
+        pictures = [
+            _scaled(frame.to_ndarray(format="bgr24"), width)
+            for frame in container.decode(video=0)
+        ]
     there_and_back = pictures + pictures[-2:0:-1]
     return itertools.islice(itertools.cycle(there_and_back), start, None)
 
@@ -56,4 +66,6 @@ def _paste(canvas: np.ndarray, tile: np.ndarray, centre: tuple[int, int]) -> Non
     x1, y1 = centre[0] - width // 2, centre[1] - height // 2
     left, top = max(0, x1), max(0, y1)
     right, bottom = min(WIDTH, x1 + width), min(HEIGHT, y1 + height)
-    canvas[top:bottom, left:right] = tile[top - y1 : bottom - y1, left - x1 : right - x1]
+    canvas[top:bottom, left:right] = tile[
+        top - y1 : bottom - y1, left - x1 : right - x1
+    ]

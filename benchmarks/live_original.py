@@ -33,7 +33,16 @@ def main() -> None:
         if count % 2:  # every second frame, at a quarter of its size
             faces += _analyse(picture, known, classify)
     spent = time.perf_counter() - began
-    print(json.dumps({"frames": count, "seconds": round(spent, 2), "fps": round(count / spent, 3), "faces": faces}))
+    print(
+        json.dumps(
+            {
+                "frames": count,
+                "seconds": round(spent, 2),
+                "fps": round(count / spent, 3),
+                "faces": faces,
+            }
+        )
+    )
 
 
 def _pictures(clip: str, limit: int):
@@ -70,7 +79,10 @@ def _classifier(path: str):
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def run(face: np.ndarray) -> None:
-        blob = cv2.resize(face, (299, 299)).transpose(2, 0, 1)[None].astype(np.float32) / 255
+        blob = (
+            cv2.resize(face, (299, 299)).transpose(2, 0, 1)[None].astype(np.float32)
+            / 255
+        )
         for _ in range(PASSES):
             session.run(None, {"image": blob})
 

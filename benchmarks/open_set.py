@@ -30,7 +30,23 @@ from mien.space import ErrorRates
 from mien.types import F32, Matches
 from mien.zoo import DLIB
 
-DISTANCES = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
+DISTANCES = (
+    0.25,
+    0.3,
+    0.35,
+    0.4,
+    0.45,
+    0.5,
+    0.55,
+    0.6,
+    0.65,
+    0.7,
+    0.75,
+    0.8,
+    0.85,
+    0.9,
+    1.0,
+)
 SIZES = (10, 100, 500, 10_000)
 SEED = 16
 
@@ -47,13 +63,21 @@ class Photos:
 def read(root: Path, describe: Describe) -> Photos:
     with (root / "pairs.csv").open() as file:
         pairs = list(csv.DictReader(file))
-    fold_of = {pair[key]: int(pair["fold"]) for pair in pairs for key in ("file_a", "file_b")}
-    described = {file: describe(images.read_image(root / file)) for file in sorted(fold_of)}
+    fold_of = {
+        pair[key]: int(pair["fold"]) for pair in pairs for key in ("file_a", "file_b")
+    }
+    described = {
+        file: describe(images.read_image(root / file)) for file in sorted(fold_of)
+    }
     there = {file: row for file, row in described.items() if row is not None}
     number = {file: i for i, file in enumerate(there)}
     named = [(pair["file_a"], pair["file_b"]) for pair in pairs if pair["same"] == "1"]
     kept = [(number[a], number[b]) for a, b in named if a in number and b in number]
-    return Photos(np.array(list(there.values())), np.array([fold_of[file] for file in there]), np.array(kept))
+    return Photos(
+        np.array(list(there.values())),
+        np.array([fold_of[file] for file in there]),
+        np.array(kept),
+    )
 
 
 def error_rates(photos: Photos) -> list[tuple[float, float, float]]:
@@ -64,7 +88,10 @@ def error_rates(photos: Photos) -> list[tuple[float, float, float]]:
     apart = np.sqrt(np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0))
     strangers = apart[folds[:, None] < folds]
     of_one = pair_distances(photos, early[photos.pairs[:, 0]])
-    return [(d, float((strangers <= d).mean()), float((of_one > d).mean())) for d in DISTANCES]
+    return [
+        (d, float((strangers <= d).mean()), float((of_one > d).mean()))
+        for d in DISTANCES
+    ]
 
 
 def pair_distances(photos: Photos, chosen: np.ndarray) -> F32:
@@ -72,7 +99,9 @@ def pair_distances(photos: Photos, chosen: np.ndarray) -> F32:
     return np.linalg.norm(photos.rows[first] - photos.rows[second], axis=1)
 
 
-def look_for(photos: Photos, people: int, rng: np.random.Generator, *, tolerance: float) -> tuple[Matches, np.ndarray]:
+def look_for(
+    photos: Photos, people: int, rng: np.random.Generator, *, tolerance: float
+) -> tuple[Matches, np.ndarray]:
     """The matches of people of folds 5 to 9, as many enrolled as not, and who each is; -1: a stranger."""
     late = photos.pairs[photos.folds[photos.pairs[:, 0]] >= 5]
     late = late[rng.permutation(len(late))]
@@ -83,7 +112,10 @@ def look_for(photos: Photos, people: int, rng: np.random.Generator, *, tolerance
     probes = photos.rows[np.concatenate([enrolled[:, 1], strangers[:, 1]])]
     truth = np.concatenate([np.arange(len(enrolled)), np.full(len(strangers), -1)])
     names = [str(i) for i in range(len(known))]
-    found = [told_in(DLIB, match(probe[None], names, known, tolerance=tolerance)) for probe in probes]
+    found = [
+        told_in(DLIB, match(probe[None], names, known, tolerance=tolerance))
+        for probe in probes
+    ]
     joined = Matches(
         tuple(one.names[0] for one in found),
         np.array([one.distances[0] for one in found], np.float32),
@@ -95,7 +127,9 @@ def look_for(photos: Photos, people: int, rng: np.random.Generator, *, tolerance
 
 def made_up(photos: Photos, count: int, rng: np.random.Generator) -> F32:
     rows = photos.rows[photos.folds >= 5]
-    return rng.multivariate_normal(rows.mean(axis=0), np.cov(rows.T), count).astype(np.float32)
+    return rng.multivariate_normal(rows.mean(axis=0), np.cov(rows.T), count).astype(
+        np.float32
+    )
 
 
 def counted(matches: Matches, truth: np.ndarray) -> dict[str, float]:
@@ -113,28 +147,47 @@ def counted(matches: Matches, truth: np.ndarray) -> dict[str, float]:
 def reliability(matches: Matches, truth: np.ndarray) -> list[dict[str, float]]:
     """How often names were right by how likely they were said to be, strangers and enrolled counting the same."""
     said = np.array([-1 if name is None else int(name) for name in matches.names])
-    weights = np.where(truth < 0, 1 / max(1, (truth < 0).sum()), 1 / max(1, (truth >= 0).sum()))
+    weights = np.where(
+        truth < 0, 1 / max(1, (truth < 0).sum()), 1 / max(1, (truth >= 0).sum())
+    )
     rows = []
     for low, high in ((0, 0.5), (0.5, 0.9), (0.9, 0.99), (0.99, 1.01)):
-        chosen = (said >= 0) & (matches.probabilities >= low) & (matches.probabilities < high)
+        chosen = (
+            (said >= 0)
+            & (matches.probabilities >= low)
+            & (matches.probabilities < high)
+        )
         if chosen.any():
             right = np.average((said == truth)[chosen], weights=weights[chosen])
             told = np.average(matches.probabilities[chosen], weights=weights[chosen])
-            rows.append({"names": int(chosen.sum()), "said": float(told), "right": float(right)})
+            rows.append(
+                {"names": int(chosen.sum()), "said": float(told), "right": float(right)}
+            )
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     shared = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2] / "shared"))
-    parser.add_argument("--data", type=Path, default=shared / "data" / "cacd_vs.tar", help="cacd_vs.tar, or its folder")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=shared / "data" / "cacd_vs.tar",
+        help="cacd_vs.tar, or its folder",
+    )
     parser.add_argument("--output", type=Path, help="write the numbers here as JSON")
     arguments = parser.parse_args()
     analyzer = Analyzer(only=["identity"])
 
     def describe(image):
         faces = analyzer.detector(image)
-        return analyzer.trunk(image, faces[central(faces.boxes, image)]).embeddings[0] if len(faces) else None
+        return (
+            analyzer.trunk(image, faces[central(faces.boxes, image)]).embeddings[0]
+            if len(faces)
+            else None
+        )
 
     photos = read(unpacked(arguments.data), describe)
     table = error_rates(photos)
@@ -150,9 +203,18 @@ def by_size(photos: Photos, rates: ErrorRates) -> list[dict[str, object]]:
     rows = []
     for people in SIZES:
         for way in ("default", 0.01, 0.001):
-            tolerance = DLIB.tolerance if way == "default" else rates.tolerance(way, people)
-            matches, truth = look_for(photos, people, np.random.default_rng(SEED), tolerance=tolerance)
-            row = {"people": people, "made_up": people > 500, "way": way, "tolerance": tolerance}
+            tolerance = (
+                DLIB.tolerance if way == "default" else rates.tolerance(way, people)
+            )
+            matches, truth = look_for(
+                photos, people, np.random.default_rng(SEED), tolerance=tolerance
+            )
+            row = {
+                "people": people,
+                "made_up": people > 500,
+                "way": way,
+                "tolerance": tolerance,
+            }
             row |= counted(matches, truth)
             print(row)
             if way == "default":

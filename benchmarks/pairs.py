@@ -37,14 +37,20 @@ from mien.zoo import DLIB
 Describe = Callable[[U8], "F32 | None"]
 
 
-def mien_path(detector: str, *, fast: bool = False, embedder: str = DLIB.name) -> Describe:
-    analyzer = Analyzer(detector=detector, embedder=embedder, only=["identity"], threads=1, fast=fast)
+def mien_path(
+    detector: str, *, fast: bool = False, embedder: str = DLIB.name
+) -> Describe:
+    analyzer = Analyzer(
+        detector=detector, embedder=embedder, only=["identity"], threads=1, fast=fast
+    )
 
     def describe(image: U8) -> F32 | None:
         faces = analyzer.detector(image)
         if not len(faces):
             return None
-        return analyzer.describe(image, faces[central(faces.boxes, image)]).embeddings[0]
+        return analyzer.describe(image, faces[central(faces.boxes, image)]).embeddings[
+            0
+        ]
 
     return describe
 
@@ -54,8 +60,14 @@ def dlib_path() -> Describe:
 
     from mien import store
 
-    files = [str(store.path_of(zoo.spec_of(name))) for name in ("dlib_landmarks_5", "dlib_resnet")]
-    detector, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(files[0])
+    files = [
+        str(store.path_of(zoo.spec_of(name)))
+        for name in ("dlib_landmarks_5", "dlib_resnet")
+    ]
+    detector, predictor = (
+        dlib.get_frontal_face_detector(),
+        dlib.shape_predictor(files[0]),
+    )
     network = dlib.face_recognition_model_v1(files[1])
 
     def describe(image: U8) -> F32 | None:
@@ -63,9 +75,13 @@ def dlib_path() -> Describe:
         found = detector(rgb, 1)
         if not found:
             return None
-        boxes = np.array([[r.left(), r.top(), r.right(), r.bottom()] for r in found], np.float32)
+        boxes = np.array(
+            [[r.left(), r.top(), r.right(), r.bottom()] for r in found], np.float32
+        )
         rectangle = found[int(central(boxes, image)[0])]
-        return np.array(network.compute_face_descriptor(rgb, predictor(rgb, rectangle)), np.float32)
+        return np.array(
+            network.compute_face_descriptor(rgb, predictor(rgb, rectangle)), np.float32
+        )
 
     return describe
 
@@ -73,10 +89,16 @@ def dlib_path() -> Describe:
 def central(boxes: F32, image: U8) -> np.ndarray:
     """The index of the box nearest the picture's centre: the person the photo is of."""
     centre = np.array([image.shape[1], image.shape[0]]) / 2
-    return np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - centre).sum(axis=1).argmin(keepdims=True)
+    return (
+        np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - centre)
+        .sum(axis=1)
+        .argmin(keepdims=True)
+    )
 
 
-def folds_accuracy(distances: F32, same: np.ndarray, folds: np.ndarray, tolerance: float) -> tuple[float, float, float]:
+def folds_accuracy(
+    distances: F32, same: np.ndarray, folds: np.ndarray, tolerance: float
+) -> tuple[float, float, float]:
     """10-fold accuracy, its standard deviation over folds, and the mean of the chosen thresholds."""
     candidates = tolerance * np.arange(0.5, 1.5, 1 / 300)
     right = (distances[:, None] <= candidates) == same[:, None]
@@ -97,17 +119,24 @@ class Described:
     space: EmbeddingSpace
 
 
-def described(describe: Describe, root: Path, pairs: list[dict[str, str]], space: EmbeddingSpace) -> Described:
+def described(
+    describe: Describe, root: Path, pairs: list[dict[str, str]], space: EmbeddingSpace
+) -> Described:
     files = sorted({pair[key] for pair in pairs for key in ("file_a", "file_b")})
     start = time.perf_counter()
     rows = {file: describe(images.read_image(root / file)) for file in files}
     return Described(rows, 1000 * (time.perf_counter() - start) / len(files), space)
 
 
-def measure(ones: Described, others: Described, pairs: list[dict[str, str]]) -> dict[str, float]:
+def measure(
+    ones: Described, others: Described, pairs: list[dict[str, str]]
+) -> dict[str, float]:
     """The first photo of each pair as `ones` describes it against the second as `others` does."""
     found = [(ones.rows[pair["file_a"]], others.rows[pair["file_b"]]) for pair in pairs]
-    apart = np.array([2.0 if a is None or b is None else np.linalg.norm(a - b) for a, b in found], np.float32)
+    apart = np.array(
+        [2.0 if a is None or b is None else np.linalg.norm(a - b) for a, b in found],
+        np.float32,
+    )
     distances, tolerance = ones.space.from_euclidean(apart), ones.space.tolerance
     same = np.array([pair["same"] == "1" for pair in pairs])
     folds = np.array([int(pair["fold"]) for pair in pairs])
@@ -128,12 +157,25 @@ def measure(ones: Described, others: Described, pairs: list[dict[str, str]]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     shared = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2] / "shared"))
-    parser.add_argument("--data", type=Path, default=shared / "data" / "cacd_vs.tar", help="cacd_vs.tar, or its folder")
-    parser.add_argument("--detectors", default="compact,mmod", help="our paths, by detector")
-    parser.add_argument("--embedders", default="", help="further embedders, by name or file")
-    parser.add_argument("--no-dlib", action="store_true", help="leave dlib's own path out")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=shared / "data" / "cacd_vs.tar",
+        help="cacd_vs.tar, or its folder",
+    )
+    parser.add_argument(
+        "--detectors", default="compact,mmod", help="our paths, by detector"
+    )
+    parser.add_argument(
+        "--embedders", default="", help="further embedders, by name or file"
+    )
+    parser.add_argument(
+        "--no-dlib", action="store_true", help="leave dlib's own path out"
+    )
     parser.add_argument("--output", type=Path, help="write the numbers here as JSON")
     arguments = parser.parse_args()
     root = unpacked(arguments.data)
@@ -146,11 +188,15 @@ def main() -> None:
         paths[f"mien, {name}"] = mien_path(name, fast=False)
     if not arguments.no_dlib:
         paths["dlib (HOG, dlib-bin)"] = dlib_path()
-    by_path = {name: described(describe, root, pairs, DLIB) for name, describe in paths.items()}
+    by_path = {
+        name: described(describe, root, pairs, DLIB) for name, describe in paths.items()
+    }
     first = arguments.detectors.split(",")[0]
     for name in filter(None, arguments.embedders.split(",")):
         path = mien_path(first, embedder=name)
-        by_path[f"{Path(name).stem}, {first}"] = described(path, root, pairs, space_of(name))
+        by_path[f"{Path(name).stem}, {first}"] = described(
+            path, root, pairs, space_of(name)
+        )
     results = {name: measure(one, one, pairs) for name, one in by_path.items()}
     for name in arguments.detectors.split(","):
         old, new = by_path[f"mien, {name}, one view"], by_path[f"mien, {name}"]

@@ -31,7 +31,9 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def pick(folder: Path, count: int) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES
+    )
     places = np.linspace(0, len(files) - 1, min(count, len(files))).astype(int)
     return [files[i] for i in places]
 
@@ -61,39 +63,69 @@ def answer(listing: Path, output: Path, cnn: int) -> None:
     with output.open("w") as lines:
         for number, name in enumerate(listing.read_text().splitlines()):
             image = face_recognition.load_image_file(name)
-            boxes = [api._rect_to_css(rect) for rect in api._raw_face_locations(image, 1)]
+            boxes = [
+                api._rect_to_css(rect) for rect in api._raw_face_locations(image, 1)
+            ]
             row = {"photo": Path(name).name, "boxes": boxes}
             for model in ("small", "large"):
                 faces = api._raw_face_landmarks(image, boxes, model)
-                row[model + "_points"] = [[(p.x, p.y) for p in face.parts()] for face in faces]
-                row[model] = [list(map(float, v)) for v in face_recognition.face_encodings(image, boxes, model=model)]
+                row[model + "_points"] = [
+                    [(p.x, p.y) for p in face.parts()] for face in faces
+                ]
+                row[model] = [
+                    list(map(float, v))
+                    for v in face_recognition.face_encodings(image, boxes, model=model)
+                ]
             if number < cnn:
                 found = api._raw_face_locations(image, 0, "cnn")
-                row["cnn"] = [[*api._rect_to_css(face.rect), float(face.confidence)] for face in found]
+                row["cnn"] = [
+                    [*api._rect_to_css(face.rect), float(face.confidence)]
+                    for face in found
+                ]
             lines.write(json.dumps(row) + "\n")
 
 
 def ask(python: str, listing: Path, output: Path, cnn: int) -> list[dict]:
-    command = [python, "-W", "ignore", str(Path(__file__)), "--answer", str(listing), str(output), "--cnn", str(cnn)]
+    command = [
+        python,
+        "-W",
+        "ignore",
+        str(Path(__file__)),
+        "--answer",
+        str(listing),
+        str(output),
+        "--cnn",
+        str(cnn),
+    ]
     subprocess.run(command, check=True)
     return [json.loads(line) for line in output.read_text().splitlines()]
 
 
 def compare(ours: list[dict], theirs: list[dict]) -> dict:
     """Counts, the largest differences, and each photo whose boxes differ."""
-    out: dict = {"photos": len(theirs), "faces": sum(len(row["boxes"]) for row in theirs), "different": []}
+    out: dict = {
+        "photos": len(theirs),
+        "faces": sum(len(row["boxes"]) for row in theirs),
+        "different": [],
+    }
     points = {"small": [], "large": []}
     distances = {"small": [], "large": []}
     for a, b in zip(ours, theirs, strict=True):
         if a["boxes"] != b["boxes"]:
-            out["different"].append({"photo": a["photo"], "ours": a["boxes"], "theirs": b["boxes"]})
+            out["different"].append(
+                {"photo": a["photo"], "ours": a["boxes"], "theirs": b["boxes"]}
+            )
         at = {tuple(box): i for i, box in enumerate(a["boxes"])}
         for j, box in enumerate(b["boxes"]):
             i = at.get(tuple(box))
             for model in points if i is not None else ():
-                both = (np.array(row[model + "_points"][k]) for row, k in ((a, i), (b, j)))
+                both = (
+                    np.array(row[model + "_points"][k]) for row, k in ((a, i), (b, j))
+                )
                 points[model].append(int(np.abs(np.subtract(*both)).max()))
-                distances[model].append(float(np.linalg.norm(np.subtract(a[model][i], b[model][j]))))
+                distances[model].append(
+                    float(np.linalg.norm(np.subtract(a[model][i], b[model][j])))
+                )
     out["photos_equal"] = out["photos"] - len(out["different"])
     for model in points:
         out[model] = {
@@ -108,9 +140,18 @@ def compare(ours: list[dict], theirs: list[dict]) -> dict:
 
 
 def compare_cnn(ours: list[dict], theirs: list[dict]) -> dict:
-    pairs = [(a["cnn"], b["cnn"]) for a, b in zip(ours, theirs, strict=True) if "cnn" in b]
-    same = [len(a) == len(b) and all(p[:4] == q[:4] for p, q in zip(a, b, strict=True)) for a, b in pairs]
-    return {"photos": len(pairs), "photos_equal": sum(same), "faces": sum(len(b) for _, b in pairs)}
+    pairs = [
+        (a["cnn"], b["cnn"]) for a, b in zip(ours, theirs, strict=True) if "cnn" in b
+    ]
+    same = [
+        len(a) == len(b) and all(p[:4] == q[:4] for p, q in zip(a, b, strict=True))
+        for a, b in pairs
+    ]
+    return {
+        "photos": len(pairs),
+        "photos_equal": sum(same),
+        "faces": sum(len(b) for _, b in pairs),
+    }
 
 
 def table(result: dict) -> str:
@@ -124,22 +165,49 @@ def table(result: dict) -> str:
     ]
     for model, name in (("small", "5 points"), ("large", "68 points")):
         part = result[model]
-        rows.append((f"faces with equal {name}", f"{part['points_equal']} of {part['faces']}"))
-        rows.append((f"descriptor, {name}: L2 median / max", f"{part['l2_median']:.5f} / {part['l2_max']:.5f}"))
+        rows.append(
+            (f"faces with equal {name}", f"{part['points_equal']} of {part['faces']}")
+        )
+        rows.append(
+            (
+                f"descriptor, {name}: L2 median / max",
+                f"{part['l2_median']:.5f} / {part['l2_max']:.5f}",
+            )
+        )
     cnn = result["cnn"]
-    rows.append(("photos with equal CNN boxes", f"{cnn['photos_equal']} of {cnn['photos']} ({cnn['faces']} faces)"))
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    rows.append(
+        (
+            "photos with equal CNN boxes",
+            f"{cnn['photos_equal']} of {cnn['photos']} ({cnn['faces']} faces)",
+        )
+    )
+    return "\n".join(
+        ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="parity of the drop-in with face_recognition and dlib")
+    parser = argparse.ArgumentParser(
+        description="parity of the drop-in with face_recognition and dlib"
+    )
     parser.add_argument("photos", nargs="*", type=Path, help="folders or .tar files")
-    parser.add_argument("--oracle-python", help="interpreter that has the real face_recognition and dlib")
+    parser.add_argument(
+        "--oracle-python",
+        help="interpreter that has the real face_recognition and dlib",
+    )
     parser.add_argument("--each", type=int, default=150, help="photos of every source")
     parser.add_argument("--side", type=int, default=800, help="longest side, pixels")
-    parser.add_argument("--cnn", type=int, default=40, help="photos to compare the CNN detector on")
+    parser.add_argument(
+        "--cnn", type=int, default=40, help="photos to compare the CNN detector on"
+    )
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--answer", nargs=2, type=Path, metavar=("LIST", "OUTPUT"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--answer",
+        nargs=2,
+        type=Path,
+        metavar=("LIST", "OUTPUT"),
+        help=argparse.SUPPRESS,
+    )
     options = parser.parse_args()
     if options.answer:
         answer(*options.answer, options.cnn)
@@ -149,9 +217,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         listing = folder / "photos.txt"
-        listing.write_text("\n".join(map(str, prepare(options.photos, options.each, options.side, folder))))
+        listing.write_text(
+            "\n".join(
+                map(str, prepare(options.photos, options.each, options.side, folder))
+            )
+        )
         ours = ask(sys.executable, listing, folder / "ours.jsonl", options.cnn)
-        theirs = ask(options.oracle_python, listing, folder / "theirs.jsonl", options.cnn)
+        theirs = ask(
+            options.oracle_python, listing, folder / "theirs.jsonl", options.cnn
+        )
     result = compare(ours, theirs)
     print(table(result))
     for row in result["different"]:

@@ -47,22 +47,36 @@ def pictures() -> list[bytes]:
     rows = []
     for i in range(VARIANTS):
         canvas = np.full((480, 640, 3), 70 + 10 * i, np.uint8)
-        canvas[:, 60 + 10 * i : 540 + 10 * i] = cv2.resize(photo, (480, 480), interpolation=cv2.INTER_AREA)
-        rows.append(cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+        canvas[:, 60 + 10 * i : 540 + 10 * i] = cv2.resize(
+            photo, (480, 480), interpolation=cv2.INTER_AREA
+        )
+        rows.append(
+            cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+        )
     return rows
 
 
 def form(content: bytes, **fields: str) -> tuple[str, bytes]:
     """A form with one file: its content type and body."""
-    rows = [f'--b\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()]
-    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
-    return "multipart/form-data; boundary=b", b"".join(rows) + head + content + b"\r\n--b--\r\n"
+    rows = [
+        f'--b\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode()
+        for k, v in fields.items()
+    ]
+    head = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+    )
+    return "multipart/form-data; boundary=b", b"".join(
+        rows
+    ) + head + content + b"\r\n--b--\r\n"
 
 
 def request(method: str, path: str, kind: str = "", body: bytes = b"") -> bytes:
     """A request's bytes, made once."""
     typed = f"Content-Type: {kind}\r\n" if kind else ""
-    return f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{typed}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{typed}Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 @dataclass
@@ -83,7 +97,9 @@ class Tally:
         return float(np.percentile(self.seconds.get(status, [float("nan")]), q) * 1000)
 
 
-async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> tuple[int, bytes]:
+async def ask(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes
+) -> tuple[int, bytes]:
     """Sends a request on an open connection; status and body of the answer."""
     writer.write(data)
     await writer.drain()
@@ -118,7 +134,9 @@ def load(port: int, requests: list[bytes], clients: int, seconds: float) -> Tall
 
     async def all_of_them() -> None:
         until = time.perf_counter() + seconds
-        await asyncio.gather(*(client(port, requests, until, tally) for _ in range(clients)))
+        await asyncio.gather(
+            *(client(port, requests, until, tally) for _ in range(clients))
+        )
 
     began = time.perf_counter()
     asyncio.run(all_of_them())
@@ -126,7 +144,9 @@ def load(port: int, requests: list[bytes], clients: int, seconds: float) -> Tall
     return tally
 
 
-def bare(analyzer: Analyzer, contents: list[bytes], workers: int, seconds: float) -> tuple[float, float]:
+def bare(
+    analyzer: Analyzer, contents: list[bytes], workers: int, seconds: float
+) -> tuple[float, float]:
     """Pictures per second of the analyzer alone, decoding included, in a loop on so many threads; and the
     processor's milliseconds for each."""
     counts = [0] * workers
@@ -134,7 +154,9 @@ def bare(analyzer: Analyzer, contents: list[bytes], workers: int, seconds: float
 
     def loop(worker: int) -> None:
         while time.perf_counter() < until:
-            analyzer.analyze(images.read_image(contents[counts[worker] % len(contents)]))
+            analyzer.analyze(
+                images.read_image(contents[counts[worker] % len(contents)])
+            )
             counts[worker] += 1
 
     threads = [threading.Thread(target=loop, args=(i,)) for i in range(workers)]
@@ -143,7 +165,9 @@ def bare(analyzer: Analyzer, contents: list[bytes], workers: int, seconds: float
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / (time.perf_counter() - began), 1000 * (time.process_time() - cpu) / sum(counts)
+    return sum(counts) / (time.perf_counter() - began), 1000 * (
+        time.process_time() - cpu
+    ) / sum(counts)
 
 
 def cpu_s(pid: int) -> float:
@@ -162,7 +186,9 @@ def service(options: list[str]) -> Iterator[tuple[int, int]]:
         place = ["--port", str(port), "--data", data, *options]
         code = "from mien.cli import main; main()"
         log = (Path(data) / "log").open("wb")
-        process = subprocess.Popen([sys.executable, "-c", code, "serve", *place], stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "serve", *place], stderr=log
+        )
         try:
             wait_for(port, process, Path(data) / "log")
             yield port, process.pid
@@ -194,7 +220,11 @@ def metrics(port: int) -> dict[str, float]:
         writer.close()
 
     asyncio.run(get())
-    rows = (line.rpartition(" ") for line in tally[0].decode().splitlines() if not line.startswith("#"))
+    rows = (
+        line.rpartition(" ")
+        for line in tally[0].decode().splitlines()
+        if not line.startswith("#")
+    )
     return {name: float(value) for name, _, value in rows}
 
 
@@ -204,7 +234,9 @@ def outside_share(before: dict[str, float], after: dict[str, float]) -> float:
     def gone(name: str) -> float:
         return after.get(name, 0.0) - before.get(name, 0.0)
 
-    busy = gone('mien_request_seconds_sum{route="/v1/analyze"}') - gone("mien_wait_seconds_sum")
+    busy = gone('mien_request_seconds_sum{route="/v1/analyze"}') - gone(
+        "mien_wait_seconds_sum"
+    )
     return 1 - gone("mien_analysis_seconds_sum") / busy
 
 
@@ -212,7 +244,10 @@ def speed(options: argparse.Namespace) -> dict[str, object]:
     """The table: bare and served, interleaved."""
     contents = pictures()
     requests = [request("POST", "/v1/analyze", *form(content)) for content in contents]
-    look = {"only": options.only.split(","), **({"detector": options.detector} if options.detector else {})}
+    look = {
+        "only": options.only.split(","),
+        **({"detector": options.detector} if options.detector else {}),
+    }
     wide, narrow = Analyzer(threads=CORES, **look), Analyzer(threads=1, **look)
     rates: dict[str, list[float]] = {}
     delays: dict[int, list[tuple[float, float]]] = {}
@@ -221,7 +256,10 @@ def speed(options: argparse.Namespace) -> dict[str, object]:
     with service(look_options(options)) as (port, pid):
         load(port, requests, 2, 2)
         for _ in range(options.rounds):
-            for name, analyzer, loops in (("bare, 1 loop", wide, 1), (f"bare, {CORES} loops", narrow, CORES)):
+            for name, analyzer, loops in (
+                ("bare, 1 loop", wide, 1),
+                (f"bare, {CORES} loops", narrow, CORES),
+            ):
                 rate, each = bare(analyzer, contents, loops, options.seconds)
                 rates.setdefault(name, []).append(rate)
                 cpu.setdefault(name, []).append(each)
@@ -231,13 +269,19 @@ def speed(options: argparse.Namespace) -> dict[str, object]:
                 assert set(tally.statuses) == {200}, tally.statuses
                 name = f"served, {clients} clients"
                 rates.setdefault(name, []).append(tally.statuses[200] / tally.took)
-                cpu.setdefault(name, []).append(1000 * (cpu_s(pid) - spent) / tally.statuses[200])
-                delays.setdefault(clients, []).append((tally.percentile(200, 50), tally.percentile(200, 95)))
+                cpu.setdefault(name, []).append(
+                    1000 * (cpu_s(pid) - spent) / tally.statuses[200]
+                )
+                delays.setdefault(clients, []).append(
+                    (tally.percentile(200, 50), tally.percentile(200, 95))
+                )
                 if clients == options.clients[0]:
                     shares.append(outside_share(before, metrics(port)))
         flood = load(port, requests, options.overload, options.seconds)
         after = load(port, requests, 1, 3)
-    report = {name: round(statistics.median(values), 1) for name, values in rates.items()}
+    report = {
+        name: round(statistics.median(values), 1) for name, values in rates.items()
+    }
     best = max(value for name, value in report.items() if name.startswith("bare"))
     work = {name: round(statistics.median(values), 2) for name, values in cpu.items()}
     least = min(value for name, value in work.items() if name.startswith("bare"))
@@ -249,7 +293,9 @@ def speed(options: argparse.Namespace) -> dict[str, object]:
     for clients, rows in delays.items():
         p50, p95 = (statistics.median(column) for column in zip(*rows, strict=True))
         print(f"{clients:>12} clients: p50 {p50:6.1f} ms, p95 {p95:6.1f} ms")
-    print(f"outside the analysis: {statistics.median(shares):.0%} of a request's time with {options.clients[0]} client")
+    print(
+        f"outside the analysis: {statistics.median(shares):.0%} of a request's time with {options.clients[0]} client"
+    )
     print(
         f"overload, {options.overload} clients: {dict(flood.statuses)}, lost {flood.lost}; "
         f"503 after p50 {flood.percentile(503, 50):.0f} ms, p95 {flood.percentile(503, 95):.0f} ms; "
@@ -265,8 +311,14 @@ def speed(options: argparse.Namespace) -> dict[str, object]:
 
 
 def look_options(options: argparse.Namespace) -> list[str]:
-    chosen = {"--only": options.only, "--detector": options.detector, "--threads": options.threads}
-    return [part for name, value in chosen.items() if value for part in (name, str(value))]
+    chosen = {
+        "--only": options.only,
+        "--detector": options.detector,
+        "--threads": options.threads,
+    }
+    return [
+        part for name, value in chosen.items() if value for part in (name, str(value))
+    ]
 
 
 def rss_mb(pid: int) -> float:
@@ -280,16 +332,26 @@ def write_clip(image: U8, seconds: float) -> bytes:
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         with av.open(file.name, "w") as container:
             stream = container.add_stream("libx264", rate=10)
-            stream.width, stream.height, stream.pix_fmt = image.shape[1], image.shape[0], "yuv420p"
+            stream.width, stream.height, stream.pix_fmt = (
+                image.shape[1],
+                image.shape[0],
+                "yuv420p",
+            )
             for i in range(round(seconds * 10)):
                 moved = np.ascontiguousarray(np.roll(image, i % 7, axis=1))
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(moved, format="bgr24")))
+                container.mux(
+                    stream.encode(av.VideoFrame.from_ndarray(moved, format="bgr24"))
+                )
             container.mux(stream.encode(None))
         return Path(file.name).read_bytes()
 
 
 async def repeat(
-    port: int, steps: list[tuple[bytes, set[int]]], until: float, pause: float, wrong: Counter[str]
+    port: int,
+    steps: list[tuple[bytes, set[int]]],
+    until: float,
+    pause: float,
+    wrong: Counter[str],
 ) -> int:
     """One client that goes through some requests again and again; counts the answers that were not expected."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -311,12 +373,18 @@ async def repeat(
     return count
 
 
-async def people_cycle(port: int, content: bytes, until: float, wrong: Counter[str], who: int) -> int:
+async def people_cycle(
+    port: int, content: bytes, until: float, wrong: Counter[str], who: int
+) -> int:
     """Enrols, renames and deletes somebody, again and again."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     count = 0
     while time.monotonic() < until:
-        status, body = await ask(reader, writer, request("POST", "/v1/people", *form(content, name=f"P{who}-{count}")))
+        status, body = await ask(
+            reader,
+            writer,
+            request("POST", "/v1/people", *form(content, name=f"P{who}-{count}")),
+        )
         if status != 201:
             wrong[f"enrol -> {status} {body[:80]!r}"] += 1
             await asyncio.sleep(0.2)
@@ -336,12 +404,16 @@ async def people_cycle(port: int, content: bytes, until: float, wrong: Counter[s
     return count
 
 
-async def videos_cycle(port: int, clip: bytes, until: float, wrong: Counter[str]) -> int:
+async def videos_cycle(
+    port: int, clip: bytes, until: float, wrong: Counter[str]
+) -> int:
     """Uploads a video, waits for its end and deletes it, again and again."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     count = 0
     while time.monotonic() < until:
-        status, body = await ask(reader, writer, request("POST", "/v1/videos?draw=true", *form(clip)))
+        status, body = await ask(
+            reader, writer, request("POST", "/v1/videos?draw=true", *form(clip))
+        )
         if status != 202:
             wrong[f"video -> {status} {body[:80]!r}"] += 1
             await asyncio.sleep(0.5)
@@ -350,7 +422,9 @@ async def videos_cycle(port: int, clip: bytes, until: float, wrong: Counter[str]
         state = "queued"
         while state in {"queued", "running"}:
             await asyncio.sleep(0.3)
-            state = json.loads((await ask(reader, writer, request("GET", place)))[1])["state"]
+            state = json.loads((await ask(reader, writer, request("GET", place)))[1])[
+                "state"
+            ]
         if state != "done":
             wrong[f"job {state}"] += 1
         status, _ = await ask(reader, writer, request("DELETE", place))
@@ -366,7 +440,13 @@ async def watch(pid: int, until: float, samples: list[tuple[float, float]]) -> N
         await asyncio.sleep(2)
 
 
-def live_loop(port: int, contents: list[bytes], until: float, wrong: Counter[str], counts: list[int]) -> None:
+def live_loop(
+    port: int,
+    contents: list[bytes],
+    until: float,
+    wrong: Counter[str],
+    counts: list[int],
+) -> None:
     """A live client at ten frames a second, connected anew every ten seconds."""
     from websockets.sync.client import connect
 
@@ -386,7 +466,9 @@ def live_loop(port: int, contents: list[bytes], until: float, wrong: Counter[str
 def soak(options: argparse.Namespace) -> dict[str, object]:
     """Mixed load for minutes: memory, and every answer that was not the one expected."""
     contents = pictures()
-    analyse = [(request("POST", "/v1/analyze", *form(content)), {200}) for content in contents]
+    analyse = [
+        (request("POST", "/v1/analyze", *form(content)), {200}) for content in contents
+    ]
     provoked = [
         (request("POST", "/v1/analyze", *form(b"no picture")), {422}),
         (request("POST", "/v1/analyze", "application/json", b"{}"), {415}),
@@ -400,7 +482,9 @@ def soak(options: argparse.Namespace) -> dict[str, object]:
     live = [0]
     with service(look_options(options)) as (port, pid):
         until = time.monotonic() + options.soak * 60
-        thread = threading.Thread(target=live_loop, args=(port, contents, until, wrong, live))
+        thread = threading.Thread(
+            target=live_loop, args=(port, contents, until, wrong, live)
+        )
         thread.start()
 
         async def everything() -> list[object]:
@@ -420,29 +504,49 @@ def soak(options: argparse.Namespace) -> dict[str, object]:
 
 
 def summary(
-    options: argparse.Namespace, done: list[object], live: int, samples: list[tuple[float, float]], wrong: Counter[str]
+    options: argparse.Namespace,
+    done: list[object],
+    live: int,
+    samples: list[tuple[float, float]],
+    wrong: Counter[str],
 ) -> dict[str, object]:
     settled = [row for row in samples if row[0] > min(60.0, options.soak * 15)]
     times, memory = np.array(settled).T
-    slope = float(np.polyfit(times / 60, memory, 1)[0]) if len(times) > 2 else float("nan")
+    slope = (
+        float(np.polyfit(times / 60, memory, 1)[0]) if len(times) > 2 else float("nan")
+    )
     what = ("analyse a", "analyse b", "provoked", "people a", "people b", "videos")
-    print(f"{options.soak:g} minutes: {dict(zip(what, done, strict=False))}, live frames {live}")
+    print(
+        f"{options.soak:g} minutes: {dict(zip(what, done, strict=False))}, live frames {live}"
+    )
     print(
         f"memory: {samples[0][1]:.0f} MB at first, {memory[0]:.0f} after warming, {memory[-1]:.0f} at the end, "
         f"largest {memory.max():.0f}; {slope:+.2f} MB a minute"
     )
     print(f"unexpected answers: {dict(wrong) or 'none'}")
-    return {"memory_mb": [round(value, 1) for value in memory.tolist()], "slope": slope, "wrong": dict(wrong)}
+    return {
+        "memory_mb": [round(value, 1) for value in memory.tolist()],
+        "slope": slope,
+        "wrong": dict(wrong),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=5.0, help="of each measurement"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--overload", type=int, default=200, help="clients of the overload")
+    parser.add_argument(
+        "--overload", type=int, default=200, help="clients of the overload"
+    )
     parser.add_argument("--detector", default=None)
-    parser.add_argument("--threads", type=int, default=None, help="of one network pass in the service")
+    parser.add_argument(
+        "--threads", type=int, default=None, help="of one network pass in the service"
+    )
     parser.add_argument("--only", default="identity,age,gender,emotion")
     parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES")
     parser.add_argument("--json", type=Path, default=None)

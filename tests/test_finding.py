@@ -28,7 +28,10 @@ def person(seed: int, aside: float = 0.0) -> F32:
     """A descriptor, and others so far from it."""
     random = np.random.default_rng(seed)
     row, step = random.normal(size=(2, 128))
-    return np.asarray(1.4 * row / np.linalg.norm(row) + aside * step / np.linalg.norm(step), np.float32)
+    return np.asarray(
+        1.4 * row / np.linalg.norm(row) + aside * step / np.linalg.norm(step),
+        np.float32,
+    )
 
 
 def everywhere(tmp_path: Path) -> list[InGallery | InUnknown | InBatch]:
@@ -38,15 +41,24 @@ def everywhere(tmp_path: Path) -> list[InGallery | InUnknown | InBatch]:
     unknown = open_unknown(gallery, data=tmp_path)
     until = time.time() + 99
     unknown.add([Sighting(person(1, 0.2), "p1", "door.jpg", until, until, 1.0, JPEG)])
-    archives.write_faces(tmp_path / "result", [np.stack([person(3), person(1, 0.1)]), np.stack([person(1, 0.4)])])
+    archives.write_faces(
+        tmp_path / "result",
+        [np.stack([person(3), person(1, 0.1)]), np.stack([person(1, 0.4)])],
+    )
     batch = Archive.open(tmp_path / "result")
-    return [InGallery(gallery, "p.db"), InUnknown(unknown), InBatch(batch, "result", space=DLIB)]
+    return [
+        InGallery(gallery, "p.db"),
+        InUnknown(unknown),
+        InBatch(batch, "result", space=DLIB),
+    ]
 
 
 def test_the_nearest_of_all_places_together(tmp_path: Path) -> None:
     places = everywhere(tmp_path)
     found = find(places, person(1), space=DLIB, count=4)
-    assert [one.distance for one, _ in found] == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-3)
+    assert [one.distance for one, _ in found] == pytest.approx(
+        [0.1, 0.2, 0.3, 0.4], abs=1e-3
+    )
     told = [(one.place, one.source, one.name) for one, _ in found]
     assert told[0][1].endswith("/1.jpg")
     assert told[1:3] == [("unknown", "door.jpg", None), ("p.db", "ada.jpg", "Ada")]
@@ -58,14 +70,19 @@ def test_the_nearest_of_all_places_together(tmp_path: Path) -> None:
 
 def test_places_without_faces(tmp_path: Path) -> None:
     gallery = SqliteGallery(tmp_path / "p.db", space=DLIB)
-    places = [InGallery(gallery, "p.db"), InUnknown(open_unknown(gallery, data=tmp_path))]
+    places = [
+        InGallery(gallery, "p.db"),
+        InUnknown(open_unknown(gallery, data=tmp_path)),
+    ]
     assert find(places, person(1), space=DLIB, count=3) == []
 
 
 def test_descriptors_of_another_embedder_are_refused(tmp_path: Path) -> None:
     archives.write_faces(tmp_path / "result", [np.stack([person(1)])])
     place = InBatch(Archive.open(tmp_path / "result"), "result", space=SFACE)
-    with pytest.raises(InputError, match="was made with the embedder dlib_resnet, not sface"):
+    with pytest.raises(
+        InputError, match="was made with the embedder dlib_resnet, not sface"
+    ):
         place.nearest(np.zeros(SFACE.size, np.float32), 3)
 
 
@@ -82,19 +99,35 @@ def test_a_hundred_thousand_faces_of_a_batch_result(tmp_path: Path) -> None:
     assert (found[0][0].distance, len(found)) == (0, 10)
     exact = np.sort(np.linalg.norm(rows.astype(float) - rows[50_000], axis=1))[:10]
     assert [one.distance for one, _ in found] == pytest.approx(exact, abs=1e-4)
-    assert min(spent) < 0.6  # processor time of all threads: 0.3 s by the clock of two free cores
+    assert (
+        min(spent) < 0.6
+    )  # processor time of all threads: 0.3 s by the clock of two free cores
 
 
-def test_the_command(inside: Inside, astronaut: U8, face_free: U8, astronaut_file: Path, tmp_path: Path) -> None:
+def test_the_command(
+    inside: Inside, astronaut: U8, face_free: U8, astronaut_file: Path, tmp_path: Path
+) -> None:
     holiday = tmp_path / "holiday"
     holiday.mkdir()
     images.write_image(holiday / "mirror.jpg", np.ascontiguousarray(astronaut[:, ::-1]))
     images.write_image(holiday / "coffee.jpg", face_free)
     (holiday / "broken.jpg").write_bytes(b"none")
     place = tmp_path / "p.db"
-    assert inside("enroll", "Eileen", astronaut_file, "--gallery", place).returncode == 0
+    assert (
+        inside("enroll", "Eileen", astronaut_file, "--gallery", place).returncode == 0
+    )
     sheet = tmp_path / "found.jpg"
-    done = inside("find", astronaut_file, "--in", place, holiday, "--format", "json", "--sheet", sheet)
+    done = inside(
+        "find",
+        astronaut_file,
+        "--in",
+        place,
+        holiday,
+        "--format",
+        "json",
+        "--sheet",
+        sheet,
+    )
     assert done.returncode == 1
     assert "broken.jpg" in done.stderr
     first, second = json.loads(done.stdout)
@@ -105,7 +138,11 @@ def test_the_command(inside: Inside, astronaut: U8, face_free: U8, astronaut_fil
     assert drawn.shape == (208, 900, 3)
     tiles = [drawn[10:170, x : x + 160] for x in (10, 190, 370)]
     assert all(tile.std() > 20 for tile in tiles)
-    assert np.abs(tiles[0].astype(int) - tiles[1]).mean() < 10 < np.abs(tiles[0].astype(int) - tiles[2]).mean()
+    assert (
+        np.abs(tiles[0].astype(int) - tiles[1]).mean()
+        < 10
+        < np.abs(tiles[0].astype(int) - tiles[2]).mean()
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +156,9 @@ def test_the_command(inside: Inside, astronaut: U8, face_free: U8, astronaut_fil
         (["--sheet", "x.txt"], "give a name that ends in"),
     ],
 )
-def test_what_cannot_be_searched_is_said(arguments: list[str], said: str, inside: Inside, astronaut_file: Path) -> None:
+def test_what_cannot_be_searched_is_said(
+    arguments: list[str], said: str, inside: Inside, astronaut_file: Path
+) -> None:
     done = inside("find", astronaut_file, *arguments)
     assert done.returncode == 2
     assert said in done.stderr

@@ -50,19 +50,31 @@ def test_similarity_finds_the_transform_that_moved_the_points(
     matrix = np.array([[a, -b, shift[0]], [b, a, shift[1]]], np.float32)
     moved = geometry.transform(geometry.CHIP_LANDMARKS, matrix)
     found = geometry.similarity(geometry.CHIP_LANDMARKS, moved)
-    np.testing.assert_allclose(geometry.transform(geometry.CHIP_LANDMARKS, found), moved, atol=1e-2 * max(1, scale))
+    np.testing.assert_allclose(
+        geometry.transform(geometry.CHIP_LANDMARKS, found),
+        moved,
+        atol=1e-2 * max(1, scale),
+    )
     back = geometry.transform(moved, geometry.invert(found))
     np.testing.assert_allclose(back, geometry.CHIP_LANDMARKS, atol=0.2)
 
 
 def test_square_boxes_and_mean_landmarks_are_inverse() -> None:
     rows = boxes((10, 20, 110, 120), (-5, 0, 35, 40))
-    np.testing.assert_allclose(geometry.square_boxes(geometry.mean_landmarks(rows)), rows, atol=1e-2)
+    np.testing.assert_allclose(
+        geometry.square_boxes(geometry.mean_landmarks(rows)), rows, atol=1e-2
+    )
     assert geometry.square_boxes(geometry.mean_landmarks(boxes())).shape == (0, 4)
 
 
-@pytest.mark.parametrize(("shape", "padded"), [((32, 64), (32, 64)), ((33, 1), (64, 32))], ids=["fits", "grows"])
-def test_padding_keeps_the_picture_top_left(shape: tuple[int, int], padded: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "padded"),
+    [((32, 64), (32, 64)), ((33, 1), (64, 32))],
+    ids=["fits", "grows"],
+)
+def test_padding_keeps_the_picture_top_left(
+    shape: tuple[int, int], padded: tuple[int, int]
+) -> None:
     picture = np.full((*shape, 3), 7, np.uint8)
     grown = geometry.pad_to_multiple(picture, 32)
     assert grown.shape == (*padded, 3)
@@ -72,6 +84,9 @@ def test_padding_keeps_the_picture_top_left(shape: tuple[int, int], padded: tupl
 
 def test_l2_distances_equal_the_plain_formula() -> None:
     rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(5, 128)).astype(np.float32), rng.normal(size=(7, 128)).astype(np.float32)
+    a, b = (
+        rng.normal(size=(5, 128)).astype(np.float32),
+        rng.normal(size=(7, 128)).astype(np.float32),
+    )
     plain = np.linalg.norm(a[:, None] - b[None], axis=2)
     np.testing.assert_allclose(geometry.l2_distances(a, b), plain, atol=1e-4)

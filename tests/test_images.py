@@ -59,7 +59,9 @@ def test_formats(kind: str, mode: str, options: dict[str, object]) -> None:
 
 
 def test_heic() -> None:
-    pillow_heif = pytest.importorskip("pillow_heif", reason="the encoder is not part of mien")
+    pillow_heif = pytest.importorskip(
+        "pillow_heif", reason="the encoder is not part of mien"
+    )
     heif = pillow_heif.from_pillow(plain(size=(64, 64)))
     out = io.BytesIO()
     heif.save(out, quality=95)
@@ -81,10 +83,14 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
-def test_every_depth_of_grey_becomes_the_same_picture(bits: int, tmp_path: Path) -> None:
+def test_every_depth_of_grey_becomes_the_same_picture(
+    bits: int, tmp_path: Path
+) -> None:
     ramp = np.arange(256, dtype=np.uint16).repeat(2).reshape(16, 32)
     cv2.imwrite(str(tmp_path / "ramp.png"), ramp << (bits - 8))
-    np.testing.assert_array_equal(images.read_image(tmp_path / "ramp.png")[..., 0], ramp)
+    np.testing.assert_array_equal(
+        images.read_image(tmp_path / "ramp.png")[..., 0], ramp
+    )
 
 
 def test_sixteen_bits_keep_their_high_byte() -> None:
@@ -130,7 +136,9 @@ def test_of_an_animation_the_first_picture_is_taken() -> None:
     ],
     ids=["empty", "text", "head only", "cut JPEG", "cut PNG"],
 )
-def test_bad_files_say_what_is_wrong(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_bad_files_say_what_is_wrong(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
     file = tmp_path / "photo.jpg"
     file.write_bytes(content)
     with pytest.raises(InputError, match=reason) as error:
@@ -138,7 +146,9 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path, content: bytes, reason: str
     assert "photo.jpg" in str(error.value)
 
 
-def test_cut_files_are_refused_also_beside_the_drop_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cut_files_are_refused_also_beside_the_drop_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     with pytest.raises(InputError, match="cut off"):
         images.read_image(encoded(plain(size=(400, 300)), "JPEG")[:1500])
@@ -150,7 +160,14 @@ _WATCHED = False
 
 
 def _audit(event: str, args: tuple[object, ...]) -> None:
-    if _WATCHED and event in {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty"}:
+    if _WATCHED and event in {
+        "subprocess.Popen",
+        "os.system",
+        "os.posix_spawn",
+        "os.exec",
+        "os.fork",
+        "os.forkpty",
+    }:
         _STARTED.append(f"{event} {args}")
 
 
@@ -173,7 +190,10 @@ def postscript(mark: Path) -> bytes:
 
 def test_postscript_would_be_run(tmp_path: Path, started: list[str]) -> None:
     """The test below can fail: Pillow starts Ghostscript where it may."""
-    with contextlib.suppress(OSError), Image.open(io.BytesIO(postscript(tmp_path / "mark"))) as picture:
+    with (
+        contextlib.suppress(OSError),
+        Image.open(io.BytesIO(postscript(tmp_path / "mark"))) as picture,
+    ):
         picture.load()
     assert started
 
@@ -183,14 +203,18 @@ READERS: dict[str, Callable[[Path], object]] = {
     "read_image of bytes": lambda path: images.read_image(path.read_bytes()),
     "read_jpeg": lambda path: images.read_jpeg(path.read_bytes()),
     "photos": lambda path: list(open_source(str(path))),
-    "videos": lambda path: list(open_source(str(path.rename(path.with_suffix(".mp4"))))),
+    "videos": lambda path: list(
+        open_source(str(path.rename(path.with_suffix(".mp4"))))
+    ),
     "taken_at": lambda path: images.taken_at(path.read_bytes()),
     "the drop-in": face_recognition.load_image_file,
 }
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_no_picture_starts_a_program(reader: str, tmp_path: Path, started: list[str]) -> None:
+def test_no_picture_starts_a_program(
+    reader: str, tmp_path: Path, started: list[str]
+) -> None:
     mark = tmp_path / "mark"
     for head in (b"", b"\xc5\xd0\xd3\xc6" + struct.pack("<II", 30, 500) + bytes(18)):
         path = tmp_path / "photo.jpg"
@@ -224,7 +248,11 @@ def test_the_drop_in_reads_what_the_original_does(kind: str) -> None:
         images.read_image(content)
 
 
-@pytest.mark.parametrize("name", ["missing.jpg", ".", "with\0zero.jpg"], ids=["missing", "folder", "zero byte"])
+@pytest.mark.parametrize(
+    "name",
+    ["missing.jpg", ".", "with\0zero.jpg"],
+    ids=["missing", "folder", "zero byte"],
+)
 def test_unreadable_files(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         images.read_image(tmp_path / name)
@@ -234,13 +262,20 @@ def png_of_size(width: int, height: int) -> bytes:
     """A PNG that claims a size; its pixels are missing."""
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
     chunks = [b"IHDR" + header, b"IDAT" + zlib.compress(b"")]
-    whole = [(len(c) - 4).to_bytes(4, "big") + c + zlib.crc32(c).to_bytes(4, "big") for c in chunks]
+    whole = [
+        (len(c) - 4).to_bytes(4, "big") + c + zlib.crc32(c).to_bytes(4, "big")
+        for c in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(whole)
 
 
 @pytest.mark.parametrize(
     "bomb",
-    [png_of_size(50_000, 50_000), png_of_size(14_000, 14_000), encoded(Image.new("1", (20_000, 20_000)), "PNG")],
+    [
+        png_of_size(50_000, 50_000),
+        png_of_size(14_000, 14_000),
+        encoded(Image.new("1", (20_000, 20_000)), "PNG"),
+    ],
     ids=["Pillow's limit", "ours", "a real bomb"],
 )
 def test_decompression_bombs_are_refused_unread(bomb: bytes) -> None:
@@ -257,7 +292,14 @@ def test_a_limit_of_ones_own() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "ok"),
-    [((4, 5, 3), True), ((4, 5), True), ((4, 5, 1), True), ((4, 5, 4), True), ((4, 5, 2), False), ((0, 5, 3), False)],
+    [
+        ((4, 5, 3), True),
+        ((4, 5), True),
+        ((4, 5, 1), True),
+        ((4, 5, 4), True),
+        ((4, 5, 2), False),
+        ((0, 5, 3), False),
+    ],
 )
 def test_arrays(shape: tuple[int, ...], ok: bool) -> None:
     array = np.zeros(shape, np.uint8)
@@ -290,7 +332,9 @@ _SEEDS = [
     cut=st.floats(0.05, 1.0),
     flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=8),
 )
-def test_mutated_files_are_read_or_refused(seed: bytes, cut: float, flips: list[tuple[float, int]]) -> None:
+def test_mutated_files_are_read_or_refused(
+    seed: bytes, cut: float, flips: list[tuple[float, int]]
+) -> None:
     data = bytearray(seed[: max(1, int(len(seed) * cut))])
     for place, value in flips:
         data[int(place * len(data))] = value
@@ -318,10 +362,16 @@ def test_jpegs_are_drawn_in_as_many_scans_as_encoders_make() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), OSError("out of memory error when reading image file"), RuntimeError("std::bad_alloc")],
+    [
+        MemoryError(),
+        OSError("out of memory error when reading image file"),
+        RuntimeError("std::bad_alloc"),
+    ],
     ids=["Python", "Pillow", "C++"],
 )
-def test_short_memory_is_no_damaged_picture(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_memory_is_no_damaged_picture(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise error
 
@@ -331,7 +381,9 @@ def test_short_memory_is_no_damaged_picture(error: Exception, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "CMYK", "1"])
-def test_strips_make_the_same_picture(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_make_the_same_picture(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (37, 23, 4), dtype=np.uint8)
     picture = Image.fromarray(noise, "RGBA").convert("RGB").convert(mode)
     if mode in {"RGBA", "LA"}:

@@ -32,7 +32,9 @@ def lay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         for name in names:
             folder = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info"
             folder.mkdir()
-            (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            (folder / "METADATA").write_text(
+                f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+            )
 
     return packages
 
@@ -49,7 +51,9 @@ def test_one_of_each_is_right() -> None:
         (["onnxruntime", "onnxruntime-gpu"], "onnxruntime-gpu"),
     ],
 )
-def test_two_in_one_folder_are_told_with_the_cure(names: list[str], kept: str, lay) -> None:
+def test_two_in_one_folder_are_told_with_the_cure(
+    names: list[str], kept: str, lay
+) -> None:
     lay(*names)
     (line,) = installs.clashes()
     assert all(name in line for name in names)
@@ -59,26 +63,40 @@ def test_two_in_one_folder_are_told_with_the_cure(names: list[str], kept: str, l
 def test_the_first_error_tells_it(lay, capsys: pytest.CaptureFixture[str]) -> None:
     assert not _told_the_cure(AttributeError("module 'cv2' has no attribute 'imread'"))
     lay("onnxruntime", "onnxruntime-gpu")
-    assert _told_the_cure(AttributeError("module 'onnxruntime' has no attribute 'InferenceSession'"))
-    assert "mien: onnxruntime and onnxruntime-gpu are both installed" in capsys.readouterr().err
+    assert _told_the_cure(
+        AttributeError("module 'onnxruntime' has no attribute 'InferenceSession'")
+    )
+    assert (
+        "mien: onnxruntime and onnxruntime-gpu are both installed"
+        in capsys.readouterr().err
+    )
     if "CUDAExecutionProvider" not in runtime.ort.get_available_providers():
         with pytest.raises(ModelError, match="both installed"):
             runtime._providers("cuda")
 
 
-def test_a_system_without_window_libraries_is_told_the_cure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_system_without_window_libraries_is_told_the_cure(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     missing = "libxcb.so.1: cannot open shared object file: No such file or directory"
     assert _told_the_cure(ImportError(missing))
     told = capsys.readouterr().err
     assert "OpenCV's windows need libxcb.so.1" in told
-    assert "mien does without: run 'pip uninstall -y opencv-python && pip install" in told
+    assert (
+        "mien does without: run 'pip uninstall -y opencv-python && pip install" in told
+    )
     assert not _told_the_cure(ImportError("No module named 'torch'"))
 
 
-def test_without_sdl2_the_window_is_told_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_sdl2_the_window_is_told_the_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.setitem(sys.modules, "sdl2", None)
-    with pytest.raises(InputError, match="run 'pip install --force-reinstall PySDL2 pysdl2-dll', or use --no-window"):
+    with pytest.raises(
+        InputError,
+        match="run 'pip install --force-reinstall PySDL2 pysdl2-dll', or use --no-window",
+    ):
         Window("mien")
 
 
@@ -95,11 +113,25 @@ def test_labels_without_opencvs_font(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_opencv_4_finds_and_labels_the_same(astronaut_file: Path, tmp_path: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "cv4"), OPENCV_4]
+def test_opencv_4_finds_and_labels_the_same(
+    astronaut_file: Path, tmp_path: Path
+) -> None:
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(tmp_path / "cv4"),
+        OPENCV_4,
+    ]
     done = subprocess.run(pip, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"the package index gives no {OPENCV_4}: {done.stderr.strip()[-300:]}")
+        pytest.skip(
+            f"the package index gives no {OPENCV_4}: {done.stderr.strip()[-300:]}"
+        )
     code = (
         "import sys, cv2, json; from mien.cli import app\n"
         "print(cv2.__version__, file=sys.stderr)\n"
@@ -109,16 +141,24 @@ def test_opencv_4_finds_and_labels_the_same(astronaut_file: Path, tmp_path: Path
     for place in (str(tmp_path / "cv4"), ""):
         path = [place, *filter(None, sys.path)] if place else [*filter(None, sys.path)]
         drawn = tmp_path / f"drawn{len(boxes)}.png"
-        environment = {"PYTHONPATH": ":".join(path), "PATH": "/usr/bin", "MIEN_CACHE": str(tmp_path / "cache")}
+        environment = {
+            "PYTHONPATH": ":".join(path),
+            "PATH": "/usr/bin",
+            "MIEN_CACHE": str(tmp_path / "cache"),
+        }
         run = [sys.executable, "-c", code, str(drawn)]
-        done = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            run, env=environment, capture_output=True, text=True, check=True
+        )
         assert done.stderr.startswith("4.14" if place else "")
         boxes.append(done.stdout)
         assert drawn.stat().st_size > 10_000
     four, five = (json.loads(text)[0]["faces"] for text in boxes)
     assert [face["box"] for face in four] == [face["box"] for face in five]
     assert [face["gender"] for face in four] == [face["gender"] for face in five]
-    assert [face["age"] for face in four] == pytest.approx([face["age"] for face in five], abs=0.3)
+    assert [face["age"] for face in four] == pytest.approx(
+        [face["age"] for face in five], abs=0.3
+    )
 
 
 @pytest.fixture
@@ -127,8 +167,12 @@ def original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     folder = tmp_path / "face_recognition-1.3.0.dist-info"
     folder.mkdir()
-    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: face_recognition\nVersion: 1.3.0\n")
-    (folder / "RECORD").write_text("face_recognition/__init__.py,,\nface_recognition/api.py,,\n")
+    (folder / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: face_recognition\nVersion: 1.3.0\n"
+    )
+    (folder / "RECORD").write_text(
+        "face_recognition/__init__.py,,\nface_recognition/api.py,,\n"
+    )
     return folder
 
 
@@ -138,11 +182,16 @@ def test_the_drop_in_alone_is_right() -> None:
 
 def test_the_original_beside_ours_is_told_at_import(original: Path) -> None:
     assert installs.clashes() == (installs.drop_in(),)
-    with pytest.warns(RuntimeWarning, match="1.3.0 is installed in the folder of mien's own.*pip uninstall -y"):
+    with pytest.warns(
+        RuntimeWarning,
+        match="1.3.0 is installed in the folder of mien's own.*pip uninstall -y",
+    ):
         importlib.reload(face_recognition)
 
 
-def test_a_module_that_is_not_ours_any_more_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_is_not_ours_any_more_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delitem(sys.modules, "face_recognition")
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "face_recognition").mkdir()
@@ -153,16 +202,34 @@ def test_a_module_that_is_not_ours_any_more_is_told(tmp_path: Path, monkeypatch:
 @pytest.mark.slow
 def test_the_stub_satisfies_requirements_and_holds_nothing(tmp_path: Path) -> None:
     def pip(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            *arguments,
+        ]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, **environment},
+            check=False,
         )
 
-    source = shutil.copytree(Path(__file__).parents[1] / "packages" / "face_recognition-stub", tmp_path / "stub")
+    source = shutil.copytree(
+        Path(__file__).parents[1] / "packages" / "face_recognition-stub",
+        tmp_path / "stub",
+    )
     into = str(tmp_path / "site")
-    made = pip("install", "--no-deps", "--target", into, str(source))  # the build back-end is fetched
+    made = pip(
+        "install", "--no-deps", "--target", into, str(source)
+    )  # the build back-end is fetched
     assert made.returncode == 0, made.stderr
-    assert {path.name for path in Path(into).iterdir()} == {"face_recognition-1.4.0+mien.dist-info"}
+    assert {path.name for path in Path(into).iterdir()} == {
+        "face_recognition-1.4.0+mien.dist-info"
+    }
     wanted = ("face_recognition", "face-recognition>=1.3", "face_recognition==1.4.0")
     assert pip("install", "--no-index", "--dry-run", *wanted).returncode == 1
     satisfied = pip("install", "--no-index", "--dry-run", *wanted, PYTHONPATH=into)

@@ -23,7 +23,9 @@ def described(analyzer: Analyzer, astronaut: U8) -> Faces:
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> Keeper:
-    unknown = UnknownFaces(f"sqlite:///{tmp_path / 'people.db'}", space=replace(DLIB, name="test"))
+    unknown = UnknownFaces(
+        f"sqlite:///{tmp_path / 'people.db'}", space=replace(DLIB, name="test")
+    )
     return Keeper(unknown, days=30, tolerance=0.6)
 
 
@@ -32,13 +34,21 @@ def known(faces: Faces, name: str | None, distance: float) -> Faces:
 
 
 def shrunk(faces: Faces, scale: float) -> Faces:
-    return replace(faces, boxes=faces.boxes * np.float32(scale), landmarks=faces.landmarks * np.float32(scale))
+    return replace(
+        faces,
+        boxes=faces.boxes * np.float32(scale),
+        landmarks=faces.landmarks * np.float32(scale),
+    )
 
 
-def test_a_good_look_at_a_stranger_is_kept(keeper: Keeper, astronaut: U8, described: Faces) -> None:
+def test_a_good_look_at_a_stranger_is_kept(
+    keeper: Keeper, astronaut: U8, described: Faces
+) -> None:
     assert len(described) == 1
     assert keeper.keep(astronaut, described, source="a.png") == 1
-    assert keeper.keep(astronaut, known(described, None, 0.61), source="b.png") == 0  # the same picture again
+    assert (
+        keeper.keep(astronaut, known(described, None, 0.61), source="b.png") == 0
+    )  # the same picture again
     assert keeper.unknown.waiting() == 1
     (group,) = keeper.unknown.groups(least=1)
     assert group.faces[0].source == "a.png"
@@ -51,34 +61,60 @@ def test_a_good_look_at_a_stranger_is_kept(keeper: Keeper, astronaut: U8, descri
     ids=["known", "near enough, but named no one", "a stranger", "nobody is known"],
 )
 def test_known_people_are_not_kept(
-    keeper: Keeper, astronaut: U8, described: Faces, name: str | None, distance: float, kept: int
+    keeper: Keeper,
+    astronaut: U8,
+    described: Faces,
+    name: str | None,
+    distance: float,
+    kept: int,
 ) -> None:
-    assert keeper.keep(astronaut, known(described, name, distance), source="a.png") == kept
+    assert (
+        keeper.keep(astronaut, known(described, name, distance), source="a.png") == kept
+    )
 
 
 @pytest.mark.parametrize(("sigma", "kept"), [(0, 1), (12, 0)])
-def test_blurred_faces_are_not_kept(keeper: Keeper, astronaut: U8, described: Faces, sigma: int, kept: int) -> None:
+def test_blurred_faces_are_not_kept(
+    keeper: Keeper, astronaut: U8, described: Faces, sigma: int, kept: int
+) -> None:
     image = cv2.GaussianBlur(astronaut, (0, 0), sigma) if sigma else astronaut
     assert keeper.keep(np.asarray(image, np.uint8), described, source="a.png") == kept
 
 
 @pytest.mark.parametrize(("scale", "kept"), [(1.0, 1), (0.5, 1), (0.25, 0)])
-def test_small_faces_are_not_kept(keeper: Keeper, astronaut: U8, described: Faces, scale: float, kept: int) -> None:
-    image = cv2.resize(astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    assert keeper.keep(np.asarray(image, np.uint8), shrunk(described, scale), source="a.png") == kept
+def test_small_faces_are_not_kept(
+    keeper: Keeper, astronaut: U8, described: Faces, scale: float, kept: int
+) -> None:
+    image = cv2.resize(
+        astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+    )
+    assert (
+        keeper.keep(
+            np.asarray(image, np.uint8), shrunk(described, scale), source="a.png"
+        )
+        == kept
+    )
 
 
-def test_faces_nobody_looked_at_are_not_kept(keeper: Keeper, astronaut: U8, described: Faces) -> None:
+def test_faces_nobody_looked_at_are_not_kept(
+    keeper: Keeper, astronaut: U8, described: Faces
+) -> None:
     blank = replace(described, embeddings=np.full((1, 128), np.nan, np.float32))
     assert keeper.keep(astronaut, blank, source="a.png") == 0
-    assert keeper.keep(astronaut, replace(described, embeddings=None), source="a.png") == 0
+    assert (
+        keeper.keep(astronaut, replace(described, embeddings=None), source="a.png") == 0
+    )
     assert keeper.keep(astronaut, Faces.empty(), source="a.png") == 0
 
 
-def test_a_stream_keeps_a_track_every_ten_seconds(keeper: Keeper, astronaut: U8, described: Faces) -> None:
+def test_a_stream_keeps_a_track_every_ten_seconds(
+    keeper: Keeper, astronaut: U8, described: Faces
+) -> None:
     stream = keeper.stream()
     kept = []
-    for i, (time_s, track) in enumerate([(0, 1), (0.1, 1), (5, 1), (5.1, 2), (10.1, 1), (12, 2), (15.2, 2)]):
+    for i, (time_s, track) in enumerate(
+        [(0, 1), (0.1, 1), (5, 1), (5.1, 2), (10.1, 1), (12, 2), (15.2, 2)]
+    ):
         image = np.roll(astronaut, i, axis=1)
         faces = replace(described, track_ids=np.array([track], np.int64))
         result = FrameResult("clip.mp4", i, time_s, 512, 512, faces)
@@ -86,7 +122,9 @@ def test_a_stream_keeps_a_track_every_ten_seconds(keeper: Keeper, astronaut: U8,
     assert kept == [1, 0, 0, 1, 1, 0, 1]
 
 
-def test_a_thumbnail_is_small_and_holds_the_face(analyzer: Analyzer, astronaut: U8, described: Faces) -> None:
+def test_a_thumbnail_is_small_and_holds_the_face(
+    analyzer: Analyzer, astronaut: U8, described: Faces
+) -> None:
     large = cv2.resize(astronaut, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
     content = thumbnail(np.asarray(large, np.uint8), described.boxes[0] * 3)
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)

@@ -21,7 +21,9 @@ def pixels(text: str, size: int = 48) -> np.ndarray:
 
 def strokes(text: str) -> int:
     """How many separate pieces a text is drawn with, points aside."""
-    _, _, about, _ = cv2.connectedComponentsWithStats((pixels(text, 96) > 99).astype(np.uint8))
+    _, _, about, _ = cv2.connectedComponentsWithStats(
+        (pixels(text, 96) > 99).astype(np.uint8)
+    )
     return int((about[1:, cv2.CC_STAT_AREA] > 250).sum())
 
 

@@ -31,7 +31,11 @@ _NAMED = re.compile(r"\b(emotion|gender)", re.IGNORECASE)
 def places() -> Iterator[str]:
     for file in sorted(HOME.rglob("*.py")):
         nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if any(isinstance(node, ast.Constant) and node.value in LITERALS for node in nodes if _is_plain(node)):
+        if any(
+            isinstance(node, ast.Constant) and node.value in LITERALS
+            for node in nodes
+            if _is_plain(node)
+        ):
             yield file.relative_to(HOME).as_posix()
 
 
@@ -49,7 +53,13 @@ def test_literals_stand_where_built_in_models_are_declared() -> None:
 
 
 def test_the_page_names_no_attribute() -> None:
-    files = [file for file in (HOME / "server" / "static").iterdir() if file.suffix in {".js", ".html", ".css"}]
+    files = [
+        file
+        for file in (HOME / "server" / "static").iterdir()
+        if file.suffix in {".js", ".html", ".css"}
+    ]
     assert len(files) > 10
-    named = {file.name: _NAMED.findall(file.read_text(encoding="utf-8")) for file in files}
+    named = {
+        file.name: _NAMED.findall(file.read_text(encoding="utf-8")) for file in files
+    }
     assert {name: words for name, words in named.items() if words} == {}

@@ -16,7 +16,9 @@ import pytest
 import mien
 
 # Those that every Linux wheel may expect (manylinux), less what has to do with screens; and Python's own.
-_FORBIDDEN = re.compile(r"lib(xcb|X11|Xext|Xrender|GL|EGL|glib|gthread|gobject|SM|ICE|wayland|xkb)")
+_FORBIDDEN = re.compile(
+    r"lib(xcb|X11|Xext|Xrender|GL|EGL|glib|gthread|gobject|SM|ICE|wayland|xkb)"
+)
 _ENTER = """
 set -e
 root=$1; shift
@@ -27,7 +29,9 @@ exec chroot "$root" "$@"
 
 def needs(files: Iterable[Path]) -> set[Path]:
     """The system's libraries that these programs and modules load."""
-    told = subprocess.run(["ldd", *map(str, files)], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(
+        ["ldd", *map(str, files)], capture_output=True, text=True, check=False
+    ).stdout
     found = re.findall(r"(?:=> )?(/\S+) \(0x", told)
     return {Path(name) for name in found}
 
@@ -35,15 +39,28 @@ def needs(files: Iterable[Path]) -> set[Path]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A root folder with what Python itself needs of the system."""
-    if os.geteuid() or not all(map(shutil.which, ("unshare", "chroot", "ldd", "mount"))):
+    if os.geteuid() or not all(
+        map(shutil.which, ("unshare", "chroot", "ldd", "mount"))
+    ):
         pytest.skip("a root of its own takes root's rights, unshare, chroot and ldd")
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["unshare", "-m", "true"], capture_output=True, check=False
+    ).returncode:
         pytest.skip("unshare is not allowed here")
     home = tmp_path / "root"
     modules = Path(os.__file__).with_name("lib-dynload").glob("*.so")
-    python = [Path(sys.executable).resolve(), *(one for one in modules if "tkinter" not in one.name)]
-    cxx = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    wheels = re.findall(r"=> (/\S+/lib(?:stdc\+\+|gcc_s|rt|dl|pthread|util|m|mvec|resolv)\.so\.\d)$", cxx, re.M)
+    python = [
+        Path(sys.executable).resolve(),
+        *(one for one in modules if "tkinter" not in one.name),
+    ]
+    cxx = subprocess.run(
+        ["ldconfig", "-p"], capture_output=True, text=True, check=False
+    ).stdout
+    wheels = re.findall(
+        r"=> (/\S+/lib(?:stdc\+\+|gcc_s|rt|dl|pthread|util|m|mvec|resolv)\.so\.\d)$",
+        cxx,
+        re.M,
+    )
     for library in needs(python) | set(map(Path, wheels)):
         place = home / library.relative_to("/")
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -56,11 +73,36 @@ def within(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     """A command of mien, in that root."""
     ours = str(Path(mien.__file__).parents[1])
     places = {sys.prefix, sys.base_prefix, ours, "/proc"}
-    outer = {place for place in places if not any(place.startswith(other + "/") for other in places)}
-    command = [sys.executable, "-c", "from mien.cli import main; main()", *map(str, arguments)]
-    environment = {"HOME": "/tmp", "PYTHONPATH": ours, "MIEN_CACHE": "/tmp/cache", "MIEN_DATA": "/tmp/data"}
+    outer = {
+        place
+        for place in places
+        if not any(place.startswith(other + "/") for other in places)
+    }
+    command = [
+        sys.executable,
+        "-c",
+        "from mien.cli import main; main()",
+        *map(str, arguments),
+    ]
+    environment = {
+        "HOME": "/tmp",
+        "PYTHONPATH": ours,
+        "MIEN_CACHE": "/tmp/cache",
+        "MIEN_DATA": "/tmp/data",
+    }
     return subprocess.run(
-        ["unshare", "-m", "sh", "-c", _ENTER, "enter", str(root), *sorted(outer), "--", *command],
+        [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            _ENTER,
+            "enter",
+            str(root),
+            *sorted(outer),
+            "--",
+            *command,
+        ],
         capture_output=True,
         text=True,
         timeout=400,
@@ -75,7 +117,9 @@ def test_python_and_the_c_library_are_enough(root: Path, astronaut_file: Path) -
     present = [path.name for path in root.rglob("*.so*")]
     assert len(present) > 5
     assert not [name for name in present if _FORBIDDEN.match(name)]
-    found = within(root, "analyze", "/tmp/ada.png", "--format", "jsonl", "--draw", "/tmp/drawn.jpg")
+    found = within(
+        root, "analyze", "/tmp/ada.png", "--format", "jsonl", "--draw", "/tmp/drawn.jpg"
+    )
     assert found.returncode == 0, found.stderr
     (face,) = json.loads(found.stdout)["faces"]
     assert face["gender"] == "female"

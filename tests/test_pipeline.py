@@ -42,7 +42,9 @@ def test_nobody(analyzer: Analyzer, face_free: U8) -> None:
     assert result.faces.embeddings.shape == (0, 128)
 
 
-def test_paths_and_arrays_give_the_same(analyzer: Analyzer, astronaut: U8, astronaut_file: Path) -> None:
+def test_paths_and_arrays_give_the_same(
+    analyzer: Analyzer, astronaut: U8, astronaut_file: Path
+) -> None:
     by_path, by_array = analyzer.analyze(astronaut_file), analyzer.analyze(astronaut)
     assert by_path.source == str(astronaut_file)
     np.testing.assert_array_equal(by_path.faces.boxes, by_array.faces.boxes)
@@ -50,24 +52,35 @@ def test_paths_and_arrays_give_the_same(analyzer: Analyzer, astronaut: U8, astro
     np.testing.assert_array_equal(by_path.faces.embeddings, by_array.faces.embeddings)
 
 
-def test_boxes_lie_in_the_picture_and_the_aligner_sees_them_whole(analyzer: Analyzer, astronaut: U8) -> None:
+def test_boxes_lie_in_the_picture_and_the_aligner_sees_them_whole(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
     picture = np.ascontiguousarray(astronaut[:, 180:])  # the border cuts the cheek
     found = analyzer.detector(picture)
     reaching = copy.copy(analyzer)
-    reaching.detector = lambda image: replace(found, boxes=found.boxes + np.float32([-40, -90, 0, 600]))
+    reaching.detector = lambda image: replace(
+        found, boxes=found.boxes + np.float32([-40, -90, 0, 600])
+    )
     result = reaching.analyze(picture)
     np.testing.assert_allclose(result.faces.boxes[0, [0, 1, 3]], [0, 0, 512])
     assert found.boxes[0, 0] - 40 < 0
     np.testing.assert_allclose(result.faces.landmarks, found.landmarks)
     if analyzer.detector.anchor == "landmarks":
-        np.testing.assert_allclose(result.faces.embeddings, analyzer.analyze(picture).faces.embeddings)
+        np.testing.assert_allclose(
+            result.faces.embeddings, analyzer.analyze(picture).faces.embeddings
+        )
 
 
 def test_errors_speak_to_callers_in_python(analyzer: Analyzer, astronaut: U8) -> None:
-    with pytest.raises(InputError, match="there are identity, age, gender, emotion; did you mean 'emotion'") as wrong:
+    with pytest.raises(
+        InputError,
+        match="there are identity, age, gender, emotion; did you mean 'emotion'",
+    ) as wrong:
         Analyzer(only=["emotoin"])
     with pytest.raises(ManyFacesError) as many:
-        analyzer.photo(cv2.imencode(".png", np.hstack([astronaut, astronaut]))[1].tobytes())
+        analyzer.photo(
+            cv2.imencode(".png", np.hstack([astronaut, astronaut]))[1].tobytes()
+        )
     assert "--" not in f"{wrong.value}{many.value}"
 
 
@@ -80,7 +93,10 @@ def test_input_is_left_as_it_was(analyzer: Analyzer, astronaut: U8) -> None:
 def test_eight_threads_see_what_one_sees(analyzer: Analyzer, astronaut: U8) -> None:
     alone = analyzer.analyze(astronaut).faces
     seen: list[Faces] = []
-    threads = [threading.Thread(target=lambda: seen.append(analyzer.analyze(astronaut).faces)) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: seen.append(analyzer.analyze(astronaut).faces))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -97,7 +113,9 @@ def test_unknown_parts_are_refused(only: tuple[str, ...]) -> None:
         Analyzer(only=only)
 
 
-def test_enrolling_asks_for_exactly_one_face(analyzer: Analyzer, astronaut: U8, face_free: U8, tmp_path: Path) -> None:
+def test_enrolling_asks_for_exactly_one_face(
+    analyzer: Analyzer, astronaut: U8, face_free: U8, tmp_path: Path
+) -> None:
     one, none, two = (tmp_path / f"{name}.png" for name in ("one", "none", "two"))
     images.write_image(one, astronaut)
     images.write_image(none, face_free)
@@ -110,8 +128,12 @@ def test_enrolling_asks_for_exactly_one_face(analyzer: Analyzer, astronaut: U8, 
     assert analyzer.photo(two.read_bytes(), largest=True).embedding.shape == (128,)
 
 
-def test_people_far_behind_do_not_disturb_enrolling(analyzer: Analyzer, astronaut: U8, tmp_path: Path) -> None:
-    scene = np.hstack([cv2.resize(astronaut, (1536, 1536)), np.full((1536, 512, 3), 200, np.uint8)])
+def test_people_far_behind_do_not_disturb_enrolling(
+    analyzer: Analyzer, astronaut: U8, tmp_path: Path
+) -> None:
+    scene = np.hstack(
+        [cv2.resize(astronaut, (1536, 1536)), np.full((1536, 512, 3), 200, np.uint8)]
+    )
     scene[:128, 1600:1728] = cv2.resize(astronaut[20:220, 120:320], (128, 128))
     file = tmp_path / "scene.png"
     images.write_image(file, scene)
@@ -127,7 +149,12 @@ def test_small_faces_must_be_nearer() -> None:
 
 
 @pytest.fixture(scope="module", params=["default", "yunet"])
-def over_fixtures(request: pytest.FixtureRequest, fixture_photos: list[Path], yunet: str, tmp_path_factory):  # type: ignore[no-untyped-def]
+def over_fixtures(
+    request: pytest.FixtureRequest,
+    fixture_photos: list[Path],
+    yunet: str,
+    tmp_path_factory,
+):  # type: ignore[no-untyped-def]
     """Every fixture photo analysed, with A, B and C enrolled from one photo each."""
     gallery = str(tmp_path_factory.mktemp("gallery") / "people.db")
     chosen = {} if request.param == "default" else {"detector": yunet}
@@ -136,7 +163,9 @@ def over_fixtures(request: pytest.FixtureRequest, fixture_photos: list[Path], yu
     for photo, name in (("004_A.jpg", "A"), ("007_B.jpg", "B"), ("009_C.jpg", "C")):
         file = next(p for p in fixture_photos if p.name == photo)
         assert isinstance(analyzer.gallery, SqliteGallery)
-        analyzer.gallery.enroll(name, [analyzer.photo(file.read_bytes(), source=photo, largest=True)])
+        analyzer.gallery.enroll(
+            name, [analyzer.photo(file.read_bytes(), source=photo, largest=True)]
+        )
     return {photo.name: analyzer.analyze(photo) for photo in fixture_photos}
 
 
@@ -149,7 +178,12 @@ def test_every_nose_lies_in_exactly_one_box(over_fixtures, shared: Path) -> None
     for nose in noses:
         x, y = float(nose["x"]), float(nose["y"])
         boxes = over_fixtures[nose["file"]].faces.boxes
-        inside = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
+        inside = (
+            (boxes[:, 0] <= x)
+            & (x <= boxes[:, 2])
+            & (boxes[:, 1] <= y)
+            & (y <= boxes[:, 3])
+        )
         if inside.sum() != 1:
             missed.append((nose["file"], x, y, int(inside.sum())))
     assert missed == []
@@ -169,16 +203,25 @@ def test_people_are_named_in_their_photos_and_nowhere_else(over_fixtures) -> Non
         assert names == ({person} if person else set()), name
 
 
-def test_a_mirror_image_bears_nobody_elses_name(analyzer: Analyzer, astronaut: U8, tmp_path: Path) -> None:
+def test_a_mirror_image_bears_nobody_elses_name(
+    analyzer: Analyzer, astronaut: U8, tmp_path: Path
+) -> None:
     """Somebody else is near enough to be named, and far from as near as she is."""
     own = analyzer.photo(cv2.imencode(".png", astronaut)[1].tobytes())
     aside = np.random.default_rng(0).normal(size=128)
-    other = replace(own, embedding=(own.embedding + 0.5 * aside / np.linalg.norm(aside)).astype(np.float32))
+    other = replace(
+        own,
+        embedding=(own.embedding + 0.5 * aside / np.linalg.norm(aside)).astype(
+            np.float32
+        ),
+    )
     known = copy.copy(analyzer)
     known.gallery = SqliteGallery(tmp_path / "people.db", space=analyzer.space)
     known.gallery.enroll("person one", [own])
     known.gallery.enroll("person two", [other])
-    faces = known.analyze(np.hstack([astronaut, np.ascontiguousarray(astronaut[:, ::-1])])).faces
+    faces = known.analyze(
+        np.hstack([astronaut, np.ascontiguousarray(astronaut[:, ::-1])])
+    ).faces
     assert faces.matches is not None
     assert faces.matches.names == ("person one", "person one")
     apart = geometry.l2_distances(faces.embeddings, own.embedding[None])[:, 0]

@@ -29,8 +29,19 @@ PACKAGE = Path(__file__).with_name("plugin")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package in it, installed by pip without a network."""
     place = tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--target", str(place), str(PACKAGE)], check=True, timeout=120)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--disable-pip-version-check",
+    ]
+    subprocess.run(
+        [*pip, "--target", str(place), str(PACKAGE)], check=True, timeout=120
+    )
     return place
 
 
@@ -56,7 +67,11 @@ def run_mien(site: Path):  # type: ignore[no-untyped-def]
     def run(*arguments: str) -> str:
         code = f"import sys; sys.path.insert(0, {str(site)!r}); from mien.cli import main; main()"
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=True
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
         )
         return done.stdout
 
@@ -64,7 +79,9 @@ def run_mien(site: Path):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.usefixtures("installed")
-def test_an_attribute_goes_through_everything_that_tells_of_faces(astronaut: U8) -> None:
+def test_an_attribute_goes_through_everything_that_tells_of_faces(
+    astronaut: U8,
+) -> None:
     analyzer = mien.Analyzer(attributes=["glasses"], threads=1)
     assert analyzer.parts == ("identity", "age", "gender", "emotion", "glasses")
     (face,) = analyzer.analyze(astronaut).faces
@@ -90,12 +107,17 @@ def test_only_what_is_named_is_computed(astronaut: U8) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_a_broken_part_is_named_and_the_rest_works() -> None:
-    with pytest.raises(PluginError, match=r"'broken' \(mien.attributes\) of the package mien-plugin-for-tests"):
+    with pytest.raises(
+        PluginError,
+        match=r"'broken' \(mien.attributes\) of the package mien-plugin-for-tests",
+    ):
         mien.Analyzer(attributes=["broken"])
     assert {"glasses", "broken"} <= plugins.found(plugins.ATTRIBUTES).keys()
 
 
-def test_plugins_can_be_turned_off(installed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugins_can_be_turned_off(
+    installed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "glasses" in plugins.found(plugins.ATTRIBUTES)
     monkeypatch.setenv(plugins.OFF, "1")
     assert "glasses" not in plugins.found(plugins.ATTRIBUTES)
@@ -104,7 +126,9 @@ def test_plugins_can_be_turned_off(installed: None, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("installed")
 def test_a_detector_a_source_and_a_gallery_of_a_package(photo: Path) -> None:
-    analyzer = mien.Analyzer(gallery="memory://", detector="centre", only=["identity"], threads=1)
+    analyzer = mien.Analyzer(
+        gallery="memory://", detector="centre", only=["identity"], threads=1
+    )
     assert analyzer.gallery is not None
     analyzer.gallery.enroll("Ada Lovelace", [analyzer.photo(photo.read_bytes())])
     (face,) = analyzer.analyze(photo).faces
@@ -114,18 +138,26 @@ def test_a_detector_a_source_and_a_gallery_of_a_package(photo: Path) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_an_embedder_of_a_package_names_faces_in_photos_and_streams(photo: Path, tmp_path: Path) -> None:
+def test_an_embedder_of_a_package_names_faces_in_photos_and_streams(
+    photo: Path, tmp_path: Path
+) -> None:
     place = tmp_path / "people"
     place.mkdir()
     (place / "Ada Lovelace.png").write_bytes(photo.read_bytes())
-    analyzer = mien.Analyzer(gallery=place, embedder="projection", only=["identity", "age"], threads=1)
+    analyzer = mien.Analyzer(
+        gallery=place, embedder="projection", only=["identity", "age"], threads=1
+    )
     assert (analyzer.space.size, analyzer.tolerance) == (512, 0.2)
     (face,) = analyzer.analyze(photo).faces
     assert (face.name, face.distance) == ("Ada Lovelace", pytest.approx(0, abs=1e-3))
     assert face.embedding is not None
     assert face.embedding.shape == (512,)
     assert face.age is not None
-    named = [result.faces[0].name for result in analyzer.stream(f"still://{photo}") if len(result.faces)]
+    named = [
+        result.faces[0].name
+        for result in analyzer.stream(f"still://{photo}")
+        if len(result.faces)
+    ]
     assert named[-1] == "Ada Lovelace"
 
 
@@ -141,7 +173,9 @@ def test_an_embedder_of_a_package_in_batch(photo: Path, tmp_path: Path) -> None:
         archive.commit(outcome)
     faces = Archive.open(tmp_path / "out").table("faces")
     assert len(faces["embedding"][0].as_py()) == 512
-    assert json.loads(faces.schema.metadata[b"mien.embedding_space"])["metric"] == "cosine"
+    assert (
+        json.loads(faces.schema.metadata[b"mien.embedding_space"])["metric"] == "cosine"
+    )
     assert "projection@mien-plugin-for-tests-1.0" in faces["models"][0].as_py()
 
 
@@ -171,7 +205,9 @@ def test_every_format_tells_it(run_mien, photo: Path, kind: str) -> None:  # typ
 
 
 @pytest.mark.slow
-def test_a_format_and_a_command_of_a_package(run_mien, photo: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_format_and_a_command_of_a_package(
+    run_mien, photo: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     run_mien("analyze", str(photo), "--output", str(tmp_path / "faces.counts"))
     assert (tmp_path / "faces.counts").read_text() == f"{photo}: 1\n"
     assert run_mien("count", str(photo)) == "1\n"
@@ -179,12 +215,32 @@ def test_a_format_and_a_command_of_a_package(run_mien, photo: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_parquet_batch_and_report_tell_it(run_mien, photo: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_parquet_batch_and_report_tell_it(
+    run_mien, photo: Path, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     import pyarrow.parquet as pq
 
-    run_mien("analyze", str(photo), "--attributes", "glasses", "--output", str(tmp_path / "faces.parquet"))
-    assert {"glasses", "glasses_probs", "glasses_sure"} <= set(pq.read_schema(tmp_path / "faces.parquet").names)
-    run_mien("batch", str(photo), "--output", str(tmp_path / "out"), "--jobs", "1", "--attributes", "glasses")
+    run_mien(
+        "analyze",
+        str(photo),
+        "--attributes",
+        "glasses",
+        "--output",
+        str(tmp_path / "faces.parquet"),
+    )
+    assert {"glasses", "glasses_probs", "glasses_sure"} <= set(
+        pq.read_schema(tmp_path / "faces.parquet").names
+    )
+    run_mien(
+        "batch",
+        str(photo),
+        "--output",
+        str(tmp_path / "out"),
+        "--jobs",
+        "1",
+        "--attributes",
+        "glasses",
+    )
     report = json.loads(run_mien("report", str(tmp_path / "out"), "--format", "json"))
     assert report["glasses"]["counts"] == [[1]]
     assert "<h2>Glasses</h2>" in run_mien("report", str(tmp_path / "out"))
@@ -207,5 +263,7 @@ def test_an_attribute_of_a_name_that_is_taken_is_refused() -> None:
 
 def test_scores_of_a_plain_number_are_told_too() -> None:
     yaw = mien.Attribute("yaw", unit="degrees")
-    faces = mien.Faces.empty().with_attributes(mien.Scores(yaw, np.zeros((0, 1), np.float32)))
+    faces = mien.Faces.empty().with_attributes(
+        mien.Scores(yaw, np.zeros((0, 1), np.float32))
+    )
     assert list(faces.attributes) == ["yaw"]

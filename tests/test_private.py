@@ -36,13 +36,18 @@ def photo(seed: int = 0) -> Photo:
 
 def modes(place: Path) -> dict[str, int]:
     """The mode of everything at and under a place, but for folders that are not ours."""
-    return {str(path.relative_to(place.parent)): path.stat().st_mode & 0o777 for path in [place, *place.rglob("*")]}
+    return {
+        str(path.relative_to(place.parent)): path.stat().st_mode & 0o777
+        for path in [place, *place.rglob("*")]
+    }
 
 
 def assert_private(place: Path, *, least: int) -> None:
     found = modes(place)
     assert len(found) >= least
-    wrong = {name: oct(mode) for name, mode in found.items() if mode not in (0o600, 0o700)}
+    wrong = {
+        name: oct(mode) for name, mode in found.items() if mode not in (0o600, 0o700)
+    }
     assert not wrong
 
 
@@ -58,7 +63,9 @@ def test_a_data_folder_is_its_users_alone(tmp_path: Path) -> None:
     job_id = jobs.admit("me")
     private.new_file(jobs.path(job_id, "input")).close()
     jobs.add(Job(job_id, "me", "video", "a.mp4"))
-    open_unknown_file(data / "unknown" / "none.db", space=replace(DLIB, name="e")).close()
+    open_unknown_file(
+        data / "unknown" / "none.db", space=replace(DLIB, name="e")
+    ).close()
     gallery = SqliteGallery(data / "people.db", space=replace(DLIB, name="e"))
     gallery.enroll("Ada", [photo()])
     assert_private(data, least=8)
@@ -69,18 +76,24 @@ def test_a_data_folder_is_its_users_alone(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("umask")
 def test_a_folder_gallery_that_we_make_is_its_users_alone(tmp_path: Path) -> None:
-    FolderGallery(tmp_path / "people", space=replace(DLIB, name="e"), describe=nobody).enroll("Ada", [photo()])
+    FolderGallery(
+        tmp_path / "people", space=replace(DLIB, name="e"), describe=nobody
+    ).enroll("Ada", [photo()])
     assert_private(tmp_path / "people", least=3)
 
 
 @pytest.mark.usefixtures("umask")
-def test_descriptors_in_the_cache_are_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_descriptors_in_the_cache_are_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
     store.write_entry("descriptors", "key", b"128 numbers")
     assert_private(tmp_path / "descriptors", least=2)
 
 
-def test_weights_in_the_cache_are_for_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_in_the_cache_are_for_everybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     before = os.umask(0o022)
     try:
@@ -114,7 +127,9 @@ def test_what_earlier_versions_left_open_is_closed(tmp_path: Path) -> None:
     assert_private(tmp_path, least=4)
 
 
-def test_what_was_given_to_a_group_or_holds_others_things_stays_so(tmp_path: Path) -> None:
+def test_what_was_given_to_a_group_or_holds_others_things_stays_so(
+    tmp_path: Path,
+) -> None:
     gallery = tmp_path / "people.db"
     SqliteGallery(gallery, space=replace(DLIB, name="e")).close()
     gallery.chmod(0o660)
@@ -130,10 +145,14 @@ ADDRESS = "rtsp://user:pass@word@camera/1?channel=2&pwd=hidden"
 
 
 @pytest.mark.parametrize("ends", ["done", "killed"])
-def test_an_address_with_a_password_goes_when_its_job_ends(ends: str, tmp_path: Path) -> None:
+def test_an_address_with_a_password_goes_when_its_job_ends(
+    ends: str, tmp_path: Path
+) -> None:
     jobs = JobStore(tmp_path, Limits(job_attempts=1))
     job_id = jobs.admit("me")
-    jobs.add(Job(job_id, "me", "stream", shown(ADDRESS), {"url": ADDRESS, "seconds": 5}))
+    jobs.add(
+        Job(job_id, "me", "stream", shown(ADDRESS), {"url": ADDRESS, "seconds": 5})
+    )
     taken = jobs.take()
     assert taken is not None
     assert taken.options["url"] == ADDRESS
@@ -152,7 +171,10 @@ def test_an_address_with_a_password_goes_when_its_job_ends(ends: str, tmp_path: 
         (ADDRESS, "rtsp://…@camera/1?channel=2&pwd=…"),
         ("http://camera/a@b.jpg", "http://camera/a@b.jpg"),
         ("http://me@camera?x=a@b", "http://…@camera?x=a@b"),
-        ("http://camera/v.cgi?user=me&Password=x&token=y#z", "http://camera/v.cgi?user=me&Password=…&token=…#z"),
+        (
+            "http://camera/v.cgi?user=me&Password=x&token=y#z",
+            "http://camera/v.cgi?user=me&Password=…&token=…#z",
+        ),
         ("party.jpg", "party.jpg"),
     ],
 )

@@ -17,7 +17,9 @@ from live.servers import serving
 from mien.errors import InputError, SourceError
 from mien.sources import Patience, expand, fetch_image, is_video, open_source
 
-HASTY = Patience(open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.05, longest_pause_s=0.4)
+HASTY = Patience(
+    open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.05, longest_pause_s=0.4
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", numbered(50))
 
 
-@pytest.mark.parametrize(("name", "expected"), [("a.mp4", True), ("A.MOV", True), ("a.jpg", False), ("mp4", False)])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.mp4", True), ("A.MOV", True), ("a.jpg", False), ("mp4", False)],
+)
 def test_is_video(name: str, expected: bool) -> None:
     assert is_video(name) is expected
 
@@ -61,7 +66,10 @@ def test_uneven_frame_times_are_kept(tmp_path: Path) -> None:
     ("matrix", "corner"),
     [
         ((1, 0, 0, 1), (0, 0)),
-        ((0, 1, -1, 0), (0, 1)),  # a quarter clockwise: from the upper left to the upper right
+        (
+            (0, 1, -1, 0),
+            (0, 1),
+        ),  # a quarter clockwise: from the upper left to the upper right
         ((-1, 0, 0, -1), (1, 1)),
         ((0, -1, 1, 0), (1, 0)),
         ((-1, 0, 0, 1), (0, 1)),  # a mirror, as front cameras write it
@@ -72,22 +80,34 @@ def test_uneven_frame_times_are_kept(tmp_path: Path) -> None:
     ],
 )
 def test_the_whole_display_matrix_is_followed(
-    matrix: tuple[float, float, float, float], corner: tuple[int, int], clip: Path, tmp_path: Path
+    matrix: tuple[float, float, float, float],
+    corner: tuple[int, int],
+    clip: Path,
+    tmp_path: Path,
 ) -> None:
     """The white corner goes where the matrix says, and no other is white."""
     with open_source(str(with_matrix(clip, tmp_path / "turned.mp4", matrix))) as source:
         image = next(iter(source)).image
     assert image.shape == ((120, 160, 3) if matrix[0] else (160, 120, 3))
-    white = [(y, x) for y in (0, 1) for x in (0, 1) if image[[5, -5][y], [5, -5][x]].mean() > 200]
+    white = [
+        (y, x)
+        for y in (0, 1)
+        for x in (0, 1)
+        if image[[5, -5][y], [5, -5][x]].mean() > 200
+    ]
     assert white == [corner]
 
 
 def test_a_display_matrix_of_another_angle(clip: Path, tmp_path: Path) -> None:
     half = 0.5**0.5
-    with open_source(str(with_matrix(clip, tmp_path / "turned.mp4", (half, half, -half, half)))) as source:
+    with open_source(
+        str(with_matrix(clip, tmp_path / "turned.mp4", (half, half, -half, half)))
+    ) as source:
         image = next(iter(source)).image
     assert image.shape == (198, 198, 3)
-    assert image[10, 120 * 198 // 280].mean() > 200  # the upper left corner is the uppermost now
+    assert (
+        image[10, 120 * 198 // 280].mean() > 200
+    )  # the upper left corner is the uppermost now
     assert image[5, 5].mean() == 0
 
 
@@ -100,7 +120,9 @@ def test_a_display_matrix_of_another_angle(clip: Path, tmp_path: Path) -> None:
         (Fraction(50), (160, 120)),
     ],
 )
-def test_pixels_are_made_square(aspect: Fraction, size_wh: tuple[int, int], clip: Path, tmp_path: Path) -> None:
+def test_pixels_are_made_square(
+    aspect: Fraction, size_wh: tuple[int, int], clip: Path, tmp_path: Path
+) -> None:
     with open_source(str(with_aspect(clip, tmp_path / "wide.mp4", aspect))) as source:
         image = next(iter(source)).image
     assert image.shape == (size_wh[1], size_wh[0], 3)
@@ -116,7 +138,10 @@ def test_geometry_of_films_that_were_found(name: str, shared: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("said", [b"", b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: DESCRIBE\r\n\r\n", b"RTSP/1.0 2"])
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nPublic: DESCRIBE\r\n\r\n", b"RTSP/1.0 2"],
+)
 def test_a_silent_rtsp_server_is_a_timeout(said: bytes) -> None:
     """It takes the connection, says nothing or not enough, and waits."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -152,10 +177,17 @@ def test_a_broken_tail_ends_the_video(clip: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "no such file"), (b"", "no video"), (b"not a video at all" * 50, "no video"), (b"moov cut", "no video")],
+    [
+        (None, "no such file"),
+        (b"", "no video"),
+        (b"not a video at all" * 50, "no video"),
+        (b"moov cut", "no video"),
+    ],
     ids=["missing", "empty", "text", "cut"],
 )
-def test_what_is_no_video_says_so(clip: Path, tmp_path: Path, content: bytes | None, words: str) -> None:
+def test_what_is_no_video_says_so(
+    clip: Path, tmp_path: Path, content: bytes | None, words: str
+) -> None:
     path = tmp_path / "x.mp4"
     if content == b"moov cut":
         content = clip.read_bytes()[:1500]
@@ -168,7 +200,9 @@ def test_what_is_no_video_says_so(clip: Path, tmp_path: Path, content: bytes | N
 def test_a_playlist_on_disk_cannot_reach_the_network(tmp_path: Path) -> None:
     path = tmp_path / "list.m3u8"
     with serving() as server:
-        path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\n{server.url}/shot.ts\n#EXT-X-ENDLIST\n")
+        path.write_text(
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1.0,\n{server.url}/shot.ts\n#EXT-X-ENDLIST\n"
+        )
         with pytest.raises(SourceError), open_source(str(path)) as source:
             list(source)
         assert server.asked == 0
@@ -193,8 +227,12 @@ DASH = """<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:pro
 
 
 @pytest.mark.parametrize("kind", ["playlist", "list", "manifest", "session"])
-@pytest.mark.parametrize("head", [b"", b"\0\0\1\xba" + bytes(12) + b"\n"], ids=["as it is", "called MPEG"])
-def test_a_script_called_video_opens_nothing(kind: str, head: bytes, clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "head", [b"", b"\0\0\1\xba" + bytes(12) + b"\n"], ids=["as it is", "called MPEG"]
+)
+def test_a_script_called_video_opens_nothing(
+    kind: str, head: bytes, clip: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "x.mp4"
     path.write_bytes(head + scripted(clip)[kind].encode())
     with pytest.raises(SourceError), open_source(str(path)) as source:
@@ -210,7 +248,9 @@ def test_a_playlist_that_says_so_is_played(clip: Path, tmp_path: Path) -> None:
                 packet.stream = out
                 copy.mux(packet)
     path = tmp_path / "list.m3u8"
-    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\na.ts\n#EXT-X-ENDLIST\n")
+    path.write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\na.ts\n#EXT-X-ENDLIST\n"
+    )
     with open_source(str(path)) as source:
         assert next(iter(source)).image.ndim == 3
 
@@ -221,14 +261,24 @@ def test_photos_are_frames(astronaut_file: Path) -> None:
     assert (frame.image.shape, frame.source) == ((512, 512, 3), str(astronaut_file))
 
 
-@pytest.mark.parametrize("uri", ["ftp://127.0.0.1/a.mp4", "file:///etc/passwd", "http://", "http://127.0.0.1:99999/"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "ftp://127.0.0.1/a.mp4",
+        "file:///etc/passwd",
+        "http://",
+        "http://127.0.0.1:99999/",
+    ],
+)
 def test_addresses_that_cannot_be(uri: str) -> None:
     with pytest.raises(SourceError):
         open_source(uri, patience=HASTY)
 
 
 def test_no_camera_is_said_in_one_line() -> None:
-    with pytest.raises(SourceError, match=r"^no camera 97 .*video file or a URL[^\n]*$"):
+    with pytest.raises(
+        SourceError, match=r"^no camera 97 .*video file or a URL[^\n]*$"
+    ):
         open_source(97)
 
 
@@ -250,7 +300,11 @@ def test_addresses_that_fail_at_once(path: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("drip", "stopped sending"), ("huge", "more than the limit"), ("endless", "limit|stopped sending")],
+    [
+        ("drip", "stopped sending"),
+        ("huge", "more than the limit"),
+        ("endless", "limit|stopped sending"),
+    ],
 )
 def test_pictures_that_never_end(path: str, words: str) -> None:
     small = Patience(open_s=2, stall_s=1, retry_s=1, image_bytes=4 << 20)
@@ -289,7 +343,10 @@ def test_a_picture_is_taken_once_or_polled() -> None:
 @pytest.mark.parametrize("path", ["mjpeg", "bare"])
 def test_mjpeg_never_falls_behind(path: str) -> None:
     """A reader five times slower than the sender still sees what is new."""
-    with serving() as server, open_source(f"{server.url}/{path}", patience=HASTY) as source:
+    with (
+        serving() as server,
+        open_source(f"{server.url}/{path}", patience=HASTY) as source,
+    ):
         ages = []
         for frame in source:
             ages.append(age_of(frame.image))
@@ -304,7 +361,10 @@ def test_mjpeg_never_falls_behind(path: str) -> None:
 @pytest.mark.parametrize("path", ["cut", "freeze"])
 def test_a_stream_that_was_lost_comes_back(path: str) -> None:
     """Five pictures to a connection: more than five means that it was connected again."""
-    with serving() as server, open_source(f"{server.url}/{path}", patience=HASTY) as source:
+    with (
+        serving() as server,
+        open_source(f"{server.url}/{path}", patience=HASTY) as source,
+    ):
         frames = iter(source)
         times = [next(frames).time_s for _ in range(8)]
     assert times == sorted(times)
@@ -334,21 +394,34 @@ def test_closing_ends_the_reader() -> None:
         with open_source(f"{server.url}/mjpeg", patience=HASTY) as source:
             next(iter(source))
             assert any(t.name == "mien source" for t in threading.enumerate())
-        left = [t for t in threading.enumerate() if t.name == "mien source" and t.ident not in before]
+        left = [
+            t
+            for t in threading.enumerate()
+            if t.name == "mien source" and t.ident not in before
+        ]
     assert not left
 
 
 @pytest.mark.slow
 def test_many_connections_leave_nothing_behind() -> None:
     """A stream that is lost every fifth picture, for two hundred pictures: no thread and no file stays."""
-    at_once = Patience(open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.01, longest_pause_s=0.01)
-    with serving() as server, open_source(f"{server.url}/cut", patience=at_once) as source:
+    at_once = Patience(
+        open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.01, longest_pause_s=0.01
+    )
+    with (
+        serving() as server,
+        open_source(f"{server.url}/cut", patience=at_once) as source,
+    ):
         frames = iter(source)
         open_files, threads = [], []
         for i in range(200):
             next(frames)
             if i % 20 == 10:
-                open_files.append(len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0)
+                open_files.append(
+                    len(list(Path("/proc/self/fd").iterdir()))
+                    if Path("/proc/self/fd").exists()
+                    else 0
+                )
                 threads.append(threading.active_count())
     assert max(open_files[5:]) <= max(open_files[:5]) + 3
     assert max(threads[5:]) <= max(threads[:5]) + 3

@@ -29,7 +29,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def spec_for(address: str, content: bytes = CONTENT) -> ModelSpec:
     digest = hashlib.sha256(content).hexdigest()
-    return replace(spec_of("yunet"), name="toy", source=address, sha256=digest, size_bytes=len(content))
+    return replace(
+        spec_of("yunet"),
+        name="toy",
+        source=address,
+        sha256=digest,
+        size_bytes=len(content),
+    )
 
 
 @pytest.fixture
@@ -59,7 +65,9 @@ def test_every_row_of_the_zoo_is_complete(spec: ModelSpec) -> None:
     assert spec.size_bytes > 0
 
 
-@pytest.mark.parametrize("spec", [s for s in ZOO.values() if s.bundled], ids=lambda spec: spec.name)
+@pytest.mark.parametrize(
+    "spec", [s for s in ZOO.values() if s.bundled], ids=lambda spec: spec.name
+)
 def test_what_pip_installs_is_there_and_as_published(spec: ModelSpec) -> None:
     data = store.read(spec)
     assert len(data) == spec.size_bytes
@@ -81,7 +89,9 @@ def test_a_missing_package_says_how_to_install_it() -> None:
         store.path_of(spec)
 
 
-def test_download_verifies_and_a_second_one_needs_no_server(cache: Path, server: str) -> None:
+def test_download_verifies_and_a_second_one_needs_no_server(
+    cache: Path, server: str
+) -> None:
     spec = replace(spec_for(server), source=server)
     assert store.download(spec).read_bytes() == CONTENT
     (cache.parent / "www" / "toy.onnx").unlink()
@@ -95,15 +105,23 @@ def test_a_wrong_hash_leaves_nothing_behind(cache: Path, server: str) -> None:
     assert [p for p in cache.rglob("*") if p.is_file()] == []
 
 
-def test_offline_means_offline(cache: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_means_offline(
+    cache: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MIEN_OFFLINE", "1")
     with pytest.raises(ModelError, match="MIEN_OFFLINE"):
-        store.download(replace(spec_of("yunet"), source="https://127.0.0.1:9/yunet.onnx"))
+        store.download(
+            replace(spec_of("yunet"), source="https://127.0.0.1:9/yunet.onnx")
+        )
 
 
-def test_import_goes_by_hash_not_by_name(cache: Path, shared: Path, tmp_path: Path) -> None:
+def test_import_goes_by_hash_not_by_name(
+    cache: Path, shared: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "anything.bin"
-    file.write_bytes((shared / "weights" / "face_detection_yunet_2023mar.onnx").read_bytes())
+    file.write_bytes(
+        (shared / "weights" / "face_detection_yunet_2023mar.onnx").read_bytes()
+    )
     assert store.import_file(file).name == "yunet"
     assert store.read(spec_of("yunet"))
     file.write_bytes(file.read_bytes()[:-1])
@@ -115,7 +133,10 @@ def test_a_damaged_download_is_named(cache: Path) -> None:
     place = cache / "models" / "face_detection_yunet_2023mar.onnx"
     place.parent.mkdir(parents=True)
     place.write_bytes(b"half")
-    with pytest.raises(ModelError, match=r"face_detection_yunet_2023mar.onnx is not the published yunet.*4 bytes"):
+    with pytest.raises(
+        ModelError,
+        match=r"face_detection_yunet_2023mar.onnx is not the published yunet.*4 bytes",
+    ):
         store.read(spec_of("yunet"))
 
 
@@ -137,7 +158,9 @@ def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-def test_converted_once_then_taken_from_the_cache(cache: Path, toy: ModelSpec, importable: None) -> None:
+def test_converted_once_then_taken_from_the_cache(
+    cache: Path, toy: ModelSpec, importable: None
+) -> None:
     calls: list[int] = []
 
     def counted(data: bytes) -> bytes:
@@ -151,8 +174,14 @@ def test_converted_once_then_taken_from_the_cache(cache: Path, toy: ModelSpec, i
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"\0" + b[1:], lambda b: b""], ids=["cut", "bit", "0"])
-def test_a_damaged_entry_is_made_anew(cache: Path, toy: ModelSpec, importable: None, damage: object) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [lambda b: b[:-1], lambda b: b"\0" + b[1:], lambda b: b""],
+    ids=["cut", "bit", "0"],
+)
+def test_a_damaged_entry_is_made_anew(
+    cache: Path, toy: ModelSpec, importable: None, damage: object
+) -> None:
     store.derived(toy, convert, version=1)
     (entry,) = (cache / "converted").iterdir()
     entry.write_bytes(damage(entry.read_bytes()))  # type: ignore[operator]
@@ -178,11 +207,15 @@ def _derive_in_process(cache: str, folder: str, spec: ModelSpec) -> bool:
 
 
 @pytest.mark.slow
-def test_several_processes_may_start_at_once(cache: Path, toy: ModelSpec, tmp_path: Path) -> None:
+def test_several_processes_may_start_at_once(
+    cache: Path, toy: ModelSpec, tmp_path: Path
+) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         arguments = [(str(cache), str(tmp_path), toy)] * 8
         assert pool.starmap(_derive_in_process, arguments) == [True] * 8
-    assert [p.name for p in (cache / "converted").iterdir()] == [f"toy-{toy.sha256[:12]}-v1"]
+    assert [p.name for p in (cache / "converted").iterdir()] == [
+        f"toy-{toy.sha256[:12]}-v1"
+    ]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -194,10 +227,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "MIEN_CACHE", "MIEN_DATA"):
+def test_a_user_without_a_home_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (
+        "HOME",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "MIEN_CACHE",
+        "MIEN_DATA",
+    ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where the list of users does not name them
+    monkeypatch.setattr(
+        os.path, "expanduser", lambda path: path
+    )  # as where the list of users does not name them
     assert load_settings().device == "auto"
     with pytest.raises(InputError, match="set HOME, or MIEN_CACHE"):
         store.cache_dir()

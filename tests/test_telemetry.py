@@ -20,7 +20,9 @@ from mien.types import U8
 from server.harness import free_port, write_clip
 
 ROOT = Path(__file__).parents[1]
-LIVES_S = 20  # ONNX Runtime's telemetry looks up its collector some 10 s after it is loaded
+LIVES_S = (
+    20  # ONNX Runtime's telemetry looks up its collector some 10 s after it is loaded
+)
 
 # Where ONNX Runtime sees one of these it sends nothing, and a test would prove nothing.
 IN_CI = (
@@ -30,7 +32,9 @@ IN_CI = (
 ELSEWHERE = re.compile(
     r'(connect|sendto|sendmsg|sendmmsg)\(.*(htons\(53\)|inet_addr\("(?!127\.)|inet_pton\(AF_INET6, "(?!::1"))'
 )
-TELEMETRY = re.compile(r'openat\(.*"[^"]*(Microsoft|onnxruntime\.db|deviceid|usage_stats)')
+TELEMETRY = re.compile(
+    r'openat\(.*"[^"]*(Microsoft|onnxruntime\.db|deviceid|usage_stats)'
+)
 
 
 class Watch:
@@ -46,7 +50,9 @@ class Watch:
             raise ModuleNotFoundError(name)
 
 
-def test_telemetry_is_off_before_onnx_runtime_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_telemetry_is_off_before_onnx_runtime_loads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     watch = Watch("onnxruntime", "ORT_DISABLE_TELEMETRY")
     monkeypatch.setattr(sys, "meta_path", [watch, *sys.meta_path])
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
@@ -82,9 +88,15 @@ def test_ray_starts_without_usage_statistics(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_nobody_else_loads_onnx_runtime() -> None:
-    files = [file for place in ("src", "training", "benchmarks") for file in (ROOT / place).rglob("*.py")]
+    files = [
+        file
+        for place in ("src", "training", "benchmarks")
+        for file in (ROOT / place).rglob("*.py")
+    ]
     importing = re.compile(r"^\s*(import|from) onnxruntime", re.MULTILINE)
-    assert [file.name for file in files if importing.search(file.read_text())] == ["runtime.py"]
+    assert [file.name for file in files if importing.search(file.read_text())] == [
+        "runtime.py"
+    ]
 
 
 class Traced:
@@ -95,20 +107,47 @@ class Traced:
 
     def __init__(self, home: Path, code: str) -> None:
         home.mkdir()
-        self.home, self.trace, self.log = home, home.with_suffix(".strace"), home.with_suffix(".log")
-        env = {name: value for name, value in os.environ.items() if name not in {*IN_CI, "ORT_DISABLE_TELEMETRY"}}
-        env = {**env, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "MIEN_CACHE": str(home / "mien")}
-        strace = ["strace", "-f", "--seccomp-bpf", "-e", "trace=network,openat", "-o", str(self.trace)]
+        self.home, self.trace, self.log = (
+            home,
+            home.with_suffix(".strace"),
+            home.with_suffix(".log"),
+        )
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in {*IN_CI, "ORT_DISABLE_TELEMETRY"}
+        }
+        env = {
+            **env,
+            "HOME": str(home),
+            "XDG_CACHE_HOME": str(home / "cache"),
+            "MIEN_CACHE": str(home / "mien"),
+        }
+        strace = [
+            "strace",
+            "-f",
+            "--seccomp-bpf",
+            "-e",
+            "trace=network,openat",
+            "-o",
+            str(self.trace),
+        ]
         with self.log.open("wb") as log:
             command = [*strace, sys.executable, "-c", code]
             self.popen = subprocess.Popen(command, env=env, stdout=log, stderr=log)
 
     def lines(self, pattern: re.Pattern[str]) -> list[str]:
-        return [line for line in self.trace.read_text().splitlines() if pattern.search(line)]
+        return [
+            line for line in self.trace.read_text().splitlines() if pattern.search(line)
+        ]
 
     def strange_files(self) -> list[Path]:
         ours = self.home / "mien"
-        return [file for file in self.home.rglob("*") if file.is_file() and not file.is_relative_to(ours)]
+        return [
+            file
+            for file in self.home.rglob("*")
+            if file.is_file() and not file.is_relative_to(ours)
+        ]
 
 
 def _lasting(code: str) -> str:
@@ -120,8 +159,12 @@ def _command(*arguments: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is missing: 'apt-get install strace'")
-def test_nothing_is_looked_up_or_connected_to(astronaut: U8, astronaut_file: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    shutil.which("strace") is None, reason="strace is missing: 'apt-get install strace'"
+)
+def test_nothing_is_looked_up_or_connected_to(
+    astronaut: U8, astronaut_file: Path, tmp_path: Path
+) -> None:
     film = write_clip(tmp_path / "film.mp4", astronaut, seconds=2)
     port = free_port()
     stop = f"import os, signal, threading; threading.Timer({LIVES_S}, os.kill, (os.getpid(), signal.SIGTERM)).start()"
@@ -136,7 +179,9 @@ def test_nothing_is_looked_up_or_connected_to(astronaut: U8, astronaut_file: Pat
     traced = {name: Traced(tmp_path / name, code) for name, code in programs.items()}
     assert _analyzed_over_http(port, astronaut_file) == 200
     for name, program in traced.items():
-        assert program.popen.wait(timeout=90) in {0, -signal.SIGTERM}, f"{name}: {program.log.read_text()}"
+        assert program.popen.wait(timeout=90) in {0, -signal.SIGTERM}, (
+            f"{name}: {program.log.read_text()}"
+        )
         assert program.lines(re.compile("openat")), name
         assert program.lines(ELSEWHERE) == [], name
         assert program.lines(TELEMETRY) == [], name
@@ -147,10 +192,14 @@ def _analyzed_over_http(port: int, photo: Path) -> int:
     """The status of a photo's analysis by the service, which may take its time to start."""
     transport = httpx.HTTPTransport(retries=0)
     until = time.monotonic() + LIVES_S
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=transport, timeout=LIVES_S) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", transport=transport, timeout=LIVES_S
+    ) as client:
         while time.monotonic() < until:
             try:
-                return client.post("/v1/analyze", files={"file": photo.read_bytes()}).status_code
+                return client.post(
+                    "/v1/analyze", files={"file": photo.read_bytes()}
+                ).status_code
             except httpx.ConnectError:
                 time.sleep(0.2)
     return 0

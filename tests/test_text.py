@@ -14,7 +14,12 @@ from mien.text import printable
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("Zoë", "Zoë"), ("caf\udce9.jpg", "caf\\xe9.jpg"), ("\ud83d", "\\ud83d"), ("", "")],
+    [
+        ("Zoë", "Zoë"),
+        ("caf\udce9.jpg", "caf\\xe9.jpg"),
+        ("\ud83d", "\\ud83d"),
+        ("", ""),
+    ],
 )
 def test_text_can_be_written_as_utf8(text: str, shown: str) -> None:
     assert printable(text) == shown
@@ -27,7 +32,10 @@ def test_records_hold_text_that_can_be_written() -> None:
     assert record.error == "cannot read caf\\xe9.jpg"
 
 
-@pytest.mark.parametrize("name", ["👩\u200d💻", "می\u200cخواهم", "[bold]", unicodedata.normalize("NFD", "Zoë")])
+@pytest.mark.parametrize(
+    "name",
+    ["👩\u200d💻", "می\u200cخواهم", "[bold]", unicodedata.normalize("NFD", "Zoë")],
+)
 def test_names_that_are_kept(name: str) -> None:
     assert check_name(f" {name} ") == unicodedata.normalize("NFC", name)
 

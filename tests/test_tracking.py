@@ -32,11 +32,20 @@ from mien.zoo import DLIB
 STEP_S = 0.1
 
 
-def faces(*places: tuple[float, float], size: float = 100.0, scores: tuple[float, ...] = ()) -> Faces:
+def faces(
+    *places: tuple[float, float], size: float = 100.0, scores: tuple[float, ...] = ()
+) -> Faces:
     """Square faces around some centres."""
-    boxes = np.array([[x - size / 2, y - size / 2, x + size / 2, y + size / 2] for x, y in places], np.float32)
+    boxes = np.array(
+        [[x - size / 2, y - size / 2, x + size / 2, y + size / 2] for x, y in places],
+        np.float32,
+    )
     boxes = boxes.reshape(-1, 4)
-    return Faces(boxes, np.array(scores or [0.9] * len(places), np.float32), geometry.mean_landmarks(boxes))
+    return Faces(
+        boxes,
+        np.array(scores or [0.9] * len(places), np.float32),
+        geometry.mean_landmarks(boxes),
+    )
 
 
 def who(seed: int) -> F32:
@@ -58,7 +67,10 @@ def seen(tracker: Tracker, *people: tuple[float, float, int], time_s: float) -> 
     """One detection of people at their places, each looked at."""
     tracker.update(faces(*[(x, y) for x, y, _ in people]), time_s)
     for track in tracker.due(time_s, 10):
-        near = min(people, key=lambda p: np.hypot(p[0] - track.centre[0], p[1] - track.centre[1]))
+        near = min(
+            people,
+            key=lambda p: np.hypot(p[0] - track.centre[0], p[1] - track.centre[1]),
+        )
         tracker.learn(track, look(near[2], time_s))
 
 
@@ -74,8 +86,22 @@ def test_nobody_is_an_empty_answer() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "shown"),
-    [((0.9, 0.9), 1), ((0.9,), 0), ((0.97,), 1), ((0.4, 0.4, 0.4), 0), ((0.9, 0.9, 0.35), 1), ((0.9, 0.35), 1)],
-    ids=["born after two", "not after one", "certain", "never of weak ones", "kept by a weak one", "weak second"],
+    [
+        ((0.9, 0.9), 1),
+        ((0.9,), 0),
+        ((0.97,), 1),
+        ((0.4, 0.4, 0.4), 0),
+        ((0.9, 0.9, 0.35), 1),
+        ((0.9, 0.35), 1),
+    ],
+    ids=[
+        "born after two",
+        "not after one",
+        "certain",
+        "never of weak ones",
+        "kept by a weak one",
+        "weak second",
+    ],
 )
 def test_birth(scores: tuple[float, ...], shown: int) -> None:
     tracker = Tracker()
@@ -120,8 +146,15 @@ def test_a_crossing_seen_wrong_is_put_right_by_looks() -> None:
         seen(tracker, (300 + 20 * i, 200, 1), (500 - 20 * i, 210, 2), time_s=i * STEP_S)
     seen(tracker, (400, 200, 1), time_s=0.6)  # one hides the other
     for i in range(7, 12):  # they bounce: motion alone would swap them
-        seen(tracker, (400 - 20 * (i - 6), 200, 1), (400 + 20 * (i - 6), 210, 2), time_s=i * STEP_S)
-    found = {round(float(box[0])): int(i) for box, i in zip(*_columns(tracker), strict=True)}
+        seen(
+            tracker,
+            (400 - 20 * (i - 6), 200, 1),
+            (400 + 20 * (i - 6), 210, 2),
+            time_s=i * STEP_S,
+        )
+    found = {
+        round(float(box[0])): int(i) for box, i in zip(*_columns(tracker), strict=True)
+    }
     assert [found[x] for x in sorted(found)] == [1, 2]
 
 
@@ -150,15 +183,22 @@ def test_memory_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "name"), [(0.5, None), (0.17, "Ada")], ids=["somebody alike", "the same in a mirror"]
+    ("second", "name"),
+    [(0.5, None), (0.17, "Ada")],
+    ids=["somebody alike", "the same in a mirror"],
 )
-def test_two_faces_of_one_frame_bear_one_name_only_where_they_are_one(second: float, name: str | None) -> None:
+def test_two_faces_of_one_frame_bear_one_name_only_where_they_are_one(
+    second: float, name: str | None
+) -> None:
     tracker = Tracker()
     for i in range(8):
         tracker.update(faces((100, 100), (600, 300)), i * STEP_S)
         for row, track in enumerate(tracker.tracks):
             if track.person is not None:
-                tracker.learn(track, look(row, i * STEP_S, name="Ada", distance=(0.1, second)[row]))
+                tracker.learn(
+                    track,
+                    look(row, i * STEP_S, name="Ada", distance=(0.1, second)[row]),
+                )
     matches = tracker.faces(named=True).matches
     assert matches is not None
     assert matches.names == ("Ada", name)
@@ -183,7 +223,9 @@ def test_the_budget_holds_and_goes_round() -> None:
     tracker = Tracker()
     looked: Counter[int] = Counter()
     for i in range(60):
-        tracker.update(faces(*[(60 + 60.0 * k, 100) for k in range(20)], size=40), i * STEP_S)
+        tracker.update(
+            faces(*[(60 + 60.0 * k, 100) for k in range(20)], size=40), i * STEP_S
+        )
         due = tracker.due(i * STEP_S, 2)
         assert len(due) <= 2
         for track in due:
@@ -197,8 +239,25 @@ def test_the_budget_holds_and_goes_round() -> None:
 def test_a_name_appears_once_sure_and_changes_only_on_evidence() -> None:
     person = Person(1, steady=0.3)
     names = []
-    for i, name in enumerate(["Ada", "Ada", "Ben", "Ada", None, "Ada", "Ben", "Ben", "Ben", "Ben", "Ben", "Ben"]):
-        person.learn(Look(i * 0.3, 0.4, who(1), name=name, distance=0.45), tolerance=0.6)
+    for i, name in enumerate(
+        [
+            "Ada",
+            "Ada",
+            "Ben",
+            "Ada",
+            None,
+            "Ada",
+            "Ben",
+            "Ben",
+            "Ben",
+            "Ben",
+            "Ben",
+            "Ben",
+        ]
+    ):
+        person.learn(
+            Look(i * 0.3, 0.4, who(1), name=name, distance=0.45), tolerance=0.6
+        )
         names.append(person.name)
     assert names[0] is None
     assert names[1:7] == ["Ada"] * 6
@@ -209,7 +268,9 @@ def test_a_blurred_look_says_less_than_a_sharp_one() -> None:
     person = Person(1, steady=0.3)
     person.learn(Look(0.0, 1.0, who(1), name="Ada", distance=0.3), tolerance=0.6)
     for i in range(5):
-        person.learn(Look(0.1 * i, 0.05, who(1), name="Ben", distance=0.5), tolerance=0.6)
+        person.learn(
+            Look(0.1 * i, 0.05, who(1), name="Ben", distance=0.5), tolerance=0.6
+        )
     assert person.name == "Ada"
 
 
@@ -218,8 +279,15 @@ def test_age_is_a_mean_and_emotion_is_quick() -> None:
     moods = described("emotion", ("calm", "glad"))
     calm, glad = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
     for i in range(40):
-        age, mood = np.eye(101, dtype=np.float32)[30 + 4 * (-1) ** i], calm if i < 20 else glad
-        told = {"age": Estimate(AGE, age), "emotion": Estimate(moods, mood), "gender": Estimate(GENDER, mood)}
+        age, mood = (
+            np.eye(101, dtype=np.float32)[30 + 4 * (-1) ** i],
+            calm if i < 20 else glad,
+        )
+        told = {
+            "age": Estimate(AGE, age),
+            "emotion": Estimate(moods, mood),
+            "gender": Estimate(GENDER, mood),
+        }
         person.learn(Look(0.1 * i, 1.0, who(1), told), tolerance=0.6)
         if i == 24:
             after_half_a_second = float(person.told["emotion"].scores[1])
@@ -234,7 +302,9 @@ def test_an_age_does_not_follow_the_last_seconds() -> None:
     person = Person(1, steady=0.3)
     for i in range(390):
         age = np.eye(101, dtype=np.float32)[48 if i < 360 else 32]
-        person.learn(Look(i / 3, 0.8, who(1), {"age": Estimate(AGE, age)}), tolerance=0.6)
+        person.learn(
+            Look(i / 3, 0.8, who(1), {"age": Estimate(AGE, age)}), tolerance=0.6
+        )
     assert person.told["age"].number == pytest.approx(46, abs=1.5)
 
 
@@ -249,14 +319,17 @@ def test_quality_prefers_large_sharp_and_frontal(astronaut: U8) -> None:
     turned[:, 2, 0] += 30
     assert best > 2 * soft
     assert frontality(turned)[0] < 0.5 * frontality(points)[0]
-    assert quality(astronaut, np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32)).shape == (0,)
+    assert quality(
+        astronaut, np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32)
+    ).shape == (0,)
 
 
 def test_flow_follows_a_shift_and_notices_a_cut(astronaut: U8, face_free: U8) -> None:
     import cv2
 
     grey, other = (
-        np.asarray(cv2.cvtColor(p, cv2.COLOR_BGR2GRAY)[:400, :500], np.uint8) for p in (astronaut, face_free)
+        np.asarray(cv2.cvtColor(p, cv2.COLOR_BGR2GRAY)[:400, :500], np.uint8)
+        for p in (astronaut, face_free)
     )
     moved = np.roll(grey, (4, -7), axis=(0, 1))
     points = geometry.mean_landmarks(np.array([[170, 70, 280, 180]], np.float32))
@@ -265,7 +338,10 @@ def test_flow_follows_a_shift_and_notices_a_cut(astronaut: U8, face_free: U8) ->
     assert np.allclose(shift.by, [[-7, 4]], atol=0.3)
     assert not flow.is_cut(flow.thumbnail(grey), flow.thumbnail(moved))
     assert flow.is_cut(flow.thumbnail(grey), flow.thumbnail(other))
-    assert flow.follow(grey, moved, points[:0], np.zeros(0, np.float32)).by.shape == (0, 2)
+    assert flow.follow(grey, moved, points[:0], np.zeros(0, np.float32)).by.shape == (
+        0,
+        2,
+    )
 
 
 # --- whole films ---
@@ -276,7 +352,9 @@ def analyzer(_own_cache: None) -> Analyzer:
     return Analyzer(detector=fast_detector(), only=["identity"], threads=1)
 
 
-def test_a_face_that_moves_keeps_one_id_and_a_tight_box(analyzer: Analyzer, astronaut: U8) -> None:
+def test_a_face_that_moves_keeps_one_id_and_a_tight_box(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
     session = analyzer.session()
     overlaps = []
     found_ids = set()
@@ -294,10 +372,15 @@ def test_a_face_that_moves_keeps_one_id_and_a_tight_box(analyzer: Analyzer, astr
     assert session.passes < 15
 
 
-def test_a_cut_to_nobody_ends_the_face_at_once(analyzer: Analyzer, astronaut: U8, face_free: U8) -> None:
+def test_a_cut_to_nobody_ends_the_face_at_once(
+    analyzer: Analyzer, astronaut: U8, face_free: U8
+) -> None:
     session = analyzer.session()
     pictures = [astronaut] * 5 + [face_free[:512, :512]] * 3
-    counts = [len(session.step(Frame(np.ascontiguousarray(p), i, i / 30)).faces) for i, p in enumerate(pictures)]
+    counts = [
+        len(session.step(Frame(np.ascontiguousarray(p), i, i / 30)).faces)
+        for i, p in enumerate(pictures)
+    ]
     assert counts == [1, 1, 1, 1, 1, 0, 0, 0]
 
 
@@ -331,8 +414,13 @@ def told(image: U8, found: Faces, looks: I64) -> Faces:
 
 
 def named(embeddings: F32) -> Matches:
-    apart = geometry.l2_distances(embeddings, np.array([who(seed) for seed in KNOWN.values()]))
-    names = [list(KNOWN)[int(i)] if d < 0.6 else None for i, d in zip(apart.argmin(1), apart.min(1), strict=True)]
+    apart = geometry.l2_distances(
+        embeddings, np.array([who(seed) for seed in KNOWN.values()])
+    )
+    names = [
+        list(KNOWN)[int(i)] if d < 0.6 else None
+        for i, d in zip(apart.argmin(1), apart.min(1), strict=True)
+    ]
     return Matches(tuple(names), apart.min(axis=1))
 
 
@@ -352,15 +440,21 @@ def shown(session: Session, picture: U8, time_s: float) -> Shown:
     return [(face.track_id, face.name) for face in rows]
 
 
-def test_one_frame_is_enough_to_be_shown_and_named(session: Session, astronaut: U8) -> None:
+def test_one_frame_is_enough_to_be_shown_and_named(
+    session: Session, astronaut: U8
+) -> None:
     assert shown(session, tiles(astronaut, 1, 7), 0.0) == [(1, "Ada"), (2, None)]
 
 
-def test_who_is_known_is_only_glanced_at_between_looks(analyzer: Analyzer, astronaut: U8) -> None:
+def test_who_is_known_is_only_glanced_at_between_looks(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
     moods = described("emotion", ("calm", "glad"))
 
     def glance(image: U8, found: Faces) -> Faces:
-        return found.with_attributes(Scores(moods, np.tile(np.array([0, 1], np.float32), (len(found), 1))))
+        return found.with_attributes(
+            Scores(moods, np.tile(np.array([0, 1], np.float32), (len(found), 1)))
+        )
 
     options = SessionOptions(tracker=TrackerOptions(sure_s=0.35))
     session = Session(analyzer.detector, told, named, options, glance=glance)
@@ -372,7 +466,9 @@ def test_who_is_known_is_only_glanced_at_between_looks(analyzer: Analyzer, astro
     assert (face.name, face.emotion) == ("Ada", "glad")
 
 
-def test_samples_far_apart_are_judged_like_photos(session: Session, astronaut: U8, face_free: U8) -> None:
+def test_samples_far_apart_are_judged_like_photos(
+    session: Session, astronaut: U8, face_free: U8
+) -> None:
     """Who is there in one sample only is seen, whose place it was does not count, who comes back is the same."""
     nobody = np.ascontiguousarray(face_free[:400, :512])
     pictures = [
@@ -383,14 +479,25 @@ def test_samples_far_apart_are_judged_like_photos(session: Session, astronaut: U
         tiles(astronaut, 7),
         tiles(astronaut, 8),
     ]
-    found = [dict(shown(session, picture, float(i))) for i, picture in enumerate(pictures)]
-    assert [set(faces.values()) for faces in found] == [set(), {"Ada"}, set(), {"Ben", "Ada", None}, {None}, {None}]
+    found = [
+        dict(shown(session, picture, float(i))) for i, picture in enumerate(pictures)
+    ]
+    assert [set(faces.values()) for faces in found] == [
+        set(),
+        {"Ada"},
+        set(),
+        {"Ben", "Ada", None},
+        {None},
+        {None},
+    ]
     assert found[1].items() <= found[3].items()
     assert not found[4].keys() & (found[1].keys() | found[3].keys())
     assert found[5].items() <= found[3].items()
 
 
-def test_who_is_sampled_seldom_is_remembered_from_one_to_the_next(session: Session, astronaut: U8) -> None:
+def test_who_is_sampled_seldom_is_remembered_from_one_to_the_next(
+    session: Session, astronaut: U8
+) -> None:
     found = [shown(session, tiles(astronaut, 7), 60.0 * i) for i in range(3)]
     assert found == [[(1, None)]] * 3
 
@@ -398,31 +505,57 @@ def test_who_is_sampled_seldom_is_remembered_from_one_to_the_next(session: Sessi
 def test_photos_of_a_folder_are_no_stream(session: Session, astronaut: U8) -> None:
     """They come at one time: each is judged by itself all the same."""
     people = [1, 2, 1]
-    results = [session.step(Frame(tiles(astronaut, seed), i, 0.0, f"{i}.jpg")) for i, seed in enumerate(people)]
-    assert [[face.name for face in result.faces] for result in results] == [["Ada"], ["Ben"], ["Ada"]]
+    results = [
+        session.step(Frame(tiles(astronaut, seed), i, 0.0, f"{i}.jpg"))
+        for i, seed in enumerate(people)
+    ]
+    assert [[face.name for face in result.faces] for result in results] == [
+        ["Ada"],
+        ["Ben"],
+        ["Ada"],
+    ]
     assert not session.tracker.hidden
 
 
-def test_frames_without_times_are_all_looked_into(session: Session, astronaut: U8, face_free: U8) -> None:
+def test_frames_without_times_are_all_looked_into(
+    session: Session, astronaut: U8, face_free: U8
+) -> None:
     pictures = [astronaut] * 3 + [np.ascontiguousarray(face_free[:512, :512])] * 2
-    assert [len(session.step(Frame(picture)).faces) for picture in pictures] == [1, 1, 1, 0, 0]
+    assert [len(session.step(Frame(picture)).faces) for picture in pictures] == [
+        1,
+        1,
+        1,
+        0,
+        0,
+    ]
 
 
-def test_after_a_cut_a_place_has_no_name_of_before(session: Session, astronaut: U8) -> None:
+def test_after_a_cut_a_place_has_no_name_of_before(
+    session: Session, astronaut: U8
+) -> None:
     """A face in the place of another, of the same size, in another scene: looked at, and named, in that frame."""
-    scenes = [tiles(astronaut, 1), tiles(astronaut, 2, scene=1), tiles(astronaut, 7), tiles(astronaut, 1, scene=1)]
+    scenes = [
+        tiles(astronaut, 1),
+        tiles(astronaut, 2, scene=1),
+        tiles(astronaut, 7),
+        tiles(astronaut, 1, scene=1),
+    ]
     expected = [(1, "Ada"), (2, "Ben"), (3, None), (1, "Ada")]
     for i, (picture, face) in enumerate(zip(scenes, expected, strict=True)):
         found = [shown(session, picture, (6 * i + k) / 25) for k in range(6)]
         assert found == [[face]] * 6
 
 
-def test_after_a_cut_who_was_not_looked_at_yet_is_nobody(session: Session, astronaut: U8) -> None:
+def test_after_a_cut_who_was_not_looked_at_yet_is_nobody(
+    session: Session, astronaut: U8
+) -> None:
     for i in range(6):
         before = shown(session, tiles(astronaut, 1, 2), i / 25)
     assert before == [(1, "Ada"), (2, "Ben")]
     session.tracker.due = lambda time_s, limit: []  # type: ignore[method-assign] # no time for looks
-    after = [shown(session, tiles(astronaut, 2, 7, scene=1), i / 25) for i in range(6, 10)]
+    after = [
+        shown(session, tiles(astronaut, 2, 7, scene=1), i / 25) for i in range(6, 10)
+    ]
     assert after == [[(3, None), (4, None)]] * 4
 
 
@@ -431,7 +564,9 @@ def test_a_stranger_in_a_known_place_is_not_as_near_as_the_known_one() -> None:
     tracker = Tracker()
     for i in range(4):
         tracker.update(faces((300, 300)), i * STEP_S)
-        tracker.learn(tracker.tracks[0], look(1, i * STEP_S, name="Ada", distance=0.2)) if i else None
+        tracker.learn(
+            tracker.tracks[0], look(1, i * STEP_S, name="Ada", distance=0.2)
+        ) if i else None
     tracker.update(faces((300, 300)), 0.4)
     tracker.learn(tracker.tracks[0], look(7, 0.4, name=None, distance=0.9))
     matches = tracker.faces(named=True).matches
@@ -442,24 +577,35 @@ def test_a_stranger_in_a_known_place_is_not_as_near_as_the_known_one() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("every", [25, 50])
-def test_a_film_of_photos_shows_whom_the_photos_show(slides: Path, analyzer: Analyzer, every: int) -> None:
+def test_a_film_of_photos_shows_whom_the_photos_show(
+    slides: Path, analyzer: Analyzer, every: int
+) -> None:
     """Ten photos of a second each: as many faces in each sample as in it alone."""
     job = VideoJob(analyzer, every=every)
     with open_source(str(slides)) as source:
-        alone = [len(analyzer.analyze_frame(frame).faces) for frame in source if frame.index % every == 0]
+        alone = [
+            len(analyzer.analyze_frame(frame).faces)
+            for frame in source
+            if frame.index % every == 0
+        ]
     assert [len(result.faces) for result in job.results(str(slides))] == alone
     assert sum(alone) >= 5
 
 
 @pytest.fixture(scope="module")
-def slides(astronaut: U8, face_free: U8, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def slides(
+    astronaut: U8, face_free: U8, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A film of ten photos: one face, two, none, smaller, darker, mirrored."""
     coffee = np.ascontiguousarray(face_free[:, :512][:360])
     her = cv2.resize(astronaut, (360, 360), interpolation=cv2.INTER_AREA)
     mirrored, dark, small = her[:, ::-1], her // 2, her[::2, ::2]
     shown = [(her,), (her, mirrored), (coffee,), (small, dark), (mirrored,)]
     photos = [_side_by_side(*pictures) for pictures in shown * 2]
-    return write_clip(tmp_path_factory.mktemp("slides") / "slides.mp4", [p for p in photos for _ in range(25)])
+    return write_clip(
+        tmp_path_factory.mktemp("slides") / "slides.mp4",
+        [p for p in photos for _ in range(25)],
+    )
 
 
 def _side_by_side(*pictures: U8) -> U8:
@@ -472,12 +618,22 @@ def _side_by_side(*pictures: U8) -> U8:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shown", ["face", "nobody", "face nobody", "nobody face"])
-def test_faces_are_reported_where_they_are(shown: str, analyzer: Analyzer, astronaut: U8, face_free: U8) -> None:
+def test_faces_are_reported_where_they_are(
+    shown: str, analyzer: Analyzer, astronaut: U8, face_free: U8
+) -> None:
     coffee = np.ascontiguousarray(face_free[20:380, :512])
-    parts = {"face": moving_face(astronaut, frames=72), "nobody": moving_face(coffee, frames=72)}
-    pictures = [(part == "face", picture) for part in shown.split() for picture in parts[part]]
+    parts = {
+        "face": moving_face(astronaut, frames=72),
+        "nobody": moving_face(coffee, frames=72),
+    }
+    pictures = [
+        (part == "face", picture) for part in shown.split() for picture in parts[part]
+    ]
     session = analyzer.session()
-    steps = [session.step(Frame(picture, i, i / 25)) for i, (_, picture) in enumerate(pictures)]
+    steps = [
+        session.step(Frame(picture, i, i / 25))
+        for i, (_, picture) in enumerate(pictures)
+    ]
     reported = np.array([len(step.faces) > 0 for step in steps])
     held = np.array([there for there, _ in pictures])
     if held.any():
@@ -487,12 +643,18 @@ def test_faces_are_reported_where_they_are(shown: str, analyzer: Analyzer, astro
 
 
 @pytest.fixture(scope="module")
-def knowing(analyzer: Analyzer, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyzer:
+def knowing(
+    analyzer: Analyzer, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Analyzer:
     """The analyzer with a gallery of Ada and Ben."""
     photos = shared / "fixtures/photos"
-    gallery = SqliteGallery(tmp_path_factory.mktemp("gallery") / "people.db", space=DLIB)
+    gallery = SqliteGallery(
+        tmp_path_factory.mktemp("gallery") / "people.db", space=DLIB
+    )
     for name, file in (("Ada", "006_A.jpg"), ("Ben", "008_B.jpg")):
-        gallery.enroll(name, [analyzer.photo((photos / file).read_bytes(), largest=True)])
+        gallery.enroll(
+            name, [analyzer.photo((photos / file).read_bytes(), largest=True)]
+        )
     own = copy.copy(analyzer)
     own.gallery = gallery
     return own
@@ -516,19 +678,32 @@ def _cut(analyzer: Analyzer, file: Path) -> U8:
     image = images.read_image(file)
     image = geometry.shrink(image, min(1, 1600 / max(image.shape[:2])))
     found = analyzer.detector(image)
-    return cutout(image, geometry.square_boxes(found.landmarks)[geometry.area(found.boxes).argmax()])
+    return cutout(
+        image,
+        geometry.square_boxes(found.landmarks)[geometry.area(found.boxes).argmax()],
+    )
 
 
 def crossing(cast: dict[str, U8]) -> list[Actor]:
-    left = with_blur(with_absences(sway(Pose(640, 350, 150), x=330), (3, 5)), (6, 7.5, 3))
-    right = with_absences(sway(Pose(640, 370, 140), x=330, period_s=6, phase=3.14), (7, 8))
+    left = with_blur(
+        with_absences(sway(Pose(640, 350, 150), x=330), (3, 5)), (6, 7.5, 3)
+    )
+    right = with_absences(
+        sway(Pose(640, 370, 140), x=330, period_s=6, phase=3.14), (7, 8)
+    )
     return [Actor("Ada", cast["Ada"], left), Actor("Ben", cast["Ben"], right)]
 
 
 def crowd(cast: dict[str, U8]) -> list[Actor]:
     strangers = [
         Actor(None, cast["Carl"], sway(Pose(640, 180, 110), x=500, period_s=9)),
-        Actor(None, cast["Dora"], with_absences(sway(Pose(640, 560, 120), x=450, period_s=7, phase=1), (4, 5.5))),
+        Actor(
+            None,
+            cast["Dora"],
+            with_absences(
+                sway(Pose(640, 560, 120), x=450, period_s=7, phase=1), (4, 5.5)
+            ),
+        ),
     ]
     return [*crossing({**cast, "Ada": cast["Ada 2"]}), *strangers]
 
@@ -541,7 +716,9 @@ def haste(cast: dict[str, U8]) -> list[Actor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("play", [crossing, crowd, haste])
-def test_names_stay_with_their_faces(knowing: Analyzer, cast: dict[str, U8], play: object) -> None:
+def test_names_stay_with_their_faces(
+    knowing: Analyzer, cast: dict[str, U8], play: object
+) -> None:
     """Moved, scaled, blurred, hidden, crossing: right in 99 of 100 face-frames after the first ten, and never wrong."""
     session = knowing.session()
     right = wrong = count = 0
@@ -556,7 +733,11 @@ def test_names_stay_with_their_faces(knowing: Analyzer, cast: dict[str, U8], pla
             face = None if row is None else result.faces.face(row)
             right += face is not None and face.name == truth.name
             wrong += face is not None and face.name not in (None, truth.name)
-            if face is not None and face.track_id is not None and truth.name is not None:
+            if (
+                face is not None
+                and face.track_id is not None
+                and truth.name is not None
+            ):
                 ids_of.setdefault(truth.name, set()).add(face.track_id)
     assert count > 300
     assert wrong == 0
@@ -605,7 +786,10 @@ class _Scripted:
     def __call__(self, image: U8) -> Faces:
         self.calls += 1
         turn = self.calls // 20
-        return faces(*[(10 + 18 * k + turn % 3, 20 + 5 * (turn % 4)) for k in range(turn % 4)], size=12)
+        return faces(
+            *[(10 + 18 * k + turn % 3, 20 + 5 * (turn % 4)) for k in range(turn % 4)],
+            size=12,
+        )
 
 
 class _Blind:

@@ -36,7 +36,9 @@ def test_no_faces_have_every_column_and_dtype() -> None:
     assert len(empty) == 0
     assert empty.boxes.shape == (0, 4)
     assert empty.landmarks.shape == (0, 5, 2)
-    assert empty.boxes.dtype == empty.scores.dtype == empty.landmarks.dtype == np.float32
+    assert (
+        empty.boxes.dtype == empty.scores.dtype == empty.landmarks.dtype == np.float32
+    )
     assert list(empty) == []
     assert len(empty[empty.scores > 0.5]) == 0
 
@@ -51,7 +53,9 @@ def test_no_faces_have_every_column_and_dtype() -> None:
     ],
     ids=["mask", "indices", "slice", "none"],
 )
-def test_indexing_takes_the_same_rows_of_every_column(rows: object, names: tuple[str, ...]) -> None:
+def test_indexing_takes_the_same_rows_of_every_column(
+    rows: object, names: tuple[str, ...]
+) -> None:
     chosen = make_faces(3)[rows]  # type: ignore[index]
     assert chosen.matches is not None
     assert chosen.matches.names == names
@@ -59,7 +63,9 @@ def test_indexing_takes_the_same_rows_of_every_column(rows: object, names: tuple
     assert [f"P{face.age:.0f}" for face in chosen] == list(names)
 
 
-@pytest.mark.parametrize(("i", "name"), [(0, "P0"), (2, "P2"), (-1, "P2"), (-3, "P0"), (np.int64(1), "P1")])
+@pytest.mark.parametrize(
+    ("i", "name"), [(0, "P0"), (2, "P2"), (-1, "P2"), (-3, "P0"), (np.int64(1), "P1")]
+)
 def test_a_whole_number_gives_a_face(i: int, name: str) -> None:
     face = make_faces(3)[i]
     assert isinstance(face, Face)
@@ -76,7 +82,12 @@ def test_beyond_the_last_there_is_no_face(i: int) -> None:
 
 def test_a_row_says_what_its_columns_say() -> None:
     face = make_faces(2).face(1)
-    assert (face.name, face.age, face.gender, face.emotion) == ("P1", 1.0, "female", None)
+    assert (face.name, face.age, face.gender, face.emotion) == (
+        "P1",
+        1.0,
+        "female",
+        None,
+    )
     assert face.distance == pytest.approx(0.3)
     assert face.probs["gender"] == pytest.approx({"female": 0.9, "male": 0.1})
 
@@ -87,7 +98,11 @@ def test_a_row_says_what_its_columns_say() -> None:
         {"scores": np.zeros(3, np.float32)},
         {"landmarks": np.zeros((2, 4, 2), np.float32)},
         {"embeddings": np.zeros((1, 128), np.float32)},
-        {"attributes": {"x": Scores(Attribute("x", ("a",)), np.ones((1, 1), np.float32))}},
+        {
+            "attributes": {
+                "x": Scores(Attribute("x", ("a",)), np.ones((1, 1), np.float32))
+            }
+        },
     ],
     ids=["scores", "landmarks", "embeddings", "attributes"],
 )
@@ -114,10 +129,21 @@ def test_results_cannot_be_changed() -> None:
 
 
 def test_what_is_told_of_some_faces_stands_at_their_places() -> None:
-    faces = Faces(np.zeros((3, 4), np.float32), np.ones(3, np.float32), np.zeros((3, 5, 2), np.float32))
+    faces = Faces(
+        np.zeros((3, 4), np.float32),
+        np.ones(3, np.float32),
+        np.zeros((3, 5, 2), np.float32),
+    )
     told = np.array([True, False, True])
-    matches = Matches(("Ada", None), np.array([0.3, 0.7], np.float32), 2, np.array([0.9, 0.1], np.float32))
-    part = replace(faces[told], matches=matches, embeddings=np.ones((2, 128), np.float32))
+    matches = Matches(
+        ("Ada", None),
+        np.array([0.3, 0.7], np.float32),
+        2,
+        np.array([0.9, 0.1], np.float32),
+    )
+    part = replace(
+        faces[told], matches=matches, embeddings=np.ones((2, 128), np.float32)
+    )
     first, second, third = faces.told_by(part, told)
     assert (first.name, second.name, third.name) == ("Ada", None, None)
     assert (second.distance, second.embedding, second.angle) == (None, None, None)

@@ -36,7 +36,9 @@ def test_false_names_and_tolerance_say_the_same() -> None:
     assert RATES.tolerance(0.0015, 1) == pytest.approx(0.6, abs=1e-3)
     for people in (1, 100, 10_000):
         at = RATES.tolerance(0.001, people)
-        assert -np.expm1(people * np.log1p(-RATES.fmr(at))) == pytest.approx(0.001, rel=0.01)
+        assert -np.expm1(people * np.log1p(-RATES.fmr(at))) == pytest.approx(
+            0.001, rel=0.01
+        )
     for wrong in (0.0, 1.0, -0.1, float("nan")):
         with pytest.raises(InputError, match="share between 0 and 1"):
             RATES.tolerance(wrong, 1)
@@ -51,10 +53,14 @@ def test_a_match_without_a_name_has_no_probability() -> None:
 
 @pytest.fixture(scope="module")
 def smaller(astronaut: U8) -> U8:
-    return np.asarray(cv2.resize(astronaut, (384, 384), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(
+        cv2.resize(astronaut, (384, 384), interpolation=cv2.INTER_AREA), np.uint8
+    )
 
 
-def test_a_face_is_verified(analyzer: Analyzer, astronaut: U8, smaller: U8, face_free: U8) -> None:
+def test_a_face_is_verified(
+    analyzer: Analyzer, astronaut: U8, smaller: U8, face_free: U8
+) -> None:
     found = analyzer.verify(encoded(astronaut), encoded(smaller))
     assert found.same
     assert found.distance < 0.3
@@ -70,11 +76,15 @@ def test_a_face_is_verified(analyzer: Analyzer, astronaut: U8, smaller: U8, face
     assert analyzer.verify(two, encoded(astronaut), largest=True).same
 
 
-def test_a_name_says_how_likely_it_is(analyzer: Analyzer, astronaut: U8, smaller: U8, tmp_path: Path) -> None:
+def test_a_name_says_how_likely_it_is(
+    analyzer: Analyzer, astronaut: U8, smaller: U8, tmp_path: Path
+) -> None:
     place = str(tmp_path / "people.db")
     gallery = open_gallery(place, space=DLIB, describe=analyzer.describe_photo)
     gallery.enroll("Eileen Collins", [analyzer.photo(encoded(smaller))])
-    few = Analyzer(place, detector=analyzer.detector, only=["identity"], false_names=0.001)
+    few = Analyzer(
+        place, detector=analyzer.detector, only=["identity"], false_names=0.001
+    )
     face = few.analyze(astronaut).faces[0]
     assert face.name == "Eileen Collins"
     assert face.name_probability is not None
@@ -82,7 +92,9 @@ def test_a_name_says_how_likely_it_is(analyzer: Analyzer, astronaut: U8, smaller
     numbers = np.random.default_rng(0).normal(size=(200, DLIB.size)).astype(np.float32)
     strangers = [(f"Person {i}", [photo_of(row)]) for i, row in enumerate(numbers)]
     gallery.enroll_all(strangers)
-    many = Analyzer(place, detector=analyzer.detector, only=["identity"], false_names=0.001)
+    many = Analyzer(
+        place, detector=analyzer.detector, only=["identity"], false_names=0.001
+    )
     assert many.tolerance < few.tolerance < 0.6
     with pytest.raises(InputError, match="give one of them"):
         Analyzer(place, tolerance=0.6, false_names=0.001)

@@ -2,7 +2,9 @@
 
 __author__ = "the mien contributors"
 __email__ = ""
-__version__ = "1.4.0"  # the version of the original whose functions and commands these are
+__version__ = (
+    "1.4.0"  # the version of the original whose functions and commands these are
+)
 
 from face_recognition.api import (
     batch_face_locations,

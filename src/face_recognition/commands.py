@@ -17,7 +17,9 @@ from face_recognition.models import THREADS
 
 Each = Callable[[Callable[[str], Any], Iterable[str]], Iterator[Any]]  # like map
 
-_IMAGE = re.compile(r".*\.(jpg|jpeg|png)", re.IGNORECASE)  # the original's: x.jpg.bak is one too
+_IMAGE = re.compile(
+    r".*\.(jpg|jpeg|png)", re.IGNORECASE
+)  # the original's: x.jpg.bak is one too
 
 RECURSIVE_HELP = "Look into the folders of a folder too."
 FORMAT_HELP = "'text' is one comma separated line per result, 'json' one JSON object per image and line."
@@ -26,9 +28,18 @@ FORMAT_HELP = "'text' is one comma separated line per result, 'json' one JSON ob
 def image_files_in_folder(folder: str, recursive: bool = False) -> list[str]:
     """The pictures of a folder, in the order the file system gives them."""
     if not recursive:
-        return [os.path.join(folder, name) for name in os.listdir(folder) if _IMAGE.match(name)]  # noqa: PTH118, PTH208
+        return [
+            os.path.join(folder, name)  # noqa: PTH118
+            for name in os.listdir(folder)  # noqa: PTH208
+            if _IMAGE.match(name)
+        ]
     walk = os.walk(folder, onerror=_raise)
-    return [os.path.join(place, name) for place, _, names in walk for name in names if _IMAGE.match(name)]  # noqa: PTH118
+    return [
+        os.path.join(place, name)  # noqa: PTH118
+        for place, _, names in walk
+        for name in names
+        if _IMAGE.match(name)
+    ]
 
 
 def _raise(error: OSError) -> None:
@@ -59,7 +70,9 @@ def workers(cpus: int) -> Iterator[Each]:
     if cpus < 1 and cpus != -1:
         raise NoProcesses(f"{cpus} processes: use 1 or more, or -1 for all there are")
     count = None if cpus == -1 else cpus
-    context = multiprocessing.get_context("spawn")  # a fork would copy the locks of running threads
+    context = multiprocessing.get_context(
+        "spawn"
+    )  # a fork would copy the locks of running threads
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
     try:
         yield pool.map

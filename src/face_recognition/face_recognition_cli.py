@@ -15,7 +15,14 @@ import PIL.Image
 from numpy.typing import NDArray
 
 import face_recognition.api as face_recognition
-from face_recognition.commands import FORMAT_HELP, RECURSIVE_HELP, Each, image_files_in_folder, processes, workers
+from face_recognition.commands import (
+    FORMAT_HELP,
+    RECURSIVE_HELP,
+    Each,
+    image_files_in_folder,
+    processes,
+    workers,
+)
 
 LARGEST_SIDE = 1600  # pixels; larger pictures are scaled down first
 
@@ -46,16 +53,28 @@ class Layout:
 
     def lines(self, image: str, faces: list[FoundFace]) -> list[str]:
         if self.json:
-            return [json.dumps({"image": image, "faces": [_as_json(face) for face in faces]}, ensure_ascii=False)]
+            return [
+                json.dumps(
+                    {"image": image, "faces": [_as_json(face) for face in faces]},
+                    ensure_ascii=False,
+                )
+            ]
         if not faces:
             return [self._line(image, "no_persons_found", None, ())]
         return [line for face in faces for line in self._face_lines(image, face)]
 
     def _face_lines(self, image: str, face: FoundFace) -> list[str]:
-        matches: list[tuple[str, float | None]] = [*face.matches] or [("unknown_person", None)]
-        return [self._line(image, name, distance, face.location) for name, distance in matches]
+        matches: list[tuple[str, float | None]] = [*face.matches] or [
+            ("unknown_person", None)
+        ]
+        return [
+            self._line(image, name, distance, face.location)
+            for name, distance in matches
+        ]
 
-    def _line(self, image: str, name: str, distance: float | None, location: tuple[int, ...]) -> str:
+    def _line(
+        self, image: str, name: str, distance: float | None, location: tuple[int, ...]
+    ) -> str:
         fields: list[Any] = [
             image,
             name,
@@ -66,7 +85,11 @@ class Layout:
 
 
 def scan_known_people(
-    known_people_folder: str, each: Each = map, *, recursive: bool = False, warn_on_stderr: bool = False
+    known_people_folder: str,
+    each: Each = map,
+    *,
+    recursive: bool = False,
+    warn_on_stderr: bool = False,
 ) -> tuple[list[str], list[NDArray[np.float64]]]:
     """Name (the file's) and encoding of the first face of each picture; warns of pictures with none or several."""
     names, encodings = [], []
@@ -74,7 +97,9 @@ def scan_known_people(
     warn = partial(click.echo, err=warn_on_stderr)
     for file, found in zip(files, each(_encodings_of, files), strict=True):
         if len(found) > 1:
-            warn(f"WARNING: More than one face found in {file}. Only considering the first face.")
+            warn(
+                f"WARNING: More than one face found in {file}. Only considering the first face."
+            )
         if not found:
             warn(f"WARNING: No faces found in {file}. Ignoring file.")
             continue
@@ -87,21 +112,35 @@ def _encodings_of(file: str) -> list[NDArray[np.float64]]:
     return face_recognition.face_encodings(face_recognition.load_image_file(file))
 
 
-def find_people(image_to_check: str, known: Known, tolerance: float, best: bool) -> list[FoundFace]:
+def find_people(
+    image_to_check: str, known: Known, tolerance: float, best: bool
+) -> list[FoundFace]:
     """The faces of a picture, each with everybody within the tolerance, or only with the nearest."""
     image = face_recognition.load_image_file(image_to_check)
     small = _shrunk(image)
     scale = max(image.shape) / max(small.shape)
-    boxes = [face_recognition._rect_to_css(box) for box in face_recognition._raw_face_locations(small)]
+    boxes = [
+        face_recognition._rect_to_css(box)
+        for box in face_recognition._raw_face_locations(small)
+    ]
     encodings = face_recognition.face_encodings(small, boxes)
     inside = (face_recognition._trim_css_to_bounds(box, small.shape) for box in boxes)
     faces = zip(inside, encodings, strict=True)
-    return [FoundFace(_scaled(box, scale), _matches(known, found, tolerance, best)) for box, found in faces]
+    return [
+        FoundFace(_scaled(box, scale), _matches(known, found, tolerance, best))
+        for box, found in faces
+    ]
 
 
-def print_result(filename: str, name: str, distance: float | None, show_distance: bool = False) -> None:
+def print_result(
+    filename: str, name: str, distance: float | None, show_distance: bool = False
+) -> None:
     """One name's line."""
-    click.echo(",".join(map(str, (filename, name, distance) if show_distance else (filename, name))))
+    click.echo(
+        ",".join(
+            map(str, (filename, name, distance) if show_distance else (filename, name))
+        )
+    )
 
 
 def test_image(
@@ -113,7 +152,9 @@ def test_image(
 ) -> None:
     """Prints who is in a picture."""
     images = [image_to_check]
-    process_images_in_process_pool(images, known_names, known_face_encodings, 1, tolerance, show_distance)
+    process_images_in_process_pool(
+        images, known_names, known_face_encodings, 1, tolerance, show_distance
+    )
 
 
 def process_images_in_process_pool(
@@ -128,7 +169,9 @@ def process_images_in_process_pool(
     known = Known(known_names, known_face_encodings)
     find = partial(find_people, known=known, tolerance=tolerance, best=False)
     with workers(number_of_cpus) as each:
-        for image, faces in zip(images_to_check, each(find, images_to_check), strict=True):
+        for image, faces in zip(
+            images_to_check, each(find, images_to_check), strict=True
+        ):
             for line in Layout(show_distance).lines(image, faces):
                 click.echo(line)
 
@@ -145,9 +188,15 @@ def _scaled(location: tuple[int, ...], scale: float) -> tuple[int, ...]:
     return tuple(round(edge * scale) for edge in location)
 
 
-def _matches(known: Known, encoding: NDArray[np.float64], tolerance: float, best: bool) -> list[tuple[str, float]]:
+def _matches(
+    known: Known, encoding: NDArray[np.float64], tolerance: float, best: bool
+) -> list[tuple[str, float]]:
     distances = face_recognition.face_distance(known.encodings, encoding)
-    near = [(name, float(d)) for name, d in zip(known.names, distances, strict=True) if d <= tolerance]
+    near = [
+        (name, float(d))
+        for name, d in zip(known.names, distances, strict=True)
+        if d <= tolerance
+    ]
     return [min(near, key=lambda match: match[1])] if best and near else near
 
 
@@ -171,20 +220,44 @@ def _as_json(face: FoundFace) -> dict[str, Any]:
     help="Tolerance for face comparisons. Default is 0.6. Lower this if you get multiple matches for the same person.",
 )
 @click.option(
-    "--show-distance", default=False, type=bool, help="Output face distance. Useful for tweaking tolerance setting."
+    "--show-distance",
+    default=False,
+    type=bool,
+    help="Output face distance. Useful for tweaking tolerance setting.",
 )
-@click.option("--format", "layout", type=click.Choice(["text", "json"]), default="text", help=FORMAT_HELP)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help=FORMAT_HELP,
+)
 @click.option("--best", is_flag=True, help="Print only the nearest name of each face.")
-@click.option("--locations", is_flag=True, help="Print where each face is: top,right,bottom,left.")
+@click.option(
+    "--locations", is_flag=True, help="Print where each face is: top,right,bottom,left."
+)
 @click.option("--recursive", is_flag=True, help=RECURSIVE_HELP)
 def main(known_people_folder: str, image_to_check: str, **options: Any) -> None:
-    layout = Layout(options["show_distance"], options["locations"], options["layout"] == "json")
+    layout = Layout(
+        options["show_distance"], options["locations"], options["layout"] == "json"
+    )
     recursive = options["recursive"]
     with workers(processes(options["cpus"], image_to_check)) as each:
-        people = scan_known_people(known_people_folder, each, recursive=recursive, warn_on_stderr=layout.json)
+        people = scan_known_people(
+            known_people_folder, each, recursive=recursive, warn_on_stderr=layout.json
+        )
         is_folder = os.path.isdir(image_to_check)  # noqa: PTH112 - the path is printed as it was given
-        images = image_files_in_folder(image_to_check, recursive) if is_folder else [image_to_check]
-        find = partial(find_people, known=Known(*people), tolerance=options["tolerance"], best=options["best"])
+        images = (
+            image_files_in_folder(image_to_check, recursive)
+            if is_folder
+            else [image_to_check]
+        )
+        find = partial(
+            find_people,
+            known=Known(*people),
+            tolerance=options["tolerance"],
+            best=options["best"],
+        )
         for image, faces in zip(images, each(find, images), strict=True):
             for line in layout.lines(image, faces):
                 click.echo(line)

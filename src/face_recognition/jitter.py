@@ -33,6 +33,8 @@ def _one(chip: U8, random: np.random.Generator) -> U8:
     offset = middle + shift - turn @ (middle, middle)
     matrix = np.column_stack([turn, offset])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(chip.astype(np.float32), matrix, chip.shape[1::-1], flags=flags)
+    warped = cv2.warpAffine(
+        chip.astype(np.float32), matrix, chip.shape[1::-1], flags=flags
+    )
     moved = np.asarray(warped + 1e-3).astype(np.uint8)
     return moved[:, ::-1] if random.random() > 0.5 else moved

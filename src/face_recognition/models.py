@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_recognition.jitter import jittered
-from face_recognition.native import detection, rectangle, rectangles, vector, vectors, vectorss
+from face_recognition.native import (
+    detection,
+    rectangle,
+    rectangles,
+    vector,
+    vectors,
+    vectorss,
+)
 from face_recognition.shapes import FullObjectDetection, MmodRectangle, Rectangle, whole
 from mien.dlib_models import chip, hog, landmarks, mmod
 from mien.errors import InputError
@@ -22,7 +29,11 @@ from mien.runtime import Compute, OnnxModel, default_threads, in_chunks
 Image = NDArray[np.uint8]
 T = TypeVar("T")
 
-_ONE_NAME = {"batch_img": "img", "faces": "face", "batch_faces": "face"}  # dlib's five forms name the same two things
+_ONE_NAME = {
+    "batch_img": "img",
+    "faces": "face",
+    "batch_faces": "face",
+}  # dlib's five forms name the same two things
 
 THREADS = "FACE_RECOGNITION_THREADS"  # environment: threads of one call; the commands' worker processes set 1
 BATCH_PIXELS = 10_000_000  # canvas pixels the CNN detector looks at in one run, about 1 GB of memory at its peak
@@ -60,7 +71,9 @@ class FaceDetector:
     num_detectors = 5  # filters: ahead, turned left and right, tilted left and right
     detection_window_width = detection_window_height = hog.MIN_FACE
 
-    def __call__(self, image: Image, upsample_num_times: int = 0) -> Sequence[Rectangle]:
+    def __call__(
+        self, image: Image, upsample_num_times: int = 0
+    ) -> Sequence[Rectangle]:
         return self.run(image, upsample_num_times)[0]
 
     def run(
@@ -73,7 +86,9 @@ class FaceDetector:
         checked, ups = _image(image), _times(upsample_num_times)
         if not checked.size:
             return rectangles([]), [], []
-        found = hog.detect(self._score.get(), checked, upsample=ups, threshold=adjust_threshold)
+        found = hog.detect(
+            self._score.get(), checked, upsample=ups, threshold=adjust_threshold
+        )
         boxes, scores, filters = (column.tolist() for column in found)
         return rectangles(boxes), scores, filters
 
@@ -84,28 +99,45 @@ class CnnFaceDetector:
     def __init__(self) -> None:
         self._model = Lazy(_mmod_model)
 
-    def __call__(self, image: Image | list[Image], upsample_num_times: int = 0, batch_size: int = 128) -> Any:
+    def __call__(
+        self,
+        image: Image | list[Image],
+        upsample_num_times: int = 0,
+        batch_size: int = 128,
+    ) -> Any:
         """A list of MmodRectangle for an image, a list of such lists for a list of images of one size."""
         ups = _times(upsample_num_times)
         if not isinstance(image, list):
             return self._many([_rgb(image)], ups, 1)[0]
         images = [_rgb(one) for one in image]
         if len({one.shape for one in images}) > 1:
-            raise UnsupportedImage("Images in list must all have the same dimensions. Pass them one by one instead.")
+            raise UnsupportedImage(
+                "Images in list must all have the same dimensions. Pass them one by one instead."
+            )
         return self._many(images, ups, max(1, whole(batch_size)))
 
-    def _many(self, images: Sequence[Image], ups: int, batch_size: int) -> list[list[MmodRectangle]]:
+    def _many(
+        self, images: Sequence[Image], ups: int, batch_size: int
+    ) -> list[list[MmodRectangle]]:
         min_face = mmod.WINDOW / 2**ups
         at_once = _at_once(images, ups, batch_size)
         if at_once < 2:
-            found = [mmod.detect(self._run, _swap(one), min_face=min_face) for one in images]
+            found = [
+                mmod.detect(self._run, _swap(one), min_face=min_face) for one in images
+            ]
             return [_mmod_rectangles(*one) for one in found]
         out: list[list[MmodRectangle]] = []
         for start in range(0, len(images), at_once):
-            tiled = [mmod.tile(_swap(one), min_face=min_face) for one in images[start : start + at_once]]
+            tiled = [
+                mmod.tile(_swap(one), min_face=min_face)
+                for one in images[start : start + at_once]
+            ]
             maps = self._run(np.concatenate([canvas.pixels for canvas in tiled]))
             parts = zip(maps, tiled, strict=True)
-            out += [_mmod_rectangles(*mmod.decode(scores[None], canvas)) for scores, canvas in parts]
+            out += [
+                _mmod_rectangles(*mmod.decode(scores[None], canvas))
+                for scores, canvas in parts
+            ]
         return out
 
     def _run(self, canvas: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -146,39 +178,62 @@ class FaceEncoder:
         form = {_ONE_NAME.get(name, name): value for name, value in named.items()}
         return self._compute(*given, **form)
 
-    def _compute(self, img: Any, face: Any = None, num_jitters: int = 0, padding: float = 0.25) -> Any:
+    def _compute(
+        self, img: Any, face: Any = None, num_jitters: int = 0, padding: float = 0.25
+    ) -> Any:
         batch = isinstance(img, list | tuple)
-        if face is None or hasattr(face, "__int__"):  # the second number of the forms without faces
-            found = self.describe_chips(img if batch else [img], num_jitters if face is None else face)
+        if face is None or hasattr(
+            face, "__int__"
+        ):  # the second number of the forms without faces
+            found = self.describe_chips(
+                img if batch else [img], num_jitters if face is None else face
+            )
             return vectors(found) if batch else vector(found[0])
         if not batch:
             one = hasattr(face, "parts")
-            found = self.describe(img, [face] if one else list(face), num_jitters, padding)
+            found = self.describe(
+                img, [face] if one else list(face), num_jitters, padding
+            )
             return vector(found[0]) if one else vectors(found)
         if len(img) != len(face):
-            raise UnsupportedImage(f"{len(img)} images have {len(face)} lists of faces; give one list for each image")
+            raise UnsupportedImage(
+                f"{len(img)} images have {len(face)} lists of faces; give one list for each image"
+            )
         pairs = zip(img, face, strict=True)
-        return vectorss(self.describe(one, list(faces), num_jitters, padding) for one, faces in pairs)
+        return vectorss(
+            self.describe(one, list(faces), num_jitters, padding)
+            for one, faces in pairs
+        )
 
     def describe(
-        self, img: Image, faces: Sequence[FullObjectDetection], num_jitters: int = 0, padding: float = 0.25
+        self,
+        img: Image,
+        faces: Sequence[FullObjectDetection],
+        num_jitters: int = 0,
+        padding: float = 0.25,
     ) -> NDArray[np.float64]:
         """The descriptors (N, 128) of faces of one image, in one run of the network."""
         image = _rgb(img, "compute_face_descriptor")
         if not faces:
             return np.zeros((0, 128))
         points = [_points(face) for face in faces]
-        chips = np.concatenate([chip.cut_chips(image, one[None], padding=padding) for one in points])
+        chips = np.concatenate(
+            [chip.cut_chips(image, one[None], padding=padding) for one in points]
+        )
         return self.describe_chips(chips, num_jitters)
 
-    def describe_chips(self, chips: Sequence[Image] | Image, num_jitters: int = 0) -> NDArray[np.float64]:
+    def describe_chips(
+        self, chips: Sequence[Image] | Image, num_jitters: int = 0
+    ) -> NDArray[np.float64]:
         """The descriptors (N, 128) of aligned RGB faces (150, 150, 3)."""
         faces, jitters = [_chip(one) for one in chips], whole(num_jitters)
         if not faces:
             return np.zeros((0, 128))
         if jitters <= 1:
             return self._descriptors(np.stack(faces))
-        means = [self._descriptors(jittered(one, jitters)).mean(axis=0) for one in faces]
+        means = [
+            self._descriptors(jittered(one, jitters)).mean(axis=0) for one in faces
+        ]
         return np.asarray(means, np.float64)
 
     def _descriptors(self, chips: Image) -> NDArray[np.float64]:
@@ -223,10 +278,16 @@ def _at_once(images: Sequence[Image], ups: int, batch_size: int) -> int:
         return 1
     levels = mmod.pyramid(*images[0].shape[:2], min_face=mmod.WINDOW / 2**ups)
     height, width = mmod.layout(levels.sizes)[1]
-    return min(batch_size, BATCH_PIXELS // (height * width)) if height * width <= mmod.CANVAS_PIXELS else 1
+    return (
+        min(batch_size, BATCH_PIXELS // (height * width))
+        if height * width <= mmod.CANVAS_PIXELS
+        else 1
+    )
 
 
-def _mmod_rectangles(boxes: NDArray[np.int64], scores: NDArray[np.float32]) -> list[MmodRectangle]:
+def _mmod_rectangles(
+    boxes: NDArray[np.int64], scores: NDArray[np.float32]
+) -> list[MmodRectangle]:
     pairs = zip(boxes.tolist(), scores.tolist(), strict=True)
     return [MmodRectangle(rectangle(*box), score) for box, score in pairs]
 
@@ -238,8 +299,14 @@ def _swap(image: Image) -> Image:
 def _image(image: Image) -> Image:
     """The image, if dlib would take it."""
     if not isinstance(image, np.ndarray):
-        raise TypeError(f"an image is a numpy array, e.g. from load_image_file(); got {type(image).__name__}")
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+        raise TypeError(
+            f"an image is a numpy array, e.g. from load_image_file(); got {type(image).__name__}"
+        )
+    if (
+        image.dtype != np.uint8
+        or image.ndim not in (2, 3)
+        or image.shape[2:] not in ((), (3,))
+    ):
         raise UnsupportedImage(
             "Unsupported image type, must be 8bit gray or RGB image. "
             f"Got {image.dtype} of shape {image.shape}; convert it, e.g. with load_image_file(file)."
@@ -250,7 +317,9 @@ def _image(image: Image) -> Image:
 def _rgb(image: Image, function: str = "") -> Image:
     """The image in colour; a grey one is taken too unless a function that needs colour is named."""
     if function and getattr(image, "shape", ())[2:] != (3,):
-        raise TypeError(f"{function}(): a grey image has no descriptor; load it in colour, load_image_file(file)")
+        raise TypeError(
+            f"{function}(): a grey image has no descriptor; load it in colour, load_image_file(file)"
+        )
     checked = _image(image)
     return checked if checked.ndim == 3 else np.repeat(checked[:, :, None], 3, axis=2)
 

@@ -15,7 +15,10 @@ def installed() -> bool:
     """Whether dlib is there, as far as can be told without importing it."""
     try:
         return importlib.util.find_spec("dlib") is not None
-    except (ImportError, ValueError):  # somebody's import hook, or a stand-in put into sys.modules
+    except (
+        ImportError,
+        ValueError,
+    ):  # somebody's import hook, or a stand-in put into sys.modules
         return False
 
 

@@ -18,10 +18,18 @@ def whole(value: Any) -> int:
     Raises:
         TypeError: a float (np.float64 is one), or no number.
     """
-    if isinstance(value, float) or not (hasattr(value, "__int__") or hasattr(value, "__index__")):
-        raise TypeError(f"{value!r} ({type(value).__name__}) is no whole number; use int(…)")
+    if isinstance(value, float) or not (
+        hasattr(value, "__int__") or hasattr(value, "__index__")
+    ):
+        raise TypeError(
+            f"{value!r} ({type(value).__name__}) is no whole number; use int(…)"
+        )
     try:
-        number = index(value) if hasattr(value, "__index__") and not isinstance(value, np.ndarray) else int(value)
+        number = (
+            index(value)
+            if hasattr(value, "__index__") and not isinstance(value, np.ndarray)
+            else int(value)
+        )
     except (TypeError, ValueError, OverflowError) as exc:
         raise TypeError(f"{value!r} is no whole number: {exc}") from exc
     if not -(2**63) <= number < 2**63:
@@ -56,8 +64,12 @@ class _Vector:
     def __truediv__(self, divisor: float) -> DPoint:
         if isinstance(divisor, _Vector):
             return NotImplemented
-        with np.errstate(divide="ignore", invalid="ignore"):  # as in C++: a point over 0 is infinite
-            return DPoint(float(np.divide(self.x, divisor)), float(np.divide(self.y, divisor)))
+        with np.errstate(
+            divide="ignore", invalid="ignore"
+        ):  # as in C++: a point over 0 is infinite
+            return DPoint(
+                float(np.divide(self.x, divisor)), float(np.divide(self.y, divisor))
+            )
 
     def normalize(self) -> DPoint:
         """The same direction, of length 1."""
@@ -101,7 +113,9 @@ class Rectangle:
         try:
             self._edges = (whole(left), whole(top), whole(right), whole(bottom))
         except TypeError as exc:
-            raise TypeError(f"a face location is four whole numbers (top, right, bottom, left): {exc}") from exc
+            raise TypeError(
+                f"a face location is four whole numbers (top, right, bottom, left): {exc}"
+            ) from exc
 
     @property
     def edges(self) -> tuple[int, int, int, int]:
@@ -145,22 +159,31 @@ class Rectangle:
         return Point(self.right(), self.bottom())
 
     def center(self) -> Point:
-        return Point(_half(self.left() + self.right() + 1), _half(self.top() + self.bottom() + 1))
+        return Point(
+            _half(self.left() + self.right() + 1), _half(self.top() + self.bottom() + 1)
+        )
 
     def dcenter(self) -> Point:
         """The same as `center`, in whole pixels, as dlib's own."""
         return self.center()
 
-    def contains(self, x: int | Point | DPoint | Rectangle, y: int | None = None) -> bool:
+    def contains(
+        self, x: int | Point | DPoint | Rectangle, y: int | None = None
+    ) -> bool:
         """Whether a point (x, y), a Point or all of a Rectangle lies inside."""
         if isinstance(x, Rectangle):
             return self + x == self
         point = x if isinstance(x, Point | DPoint) else Point(whole(x), whole(y))
-        return self.left() <= point.x <= self.right() and self.top() <= point.y <= self.bottom()
+        return (
+            self.left() <= point.x <= self.right()
+            and self.top() <= point.y <= self.bottom()
+        )
 
     def intersect(self, other: Rectangle) -> Rectangle:
         low = (max(self.left(), other.left()), max(self.top(), other.top()))
-        return Rectangle(*low, min(self.right(), other.right()), min(self.bottom(), other.bottom()))
+        return Rectangle(
+            *low, min(self.right(), other.right()), min(self.bottom(), other.bottom())
+        )
 
     def __add__(self, other: Rectangle | Point) -> Rectangle:
         """The smallest rectangle around both."""
@@ -169,7 +192,9 @@ class Rectangle:
         if self.is_empty() or other.is_empty():
             return other if self.is_empty() else self
         low = (min(self.left(), other.left()), min(self.top(), other.top()))
-        return Rectangle(*low, max(self.right(), other.right()), max(self.bottom(), other.bottom()))
+        return Rectangle(
+            *low, max(self.right(), other.right()), max(self.bottom(), other.bottom())
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rectangle) and self._edges == other._edges

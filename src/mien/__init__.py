@@ -14,7 +14,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mien.attribute import Attribute as Attribute, Estimate as Estimate, Scores as Scores
+    from mien.attribute import (
+        Attribute as Attribute,
+        Estimate as Estimate,
+        Scores as Scores,
+    )
     from mien.errors import (
         EmbedderMismatch as EmbedderMismatch,
         GalleryError as GalleryError,

@@ -93,7 +93,9 @@ class Attribute:
     def __post_init__(self) -> None:
         check_attribute_name(self.name)
         if len(set(self.labels)) < len(self.labels) or not all(self.labels):
-            raise InputError(f"the labels of {self.name} must be different words, got {list(self.labels)}")
+            raise InputError(
+                f"the labels of {self.name} must be different words, got {list(self.labels)}"
+            )
 
     @property
     def size(self) -> int:
@@ -121,11 +123,18 @@ class Attribute:
         """What stands in JSON and tables of it."""
         if self.labels:
             sure = (Column(f"{self.name}_sure", "flag"),) if self.sure_from else ()
-            return (Column(self.name, "text"), Column(f"{self.name}_probs", "probs"), *sure)
+            return (
+                Column(self.name, "text"),
+                Column(f"{self.name}_probs", "probs"),
+                *sure,
+            )
         grouped = (
             ()
             if self.groups is None
-            else (Column(self.groups.name, "text"), Column(f"{self.groups.name}_probs", "probs"))
+            else (
+                Column(self.groups.name, "text"),
+                Column(f"{self.groups.name}_probs", "probs"),
+            )
         )
         spread = (Column(f"{self.name}_interval", "interval"),) if self.values else ()
         return (Column(self.name, "number"), *grouped, *spread)
@@ -133,22 +142,32 @@ class Attribute:
 
 def to_json(attributes: Iterable[Attribute]) -> str:
     """Attributes as they are kept with results."""
-    return json.dumps([{**asdict(one), "colours": dict(one.colours)} for one in attributes], ensure_ascii=False)
+    return json.dumps(
+        [{**asdict(one), "colours": dict(one.colours)} for one in attributes],
+        ensure_ascii=False,
+    )
 
 
 def from_json(text: str) -> tuple[Attribute, ...]:
     """The way back. Fields of a later version are passed over."""
     known = {field.name for field in fields(Attribute)}
-    return tuple(_from_dict({key: value for key, value in one.items() if key in known}) for one in json.loads(text))
+    return tuple(
+        _from_dict({key: value for key, value in one.items() if key in known})
+        for one in json.loads(text)
+    )
 
 
 def _from_dict(given: dict[str, Any]) -> Attribute:
     groups = given.get("groups")
     if groups is not None:
-        given["groups"] = Groups(groups["name"], tuple(groups["labels"]), tuple(groups["starts"]))
+        given["groups"] = Groups(
+            groups["name"], tuple(groups["labels"]), tuple(groups["starts"])
+        )
     for name in ("labels", "values"):
         given[name] = tuple(given.get(name, ()))
-    given["colours"] = {label: tuple(colour) for label, colour in given.get("colours", {}).items()}
+    given["colours"] = {
+        label: tuple(colour) for label, colour in given.get("colours", {}).items()
+    }
     return Attribute(**given)
 
 
@@ -159,9 +178,13 @@ def check_attribute_name(name: str) -> str:
         InputError: It is no name, or says something else already.
     """
     if not _NAME.fullmatch(name):
-        raise InputError(f"{name!r} names no attribute: use small letters, digits and _, a letter first")
+        raise InputError(
+            f"{name!r} names no attribute: use small letters, digits and _, a letter first"
+        )
     if name in _RESERVED or name.endswith(_ENDINGS):
-        raise InputError(f"an attribute cannot be called {name!r}: results say something else by that name")
+        raise InputError(
+            f"an attribute cannot be called {name!r}: results say something else by that name"
+        )
     return name
 
 
@@ -178,12 +201,16 @@ class Scores:
 
     def __post_init__(self) -> None:
         if self.probs.ndim != 2 or self.probs.shape[1] != self.attribute.size:
-            raise ValueError(f"{self.attribute.name} has shape {self.probs.shape}, expected (N, {self.attribute.size})")
+            raise ValueError(
+                f"{self.attribute.name} has shape {self.probs.shape}, expected (N, {self.attribute.size})"
+            )
 
     def __len__(self) -> int:
         return len(self.probs)
 
-    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Scores:
+    def __getitem__(
+        self, rows: NDArray[np.bool_] | NDArray[np.int64] | slice
+    ) -> Scores:
         return Scores(self.attribute, self.probs[rows])
 
     @property
@@ -194,8 +221,14 @@ class Scores:
     def numbers(self) -> F32 | None:
         """The number (N,) of each face, NaN where unknown; None where this attribute has none."""
         if self.attribute.values:
-            return (self.probs @ np.array(self.attribute.values, np.float32)).astype(np.float32)
-        return None if self.attribute.labels or self.attribute.groups is not None else self.probs[:, 0]
+            return (self.probs @ np.array(self.attribute.values, np.float32)).astype(
+                np.float32
+            )
+        return (
+            None
+            if self.attribute.labels or self.attribute.groups is not None
+            else self.probs[:, 0]
+        )
 
     def row(self, i: int) -> Estimate:
         """Of face i."""
@@ -246,7 +279,11 @@ class Estimate:
         if groups is None or not self.known:
             return None
         number = self.number
-        return groups.labels[int(self.scores.argmax())] if number is None else groups.of(round(number, 1))
+        return (
+            groups.labels[int(self.scores.argmax())]
+            if number is None
+            else groups.of(round(number, 1))
+        )
 
     @property
     def probs(self) -> dict[str, float]:
@@ -254,7 +291,9 @@ class Estimate:
         if not self.known:
             return {}
         if self.attribute.labels:
-            return dict(zip(self.attribute.labels, map(float, self.scores), strict=True))
+            return dict(
+                zip(self.attribute.labels, map(float, self.scores), strict=True)
+            )
         groups = self.attribute.groups
         if groups is None:
             return {}
@@ -273,7 +312,9 @@ class Estimate:
             return None
         values = np.array(self.attribute.values)
         upto = np.concatenate([[0.0], np.cumsum(self.scores, dtype=np.float64)])
-        edges = np.concatenate([[values[0]], (values[:-1] + values[1:]) / 2, [values[-1]]])
+        edges = np.concatenate(
+            [[values[0]], (values[:-1] + values[1:]) / 2, [values[-1]]]
+        )
         low, high = np.interp(_INTERVAL, upto / upto[-1], edges)
         return float(low), float(high)
 
@@ -312,7 +353,11 @@ class Estimate:
         if column.kind == "flag":
             return self.sure
         if column.kind == "interval":
-            return None if self.interval is None else [round(end, 1) for end in self.interval]
+            return (
+                None
+                if self.interval is None
+                else [round(end, 1) for end in self.interval]
+            )
         if column.kind == "number":
             return None if self.number is None else round(self.number, 1)
         return self.label if self.attribute.labels else self.group

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import platformdirs
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from mien.errors import InputError
 from mien.gallery import check_there, make_gallery
@@ -19,7 +24,9 @@ from mien.store import data_dir
 class Settings(BaseSettings):
     """What commands take where no option is given."""
 
-    model_config = SettingsConfigDict(env_prefix="MIEN_", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="MIEN_", env_ignore_empty=True, extra="ignore"
+    )
 
     gallery: str | None = None
     detector: str = DEFAULT_DETECTOR
@@ -45,13 +52,19 @@ class Settings(BaseSettings):
         files = [Path("mien.toml")]
         with contextlib.suppress(RuntimeError):  # of users without a home folder
             files.append(platformdirs.user_config_path("mien") / "mien.toml")
-        return (init_settings, env_settings, *(TomlConfigSettingsSource(settings_cls, file) for file in files))
+        return (
+            init_settings,
+            env_settings,
+            *(TomlConfigSettingsSource(settings_cls, file) for file in files),
+        )
 
 
 NOBODY = "none"  # the name of no gallery at all
 
 
-def gallery_place(given: str | None, *, make: bool = False, data: Path | None = None) -> str | None:
+def gallery_place(
+    given: str | None, *, make: bool = False, data: Path | None = None
+) -> str | None:
     """Where the people are: as named, else `$MIEN_GALLERY` or mien.toml, else in the user's data folder.
 
     None for "none", and where nobody was enrolled in the user's own yet. With `make` it is made where it is missing.
@@ -80,4 +93,6 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except (ValidationError, ValueError) as exc:
-        raise InputError(f"a setting cannot be used (MIEN_* in the environment, or mien.toml): {exc}") from exc
+        raise InputError(
+            f"a setting cannot be used (MIEN_* in the environment, or mien.toml): {exc}"
+        ) from exc

@@ -22,7 +22,9 @@ _INK: Colour = (16, 18, 22)
 _PART = 0.3  # of a face's height that the text of its label is high
 _LEAST = 10  # pixels of text that can be read
 _LARGE = 0.5  # of the picture's height: a face so large may bear its label on itself
-_CLEAR = 2.0  # pixels kept between a label and others' boxes, so that it is nobody else's
+_CLEAR = (
+    2.0  # pixels kept between a label and others' boxes, so that it is nobody else's
+)
 _AWAY = (
     0.5,
     1.0,
@@ -48,7 +50,11 @@ class Style:
     def for_size(cls, width: int, height: int) -> Style:
         side = max(width, height)
         text = max(13 if side >= 240 else 10, round(side / 55))
-        return cls(line=max(2 if side >= 240 else 1, round(side / 360)), text=text, pad=max(2, text // 4))
+        return cls(
+            line=max(2 if side >= 240 else 1, round(side / 360)),
+            text=text,
+            pad=max(2, text // 4),
+        )
 
     def for_face(self, box: F32) -> Style:
         """The sizes for the face in a box (4,): no larger than this, smaller for a small face."""
@@ -79,11 +85,17 @@ class Annotator:
 
     def __call__(self, image: U8, faces: Faces) -> U8:
         present = set() if faces.track_ids is None else set(faces.track_ids.tolist())
-        self._sides = {track: side for track, side in self._sides.items() if track in present}
-        return annotate(image, faces, sides=self._sides, below=self._below(image.shape[0]))
+        self._sides = {
+            track: side for track, side in self._sides.items() if track in present
+        }
+        return annotate(
+            image, faces, sides=self._sides, below=self._below(image.shape[0])
+        )
 
 
-def annotate(image: U8, faces: Faces, *, sides: dict[int, int] | None = None, below: int = 0) -> U8:
+def annotate(
+    image: U8, faces: Faces, *, sides: dict[int, int] | None = None, below: int = 0
+) -> U8:
     """A copy of a BGR picture with a box and a label for each face; a person has one colour in all pictures.
 
     `sides` of the faces of tracks their labels were on, which is brought up to date; no label lies in the lowest
@@ -101,14 +113,22 @@ def annotate(image: U8, faces: Faces, *, sides: dict[int, int] | None = None, be
         _draw_leader(draw, label)
     for label in labels:
         _draw_label(canvas, label)
-    return np.asarray(cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8)
+    return np.asarray(
+        cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8
+    )
 
 
 def label_lines(face: Face) -> list[str]:
     """What the label of a face says: the name, then its attributes in their order."""
-    told = sorted(face.attributes.values(), key=lambda estimate: estimate.attribute.order)
+    told = sorted(
+        face.attributes.values(), key=lambda estimate: estimate.attribute.order
+    )
     about = ", ".join(estimate.text for estimate in told if estimate.text)
-    name = face.name if face.name is not None else ("unknown" if face.distance is not None else None)
+    name = (
+        face.name
+        if face.name is not None
+        else ("unknown" if face.distance is not None else None)
+    )
     return [line for line in (name, about) if line] or [f"{face.score:.2f}"]
 
 
@@ -121,7 +141,10 @@ def colour_of(face: Face) -> Colour:
 @lru_cache(maxsize=512)
 def colour_for(key: str) -> Colour:
     """The same light, saturated colour (RGB) for the same text, always."""
-    hue = int.from_bytes(hashlib.sha256(key.encode(errors=ESCAPE)).digest()[:4], "big") / 2**32
+    hue = (
+        int.from_bytes(hashlib.sha256(key.encode(errors=ESCAPE)).digest()[:4], "big")
+        / 2**32
+    )
     red, green, blue = colorsys.hls_to_rgb(hue, 0.66, 0.85)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -146,7 +169,9 @@ def _placed_labels(
     taken: list[F32] = []
     nameless = np.array([face.name is None for face in rows], np.bool_)
     for i in np.lexsort((-area(faces.boxes), nameless)):
-        others = np.concatenate([np.delete(faces.boxes, i, 0), np.array(taken, np.float32).reshape(-1, 4)])
+        others = np.concatenate(
+            [np.delete(faces.boxes, i, 0), np.array(taken, np.float32).reshape(-1, 4)]
+        )
         track = rows[i].track_id
         room = _Room(size_wh, None if track is None else sides.get(track))
         found = _label(rows[i], style, others, room)
@@ -159,13 +184,21 @@ def _placed_labels(
         yield label
 
 
-def _label(face: Face, style: Style, others: F32, room: _Room) -> tuple[Label, int | None] | None:
+def _label(
+    face: Face, style: Style, others: F32, room: _Room
+) -> tuple[Label, int | None] | None:
     """A face's label beside it, as long as there is room for, and on which side; else its name away from it."""
     own = style.for_face(face.box)
     lines = _fitting(face, own, room.picture_wh)
     shorter = lines[:1] if face.name is not None else lines[1:]
-    beside = [(_best_place(face.box, _label_size(some, own), others, room), some) for some in (lines, shorter) if some]
-    for (place, covered, side), some in beside if len(others) else sorted(beside, key=lambda found: found[0][1]):
+    beside = [
+        (_best_place(face.box, _label_size(some, own), others, room), some)
+        for some in (lines, shorter)
+        if some
+    ]
+    for (place, covered, side), some in (
+        beside if len(others) else sorted(beside, key=lambda found: found[0][1])
+    ):
         if not covered or not len(others):
             return Label(face, place, some, own), side
     if face.name is None:
@@ -178,14 +211,22 @@ def _label(face: Face, style: Style, others: F32, room: _Room) -> tuple[Label, i
     return None
 
 
-def _place_away(box: F32, size_wh: tuple[float, float], others: F32, picture_wh: tuple[int, int]) -> F32 | None:
+def _place_away(
+    box: F32, size_wh: tuple[float, float], others: F32, picture_wh: tuple[int, int]
+) -> F32 | None:
     """The nearest place that covers nothing and from which a line leads to the box without crossing a face."""
     (w, h), centre = size_wh, (box[:2] + box[2:]) / 2
     turns = np.linspace(0, 2 * np.pi, _AROUND, endpoint=False)
     for away in _AWAY:
         reach = (box[2:] - box[:2]) / 2 + np.array([w, h]) / 2 + away * h
-        corners = centre + np.stack([np.sin(turns), -np.cos(turns)], axis=1) * reach - np.array([w, h]) / 2
-        places = np.array([_inside(x, y, size_wh, picture_wh) for x, y in corners], dtype=np.float32)
+        corners = (
+            centre
+            + np.stack([np.sin(turns), -np.cos(turns)], axis=1) * reach
+            - np.array([w, h]) / 2
+        )
+        places = np.array(
+            [_inside(x, y, size_wh, picture_wh) for x, y in corners], dtype=np.float32
+        )
         covered = _overlap(places, np.concatenate([others, box[None]])).sum(axis=1)
         free: list[F32] = list(places[covered == 0])
         for place in free:
@@ -220,7 +261,11 @@ def _fitting(face: Face, style: Style, picture_wh: tuple[int, int]) -> list[str]
     width = picture_wh[0] - 2 * style.pad
     parts: list[str] = []
     for line in label_lines(face):
-        parts.extend([line] if line == face.name or _text_width(line, style) <= width else line.split(", "))
+        parts.extend(
+            [line]
+            if line == face.name or _text_width(line, style) <= width
+            else line.split(", ")
+        )
     most = max(1, int((picture_wh[1] / 3 - 2 * style.pad) / (style.text * LINE_HEIGHT)))
     return [_cut(part, style, width) for part in parts[:most]]
 
@@ -228,7 +273,14 @@ def _fitting(face: Face, style: Style, picture_wh: tuple[int, int]) -> list[str]
 def _cut(text: str, style: Style, width: float) -> str:
     if _text_width(text, style) <= width:
         return text
-    kept = next((n for n in range(len(text) - 1, 0, -1) if _text_width(text[:n] + "…", style) <= width), 0)
+    kept = next(
+        (
+            n
+            for n in range(len(text) - 1, 0, -1)
+            if _text_width(text[:n] + "…", style) <= width
+        ),
+        0,
+    )
     return text[:kept].rstrip() + "…" if kept else ""
 
 
@@ -241,14 +293,26 @@ def _label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
     return width + 2 * style.pad, len(lines) * style.text * LINE_HEIGHT + 2 * style.pad
 
 
-def _best_place(box: F32, size_wh: tuple[float, float], obstacles: F32, room: _Room) -> tuple[F32, float, int]:
+def _best_place(
+    box: F32, size_wh: tuple[float, float], obstacles: F32, room: _Room
+) -> tuple[F32, float, int]:
     """Of the places above, below, beside and inside the box, the one that covers the least of others, how much (of
     others, and of the box itself; of a large one beyond a quarter), and which it is."""
     (w, h), (x1, y1, x2, y2) = size_wh, box
     middle = (x1 + x2 - w) / 2
     above_and_below = [(x, y) for x in (x1, x2 - w, middle) for y in (y1 - h, y2)]
-    corners = [*above_and_below, (x2, y1), (x1 - w, y1), (x2, y2 - h), (x1 - w, y2 - h), (x1, y2 - h), (x1, y1)]
-    places = np.array([_inside(x, y, size_wh, room.picture_wh) for x, y in corners], dtype=np.float32)
+    corners = [
+        *above_and_below,
+        (x2, y1),
+        (x1 - w, y1),
+        (x2, y2 - h),
+        (x1 - w, y2 - h),
+        (x1, y2 - h),
+        (x1, y1),
+    ]
+    places = np.array(
+        [_inside(x, y, size_wh, room.picture_wh) for x, y in corners], dtype=np.float32
+    )
     around = np.array([-_CLEAR, -_CLEAR, _CLEAR, _CLEAR], np.float32)
     covered = _overlap(places, obstacles + around).sum(axis=1)
     own = _overlap(places, box[None]).sum(axis=1)
@@ -261,7 +325,9 @@ def _best_place(box: F32, size_wh: tuple[float, float], obstacles: F32, room: _R
     return places[best], float(covered[best] + max(0.0, own[best] - spare)), best
 
 
-def _inside(x: float, y: float, size_wh: tuple[float, float], picture_wh: tuple[int, int]) -> list[float]:
+def _inside(
+    x: float, y: float, size_wh: tuple[float, float], picture_wh: tuple[int, int]
+) -> list[float]:
     left = min(max(0.0, float(x)), max(0.0, picture_wh[0] - size_wh[0]))
     top = min(max(0.0, float(y)), max(0.0, picture_wh[1] - size_wh[1]))
     return [left, top, left + size_wh[0], top + size_wh[1]]
@@ -283,7 +349,18 @@ def _draw_leader(draw: ImageDraw.ImageDraw, label: Label) -> None:
 
 def _draw_label(canvas: Image.Image, label: Label) -> None:
     style, (x1, y1, x2, y2) = label.style, (float(v) for v in label.place)
-    ImageDraw.Draw(canvas, "RGBA").rounded_rectangle([x1, y1, x2, y2], style.pad, fill=(*_INK, 200))
+    ImageDraw.Draw(canvas, "RGBA").rounded_rectangle(
+        [x1, y1, x2, y2], style.pad, fill=(*_INK, 200)
+    )
     for row, line in enumerate(label.lines):
-        at = (round(x1 + style.pad), round(y1 + style.pad + row * style.text * LINE_HEIGHT))
-        draw_text(canvas, at, line, style.text, colour_of(label.face) if row == 0 else _UNKNOWN)
+        at = (
+            round(x1 + style.pad),
+            round(y1 + style.pad + row * style.text * LINE_HEIGHT),
+        )
+        draw_text(
+            canvas,
+            at,
+            line,
+            style.text,
+            colour_of(label.face) if row == 0 else _UNKNOWN,
+        )

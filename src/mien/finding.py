@@ -61,28 +61,42 @@ class Place(Protocol):
         ...
 
 
-def find(places: Sequence[Place], probe: F32, *, space: EmbeddingSpace, count: int) -> list[tuple[Found, Place]]:
+def find(
+    places: Sequence[Place], probe: F32, *, space: EmbeddingSpace, count: int
+) -> list[tuple[Found, Place]]:
     """The faces nearest to a descriptor (D,) in all places together, each with its place, the nearest first."""
     kept = space.kept(probe[None])[0]
     near = [(found, place) for place in places for found in place.nearest(kept, count)]
     best = sorted(near, key=lambda pair: pair[0].distance)[:count]
-    distances = space.from_euclidean(np.array([found.distance for found, _ in best], np.float32))
+    distances = space.from_euclidean(
+        np.array([found.distance for found, _ in best], np.float32)
+    )
     return [
         (replace(found, distance=round(float(distance), 4)), place)
         for (found, place), distance in zip(best, distances, strict=True)
     ]
 
 
-def _best(rows: Iterable[tuple[F32, Sequence[Any] | I64]], probe: F32, count: int) -> list[tuple[float, Any]]:
+def _best(
+    rows: Iterable[tuple[F32, Sequence[Any] | I64]], probe: F32, count: int
+) -> list[tuple[float, Any]]:
     """The distances of the nearest of all rows, and what is told of those."""
     best: list[tuple[float, int, Any]] = []
     number = 0  # parts those that are equally far
     for descriptors, told in rows:
         distances = np.linalg.norm(descriptors - probe, axis=1)
         distances[~np.isfinite(distances)] = np.inf
-        few = np.argpartition(distances, count)[:count] if count < len(distances) else np.arange(len(distances))
+        few = (
+            np.argpartition(distances, count)[:count]
+            if count < len(distances)
+            else np.arange(len(distances))
+        )
         nearest = few[np.argsort(distances[few], kind="stable")]
-        known = [(float(distances[i]), number + int(i), told[i]) for i in nearest if np.isfinite(distances[i])]
+        known = [
+            (float(distances[i]), number + int(i), told[i])
+            for i in nearest
+            if np.isfinite(distances[i])
+        ]
         best = heapq.nsmallest(count, [*best, *known], key=lambda one: one[:2])
         number += len(descriptors)
     return [(distance, one) for distance, _, one in best]
@@ -101,7 +115,14 @@ class InGallery:
         else:
             best = _best(self._rows(), probe, count)
         return [
-            Found(distance, self.name, one.photo.source, name=one.name, key=one.photo.sha256) for distance, one in best
+            Found(
+                distance,
+                self.name,
+                one.photo.source,
+                name=one.name,
+                key=one.photo.sha256,
+            )
+            for distance, one in best
         ]
 
     def _rows(self) -> Iterator[tuple[F32, Sequence[Any]]]:
@@ -182,12 +203,19 @@ class InPhotos:
     ) -> None:
         self.analyzer = analyzer
         self.name = place
-        self.files = [Path(file) for file in sources.expand(place) if Path(file).suffix.lower() in images.SUFFIXES]
+        self.files = [
+            Path(file)
+            for file in sources.expand(place)
+            if Path(file).suffix.lower() in images.SUFFIXES
+        ]
         self.looked: Callable[[], None] = lambda: None
         self._failed = failed
 
     def nearest(self, probe: F32, count: int) -> list[Found]:
-        return [replace(found, distance=distance) for distance, found in _best(self._rows(), probe, count)]
+        return [
+            replace(found, distance=distance)
+            for distance, found in _best(self._rows(), probe, count)
+        ]
 
     def _rows(self) -> Iterator[tuple[F32, Sequence[Found]]]:
         for file in self.files:
@@ -199,7 +227,13 @@ class InPhotos:
                 if len(faces) and faces.embeddings is not None:
                     boxes = [tuple(map(float, box)) for box in faces.boxes]
                     kept = self.analyzer.space.kept(faces.embeddings)
-                    yield kept, [Found(0.0, self.name, printable(str(file)), box=box) for box in boxes]
+                    yield (
+                        kept,
+                        [
+                            Found(0.0, self.name, printable(str(file)), box=box)
+                            for box in boxes
+                        ],
+                    )
             self.looked()
 
     def picture(self, found: Found) -> bytes:
@@ -209,9 +243,15 @@ class InPhotos:
 def _cut(found: Found) -> bytes:
     """The face out of its photo, where that is still there; of films nothing."""
     file = Path(found.source)
-    if found.box is None or file.suffix.lower() not in images.SUFFIXES or not file.is_file():
+    if (
+        found.box is None
+        or file.suffix.lower() not in images.SUFFIXES
+        or not file.is_file()
+    ):
         return b""
     try:
-        return images.thumbnail(images.read_image(file), np.array(found.box, np.float32))
+        return images.thumbnail(
+            images.read_image(file), np.array(found.box, np.float32)
+        )
     except InputError:
         return b""

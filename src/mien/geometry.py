@@ -11,13 +11,24 @@ from mien.types import F32, F64, I64, U8
 
 # Where five landmarks of a frontal face fall in dlib's 150-pixel chip: image-left eye, image-right eye, nose,
 # image-left and image-right mouth corner. Means over YuNet's landmarks on aligned faces.
-CHIP_LANDMARKS = np.array([[47.3, 45.2], [103.3, 45.9], [75.9, 77.4], [51.7, 102.0], [99.7, 102.0]], dtype=np.float32)
+CHIP_LANDMARKS = np.array(
+    [[47.3, 45.2], [103.3, 45.9], [75.9, 77.4], [51.7, 102.0], [99.7, 102.0]],
+    dtype=np.float32,
+)
 CHIP_SIZE = 150
-_HEAD = (64.0, 81.3)  # pixels of the chip: half the width and height of a detector's box
-CHIP_FACE = (25.0, 125.0)  # the chip is the face box with a quarter of its size around it
+_HEAD = (
+    64.0,
+    81.3,
+)  # pixels of the chip: half the width and height of a detector's box
+CHIP_FACE = (
+    25.0,
+    125.0,
+)  # the chip is the face box with a quarter of its size around it
 
 
-_EXACT_WARP = int(cv2.__version__.partition(".")[0]) >= 5  # OpenCV 4 rounds where it samples to 1/32 of a pixel
+_EXACT_WARP = (
+    int(cv2.__version__.partition(".")[0]) >= 5
+)  # OpenCV 4 rounds where it samples to 1/32 of a pixel
 
 
 def warp(image: U8 | F32, matrix: F64, size_wh: tuple[int, int]) -> U8 | F32:
@@ -27,14 +38,22 @@ def warp(image: U8 | F32, matrix: F64, size_wh: tuple[int, int]) -> U8 | F32:
     """
     if _EXACT_WARP:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        out = cv2.warpAffine(image, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        out = cv2.warpAffine(
+            image, matrix, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
         return cast("U8 | F32", out)
     x, y = np.meshgrid(np.arange(size_wh[0]), np.arange(size_wh[1]))
     at = np.stack([row[0] * x + row[1] * y + row[2] for row in matrix])
-    at = np.clip(at, 0, np.array([image.shape[1] - 1, image.shape[0] - 1])[:, None, None])
+    at = np.clip(
+        at, 0, np.array([image.shape[1] - 1, image.shape[0] - 1])[:, None, None]
+    )
     low = np.floor(at).astype(np.int64)
-    high = np.minimum(low + 1, np.array([image.shape[1] - 1, image.shape[0] - 1])[:, None, None])
-    share = (at - low).reshape(2, *at.shape[1:], *[1] * (image.ndim - 2)).astype(np.float32)
+    high = np.minimum(
+        low + 1, np.array([image.shape[1] - 1, image.shape[0] - 1])[:, None, None]
+    )
+    share = (
+        (at - low).reshape(2, *at.shape[1:], *[1] * (image.ndim - 2)).astype(np.float32)
+    )
     upper = image[low[1], low[0]] * (1 - share[0]) + image[low[1], high[0]] * share[0]
     lower = image[high[1], low[0]] * (1 - share[0]) + image[high[1], high[0]] * share[0]
     out = upper * (1 - share[1]) + lower * share[1]
@@ -54,14 +73,18 @@ def iou(a: F32, b: F32) -> F32:
 def area(boxes: F32) -> F32:
     """Area of each box (N, 4) xyxy -> (N,)."""
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    return np.asarray(np.clip(width, 0, None) * np.clip(height, 0, None), dtype=np.float32)
+    return np.asarray(
+        np.clip(width, 0, None) * np.clip(height, 0, None), dtype=np.float32
+    )
 
 
 def nms(boxes: F32, scores: F32, *, threshold: float) -> I64:
     """Indices of the boxes that survive greedy non-maximum suppression at this IoU, best first."""
     if not len(boxes):
         return np.zeros(0, np.int64)
-    corner_and_size = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
+    corner_and_size = np.concatenate(
+        [boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1
+    ).astype(np.float64)
     ranks = np.empty(len(scores), np.float32)  # OpenCV takes no scores below zero
     ranks[np.argsort(-scores, kind="stable")] = np.arange(len(scores), 0, -1)
     kept = cv2.dnn.NMSBoxes(corner_and_size, ranks, 0.0, threshold)  # type: ignore[arg-type]
@@ -70,13 +93,18 @@ def nms(boxes: F32, scores: F32, *, threshold: float) -> I64:
 
 def similarity(source: F32, target: F32) -> F32:
     """The least-squares similarity (2, 3) that maps points `source` (..., P, 2) on `target` (P, 2) (Umeyama 1991)."""
-    mean_s, mean_t = source.mean(axis=-2, keepdims=True), target.mean(axis=-2, keepdims=True)
+    mean_s, mean_t = (
+        source.mean(axis=-2, keepdims=True),
+        target.mean(axis=-2, keepdims=True),
+    )
     s, t = source - mean_s, target - mean_t
     power = np.maximum((s**2).sum(axis=(-2, -1)), 1e-9)
     a = (s * t).sum(axis=(-2, -1)) / power
     b = (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0]).sum(axis=-1) / power
     rotation = np.stack([np.stack([a, -b], -1), np.stack([b, a], -1)], -2)
-    shift = mean_t[..., 0, :] - np.einsum("...ij,...j->...i", rotation, mean_s[..., 0, :])
+    shift = mean_t[..., 0, :] - np.einsum(
+        "...ij,...j->...i", rotation, mean_s[..., 0, :]
+    )
     return np.concatenate([rotation, shift[..., None]], axis=-1).astype(np.float32)
 
 
@@ -89,14 +117,19 @@ def invert(transforms: F32) -> F32:
 
 def transform(points: F32, transforms: F32) -> F32:
     """Points (..., P, 2) moved by affine transforms (..., 2, 3)."""
-    moved = np.einsum("...ij,...pj->...pi", transforms[..., :2], points) + transforms[..., None, :, 2]
+    moved = (
+        np.einsum("...ij,...pj->...pi", transforms[..., :2], points)
+        + transforms[..., None, :, 2]
+    )
     return np.asarray(moved, dtype=np.float32)
 
 
 def turns(landmarks: F32) -> F32:
     """How far each face (N,) is turned clockwise from upright, radians, by its five landmarks (N, 5, 2)."""
     to_chip = similarity(landmarks, CHIP_LANDMARKS)
-    return np.asarray(-np.arctan2(to_chip[..., 1, 0], to_chip[..., 0, 0]), dtype=np.float32)
+    return np.asarray(
+        -np.arctan2(to_chip[..., 1, 0], to_chip[..., 0, 0]), dtype=np.float32
+    )
 
 
 def square_boxes(landmarks: F32) -> F32:
@@ -115,7 +148,9 @@ def head_boxes(landmarks: F32) -> F32:
     """
     to_image = invert(similarity(landmarks, CHIP_LANDMARKS))
     centre = transform(np.array([[75.0, 61.5]], np.float32), to_image)[..., 0, :]
-    half = np.abs(to_image[..., :2]) ** 2 @ np.array([_HEAD[0] ** 2, _HEAD[1] ** 2], np.float32)
+    half = np.abs(to_image[..., :2]) ** 2 @ np.array(
+        [_HEAD[0] ** 2, _HEAD[1] ** 2], np.float32
+    )
     half = np.sqrt(half)
     return np.concatenate([centre - half, centre + half], axis=-1).astype(np.float32)
 
@@ -143,7 +178,10 @@ def shrink(image: U8, scale: float) -> U8:
     """The picture scaled by `scale` (area averaging when it gets smaller); the same object at 1."""
     if scale == 1:
         return image
-    size_wh = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    size_wh = (
+        max(1, round(image.shape[1] * scale)),
+        max(1, round(image.shape[0] * scale)),
+    )
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size_wh, interpolation=way), dtype=np.uint8)
 
@@ -164,7 +202,10 @@ def cut(image: U8, to_square: F32, *, size: int) -> U8:
     if averaged > 1 and min(part.shape[:2]) >= averaged:
         height, width = (length // averaged * averaged for length in part.shape[:2])
         small = (width // averaged, height // averaged)
-        part = np.asarray(cv2.resize(part[:height, :width], small, interpolation=cv2.INTER_AREA), np.uint8)
+        part = np.asarray(
+            cv2.resize(part[:height, :width], small, interpolation=cv2.INTER_AREA),
+            np.uint8,
+        )
         move[:, 2] += move[:, :2].sum(axis=1) * (averaged - 1) / 2
         move[:, :2] *= averaged
     return np.asarray(cv2.warpAffine(part, move, (size, size)), np.uint8)
@@ -175,12 +216,17 @@ def pad_to_multiple(image: U8, multiple: int) -> U8:
     bottom, right = -image.shape[0] % multiple, -image.shape[1] % multiple
     if not bottom and not right:
         return image
-    padded = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    padded = cv2.copyMakeBorder(
+        image, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0)
+    )
     return np.asarray(padded, dtype=np.uint8)
 
 
 def l2_distances(a: F32 | F64, b: F32 | F64) -> F32:
     """Euclidean distance of every row of `a` (N, D) to every row of `b` (M, D) -> (N, M)."""
-    a, b = a.astype(np.float64), b.astype(np.float64)  # so that equal rows are 0 apart, not 0.001
+    a, b = (
+        a.astype(np.float64),
+        b.astype(np.float64),
+    )  # so that equal rows are 0 apart, not 0.001
     squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * (a @ b.T)
     return np.asarray(np.sqrt(np.maximum(squared, 0)), dtype=np.float32)

@@ -28,8 +28,23 @@ SUFFIXES = tiff.RAW_SUFFIXES.union(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .heic .heif .avif .jp2".split(),
     [".mpo"],
 )
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000")  # Pillow's
-WRITABLE = SUFFIXES - tiff.RAW_SUFFIXES - set(".jfif .heic .heif .mpo .pnm".split())  # what `write_image` can write
+FORMATS = (
+    "JPEG",
+    "MPO",
+    "PNG",
+    "WEBP",
+    "AVIF",
+    "HEIF",
+    "GIF",
+    "TIFF",
+    "BMP",
+    "DIB",
+    "PPM",
+    "JPEG2000",
+)  # Pillow's
+WRITABLE = (
+    SUFFIXES - tiff.RAW_SUFFIXES - set(".jfif .heic .heif .mpo .pnm".split())
+)  # what `write_image` can write
 MAX_PIXELS = 178_000_000  # about 0.5 GB decoded; Pillow itself refuses more
 
 log = logging.getLogger(__name__)
@@ -38,18 +53,28 @@ _PART = 0.25  # of the range of a picture's numbers: those that use less are str
 _MOST_PAGES = 8  # of a TIFF looked at for one that is not empty
 _ORIENTATION = 0x0112
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
-_SENSOR_FILES = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW")  # Olympus, Panasonic, Fujifilm
+_SENSOR_FILES = (
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+    b"FUJIFILMCCD-RAW",
+)  # Olympus, Panasonic, Fujifilm
 _STRICT = threading.Lock()
 _EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME = 0x8769, 0x9003, 0x0132
 _JPEG = b"\xff\xd8\xff"
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # with a length behind it; data between scans has none
+_MARKER = re.compile(
+    rb"\xff[^\x00\x01\xd0-\xd8\xff]"
+)  # with a length behind it; data between scans has none
 _SCAN, _END_OF_IMAGE, _MOST_SCANS = b"\xff\xda", b"\xff\xd9", 64
 _STRIP = 1_000_000  # pixels
 _AROUND = 0.5  # of the face's size, kept on each side of a thumbnail
 _THUMBNAIL = 224  # pixels
 _THUMBNAIL_QUALITY = 88
 _NO_MEMORY = -4  # OpenCV's code
-_SHORT = re.compile(r"out of memory|bad.?alloc|failed to allocate memory", re.IGNORECASE)
+_SHORT = re.compile(
+    r"out of memory|bad.?alloc|failed to allocate memory", re.IGNORECASE
+)
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -69,22 +94,34 @@ def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> U
         raise InputError(f"{name} is empty (0 bytes)")
     try:
         with _whole_files_only():
-            return _read_tiff(data, name, max_pixels) if tiff.is_tiff(data) else _decoded(data, name, max_pixels)
+            return (
+                _read_tiff(data, name, max_pixels)
+                if tiff.is_tiff(data)
+                else _decoded(data, name, max_pixels)
+            )
     except InputError:
         raise
     except UnidentifiedImageError:
         raise InputError(f"{name} {_what_it_is(data)}") from None
     except Image.DecompressionBombError as exc:
-        raise InputError(f"{name} has too many pixels to be opened safely; scale it down first") from exc
-    except Exception as exc:  # Pillow's readers raise whatever a damaged file leads them to
+        raise InputError(
+            f"{name} has too many pixels to be opened safely; scale it down first"
+        ) from exc
+    except (
+        Exception
+    ) as exc:  # Pillow's readers raise whatever a damaged file leads them to
         if is_out_of_memory(exc):
-            raise MemoryShort(f"not enough memory to open {name}; scale it down, or do less at once") from exc
+            raise MemoryShort(
+                f"not enough memory to open {name}; scale it down, or do less at once"
+            ) from exc
         raise InputError(f"{name} is damaged or cut off: {exc}") from exc
 
 
 def is_out_of_memory(exc: BaseException) -> bool:
     """Whether an error of ours, Pillow, OpenCV or ONNX Runtime says that memory is short."""
-    if isinstance(exc, MemoryError) or (isinstance(exc, cv2.error) and exc.code == _NO_MEMORY):
+    if isinstance(exc, MemoryError) or (
+        isinstance(exc, cv2.error) and exc.code == _NO_MEMORY
+    ):
         return True
     return isinstance(exc, OSError | RuntimeError) and bool(_SHORT.search(str(exc)))
 
@@ -93,7 +130,9 @@ def pixels_of(data: bytes) -> int:
     """How many pixels a picture says to have, of which little is read; 0 where that cannot be told."""
     try:
         if tiff.is_tiff(data):
-            return max((tiff.side_of(data, page) ** 2 for page in tiff.pages(data)), default=0)
+            return max(
+                (tiff.side_of(data, page) ** 2 for page in tiff.pages(data)), default=0
+            )
         with _open(data) as picture:
             return picture.width * picture.height
     except Exception:  # a damaged head: whoever decodes the picture will say so
@@ -125,29 +164,54 @@ def _read_tiff(data: bytes, name: str, max_pixels: int) -> U8:
     """The page that is meant: as large as the main picture, no preview if there is a choice, not empty."""
     found = tiff.pages(data)
     sides = [tiff.side_of(data, page) for page in found]
-    main = max((side for page, side in zip(found, sides, strict=True) if not page.is_preview), default=0)
-    large = [page for page, side in zip(found, sides, strict=True) if side >= tiff.FULL * main and not page.is_sensor]
+    main = max(
+        (side for page, side in zip(found, sides, strict=True) if not page.is_preview),
+        default=0,
+    )
+    large = [
+        page
+        for page, side in zip(found, sides, strict=True)
+        if side >= tiff.FULL * main and not page.is_sensor
+    ]
     if found and not large:
         raise InputError(
             f"{name} is a camera's raw file whose previews are smaller than the picture: save it as JPEG or TIFF first"
         )
     large.sort(key=lambda page: page.is_preview)
-    whole = [page for page in large if page.is_preview == large[0].is_preview] if large else []
+    whole = (
+        [page for page in large if page.is_preview == large[0].is_preview]
+        if large
+        else []
+    )
     for number, page in enumerate(whole[:_MOST_PAGES], 1):
         image = _read_page(data, page, name, max_pixels, found[0].orientation)
         if len(whole) == 1 or image.min() < image.max():
             if len(whole) > 1:
-                log.warning("%s has %d pages; only page %d is looked at", name, len(whole), number)
+                log.warning(
+                    "%s has %d pages; only page %d is looked at",
+                    name,
+                    len(whole),
+                    number,
+                )
             return image
     return _decoded(data, name, max_pixels)
 
 
-def _read_page(data: bytes, page: tiff.Page, name: str, max_pixels: int, orientation: int) -> U8:
+def _read_page(
+    data: bytes, page: tiff.Page, name: str, max_pixels: int, orientation: int
+) -> U8:
     numbers = tiff.plain_pixels(data, page, most=max_pixels)
     if numbers is None:
         jpeg = tiff.jpeg_of(data, page) if page.is_old_jpeg else None
-        return _decoded(jpeg or tiff.alone(data, page), name, max_pixels, orientation=page.orientation or orientation)
-    picture = Image.fromarray(cv2.cvtColor(_to_colour(_eight_bits(numbers)), cv2.COLOR_BGR2RGB))
+        return _decoded(
+            jpeg or tiff.alone(data, page),
+            name,
+            max_pixels,
+            orientation=page.orientation or orientation,
+        )
+    picture = Image.fromarray(
+        cv2.cvtColor(_to_colour(_eight_bits(numbers)), cv2.COLOR_BGR2RGB)
+    )
     picture.getexif()[_ORIENTATION] = page.orientation or orientation or 1
     ImageOps.exif_transpose(picture, in_place=True)
     return _to_bgr(picture)
@@ -172,7 +236,9 @@ def taken_at(data: bytes) -> datetime | None:
     try:
         with _open(data) as picture:
             exif = picture.getexif()
-            text = exif.get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL) or exif.get(_DATE_TIME)
+            text = exif.get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL) or exif.get(
+                _DATE_TIME
+            )
         return datetime.strptime(str(text)[:19], "%Y:%m:%d %H:%M:%S")
     except Exception:  # Pillow's EXIF reader raises whatever damaged tags lead it to: then the time is unknown
         return None
@@ -205,7 +271,9 @@ def _whole_files_only() -> Iterator[None]:
             ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
-def open_picture(file: str | PathLike[str] | IO[bytes], formats: Sequence[str] = FORMATS) -> Image.Image:
+def open_picture(
+    file: str | PathLike[str] | IO[bytes], formats: Sequence[str] = FORMATS
+) -> Image.Image:
     """Pillow's picture of a file, of listed formats only: this is the one door to Pillow's readers.
 
     Those of PostScript and some others start programs on what the file says; whatever is not listed is never read.
@@ -214,7 +282,9 @@ def open_picture(file: str | PathLike[str] | IO[bytes], formats: Sequence[str] =
         UnidentifiedImageError: None of these formats. The readers themselves raise more.
     """
     Image.init()
-    there = [name for name in formats if name in Image.OPEN]  # HEIF is there once its plug-in was asked for
+    there = [
+        name for name in formats if name in Image.OPEN
+    ]  # HEIF is there once its plug-in was asked for
     return Image.open(file, formats=there)  # noqa: TID251 - the door
 
 
@@ -263,7 +333,9 @@ def _check_scans(data: bytes, name: str) -> None:
         at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
         scans += found[0] == _SCAN
         if scans > _MOST_SCANS:
-            raise InputError(f"{name} is drawn in more than {_MOST_SCANS} scans, as no camera does; save it again")
+            raise InputError(
+                f"{name} is drawn in more than {_MOST_SCANS} scans, as no camera does; save it again"
+            )
 
 
 def _to_bgr(picture: Image.Image) -> U8:
@@ -272,7 +344,9 @@ def _to_bgr(picture: Image.Image) -> U8:
     width, height = picture.size
     image = np.empty((height, width, 3), np.uint8)
     rows = max(1, _STRIP // width)
-    for top in range(0, height, rows):  # in strips: all at once takes five times the memory
+    for top in range(
+        0, height, rows
+    ):  # in strips: all at once takes five times the memory
         strip = picture.crop((0, top, width, min(height, top + rows)))
         image[top : top + rows] = _strip_to_bgr(strip)
     return image
@@ -293,7 +367,9 @@ def _eight_bits(numbers: NDArray[Any]) -> U8:
     What uses less than a quarter of its range (infrared cameras: an offset, little contrast) is stretched over all.
     """
     finite = numbers[np.isfinite(numbers)]
-    low, high = map(float, np.percentile(finite, (0.1, 99.9))) if finite.size else (0.0, 0.0)
+    low, high = (
+        map(float, np.percentile(finite, (0.1, 99.9))) if finite.size else (0.0, 0.0)
+    )
     top = float(finite.max(initial=0))
     if numbers.dtype.kind == "f":
         factor = 255.0 if high <= 1 else 1.0 if high <= 255 else 255.0 / high
@@ -321,12 +397,17 @@ def as_image(array: NDArray[Any]) -> U8:
         InputError: Another dtype or shape, or no pixels.
     """
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
-        raise InputError(f"expected a picture of shape (H, W, 3) uint8 BGR, got {array.shape} {array.dtype}")
+        raise InputError(
+            f"expected a picture of shape (H, W, 3) uint8 BGR, got {array.shape} {array.dtype}"
+        )
     channels = 1 if array.ndim == 2 else array.shape[2]
     if channels == 1:
         return _grey_to_bgr(np.ascontiguousarray(array.reshape(array.shape[:2])))
     if channels == 4:
-        return np.asarray(cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_BGRA2BGR), dtype=np.uint8)
+        return np.asarray(
+            cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_BGRA2BGR),
+            dtype=np.uint8,
+        )
     if channels != 3:
         raise InputError(f"expected 1, 3 or 4 channels, got {channels}")
     return np.ascontiguousarray(array)
@@ -338,7 +419,9 @@ def write_image(path: Path, image: U8) -> None:
     Raises:
         InputError: The format is unknown or the place cannot be written.
     """
-    options: dict[str, Any] = {"quality": 92} if path.suffix.lower() in {".jpg", ".jpeg", ".webp"} else {}
+    options: dict[str, Any] = (
+        {"quality": 92} if path.suffix.lower() in {".jpg", ".jpeg", ".webp"} else {}
+    )
     try:
         Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).save(path, **options)
     except (OSError, ValueError) as exc:
@@ -350,7 +433,9 @@ def around(image: U8, box: F32, *, margin: float) -> U8:
     aside = margin * float(max(box[2] - box[0], box[3] - box[1]))
     grown = box + np.array([-aside, -aside, aside, aside], np.float32)
     height, width = image.shape[:2]
-    x1, y1, x2, y2 = geometry.clip_boxes(grown[None], width=width, height=height)[0].astype(int)
+    x1, y1, x2, y2 = geometry.clip_boxes(grown[None], width=width, height=height)[
+        0
+    ].astype(int)
     return np.ascontiguousarray(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])
 
 
@@ -358,5 +443,7 @@ def thumbnail(image: U8, box: F32) -> bytes:
     """The face in `box` (4,) xyxy with half its size around it, at most 224 pixels, as JPEG."""
     face = around(image, box, margin=_AROUND)
     small = geometry.shrink(face, min(1.0, _THUMBNAIL / max(face.shape[:2])))
-    done, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _THUMBNAIL_QUALITY])
+    done, encoded = cv2.imencode(
+        ".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _THUMBNAIL_QUALITY]
+    )
     return bytes(encoded.tobytes()) if done else b""

@@ -7,13 +7,33 @@ import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
-OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
-_RUNTIME = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-rocm")
+OPENCV = (
+    "opencv-python-headless",
+    "opencv-python",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
+_RUNTIME = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-rocm",
+)
 _HEADLESS = (
     "mien does without: run 'pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless'; "
     "a program that needs them wants, as root on Debian, 'apt-get install libxcb1 libgl1 libglib2.0-0'"
 )
-_WINDOW_LIBRARIES = ("libxcb", "libGL", "libX", "libSM", "libICE", "libgthread", "libglib", "libgobject")
+_WINDOW_LIBRARIES = (
+    "libxcb",
+    "libGL",
+    "libX",
+    "libSM",
+    "libICE",
+    "libgthread",
+    "libglib",
+    "libgobject",
+)
 _MODULE = "face_recognition/__init__.py"
 _FOLDERS = {"cv2": OPENCV, "onnxruntime": _RUNTIME}
 
@@ -23,7 +43,12 @@ _AGAIN = "install mien again with pip's --force-reinstall --no-deps"
 
 def clashes() -> tuple[str, ...]:
     """One line for each folder that several installed packages share, with what mends it."""
-    return tuple(filter(None, (*(_clash(folder, names) for folder, names in _FOLDERS.items()), drop_in())))
+    return tuple(
+        filter(
+            None,
+            (*(_clash(folder, names) for folder, names in _FOLDERS.items()), drop_in()),
+        )
+    )
 
 
 def drop_in() -> str:
@@ -39,7 +64,11 @@ def drop_in() -> str:
             f"either deletes the other's files; run 'pip uninstall -y face_recognition', then {_AGAIN}"
         )
     spec = importlib.util.find_spec("face_recognition")
-    if spec is None or spec.origin is None or "mien" not in Path(spec.origin).read_text(encoding="utf-8"):
+    if (
+        spec is None
+        or spec.origin is None
+        or "mien" not in Path(spec.origin).read_text(encoding="utf-8")
+    ):
         return f"the module face_recognition is not mien's: another package has taken its place or deleted it; {_AGAIN}"
     return ""
 
@@ -74,12 +103,25 @@ def _installed(name: str) -> bool:
 
 def _kept(there: list[str]) -> str:
     """The one that can do what the others can: with the contributed modules, with windows, for the GPU."""
-    return max(there, key=lambda name: (name != "onnxruntime", "contrib" in name, "headless" not in name))
+    return max(
+        there,
+        key=lambda name: (
+            name != "onnxruntime",
+            "contrib" in name,
+            "headless" not in name,
+        ),
+    )
 
 
 def cure_of(exc: ImportError | AttributeError) -> tuple[str, ...]:
     """What mends a library that does not load; nothing where that is not known."""
     library = str(exc).partition(":")[0]
-    if isinstance(exc, ImportError) and ".so" in library and library.startswith(_WINDOW_LIBRARIES):
-        return (f"OpenCV's windows need {library}, which this system has not; {_HEADLESS}",)
+    if (
+        isinstance(exc, ImportError)
+        and ".so" in library
+        and library.startswith(_WINDOW_LIBRARIES)
+    ):
+        return (
+            f"OpenCV's windows need {library}, which this system has not; {_HEADLESS}",
+        )
     return clashes()

@@ -37,7 +37,12 @@ class Keeper:
     """
 
     def __init__(
-        self, unknown: UnknownFaces, *, days: float, tolerance: float, clock: Callable[[], float] = time.time
+        self,
+        unknown: UnknownFaces,
+        *,
+        days: float,
+        tolerance: float,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.unknown = unknown
         self.days = days
@@ -50,7 +55,9 @@ class Keeper:
 
     def add(self, image: U8, faces: Faces, *, source: str) -> int:
         """Keeps faces of one picture without asking whether they are worth it; returns how many."""
-        return self.unknown.add(self._sightings(image, faces, source)) if len(faces) else 0
+        return (
+            self.unknown.add(self._sightings(image, faces, source)) if len(faces) else 0
+        )
 
     def stream(self) -> StreamKeeper:
         """The same for the frames of one stream."""
@@ -64,10 +71,16 @@ class Keeper:
         """Which faces (N,) nobody owns and are good enough to be told apart."""
         if not len(faces) or faces.embeddings is None:
             return np.zeros(len(faces), np.bool_)
-        wanted = np.isfinite(faces.embeddings).all(axis=1) & (geometry.face_sizes(faces.landmarks) >= LEAST_SIZE)
+        wanted = np.isfinite(faces.embeddings).all(axis=1) & (
+            geometry.face_sizes(faces.landmarks) >= LEAST_SIZE
+        )
         if faces.matches is not None:
-            named = np.array([name is not None for name in faces.matches.names], np.bool_)
-            wanted &= ~named & ~(faces.matches.distances <= self.tolerance)  # NaN where the gallery is empty
+            named = np.array(
+                [name is not None for name in faces.matches.names], np.bool_
+            )
+            wanted &= ~named & ~(
+                faces.matches.distances <= self.tolerance
+            )  # NaN where the gallery is empty
         if wanted.any():
             wanted &= quality(image, faces.boxes, faces.landmarks) >= LEAST_QUALITY
         return np.asarray(wanted, np.bool_)
@@ -80,8 +93,18 @@ class Keeper:
         now = self.clock()
         until = now + self.days * 86_400
         return [
-            Sighting(row, photo, printable(source), now, until, float(weight), thumbnail(image, box))
-            for row, box, weight in zip(faces.embeddings, faces.boxes, weights, strict=True)
+            Sighting(
+                row,
+                photo,
+                printable(source),
+                now,
+                until,
+                float(weight),
+                thumbnail(image, box),
+            )
+            for row, box, weight in zip(
+                faces.embeddings, faces.boxes, weights, strict=True
+            )
         ]
 
 
@@ -98,8 +121,14 @@ class StreamKeeper:
         tracks = result.faces.track_ids
         if tracks is None:
             return 0
-        self._kept_s = {track: at for track, at in self._kept_s.items() if frame.time_s - at < _AGAIN_S}
-        due = result.faces[np.array([track not in self._kept_s for track in tracks.tolist()], np.bool_)]
+        self._kept_s = {
+            track: at
+            for track, at in self._kept_s.items()
+            if frame.time_s - at < _AGAIN_S
+        }
+        due = result.faces[
+            np.array([track not in self._kept_s for track in tracks.tolist()], np.bool_)
+        ]
         kept = due[self.keeper.wanted(frame.image, due)]
         if len(kept) and kept.track_ids is not None:
             self._kept_s |= dict.fromkeys(kept.track_ids.tolist(), frame.time_s)

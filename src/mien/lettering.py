@@ -22,11 +22,17 @@ _ARABIC_WEIGHT = 600  # its strokes are thinner
 _WIDTH = 100  # of the Arabic font, in percent
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})  # Unicode's classes of letters
 _NON_JOINER = "\u200c"  # has kept the letters beside it apart once they are joined
-_HAS_FONTS = hasattr(cv2, "FontFace")  # OpenCV 5 brings a font of many scripts; with OpenCV 4 Latin is what there is
-_FONTS = threading.local()  # neither OpenCV nor FreeType says that threads may share one
+_HAS_FONTS = hasattr(
+    cv2, "FontFace"
+)  # OpenCV 5 brings a font of many scripts; with OpenCV 4 Latin is what there is
+_FONTS = (
+    threading.local()
+)  # neither OpenCV nor FreeType says that threads may share one
 
 
-def draw_text(canvas: Image.Image, at: tuple[int, int], text: str, size: int, colour: Colour) -> None:
+def draw_text(
+    canvas: Image.Image, at: tuple[int, int], text: str, size: int, colour: Colour
+) -> None:
     """Writes a line of text; `at` is its upper left corner, `size` in pixels."""
     width, height = text_size(text, size)
     if not width:
@@ -52,7 +58,9 @@ def runs(text: str) -> tuple[tuple[bool, str], ...]:
     if any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in shown):
         shown = _in_reading_order(shown)
     shown = shown.replace(_NON_JOINER, "")
-    return tuple((arabic, "".join(run)) for arabic, run in groupby(shown, key=_is_arabic))
+    return tuple(
+        (arabic, "".join(run)) for arabic, run in groupby(shown, key=_is_arabic)
+    )
 
 
 def _in_reading_order(text: str) -> str:
@@ -85,7 +93,11 @@ def _in_words(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _is_missing_sign(letter: str) -> bool:
     """Whether it is no letter and would be drawn as a question mark."""
-    if letter.isascii() or letter == _NON_JOINER or unicodedata.category(letter)[0] == "L":
+    if (
+        letter.isascii()
+        or letter == _NON_JOINER
+        or unicodedata.category(letter)[0] == "L"
+    ):
         return False
     return unicodedata.category(letter) == "Cf" or _is_missing(letter)
 
@@ -97,7 +109,9 @@ def _is_missing(letter: str) -> bool:
 
 def _word(sign: str) -> str:
     """The name of a sign; nothing for what only changes the sign before it."""
-    return unicodedata.name(sign, "").lower() if unicodedata.category(sign) == "So" else ""
+    return (
+        unicodedata.name(sign, "").lower() if unicodedata.category(sign) == "So" else ""
+    )
 
 
 def _run_width(arabic: bool, run: str, size: int) -> int:
@@ -110,7 +124,9 @@ def _run_width(arabic: bool, run: str, size: int) -> int:
 
 
 def _draw_arabic(mask: Image.Image, x: int, run: str, size: int) -> None:
-    ImageDraw.Draw(mask).text((x, size), run, fill=255, font=_arabic_font(size), anchor="ls")
+    ImageDraw.Draw(mask).text(
+        (x, size), run, fill=255, font=_arabic_font(size), anchor="ls"
+    )
 
 
 def _draw_run(mask: Image.Image, x: int, run: str, size: int) -> None:
@@ -125,7 +141,9 @@ def _run_pixels(run: str, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.
         cv2.putText(pixels, run, (0, size), (255,), _sans(), size, _WEIGHT)
         return pixels
     mask = Image.fromarray(pixels)
-    ImageDraw.Draw(mask).text((0, size), _latin(run), fill=255, font=_latin_font(size), anchor="ls")
+    ImageDraw.Draw(mask).text(
+        (0, size), _latin(run), fill=255, font=_latin_font(size), anchor="ls"
+    )
     return np.array(mask)
 
 
@@ -137,7 +155,9 @@ def _latin(run: str) -> str:
 @lru_cache(maxsize=4096)
 def _in_latin_font(letter: str) -> bool:
     font = _latin_font(24)
-    return letter == " " or bytes(font.getmask(letter)) != bytes(font.getmask("\U0010ffff"))
+    return letter == " " or bytes(font.getmask(letter)) != bytes(
+        font.getmask("\U0010ffff")
+    )
 
 
 def _latin_font(size: int) -> ImageFont.FreeTypeFont:
@@ -161,7 +181,13 @@ def _arabic_font(size: int) -> ImageFont.FreeTypeFont:
     """Noto Sans Arabic, whose letters have a character for each of their joined forms."""
     known: dict[int, ImageFont.FreeTypeFont] = _FONTS.__dict__.setdefault("arabic", {})
     if size not in known:
-        file = files("fontpkg_noto_sans_arabic") / "files" / "NotoSansArabic[wdth,wght].ttf"
-        known[size] = ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
+        file = (
+            files("fontpkg_noto_sans_arabic")
+            / "files"
+            / "NotoSansArabic[wdth,wght].ttf"
+        )
+        known[size] = ImageFont.truetype(
+            str(file), size, layout_engine=ImageFont.Layout.BASIC
+        )
         known[size].set_variation_by_axes([_ARABIC_WEIGHT, _WIDTH])
     return known[size]

@@ -24,7 +24,9 @@ def locked(path: Path, *, busy: str, wait_s: float = 0.0) -> Iterator[None]:
     except Timeout as exc:
         raise InputError(busy) from exc
     except OSError as exc:
-        raise InputError(f"cannot write {path}: {exc.strerror or exc}; check the folder's permissions") from exc
+        raise InputError(
+            f"cannot write {path}: {exc.strerror or exc}; check the folder's permissions"
+        ) from exc
     try:
         yield
     finally:

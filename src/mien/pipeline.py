@@ -19,7 +19,14 @@ from mien.columns import Told
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, check_there, open_gallery
 from mien.models.angle import AngleNet
-from mien.models.attributes import BUILT_IN, EMOTION, LOOK, TRAITS, EmotionNet, TraitHeads
+from mien.models.attributes import (
+    BUILT_IN,
+    EMOTION,
+    LOOK,
+    TRAITS,
+    EmotionNet,
+    TraitHeads,
+)
 from mien.models.classifier import check_looks
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.embedders import Embedder, load_embedder, made_of
@@ -68,9 +75,13 @@ class Identify:
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if faces.embeddings is None:
-            raise ValueError("identification reads the descriptors: run the trunk first")
+            raise ValueError(
+                "identification reads the descriptors: run the trunk first"
+            )
         tolerance = tolerance_for(faces.landmarks, self.tolerance, self.gallery.space)
-        return replace(faces, matches=self.gallery.search(faces.embeddings, tolerance=tolerance))
+        return replace(
+            faces, matches=self.gallery.search(faces.embeddings, tolerance=tolerance)
+        )
 
 
 def tolerance_for(landmarks: F32, tolerance: float, space: EmbeddingSpace) -> F32:
@@ -78,7 +89,9 @@ def tolerance_for(landmarks: F32, tolerance: float, space: EmbeddingSpace) -> F3
 
     Of a face of 20 pixels too little is left to tell look-alikes apart: better no name than a wrong one.
     """
-    lacking = np.clip((_WIDE - geometry.face_sizes(landmarks)) / (_WIDE - _NARROW), 0, 1)
+    lacking = np.clip(
+        (_WIDE - geometry.face_sizes(landmarks)) / (_WIDE - _NARROW), 0, 1
+    )
     return space.scaled(tolerance, 1 - 0.2 * lacking)
 
 
@@ -132,33 +145,56 @@ class Analyzer:
         false_names: float | None = None,
     ) -> None:
         if tolerance is not None and false_names is not None:
-            raise InputError("tolerance and false_names say the same in two ways: give one of them")
+            raise InputError(
+                "tolerance and false_names say the same in two ways: give one of them"
+            )
         self.compute, self.looks = Compute(device, threads), check_looks(looks)
-        given = {one.name for model in attributes if not isinstance(model, str) for one in model.attributes}
+        given = {
+            one.name
+            for model in attributes
+            if not isinstance(model, str)
+            for one in model.attributes
+        }
         asked = [part for part in only or () if part not in {*PARTS, *models, *given}]
         self.further = _further([*attributes, *asked], self.compute)
-        own_names = [attribute.name for model in self.further for attribute in model.attributes]
+        own_names = [
+            attribute.name for model in self.further for attribute in model.attributes
+        ]
         self.only = frozenset(_checked_parts(only, models, own_names))
-        self.described_by: str | None = getattr(detector, "described_by", None)  # None: nothing is kept of its answers
+        self.described_by: str | None = getattr(
+            detector, "described_by", None
+        )  # None: nothing is kept of its answers
         if isinstance(detector, str):
             self.described_by = kept_under(detector, embedder, min_face=min_face)
             detector = load_detector(detector, min_face=min_face, compute=self.compute)
         self.detector = detector
         self.angle = AngleNet.load(self.compute)
-        own = {name: self.load_model(name, Path(file)) for name, file in models.items() if name in self.only}
+        own = {
+            name: self.load_model(name, Path(file))
+            for name, file in models.items()
+            if name in self.only
+        }
         aligner = Aligner.load(self.detector.anchor)
         dlib = FaceTrunk(load_resnet(self.compute), aligner, fast=fast)
-        if embedder == DEFAULT_EMBEDDER:  # one network tells who a face is and what the heads read
+        if (
+            embedder == DEFAULT_EMBEDDER
+        ):  # one network tells who a face is and what the heads read
             self.embedder: Embedder = dlib
         else:
-            self.embedder = load_embedder(embedder, self.compute) if isinstance(embedder, str) else embedder
+            self.embedder = (
+                load_embedder(embedder, self.compute)
+                if isinstance(embedder, str)
+                else embedder
+            )
         self.tolerance = self.space.tolerance if tolerance is None else tolerance
         self._tell_by(own, dlib)
         for model in own.values():
             try_out(model, self.trunk)
         if isinstance(gallery, str | Path):
             check_there(str(gallery))
-        self.gallery = self._open(gallery) if isinstance(gallery, str | Path) else gallery
+        self.gallery = (
+            self._open(gallery) if isinstance(gallery, str | Path) else gallery
+        )
         if false_names is not None:
             self.tolerance = self._tolerance(false_names)
 
@@ -171,9 +207,16 @@ class Analyzer:
         """Takes models of the user's by what they tell; ours tell the rest."""
         ours = (self.only & BUILT_IN.keys()) - models.keys()
         self.models: Mapping[str, OwnModel] = MappingProxyType(dict(models))
-        pixels = [model for model in models.values() if not isinstance(model, TrunkHead)]
-        self.own: Sequence[AttributeModel] = [*pixels, *(model for model in self.further if self._wants(model))]
-        heads: list[Head] = [model for model in models.values() if isinstance(model, TrunkHead)]
+        pixels = [
+            model for model in models.values() if not isinstance(model, TrunkHead)
+        ]
+        self.own: Sequence[AttributeModel] = [
+            *pixels,
+            *(model for model in self.further if self._wants(model)),
+        ]
+        heads: list[Head] = [
+            model for model in models.values() if isinstance(model, TrunkHead)
+        ]
         tells, seen = EMOTION.name in ours, any(LOOK in head.reads for head in heads)
         net = EmotionNet.load(self.compute, tells=tells) if tells or seen else None
         if ours & TRAITS.keys():
@@ -184,8 +227,12 @@ class Analyzer:
         """The tolerance at which this share of strangers gets a name of the gallery."""
         rates = self.space.rates
         if rates is None:
-            raise InputError(f"how often {self.space.name} errs was not measured: say tolerance, not false_names")
-        return rates.tolerance(false_names, 1 if self.gallery is None else len(self.gallery.people()))
+            raise InputError(
+                f"how often {self.space.name} errs was not measured: say tolerance, not false_names"
+            )
+        return rates.tolerance(
+            false_names, 1 if self.gallery is None else len(self.gallery.people())
+        )
 
     def _wants(self, model: AttributeModel) -> bool:
         return any(attribute.name in self.only for attribute in model.attributes)
@@ -211,30 +258,58 @@ class Analyzer:
             try_out(model, self.trunk)
         others = {name: own for name, own in self.models.items() if name != attribute}
         view = copy.copy(self)
-        view._tell_by(others if model is None else {**others, attribute: model}, self.trunk)
+        view._tell_by(
+            others if model is None else {**others, attribute: model}, self.trunk
+        )
         return view
 
     def _open(self, place: str | Path) -> Gallery:
-        return open_gallery(str(place), space=self.space, describe=self.describe_photo, described_by=self.described_by)
+        return open_gallery(
+            str(place),
+            space=self.space,
+            describe=self.describe_photo,
+            described_by=self.described_by,
+        )
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
         """What is told of each face besides who it is, in the order in which it is told."""
-        further = (attribute for attribute in _told_by(self.further) if attribute.name in self.only)
+        further = (
+            attribute
+            for attribute in _told_by(self.further)
+            if attribute.name in self.only
+        )
         own = (model.attribute for model in self.models.values())
-        told = {attribute.name: attribute for attribute in (*self.trunk.attributes, *further, *own)}
-        return tuple(sorted(told.values(), key=lambda attribute: [*BUILT_IN, attribute.name].index(attribute.name)))
+        told = {
+            attribute.name: attribute
+            for attribute in (*self.trunk.attributes, *further, *own)
+        }
+        return tuple(
+            sorted(
+                told.values(),
+                key=lambda attribute: [*BUILT_IN, attribute.name].index(attribute.name),
+            )
+        )
 
     @property
     def parts(self) -> tuple[str, ...]:
         """What is computed: "identity" and attributes, by name."""
-        return (*([IDENTITY] if IDENTITY in self.only else []), *(attribute.name for attribute in self.attributes))
+        return (
+            *([IDENTITY] if IDENTITY in self.only else []),
+            *(attribute.name for attribute in self.attributes),
+        )
 
     @property
     def told(self) -> Told:
         """What results can say; tables have the columns of the built-in attributes also where they are left out."""
         return Told(
-            tuple({**BUILT_IN, **{attribute.name: attribute for attribute in self.attributes}}.values()), self.space
+            tuple(
+                {
+                    **BUILT_IN,
+                    **{attribute.name: attribute for attribute in self.attributes},
+                }.values()
+            ),
+            self.space,
         )
 
     @property
@@ -244,17 +319,27 @@ class Analyzer:
             return [self.trunk.tell, *self.own]
         if self.gallery is None:
             return [*self._looks, *self.own]
-        return [*self._looks, *self.own, Identify(self.gallery, tolerance=self.tolerance)]
+        return [
+            *self._looks,
+            *self.own,
+            Identify(self.gallery, tolerance=self.tolerance),
+        ]
 
     @property
     def _looks(self) -> list[Stage]:
         """What gives descriptors and the attributes that are ours: dlib's network gives both in one pass."""
-        return [self.trunk] if isinstance(self.embedder, FaceTrunk) else [self.trunk.tell, self._embedded]
+        return (
+            [self.trunk]
+            if isinstance(self.embedder, FaceTrunk)
+            else [self.trunk.tell, self._embedded]
+        )
 
     def _embedded(self, image: U8, faces: Faces) -> Faces:
         faces = self.embedder(image, faces)
         rows = faces.embeddings
-        return faces if rows is None else replace(faces, embeddings=self.space.kept(rows))
+        return (
+            faces if rows is None else replace(faces, embeddings=self.space.kept(rows))
+        )
 
     def analyze(self, source: str | Path | bytes | U8) -> FrameResult:
         """The faces of one picture: a path, an http(s) address, a file's bytes, or an array (H, W, 3) uint8 BGR.
@@ -272,10 +357,16 @@ class Analyzer:
     def analyze_frame(self, frame: Frame) -> FrameResult:
         """The faces of one frame of any source."""
         height, width = frame.image.shape[:2]
-        faces = judged(frame.image, self.describe(frame.image, self.detector(frame.image)))
-        boxes = geometry.clip_boxes(faces.boxes, width=width, height=height)  # the aligner needed them whole
+        faces = judged(
+            frame.image, self.describe(frame.image, self.detector(frame.image))
+        )
+        boxes = geometry.clip_boxes(
+            faces.boxes, width=width, height=height
+        )  # the aligner needed them whole
         faces = replace(faces, boxes=boxes)
-        return FrameResult(frame.source, frame.index, frame.time_s, width, height, faces)
+        return FrameResult(
+            frame.source, frame.index, frame.time_s, width, height, faces
+        )
 
     def describe(self, image: U8, faces: Faces) -> Faces:
         """Detected faces with everything that was asked for; nothing of those that stand otherwise than it seemed."""
@@ -305,9 +396,20 @@ class Analyzer:
     def session(self, options: SessionOptions | None = None) -> Session:
         """The state of one stream: tracks and smooths what its frames show."""
         gallery = self.gallery if IDENTITY in self.only else None
-        search = None if gallery is None else partial(gallery.search, tolerance=self.tolerance)
-        momentary = {attribute.name for attribute in self.attributes if attribute.momentary}
-        slow = {a.name for head in self.trunk.heads if head not in self.trunk.quick for a in head.attributes}
+        search = (
+            None
+            if gallery is None
+            else partial(gallery.search, tolerance=self.tolerance)
+        )
+        momentary = {
+            attribute.name for attribute in self.attributes if attribute.momentary
+        }
+        slow = {
+            a.name
+            for head in self.trunk.heads
+            if head not in self.trunk.quick
+            for a in head.attributes
+        }
         tracker = TrackerOptions(
             same=self.space.euclidean(self.space.tolerance),
             tolerance=self.space.euclidean(self.tolerance),
@@ -315,7 +417,9 @@ class Analyzer:
         )
         chosen = options or SessionOptions(tracker=tracker)
         glance = None if momentary & slow else self.glance
-        return Session(self.detector, self.look, search, chosen, glance=glance, space=self.space)
+        return Session(
+            self.detector, self.look, search, chosen, glance=glance, space=self.space
+        )
 
     def stream(self, uri: str | int) -> Iterator[FrameResult]:
         """Tracked and smoothed results of a video, camera (its number) or stream, one per frame.
@@ -340,7 +444,9 @@ class Analyzer:
             return aligned(image, faces)
         return self._embedded(image, aligned.tell(image, faces))
 
-    def photo(self, content: bytes, *, source: str = "", largest: bool = False) -> Photo:
+    def photo(
+        self, content: bytes, *, source: str = "", largest: bool = False
+    ) -> Photo:
         """A photo made ready for `Gallery.enroll`.
 
         Raises:
@@ -352,15 +458,21 @@ class Analyzer:
         faces = self.embed(image, self.detector(image))
         name = source or "the photo"
         if not len(faces) or faces.embeddings is None:
-            raise NoFaceError(f"no face found in {name}; take one where the face is larger, frontal and well lit")
+            raise NoFaceError(
+                f"no face found in {name}; take one where the face is larger, frontal and well lit"
+            )
         prominent = faces[in_foreground(faces.landmarks)]
         if len(prominent) > 1 and not largest:
             count = len(prominent)
-            raise ManyFacesError(f"{count} faces found in {name}; cut it to one, or take the largest")
+            raise ManyFacesError(
+                f"{count} faces found in {name}; cut it to one, or take the largest"
+            )
         i = int(geometry.area(faces.boxes).argmax())
         return photo_of(image, faces[i : i + 1], content, source=source)
 
-    def verify(self, one: bytes, other: bytes, *, largest: bool = False) -> Verification:
+    def verify(
+        self, one: bytes, other: bytes, *, largest: bool = False
+    ) -> Verification:
         """Whether the faces of two photos, given as files' bytes, are one person.
 
         Raises:
@@ -368,7 +480,9 @@ class Analyzer:
         """
         first = self.photo(one, source="the first photo", largest=largest)
         second = self.photo(other, source="the second photo", largest=largest)
-        return compare(first.embedding, second.embedding, self.space, tolerance=self.tolerance)
+        return compare(
+            first.embedding, second.embedding, self.space, tolerance=self.tolerance
+        )
 
     def close(self) -> None:
         """Gives back the gallery's files."""
@@ -394,7 +508,14 @@ def photo_of(image: U8, face: Faces, content: bytes, *, source: str) -> Photo:
         raise InputError("the photo's faces have no descriptors")
     worth = float(quality(image, face.boxes, face.landmarks)[0])
     sha256 = hashlib.sha256(content).hexdigest()
-    return Photo(face.embeddings[0], sha256, source, content, worth, images.thumbnail(image, face.boxes[0]))
+    return Photo(
+        face.embeddings[0],
+        sha256,
+        source,
+        content,
+        worth,
+        images.thumbnail(image, face.boxes[0]),
+    )
 
 
 def in_foreground(landmarks: F32) -> Mask:
@@ -409,20 +530,31 @@ def _told_by(models: Iterable[AttributeModel]) -> Iterator[Attribute]:
 
 
 def _model_of(attribute: str) -> Callable[[Compute], AttributeModel]:
-    return plugins.load(plugins.ATTRIBUTES, attribute, what="a part or an attribute", besides=PARTS)
+    return plugins.load(
+        plugins.ATTRIBUTES, attribute, what="a part or an attribute", besides=PARTS
+    )
 
 
-def _further(given: Sequence[str | AttributeModel], compute: Compute) -> list[AttributeModel]:
+def _further(
+    given: Sequence[str | AttributeModel], compute: Compute
+) -> list[AttributeModel]:
     """Models of attributes that are not ours; those given by name are made by the packages that offer them."""
-    models = [_model_of(one)(compute) if isinstance(one, str) else one for one in dict.fromkeys(given)]
+    models = [
+        _model_of(one)(compute) if isinstance(one, str) else one
+        for one in dict.fromkeys(given)
+    ]
     names = [attribute.name for attribute in _told_by(models)]
     doubled = [name for name in names if names.count(name) > 1 or name in BUILT_IN]
     if doubled:
-        raise InputError(f"{doubled[0]} is told by two models; leave one out, or call one's attribute something else")
+        raise InputError(
+            f"{doubled[0]} is told by two models; leave one out, or call one's attribute something else"
+        )
     return models
 
 
-def _checked_parts(only: Sequence[str] | None, models: Mapping[str, Path], further: Sequence[str]) -> Sequence[str]:
+def _checked_parts(
+    only: Sequence[str] | None, models: Mapping[str, Path], further: Sequence[str]
+) -> Sequence[str]:
     there = tuple(dict.fromkeys((*PARTS, *models, *further)))
     if only is None:
         return there
@@ -433,5 +565,7 @@ def _checked_parts(only: Sequence[str] | None, models: Mapping[str, Path], furth
         raise InputError(f"only: choose from {', '.join(there)}; got {got}{near}")
     left_out = [name for name in models if name not in only]
     if left_out:
-        raise InputError(f"only: {', '.join(left_out)} is left out, which your model is to tell: name it there too")
+        raise InputError(
+            f"only: {', '.join(left_out)} is left out, which your model is to tell: name it there too"
+        )
     return only

@@ -28,12 +28,32 @@ FORMATS = "mien.formats"
 SOURCES = "mien.sources"
 COMMANDS = "mien.commands"
 ROUTES = "mien.routes"
-GROUPS = (DETECTORS, EMBEDDERS, ATTRIBUTES, GALLERIES, FORMATS, SOURCES, COMMANDS, ROUTES)
+GROUPS = (
+    DETECTORS,
+    EMBEDDERS,
+    ATTRIBUTES,
+    GALLERIES,
+    FORMATS,
+    SOURCES,
+    COMMANDS,
+    ROUTES,
+)
 
 OWN = "mien"  # the package of our own parts
 OFF = "MIEN_NO_PLUGINS"  # set: only our own parts
 
-_SERVED = ("analyze", "verify", "people", "unknown", "jobs", "models", "urls", "live", "ops", "page")  # in this order
+_SERVED = (
+    "analyze",
+    "verify",
+    "people",
+    "unknown",
+    "jobs",
+    "models",
+    "urls",
+    "live",
+    "ops",
+    "page",
+)  # in this order
 
 OURS: Mapping[str, Mapping[str, str]] = {
     DETECTORS: {
@@ -92,11 +112,18 @@ class Plugin:
 def found(group: str) -> dict[str, Plugin]:
     """All parts of a group by name: ours first, then those of installed packages, which cannot take ours away."""
     ours = OURS.get(group, {})
-    parts = {name: Plugin(group, name, OWN, EntryPoint(name, value, group)) for name, value in ours.items()}
-    return parts | {name: plugin for name, plugin in _installed(group).items() if name not in parts}
+    parts = {
+        name: Plugin(group, name, OWN, EntryPoint(name, value, group))
+        for name, value in ours.items()
+    }
+    return parts | {
+        name: plugin for name, plugin in _installed(group).items() if name not in parts
+    }
 
 
-def load(group: str, name: str, *, what: str, besides: Iterable[str] = ()) -> Callable[..., Any]:
+def load(
+    group: str, name: str, *, what: str, besides: Iterable[str] = ()
+) -> Callable[..., Any]:
     """The factory of one part.
 
     Args:
@@ -111,7 +138,9 @@ def load(group: str, name: str, *, what: str, besides: Iterable[str] = ()) -> Ca
     if name not in parts:
         known = [*besides, *parts]
         near = did_you_mean(name, known)
-        raise InputError(f"{name!r} is not {what} that is there; there are {', '.join(known)}{near}")
+        raise InputError(
+            f"{name!r} is not {what} that is there; there are {', '.join(known)}{near}"
+        )
     return parts[name].load()
 
 
@@ -122,8 +151,14 @@ def _installed(group: str) -> Mapping[str, Plugin]:
 @cache
 def _of_packages(group: str) -> Mapping[str, Plugin]:
     """Read once in a process: what is installed does not change while it runs."""
-    there = sorted(entry_points(group=group), key=lambda entry: (entry.dist is None or entry.dist.name, entry.name))
-    return {entry.name: Plugin(group, entry.name, _package(entry), entry) for entry in reversed(there)}
+    there = sorted(
+        entry_points(group=group),
+        key=lambda entry: (entry.dist is None or entry.dist.name, entry.name),
+    )
+    return {
+        entry.name: Plugin(group, entry.name, _package(entry), entry)
+        for entry in reversed(there)
+    }
 
 
 def _package(entry: EntryPoint) -> str:

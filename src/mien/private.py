@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 _FILE, _FOLDER = 0o600, 0o700
-_HOME = ("keys.json", "jobs", "unknown", "people")  # what the names in a data folder begin with
+_HOME = (
+    "keys.json",
+    "jobs",
+    "unknown",
+    "people",
+)  # what the names in a data folder begin with
 
 
 def make_folder(path: Path) -> Path:

@@ -10,7 +10,9 @@ import numpy as np
 from mien import geometry
 from mien.types import F32, U8, Faces
 
-_FULL_SIZE = 110.0  # pixels: a face this wide loses nothing when scaled to the network's input
+_FULL_SIZE = (
+    110.0  # pixels: a face this wide loses nothing when scaled to the network's input
+)
 _SOFT = 40.0  # variance of the Laplacian of a 64-pixel face at which a look counts half
 _LEAST = 0.02
 
@@ -31,7 +33,10 @@ class Quality:
     @property
     def whole(self) -> F32:
         """One number (N,): the product of the parts."""
-        return np.asarray(np.clip(self.size * self.sharpness * self.frontality, _LEAST, 1), dtype=np.float32)
+        return np.asarray(
+            np.clip(self.size * self.sharpness * self.frontality, _LEAST, 1),
+            dtype=np.float32,
+        )
 
 
 def measure(image: U8, faces: Faces) -> Quality:
@@ -53,7 +58,10 @@ def judged(image: U8, faces: Faces) -> Faces:
 
 
 def _measured(image: U8, boxes: F32, landmarks: F32) -> Quality:
-    sizes = np.sqrt(np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None))
+    sizes = np.sqrt(
+        np.clip(boxes[:, 2] - boxes[:, 0], 0, None)
+        * np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
+    )
     return Quality(
         size=np.clip(sizes / _FULL_SIZE, 0, 1).astype(np.float32),
         sharpness=np.array([sharpness(image, box) for box in boxes], dtype=np.float32),
@@ -73,9 +81,13 @@ def frontality(landmarks: F32) -> F32:
 def sharpness(image: U8, box: F32) -> float:
     """How sharp the face in a box (4,) is, 0 to 1; 0.5 is soft."""
     height, width = image.shape[:2]
-    x1, y1, x2, y2 = np.clip(np.rint(box), 0, (width, height, width, height)).astype(int)
+    x1, y1, x2, y2 = np.clip(np.rint(box), 0, (width, height, width, height)).astype(
+        int
+    )
     if x2 - x1 < 4 or y2 - y1 < 4:
         return 0.0
     face = cv2.resize(image[y1:y2, x1:x2], (64, 64), interpolation=cv2.INTER_AREA)
-    spread = float(cv2.Laplacian(cv2.cvtColor(face, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
+    spread = float(
+        cv2.Laplacian(cv2.cvtColor(face, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var()
+    )
     return spread / (spread + _SOFT)

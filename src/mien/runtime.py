@@ -20,7 +20,10 @@ log = logging.getLogger(__name__)
 _QUIET = "ORT_DISABLE_TELEMETRY"  # read once, as the library loads; `disable_telemetry_events()` comes too late
 
 if "onnxruntime" in sys.modules and _QUIET not in os.environ:
-    log.warning("onnxruntime was loaded before mien and may phone home; set %s=1 before your program starts", _QUIET)
+    log.warning(
+        "onnxruntime was loaded before mien and may phone home; set %s=1 before your program starts",
+        _QUIET,
+    )
 os.environ.setdefault(_QUIET, "1")  # worker processes inherit it
 
 import onnxruntime as ort  # noqa: E402
@@ -32,7 +35,11 @@ DEVICES = ("auto", "cpu", "cuda")
 
 def default_threads() -> int:
     """The processors this process may use, 4 at most: small networks gain nothing from more."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
     return max(1, min(4, usable))
 
 
@@ -66,16 +73,28 @@ class OnnxModel:
         self.name = name
         compute = compute or Compute()
         try:
-            self._session = ort.InferenceSession(data, _options(compute.threads), providers=_providers(compute.device))
+            self._session = ort.InferenceSession(
+                data, _options(compute.threads), providers=_providers(compute.device)
+            )
         except ModelError:
             raise
         except Exception as exc:  # ONNX Runtime's errors share no base but Exception
-            raise ModelError(f"{name} is not a network ONNX Runtime can load: {_first_line(exc)}") from exc
-        self.inputs: dict[str, Sequence[int | str]] = {i.name: i.shape for i in self._session.get_inputs()}
-        self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
-        self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+            raise ModelError(
+                f"{name} is not a network ONNX Runtime can load: {_first_line(exc)}"
+            ) from exc
+        self.inputs: dict[str, Sequence[int | str]] = {
+            i.name: i.shape for i in self._session.get_inputs()
+        }
+        self.outputs: tuple[str, ...] = tuple(
+            o.name for o in self._session.get_outputs()
+        )
+        self.metadata: Mapping[str, str] = (
+            self._session.get_modelmeta().custom_metadata_map
+        )
 
-    def __call__(self, *arrays: Array, outputs: Sequence[str] | None = None) -> list[Array]:
+    def __call__(
+        self, *arrays: Array, outputs: Sequence[str] | None = None
+    ) -> list[Array]:
         """Runs the network on arrays in the order of its inputs; gives the named outputs, or all in their order."""
         feed = dict(zip(self.inputs, arrays, strict=True))
         try:
@@ -84,15 +103,30 @@ class OnnxModel:
             raise ModelError(f"{self.name} failed: {_first_line(exc)}") from exc
 
 
-def in_chunks(model: OnnxModel, batch: Array, *, size: int = 32, outputs: Sequence[str] | None = None) -> list[Array]:
+def in_chunks(
+    model: OnnxModel,
+    batch: Array,
+    *,
+    size: int = 32,
+    outputs: Sequence[str] | None = None,
+) -> list[Array]:
     """Runs a batch of any length at most `size` rows at a time, so that memory stays bounded."""
-    parts = [model(batch[i : i + size], outputs=outputs) for i in range(0, max(1, len(batch)), size)]
-    return parts[0] if len(parts) == 1 else [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    parts = [
+        model(batch[i : i + size], outputs=outputs)
+        for i in range(0, max(1, len(batch)), size)
+    ]
+    return (
+        parts[0]
+        if len(parts) == 1
+        else [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    )
 
 
 def _options(threads: int | None) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = default_threads() if threads is None else max(1, threads)
+    options.intra_op_num_threads = (
+        default_threads() if threads is None else max(1, threads)
+    )
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # what fails is raised as our own error, once
@@ -101,11 +135,17 @@ def _options(threads: int | None) -> ort.SessionOptions:
 
 def _providers(device: str) -> list[str]:
     if device not in DEVICES:
-        raise ModelError(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
+        raise ModelError(
+            f"device {device!r} is unknown; use one of {', '.join(DEVICES)}"
+        )
     cuda = "CUDAExecutionProvider" in ort.get_available_providers()
     if device == "cuda" and not cuda:
         raise ModelError(_no_cuda())
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda and device != "cpu" else ["CPUExecutionProvider"]
+    return (
+        ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        if cuda and device != "cpu"
+        else ["CPUExecutionProvider"]
+    )
 
 
 def _first_line(exc: Exception) -> str:
@@ -116,4 +156,8 @@ def _no_cuda() -> str:
     """Why there is no CUDA, and the cure. Both ONNX Runtimes have one folder, and an extra cannot take one away."""
     cure = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
     found = [line for line in clashes() if "onnxruntime" in line]
-    return found[0] if found else f"no CUDA in this ONNX Runtime; run '{cure}', or choose the device 'cpu'"
+    return (
+        found[0]
+        if found
+        else f"no CUDA in this ONNX Runtime; run '{cure}', or choose the device 'cpu'"
+    )

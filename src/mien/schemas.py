@@ -10,7 +10,9 @@ from mien.columns import told_of
 from mien.text import printable
 from mien.types import FrameResult
 
-Path = Annotated[str, BeforeValidator(printable)]  # valid UTF-8, whatever the file system holds
+Path = Annotated[
+    str, BeforeValidator(printable)
+]  # valid UTF-8, whatever the file system holds
 
 
 class FaceRecord(BaseModel):
@@ -47,7 +49,9 @@ class FrameRecord(BaseModel):
     width: int = 0
     height: int = 0
     faces: list[FaceRecord] = []
-    error: Annotated[str | None, BeforeValidator(lambda text: text and printable(text))] = None
+    error: Annotated[
+        str | None, BeforeValidator(lambda text: text and printable(text))
+    ] = None
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -58,7 +62,9 @@ class FrameRecord(BaseModel):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-def frame_record(result: FrameResult, *, identity: bool = True, embeddings: bool = False) -> FrameRecord:
+def frame_record(
+    result: FrameResult, *, identity: bool = True, embeddings: bool = False
+) -> FrameRecord:
     """A result as JSON shows it; without `identity` the name and distance are left out."""
     return FrameRecord(
         source=result.source,
@@ -67,11 +73,22 @@ def frame_record(result: FrameResult, *, identity: bool = True, embeddings: bool
         width=result.width,
         height=result.height,
         faces=[
-            FaceRecord.model_validate(told_of(face, identity=identity, embeddings=embeddings)) for face in result.faces
+            FaceRecord.model_validate(
+                told_of(face, identity=identity, embeddings=embeddings)
+            )
+            for face in result.faces
         ],
     )
 
 
 def error_record(source: str, error: Exception) -> FrameRecord:
     """What stands in the output for an input that failed."""
-    return FrameRecord(source=source, index=0, time_s=0.0, width=0, height=0, faces=[], error=str(error))
+    return FrameRecord(
+        source=source,
+        index=0,
+        time_s=0.0,
+        width=0,
+        height=0,
+        faces=[],
+        error=str(error),
+    )

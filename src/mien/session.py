@@ -71,12 +71,17 @@ class Session:
         space: EmbeddingSpace = DLIB,
     ) -> None:
         self.options = options or SessionOptions()
-        self.detector = _eager(detector, self.options.keep_score, any_angle=self.options.any_angle)
+        self.detector = _eager(
+            detector, self.options.keep_score, any_angle=self.options.any_angle
+        )
         self.describe = describe
         self.search = search
         self.space = space
         least = getattr(detector, "threshold", 0.0)
-        sure, certain = (least + part * (1 - least) if least > 0 else 0.0 for part in (_SURER, _CERTAIN))
+        sure, certain = (
+            least + part * (1 - least) if least > 0 else 0.0
+            for part in (_SURER, _CERTAIN)
+        )
         scores = {"birth_score": least, "sure_score": sure, "certain_score": certain}
         self.tracker = Tracker(replace(self.options.tracker, **scores))
         self.glance = glance
@@ -87,7 +92,10 @@ class Session:
         self._grey: U8 | None = None
         self._thumb: U8 | None = None
         self._detected_s = float("-inf")
-        self._last: tuple[str | None, float] = (None, 0.0)  # source and time of the frame before
+        self._last: tuple[str | None, float] = (
+            None,
+            0.0,
+        )  # source and time of the frame before
 
     def step(self, frame: Frame) -> FrameResult:
         """The faces of the stream's next frame."""
@@ -109,7 +117,14 @@ class Session:
         else:
             self._look(frame, passed_s)
         self.tracker.settle()
-        return FrameResult(frame.source, frame.index, frame.time_s, width, height, self._faces(width, height))
+        return FrameResult(
+            frame.source,
+            frame.index,
+            frame.time_s,
+            width,
+            height,
+            self._faces(width, height),
+        )
 
     def _passed(self, frame: Frame) -> float:
         """Seconds since the frame before; infinite where there is none, or it is of another source or a later time."""
@@ -122,8 +137,13 @@ class Session:
 
     def _scale_for(self, side: int) -> float:
         """As small as the options ask for, but not so small that the detector misses its smallest face."""
-        reliable, min_face = getattr(self.detector, "reliable", 0), getattr(self.detector, "min_face", 1)
-        return float(min(1.0, max(self.options.detect_side / side, reliable / min_face)))
+        reliable, min_face = (
+            getattr(self.detector, "reliable", 0),
+            getattr(self.detector, "min_face", 1),
+        )
+        return float(
+            min(1.0, max(self.options.detect_side / side, reliable / min_face))
+        )
 
     def _follow(self, small: U8, scale: float, passed_s: float) -> bool:
         """Moves the tracks along; false where the flow cannot be trusted and a detection has to tell."""
@@ -136,34 +156,56 @@ class Session:
             self.tracker.part(enough=self.tracker.options.sure_score)
             return False
         points, sizes = self.tracker.places()
-        shift = flow.follow(before, grey, points * np.float32(scale), sizes * np.float32(scale))
+        shift = flow.follow(
+            before, grey, points * np.float32(scale), sizes * np.float32(scale)
+        )
         self.tracker.move(shift, scale, passed_s)
         return bool(shift.steady.all())
 
     def _detect(self, small: U8, scale: float, time_s: float) -> None:
         found = self.detector(small)
         by = np.float32(1 / scale)
-        self.tracker.update(Faces(found.boxes * by, found.scores, found.landmarks * by), time_s)
+        self.tracker.update(
+            Faces(found.boxes * by, found.scores, found.landmarks * by), time_s
+        )
         self._detected_s = time_s
         self.detections += 1
 
     def _look(self, frame: Frame, passed_s: float) -> None:
         """Looks at those who need it most; and once more where that casts doubt on somebody else."""
-        passes = self.options.passes * round(np.clip(passed_s / _FRAME_S, 1, _MOST_PASSES))
+        passes = self.options.passes * round(
+            np.clip(passed_s / _FRAME_S, 1, _MOST_PASSES)
+        )
         shown = self.tracker.shown
-        fresh = any((t.person is not None and not t.person.looks) or t.doubtful for t in shown)
+        fresh = any(
+            (t.person is not None and not t.person.looks) or t.doubtful for t in shown
+        )
         due = self.tracker.due(frame.time_s, passes + fresh)
-        settled = [] if self.glance is None else [t for t in due if self.tracker.settled(t, frame.time_s)]
+        settled = (
+            []
+            if self.glance is None
+            else [t for t in due if self.tracker.settled(t, frame.time_s)]
+        )
         self._glance_at(frame, settled)
-        seen = self._look_at(frame, [t for t in due if all(t is not s for s in settled)])
+        seen = self._look_at(
+            frame, [t for t in due if all(t is not s for s in settled)]
+        )
         if seen:
-            again = [t for t in self.tracker.shown if t.doubtful and not t.meeting and all(t is not s for s in seen)]
+            again = [
+                t
+                for t in self.tracker.shown
+                if t.doubtful and not t.meeting and all(t is not s for s in seen)
+            ]
             self._look_at(frame, again[:passes])
 
-    def _look_at(self, frame: Frame, tracks: list[Track], *, at_once: bool = False) -> list[Track]:
+    def _look_at(
+        self, frame: Frame, tracks: list[Track], *, at_once: bool = False
+    ) -> list[Track]:
         if not tracks:
             return tracks
-        looks = np.array([0 if t.person is None else t.person.looks for t in tracks], np.int64)
+        looks = np.array(
+            [0 if t.person is None else t.person.looks for t in tracks], np.int64
+        )
         faces = self.describe(frame.image, _bare(tracks), looks)
         self.passes += len(tracks)
         for track, look in zip(tracks, self._looks(frame, tracks, faces), strict=True):
@@ -196,7 +238,9 @@ class Session:
             for i in range(len(faces))
         ]
 
-    def _names(self, tracks: list[Track], faces: Faces, weights: F32) -> list[tuple[str | None, float]]:
+    def _names(
+        self, tracks: list[Track], faces: Faces, weights: F32
+    ) -> list[tuple[str | None, float]]:
         """Each face's name by itself: that no name is borne twice is settled over many frames, not in this one.
 
         It is the name of all its looks' mean, unless this look may be of somebody else.
@@ -204,9 +248,15 @@ class Session:
         if self.search is None or faces.embeddings is None:
             return [(None, float("nan"))] * len(faces)
         described = zip(tracks, faces.embeddings, weights, strict=True)
-        found = [self.search(self.tracker.mean(track, row, float(weight))[None]) for track, row, weight in described]
+        found = [
+            self.search(self.tracker.mean(track, row, float(weight))[None])
+            for track, row, weight in described
+        ]
         self.people = found[-1].people if found else self.people
-        return [(matches.names[0], float(self.space.to_euclidean(matches.distances)[0])) for matches in found]
+        return [
+            (matches.names[0], float(self.space.to_euclidean(matches.distances)[0]))
+            for matches in found
+        ]
 
     def _faces(self, width: int, height: int) -> Faces:
         faces = self.tracker.faces(named=self.search is not None)
@@ -217,7 +267,9 @@ class Session:
             faces,
             boxes=geometry.clip_boxes(faces.boxes, width=width, height=height),
             embeddings=None if embeddings is None else self.space.kept(embeddings),
-            matches=None if matches is None else told_in(self.space, replace(matches, people=self.people)),
+            matches=None
+            if matches is None
+            else told_in(self.space, replace(matches, people=self.people)),
         )
 
 

@@ -61,7 +61,9 @@ class ErrorRates:
             InputError: It is no share between 0 and 1.
         """
         if not 0 < false_names < 1:
-            raise InputError(f"false names are a share between 0 and 1, as 0.001; got {false_names}")
+            raise InputError(
+                f"false names are a share between 0 and 1, as 0.001; got {false_names}"
+            )
         of_each = -np.expm1(np.log1p(-false_names) / max(1, people))
         distances, logs, _ = _columns(self.table)
         return float(np.interp(np.log10(of_each), logs, distances))
@@ -104,21 +106,41 @@ class EmbeddingSpace:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise InputError(f"{self.name!r} cannot name an embedder: take up to 64 letters, digits and . _ -")
+            raise InputError(
+                f"{self.name!r} cannot name an embedder: take up to 64 letters, digits and . _ -"
+            )
         if self.metric not in ("euclidean", "cosine"):
-            raise InputError(f"the metric of {self.name} is {self.metric!r}; there are euclidean and cosine")
+            raise InputError(
+                f"the metric of {self.name} is {self.metric!r}; there are euclidean and cosine"
+            )
         if self.size < 1 or min(self.tolerance, self.linkage, self.duplicate) <= 0:
-            raise InputError(f"the space of {self.name} needs a size and bounds above 0")
+            raise InputError(
+                f"the space of {self.name} needs a size and bounds above 0"
+            )
 
     @classmethod
     def like(
-        cls, other: EmbeddingSpace, *, name: str, size: int, metric: Literal["euclidean", "cosine"], tolerance: float
+        cls,
+        other: EmbeddingSpace,
+        *,
+        name: str,
+        size: int,
+        metric: Literal["euclidean", "cosine"],
+        tolerance: float,
     ) -> EmbeddingSpace:
         """A space of which only the tolerance is known: its other bounds stand to it as those of another space do."""
-        linkage, duplicate = other.linkage / other.tolerance, other.duplicate / other.tolerance
+        linkage, duplicate = (
+            other.linkage / other.tolerance,
+            other.duplicate / other.tolerance,
+        )
         if metric == "cosine":
-            linkage, duplicate = linkage**2, duplicate**2  # so do then the Euclidean distances
-        return cls(name, size, metric, tolerance, linkage * tolerance, duplicate * tolerance)
+            linkage, duplicate = (
+                linkage**2,
+                duplicate**2,
+            )  # so do then the Euclidean distances
+        return cls(
+            name, size, metric, tolerance, linkage * tolerance, duplicate * tolerance
+        )
 
     def described(self) -> dict[str, str | int | float]:
         """What is written down with descriptors of this space: all but how often it errs, which is measured anew."""
@@ -148,4 +170,8 @@ class EmbeddingSpace:
     def from_euclidean(self, distance: float | F32) -> F32:
         """The other way round; NaN stays NaN."""
         given = np.asarray(distance, np.float32)
-        return given if self.metric == "euclidean" else np.asarray(given**2 / 2, dtype=np.float32)
+        return (
+            given
+            if self.metric == "euclidean"
+            else np.asarray(given**2 / 2, dtype=np.float32)
+        )

@@ -27,20 +27,28 @@ _DIGEST_BYTES = 32
 def cache_dir() -> Path:
     """The user's cache folder: `$MIEN_CACHE`, else the platform's own place."""
     chosen = os.environ.get("MIEN_CACHE")
-    return Path(chosen) if chosen else _at_home(platformdirs.user_cache_path, "MIEN_CACHE")
+    return (
+        Path(chosen) if chosen else _at_home(platformdirs.user_cache_path, "MIEN_CACHE")
+    )
 
 
 def data_dir() -> Path:
     """Where keys, jobs and people are kept where no other place is named: `$MIEN_DATA`, else the platform's own."""
     chosen = os.environ.get("MIEN_DATA")
-    return Path(chosen) if chosen else _at_home(platformdirs.user_data_path, "MIEN_DATA")
+    return (
+        Path(chosen) if chosen else _at_home(platformdirs.user_data_path, "MIEN_DATA")
+    )
 
 
 def _at_home(place: Callable[[str], Path], instead: str) -> Path:
     try:
         return place("mien")
-    except RuntimeError as exc:  # a user of a container that nobody wrote into its list of users
-        raise InputError(f"this user has no home folder; set HOME, or {instead}, to a folder of theirs") from exc
+    except (
+        RuntimeError
+    ) as exc:  # a user of a container that nobody wrote into its list of users
+        raise InputError(
+            f"this user has no home folder; set HOME, or {instead}, to a folder of theirs"
+        ) from exc
 
 
 def path_of(spec: ModelSpec) -> Path:
@@ -86,7 +94,9 @@ def read(spec: ModelSpec) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as exc:
-        raise ModelError(f"cannot read {path}: {exc.strerror or exc}; reinstall it or check its permissions") from exc
+        raise ModelError(
+            f"cannot read {path}: {exc.strerror or exc}; reinstall it or check its permissions"
+        ) from exc
     _verify(spec, data, path)
     return data
 
@@ -95,14 +105,20 @@ def _verify(spec: ModelSpec, data: bytes, path: Path) -> None:
     digest = hashlib.sha256(data).hexdigest()
     if digest == spec.sha256:
         return
-    cure = f"run 'mien models get {spec.name}'" if not spec.bundled else "reinstall the package it came with"
+    cure = (
+        f"run 'mien models get {spec.name}'"
+        if not spec.bundled
+        else "reinstall the package it came with"
+    )
     raise ModelError(
         f"{path} is not the published {spec.name}: its sha256 is {digest[:12]}… ({len(data)} bytes), "
         f"expected {spec.sha256[:12]}… ({spec.size_bytes} bytes); {cure}"
     )
 
 
-def derived(spec: ModelSpec, convert: Callable[[bytes], bytes], *, version: int) -> bytes:
+def derived(
+    spec: ModelSpec, convert: Callable[[bytes], bytes], *, version: int
+) -> bytes:
     """What `convert` makes of the weights: made once, then taken from the cache and checked there.
 
     A damaged entry is made anew; where the cache cannot be written the result is used from memory.
@@ -134,12 +150,20 @@ def write_checked(path: Path, payload: bytes, *, secret: bool = False) -> None:
     """Keeps a cache entry with its hash in front, atomically; a cache that cannot be written is only logged."""
     try:
         path.parent.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, hashlib.sha256(payload).digest() + payload, secret=secret)
+        write_atomically(
+            path, hashlib.sha256(payload).digest() + payload, secret=secret
+        )
     except OSError as exc:
-        log.info("cannot keep %s in the cache (%s); set MIEN_CACHE to a folder that can be written", path.name, exc)
+        log.info(
+            "cannot keep %s in the cache (%s); set MIEN_CACHE to a folder that can be written",
+            path.name,
+            exc,
+        )
 
 
-def write_atomically(path: Path, content: bytes, *, secret: bool = False, durable: bool = False) -> None:
+def write_atomically(
+    path: Path, content: bytes, *, secret: bool = False, durable: bool = False
+) -> None:
     """Writes a file so that a reader sees the old one or the whole new one, never a part; `durable` ones outlive a
     power cut.
 
@@ -180,13 +204,21 @@ def download(spec: ModelSpec) -> Path:
     if spec.bundled:
         return path_of(spec)
     if os.environ.get("MIEN_OFFLINE", "").lower() in {"1", "true", "yes"}:
-        raise ModelError(f"MIEN_OFFLINE is set; fetch {spec.source} elsewhere and run 'mien models import FILE'")
+        raise ModelError(
+            f"MIEN_OFFLINE is set; fetch {spec.source} elsewhere and run 'mien models import FILE'"
+        )
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
     target = _download_path(spec)
     try:
-        pooch.retrieve(spec.source, f"sha256:{spec.sha256}", fname=target.name, path=target.parent, progressbar=False)
+        pooch.retrieve(
+            spec.source,
+            f"sha256:{spec.sha256}",
+            fname=target.name,
+            path=target.parent,
+            progressbar=False,
+        )
     except (OSError, ValueError) as exc:
         raise ModelError(
             f"cannot get {spec.name} from {spec.source}: {exc}; fetch it elsewhere and run 'mien models import FILE'"
@@ -206,7 +238,9 @@ def import_file(file: Path) -> ModelSpec:
         raise ModelError(f"cannot read {file}: {exc.strerror or exc}") from exc
     spec = next((row for row in ZOO.values() if row.sha256 == digest), None)
     if spec is None:
-        raise ModelError(f"{file} is none of the published models (its sha256 is {digest}); 'mien models' lists them")
+        raise ModelError(
+            f"{file} is none of the published models (its sha256 is {digest}); 'mien models' lists them"
+        )
     if not spec.bundled:
         _copy(file, _download_path(spec))
     return spec
@@ -216,7 +250,9 @@ def _copy(file: Path, target: Path) -> None:
     try:
         write_atomically(target, file.read_bytes())
     except OSError as exc:
-        raise ModelError(f"cannot write {target}: {exc}; set MIEN_CACHE to a folder that can be written") from exc
+        raise ModelError(
+            f"cannot write {target}: {exc}; set MIEN_CACHE to a folder that can be written"
+        ) from exc
 
 
 def read_entry(folder: str, key: str) -> bytes | None:

@@ -28,7 +28,9 @@ class _Seen:
     frames: int = 0
     names: dict[str | None, int] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
-    moments: dict[int, Tally] = field(default_factory=dict)  # of what changes, by slice of time
+    moments: dict[int, Tally] = field(
+        default_factory=dict
+    )  # of what changes, by slice of time
 
 
 class Summary:
@@ -52,12 +54,16 @@ class Summary:
         self._step_s = min(self._gap_s, passed_s) if self.frames else 0.0
         self._last_s = result.time_s
         self.frames += 1
-        self._told |= {name: scores.attribute for name, scores in result.faces.attributes.items()}
+        self._told |= {
+            name: scores.attribute for name, scores in result.faces.attributes.items()
+        }
         while result.time_s / self._slice_s >= _SLICES:
             self._widen()
         for face in result.faces:
             if face.track_id is not None:
-                self._see(self._tracks.setdefault(face.track_id, _Seen()), face, result.time_s)
+                self._see(
+                    self._tracks.setdefault(face.track_id, _Seen()), face, result.time_s
+                )
 
     def _see(self, seen: _Seen, face: Face, time_s: float) -> None:
         if seen.spans and time_s - seen.spans[-1][1] <= self._gap_s:
@@ -90,7 +96,12 @@ class Summary:
         """
         people = [self._person(name, tracks) for name, tracks in self._grouped()]
         people.sort(key=lambda person: person["from_s"])
-        return {"source": self.source, "duration_s": round(self._last_s, 3), "frames": self.frames, "people": people}
+        return {
+            "source": self.source,
+            "duration_s": round(self._last_s, 3),
+            "frames": self.frames,
+            "people": people,
+        }
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -100,7 +111,9 @@ class Summary:
     def _grouped(self) -> list[tuple[str | None, dict[int, _Seen]]]:
         groups: dict[str, tuple[str | None, dict[int, _Seen]]] = {}
         for track, seen in self._tracks.items():
-            named = {name: count for name, count in seen.names.items() if name is not None}
+            named = {
+                name: count for name, count in seen.names.items() if name is not None
+            }
             name = max(named, key=lambda n: named[n]) if named else None
             groups.setdefault(name or f"#{track}", (name, {}))[1][track] = seen
         return list(groups.values())
@@ -132,7 +145,9 @@ def _joined(tracks: Iterable[_Seen]) -> tuple[Tally, dict[int, Tally]]:
     return whole, moments
 
 
-def _described(attribute: Attribute, whole: Tally, moments: Mapping[int, Tally], slice_s: float) -> dict[str, Any]:
+def _described(
+    attribute: Attribute, whole: Tally, moments: Mapping[int, Tally], slice_s: float
+) -> dict[str, Any]:
     """What is told of a person by one attribute: a mean, the likeliest label, or its course."""
     mean = whole.mean(attribute)
     if mean is not None:
@@ -142,7 +157,9 @@ def _described(attribute: Attribute, whole: Tally, moments: Mapping[int, Tally],
         return {}
     if not attribute.momentary:
         return {attribute.name: whole.top(attribute)}
-    by_slice = ((index, moment.shares(attribute)) for index, moment in sorted(moments.items()))
+    by_slice = (
+        (index, moment.shares(attribute)) for index, moment in sorted(moments.items())
+    )
     course = [{"from_s": index * slice_s, **its} for index, its in by_slice if its]
     return {attribute.plural: shares, f"{attribute.plural}_over_time": course}
 
@@ -155,7 +172,14 @@ def timeline(summary: Mapping[str, Any], attributes: Iterable[Attribute] = ()) -
     changes fastest (the emotion) went."""
     people = summary["people"]
     told = list(attributes)
-    course = next((one for one in told if one.momentary and any(one.plural in person for person in people)), None)
+    course = next(
+        (
+            one
+            for one in told
+            if one.momentary and any(one.plural in person for person in people)
+        ),
+        None,
+    )
     height = _TOP + _ROW * max(1, len(people)) + 60
     canvas = Image.new("RGB", (_LEFT + _WIDTH + 30, height), (250, 250, 252))
     scale = _WIDTH / max(0.1, float(summary["duration_s"]))
@@ -163,13 +187,19 @@ def timeline(summary: Mapping[str, Any], attributes: Iterable[Attribute] = ()) -
     for row, person in enumerate(people):
         _draw_person(canvas, person, told, _TOP + row * _ROW, scale)
         if course is not None:
-            _draw_course(ImageDraw.Draw(canvas), person, course, _TOP + row * _ROW + 20, scale)
+            _draw_course(
+                ImageDraw.Draw(canvas), person, course, _TOP + row * _ROW + 20, scale
+            )
     if course is not None:
         _draw_legend(canvas, course, height)
-    return np.asarray(cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8)
+    return np.asarray(
+        cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8
+    )
 
 
-def _draw_axis(canvas: Image.Image, duration_s: float, scale: float, height: int) -> None:
+def _draw_axis(
+    canvas: Image.Image, duration_s: float, scale: float, height: int
+) -> None:
     draw = ImageDraw.Draw(canvas)
     steps = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
     step = next((s for s in steps if duration_s / s <= 12), 7200)
@@ -177,20 +207,39 @@ def _draw_axis(canvas: Image.Image, duration_s: float, scale: float, height: int
         x = _LEFT + i * step * scale
         draw.line([x, _TOP - 8, x, height - 44], fill=(226, 228, 233))
         minutes, seconds = divmod(i * step, 60)
-        label = f"{int(minutes)}:{seconds:04.1f}" if step < 1 else f"{int(minutes)}:{seconds:02.0f}"
+        label = (
+            f"{int(minutes)}:{seconds:04.1f}"
+            if step < 1
+            else f"{int(minutes)}:{seconds:02.0f}"
+        )
         draw_text(canvas, (round(x) + 3, 14), label, 13, (110, 114, 122))
 
 
 def _draw_person(
-    canvas: Image.Image, person: Mapping[str, Any], told: Sequence[Attribute], top: int, scale: float
+    canvas: Image.Image,
+    person: Mapping[str, Any],
+    told: Sequence[Attribute],
+    top: int,
+    scale: float,
 ) -> None:
     draw = ImageDraw.Draw(canvas)
     label = person["name"] or f"person {person['track_ids'][0]}"
-    about = [_about(person, attribute) for attribute in sorted(told, key=lambda one: one.order)]
+    about = [
+        _about(person, attribute)
+        for attribute in sorted(told, key=lambda one: one.order)
+    ]
     about.append(f"{person['seen_s']:.1f} s")
     draw_text(canvas, (12, top), label[:24], 15, (30, 32, 38))
-    draw_text(canvas, (12, top + 18), ", ".join(text for text in about if text), 12, (110, 114, 122))
-    colour = tuple(int(c * 0.8) for c in colour_for(person["name"] or f"#{person['track_ids'][0]}"))
+    draw_text(
+        canvas,
+        (12, top + 18),
+        ", ".join(text for text in about if text),
+        12,
+        (110, 114, 122),
+    )
+    colour = tuple(
+        int(c * 0.8) for c in colour_for(person["name"] or f"#{person['track_ids'][0]}")
+    )
     for start, end in person["spans"]:
         x1, x2 = _LEFT + start * scale, _LEFT + end * scale
         draw.rounded_rectangle([x1, top, max(x1 + 3, x2), top + 16], 3, fill=colour)
@@ -201,11 +250,17 @@ def _about(person: Mapping[str, Any], attribute: Attribute) -> str:
     value = person.get(f"mean_{attribute.name}", person.get(attribute.name))
     if value is None:
         return ""
-    return attribute.show.format(name=attribute.name, value=value if isinstance(value, str) else f"{value:.0f}")
+    return attribute.show.format(
+        name=attribute.name, value=value if isinstance(value, str) else f"{value:.0f}"
+    )
 
 
 def _draw_course(
-    draw: ImageDraw.ImageDraw, person: Mapping[str, Any], attribute: Attribute, top: float, scale: float
+    draw: ImageDraw.ImageDraw,
+    person: Mapping[str, Any],
+    attribute: Attribute,
+    top: float,
+    scale: float,
 ) -> None:
     course = person.get(f"{attribute.plural}_over_time", [])
     length = min((b["from_s"] - a["from_s"] for a, b in pairwise(course)), default=1.0)
@@ -214,7 +269,9 @@ def _draw_course(
         label = max(shares, key=lambda label: shares[label])
         x1 = _LEFT + max(point["from_s"], person["from_s"]) * scale
         x2 = _LEFT + min(point["from_s"] + length, person["to_s"]) * scale
-        draw.rectangle([x1, top, max(x1 + 1, x2), top + 8], fill=_colour(attribute, label))
+        draw.rectangle(
+            [x1, top, max(x1 + 1, x2), top + 8], fill=_colour(attribute, label)
+        )
 
 
 def _colour(attribute: Attribute, label: str) -> tuple[int, int, int]:
@@ -225,5 +282,7 @@ def _draw_legend(canvas: Image.Image, attribute: Attribute, height: int) -> None
     draw = ImageDraw.Draw(canvas)
     for i, label in enumerate(attribute.labels):
         x = _LEFT + i * 132
-        draw.rectangle([x, height - 30, x + 12, height - 18], fill=_colour(attribute, label))
+        draw.rectangle(
+            [x, height - 30, x + 12, height - 18], fill=_colour(attribute, label)
+        )
         draw_text(canvas, (x + 18, height - 33), label, 13, (70, 74, 82))

@@ -41,7 +41,11 @@ class Tally:
         """The mean probability of each label, to 4 digits; empty where nothing was told."""
         sums = self.labels.get(attribute.name, {})
         total = sum(sums.values())
-        return {label: round(value / total, 4) for label, value in sums.items()} if total else {}
+        return (
+            {label: round(value / total, 4) for label, value in sums.items()}
+            if total
+            else {}
+        )
 
     def top(self, attribute: Attribute) -> str | None:
         """The label that was likeliest over all."""

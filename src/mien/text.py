@@ -9,8 +9,12 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-ESCAPE = "mien.escape"  # how outputs write what their encoding lacks; a name for `errors=`
-_JOINERS = str.maketrans("", "", "\u200c\u200d\ufe0e\ufe0f")  # invisible, but Persian and emoji are written with them
+ESCAPE = (
+    "mien.escape"  # how outputs write what their encoding lacks; a name for `errors=`
+)
+_JOINERS = str.maketrans(
+    "", "", "\u200c\u200d\ufe0e\ufe0f"
+)  # invisible, but Persian and emoji are written with them
 _BLANKS = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
 )  # "printable", and unseen
@@ -59,8 +63,14 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 
 
 def _escape(character: str) -> str:
-    byte = ord(character) - 0xDC00  # what Python makes of a file name's byte that is no UTF-8
-    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("ascii", "backslashreplace").decode()
+    byte = (
+        ord(character) - 0xDC00
+    )  # what Python makes of a file name's byte that is no UTF-8
+    return (
+        f"\\x{byte:02x}"
+        if 0x80 <= byte <= 0xFF
+        else character.encode("ascii", "backslashreplace").decode()
+    )
 
 
 codecs.register_error(ESCAPE, _escaped)

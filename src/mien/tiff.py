@@ -8,16 +8,44 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RAW_SUFFIXES = frozenset(".dng .cr2 .nef .nrw .arw .sr2 .pef .srw .3fr".split())  # of cameras, TIFF inside
+RAW_SUFFIXES = frozenset(
+    ".dng .cr2 .nef .nrw .arw .sr2 .pef .srw .3fr".split()
+)  # of cameras, TIFF inside
 FULL = 0.8  # of the main picture's side: a preview that large stands for it
 
 _MOST = 64  # pictures looked for; more only a file has that is to do harm
-_TYPES = {3: "H", 4: "I", 13: "I"}  # of the whole numbers in a directory: short, long, offset
+_TYPES = {
+    3: "H",
+    4: "I",
+    13: "I",
+}  # of the whole numbers in a directory: short, long, offset
 _SENSOR = frozenset({32803, 34892})  # photometric: what a sensor saw, no colours yet
-_SAMPLES_OF = {(1, 8): "u1", (1, 16): "u2", (1, 32): "u4", (3, 16): "f2", (3, 32): "f4", (3, 64): "f8"}
+_SAMPLES_OF = {
+    (1, 8): "u1",
+    (1, 16): "u2",
+    (1, 32): "u4",
+    (3, 16): "f2",
+    (3, 32): "f4",
+    (3, 64): "f8",
+}
 
-_REDUCED, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-_STRIPS, _ORIENTATION, _SAMPLES, _LENGTHS, _PLANAR, _SUB, _FORMAT = 273, 274, 277, 279, 284, 330, 339
+_REDUCED, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = (
+    254,
+    256,
+    257,
+    258,
+    259,
+    262,
+)
+_STRIPS, _ORIENTATION, _SAMPLES, _LENGTHS, _PLANAR, _SUB, _FORMAT = (
+    273,
+    274,
+    277,
+    279,
+    284,
+    330,
+    339,
+)
 _JPEG_AT, _JPEG_LENGTH = 513, 514
 _UNCOMPRESSED, _OLD_JPEG = 1, 6
 _SEPARATE, _FLOAT = 2, 3
@@ -71,7 +99,9 @@ def pages(data: bytes) -> list[Page]:
         (count,) = struct.unpack_from(order + "H", data, at)
         end = at + 2 + 12 * count
         found[at] = Page(at, order, _tags(data, at + 2, min(end, len(data)), order))
-        following = struct.unpack_from(order + "I", data, end) if end <= len(data) - 4 else ()
+        following = (
+            struct.unpack_from(order + "I", data, end) if end <= len(data) - 4 else ()
+        )
         waiting = [*found[at].tags.get(_SUB, ()), *following, *waiting]
     return list(found.values())
 
@@ -84,7 +114,11 @@ def _tags(data: bytes, start: int, end: int, order: str) -> dict[int, tuple[int,
             continue
         form = f"{order}{count}{_TYPES[kind]}"
         size = struct.calcsize(form) if count < len(data) else len(data)
-        at = place + 8 if size <= 4 else struct.unpack_from(order + "I", data, place + 8)[0]
+        at = (
+            place + 8
+            if size <= 4
+            else struct.unpack_from(order + "I", data, place + 8)[0]
+        )
         if 0 < size <= len(data) - at:
             tags[tag] = struct.unpack_from(form, data, at)
     return tags
@@ -117,7 +151,11 @@ def _jpeg_side(jpeg: bytes) -> int:
     at = 2
     while at <= len(jpeg) - 9 and jpeg[at] == 0xFF:
         marker, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4], "big")
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:  # the head of a frame
+        if 0xC0 <= marker <= 0xCF and marker not in {
+            0xC4,
+            0xC8,
+            0xCC,
+        }:  # the head of a frame
             height, width = struct.unpack_from(">HH", jpeg, at + 5)
             return int(max(height, width))
         at += 2 + length
@@ -127,17 +165,32 @@ def _jpeg_side(jpeg: bytes) -> int:
 def plain_pixels(data: bytes, page: Page, *, most: int) -> NDArray[np.generic] | None:
     """The numbers (H, W) or (H, W, 3) of uncompressed strips that Pillow cannot read or reads wrongly: 16 bits plane
     by plane, fractions in colour or of 16 and 64 bits. None for all other pages, and beyond `most` pixels."""
-    width, height, samples = page.number(_WIDTH), page.number(_HEIGHT), page.number(_SAMPLES, 1)
+    width, height, samples = (
+        page.number(_WIDTH),
+        page.number(_HEIGHT),
+        page.number(_SAMPLES, 1),
+    )
     kind, bits = page.number(_FORMAT, 1), page.number(_BITS, 1)
     separate = page.number(_PLANAR, 1) == _SEPARATE and samples > 1
     odd = (separate and bits > 8) or (kind == _FLOAT and (samples > 1 or bits != 32))
     dtype = _SAMPLES_OF.get((kind, bits))
-    if not odd or dtype is None or page.number(_COMPRESSION, 1) != _UNCOMPRESSED or width * height > most:
+    if (
+        not odd
+        or dtype is None
+        or page.number(_COMPRESSION, 1) != _UNCOMPRESSED
+        or width * height > most
+    ):
         return None
     strips = zip(page.tags.get(_STRIPS, ()), page.tags.get(_LENGTHS, ()), strict=False)
-    numbers = np.frombuffer(b"".join(data[at : at + length] for at, length in strips), page.order + dtype)
+    numbers = np.frombuffer(
+        b"".join(data[at : at + length] for at, length in strips), page.order + dtype
+    )
     if numbers.size != width * height * samples:
         return None
     if separate:
         return np.moveaxis(numbers.reshape(samples, height, width), 0, -1)[..., :3]
-    return numbers.reshape(height, width, samples)[..., :3] if samples > 1 else numbers.reshape(height, width)
+    return (
+        numbers.reshape(height, width, samples)[..., :3]
+        if samples > 1
+        else numbers.reshape(height, width)
+    )

@@ -48,7 +48,9 @@ class Matches:
 
     def __post_init__(self) -> None:
         if self.distances.shape != (len(self.names),):
-            raise ValueError(f"distances has shape {self.distances.shape}, expected ({len(self.names)},)")
+            raise ValueError(
+                f"distances has shape {self.distances.shape}, expected ({len(self.names)},)"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -56,7 +58,9 @@ class Matches:
     def __getitem__(self, rows: Mask | I64 | slice) -> Matches:
         chosen = np.arange(len(self.names))[rows]
         names = tuple(self.names[int(i)] for i in chosen)
-        return Matches(names, self.distances[rows], self.people, _rows(self.probabilities, rows))
+        return Matches(
+            names, self.distances[rows], self.people, _rows(self.probabilities, rows)
+        )
 
     def rated(self, rates: ErrorRates | None) -> Matches:
         """These with how likely each name is right, where that was measured."""
@@ -64,7 +68,9 @@ class Matches:
             return self
         nameless = np.array([name is None for name in self.names], np.bool_)
         likely = rates.probability(self.distances, self.people)
-        return replace(self, probabilities=np.where(nameless, np.float32(np.nan), likely))
+        return replace(
+            self, probabilities=np.where(nameless, np.float32(np.nan), likely)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,9 @@ class Face:
     distance: float | None = None
     name_probability: float | None = None
     embedding: F32 | None = None
-    attributes: Mapping[str, Estimate] = field(default_factory=lambda: MappingProxyType({}))
+    attributes: Mapping[str, Estimate] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
 
     def __getitem__(self, attribute: str) -> str | float | None:
         """The label or number of an attribute. Raises KeyError where it was not asked for."""
@@ -151,7 +159,9 @@ class Faces:
     angles: F32 | None = None
     qualities: F32 | None = None
     embeddings: F32 | None = None
-    attributes: Mapping[str, Scores] = field(default_factory=lambda: MappingProxyType({}))
+    attributes: Mapping[str, Scores] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     matches: Matches | None = None
 
     def __post_init__(self) -> None:
@@ -166,12 +176,19 @@ class Faces:
     def _optional_columns(self) -> dict[str, I64 | F32 | Scores | Matches]:
         columns = ("track_ids", "angles", "qualities", "embeddings", "matches")
         named = {name: getattr(self, name) for name in columns}
-        return {**{name: column for name, column in named.items() if column is not None}, **self.attributes}
+        return {
+            **{name: column for name, column in named.items() if column is not None},
+            **self.attributes,
+        }
 
     @classmethod
     def empty(cls) -> Faces:
         """No faces: every column has its dtype and no rows."""
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+        return cls(
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros((0, 5, 2), np.float32),
+        )
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -180,12 +197,21 @@ class Faces:
     def __getitem__(self, rows: int | np.integer[Any]) -> Face: ...
     @overload
     def __getitem__(self, rows: Mask | I64 | slice) -> Faces: ...
-    def __getitem__(self, rows: int | np.integer[Any] | Mask | I64 | slice) -> Face | Faces:
+    def __getitem__(
+        self, rows: int | np.integer[Any] | Mask | I64 | slice
+    ) -> Face | Faces:
         """One face by its number, or some of them by a mask, numbers or a slice."""
         if isinstance(rows, int | np.integer):
             return self.face(int(rows))
-        chosen = {f.name: _rows(getattr(self, f.name), rows) for f in fields(self) if f.name != "attributes"}
-        return Faces(**chosen, attributes={name: scores[rows] for name, scores in self.attributes.items()})
+        chosen = {
+            f.name: _rows(getattr(self, f.name), rows)
+            for f in fields(self)
+            if f.name != "attributes"
+        }
+        return Faces(
+            **chosen,
+            attributes={name: scores[rows] for name, scores in self.attributes.items()},
+        )
 
     def __iter__(self) -> Iterator[Face]:
         return (self.face(i) for i in range(len(self)))
@@ -203,30 +229,56 @@ class Faces:
             angle=_number(self.angles, i),
             quality=_number(self.qualities, i),
             name=None if self.matches is None else self.matches.names[i],
-            distance=None if self.matches is None else _number(self.matches.distances, i),
-            name_probability=None if self.matches is None else _number(self.matches.probabilities, i),
-            embedding=None if self.embeddings is None or np.isnan(self.embeddings[i, 0]) else self.embeddings[i],
-            attributes={name: scores.row(i) for name, scores in self.attributes.items()},
+            distance=None
+            if self.matches is None
+            else _number(self.matches.distances, i),
+            name_probability=None
+            if self.matches is None
+            else _number(self.matches.probabilities, i),
+            embedding=None
+            if self.embeddings is None or np.isnan(self.embeddings[i, 0])
+            else self.embeddings[i],
+            attributes={
+                name: scores.row(i) for name, scores in self.attributes.items()
+            },
         )
 
     def with_attributes(self, *told: Scores) -> Faces:
         """A copy that also carries these attributes."""
-        return replace(self, attributes={**self.attributes, **{scores.attribute.name: scores for scores in told}})
+        return replace(
+            self,
+            attributes={
+                **self.attributes,
+                **{scores.attribute.name: scores for scores in told},
+            },
+        )
 
     def told_by(self, told: Faces, rows: Mask) -> Faces:
         """A copy with what is told of these rows (N,); of the others nobody knows, not even how far they are turned."""
         at = np.flatnonzero(rows)
-        spread = {name: _spread(column, at, len(self)) for name, column in told._optional_columns().items()}
+        spread = {
+            name: _spread(column, at, len(self))
+            for name, column in told._optional_columns().items()
+        }
         attributes = {name: spread.pop(name) for name in told.attributes}
         landmarks = self.landmarks.copy()
         landmarks[at] = told.landmarks
         angles = np.where(rows, 0, np.nan).astype(np.float32)
-        return replace(self, landmarks=landmarks, attributes=attributes, **{"angles": angles, **spread})
+        return replace(
+            self,
+            landmarks=landmarks,
+            attributes=attributes,
+            **{"angles": angles, **spread},
+        )
 
     def only(self, parts: Collection[str]) -> Faces:
         """A copy with these attributes, and with names where "identity" is among them."""
-        kept = {name: scores for name, scores in self.attributes.items() if name in parts}
-        return replace(self, attributes=kept, matches=self.matches if IDENTITY in parts else None)
+        kept = {
+            name: scores for name, scores in self.attributes.items() if name in parts
+        }
+        return replace(
+            self, attributes=kept, matches=self.matches if IDENTITY in parts else None
+        )
 
 
 def _expect(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
@@ -244,8 +296,17 @@ def _spread(column: Any, at: I64, count: int) -> Any:
         names: list[str | None] = [None] * count
         for i, name in zip(at, column.names, strict=True):
             names[i] = name
-        rates = None if column.probabilities is None else _spread(column.probabilities, at, count)
-        return replace(column, names=tuple(names), distances=_spread(column.distances, at, count), probabilities=rates)
+        rates = (
+            None
+            if column.probabilities is None
+            else _spread(column.probabilities, at, count)
+        )
+        return replace(
+            column,
+            names=tuple(names),
+            distances=_spread(column.distances, at, count),
+            probabilities=rates,
+        )
     if isinstance(column, Scores):
         return Scores(column.attribute, _spread(column.probs, at, count))
     spread = np.full((count, *column.shape[1:]), np.nan, np.float32)

@@ -31,7 +31,9 @@ class Verification:
         return {name: _short(value) for name, value in asdict(self).items()}
 
 
-def compare(one: F32, other: F32, space: EmbeddingSpace, *, tolerance: float) -> Verification:
+def compare(
+    one: F32, other: F32, space: EmbeddingSpace, *, tolerance: float
+) -> Verification:
     """Compares two descriptors (D,) as they are kept in this space."""
     distance = float(space.from_euclidean(float(np.linalg.norm(one - other))))
     rates = space.rates

@@ -49,13 +49,21 @@ DLIB = EmbeddingSpace(
 )
 
 # OpenCV's own bound is a cosine of 0.363 or more, which is a distance of 0.637 or less.
-SFACE = EmbeddingSpace.like(DLIB, name="sface", size=128, metric="cosine", tolerance=1 - 0.363)
+SFACE = EmbeddingSpace.like(
+    DLIB, name="sface", size=128, metric="cosine", tolerance=1 - 0.363
+)
 
 _DLIB = "package:face_recognition_models/models/"
 
 
 # 112x112, the mean face that ArcFace and its kin are trained with (insightface): eyes, nose, corners of the mouth.
-ARCFACE_POINTS = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+ARCFACE_POINTS = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +84,16 @@ class FaceCrop:
     def __post_init__(self) -> None:
         if self.channels not in ("rgb", "bgr"):
             raise InputError(f"channels are rgb or bgr, got {self.channels!r}")
-        if len(self.template) != len(ARCFACE_POINTS) or any(len(point) != 2 for point in self.template):
-            raise InputError("a template has five points x,y: eyes, nose, corners of the mouth, from left to right")
+        if len(self.template) != len(ARCFACE_POINTS) or any(
+            len(point) != 2 for point in self.template
+        ):
+            raise InputError(
+                "a template has five points x,y: eyes, nose, corners of the mouth, from left to right"
+            )
         if self.size < 1 or self.scale == 0:
-            raise InputError("a crop has a size of 1 pixel or more, and a scale that is not 0")
+            raise InputError(
+                "a crop has a size of 1 pixel or more, and a scale that is not 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +265,16 @@ ZOO: dict[str, ModelSpec] = {
             "(FER2013, AffectNet, FFHQ, UTKFace, All-Age-Faces): see emotion.md before commercial use",
             trained_on="FER+, AffectNet, FFHQ; without emotion labels UTKFace, All-Age-Faces, portraits",
             input_size=(150, 150),
-            labels=("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+            labels=(
+                "neutral",
+                "happiness",
+                "surprise",
+                "sadness",
+                "anger",
+                "disgust",
+                "fear",
+                "contempt",
+            ),
         ),
     )
 }
@@ -267,4 +290,6 @@ def spec_of(name: str) -> ModelSpec:
         return ZOO[name]
     except KeyError:
         known = f"there are {', '.join(ZOO)}"
-        raise ModelError(f"no model is called {name!r}{did_you_mean(name, ZOO) or f'; {known}'}") from None
+        raise ModelError(
+            f"no model is called {name!r}{did_you_mean(name, ZOO) or f'; {known}'}"
+        ) from None

@@ -31,7 +31,9 @@ def write_photos(folder: Path, astronaut: U8, count: int) -> list[Path]:
     for i, path in enumerate(paths):
         height = 300 + 4 * i
         picture = cv2.resize(astronaut, (height, height))
-        images.write_image(path, picture if i % 4 else np.ascontiguousarray(picture[height * 3 // 4 :]))
+        images.write_image(
+            path, picture if i % 4 else np.ascontiguousarray(picture[height * 3 // 4 :])
+        )
     return paths
 
 
@@ -44,12 +46,19 @@ def write_with_exif(path: Path, image: U8) -> None:
 def rows(folder: Path, table: str = "faces") -> pa.Table:
     """A table in an order of its own, so that results compare whatever part holds which row."""
     found = Archive.open(folder).table(table)
-    order = [(name, "ascending") for name in ("source", "index", "face") if name in found.column_names]
+    order = [
+        (name, "ascending")
+        for name in ("source", "index", "face")
+        if name in found.column_names
+    ]
     return found.sort_by(order)
 
 
 def same_rows(one: Path, other: Path) -> bool:
-    return all(rows(one, table).equals(rows(other, table)) for table in ("faces", "sources", "errors"))
+    return all(
+        rows(one, table).equals(rows(other, table))
+        for table in ("faces", "sources", "errors")
+    )
 
 
 def debris(folder: Path) -> list[str]:
@@ -65,14 +74,29 @@ def write_faces(folder: Path, parts: list[F32]) -> None:
                 "source": [f"{p}/{i}.jpg" for i in range(len(rows))],
                 "index": np.zeros(len(rows), np.int32),
                 "time_s": np.zeros(len(rows)),
-                **{corner: np.full(len(rows), 9, np.float32) for corner in ("x1", "y1", "x2", "y2")},
-                "embedding": pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1]),
+                **{
+                    corner: np.full(len(rows), 9, np.float32)
+                    for corner in ("x1", "y1", "x2", "y2")
+                },
+                "embedding": pa.FixedSizeListArray.from_arrays(
+                    pa.array(rows.ravel()), rows.shape[1]
+                ),
             }
-            columns = [known.get(field.name, pa.nulls(len(rows), field.type)) for field in schema]
-            hashed = {"content_hash": pa.nulls(len(rows), pa.string()), "models": pa.nulls(len(rows), pa.string())}
-            table = pa.table([*columns, *hashed.values()], names=[*schema.names, *hashed])
+            columns = [
+                known.get(field.name, pa.nulls(len(rows), field.type))
+                for field in schema
+            ]
+            hashed = {
+                "content_hash": pa.nulls(len(rows), pa.string()),
+                "models": pa.nulls(len(rows), pa.string()),
+            }
+            table = pa.table(
+                [*columns, *hashed.values()], names=[*schema.names, *hashed]
+            )
             item = Item(f"{p}", "all", p, p, f"{p}")
-            archive.commit(make_outcome([item], [], [table.cast(pa.schema([*schema, *_HASHED]))]))
+            archive.commit(
+                make_outcome([item], [], [table.cast(pa.schema([*schema, *_HASHED]))])
+            )
 
 
 _HASHED = (pa.field("content_hash", pa.string()), pa.field("models", pa.string()))

@@ -19,7 +19,8 @@ from mien.types import U8
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        importlib.util.find_spec("ray") is None, reason="Ray is not installed (pip install mien[cluster])"
+        importlib.util.find_spec("ray") is None,
+        reason="Ray is not installed (pip install mien[cluster])",
     ),
 ]
 
@@ -31,7 +32,11 @@ def two_nodes() -> Iterator[tuple[Any, Any]]:
     """A cluster and its second node, one processor each."""
     from ray.cluster_utils import Cluster
 
-    head = {"num_cpus": 1, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    head = {
+        "num_cpus": 1,
+        "object_store_memory": STORE_BYTES,
+        "include_dashboard": False,
+    }
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
         yield cluster, cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
@@ -63,19 +68,38 @@ def test_a_node_is_lost_half_way_and_the_rows_are_the_same(
     assert len(archives.rows(out)) >= 90
 
 
-def test_an_analyzer_that_cannot_be_made_is_told(two_nodes: tuple[Any, Any], astronaut: U8, tmp_path: Path) -> None:
+def test_an_analyzer_that_cannot_be_made_is_told(
+    two_nodes: tuple[Any, Any], astronaut: U8, tmp_path: Path
+) -> None:
     cluster, _ = two_nodes
     archives.write_photos(tmp_path / "photos", astronaut, 1)
     unusable = {**archives.IDENTITY, "device": "abacus"}
     with pytest.raises(MienError, match="abacus"):
-        run_batch([str(tmp_path)], tmp_path / "out", archives.options(choices=unusable, address=cluster.address))
+        run_batch(
+            [str(tmp_path)],
+            tmp_path / "out",
+            archives.options(choices=unusable, address=cluster.address),
+        )
 
 
 def test_no_cluster_is_told(astronaut: U8, tmp_path: Path) -> None:
     archives.write_photos(tmp_path / "photos", astronaut, 1)
-    command = [sys.executable, "-c", "from mien.cli import main; main()", "batch", str(tmp_path), "-o", "out"]
+    command = [
+        sys.executable,
+        "-c",
+        "from mien.cli import main; main()",
+        "batch",
+        str(tmp_path),
+        "-o",
+        "out",
+    ]
     result = subprocess.run(
-        [*command, "--address", "127.0.0.1:1"], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False
+        [*command, "--address", "127.0.0.1:1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+        check=False,
     )
     assert result.returncode == 2
     assert "no Ray cluster at 127.0.0.1:1" in result.stderr

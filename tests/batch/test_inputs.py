@@ -61,7 +61,9 @@ def test_folders_and_globs(tree: Path, given: str, found: tuple[str, ...]) -> No
         ("/%C3%9Cr%C3%BCmqi", NAMES[1:]),
     ],
 )
-def test_addresses_of_pyarrow_file_systems(tree: Path, given: str, found: tuple[str, ...]) -> None:
+def test_addresses_of_pyarrow_file_systems(
+    tree: Path, given: str, found: tuple[str, ...]
+) -> None:
     address = tree.as_uri() + given
     items, problems = inputs.find_all([address])
     assert problems == []
@@ -70,7 +72,10 @@ def test_addresses_of_pyarrow_file_systems(tree: Path, given: str, found: tuple[
         assert item.source.startswith("file:///")
         assert item.root == address
         assert inputs.read(item) == Path(item.path).read_bytes()
-        assert inputs.digest(item) == hashlib.sha256(Path(item.path).read_bytes()).hexdigest()
+        assert (
+            inputs.digest(item)
+            == hashlib.sha256(Path(item.path).read_bytes()).hexdigest()
+        )
         with inputs.local_copy(item) as path:
             assert path.read_bytes() == Path(item.path).read_bytes()
             assert path.suffix == Path(item.path).suffix
@@ -102,11 +107,15 @@ def test_what_cannot_be_used_is_told(tmp_path: Path, given: str, says: str) -> N
 
 
 def test_passwords_and_options_of_addresses_are_not_recorded() -> None:
-    root = inputs.root_of("s3://key:secret@bucket/photos/**/*.jpg?region=eu-west-1&endpoint_override=host")
+    root = inputs.root_of(
+        "s3://key:secret@bucket/photos/**/*.jpg?region=eu-west-1&endpoint_override=host"
+    )
     assert root == "s3://bucket/photos/**/*.jpg"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="file names are bytes on Linux only"
+)
 def test_a_name_that_is_no_text(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"content")
     (item,) = inputs.find(str(tmp_path))

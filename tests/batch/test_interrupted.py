@@ -20,7 +20,9 @@ from mien.types import U8
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
-KILLS = int(os.environ.get("MIEN_KILLS", "3"))  # 20 is as thorough as a release wants it
+KILLS = int(
+    os.environ.get("MIEN_KILLS", "3")
+)  # 20 is as thorough as a release wants it
 QUICK = ("--only", "identity", "--jobs", 2, "--device", "cpu")
 SCRIPT = """
 import sys
@@ -35,7 +37,11 @@ if __name__ == "__main__":
 
 def start(*command: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -55,7 +61,17 @@ def test_the_command(astronaut: U8, tmp_path: Path, inside: Inside) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     archives.write_photos(photos, astronaut, 3)
     (photos / "bad.jpg").write_bytes(b"bad")
-    command = ("batch", photos, tmp_path / "missing", "-o", out, "--only", "identity", "--jobs", 1)
+    command = (
+        "batch",
+        photos,
+        tmp_path / "missing",
+        "-o",
+        out,
+        "--only",
+        "identity",
+        "--jobs",
+        1,
+    )
     first = inside(*command)
     assert (first.returncode, first.stdout) == (1, "")
     assert "bad.jpg is no picture" in first.stderr
@@ -105,7 +121,9 @@ def test_ctrl_c_leaves_nothing_broken(astronaut: U8, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_the_rows_are_those_of_an_undisturbed_run(astronaut: U8, tmp_path: Path) -> None:
+def test_killed_at_random_moments_the_rows_are_those_of_an_undisturbed_run(
+    astronaut: U8, tmp_path: Path
+) -> None:
     photos, out, fresh = tmp_path / "photos", tmp_path / "out", tmp_path / "fresh"
     archives.write_photos(photos, astronaut, 96)
     script = tmp_path / "script.py"
@@ -117,8 +135,13 @@ def test_killed_at_random_moments_the_rows_are_those_of_an_undisturbed_run(astro
     done = [0]
     for moment in range(KILLS):
         running = start(sys.executable, script, photos, out)
-        if moment % 2:  # however long the start takes on a busy machine, some are killed in the middle of the work
-            while running.poll() is None and len(list(out.glob("sources/part-*"))) <= done[-1]:
+        if (
+            moment % 2
+        ):  # however long the start takes on a busy machine, some are killed in the middle of the work
+            while (
+                running.poll() is None
+                and len(list(out.glob("sources/part-*"))) <= done[-1]
+            ):
                 time.sleep(0.01)
             time.sleep(whole_run_s * chance.uniform(0, 0.1))
         else:

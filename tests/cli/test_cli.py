@@ -36,7 +36,12 @@ def records(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]
 def test_help_lists_every_command_and_imports_none() -> None:
     heavy = "{'numpy', 'cv2', 'av', 'onnxruntime', 'pydantic', 'sqlalchemy', 'scipy'}"
     code = f"import atexit, sys; atexit.register(lambda: print('imported', {heavy} & set(sys.modules)));"
-    command = [sys.executable, "-c", f"{code} from mien.cli import main; main()", "--help"]
+    command = [
+        sys.executable,
+        "-c",
+        f"{code} from mien.cli import main; main()",
+        "--help",
+    ]
     said = subprocess.check_output(command, text=True)
     assert all(f" {name} " in said for name in COMMANDS)
     assert said.splitlines()[-1] == "imported set()"
@@ -61,7 +66,11 @@ def test_the_json_of_one_photo(astronaut_file: Path) -> None:
     assert result.stderr == ""
     (record,) = records(result)
     assert list(record) == ["source", "index", "time_s", "width", "height", "faces"]
-    assert (record["source"], record["width"], record["height"]) == (str(astronaut_file), 512, 512)
+    assert (record["source"], record["width"], record["height"]) == (
+        str(astronaut_file),
+        512,
+        512,
+    )
     (face,) = record["faces"]  # type: ignore[misc]
     x1, y1, x2, y2 = face["box"]
     assert 130 < x1 < 220 < x2 < 300
@@ -82,24 +91,42 @@ def test_the_json_of_one_photo(astronaut_file: Path) -> None:
 @pytest.mark.parametrize(
     ("only", "present", "absent"),
     [
-        ("identity", {"name", "distance"}, {"age", "age_group", "gender", "emotion", "embedding"}),
-        ("age", {"age", "age_group", "age_group_probs"}, {"name", "distance", "gender", "emotion"}),
-        ("gender,emotion", {"gender", "emotion_probs"}, {"name", "age", "age_group_probs"}),
+        (
+            "identity",
+            {"name", "distance"},
+            {"age", "age_group", "gender", "emotion", "embedding"},
+        ),
+        (
+            "age",
+            {"age", "age_group", "age_group_probs"},
+            {"name", "distance", "gender", "emotion"},
+        ),
+        (
+            "gender,emotion",
+            {"gender", "emotion_probs"},
+            {"name", "age", "age_group_probs"},
+        ),
     ],
 )
-def test_only(astronaut_file: Path, only: str, present: set[str], absent: set[str], inside: Inside) -> None:
+def test_only(
+    astronaut_file: Path, only: str, present: set[str], absent: set[str], inside: Inside
+) -> None:
     (record,) = records(inside("analyze", astronaut_file, "--only", only))
     (face,) = record["faces"]  # type: ignore[misc]
     assert present <= face.keys()
     assert not absent & face.keys()
 
 
-def test_formats_and_outputs(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
+def test_formats_and_outputs(
+    astronaut_file: Path, tmp_path: Path, inside: Inside
+) -> None:
     table = inside("analyze", astronaut_file, *FAST, "--format", "table")
     assert "astronaut.png" in table.stdout
     listed = inside("analyze", astronaut_file, *FAST, "--format", "json")
     assert len(json.loads(listed.stdout)[0]["faces"]) == 1
-    (row,) = csv.DictReader(io.StringIO(inside("analyze", astronaut_file, *FAST, "--format", "csv").stdout))
+    (row,) = csv.DictReader(
+        io.StringIO(inside("analyze", astronaut_file, *FAST, "--format", "csv").stdout)
+    )
     assert float(row["x1"]) > 100
     out = tmp_path / "faces.csv"
     written = inside("analyze", astronaut_file, *FAST, "--output", out)
@@ -110,14 +137,23 @@ def test_formats_and_outputs(astronaut_file: Path, tmp_path: Path, inside: Insid
 def test_parquet(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "faces.parquet"
-    assert inside("analyze", astronaut_file, *FAST, "--output", out, "--embeddings").returncode == 0
+    assert (
+        inside(
+            "analyze", astronaut_file, *FAST, "--output", out, "--embeddings"
+        ).returncode
+        == 0
+    )
     table = parquet.read_table(out).to_pylist()
     assert len(table) == 1
     assert len(table[0]["embedding"]) == 128
-    assert inside("analyze", astronaut_file, *FAST, "--format", "parquet").returncode == 2
+    assert (
+        inside("analyze", astronaut_file, *FAST, "--format", "parquet").returncode == 2
+    )
 
 
-def test_folders_some_bad_inputs_and_drawing(astronaut: U8, face_free: U8, tmp_path: Path) -> None:
+def test_folders_some_bad_inputs_and_drawing(
+    astronaut: U8, face_free: U8, tmp_path: Path
+) -> None:
     photos = tmp_path / "my phötos"
     (photos / "inside").mkdir(parents=True)
     images.write_image(photos / "Ada 1.jpg", astronaut)
@@ -130,7 +166,13 @@ def test_folders_some_bad_inputs_and_drawing(astronaut: U8, face_free: U8, tmp_p
     assert result.returncode == 1
     found = {str(r["source"]): r for r in records(result)}
     assert list(found) == [
-        f"{photos}/{name}" for name in ("Ada 1.jpg", "inside/broken.jpg", "inside/coffee.png", "inside/empty.jpg")
+        f"{photos}/{name}"
+        for name in (
+            "Ada 1.jpg",
+            "inside/broken.jpg",
+            "inside/coffee.png",
+            "inside/empty.jpg",
+        )
     ]
     assert [len(r["faces"]) for r in found.values()] == [1, 0, 0, 0]  # type: ignore[arg-type]
     assert ["error" in r for r in found.values()] == [False, True, False, True]
@@ -143,7 +185,9 @@ def test_folders_some_bad_inputs_and_drawing(astronaut: U8, face_free: U8, tmp_p
     assert not (drawn / "inside" / "broken.jpg").exists()
 
 
-def test_names_that_are_no_utf8_and_names_that_look_like_markup(astronaut: U8, tmp_path: Path, inside: Inside) -> None:
+def test_names_that_are_no_utf8_and_names_that_look_like_markup(
+    astronaut: U8, tmp_path: Path, inside: Inside
+) -> None:
     photo = tmp_path / "photos" / "[red]" / "[b] caf\udce9.jpg"
     photo.parent.mkdir(parents=True)
     images.write_image(tmp_path / "a.jpg", astronaut)
@@ -152,8 +196,18 @@ def test_names_that_are_no_utf8_and_names_that_look_like_markup(astronaut: U8, t
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
     source = f"{tmp_path}/photos/[red]/[b] caf\\xe9.jpg"
-    drawn, crops, people = (tmp_path / name for name in ("drawn", "crops", "people.json"))
-    result = inside("analyze", tmp_path / "photos", *FAST, "--draw", drawn, "--gallery", photo.parent)
+    drawn, crops, people = (
+        tmp_path / name for name in ("drawn", "crops", "people.json")
+    )
+    result = inside(
+        "analyze",
+        tmp_path / "photos",
+        *FAST,
+        "--draw",
+        drawn,
+        "--gallery",
+        photo.parent,
+    )
     (record,) = records(result)
     assert record["source"] == source
     assert record["faces"][0]["name"] == "[b] caf\\xe9"  # type: ignore[index]
@@ -191,7 +245,10 @@ def test_names_that_are_no_utf8_and_names_that_look_like_markup(astronaut: U8, t
 def test_bad_usage_exits_2_with_one_clear_line(
     arguments: tuple[str, ...], astronaut_file: Path, tmp_path: Path, inside: Inside
 ) -> None:
-    given = [a.replace("PHOTO", str(astronaut_file)).replace("EMPTY", str(tmp_path)) for a in arguments]
+    given = [
+        a.replace("PHOTO", str(astronaut_file)).replace("EMPTY", str(tmp_path))
+        for a in arguments
+    ]
     result = inside(*given)
     assert result.returncode == 2
     assert all(json.loads(line)["error"] for line in result.stdout.splitlines())
@@ -202,24 +259,38 @@ def test_bad_usage_exits_2_with_one_clear_line(
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["people", "people.db"], ids=["folder", "database"])
 def test_a_gallery_from_enrolment_to_removal(
-    place: str, astronaut: U8, astronaut_file: Path, face_free: U8, tmp_path: Path, inside: Inside
+    place: str,
+    astronaut: U8,
+    astronaut_file: Path,
+    face_free: U8,
+    tmp_path: Path,
+    inside: Inside,
 ) -> None:
     gallery = {"MIEN_GALLERY": str(tmp_path / place)}
     twins, nobody = tmp_path / "twins.png", tmp_path / "nobody.png"
-    images.write_image(twins, np.hstack([astronaut, cv2.resize(astronaut, None, fx=0.8, fy=1)]))
+    images.write_image(
+        twins, np.hstack([astronaut, cv2.resize(astronaut, None, fx=0.8, fy=1)])
+    )
     images.write_image(nobody, face_free)
     assert inside("enroll", "Ada Lövelace", astronaut_file, **gallery).returncode == 0
     refused = inside("enroll", "Ada Lövelace", nobody, twins, **gallery)
     assert refused.returncode == 2
     assert "no face found" in refused.stderr
     assert "2 faces found" in refused.stderr
-    assert inside("enroll", "Grace", nobody, twins, "--largest", **gallery).returncode == 1
+    assert (
+        inside("enroll", "Grace", nobody, twins, "--largest", **gallery).returncode == 1
+    )
     everybody = json.loads(inside("people", "--json", **gallery).stdout)
-    assert [(p["name"], p["photos"]) for p in everybody] == [("Ada Lövelace", 1), ("Grace", 1)]
+    assert [(p["name"], p["photos"]) for p in everybody] == [
+        ("Ada Lövelace", 1),
+        ("Grace", 1),
+    ]
     (record,) = records(inside("analyze", twins, *FAST, **gallery))
     assert {face["name"] for face in record["faces"]} == {"Ada Lövelace", "Grace"}  # type: ignore[attr-defined]
     assert inside("people", "merge", "Grace", "Ada Lövelace", **gallery).returncode == 0
-    assert inside("people", "rename", "Ada Lövelace", "Ada/L.", **gallery).returncode == 0
+    assert (
+        inside("people", "rename", "Ada Lövelace", "Ada/L.", **gallery).returncode == 0
+    )
     (record,) = records(inside("analyze", astronaut_file, *FAST, **gallery))
     assert record["faces"][0]["name"] == "Ada/L."  # type: ignore[index]
     assert record["faces"][0]["distance"] == 0  # type: ignore[index]
@@ -228,37 +299,91 @@ def test_a_gallery_from_enrolment_to_removal(
 
 
 @pytest.mark.slow
-def test_unknown_people_from_keeping_to_forgetting(astronaut: U8, tmp_path: Path, inside: Inside) -> None:
+def test_unknown_people_from_keeping_to_forgetting(
+    astronaut: U8, tmp_path: Path, inside: Inside
+) -> None:
     photos, people = tmp_path / "photos", ("--gallery", tmp_path / "people.db")
     photos.mkdir()
     for i in range(4):
         cv2.imwrite(str(photos / f"{i}.png"), astronaut[3 * i :, 2 * i :])
     done = inside("analyze", photos, *people, *FAST, "--keep-unknown", 30)
     assert done.returncode == 0, done.stderr
-    (group,) = json.loads(inside("people", "unknown", *people, "--format", "json").stdout)
-    assert [Path(face["source"]).name for face in group["faces"]] == ["3.png", "2.png", "1.png", "0.png"]
+    (group,) = json.loads(
+        inside("people", "unknown", *people, "--format", "json").stdout
+    )
+    assert [Path(face["source"]).name for face in group["faces"]] == [
+        "3.png",
+        "2.png",
+        "1.png",
+        "0.png",
+    ]
     assert group["id"] in inside("people", "unknown", *people).stdout
-    saved = inside("people", "unknown", "save", group["id"], "--into", tmp_path / "faces", *people)
+    saved = inside(
+        "people", "unknown", "save", group["id"], "--into", tmp_path / "faces", *people
+    )
     assert len(saved.stdout.split()) == len(list((tmp_path / "faces").iterdir())) == 4
     two = [face["id"] for face in group["faces"][:2]]
-    (made,) = json.loads(inside("people", "unknown", "split", group["id"], *two, *people, "--format", "json").stdout)
+    (made,) = json.loads(
+        inside(
+            "people", "unknown", "split", group["id"], *two, *people, "--format", "json"
+        ).stdout
+    )
     assert [face["id"] for face in made["faces"]] == two
-    assert inside("people", "unknown", "merge", made["id"], group["id"], *people).returncode == 0
-    assert inside("people", "unknown", "name", group["id"], "Ada", *people).returncode == 0
-    assert records(inside("analyze", photos / "0.png", *people, *FAST))[0]["faces"][0]["name"] == "Ada"  # type: ignore[index]
+    assert (
+        inside(
+            "people", "unknown", "merge", made["id"], group["id"], *people
+        ).returncode
+        == 0
+    )
+    assert (
+        inside("people", "unknown", "name", group["id"], "Ada", *people).returncode == 0
+    )
+    assert (
+        records(inside("analyze", photos / "0.png", *people, *FAST))[0]["faces"][0][
+            "name"
+        ]
+        == "Ada"
+    )  # type: ignore[index]
     assert "name" in inside("people", "unknown", "undo", *people).stderr
     assert inside("people", *people, "--json").stdout.strip() == "[]"
-    assert inside("people", "unknown", "forget", group["id"], *people).stderr == "4 faces deleted\n"
-    assert json.loads(inside("people", "unknown", *people, "--format", "json").stdout) == []
+    assert (
+        inside("people", "unknown", "forget", group["id"], *people).stderr
+        == "4 faces deleted\n"
+    )
+    assert (
+        json.loads(inside("people", "unknown", *people, "--format", "json").stdout)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("analyze", "x.png", "--gallery", "none", "--keep-unknown", "30"), "needs a gallery"),
-        (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "nan"), "no number of days"),
-        (("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "0"), "no number of days"),
-        (("analyze", "x.png", "--gallery", "p.db", "--only", "age", "--keep-unknown", "30"), "identity"),
+        (
+            ("analyze", "x.png", "--gallery", "none", "--keep-unknown", "30"),
+            "needs a gallery",
+        ),
+        (
+            ("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "nan"),
+            "no number of days",
+        ),
+        (
+            ("analyze", "x.png", "--gallery", "p.db", "--keep-unknown", "0"),
+            "no number of days",
+        ),
+        (
+            (
+                "analyze",
+                "x.png",
+                "--gallery",
+                "p.db",
+                "--only",
+                "age",
+                "--keep-unknown",
+                "30",
+            ),
+            "identity",
+        ),
         (("people", "unknown", "name", "none", "Ada", "--gallery", "p.db"), "no group"),
         (("people", "unknown", "undo", "--gallery", "p.db"), "nothing to take back"),
         (("people", "unknown", "forget", "--gallery", "p.db"), "--all"),
@@ -291,9 +416,10 @@ def test_people_in_postgresql_are_checked_and_indexed(
         assert inside("enroll", name, astronaut_file, **gallery).returncode == 0
     report = json.loads(inside("people", "check", "--format", "json", **gallery).stdout)
     assert (report["people"], report["photos"], report["suggestion"]) == (2, 2, None)
-    assert [(pair["first"], pair["second"], pair["nearest"]) for pair in report["duplicates"]] == [
-        ("Ada", "Ada again", 0)
-    ]
+    assert [
+        (pair["first"], pair["second"], pair["nearest"])
+        for pair in report["duplicates"]
+    ] == [("Ada", "Ada again", 0)]
     shown = inside("people", "check", **gallery)
     assert shown.returncode == 0
     assert "Ada again" in shown.stdout
@@ -301,18 +427,34 @@ def test_people_in_postgresql_are_checked_and_indexed(
     assert inside("people", "index", **gallery).returncode == 0
     (record,) = records(inside("analyze", astronaut_file, *FAST, **gallery))
     assert record["faces"][0]["name"] in {"Ada", "Ada again"}  # type: ignore[index]
-    assert inside("people", "index", "--gallery", tmp_path / "people.db").returncode == 2
+    assert (
+        inside("people", "index", "--gallery", tmp_path / "people.db").returncode == 2
+    )
     exported = tmp_path / "people.json"
     assert inside("people", "export", exported, **gallery).returncode == 0
-    assert inside("people", "import", exported, "--gallery", tmp_path / "folder").returncode == 0
-    everybody = json.loads(inside("people", "--json", "--gallery", tmp_path / "folder").stdout)
-    assert [(person["name"], person["photos"]) for person in everybody] == [("Ada", 1), ("Ada again", 1)]
-    (record,) = records(inside("analyze", astronaut_file, *FAST, "--gallery", tmp_path / "folder"))
+    assert (
+        inside(
+            "people", "import", exported, "--gallery", tmp_path / "folder"
+        ).returncode
+        == 0
+    )
+    everybody = json.loads(
+        inside("people", "--json", "--gallery", tmp_path / "folder").stdout
+    )
+    assert [(person["name"], person["photos"]) for person in everybody] == [
+        ("Ada", 1),
+        ("Ada again", 1),
+    ]
+    (record,) = records(
+        inside("analyze", astronaut_file, *FAST, "--gallery", tmp_path / "folder")
+    )
     assert record["faces"][0]["distance"] == 0  # type: ignore[index]
 
 
 @pytest.mark.slow
-def test_people_travel_as_json_and_npy(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
+def test_people_travel_as_json_and_npy(
+    astronaut_file: Path, tmp_path: Path, inside: Inside
+) -> None:
     first, second = (str(tmp_path / f"{n}.db") for n in (1, 2))
     exported, array = tmp_path / "people.json", tmp_path / "Grace.npy"
     assert inside("enroll", "Ada", astronaut_file, "--gallery", first).returncode == 0
@@ -325,7 +467,12 @@ def test_people_travel_as_json_and_npy(astronaut_file: Path, tmp_path: Path, ins
     (record,) = records(inside("analyze", astronaut_file, *FAST, "--gallery", second))
     assert record["faces"][0]["name"] == "Ada"  # type: ignore[index]
     (tmp_path / "evil.npy").write_bytes(b"\x80\x04\x95cos\nsystem\n")
-    assert inside("people", "import", tmp_path / "evil.npy", "--gallery", second).returncode == 2
+    assert (
+        inside(
+            "people", "import", tmp_path / "evil.npy", "--gallery", second
+        ).returncode
+        == 2
+    )
 
 
 def gallery_of(place: Path, *names: str) -> Path:
@@ -339,8 +486,14 @@ def gallery_of(place: Path, *names: str) -> Path:
 
 def test_what_was_done_to_people_is_said(tmp_path: Path, inside: Inside) -> None:
     place = gallery_of(tmp_path / "p.db", "Ada", "Grace", "Alan")
-    assert inside("people", "rename", "Ada", "Ada L.", "--gallery", place).stdout == "Ada is called Ada L. now\n"
-    assert inside("people", "merge", "Grace", "Alan", "--gallery", place).stdout == "Grace is Alan now, with 2 photos\n"
+    assert (
+        inside("people", "rename", "Ada", "Ada L.", "--gallery", place).stdout
+        == "Ada is called Ada L. now\n"
+    )
+    assert (
+        inside("people", "merge", "Grace", "Alan", "--gallery", place).stdout
+        == "Grace is Alan now, with 2 photos\n"
+    )
     gone = inside("people", "remove", "Alan", "--yes", "--gallery", place)
     assert gone.stdout == "Alan is forgotten, with 2 photos\n"
     assert inside("people", "--json", "--gallery", place).stdout.count("name") == 1
@@ -351,39 +504,74 @@ def test_the_photos_of_a_person(tmp_path: Path, inside: Inside) -> None:
     picture = cv2.imencode(".jpg", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
     row = np.ones(128, np.float32)
     gallery = SqliteGallery(place, space=DLIB)
-    gallery.enroll("Ada", [Photo(row, "a1" * 32, "ada.jpg", thumbnail=picture), Photo(row / 2, "a2" * 32, "old.jpg")])
+    gallery.enroll(
+        "Ada",
+        [
+            Photo(row, "a1" * 32, "ada.jpg", thumbnail=picture),
+            Photo(row / 2, "a2" * 32, "old.jpg"),
+        ],
+    )
     gallery.close()
     asked = ("people", "photos", "Ada", "--gallery", place)
     told = inside(*asked)
-    assert [line.split()[:2] for line in told.stdout.splitlines()[1:]] == [["a1" * 6, "ada.jpg"], ["a2" * 6, "old.jpg"]]
+    assert [line.split()[:2] for line in told.stdout.splitlines()[1:]] == [
+        ["a1" * 6, "ada.jpg"],
+        ["a2" * 6, "old.jpg"],
+    ]
     assert "enrol the photo once more" in told.stderr
-    assert [one["thumbnail"] for one in json.loads(inside(*asked, "--json").stdout)] == [True, False]
+    assert [
+        one["thumbnail"] for one in json.loads(inside(*asked, "--json").stdout)
+    ] == [True, False]
     assert inside(*asked, "--into", tmp_path / "faces").returncode == 0
-    assert {file.name: file.read_bytes() for file in (tmp_path / "faces").iterdir()} == {f"{'a1' * 6}.jpg": picture}
+    assert {
+        file.name: file.read_bytes() for file in (tmp_path / "faces").iterdir()
+    } == {f"{'a1' * 6}.jpg": picture}
 
     inside("people", "export", tmp_path / "p.json", "--gallery", place)
     inside("people", "import", tmp_path / "p.json", "--gallery", tmp_path / "folder")
-    moved = ("people", "photos", "Ada", "--gallery", tmp_path / "folder", "--into", tmp_path / "moved")
+    moved = (
+        "people",
+        "photos",
+        "Ada",
+        "--gallery",
+        tmp_path / "folder",
+        "--into",
+        tmp_path / "moved",
+    )
     assert inside(*moved).returncode == 0
     assert [file.read_bytes() for file in (tmp_path / "moved").iterdir()] == [picture]
 
     assert "several photos begin so" in inside(*asked, "--remove", "a", "--yes").stderr
     assert inside(*asked, "--remove", "b", "--yes").returncode == 2
     assert inside(*asked, "--remove", "a1").returncode == 2  # nobody can be asked
-    assert inside(*asked, "--remove", "a1", "--yes").stdout == "Ada: 1 photo removed, 1 photo left\n"
+    assert (
+        inside(*asked, "--remove", "a1", "--yes").stdout
+        == "Ada: 1 photo removed, 1 photo left\n"
+    )
     assert "forgotten" in inside(*asked, "--remove", "a2", "--yes").stdout
-    assert [person["name"] for person in json.loads(inside("people", "--json", "--gallery", place).stdout)] == ["Grace"]
+    assert [
+        person["name"]
+        for person in json.loads(inside("people", "--json", "--gallery", place).stdout)
+    ] == ["Grace"]
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
-def test_remove_asks(answer: str, left: int, tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remove_asks(
+    answer: str,
+    left: int,
+    tmp_path: Path,
+    inside: Inside,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     place = gallery_of(tmp_path / "p.db", "Ada")
     terminal = io.StringIO(answer)
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdin", terminal)
     asked = inside("people", "remove", "Ada", "--gallery", place)
     assert "Forget Ada with 1 photo?" in asked.stderr
-    assert len(json.loads(inside("people", "--json", "--gallery", place).stdout)) == left
+    assert (
+        len(json.loads(inside("people", "--json", "--gallery", place).stdout)) == left
+    )
 
 
 def test_remove_without_anybody_to_ask_removes_nobody(
@@ -401,32 +589,46 @@ def test_remove_without_anybody_to_ask_removes_nobody(
     ("arguments", "words"),
     [
         (("analyse", "x.jpg"), "did you mean 'analyze'?"),
-        (("people", "remove", "Ada Lovelance", "--yes"), "did you mean 'Ada Lovelace'?"),
+        (
+            ("people", "remove", "Ada Lovelance", "--yes"),
+            "did you mean 'Ada Lovelace'?",
+        ),
         (("people", "rename", "ada lovelace", "Ada"), "did you mean 'Ada Lovelace'?"),
         (("analyze", "x.jpg", "--detector", "yunnet"), "did you mean 'yunet'?"),
         (("analyze", "x.jpg", "--only", "emotoin"), "did you mean 'emotion'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_did_you_mean(arguments: tuple[str, ...], words: str, tmp_path: Path, inside: Inside) -> None:
+def test_did_you_mean(
+    arguments: tuple[str, ...], words: str, tmp_path: Path, inside: Inside
+) -> None:
     place = gallery_of(tmp_path / "p.db", "Ada Lovelace", "Grace Hopper")
-    result = inside(*arguments, *(("--gallery", place) if arguments[0] == "people" else ()))
+    result = inside(
+        *arguments, *(("--gallery", place) if arguments[0] == "people" else ())
+    )
     assert result.returncode == 2
     assert words in result.stderr
 
 
 def test_a_dash_is_standard_input(
-    astronaut_file: Path, tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch
+    astronaut_file: Path,
+    tmp_path: Path,
+    inside: Inside,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for arguments in (("enroll", "Ada", "-"), ("analyze", "-", *FAST)):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(astronaut_file.read_bytes())))
+        monkeypatch.setattr(
+            sys, "stdin", io.TextIOWrapper(io.BytesIO(astronaut_file.read_bytes()))
+        )
         done = inside(*arguments, "--gallery", tmp_path / "people.db")
         assert done.returncode == 0, done.stderr
     (record,) = records(done)
     assert (record["source"], record["faces"][0]["name"]) == ("-", "Ada")  # type: ignore[index]
 
 
-@pytest.mark.parametrize("arguments", [("-h",), ("people", "-h"), ("people", "remove", "-h")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [("-h",), ("people", "-h"), ("people", "remove", "-h")], ids=" ".join
+)
 def test_h_is_help(arguments: tuple[str, ...], inside: Inside) -> None:
     assert "Usage: mien" in inside(*arguments).stdout
 
@@ -455,17 +657,30 @@ def test_ctrl_c_keeps_what_was_done(astronaut: U8, tmp_path: Path) -> None:
     assert 0 < len(lines) < 400
 
 
-def test_looking_makes_no_gallery(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
+def test_looking_makes_no_gallery(
+    astronaut_file: Path, tmp_path: Path, inside: Inside
+) -> None:
     mistyped = tmp_path / "peple.db"
-    assert "there is no gallery at" in inside("analyze", astronaut_file, "--gallery", mistyped).stderr
+    assert (
+        "there is no gallery at"
+        in inside("analyze", astronaut_file, "--gallery", mistyped).stderr
+    )
     assert "there is no gallery at" in inside("people", "--gallery", mistyped).stderr
     assert not mistyped.exists()
 
 
-@pytest.mark.parametrize("photos", ["", ', "photos": 3', ', "photos": [{"x": 1}]'], ids=["none", "number", "nameless"])
-def test_a_damaged_export_is_refused(photos: str, tmp_path: Path, inside: Inside) -> None:
+@pytest.mark.parametrize(
+    "photos",
+    ["", ', "photos": 3', ', "photos": [{"x": 1}]'],
+    ids=["none", "number", "nameless"],
+)
+def test_a_damaged_export_is_refused(
+    photos: str, tmp_path: Path, inside: Inside
+) -> None:
     file = tmp_path / "people.json"
-    file.write_text('{"format": "mien people 1", "embedder": "dlib_resnet"' + photos + "}")
+    file.write_text(
+        '{"format": "mien people 1", "embedder": "dlib_resnet"' + photos + "}"
+    )
     result = inside("people", "import", file, "--gallery", tmp_path / "people.db")
     assert result.returncode == 2
     assert "is damaged" in result.stderr
@@ -490,12 +705,20 @@ def test_a_picture_that_breaks_the_analysis_is_one_failed_input(
 
 
 @pytest.mark.slow
-def test_a_reader_that_goes_away_is_no_error(astronaut_file: Path, tmp_path: Path) -> None:
-    shell = f'"{sys.executable}" -c "from mien.cli import main; main()" models | head -1'
-    result = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60)
+def test_a_reader_that_goes_away_is_no_error(
+    astronaut_file: Path, tmp_path: Path
+) -> None:
+    shell = (
+        f'"{sys.executable}" -c "from mien.cli import main; main()" models | head -1'
+    )
+    result = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=60
+    )
     assert "Traceback" not in result.stderr
 
 
 def test_importing_mien_is_free() -> None:
     code = "import sys, mien; print(sorted({'numpy', 'cv2', 'onnxruntime', 'onnx', 'pydantic'} & set(sys.modules)))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    assert (
+        subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+    )

@@ -34,7 +34,10 @@ def test_nobody_is_there_until_somebody_is_enrolled(data: Path) -> None:
     place = gallery_place(None, make=True)
     assert place == str(data / "people.db")
     assert gallery_place(None) == place
-    assert (data.stat().st_mode & 0o777, (data / "people.db").stat().st_mode & 0o777) == (0o700, 0o600)
+    assert (
+        data.stat().st_mode & 0o777,
+        (data / "people.db").stat().st_mode & 0o777,
+    ) == (0o700, 0o600)
 
 
 def test_none_is_nobody_though_there_are_people(data: Path) -> None:
@@ -43,7 +46,9 @@ def test_none_is_nobody_though_there_are_people(data: Path) -> None:
     assert gallery_place("none", make=True) is None
 
 
-def test_the_environment_comes_before_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_comes_before_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gallery_place(None, make=True)
     make_gallery(str(tmp_path / "team.db"))
     monkeypatch.setenv("MIEN_GALLERY", str(tmp_path / "team.db"))
@@ -55,7 +60,9 @@ def test_the_environment_comes_before_the_users_own(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("name", ["typo.db", "typo", "a/b/typo.db"])
-def test_who_reads_is_told_of_a_gallery_that_is_not_there(name: str, tmp_path: Path) -> None:
+def test_who_reads_is_told_of_a_gallery_that_is_not_there(
+    name: str, tmp_path: Path
+) -> None:
     place = str(tmp_path / name)
     with pytest.raises(GalleryError, match="there is no gallery at"):
         gallery_place(place)
@@ -81,14 +88,21 @@ def test_a_port_that_is_taken_is_told_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("127.0.0.1", "http://127.0.0.1:8123"), (EVERYWHERE, "http://127.0.0.1:8123"), ("::1", "http://[::1]:8123")],
+    [
+        ("127.0.0.1", "http://127.0.0.1:8123"),
+        (EVERYWHERE, "http://127.0.0.1:8123"),
+        ("::1", "http://[::1]:8123"),
+    ],
 )
 def test_serve_tells_a_terminal_what_to_open(
     host: str, address: str, inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served: list[str] = []
     monkeypatch.setattr("mien.server.run.check_port", lambda host, port: None)
-    monkeypatch.setattr("mien.server.run.run", lambda settings, analyzer, level: served.append(settings.host))
+    monkeypatch.setattr(
+        "mien.server.run.run",
+        lambda settings, analyzer, level: served.append(settings.host),
+    )
     monkeypatch.setattr(Looking, "analyzer", lambda self: Silent())
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     told = inside("serve", "--host", host, "--port", "8123").stderr

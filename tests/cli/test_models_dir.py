@@ -26,13 +26,20 @@ def test_own_files_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     rows = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)
     own = {row["name"]: row for row in rows if row["family"] == "own"}
     assert own["moods"]["labels"] == ["Calm", "Wild"]
-    assert (own["moods"]["task"], own["moods"]["licence"], own["moods"]["error"]) == ("emotion", "CC0-1.0", None)
+    assert (own["moods"]["task"], own["moods"]["licence"], own["moods"]["error"]) == (
+        "emotion",
+        "CC0-1.0",
+        None,
+    )
     assert "not a network" in own["broken"]["error"]
     monkeypatch.setenv("COLUMNS", "200")
     table = CliRunner().invoke(app, ["models", "--models-dir", str(folder)]).stdout
     assert "classes: Calm, Wild" in table
     monkeypatch.delenv("MIEN_MODELS_DIR")
-    assert all(row["family"] != "own" for row in json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout))
+    assert all(
+        row["family"] != "own"
+        for row in json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)
+    )
 
 
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:
@@ -42,7 +49,9 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_live_goes_through_the_models_of_a_folder(analyzer: Analyzer, astronaut: U8, tmp_path: Path) -> None:
+def test_live_goes_through_the_models_of_a_folder(
+    analyzer: Analyzer, astronaut: U8, tmp_path: Path
+) -> None:
     write_head(tmp_path / "a.onnx", ["Calm", "Wild"])
     write_head(tmp_path / "ages.onnx", ["33", "70"])
     clip = write_clip(tmp_path / "clip.mp4", astronaut, seconds=7)
@@ -57,6 +66,11 @@ def test_live_goes_through_the_models_of_a_folder(analyzer: Analyzer, astronaut:
     assert said == ["emotion by a", "age by ages", "the models of the start"]
 
 
-def test_live_without_a_folder_says_so(analyzer: Analyzer, astronaut_file: Path) -> None:
-    with open_source(str(astronaut_file)) as frames, pytest.raises(InputError, match="--models-dir"):
+def test_live_without_a_folder_says_so(
+    analyzer: Analyzer, astronaut_file: Path
+) -> None:
+    with (
+        open_source(str(astronaut_file)) as frames,
+        pytest.raises(InputError, match="--models-dir"),
+    ):
         Play(analyzer, frames, None, None).next_model()

@@ -16,7 +16,12 @@ from mien.types import U8
 
 def test_folders_are_made(tmp_path: Path) -> None:
     place = tmp_path / "new" / "newer" / "x.json"
-    assert file_to_write("--output", place, suffixes=(".json",), inputs=["http://host/x.json"]) == place
+    assert (
+        file_to_write(
+            "--output", place, suffixes=(".json",), inputs=["http://host/x.json"]
+        )
+        == place
+    )
     assert place.parent.is_dir()
     assert folder_to_write("--into", tmp_path / "a" / "b").is_dir()
 
@@ -33,12 +38,19 @@ def test_folders_are_made(tmp_path: Path) -> None:
         ("a.csv/x.csv", "is a file; give a folder"),
     ],
 )
-def test_what_cannot_be_written_is_refused_in_words(tmp_path: Path, name: str, words: str) -> None:
+def test_what_cannot_be_written_is_refused_in_words(
+    tmp_path: Path, name: str, words: str
+) -> None:
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "a.csv").write_text("kept")
     (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
     with pytest.raises(InputError, match=words):
-        file_to_write("--output", tmp_path / name, suffixes=(".json", ".csv"), inputs=[tmp_path / "a.csv"])
+        file_to_write(
+            "--output",
+            tmp_path / name,
+            suffixes=(".json", ".csv"),
+            inputs=[tmp_path / "a.csv"],
+        )
     assert (tmp_path / "a.csv").read_text() == "kept"
 
 
@@ -66,25 +78,35 @@ def test_what_cannot_be_written_is_refused_in_words(tmp_path: Path, name: str, w
     ],
 )
 def test_every_command_refuses_before_the_work(
-    command: str, words: str, tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch
+    command: str,
+    words: str,
+    tmp_path: Path,
+    inside: Inside,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     photos = tmp_path / "photos"
     photos.mkdir()
     images.write_image(photos / "a.jpg", np.zeros((40, 40, 3), np.uint8))
     before = (photos / "a.jpg").read_bytes()
-    result = inside(*command.replace("PHOTOS", "photos").replace("PHOTO", "photos/a.jpg").split())
+    result = inside(
+        *command.replace("PHOTOS", "photos").replace("PHOTO", "photos/a.jpg").split()
+    )
     assert result.returncode == 2
     assert words in " ".join(result.stderr.split())
     assert [path.name for path in photos.iterdir()] == ["a.jpg"]
     assert (photos / "a.jpg").read_bytes() == before
 
 
-def test_copies_of_one_name_do_not_replace_each_other(tmp_path: Path, inside: Inside, face_free: U8) -> None:
+def test_copies_of_one_name_do_not_replace_each_other(
+    tmp_path: Path, inside: Inside, face_free: U8
+) -> None:
     for folder in "xy":
         (tmp_path / folder).mkdir()
         images.write_image(tmp_path / folder / "a.jpg", face_free[:80, :80])
     drawn = tmp_path / "new" / "drawn"
     given = (tmp_path / folder / "a.jpg" for folder in "xy")
-    assert inside("analyze", *given, "--only", "identity", "--draw", drawn).returncode == 0
+    assert (
+        inside("analyze", *given, "--only", "identity", "--draw", drawn).returncode == 0
+    )
     assert sorted(path.name for path in drawn.iterdir()) == ["a 2.jpg", "a.jpg"]

@@ -32,16 +32,24 @@ def embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def enrolled(place: str, astronaut: U8, tmp_path: Path) -> None:
     """Ada with the small picture of her face, Ben without any."""
     images.write_image(tmp_path / "ada.png", astronaut)
-    photo = mien.Analyzer(only=["identity"], threads=1).photo((tmp_path / "ada.png").read_bytes())
+    photo = mien.Analyzer(only=["identity"], threads=1).photo(
+        (tmp_path / "ada.png").read_bytes()
+    )
     row = np.linspace(0, 0.2, DLIB.size, dtype=np.float32)
-    gallery = open_gallery(place, space=DLIB, describe=lambda _: pytest.fail("no photo is looked at"))
-    gallery.enroll("Ada", [Photo(photo.embedding, photo.sha256, thumbnail=photo.thumbnail)])
+    gallery = open_gallery(
+        place, space=DLIB, describe=lambda _: pytest.fail("no photo is looked at")
+    )
+    gallery.enroll(
+        "Ada", [Photo(photo.embedding, photo.sha256, thumbnail=photo.thumbnail)]
+    )
     gallery.enroll("Ben", [Photo(row, bare_sha256(row))])
     gallery.close()
 
 
 def reembed(place: str, embedder: str) -> str:
-    done = CliRunner().invoke(people_app, ["reembed", "--gallery", place, "--embedder", embedder])
+    done = CliRunner().invoke(
+        people_app, ["reembed", "--gallery", place, "--embedder", embedder]
+    )
     assert done.exit_code == 1, done.output  # Ben could not be described
     return done.output
 
@@ -51,26 +59,42 @@ def names(gallery: Gallery | str, embedder: str, astronaut: U8) -> list[str | No
     return [face.name for face in analyzer.analyze(astronaut).faces]
 
 
-def test_a_database_is_described_by_its_small_pictures(tmp_path: Path, astronaut: U8, embedder: str) -> None:
+def test_a_database_is_described_by_its_small_pictures(
+    tmp_path: Path, astronaut: U8, embedder: str
+) -> None:
     place = str(tmp_path / "people.db")
     enrolled(place, astronaut, tmp_path)
     assert "1 photos are described by projection-" in reembed(place, embedder)
     assert names(place, embedder, astronaut) == ["Ada"]
     left = tmp_path / "people-dlib_resnet.json"
     document = json.loads(left.read_text())
-    assert (document["embedder"], [photo["name"] for photo in document["photos"]]) == ("dlib_resnet", ["Ben"])
-    again = CliRunner().invoke(people_app, ["import", str(left), "--gallery", str(tmp_path / "old.db")])
+    assert (document["embedder"], [photo["name"] for photo in document["photos"]]) == (
+        "dlib_resnet",
+        ["Ben"],
+    )
+    again = CliRunner().invoke(
+        people_app, ["import", str(left), "--gallery", str(tmp_path / "old.db")]
+    )
     assert again.exit_code == 0, again.output
     assert SqliteGallery(tmp_path / "old.db", space=DLIB).people()[0].name == "Ben"
 
 
-def test_a_folder_is_described_by_its_photos_and_small_pictures(tmp_path: Path, astronaut: U8, embedder: str) -> None:
+def test_a_folder_is_described_by_its_photos_and_small_pictures(
+    tmp_path: Path, astronaut: U8, embedder: str
+) -> None:
     place = tmp_path / "people"
     enrolled(str(place), astronaut, tmp_path)
     assert "1 photos are described by projection-" in reembed(str(place), embedder)
     assert names(str(place), embedder, astronaut) == ["Ada"]
     name = space_of(embedder).name
-    assert [file.name.split(".", 1)[1] for file in sorted(place.glob("*/*"))] == [f"{name}.npy", "dlib_resnet.npy"]
-    gallery = open_gallery(str(place), space=space_of(embedder), describe=lambda _: pytest.fail("no photo is there"))
+    assert [file.name.split(".", 1)[1] for file in sorted(place.glob("*/*"))] == [
+        f"{name}.npy",
+        "dlib_resnet.npy",
+    ]
+    gallery = open_gallery(
+        str(place),
+        space=space_of(embedder),
+        describe=lambda _: pytest.fail("no photo is there"),
+    )
     gallery.remove("Ben")  # what another embedder left of him goes with him
     assert [file.parent.name for file in place.glob("*/*")] == ["Ada"]

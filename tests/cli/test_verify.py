@@ -13,9 +13,13 @@ from mien.cli import DONE, SOME_FAILED, UNUSABLE
 from mien.types import U8
 
 
-def test_two_photos_of_one_person(inside: Inside, astronaut: U8, astronaut_file: Path, tmp_path: Path) -> None:
+def test_two_photos_of_one_person(
+    inside: Inside, astronaut: U8, astronaut_file: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "smaller.png"
-    cv2.imwrite(str(other), cv2.resize(astronaut, (384, 384), interpolation=cv2.INTER_AREA))
+    cv2.imwrite(
+        str(other), cv2.resize(astronaut, (384, 384), interpolation=cv2.INTER_AREA)
+    )
     done = inside("verify", astronaut_file, other)
     assert done.returncode == DONE, done.stderr
     assert done.stdout.startswith("the same person: distance 0.")
@@ -26,10 +30,18 @@ def test_two_photos_of_one_person(inside: Inside, astronaut: U8, astronaut_file:
     assert (strict.returncode, strict.stdout[:10]) == (SOME_FAILED, "two people")
 
 
-def test_what_cannot_be_compared_is_said(inside: Inside, astronaut: U8, astronaut_file: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_said(
+    inside: Inside, astronaut: U8, astronaut_file: Path, tmp_path: Path
+) -> None:
     two = tmp_path / "two.png"
     cv2.imwrite(str(two), np.concatenate([astronaut, astronaut], axis=1))
     done = inside("verify", astronaut_file, two)
-    assert (done.returncode, "the second photo" in done.stderr, "--largest" in done.stderr) == (UNUSABLE, True, True)
+    assert (
+        done.returncode,
+        "the second photo" in done.stderr,
+        "--largest" in done.stderr,
+    ) == (UNUSABLE, True, True)
     assert inside("verify", astronaut_file, two, "--largest").returncode == DONE
-    assert inside("verify", astronaut_file, tmp_path / "none.png").returncode == UNUSABLE
+    assert (
+        inside("verify", astronaut_file, tmp_path / "none.png").returncode == UNUSABLE
+    )

@@ -19,7 +19,10 @@ from mien.types import I64, U8
 
 RESNET = "dlib_face_recognition_resnet_model_v1.dat"
 MMOD = "mmod_human_face_detector.dat"
-POINTS = {5: "shape_predictor_5_face_landmarks.dat", 68: "shape_predictor_68_face_landmarks.dat"}
+POINTS = {
+    5: "shape_predictor_5_face_landmarks.dat",
+    68: "shape_predictor_68_face_landmarks.dat",
+}
 ASTRONAUT_BOX = (168, 65, 276, 173)  # near what dlib's HOG detector draws
 
 
@@ -100,7 +103,9 @@ def rgb(image: U8) -> U8:
 
 
 @pytest.fixture(scope="session")
-def many_faces(dlib: ModuleType, faces: list[Face], request: pytest.FixtureRequest) -> list[Face]:
+def many_faces(
+    dlib: ModuleType, faces: list[Face], request: pytest.FixtureRequest
+) -> list[Face]:
     """The astronaut and, where the shared photos are, the faces dlib's HOG detector finds in them at 640 pixels."""
     try:
         photos = request.getfixturevalue("fixture_photos")
@@ -111,8 +116,15 @@ def many_faces(dlib: ModuleType, faces: list[Face], request: pytest.FixtureReque
         image = cv2.imread(str(path))
         assert image is not None
         scale = min(1.0, 640 / max(image.shape))
-        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        image = np.asarray(
+            cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA),
+            dtype=np.uint8,
+        )
         for hit in detector(rgb(image), 0)[:2]:
-            found += variants(path.stem, image, np.array([hit.left(), hit.top(), hit.right(), hit.bottom()]))[:4]
+            found += variants(
+                path.stem,
+                image,
+                np.array([hit.left(), hit.top(), hit.right(), hit.bottom()]),
+            )[:4]
     assert len(found) > 20
     return found

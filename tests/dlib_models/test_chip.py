@@ -48,10 +48,14 @@ def test_chip_box_of_the_template_is_upright() -> None:
     assert box.center == pytest.approx((90, 110), abs=1e-3)
 
 
-@pytest.mark.parametrize("side", [3.0, 60.0, 100.0, 450.0, 1900.0], ids=lambda s: f"face of {s:.0f} px")
+@pytest.mark.parametrize(
+    "side", [3.0, 60.0, 100.0, 450.0, 1900.0], ids=lambda s: f"face of {s:.0f} px"
+)
 def test_every_size_gives_a_chip_of_the_face(side: float, astronaut: U8) -> None:
     flat = np.full((700, 700, 3), 90, dtype=np.uint8)
-    middle = chip.cut_chips(flat, template(side, 350 - side / 2, 350 - side / 2)[None])[0][60:90, 60:90]
+    middle = chip.cut_chips(flat, template(side, 350 - side / 2, 350 - side / 2)[None])[
+        0
+    ][60:90, 60:90]
     assert (middle == 90).all()
 
 
@@ -73,19 +77,30 @@ def test_faces_that_are_not_there_are_black(landmarks: F32, astronaut: U8) -> No
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 500, 3), (500, 3, 3)])
 def test_tiny_photos(shape: tuple[int, ...]) -> None:
-    chips = chip.cut_chips(np.full(shape, 200, dtype=np.uint8), template(300, -20, -20)[None])
+    chips = chip.cut_chips(
+        np.full(shape, 200, dtype=np.uint8), template(300, -20, -20)[None]
+    )
     assert chips.shape == (1, 150, 150, 3)
 
 
 def test_faces_do_not_depend_on_each_other(astronaut: U8) -> None:
-    landmarks = np.stack([template(60, 190, 80), template(300, 100, 50), template(110, 160, 60)])
+    landmarks = np.stack(
+        [template(60, 190, 80), template(300, 100, 50), template(110, 160, 60)]
+    )
     together = chip.cut_chips(astronaut, landmarks)
-    assert (together == [chip.cut_chips(astronaut, one[None])[0] for one in landmarks]).all()
+    assert (
+        together == [chip.cut_chips(astronaut, one[None])[0] for one in landmarks]
+    ).all()
     assert len(np.unique(together)) > 100
 
 
 def test_no_face(astronaut: U8) -> None:
-    assert chip.cut_chips(astronaut, np.zeros((0, 5, 2), dtype=np.float32)).shape == (0, 150, 150, 3)
+    assert chip.cut_chips(astronaut, np.zeros((0, 5, 2), dtype=np.float32)).shape == (
+        0,
+        150,
+        150,
+        3,
+    )
 
 
 def test_other_numbers_of_landmarks_are_refused(astronaut: U8) -> None:

@@ -36,7 +36,11 @@ def theirs(dlib: ModuleType) -> Callable[[U8, int, float], Found]:
     def detect(image: U8, upsample: int, threshold: float) -> Found:
         boxes, scores, filters = detector.run(image, upsample, threshold)
         edges = [[box.left(), box.top(), box.right(), box.bottom()] for box in boxes]
-        return np.array(edges, np.int64).reshape(-1, 4), np.array(scores, np.float32), np.array(filters, np.int64)
+        return (
+            np.array(edges, np.int64).reshape(-1, 4),
+            np.array(scores, np.float32),
+            np.array(filters, np.int64),
+        )
 
     return detect
 
@@ -49,7 +53,9 @@ def same(ours: Found, expected: Found) -> None:
 
 def pictures(astronaut: U8) -> dict[str, U8]:
     colour = rgb(astronaut)
-    hard = np.clip((colour.astype(int) - 128) * 6 + 128, 0, 255).astype(np.uint8)  # gradients beyond 16 bits
+    hard = np.clip((colour.astype(int) - 128) * 6 + 128, 0, 255).astype(
+        np.uint8
+    )  # gradients beyond 16 bits
     return {
         "colour": colour,
         "grey": np.ascontiguousarray(colour[..., 1]),
@@ -57,7 +63,9 @@ def pictures(astronaut: U8) -> dict[str, U8]:
         "small": np.ascontiguousarray(colour[:90, :110]),
         "less than a cell": np.ascontiguousarray(colour[:11, :7]),
         "one cell high": np.ascontiguousarray(colour[:12, :300]),
-        "three greys": np.repeat(colour[..., 1:2], 3, axis=2),  # the channels always tie
+        "three greys": np.repeat(
+            colour[..., 1:2], 3, axis=2
+        ),  # the channels always tie
         "steep": hard,
         "no edges": np.full((200, 200, 3), 255, np.uint8),
     }
@@ -65,9 +73,15 @@ def pictures(astronaut: U8) -> dict[str, U8]:
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("upsample", [0, 1, 2])
-@pytest.mark.parametrize("name", ["colour", "grey", "odd size", "small", "three greys", "steep"])
+@pytest.mark.parametrize(
+    "name", ["colour", "grey", "odd size", "small", "three greys", "steep"]
+)
 def test_boxes_are_dlibs(
-    name: str, upsample: int, astronaut: U8, score: hog.Scorer, theirs: Callable[..., Found]
+    name: str,
+    upsample: int,
+    astronaut: U8,
+    score: hog.Scorer,
+    theirs: Callable[..., Found],
 ) -> None:
     image = pictures(astronaut)[name]
     expected = theirs(image, upsample, -0.7)
@@ -93,7 +107,9 @@ def test_boxes_of_the_shared_photos_are_dlibs(
 ) -> None:
     found = 0
     for path in fixture_photos[:12]:
-        image = rgb(cv2.resize(cv2.imread(str(path)), (480, 360), interpolation=cv2.INTER_AREA))
+        image = rgb(
+            cv2.resize(cv2.imread(str(path)), (480, 360), interpolation=cv2.INTER_AREA)
+        )
         expected = theirs(image, 0, 0.0)
         same(hog.detect(score, image), expected)
         found += len(expected[0])
@@ -101,18 +117,27 @@ def test_boxes_of_the_shared_photos_are_dlibs(
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("size", [(426, 426), (1025, 1026), (50, 51), (333, 700), (3, 2), (1, 1)])
+@pytest.mark.parametrize(
+    "size", [(426, 426), (1025, 1026), (50, 51), (333, 700), (3, 2), (1, 1)]
+)
 @pytest.mark.parametrize("grey", [False, True])
-def test_resize_is_dlibs_to_the_bit(size: tuple[int, int], grey: bool, astronaut: U8, dlib: ModuleType) -> None:
+def test_resize_is_dlibs_to_the_bit(
+    size: tuple[int, int], grey: bool, astronaut: U8, dlib: ModuleType
+) -> None:
     image = rgb(astronaut)
     planes = image[None, ..., 0] if grey else image.transpose(2, 0, 1)
-    expected = dlib.resize_image(np.ascontiguousarray(image[..., 0] if grey else image), *size)
+    expected = dlib.resize_image(
+        np.ascontiguousarray(image[..., 0] if grey else image), *size
+    )
     ours = hog.resize(np.ascontiguousarray(planes), *size)
-    np.testing.assert_array_equal(ours[0] if grey else ours.transpose(1, 2, 0), expected)
+    np.testing.assert_array_equal(
+        ours[0] if grey else ours.transpose(1, 2, 0), expected
+    )
 
 
 @pytest.mark.parametrize(
-    ("upsample", "box", "score_of_it"), [(0, [179, 83, 266, 170], 1.534), (1, [175, 76, 265, 166], 1.164)]
+    ("upsample", "box", "score_of_it"),
+    [(0, [179, 83, 266, 170], 1.534), (1, [175, 76, 265, 166], 1.164)],
 )
 def test_finds_the_astronaut(
     upsample: int, box: list[int], score_of_it: float, astronaut: U8, score: hog.Scorer
@@ -122,17 +147,26 @@ def test_finds_the_astronaut(
     assert scores[0] == pytest.approx(score_of_it, abs=0.001)
 
 
-@pytest.mark.parametrize("name", ["small", "less than a cell", "one cell high", "no edges"])
+@pytest.mark.parametrize(
+    "name", ["small", "less than a cell", "one cell high", "no edges"]
+)
 def test_nobody_there(name: str, astronaut: U8, score: hog.Scorer) -> None:
     boxes, scores, _ = hog.detect(score, pictures(astronaut)[name])
-    assert (boxes.shape, boxes.dtype, scores.shape, scores.dtype) == ((0, 4), np.int64, (0,), np.float32)
+    assert (boxes.shape, boxes.dtype, scores.shape, scores.dtype) == (
+        (0, 4),
+        np.int64,
+        (0,),
+        np.float32,
+    )
 
 
 def test_threads_at_once_change_nothing(astronaut: U8, score: hog.Scorer) -> None:
     image = rgb(astronaut)
     alone = hog.detect(score, image, upsample=1, threshold=-0.7)
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(lambda _: hog.detect(score, image, upsample=1, threshold=-0.7), range(12)):
+        for found in pool.map(
+            lambda _: hog.detect(score, image, upsample=1, threshold=-0.7), range(12)
+        ):
             np.testing.assert_array_equal(alone[0], found[0])
             np.testing.assert_array_equal(alone[1], found[1])
 
@@ -145,7 +179,12 @@ def test_numpy_scores_as_the_graph_does(astronaut: U8, score: hog.Scorer) -> Non
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((9, 9), np.float32), np.zeros((9, 9, 4), np.uint8), np.zeros((0, 9, 3), np.uint8)]
+    "image",
+    [
+        np.zeros((9, 9), np.float32),
+        np.zeros((9, 9, 4), np.uint8),
+        np.zeros((0, 9, 3), np.uint8),
+    ],
 )
 def test_refuses_what_is_no_image(image: Any, score: hog.Scorer) -> None:
     with pytest.raises(InputError, match="uint8"):
@@ -154,9 +193,13 @@ def test_refuses_what_is_no_image(image: Any, score: hog.Scorer) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(8, 90), st.integers(8, 90), st.booleans(), st.integers(0, 2**32 - 1))
-def test_votes_sum_up_the_gradients_seen(height: int, width: int, grey: bool, seed: int) -> None:
+def test_votes_sum_up_the_gradients_seen(
+    height: int, width: int, grey: bool, seed: int
+) -> None:
     """Features are bounded, and there is one per inner cell, whatever the size."""
-    image = np.random.default_rng(seed).integers(0, 256, (height, width) if grey else (height, width, 3), np.uint8)
+    image = np.random.default_rng(seed).integers(
+        0, 256, (height, width) if grey else (height, width, 3), np.uint8
+    )
     found = hog.features(image)
     cells = [max(0, int(n / 8 + 0.5) - 2) for n in (height, width)]
     expected = (31, *cells) if min(cells) else (31, 0, 0)

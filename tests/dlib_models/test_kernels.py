@@ -20,10 +20,15 @@ COMPILED = ROOT / "src" / "mien" / "dlib_models" / "kernels.wasm"
 
 def test_the_compiled_file_names_its_sources() -> None:
     text = b"".join((SOURCES / name).read_bytes() for name in ("hog.c", "landmarks.c"))
-    assert COMPILED.read_bytes().endswith(b"sources" + hashlib.sha256(text).hexdigest().encode())
+    assert COMPILED.read_bytes().endswith(
+        b"sources" + hashlib.sha256(text).hexdigest().encode()
+    )
 
 
-@pytest.mark.skipif(not (shutil.which("clang-16") and shutil.which("wasm-ld-16")), reason="clang-16 or lld-16 missing")
+@pytest.mark.skipif(
+    not (shutil.which("clang-16") and shutil.which("wasm-ld-16")),
+    reason="clang-16 or lld-16 missing",
+)
 def test_the_sources_compile_to_the_file(tmp_path: Path) -> None:
     subprocess.run([SOURCES / "make.sh", tmp_path / "again.wasm"], check=True)
     assert (tmp_path / "again.wasm").read_bytes() == COMPILED.read_bytes()
@@ -33,7 +38,9 @@ def test_what_is_put_is_seen_and_what_is_moved_follows() -> None:
     with kernels.arena() as memory:
         first = memory.put(np.arange(5, dtype=np.float32))
         second = memory.put(np.arange(7, dtype=np.int16))
-        np.testing.assert_array_equal(memory.view(first, (5,), np.float32), np.arange(5))
+        np.testing.assert_array_equal(
+            memory.view(first, (5,), np.float32), np.arange(5)
+        )
         np.testing.assert_array_equal(memory.view(second, (7,), np.int16), np.arange(7))
         assert first % 64 == second % 64 == 0
         moved = memory.move(second, first, 14)

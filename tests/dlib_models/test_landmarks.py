@@ -19,7 +19,9 @@ Predictors = Callable[[int], ShapePredictor]
 
 def jittered(box: I64, times: int) -> I64:
     """The box, and the box moved and sized at random by up to 8 %."""
-    moves = np.random.default_rng(7).uniform(-0.08, 0.08, (times, 4)) * (box[2] - box[0])
+    moves = np.random.default_rng(7).uniform(-0.08, 0.08, (times, 4)) * (
+        box[2] - box[0]
+    )
     moves[0] = 0
     return (box + moves).astype(np.int64)
 
@@ -28,7 +30,11 @@ def jittered(box: I64, times: int) -> I64:
 @pytest.mark.oracle
 @pytest.mark.parametrize("points", [5, 68])
 def test_landmarks_are_dlibs(
-    points: int, predictor: Predictors, oracle: Callable[[int], Any], dlib: ModuleType, many_faces: list[Face]
+    points: int,
+    predictor: Predictors,
+    oracle: Callable[[int], Any],
+    dlib: ModuleType,
+    many_faces: list[Face],
 ) -> None:
     theirs = oracle(points)
     for face in many_faces:
@@ -44,13 +50,24 @@ def test_grey_photos_and_boxes_off_the_photo_are_dlibs(
     predictor: Predictors, oracle: Callable[[int], Any], dlib: ModuleType, astronaut: U8
 ) -> None:
     grey = astronaut[..., 1].copy()
-    boxes = np.array([[168, 65, 276, 173], [-60, -60, 80, 80], [440, 440, 600, 600], [5000, 5000, 5100, 5100]])
+    boxes = np.array(
+        [
+            [168, 65, 276, 173],
+            [-60, -60, 80, 80],
+            [440, 440, 600, 600],
+            [5000, 5000, 5100, 5100],
+        ]
+    )
     got = landmarks.predict(predictor(5), grey, boxes)
     for found, box in zip(got, boxes, strict=True):
-        assert found.tolist() == [[p.x, p.y] for p in oracle(5)(grey, rectangle(dlib, box)).parts()]
+        assert found.tolist() == [
+            [p.x, p.y] for p in oracle(5)(grey, rectangle(dlib, box)).parts()
+        ]
 
 
-def test_faces_do_not_depend_on_each_other(predictor: Predictors, astronaut: U8) -> None:
+def test_faces_do_not_depend_on_each_other(
+    predictor: Predictors, astronaut: U8
+) -> None:
     boxes = jittered(np.array([168, 65, 276, 173]), 6)
     together = landmarks.predict(predictor(5), astronaut, boxes)
     alone = [landmarks.predict(predictor(5), astronaut, box[None])[0] for box in boxes]
@@ -59,7 +76,9 @@ def test_faces_do_not_depend_on_each_other(predictor: Predictors, astronaut: U8)
     assert together.dtype == np.float32
 
 
-def test_order_of_the_five_points_in_image_terms(predictor: Predictors, faces: list[Face]) -> None:
+def test_order_of_the_five_points_in_image_terms(
+    predictor: Predictors, faces: list[Face]
+) -> None:
     right_outer, right_inner, left_outer, left_inner, nose = landmarks.predict(
         predictor(5), faces[0].image, faces[0].box[None]
     )[0]
@@ -69,11 +88,16 @@ def test_order_of_the_five_points_in_image_terms(predictor: Predictors, faces: l
 
 def test_colour_order_does_not_matter(predictor: Predictors, faces: list[Face]) -> None:
     bgr, box = faces[0].image, faces[0].box[None]
-    assert (landmarks.predict(predictor(5), bgr, box) == landmarks.predict(predictor(5), rgb(bgr), box)).all()
+    assert (
+        landmarks.predict(predictor(5), bgr, box)
+        == landmarks.predict(predictor(5), rgb(bgr), box)
+    ).all()
 
 
 def test_no_face(predictor: Predictors, astronaut: U8) -> None:
-    assert landmarks.predict(predictor(5), astronaut, np.zeros((0, 4), dtype=np.int64)).shape == (0, 5, 2)
+    assert landmarks.predict(
+        predictor(5), astronaut, np.zeros((0, 4), dtype=np.int64)
+    ).shape == (0, 5, 2)
 
 
 def test_dumps_and_loads(predictor: Predictors, faces: list[Face]) -> None:
@@ -81,7 +105,8 @@ def test_dumps_and_loads(predictor: Predictors, faces: list[Face]) -> None:
     again = landmarks.loads(data, "five.npz")
     face = faces[0]
     assert (
-        landmarks.predict(again, face.image, face.box) == landmarks.predict(predictor(5), face.image, face.box)
+        landmarks.predict(again, face.image, face.box)
+        == landmarks.predict(predictor(5), face.image, face.box)
     ).all()
     assert landmarks.dumps(again) == data
 
@@ -136,4 +161,6 @@ def test_loads_never_unpickles() -> None:
 def test_loads_refuses_a_cut_file(keep: float) -> None:
     data = landmarks.dumps(tiny())
     with pytest.raises(ModelError, match=r"tiny\.npz is damaged"):
-        landmarks.loads(data[: int(keep if keep >= 1 else keep * len(data))], "tiny.npz")
+        landmarks.loads(
+            data[: int(keep if keep >= 1 else keep * len(data))], "tiny.npz"
+        )

@@ -28,8 +28,12 @@ def theirs(dlib: ModuleType) -> Callable[[U8, int], tuple[I64, F32]]:
 
     def detect(image: U8, ups: int) -> tuple[I64, F32]:
         hits: list[Any] = list(network(rgb(image), ups))
-        boxes = [[h.rect.left(), h.rect.top(), h.rect.right(), h.rect.bottom()] for h in hits]
-        return np.array(boxes).reshape(-1, 4), np.array([h.confidence for h in hits], dtype=np.float32)
+        boxes = [
+            [h.rect.left(), h.rect.top(), h.rect.right(), h.rect.bottom()] for h in hits
+        ]
+        return np.array(boxes).reshape(-1, 4), np.array(
+            [h.confidence for h in hits], dtype=np.float32
+        )
 
     return detect
 
@@ -41,9 +45,16 @@ def agree(ours: tuple[I64, F32], theirs: tuple[I64, F32]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.oracle
-@pytest.mark.parametrize(("ups", "min_face", "area"), [(0, 80, np.s_[:, :]), (1, 40, np.s_[20:260, 90:340])])
+@pytest.mark.parametrize(
+    ("ups", "min_face", "area"), [(0, 80, np.s_[:, :]), (1, 40, np.s_[20:260, 90:340])]
+)
 def test_boxes_are_dlibs(
-    ups: int, min_face: int, area: Any, run: mmod.Run, theirs: Callable[..., Any], astronaut: U8
+    ups: int,
+    min_face: int,
+    area: Any,
+    run: mmod.Run,
+    theirs: Callable[..., Any],
+    astronaut: U8,
 ) -> None:
     image = np.ascontiguousarray(astronaut[area])
     expected = theirs(image, ups)
@@ -53,20 +64,27 @@ def test_boxes_are_dlibs(
 
 @pytest.mark.slow
 @pytest.mark.oracle
-def test_boxes_are_dlibs_on_the_fixtures(run: mmod.Run, theirs: Callable[..., Any], fixture_photos: list[Any]) -> None:
+def test_boxes_are_dlibs_on_the_fixtures(
+    run: mmod.Run, theirs: Callable[..., Any], fixture_photos: list[Any]
+) -> None:
     found = 0
     for path in fixture_photos[1:8:2] + fixture_photos[-1:]:
         image = cv2.imread(str(path))
         assert image is not None
         scale = min(1.0, 360 / max(image.shape))
-        small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        small = np.asarray(
+            cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA),
+            dtype=np.uint8,
+        )
         expected = theirs(small, 0)
         found += len(expected[0])
         agree(mmod.detect(run, small, min_face=80), expected)
     assert found >= 4
 
 
-def test_window_by_window_is_the_same(run: mmod.Run, astronaut: U8, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_window_by_window_is_the_same(
+    run: mmod.Run, astronaut: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = np.concatenate([astronaut[:300, :400], astronaut[:300, 100:500]], axis=1)
     whole = mmod.detect(run, image, min_face=60, threshold=-0.5)
     monkeypatch.setattr(mmod, "CANVAS_PIXELS", 1)
@@ -100,9 +118,12 @@ def test_levels_that_are_not_held_find_the_same_faces(
 
 
 @pytest.mark.parametrize(
-    ("min_face", "ups", "first"), [(20, 2, 0), (40, 1, 0), (60, 1, 2), (80, 0, 0), (96, 0, 1), (160, 0, 3)]
+    ("min_face", "ups", "first"),
+    [(20, 2, 0), (40, 1, 0), (60, 1, 2), (80, 0, 0), (96, 0, 1), (160, 0, 3)],
 )
-def test_pyramid_starts_where_the_smallest_face_fills_the_window(min_face: int, ups: int, first: int) -> None:
+def test_pyramid_starts_where_the_smallest_face_fills_the_window(
+    min_face: int, ups: int, first: int
+) -> None:
     levels = mmod.pyramid(480, 640, min_face=min_face)
     assert (levels.ups, levels.skipped) == (ups, first)
     assert levels.sizes[0][0] / 480 * min_face == pytest.approx(mmod.WINDOW, rel=0.2)
@@ -117,9 +138,14 @@ def test_layout_is_dlibs_for_640_by_480() -> None:
     assert tiles[0].tolist() == [11, 11, 640, 480]
 
 
-@pytest.mark.parametrize(("height", "width"), [(480, 640), (640, 480), (100, 3000), (3000, 40), (7, 7), (1, 90)])
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [(480, 640), (640, 480), (100, 3000), (3000, 40), (7, 7), (1, 90)],
+)
 def test_tiles_lie_in_the_canvas_and_apart(height: int, width: int) -> None:
-    tiles, (canvas_height, canvas_width) = mmod.layout(mmod.pyramid(height, width, min_face=80).sizes)
+    tiles, (canvas_height, canvas_width) = mmod.layout(
+        mmod.pyramid(height, width, min_face=80).sizes
+    )
     used = np.zeros((canvas_height, canvas_width), dtype=int)
     for x, y, w, h in tiles:
         assert min(x, y) >= 0
@@ -129,7 +155,9 @@ def test_tiles_lie_in_the_canvas_and_apart(height: int, width: int) -> None:
 
 
 def test_upsample_is_corner_on_corner() -> None:
-    image = np.array([[[0, 0, 9], [60, 6, 9]], [[120, 6, 9], [180, 0, 9]]], dtype=np.uint8)
+    image = np.array(
+        [[[0, 0, 9], [60, 6, 9]], [[120, 6, 9], [180, 0, 9]]], dtype=np.uint8
+    )
     grown = mmod.upsample(image)
     assert grown.shape == (5, 6, 3)
     assert grown[::4, ::5].tolist() == image.tolist()
@@ -138,7 +166,10 @@ def test_upsample_is_corner_on_corner() -> None:
     assert mmod.upsample(image[..., 0]).tolist() == grown[..., 0].tolist()
 
 
-@pytest.mark.parametrize("shape", [(0, 0, 3), (0, 50, 3), (1, 1, 3), (2, 2, 3), (1, 700, 3), (700, 1, 3), (5, 9, 3)])
+@pytest.mark.parametrize(
+    "shape",
+    [(0, 0, 3), (0, 50, 3), (1, 1, 3), (2, 2, 3), (1, 700, 3), (700, 1, 3), (5, 9, 3)],
+)
 def test_photos_without_room_for_a_face(shape: tuple[int, ...], run: mmod.Run) -> None:
     boxes, scores = mmod.detect(run, np.full(shape, 99, dtype=np.uint8), min_face=80)
     assert boxes.shape == (0, 4)

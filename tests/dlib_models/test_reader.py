@@ -34,7 +34,9 @@ def numbers(values: Iterable[float]) -> bytes:
     return b"".join(map(number, values))
 
 
-@pytest.mark.parametrize("value", [0, 1, -1, 255, 256, -300, 65536, 2**31, -(2**40), 2**63])
+@pytest.mark.parametrize(
+    "value", [0, 1, -1, 255, 256, -300, 65536, 2**31, -(2**40), 2**63]
+)
 def test_integers(value: int) -> None:
     stream = Reader(integer(value) + b"rest", "file")
     assert stream.int_() == value
@@ -46,7 +48,10 @@ def test_floats(value: float) -> None:
     assert Reader(number(value), "file").float_() == np.float32(value)
 
 
-@given(st.lists(st.integers(-(2**32) + 1, 2**32 - 1), min_size=1, max_size=400), st.integers(1, 300))
+@given(
+    st.lists(st.integers(-(2**32) + 1, 2**32 - 1), min_size=1, max_size=400),
+    st.integers(1, 300),
+)
 @settings(deadline=None)
 def test_a_stream_of_integers_in_blocks(values: list[int], block: int) -> None:
     stream = IntStream(Reader(b"".join(map(integer, values)), "file"))
@@ -60,7 +65,10 @@ def test_a_stream_of_integers_in_blocks(values: list[int], block: int) -> None:
 @given(st.lists(st.floats(-(2.0**20), 2.0**20, width=32), max_size=100))
 @settings(deadline=None)
 def test_a_stream_of_floats(values: list[float]) -> None:
-    assert IntStream(Reader(numbers(values), "file")).floats(len(values)).tolist() == values
+    assert (
+        IntStream(Reader(numbers(values), "file")).floats(len(values)).tolist()
+        == values
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,14 +88,21 @@ def test_a_stream_of_floats(values: list[float]) -> None:
         (integer(2) + "é".encode(), lambda r: r.string()),
         (integer(2) + integer(2**40) * 4, lambda r: r.tensor()),
         (integer(2) + integer(-1) * 4, lambda r: r.tensor()),
-        (integer(2) + integer(1) * 4 + struct.pack("<f", math.nan), lambda r: r.tensor()),
+        (
+            integer(2) + integer(1) * 4 + struct.pack("<f", math.nan),
+            lambda r: r.tensor(),
+        ),
         (integer(2) + integer(1) * 4 + b"\0\0", lambda r: r.tensor()),
         (integer(7), lambda r: r.tensor()),
         (b"x", lambda r: r.end()),
     ],
 )
-def test_damaged_primitives_are_refused_by_name(data: bytes, read: Callable[[Reader], object]) -> None:
-    with pytest.raises(ModelError, match=r"some\.dat is damaged or not the expected file"):
+def test_damaged_primitives_are_refused_by_name(
+    data: bytes, read: Callable[[Reader], object]
+) -> None:
+    with pytest.raises(
+        ModelError, match=r"some\.dat is damaged or not the expected file"
+    ):
         read(Reader(data, "some.dat"))
 
 
@@ -99,7 +114,9 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_the_real_files_are_read_to_their_last_byte(name: str, weights: Callable[[str], bytes]) -> None:
+def test_the_real_files_are_read_to_their_last_byte(
+    name: str, weights: Callable[[str], bytes]
+) -> None:
     assert PARSERS[name](weights(name))
     for wrong in (weights(name) + b"\x01\x00", weights(name)[:-1], b"", b"GIF89a" * 20):
         with pytest.raises(ModelError, match=name.replace(".", r"\.")):
@@ -107,7 +124,9 @@ def test_the_real_files_are_read_to_their_last_byte(name: str, weights: Callable
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_a_file_of_another_model_is_refused(name: str, weights: Callable[[str], bytes]) -> None:
+def test_a_file_of_another_model_is_refused(
+    name: str, weights: Callable[[str], bytes]
+) -> None:
     for other in PARSERS:
         if other != name:
             with pytest.raises(ModelError, match="damaged or not the expected file"):
@@ -138,8 +157,16 @@ def outcome(parse: Callable[[bytes], object], data: bytes) -> bool:
 
 def test_flipped_bytes_in_the_detector(weights: Callable[[str], bytes]) -> None:
     data, rng = weights(MMOD), np.random.default_rng(3)
-    heads = [data.find(b"con_4", 1), data.find(b"bn_con2"), data.find(b"loss_mmod_"), data.find(b"input_rgb")]
-    places = np.concatenate([rng.integers(head, head + 90, 60) for head in heads] + [rng.integers(0, len(data), 30)])
+    heads = [
+        data.find(b"con_4", 1),
+        data.find(b"bn_con2"),
+        data.find(b"loss_mmod_"),
+        data.find(b"input_rgb"),
+    ]
+    places = np.concatenate(
+        [rng.integers(head, head + 90, 60) for head in heads]
+        + [rng.integers(0, len(data), 30)]
+    )
     taken = 0
     for place in places:
         broken = bytearray(data)
@@ -150,8 +177,15 @@ def test_flipped_bytes_in_the_detector(weights: Callable[[str], bytes]) -> None:
 
 def test_flipped_bytes_in_the_face_network(weights: Callable[[str], bytes]) -> None:
     data, rng = weights(RESNET), np.random.default_rng(4)
-    body = data[: data.find(b"affine_") + 400]  # the whole file is long; its first layers have every kind of field
-    places = np.concatenate([rng.integers(0, 600, 30), rng.integers(body.find(b"affine_") - 50, len(body), 20)])
+    body = data[
+        : data.find(b"affine_") + 400
+    ]  # the whole file is long; its first layers have every kind of field
+    places = np.concatenate(
+        [
+            rng.integers(0, 600, 30),
+            rng.integers(body.find(b"affine_") - 50, len(body), 20),
+        ]
+    )
     taken = 0
     for place in places:
         broken = bytearray(data)
@@ -163,14 +197,32 @@ def test_flipped_bytes_in_the_face_network(weights: Callable[[str], bytes]) -> N
 def tiny_predictor() -> bytes:
     """A shape predictor of two points: two cascades of three trees with three splits over five pixels."""
     rng = np.random.default_rng(1)
-    split = lambda: integer(int(rng.integers(5))) + integer(int(rng.integers(5))) + number(float(rng.normal()))  # noqa: E731
+    split = lambda: (  # noqa: E731
+        integer(int(rng.integers(5)))
+        + integer(int(rng.integers(5)))
+        + number(float(rng.normal()))
+    )
     leaf = lambda: integer(-4) + integer(-1) + numbers(rng.normal(size=4) / 50)  # noqa: E731
-    tree = lambda: integer(3) + b"".join(split() for _ in range(3)) + integer(4) + b"".join(leaf() for _ in range(4))  # noqa: E731
+    tree = lambda: (  # noqa: E731
+        integer(3)
+        + b"".join(split() for _ in range(3))
+        + integer(4)
+        + b"".join(leaf() for _ in range(4))
+    )
     forest = lambda: integer(3) + b"".join(tree() for _ in range(3))  # noqa: E731
     anchors = integer(5) + b"".join(integer(int(a)) for a in rng.integers(0, 2, 5))
     deltas = integer(5) + numbers(rng.normal(size=10))
     head = integer(1) + integer(-4) + integer(-1) + numbers([0.2, 0.5, 0.8, 0.5])
-    return head + integer(2) + forest() + forest() + integer(2) + anchors * 2 + integer(2) + deltas * 2
+    return (
+        head
+        + integer(2)
+        + forest()
+        + forest()
+        + integer(2)
+        + anchors * 2
+        + integer(2)
+        + deltas * 2
+    )
 
 
 def use(data: bytes) -> object:
@@ -196,11 +248,17 @@ def test_mutated_predictors(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["flip", "cut", "insert", "count"]))
     place = data.draw(st.integers(0, len(whole) - 1))
     if kind == "flip":
-        broken = whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :]
+        broken = (
+            whole[:place]
+            + bytes([whole[place] ^ data.draw(st.integers(1, 255))])
+            + whole[place + 1 :]
+        )
     elif kind == "cut":
         broken = whole[:place] + whole[place + data.draw(st.integers(1, 40)) :]
     elif kind == "insert":
-        broken = whole[:place] + data.draw(st.binary(min_size=1, max_size=9)) + whole[place:]
+        broken = (
+            whole[:place] + data.draw(st.binary(min_size=1, max_size=9)) + whole[place:]
+        )
     else:
         huge = data.draw(st.sampled_from([2**31, 2**40, 2**63, -(2**31), 10**6]))
         broken = whole[:place] + integer(huge) + whole[place + 2 :]
@@ -211,5 +269,9 @@ def test_mutated_predictors(data: st.DataObject) -> None:
 @given(st.binary(max_size=300))
 @settings(max_examples=150, deadline=None)
 def test_any_bytes_at_all(data: bytes) -> None:
-    for parse in (*PARSERS.values(), resnet.to_onnx, lambda raw: landmarks.loads(raw, "any.npz")):
+    for parse in (
+        *PARSERS.values(),
+        resnet.to_onnx,
+        lambda raw: landmarks.loads(raw, "any.npz"),
+    ):
         assert not outcome(parse, data)

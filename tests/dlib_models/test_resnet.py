@@ -41,7 +41,9 @@ def test_descriptors_are_dlibs(
         at = landmarks.predict(predictor(5), face.image, face.box[None])
         ours = network(chip.cut_chips(face.image, at), outputs=[resnet.EMBEDDING])[0][0]
         assert np.linalg.norm(ours - theirs) < 0.002, face.name
-        assert 1.1 < np.linalg.norm(ours) < 1.7, face.name  # not normalised: dlib's threshold relies on it
+        assert 1.1 < np.linalg.norm(ours) < 1.7, (
+            face.name
+        )  # not normalised: dlib's threshold relies on it
 
 
 @pytest.mark.oracle
@@ -50,7 +52,10 @@ def test_the_network_alone_is_dlibs_to_rounding(
 ) -> None:
     crop = np.ascontiguousarray(faces[0].image[40:190, 150:300])
     theirs = np.array(their_network.compute_face_descriptor(rgb(crop)))
-    assert np.linalg.norm(network(crop[None], outputs=[resnet.EMBEDDING])[0][0] - theirs) < 1e-5
+    assert (
+        np.linalg.norm(network(crop[None], outputs=[resnet.EMBEDDING])[0][0] - theirs)
+        < 1e-5
+    )
 
 
 def test_outputs_in_a_batch_are_those_of_single_faces(network: OnnxModel) -> None:

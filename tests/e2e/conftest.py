@@ -13,7 +13,9 @@ from server.harness import PARTS_HERE, encoded, fast_detector
 def models() -> Analyzer:
     """The networks, loaded once."""
     detector = fast_detector()
-    return Analyzer(threads=1, only=PARTS_HERE, **({"detector": detector} if detector else {}))
+    return Analyzer(
+        threads=1, only=PARTS_HERE, **({"detector": detector} if detector else {})
+    )
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,30 @@ import mien
 from mien.pipeline import Analyzer
 from mien.server import KeyFile, ServerSettings
 from mien.types import U8
-from server.harness import EVERYWHERE, Listening, encoded, free_port, takes, with_gallery, write_clip, write_head
+from server.harness import (
+    EVERYWHERE,
+    Listening,
+    encoded,
+    free_port,
+    takes,
+    with_gallery,
+    write_clip,
+    write_head,
+)
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed"
+)
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
+CHROMIUM = (
+    shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+]
 
 FLAGS = [
     "--no-sandbox",
@@ -35,7 +53,11 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
 ]
 PATIENCE_MS = 40_000
-SCREENSHOTS = Path(os.environ.get("MIEN_SCREENSHOTS", Path(__file__).parents[2] / "build" / "screenshots"))
+SCREENSHOTS = Path(
+    os.environ.get(
+        "MIEN_SCREENSHOTS", Path(__file__).parents[2] / "build" / "screenshots"
+    )
+)
 WIDER = """() => [...document.querySelectorAll('main *')]
     .filter((e) => e.checkVisibility() && !e.closest('.strip') && e.getBoundingClientRect().right > innerWidth + 1)
     .map((e) => e.className || e.tagName)"""
@@ -77,12 +99,19 @@ class Page:
     """A page that fails a test on any error in it."""
 
     def __init__(self, browser, service: Listening, **options) -> None:
-        self.context = browser.new_context(viewport={"width": 1360, "height": 860}, **options)
+        self.context = browser.new_context(
+            viewport={"width": 1360, "height": 860}, **options
+        )
         self.page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on(
+            "console",
+            lambda said: (
+                self.errors.append(said.text) if said.type == "error" else None
+            ),
+        )
         self.base = service.base
 
     def go(self, view: str) -> None:
@@ -116,10 +145,15 @@ def photo_file(photo: bytes, tmp_path: Path) -> Path:
 
 
 def names(service: Listening) -> list[str]:
-    return [person["name"] for person in service.http.get(service.base + "/v1/people").json()["people"]]
+    return [
+        person["name"]
+        for person in service.http.get(service.base + "/v1/people").json()["people"]
+    ]
 
 
-def test_photo_name_the_unknown_rename_delete_with_undo(page: Page, service: Listening, photo_file: Path) -> None:
+def test_photo_name_the_unknown_rename_delete_with_undo(
+    page: Page, service: Listening, photo_file: Path
+) -> None:
     page.go("photos")
     page.shot("photos-empty")
     page.page.set_input_files("#photos-input", photo_file)
@@ -131,7 +165,9 @@ def test_photo_name_the_unknown_rename_delete_with_undo(page: Page, service: Lis
     page.page.click("#dialog-ok")
     page.page.wait_for_selector("#photos-canvas .face:not(.unknown)")
     assert page.text("#photos-canvas .face b") == "Ada Lovelace"
-    assert "Ada Lovelace" in page.page.locator("#photos-canvas .face").first.get_attribute("aria-label")
+    assert "Ada Lovelace" in page.page.locator(
+        "#photos-canvas .face"
+    ).first.get_attribute("aria-label")
     page.shot("photos-named")
     assert names(service) == ["Ada Lovelace"]
 
@@ -147,19 +183,28 @@ def test_photo_name_the_unknown_rename_delete_with_undo(page: Page, service: Lis
     page.page.wait_for_selector("h2:text-is('Ada King')")
     assert names(service) == ["Ada King"]
     page.page.click("button[aria-label='Delete Ada King']")
-    page.page.wait_for_function("() => !document.querySelector('.toast')", timeout=PATIENCE_MS)
+    page.page.wait_for_function(
+        "() => !document.querySelector('.toast')", timeout=PATIENCE_MS
+    )
     page.page.wait_for_timeout(500)
     assert names(service) == []
     page.go("photos")
     page.page.wait_for_selector("#photos-canvas .face.unknown")
 
 
-def test_photos_of_a_person_are_seen_and_removed(page: Page, service: Listening, photo: bytes, astronaut: U8) -> None:
+def test_photos_of_a_person_are_seen_and_removed(
+    page: Page, service: Listening, photo: bytes, astronaut: U8
+) -> None:
     made = {"name": (None, "Ada Lovelace"), "file": ("ada.jpg", photo)}
     home = f"{service.base}/v1/people/{service.http.post(service.base + '/v1/people', files=made).json()['id']}"
-    service.http.post(f"{home}/photos", files={"file": ("mirror.jpg", encoded(astronaut[:, ::-1].copy()))})
+    service.http.post(
+        f"{home}/photos",
+        files={"file": ("mirror.jpg", encoded(astronaut[:, ::-1].copy()))},
+    )
     page.go("people")
-    page.page.wait_for_function("() => document.querySelector('.avatar img')?.naturalWidth > 40")
+    page.page.wait_for_function(
+        "() => document.querySelector('.avatar img')?.naturalWidth > 40"
+    )
     page.page.click("button[aria-label='Photos of Ada Lovelace']")
     page.page.wait_for_function(
         "() => [...document.querySelectorAll('dialog .mug')].filter((i) => i.naturalWidth > 40).length === 2"
@@ -170,17 +215,25 @@ def test_photos_of_a_person_are_seen_and_removed(page: Page, service: Listening,
     page.page.check("dialog input[aria-label^='mirror.jpg']")
     page.page.click("#dialog-ok")
     page.page.wait_for_selector("#people-list p:text-is('1 photo')")
-    page.page.wait_for_function("() => document.querySelector('.avatar img')?.naturalWidth > 40")
-    assert [one["source"] for one in service.http.get(f"{home}/photos").json()["photos"]] == ["ada.jpg"]
+    page.page.wait_for_function(
+        "() => document.querySelector('.avatar img')?.naturalWidth > 40"
+    )
+    assert [
+        one["source"] for one in service.http.get(f"{home}/photos").json()["photos"]
+    ] == ["ada.jpg"]
 
 
-def test_where_else_is_this_face(page: Page, service: Listening, photo: bytes, photo_file: Path) -> None:
+def test_where_else_is_this_face(
+    page: Page, service: Listening, photo: bytes, photo_file: Path
+) -> None:
     made = {"name": (None, "Ada Lovelace"), "file": ("ada.jpg", photo)}
     service.http.post(service.base + "/v1/people", files=made)
     page.go("photos")
     page.page.set_input_files("#photos-input", photo_file)
     page.page.click("button[aria-label='Where else is Ada Lovelace?']")
-    page.page.wait_for_function("() => document.querySelector('dialog .found .same .mug')?.naturalWidth > 40")
+    page.page.wait_for_function(
+        "() => document.querySelector('dialog .found .same .mug')?.naturalWidth > 40"
+    )
     assert "Ada Lovelace" in page.text("dialog .found")
     assert "Probably the same person: 1 face." in page.text("#dialog-body")
     page.shot("where-else")
@@ -192,18 +245,26 @@ def test_where_else_is_this_face(page: Page, service: Listening, photo: bytes, p
 def keeping(models: Analyzer, tmp_path: Path, astronaut: U8) -> Iterator[Listening]:
     """A service that keeps unknown faces and has seen the astronaut on six photos."""
     settings = ServerSettings(data=tmp_path, port=free_port(), keep_unknown_days=30)
-    listening = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()
+    listening = Listening(
+        settings, with_gallery(models, tmp_path / "people.db")
+    ).start()
     for i, photo in enumerate(takes(astronaut, 6)):
-        listening.http.post(listening.base + "/v1/analyze", files={"file": (f"party-{i}.jpg", photo)})
+        listening.http.post(
+            listening.base + "/v1/analyze", files={"file": (f"party-{i}.jpg", photo)}
+        )
     yield listening
     listening.stop()
 
 
-def test_unknown_people_split_merge_name_undo_delete(browser: object, keeping: Listening) -> None:
+def test_unknown_people_split_merge_name_undo_delete(
+    browser: object, keeping: Listening
+) -> None:
     page = Page(browser, keeping)
     page.go("people")
     page.page.wait_for_selector(".unknown-card")
-    page.page.wait_for_function("() => [...document.querySelectorAll('.heap img')].every((i) => i.naturalWidth > 40)")
+    page.page.wait_for_function(
+        "() => [...document.querySelectorAll('.heap img')].every((i) => i.naturalWidth > 40)"
+    )
     assert "6 faces" in page.text(".unknown-card p")
     page.shot("unknown")
     page.page.click("button[aria-label='Split unknown person 1']")
@@ -213,46 +274,67 @@ def test_unknown_people_split_merge_name_undo_delete(browser: object, keeping: L
         box.check()
     page.shot("unknown-split")
     page.page.click("#dialog-ok")
-    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 2")
+    page.page.wait_for_function(
+        "() => document.querySelectorAll('.unknown-card').length === 2"
+    )
 
     page.page.click("button[aria-label='Merge unknown person 2 into another']")
     page.shot("unknown-merge")
     page.page.click("#dialog-ok")
-    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 1")
+    page.page.wait_for_function(
+        "() => document.querySelectorAll('.unknown-card').length === 1"
+    )
     page.page.click(".toast:last-child button:text-is('Undo')")
-    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 2")
+    page.page.wait_for_function(
+        "() => document.querySelectorAll('.unknown-card').length === 2"
+    )
 
     page.page.click("button[aria-label='Name unknown person 1']")
     page.page.fill("dialog input[name=name]", "Ada Lovelace")
     page.shot("unknown-name")
     page.page.keyboard.press("Enter")
     page.page.wait_for_selector("#people-list h2:text-is('Ada Lovelace')")
-    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 1")
+    page.page.wait_for_function(
+        "() => document.querySelectorAll('.unknown-card').length === 1"
+    )
     assert names(keeping) == ["Ada Lovelace"]
-    page.page.wait_for_function("() => document.querySelector('#people-list .avatar img')?.naturalWidth > 40")
+    page.page.wait_for_function(
+        "() => document.querySelector('#people-list .avatar img')?.naturalWidth > 40"
+    )
     page.shot("unknown-named")
     page.page.click(".toast:has-text('Ada Lovelace') button:text-is('Undo')")
-    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 2")
+    page.page.wait_for_function(
+        "() => document.querySelectorAll('.unknown-card').length === 2"
+    )
     assert names(keeping) == []
 
     page.page.click("button[aria-label='Delete unknown person 1']")
-    page.page.wait_for_function("() => document.querySelectorAll('.unknown-card').length === 1")
+    page.page.wait_for_function(
+        "() => document.querySelectorAll('.unknown-card').length === 1"
+    )
     page.page.wait_for_timeout(7000)
     left = keeping.http.get(keeping.base + "/v1/unknown").json()["groups"]
     assert [len(group["faces"]) for group in left] == [2]
     page.close()
 
 
-def test_unknown_people_dark_on_a_phone_and_only_to_read(browser: object, keeping: Listening, tmp_path: Path) -> None:
+def test_unknown_people_dark_on_a_phone_and_only_to_read(
+    browser: object, keeping: Listening, tmp_path: Path
+) -> None:
     secret = KeyFile(tmp_path / "keys.json").add("page", "read")[1]
     phone = Page(browser, keeping, color_scheme="dark")
     phone.page.set_viewport_size({"width": 390, "height": 844})
     phone.go("people")
     phone.page.wait_for_selector(".unknown-card button")
-    phone.page.wait_for_function("() => [...document.querySelectorAll('.heap img')].every((i) => i.naturalWidth > 40)")
+    phone.page.wait_for_function(
+        "() => [...document.querySelectorAll('.heap img')].every((i) => i.naturalWidth > 40)"
+    )
     phone.page.locator("#unknown").scroll_into_view_if_needed()
     phone.shot("phone-unknown")
-    assert phone.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+    assert (
+        phone.page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+        <= 0
+    )
     phone.page.evaluate("(key) => sessionStorage.setItem('mien.key', key)", secret)
     phone.page.reload()
     phone.page.wait_for_selector(".unknown-card .heap img[src]")
@@ -262,12 +344,16 @@ def test_unknown_people_dark_on_a_phone_and_only_to_read(browser: object, keepin
     phone.close()
 
 
-def test_enrol_from_the_camera_and_see_the_name_live(page: Page, service: Listening) -> None:
+def test_enrol_from_the_camera_and_see_the_name_live(
+    page: Page, service: Listening
+) -> None:
     page.go("people")
     page.page.click("#people-add")
     page.page.fill("dialog input[name=name]", "Ada Lovelace")
     page.page.click("dialog button:has-text('Use the camera')")
-    page.page.wait_for_function("() => document.querySelector('dialog video')?.videoWidth > 0")
+    page.page.wait_for_function(
+        "() => document.querySelector('dialog video')?.videoWidth > 0"
+    )
     page.page.wait_for_timeout(300)
     page.page.click("dialog button:has-text('Take the photo')")
     page.page.wait_for_selector("dialog .picked img")
@@ -280,14 +366,22 @@ def test_enrol_from_the_camera_and_see_the_name_live(page: Page, service: Listen
     page.page.click("#live-start")
     page.page.wait_for_selector("#live-overlay .face:not(.unknown)")
     assert page.text("#live-overlay .face b") == "Ada Lovelace"
-    page.page.wait_for_function("() => Number(document.getElementById('live-fps').textContent) > 0")
+    page.page.wait_for_function(
+        "() => Number(document.getElementById('live-fps').textContent) > 0"
+    )
     page.shot("live")
     places = ("#live-overlay .face", "#live-overlay", "#live-video", "#live-stage")
-    box, overlay, video, stage = (page.page.locator(at).first.bounding_box() for at in places)
-    assert [round(video[side]) for side in video] == [round(stage[side]) for side in stage]
+    box, overlay, video, stage = (
+        page.page.locator(at).first.bounding_box() for at in places
+    )
+    assert [round(video[side]) for side in video] == [
+        round(stage[side]) for side in stage
+    ]
     assert overlay["width"] / overlay["height"] == pytest.approx(640 / 480, rel=0.01)
     assert overlay["height"] == pytest.approx(stage["height"], abs=2)
-    centre = (box["x"] + box["width"] / 2 - overlay["x"]) / overlay["width"]  # mirrored, and it moves a little
+    centre = (box["x"] + box["width"] / 2 - overlay["x"]) / overlay[
+        "width"
+    ]  # mirrored, and it moves a little
     assert centre == pytest.approx(1 - 0.50, abs=0.08)
     page.page.click("#live-start")
     page.page.wait_for_selector("#live-empty:not([hidden])")
@@ -304,8 +398,14 @@ def test_name_an_unknown_in_the_live_picture(page: Page, service: Listening) -> 
     assert names(service) == ["Grace Hopper"]
 
 
-def test_a_video_to_its_end(page: Page, service: Listening, photo: bytes, astronaut: U8, tmp_path: Path) -> None:
-    service.http.post(service.base + "/v1/people", data={"name": "Ada Lovelace"}, files={"file": photo})
+def test_a_video_to_its_end(
+    page: Page, service: Listening, photo: bytes, astronaut: U8, tmp_path: Path
+) -> None:
+    service.http.post(
+        service.base + "/v1/people",
+        data={"name": "Ada Lovelace"},
+        files={"file": photo},
+    )
     clip = write_clip(tmp_path / "party.mp4", astronaut, seconds=3)
     page.go("videos")
     page.page.set_input_files("#videos-input", clip)
@@ -315,11 +415,15 @@ def test_a_video_to_its_end(page: Page, service: Listening, photo: bytes, astron
     assert page.text(".line .whom span") == "Ada Lovelace"
     assert page.text(".line .whom small").startswith("female, ")
     assert "happiness" in page.text(".line .moods small")
-    page.page.wait_for_function("() => document.querySelector('.job video')?.videoWidth > 0")
+    page.page.wait_for_function(
+        "() => document.querySelector('.job video')?.videoWidth > 0"
+    )
     page.page.wait_for_timeout(300)
     page.shot("videos")
     page.page.click(".track button")
-    page.page.wait_for_function("() => document.querySelector('.job video').currentTime > 0.2")
+    page.page.wait_for_function(
+        "() => document.querySelector('.job video').currentTime > 0.2"
+    )
     page.page.click("button[aria-label='Delete party.mp4']")
     page.page.wait_for_function("() => !document.querySelector('.job')")
     assert service.http.get(service.base + "/v1/jobs").json() == {"jobs": []}
@@ -347,7 +451,9 @@ def test_several_faces_have_buttons_of_their_own_and_focus_stays(
     page: Page, service: Listening, astronaut: U8, tmp_path: Path
 ) -> None:
     file = tmp_path / "two.jpg"
-    file.write_bytes(encoded(np.hstack([astronaut, np.ascontiguousarray(astronaut[:, ::-1])])))
+    file.write_bytes(
+        encoded(np.hstack([astronaut, np.ascontiguousarray(astronaut[:, ::-1])]))
+    )
     page.go("photos")
     page.page.set_input_files("#photos-input", file)
     page.page.wait_for_selector("button[aria-label='Name face 2']")
@@ -400,9 +506,15 @@ def test_labels_for_everything(page: Page) -> None:
 def test_a_deleted_person_leaves_the_videos_shown(
     page: Page, service: Listening, photo: bytes, astronaut: U8, tmp_path: Path
 ) -> None:
-    service.http.post(service.base + "/v1/people", data={"name": "Ada Lovelace"}, files={"file": photo})
+    service.http.post(
+        service.base + "/v1/people",
+        data={"name": "Ada Lovelace"},
+        files={"file": photo},
+    )
     page.go("videos")
-    page.page.set_input_files("#videos-input", write_clip(tmp_path / "party.mp4", astronaut, seconds=1))
+    page.page.set_input_files(
+        "#videos-input", write_clip(tmp_path / "party.mp4", astronaut, seconds=1)
+    )
     page.page.wait_for_selector(".job video")
     page.go("people")
     page.page.click("button[aria-label='Delete Ada Lovelace']")
@@ -414,16 +526,24 @@ def test_a_deleted_person_leaves_the_videos_shown(
     page.errors = [error for error in page.errors if "410" not in error]
 
 
-def test_phone_and_dark(browser: object, service: Listening, photo_file: Path, astronaut: U8, tmp_path: Path) -> None:
+def test_phone_and_dark(
+    browser: object, service: Listening, photo_file: Path, astronaut: U8, tmp_path: Path
+) -> None:
     phone = Page(browser, service, color_scheme="dark")
     phone.page.set_viewport_size({"width": 390, "height": 844})
     phone.go("photos")
     phone.page.set_input_files("#photos-input", photo_file)
     phone.page.wait_for_selector("#photos-canvas .face")
     phone.shot("phone-photos")
-    with write_clip(tmp_path / "a rather long name of a video of a party.mp4", astronaut, seconds=1).open("rb") as clip:
+    with write_clip(
+        tmp_path / "a rather long name of a video of a party.mp4", astronaut, seconds=1
+    ).open("rb") as clip:
         service.http.post(service.base + "/v1/videos?draw=true", files={"file": clip})
-    service.http.post(service.base + "/v1/people", data={"name": "Ada Lovelace"}, files={"file": photo_file.open("rb")})
+    service.http.post(
+        service.base + "/v1/people",
+        data={"name": "Ada Lovelace"},
+        files={"file": photo_file.open("rb")},
+    )
     for view in ("live", "people", "videos"):
         phone.go(view)
         if view == "videos":
@@ -432,11 +552,15 @@ def test_phone_and_dark(browser: object, service: Listening, photo_file: Path, a
         assert phone.page.evaluate(WIDER) == []
     assert phone.page.evaluate("() => document.documentElement.dataset.theme") == "dark"
     phone.page.click("#theme")
-    assert phone.page.evaluate("() => document.documentElement.dataset.theme") == "light"
+    assert (
+        phone.page.evaluate("() => document.documentElement.dataset.theme") == "light"
+    )
     phone.close()
 
 
-def test_asks_for_a_key(browser: object, models: Analyzer, photo_file: Path, tmp_path: Path) -> None:
+def test_asks_for_a_key(
+    browser: object, models: Analyzer, photo_file: Path, tmp_path: Path
+) -> None:
     secret = KeyFile(tmp_path / "keys.json").add("page", "admin")[1]
     settings = ServerSettings(data=tmp_path, port=free_port(), host=EVERYWHERE)
     service = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()
@@ -463,7 +587,9 @@ def test_the_document(page: Page) -> None:
     page.shot("docs")
 
 
-def test_a_model_is_chosen(page: Page, service: Listening, photo_file: Path, tmp_path: Path) -> None:
+def test_a_model_is_chosen(
+    page: Page, service: Listening, photo_file: Path, tmp_path: Path
+) -> None:
     write_head(tmp_path / "moods.onnx", ["Calm", "Wild"])
     page.go("photos")
     page.page.select_option("#models select[name=emotion]", "moods")
@@ -474,22 +600,31 @@ def test_a_model_is_chosen(page: Page, service: Listening, photo_file: Path, tmp
     assert "Calm" in page.text("#photos-faces")
     page.page.select_option("#models select[name=emotion]", "")
     page.page.locator(".toast").nth(1).wait_for()
-    assert service.http.get(service.base + "/v1/models").json()["serving"]["emotion"] is None
+    assert (
+        service.http.get(service.base + "/v1/models").json()["serving"]["emotion"]
+        is None
+    )
 
 
 class Glasses:
     """An attribute that the page has never heard of."""
 
-    attributes = (mien.Attribute("glasses", labels=("no", "round"), order=5, half_life_s=1.0),)
+    attributes = (
+        mien.Attribute("glasses", labels=("no", "round"), order=5, half_life_s=1.0),
+    )
 
     def __call__(self, image: U8, faces: mien.Faces) -> mien.Faces:
         probs = np.tile(np.array([[0.2, 0.8]], np.float32), (len(faces), 1))
         return faces.with_attributes(mien.Scores(self.attributes[0], probs))
 
 
-def test_an_attribute_of_ones_own_is_shown(browser: object, photo_file: Path, tmp_path: Path) -> None:
+def test_an_attribute_of_ones_own_is_shown(
+    browser: object, photo_file: Path, tmp_path: Path
+) -> None:
     settings = ServerSettings(data=tmp_path, port=free_port())
-    service = Listening(settings, Analyzer(only=["age", "glasses"], attributes=[Glasses()], threads=1)).start()
+    service = Listening(
+        settings, Analyzer(only=["age", "glasses"], attributes=[Glasses()], threads=1)
+    ).start()
     page = Page(browser, service)
     page.go("photos")
     page.page.set_input_files("#photos-input", photo_file)

@@ -30,18 +30,36 @@ sys.meta_path.insert(0, NoDlib())
 def original_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The original's source package, unpacked; nothing of it is kept or imported."""
     folder = tmp_path_factory.mktemp("original")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "face-recognition"]
-    done = subprocess.run([*pip, "--dest", str(folder), ORIGINAL], capture_output=True, text=True, check=False)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        "face-recognition",
+    ]
+    done = subprocess.run(
+        [*pip, "--dest", str(folder), ORIGINAL],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     archives = list(folder.glob("*.tar.gz"))
     if done.returncode or not archives:
-        pytest.skip(f"the package index gives no {ORIGINAL}: {done.stderr.strip()[-300:]}")
+        pytest.skip(
+            f"the package index gives no {ORIGINAL}: {done.stderr.strip()[-300:]}"
+        )
     with tarfile.open(archives[0]) as archive:
         archive.extractall(folder, filter="data")
     return next(path for path in folder.iterdir() if path.is_dir())
 
 
 @pytest.fixture(scope="session")
-def original_tests(original_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original_tests(
+    original_source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder of the original's tests, away from its package, which would be imported instead of ours."""
     folder = tmp_path_factory.mktemp("alone") / "tests"
     shutil.copytree(original_source / "tests", folder)

@@ -29,7 +29,9 @@ def dlib() -> ModuleType:
 
 
 @pytest.fixture(params=["with dlib", "without dlib"])
-def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def both(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """With dlib's types where dlib is installed, and with ours."""
     if request.param == "without dlib":
         monkeypatch.setattr(native, "dlib", lambda: None)
@@ -40,7 +42,9 @@ def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.mark.slow
 @pytest.mark.oracle
-def test_dlibs_models_take_the_place_of_ours(photo: U8, dlib: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dlibs_models_take_the_place_of_ours(
+    photo: U8, dlib: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours = face_recognition.face_encodings(photo, model="small")
     cut = np.ascontiguousarray(photo[40:240, 120:320])
     boxes = face_recognition.face_locations(cut, 0, "cnn")
@@ -48,7 +52,10 @@ def test_dlibs_models_take_the_place_of_ours(photo: U8, dlib: ModuleType, monkey
         ("face_detector", dlib.get_frontal_face_detector()),
         ("pose_predictor_5_point", dlib.shape_predictor(api.predictor_5_point_model)),
         ("face_encoder", dlib.face_recognition_model_v1(api.face_recognition_model)),
-        ("cnn_face_detector", dlib.cnn_face_detection_model_v1(api.cnn_face_detection_model)),
+        (
+            "cnn_face_detector",
+            dlib.cnn_face_detection_model_v1(api.cnn_face_detection_model),
+        ),
     ):
         monkeypatch.setattr(api, name, theirs)
         found = face_recognition.face_encodings(photo, model="small")
@@ -74,7 +81,9 @@ def test_what_we_find_goes_into_dlibs_functions(photo: U8, dlib: ModuleType) -> 
     assert dlib.chinese_whispers_clustering([*found, *found], 0.5) == [0, 0]
 
 
-def test_without_dlib_nothing_of_it_is_offered(photo: U8, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dlib_nothing_of_it_is_offered(
+    photo: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(native, "dlib", lambda: None)
     assert not hasattr(api, "dlib")
     with pytest.raises(AttributeError, match="pip install dlib-bin"):
@@ -89,7 +98,9 @@ def test_without_dlib_nothing_of_it_is_offered(photo: U8, monkeypatch: pytest.Mo
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("threshold", [0.0, -0.6])
-def test_run_gives_dlibs_three_results(threshold: float, photo: U8, dlib: ModuleType, both: str) -> None:
+def test_run_gives_dlibs_three_results(
+    threshold: float, photo: U8, dlib: ModuleType, both: str
+) -> None:
     detector = dlib.get_frontal_face_detector()
     boxes, scores, filters = FaceDetector().run(photo, 1, threshold)
     expected = detector.run(photo, 1, threshold)
@@ -105,7 +116,9 @@ def test_run_gives_dlibs_three_results(threshold: float, photo: U8, dlib: Module
 @pytest.mark.oracle
 def test_the_five_forms_are_dlibs(photo: U8, dlib: ModuleType, both: str) -> None:
     theirs = dlib.face_recognition_model_v1(api.face_recognition_model)
-    face = dlib.shape_predictor(api.predictor_5_point_model)(photo, dlib.rectangle(175, 76, 265, 166))
+    face = dlib.shape_predictor(api.predictor_5_point_model)(
+        photo, dlib.rectangle(175, 76, 265, 166)
+    )
     faces = dlib.full_object_detections()
     faces.append(face)
     chip = dlib.get_face_chip(photo, face)
@@ -114,7 +127,11 @@ def test_the_five_forms_are_dlibs(photo: U8, dlib: ModuleType, both: str) -> Non
         ((), {"img": photo, "face": face, "padding": 0.3}, (128,)),
         ((photo, faces), {}, (1, 128)),
         (([photo, photo], [faces, faces]), {}, (2, 1, 128)),
-        ((), {"batch_img": [photo], "batch_faces": [faces], "num_jitters": 1}, (1, 1, 128)),
+        (
+            (),
+            {"batch_img": [photo], "batch_faces": [faces], "num_jitters": 1},
+            (1, 1, 128),
+        ),
         ((chip,), {}, (128,)),
         ((chip, 1), {}, (128,)),
         (([chip, chip],), {}, (2, 128)),
@@ -126,7 +143,9 @@ def test_the_five_forms_are_dlibs(photo: U8, dlib: ModuleType, both: str) -> Non
         if both == "with dlib":
             assert type(found) is type(expected)
         assert np.shape(numbers(found, len(shape))) == shape
-        np.testing.assert_allclose(numbers(found, len(shape)), numbers(expected, len(shape)), atol=1e-3)
+        np.testing.assert_allclose(
+            numbers(found, len(shape)), numbers(expected, len(shape)), atol=1e-3
+        )
 
 
 def numbers(found: Any, deep: int) -> NDArray[np.float64]:
@@ -135,26 +154,53 @@ def numbers(found: Any, deep: int) -> NDArray[np.float64]:
 
 def test_jittered_chips_are_near_the_face(photo: U8, both: str) -> None:
     (face,) = api._raw_face_landmarks(photo, [BOX], "small")
-    plain, jittered = (np.array(api.face_encoder.compute_face_descriptor(photo, face, n)) for n in (0, 5))
+    plain, jittered = (
+        np.array(api.face_encoder.compute_face_descriptor(photo, face, n))
+        for n in (0, 5)
+    )
     assert 0.005 < np.linalg.norm(plain - jittered) < 0.25
 
 
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda encoder, im: encoder.compute_face_descriptor(im), RuntimeError, "150x150; got 512x512"),
-        (lambda encoder, im: encoder.compute_face_descriptor([im]), RuntimeError, "150x150"),
-        (lambda encoder, im: encoder.compute_face_descriptor([im, im], [[]]), RuntimeError, "one list for each image"),
-        (lambda encoder, im: encoder.compute_face_descriptor(im, wrong_face()), RuntimeError, "1 points"),
-        (lambda encoder, im: encoder.compute_face_descriptor(im[:150, :150, 0]), TypeError, "grey"),
         (
-            lambda encoder, im: encoder.compute_face_descriptor(im[:150, :150], num_jitters=1.5),
+            lambda encoder, im: encoder.compute_face_descriptor(im),
+            RuntimeError,
+            "150x150; got 512x512",
+        ),
+        (
+            lambda encoder, im: encoder.compute_face_descriptor([im]),
+            RuntimeError,
+            "150x150",
+        ),
+        (
+            lambda encoder, im: encoder.compute_face_descriptor([im, im], [[]]),
+            RuntimeError,
+            "one list for each image",
+        ),
+        (
+            lambda encoder, im: encoder.compute_face_descriptor(im, wrong_face()),
+            RuntimeError,
+            "1 points",
+        ),
+        (
+            lambda encoder, im: encoder.compute_face_descriptor(im[:150, :150, 0]),
+            TypeError,
+            "grey",
+        ),
+        (
+            lambda encoder, im: encoder.compute_face_descriptor(
+                im[:150, :150], num_jitters=1.5
+            ),
             TypeError,
             "whole number",
         ),
     ],
 )
-def test_the_encoder_refuses(photo: U8, call: Callable[[Any, U8], Any], error: type[Exception], says: str) -> None:
+def test_the_encoder_refuses(
+    photo: U8, call: Callable[[Any, U8], Any], error: type[Exception], says: str
+) -> None:
     with pytest.raises(error, match=says):
         call(FaceEncoder(), photo)
 
@@ -163,14 +209,34 @@ def wrong_face() -> Any:
     return native.detection(Rectangle(0, 0, 9, 9), [(1, 1)])
 
 
-CUT = [np.float32(175.9), np.float16(175.5), Decimal("175.99"), Fraction(351, 2), np.longdouble(175.9), np.array(175.7)]
+CUT = [
+    np.float32(175.9),
+    np.float16(175.5),
+    Decimal("175.99"),
+    Fraction(351, 2),
+    np.longdouble(175.9),
+    np.array(175.7),
+]
 WHOLE = [np.int64(175), np.uint8(175), True, np.bool_(True), -3, np.float32(-3.9)]
-NO_NUMBER = [175.0, np.float64(175), "175", b"175", None, 1j, 2**70, np.float32("nan"), np.float32("inf"), [175]]
+NO_NUMBER = [
+    175.0,
+    np.float64(175),
+    "175",
+    b"175",
+    None,
+    1j,
+    2**70,
+    np.float32("nan"),
+    np.float32("inf"),
+    [175],
+]
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("value", [*CUT, *WHOLE, *NO_NUMBER], ids=repr)
-def test_edges_are_cut_as_dlib_cuts_them(value: Any, dlib: ModuleType, both: str) -> None:
+def test_edges_are_cut_as_dlib_cuts_them(
+    value: Any, dlib: ModuleType, both: str
+) -> None:
     try:
         expected = str(dlib.rectangle(value, 0, 300, 300))
     except TypeError:
@@ -181,13 +247,21 @@ def test_edges_are_cut_as_dlib_cuts_them(value: Any, dlib: ModuleType, both: str
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float16, Decimal])
-def test_boxes_of_other_numbers_are_encoded(kind: Callable[[int], Any], photo: U8, both: str) -> None:
+def test_boxes_of_other_numbers_are_encoded(
+    kind: Callable[[int], Any], photo: U8, both: str
+) -> None:
     box = tuple(kind(edge) for edge in BOX)
     (found,) = face_recognition.face_encodings(photo, [box], num_jitters=np.float32(1))  # type: ignore[list-item, arg-type]
-    np.testing.assert_array_equal(found, face_recognition.face_encodings(photo, [BOX])[0])
+    np.testing.assert_array_equal(
+        found, face_recognition.face_encodings(photo, [BOX])[0]
+    )
 
 
-@pytest.mark.parametrize("image", ["no image", None, np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3))], ids=str)
+@pytest.mark.parametrize(
+    "image",
+    ["no image", None, np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3))],
+    ids=str,
+)
 def test_nothing_to_encode_gives_nothing(image: Any) -> None:
     assert face_recognition.face_encodings(image, []) == []
     assert face_recognition.face_landmarks(image, []) == []
@@ -199,21 +273,37 @@ def test_a_grey_picture_without_a_face_has_no_encodings() -> None:
 
 def test_import_star_brings_the_originals_names(original_source: Path) -> None:
     tree = ast.parse((original_source / "face_recognition" / "api.py").read_text())
-    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    targets = [
+        target
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    ]
     bound = {target.id for target in targets if isinstance(target, ast.Name)}
     bound |= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    bound |= {(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names}
+    imports = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    bound |= {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in imports
+        for alias in node.names
+    }
     public = {name for name in bound if not name.startswith("_")}
     there = public if native.dlib() else public - {"dlib"}
     assert set(api.__all__) == there
     assert {"pose_predictor_68_point", "np", "predictor_68_point_model"} <= public
-    assert all(hasattr(api, name) for name in (bound if native.dlib() else bound - {"dlib"}))
+    assert all(
+        hasattr(api, name) for name in (bound if native.dlib() else bound - {"dlib"})
+    )
 
 
 def test_import_star_leaves_pillow_alone() -> None:
     names: dict[str, Any] = {}
-    exec("from PIL import Image; from face_recognition.api import *; from face_recognition import *", names)  # noqa: S102
+    exec(  # noqa: S102
+        "from PIL import Image; from face_recognition.api import *; from face_recognition import *",
+        names,
+    )
     assert names["Image"].__name__ == "PIL.Image"
     assert names["face_encodings"] is face_recognition.face_encodings
 
@@ -263,7 +353,10 @@ def test_points_count_as_dlibs(sum_of: Callable[..., Any], dlib: ModuleType) -> 
         with pytest.raises(TypeError):
             sum_of(*ours)
     else:
-        assert (repr(sum_of(*ours)), str(sum_of(*ours))) == (repr(expected), str(expected))
+        assert (repr(sum_of(*ours)), str(sum_of(*ours))) == (
+            repr(expected),
+            str(expected),
+        )
 
 
 def test_points_are_values() -> None:

@@ -46,12 +46,18 @@ def test_import_loads_no_model() -> None:
         "assert not any(x._made for x in (a.face_detector._score, a.cnn_face_detector._model, "
         "a.face_encoder._model, a.pose_predictor_5_point._predictor, a.pose_predictor_68_point._predictor))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("mode", "shape"), [("RGB", (8, 9, 3)), ("L", (8, 9)), (None, (8, 9, 4))])
-def test_load_image_file(mode: str | None, shape: tuple[int, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "shape"), [("RGB", (8, 9, 3)), ("L", (8, 9)), (None, (8, 9, 4))]
+)
+def test_load_image_file(
+    mode: str | None, shape: tuple[int, ...], tmp_path: Path
+) -> None:
     path = tmp_path / "a.png"
     PIL.Image.fromarray(np.zeros((8, 9, 4), np.uint8)).save(path)
     for source in (str(path), path, io.BytesIO(path.read_bytes())):
@@ -70,7 +76,9 @@ def test_half_a_jpeg_is_looked_at(photo: U8) -> None:
 def test_locations(photo: U8, grey: bool) -> None:
     found = face_recognition.face_locations(photo[..., 1].copy() if grey else photo)
     assert all(type(edge) is int for box in found for edge in box)
-    assert any(np.abs(np.subtract(box, BOX)).max() <= (20 if grey else 0) for box in found)
+    assert any(
+        np.abs(np.subtract(box, BOX)).max() <= (20 if grey else 0) for box in found
+    )
 
 
 def test_locations_are_cut_to_the_image(photo: U8) -> None:
@@ -113,8 +121,17 @@ def test_landmarks(photo: U8) -> None:
         "bottom_lip": 12,
     }
     (small,) = face_recognition.face_landmarks(photo, [BOX], "small")
-    assert {name: len(points) for name, points in small.items()} == {"nose_tip": 1, "left_eye": 2, "right_eye": 2}
-    assert all(type(value) is int for points in small.values() for point in points for value in point)
+    assert {name: len(points) for name, points in small.items()} == {
+        "nose_tip": 1,
+        "left_eye": 2,
+        "right_eye": 2,
+    }
+    assert all(
+        type(value) is int
+        for points in small.values()
+        for point in points
+        for value in point
+    )
     with pytest.raises(ValueError, match=r"Supported models are \['small', 'large'\]"):
         face_recognition.face_landmarks(photo, [BOX], "huge")
 
@@ -130,27 +147,40 @@ def test_encodings(photo: U8, model: str) -> None:
 
 
 def test_jitters_average_near_the_face(photo: U8) -> None:
-    plain, jitters = (face_recognition.face_encodings(photo, [BOX], num_jitters=n)[0] for n in (1, 10))
+    plain, jitters = (
+        face_recognition.face_encodings(photo, [BOX], num_jitters=n)[0] for n in (1, 10)
+    )
     assert 0.005 < np.linalg.norm(plain - jitters) < 0.25
-    np.testing.assert_array_equal(jitters, face_recognition.face_encodings(photo, [BOX], num_jitters=10)[0])
+    np.testing.assert_array_equal(
+        jitters, face_recognition.face_encodings(photo, [BOX], num_jitters=10)[0]
+    )
 
 
 def test_jittered_copies_differ_a_little(photo: U8) -> None:
     chip = cv2.resize(photo[SMALL], (150, 150))
     copies = jittered(chip, 8)
     assert (copies.shape, copies.dtype) == ((8, 150, 150, 3), np.uint8)
-    near = [min(np.abs(copy.astype(int) - side).mean() for side in (chip, chip[:, ::-1])) for copy in copies]
+    near = [
+        min(np.abs(copy.astype(int) - side).mean() for side in (chip, chip[:, ::-1]))
+        for copy in copies
+    ]
     assert min(near) > 1
     assert max(near) < 30
 
 
 def test_distances_and_matches() -> None:
     known = [np.zeros(128), np.full(128, 0.1)]
-    assert face_recognition.face_distance(known, np.zeros(128)).tolist() == [0, pytest.approx(0.1 * 128**0.5)]
+    assert face_recognition.face_distance(known, np.zeros(128)).tolist() == [
+        0,
+        pytest.approx(0.1 * 128**0.5),
+    ]
     matches = face_recognition.compare_faces(known, np.zeros(128))
     assert type(matches) is list
     assert matches == [True, False]
-    assert face_recognition.compare_faces(known, np.zeros(128), tolerance=2) == [True, True]
+    assert face_recognition.compare_faces(known, np.zeros(128), tolerance=2) == [
+        True,
+        True,
+    ]
     for nobody in ([], np.array([])):
         assert face_recognition.face_distance(nobody, np.zeros(128)).shape == (0,)
         assert face_recognition.compare_faces(nobody, np.zeros(128)) == []
@@ -159,17 +189,43 @@ def test_distances_and_matches() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda im: face_recognition.face_locations(im.astype(float)), RuntimeError, "8bit gray or RGB"),
-        (lambda im: face_recognition.face_locations(np.dstack([im, im])), RuntimeError, "8bit gray or RGB"),
-        (lambda im: face_recognition.face_locations(im.tolist()), TypeError, "numpy array"),
+        (
+            lambda im: face_recognition.face_locations(im.astype(float)),
+            RuntimeError,
+            "8bit gray or RGB",
+        ),
+        (
+            lambda im: face_recognition.face_locations(np.dstack([im, im])),
+            RuntimeError,
+            "8bit gray or RGB",
+        ),
+        (
+            lambda im: face_recognition.face_locations(im.tolist()),
+            TypeError,
+            "numpy array",
+        ),
         (lambda im: face_recognition.face_locations(im, -1), TypeError, "0 or more"),
         (lambda im: face_recognition.face_locations(im, 1.5), TypeError, "float"),
-        (lambda im: face_recognition.face_encodings(im, [(1.5, 2, 3, 4)]), TypeError, "whole numbers"),
-        (lambda im: face_recognition.face_encodings(im[..., 0].copy(), [BOX]), TypeError, "grey"),
-        (lambda im: face_recognition.batch_face_locations([im, im[:9]], 0), RuntimeError, "same dimensions"),
+        (
+            lambda im: face_recognition.face_encodings(im, [(1.5, 2, 3, 4)]),
+            TypeError,
+            "whole numbers",
+        ),
+        (
+            lambda im: face_recognition.face_encodings(im[..., 0].copy(), [BOX]),
+            TypeError,
+            "grey",
+        ),
+        (
+            lambda im: face_recognition.batch_face_locations([im, im[:9]], 0),
+            RuntimeError,
+            "same dimensions",
+        ),
     ],
 )
-def test_refuses_what_dlib_refuses(photo: U8, call: Callable[[U8], Any], error: type[Exception], says: str) -> None:
+def test_refuses_what_dlib_refuses(
+    photo: U8, call: Callable[[U8], Any], error: type[Exception], says: str
+) -> None:
     with pytest.raises(error, match=says):
         call(photo)
 
@@ -177,11 +233,18 @@ def test_refuses_what_dlib_refuses(photo: U8, call: Callable[[U8], Any], error: 
 def test_empty_and_tiny_images_have_no_faces() -> None:
     for shape in ((0, 0, 3), (5, 5, 3), (1, 1)):
         for model in ("hog", "cnn"):
-            assert face_recognition.face_locations(np.zeros(shape, np.uint8), 0, model) == []
+            assert (
+                face_recognition.face_locations(np.zeros(shape, np.uint8), 0, model)
+                == []
+            )
 
 
-def test_programs_may_replace_the_models(photo: U8, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "face_detector", lambda image, times: [Rectangle(175, 76, 265, 166)])
+def test_programs_may_replace_the_models(
+    photo: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        api, "face_detector", lambda image, times: [Rectangle(175, 76, 265, 166)]
+    )
     monkeypatch.setattr(api, "cnn_face_detector", None)
     assert face_recognition.face_locations(photo) == [BOX]
     assert len(face_recognition.face_encodings(photo)) == 1
@@ -189,7 +252,15 @@ def test_programs_may_replace_the_models(photo: U8, monkeypatch: pytest.MonkeyPa
 
 def test_shapes_quack_as_dlibs() -> None:
     box = Rectangle(10, 20, 29, 59)
-    edges = (box.left(), box.top(), box.right(), box.bottom(), box.width(), box.height(), box.area())
+    edges = (
+        box.left(),
+        box.top(),
+        box.right(),
+        box.bottom(),
+        box.width(),
+        box.height(),
+        box.area(),
+    )
     assert edges == (10, 20, 29, 59, 20, 40, 800)
     assert (repr(box), str(box)) == ("rectangle(10,20,29,59)", "[(10, 20) (29, 59)]")
     assert box.center() == Point(20, 40)
@@ -199,16 +270,32 @@ def test_shapes_quack_as_dlibs() -> None:
     assert box.intersect(Rectangle(0, 0, 15, 25)) == Rectangle(10, 20, 15, 25)
     assert box + Rectangle(0, 0, 1, 1) == Rectangle(0, 0, 29, 59)
     face = FullObjectDetection(box, (Point(1, 2), Point(3, 4)))
-    assert (face.num_parts, face.part(1).x, face.parts()[0].y, face.rect) == (2, 3, 2, box)
+    assert (face.num_parts, face.part(1).x, face.parts()[0].y, face.rect) == (
+        2,
+        3,
+        2,
+        box,
+    )
     assert pickle.loads(pickle.dumps(face)) == face  # noqa: S301 - our own bytes
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("edges", [(10, 20, 29, 59), (-7, -3, 4, 9), (5, 5, 4, 4), (0, 0, 0, 0)])
+@pytest.mark.parametrize(
+    "edges", [(10, 20, 29, 59), (-7, -3, 4, 9), (5, 5, 4, 4), (0, 0, 0, 0)]
+)
 def test_rectangles_are_dlibs(edges: tuple[int, int, int, int]) -> None:
     dlib = pytest.importorskip("dlib")
     ours, theirs, other = Rectangle(*edges), dlib.rectangle(*edges), (1, 2, 20, 21)
-    for name in ("left", "top", "right", "bottom", "width", "height", "area", "is_empty"):
+    for name in (
+        "left",
+        "top",
+        "right",
+        "bottom",
+        "width",
+        "height",
+        "area",
+        "is_empty",
+    ):
         assert getattr(ours, name)() == getattr(theirs, name)(), name
     for name in ("center", "tl_corner", "tr_corner", "bl_corner", "br_corner"):
         assert str(getattr(ours, name)()) == str(getattr(theirs, name)()), name
@@ -231,19 +318,28 @@ def test_models_load_once_whichever_thread_comes_first() -> None:
 
 
 def test_the_models_go_to_worker_processes(photo: U8) -> None:
-    detector, predictor = pickle.loads(pickle.dumps((FaceDetector(), ShapePredictor("dlib_landmarks_5"))))  # noqa: S301
+    detector, predictor = pickle.loads(  # noqa: S301
+        pickle.dumps((FaceDetector(), ShapePredictor("dlib_landmarks_5")))
+    )
     (box,) = detector(photo)
     assert predictor(photo, box).num_parts == 5
 
 
 @pytest.mark.slow
 def test_hundreds_of_calls_from_eight_threads_answer_as_one(photo: U8) -> None:
-    images = [np.ascontiguousarray(photo[66 + i % 7 : 190, 160 + i % 5 : 290]) for i in range(35)]
+    images = [
+        np.ascontiguousarray(photo[66 + i % 7 : 190, 160 + i % 5 : 290])
+        for i in range(35)
+    ]
 
     def everything(image: U8) -> list[Any]:
         boxes = face_recognition.face_locations(image)
         points = face_recognition.face_landmarks(image, boxes)
-        return [boxes, points, [found.tolist() for found in face_recognition.face_encodings(image, boxes)]]
+        return [
+            boxes,
+            points,
+            [found.tolist() for found in face_recognition.face_encodings(image, boxes)],
+        ]
 
     alone = [everything(image) for image in images]
     assert sum(len(found[0]) for found in alone) > 30
@@ -263,8 +359,12 @@ def test_memory_stays_flat(photo: U8) -> None:
 
     widths = np.random.default_rng(1).integers(140, 240, 40)
     for width in [*widths, *widths]:
-        face_recognition.face_encodings(np.ascontiguousarray(photo[60:200, 100 : 100 + int(width)]))
+        face_recognition.face_encodings(
+            np.ascontiguousarray(photo[60:200, 100 : 100 + int(width)])
+        )
     before = used_mib()
     for width in [*widths] * 3:
-        face_recognition.face_encodings(np.ascontiguousarray(photo[60:200, 100 : 100 + int(width)]))
+        face_recognition.face_encodings(
+            np.ascontiguousarray(photo[60:200, 100 : 100 + int(width)])
+        )
     assert used_mib() - before < 20

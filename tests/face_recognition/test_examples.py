@@ -24,15 +24,23 @@ def frame(photo: U8) -> U8:
 @pytest.fixture(scope="module")
 def known(original_tests: Path) -> dict[str, list[float]]:
     """An encoding of each of two men, as plain lists, as the web service has it."""
-    photos = {name: original_tests / "test_images" / f"{name}.jpg" for name in ("obama", "biden")}
-    encodings = {n: face_recognition.face_encodings(face_recognition.load_image_file(p))[0] for n, p in photos.items()}
+    photos = {
+        name: original_tests / "test_images" / f"{name}.jpg"
+        for name in ("obama", "biden")
+    }
+    encodings = {
+        n: face_recognition.face_encodings(face_recognition.load_image_file(p))[0]
+        for n, p in photos.items()
+    }
     return {name: encoding.tolist() for name, encoding in encodings.items()}
 
 
 def test_who_is_it(known: dict[str, list[float]], original_tests: Path) -> None:
     """recognize_faces_in_pictures, face_distance, web_service_example, facerec_from_webcam_faster."""
     upload = io.BytesIO((original_tests / "test_images" / "obama2.jpg").read_bytes())
-    (unknown,) = face_recognition.face_encodings(face_recognition.load_image_file(upload))
+    (unknown,) = face_recognition.face_encodings(
+        face_recognition.load_image_file(upload)
+    )
     matches = face_recognition.compare_faces([*known.values()], unknown)
     assert True in matches
     assert matches.index(True) == 0
@@ -47,11 +55,19 @@ def test_views_of_frames(frame: U8) -> None:
     locations = face_recognition.face_locations(rgb)
     assert locations == face_recognition.face_locations(copy) != []
     encodings = face_recognition.face_encodings(rgb, locations)
-    np.testing.assert_array_equal(encodings, face_recognition.face_encodings(copy, locations))
+    np.testing.assert_array_equal(
+        encodings, face_recognition.face_encodings(copy, locations)
+    )
     assert face_recognition.face_landmarks(rgb) == face_recognition.face_landmarks(copy)
-    assert face_recognition.face_locations(rgb, model="cnn") == face_recognition.face_locations(copy, model="cnn")
-    batch = face_recognition.batch_face_locations([rgb, rgb], number_of_times_to_upsample=0)
-    assert batch == face_recognition.batch_face_locations([copy, copy], number_of_times_to_upsample=0)
+    assert face_recognition.face_locations(
+        rgb, model="cnn"
+    ) == face_recognition.face_locations(copy, model="cnn")
+    batch = face_recognition.batch_face_locations(
+        [rgb, rgb], number_of_times_to_upsample=0
+    )
+    assert batch == face_recognition.batch_face_locations(
+        [copy, copy], number_of_times_to_upsample=0
+    )
 
 
 def test_drawing_on_a_face(photo: U8) -> None:
@@ -77,7 +93,9 @@ def test_neighbours(original_tests: Path) -> None:
             image = face_recognition.load_image_file(path)
             boxes = face_recognition.face_locations(image)
             assert len(boxes) == 1
-            table.append(face_recognition.face_encodings(image, known_face_locations=boxes)[0])
+            table.append(
+                face_recognition.face_encodings(image, known_face_locations=boxes)[0]
+            )
             names.append(Path(path).stem)
     rows = np.array(table)
     assert rows.shape == (3, 128)
@@ -88,10 +106,16 @@ def test_neighbours(original_tests: Path) -> None:
 
 def _asked(frame: U8) -> tuple[list[tuple[int, ...]], list[list[float]]]:
     locations = face_recognition.face_locations(frame[:, :, ::-1])
-    return locations, [found.tolist() for found in face_recognition.face_encodings(frame[:, :, ::-1], locations)]
+    return locations, [
+        found.tolist()
+        for found in face_recognition.face_encodings(frame[:, :, ::-1], locations)
+    ]
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork")
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(),
+    reason="this system does not fork",
+)
 def test_forked_children_answer(frame: U8) -> None:
     """facerec_from_webcam_multiprocessing: the models are loaded, then the program forks."""
     here = _asked(frame)

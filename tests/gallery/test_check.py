@@ -28,24 +28,43 @@ def centres(count: int) -> list[F32]:
 
 
 def person(name: str, rows: list[F32], quality: float = 1.0) -> list[Enrolled]:
-    weights = weigh(np.stack(rows), np.full(len(rows), quality, np.float32), stranger=0.6)
+    weights = weigh(
+        np.stack(rows), np.full(len(rows), quality, np.float32), stranger=0.6
+    )
     photos = [
-        Photo(row, hashlib.sha256(row.tobytes()).hexdigest(), f"{name} {i}", quality=quality)
+        Photo(
+            row,
+            hashlib.sha256(row.tobytes()).hexdigest(),
+            f"{name} {i}",
+            quality=quality,
+        )
         for i, row in enumerate(rows)
     ]
-    return [Enrolled(name, photo, float(weight)) for photo, weight in zip(photos, weights, strict=True)]
+    return [
+        Enrolled(name, photo, float(weight))
+        for photo, weight in zip(photos, weights, strict=True)
+    ]
 
 
 def some_people(points: list[F32], photos: int = 4) -> list[Enrolled]:
     return [
-        one for i, point in enumerate(points) for one in person(f"P{i:02d}", [face(point, 0.25) for _ in range(photos)])
+        one
+        for i, point in enumerate(points)
+        for one in person(f"P{i:02d}", [face(point, 0.25) for _ in range(photos)])
     ]
 
 
-def test_a_sound_gallery_has_nothing_to_mend_and_a_tolerance_between_its_people() -> None:
+def test_a_sound_gallery_has_nothing_to_mend_and_a_tolerance_between_its_people() -> (
+    None
+):
     report = check(some_people(centres(12)), tolerance=0.6, space=DLIB)
     assert (report.people, report.photos) == (12, 48)
-    assert (report.duplicates, report.alike, report.odd, report.poor) == ((), (), (), ())
+    assert (report.duplicates, report.alike, report.odd, report.poor) == (
+        (),
+        (),
+        (),
+        (),
+    )
     assert report.suggestion is not None
     assert 0.4 < report.suggestion.tolerance < 0.8
     assert (report.suggestion.missed, report.suggestion.mistaken) == (0, 0)
@@ -54,9 +73,16 @@ def test_a_sound_gallery_has_nothing_to_mend_and_a_tolerance_between_its_people(
 def test_one_person_under_two_names() -> None:
     points = centres(12)
     found = check(
-        [*some_people(points), *person("Again", [face(points[3], 0.25) for _ in range(3)])], tolerance=0.6, space=DLIB
+        [
+            *some_people(points),
+            *person("Again", [face(points[3], 0.25) for _ in range(3)]),
+        ],
+        tolerance=0.6,
+        space=DLIB,
     )
-    assert [(pair.first, pair.second) for pair in found.duplicates] == [("Again", "P03")]
+    assert [(pair.first, pair.second) for pair in found.duplicates] == [
+        ("Again", "P03")
+    ]
     assert 0.2 < found.duplicates[0].nearest <= found.duplicates[0].typical < 0.6
     assert found.odd == ()
     assert found.suggestion is not None
@@ -66,9 +92,13 @@ def test_one_person_under_two_names() -> None:
 def test_people_too_alike_at_a_large_tolerance() -> None:
     points = centres(6)
     halfway = np.asarray(0.35 * points[0] + 0.65 * points[1], np.float32)
-    everybody = [*some_people(points), *person("Sister", [face(halfway, 0.25) for _ in range(4)])]
+    everybody = [
+        *some_people(points),
+        *person("Sister", [face(halfway, 0.25) for _ in range(4)]),
+    ]
     assert ("P01", "Sister") in [
-        (pair.first, pair.second) for pair in check(everybody, tolerance=0.45, space=DLIB).alike
+        (pair.first, pair.second)
+        for pair in check(everybody, tolerance=0.45, space=DLIB).alike
     ]
     assert check(everybody, tolerance=0.2, space=DLIB).alike == ()
 
@@ -77,8 +107,14 @@ def test_a_photo_under_the_wrong_name() -> None:
     points = centres(10)
     wrong = face(points[4], 0.25)
     rows = [wrong, *(face(points[5], 0.25) for _ in range(5))]
-    few = person("Few", [face(points[4], 0.25), *(face(_apart(points), 0.2) for _ in range(1))])
-    found = check([*some_people(points[:5]), *person("Mixed", rows), *few], tolerance=0.6, space=DLIB)
+    few = person(
+        "Few", [face(points[4], 0.25), *(face(_apart(points), 0.2) for _ in range(1))]
+    )
+    found = check(
+        [*some_people(points[:5]), *person("Mixed", rows), *few],
+        tolerance=0.6,
+        space=DLIB,
+    )
     odd = {(photo.name, photo.source): photo for photo in found.odd}
     assert set(odd) == {("Mixed", "Mixed 0"), ("Few", "Few 0")}
     assert odd["Mixed", "Mixed 0"].left_out
@@ -92,7 +128,9 @@ def _apart(points: list[F32]) -> F32:
 
 
 def test_poor_photos_and_single_people() -> None:
-    found = check(person("Ada", [face(centres(1)[0], 0)], quality=0.03), tolerance=0.6, space=DLIB)
+    found = check(
+        person("Ada", [face(centres(1)[0], 0)], quality=0.03), tolerance=0.6, space=DLIB
+    )
     assert [(photo.name, photo.quality) for photo in found.poor] == [("Ada", 0.03)]
     assert found.suggestion is None
     assert check([], tolerance=0.6, space=DLIB).people == 0
@@ -105,5 +143,10 @@ def test_outliers_need_a_majority_that_agrees() -> None:
         np.stack([face(points[0], 0.2), face(points[0], 0.2), points[1]]), stranger=0.6
     ).any()  # three are too few
     young, old = ([face(points[i], 0.2) for _ in range(4)] for i in (0, 1))
-    assert outliers(np.stack(young + old)[:7], stranger=0.6).tolist() == [False] * 4 + [True] * 3
-    assert outliers(np.stack([*young, points[1]]), stranger=0.6).tolist() == [False] * 4 + [True]
+    assert (
+        outliers(np.stack(young + old)[:7], stranger=0.6).tolist()
+        == [False] * 4 + [True] * 3
+    )
+    assert outliers(np.stack([*young, points[1]]), stranger=0.6).tolist() == [
+        False
+    ] * 4 + [True]

@@ -31,7 +31,12 @@ def seeing(seed: int) -> object:
     def describe(content: bytes) -> Faces:
         describe.asked += 1  # type: ignore[attr-defined]
         box = np.array([[0, 0, 4, 4]], np.float32)
-        return Faces(box, np.ones(1, np.float32), np.zeros((1, 5, 2), np.float32), embeddings=descriptor(seed)[None])
+        return Faces(
+            box,
+            np.ones(1, np.float32),
+            np.zeros((1, 5, 2), np.float32),
+            embeddings=descriptor(seed)[None],
+        )
 
     describe.asked = 0  # type: ignore[attr-defined]
     return describe
@@ -46,14 +51,20 @@ def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def descriptors(people: Path, describe: object, by: str | None) -> np.ndarray:
-    return FolderGallery(people, space=replace(DLIB, name="test"), describe=describe, described_by=by).descriptors()[1]  # type: ignore[arg-type]
+    return FolderGallery(
+        people, space=replace(DLIB, name="test"), describe=describe, described_by=by
+    ).descriptors()[1]  # type: ignore[arg-type]
 
 
 def test_another_detector_sees_for_itself(people: Path) -> None:
     first, second = seeing(1), seeing(2)
     for _ in range(2):
-        np.testing.assert_array_equal(descriptors(people, first, "hog"), descriptor(1)[None])
-        np.testing.assert_array_equal(descriptors(people, second, "compact"), descriptor(2)[None])
+        np.testing.assert_array_equal(
+            descriptors(people, first, "hog"), descriptor(1)[None]
+        )
+        np.testing.assert_array_equal(
+            descriptors(people, second, "compact"), descriptor(2)[None]
+        )
     assert (first.asked, second.asked) == (1, 1)  # type: ignore[attr-defined]
 
 
@@ -69,16 +80,22 @@ def test_deleting_forgets_what_every_detector_saw(people: Path) -> None:
     for by in ("hog", "compact"):
         descriptors(people, seeing(1), by)
     assert len(list((store.cache_dir() / "descriptors").iterdir())) == 2
-    FolderGallery(people, space=replace(DLIB, name="test"), describe=seeing(1)).remove("Ada")  # type: ignore[arg-type]
+    FolderGallery(people, space=replace(DLIB, name="test"), describe=seeing(1)).remove(
+        "Ada"
+    )  # type: ignore[arg-type]
     assert list((store.cache_dir() / "descriptors").iterdir()) == []
 
 
-def test_the_key_holds_the_detector_its_weights_and_the_smallest_face(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_holds_the_detector_its_weights_and_the_smallest_face(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     keys = [described_by(name, min_face=40) for name in DETECTORS]
     keys.append(described_by("compact", min_face=20))
     for weights in ("compact", "verifier", "angle", "dlib_landmarks_5", "dlib_resnet"):
         with monkeypatch.context() as patch:
-            patch.setitem(zoo.ZOO, weights, replace(zoo.spec_of(weights), sha256="0" * 64))
+            patch.setitem(
+                zoo.ZOO, weights, replace(zoo.spec_of(weights), sha256="0" * 64)
+            )
             keys.append(described_by("compact", min_face=40))
     assert len(set(keys)) == len(keys)
     assert described_by("compact", min_face=40) == keys[0]
@@ -101,7 +118,9 @@ def test_a_run_with_another_detector_spoils_nothing(
     assert other.gallery is not None
     assert other.gallery.descriptors()[0] == ()  # HOG finds nobody behind sunglasses
     (face,) = (
-        analyzer._open(tmp_path / "people").search(analyzer.describe_photo(content).embeddings, tolerance=0.6).names
+        analyzer._open(tmp_path / "people")
+        .search(analyzer.describe_photo(content).embeddings, tolerance=0.6)
+        .names
     )
     assert face == "Ada"
 
@@ -122,24 +141,34 @@ def lost(tmp_path: Path, astronaut: U8, face_free: U8) -> Path:
     return people
 
 
-def test_who_is_lost_is_said_in_every_run(analyzer: Analyzer, lost: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_who_is_lost_is_said_in_every_run(
+    analyzer: Analyzer, lost: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(2):  # the second time everything is kept already
         caplog.clear()
         opened = analyzer._open(lost)
         assert set(opened.descriptors()[0]) == {"Ada", "Group"}
-        found = {Path(one.source).relative_to(lost).as_posix(): one for one in remarks(opened)}
+        found = {
+            Path(one.source).relative_to(lost).as_posix(): one
+            for one in remarks(opened)
+        }
         assert set(found) == {"Ada/2.png", "Group.png", "family/Bob", "Carl.png"}
         assert {name for name, one in found.items() if one.used} == {"Group.png"}
         assert "no face" in found["Ada/2.png"].reason
         assert "2 faces" in found["Group.png"].reason
         assert "too deep" in found["family/Bob"].reason
-        assert sorted(record.getMessage() for record in caplog.records) == sorted(map(str, found.values()))
+        assert sorted(record.getMessage() for record in caplog.records) == sorted(
+            map(str, found.values())
+        )
 
 
 def test_people_and_check_list_who_is_lost(lost: Path) -> None:
     run = CliRunner().invoke
     listed = run(people_app, ["--gallery", str(lost), "--json"])
-    rows = {row["name"]: (row["photos"], row["passed_over"]) for row in json.loads(listed.stdout)}
+    rows = {
+        row["name"]: (row["photos"], row["passed_over"])
+        for row in json.loads(listed.stdout)
+    }
     assert rows == {"Ada": (1, 1), "Carl": (0, 1), "Group": (1, 0)}
     table = run(people_app, ["--gallery", str(lost)]).stdout
     assert "passed over" in table
@@ -148,11 +177,16 @@ def test_people_and_check_list_who_is_lost(lost: Path) -> None:
     assert "too deep" in run(people_app, ["check", "--gallery", str(lost)]).stdout
 
 
-def test_a_poor_photo_is_told_when_it_is_enrolled(tmp_path: Path, astronaut: U8) -> None:
+def test_a_poor_photo_is_told_when_it_is_enrolled(
+    tmp_path: Path, astronaut: U8
+) -> None:
     images.write_image(tmp_path / "blurred.png", cv2.GaussianBlur(astronaut, (0, 0), 7))
     images.write_image(tmp_path / "sharp.png", astronaut)
     place = ["--gallery", str(tmp_path / "people.db")]
-    told = CliRunner().invoke(enroll_app, ["Ada", str(tmp_path / "blurred.png"), str(tmp_path / "sharp.png"), *place])
+    told = CliRunner().invoke(
+        enroll_app,
+        ["Ada", str(tmp_path / "blurred.png"), str(tmp_path / "sharp.png"), *place],
+    )
     assert told.exit_code == 0
     assert "blurred.png is small, blurred or turned away" in told.stderr
     assert "sharp.png" not in told.stderr

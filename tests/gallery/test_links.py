@@ -36,7 +36,9 @@ def gallery(tmp_path: Path) -> FolderGallery:
     home.mkdir(parents=True)
     for name in ("1.jpg", "2.jpg"):
         (home / name).write_bytes(name.encode())
-    return FolderGallery(tmp_path / "people", space=replace(DLIB, name="e"), describe=nobody)
+    return FolderGallery(
+        tmp_path / "people", space=replace(DLIB, name="e"), describe=nobody
+    )
 
 
 def names(gallery: FolderGallery) -> dict[str, int]:
@@ -46,8 +48,17 @@ def names(gallery: FolderGallery) -> dict[str, int]:
 def test_links_that_lead_outside_are_passed_over_and_told(
     gallery: FolderGallery, outside: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    links = [gallery.path / "Eve", gallery.path / "Eva.jpg", gallery.path / "Ada" / "3.jpg", gallery.path / "No.jpg"]
-    for link, goal in zip(links, [outside, outside / "1.jpg", outside / "1.jpg", outside / "none.jpg"], strict=True):
+    links = [
+        gallery.path / "Eve",
+        gallery.path / "Eva.jpg",
+        gallery.path / "Ada" / "3.jpg",
+        gallery.path / "No.jpg",
+    ]
+    for link, goal in zip(
+        links,
+        [outside, outside / "1.jpg", outside / "1.jpg", outside / "none.jpg"],
+        strict=True,
+    ):
         link.symlink_to(goal)
     (gallery.path / "Round").symlink_to(gallery.path / "Round")
     with caplog.at_level(logging.WARNING):
@@ -58,7 +69,9 @@ def test_links_that_lead_outside_are_passed_over_and_told(
     assert all("a link that leads out of the gallery" in text for text in told)
     gallery.remove("Ada")
     with pytest.raises(GalleryError, match="leads out of the gallery"):
-        gallery.enroll("Eve", [Photo(np.zeros(128, np.float32), "0" * 64, "a.jpg", b"a")])
+        gallery.enroll(
+            "Eve", [Photo(np.zeros(128, np.float32), "0" * 64, "a.jpg", b"a")]
+        )
     assert [file.read_bytes() for file in outside.iterdir()] == [b"one"]
 
 
@@ -73,14 +86,18 @@ def test_only_the_link_goes(gallery: FolderGallery) -> None:
 
 
 CHANGES = {
-    "discard": lambda gallery: gallery.discard("Countess", [hashlib.sha256(b"1.jpg").hexdigest()]),
+    "discard": lambda gallery: gallery.discard(
+        "Countess", [hashlib.sha256(b"1.jpg").hexdigest()]
+    ),
     "rename": lambda gallery: gallery.rename("Countess", "Lady"),
     "merge": lambda gallery: gallery.merge("Countess", "Eve"),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_photos_behind_a_link_are_not_changed(change: str, gallery: FolderGallery) -> None:
+def test_photos_behind_a_link_are_not_changed(
+    change: str, gallery: FolderGallery
+) -> None:
     (gallery.path / "Countess").symlink_to("Ada")
     (gallery.path / "Eve.jpg").write_bytes(b"eve")
     with pytest.raises(GalleryError, match="Countess is a link to Ada"):
@@ -96,6 +113,10 @@ def test_a_link_to_a_photo_can_be_moved(gallery: FolderGallery) -> None:
     assert (gallery.path / "Eve Smith" / "9.jpg").read_bytes() == b"1.jpg"
 
 
-def test_the_gallery_itself_may_be_behind_a_link(gallery: FolderGallery, tmp_path: Path) -> None:
+def test_the_gallery_itself_may_be_behind_a_link(
+    gallery: FolderGallery, tmp_path: Path
+) -> None:
     (tmp_path / "link").symlink_to(gallery.path)
-    assert names(FolderGallery(tmp_path / "link", space=replace(DLIB, name="e"), describe=nobody)) == {"Ada": 2}
+    assert names(
+        FolderGallery(tmp_path / "link", space=replace(DLIB, name="e"), describe=nobody)
+    ) == {"Ada": 2}

@@ -31,11 +31,16 @@ def test_listed_shown_and_removed(reopen: Callable[[], Gallery]) -> None:
     assert isinstance(gallery, ShowsPhotos)
     before = time.time() - 2
     gallery.enroll("Ada", [seen(1), replace(seen(2), quality=0.5)])
-    first, second = sorted(gallery.photos_of("Ada"), key=lambda one: one.sha256 != photo(1).sha256)
+    first, second = sorted(
+        gallery.photos_of("Ada"), key=lambda one: one.sha256 != photo(1).sha256
+    )
     assert (first.sha256, second.sha256) == (photo(1).sha256, photo(2).sha256)
     assert before < first.added < time.time() + 2
     assert (first.thumbnail, first.wrong) == (True, "")
-    assert cv2.imdecode(np.frombuffer(gallery.thumbnail("Ada", first.sha256), np.uint8), 1) is not None
+    assert (
+        cv2.imdecode(np.frombuffer(gallery.thumbnail("Ada", first.sha256), np.uint8), 1)
+        is not None
+    )
     assert gallery.discard("Ada", [first.sha256]) == 1
     assert [one.sha256 for one in gallery.photos_of("Ada")] == [second.sha256]
     with pytest.raises(PhotoNotFound):
@@ -44,7 +49,9 @@ def test_listed_shown_and_removed(reopen: Callable[[], Gallery]) -> None:
         gallery.photos_of("Grace")
 
 
-def test_pictures_follow_a_merge_and_go_with_the_person(reopen: Callable[[], Gallery]) -> None:
+def test_pictures_follow_a_merge_and_go_with_the_person(
+    reopen: Callable[[], Gallery],
+) -> None:
     gallery = reopen()
     gallery.enroll("Ada", [seen(1)])
     gallery.enroll("Countess", [seen(2)])
@@ -57,7 +64,9 @@ def test_pictures_follow_a_merge_and_go_with_the_person(reopen: Callable[[], Gal
         gallery.thumbnail("Ada King", photo(2).sha256)
 
 
-def test_a_picture_without_its_photo_stays_with_the_descriptor(reopen: Callable[[], Gallery]) -> None:
+def test_a_picture_without_its_photo_stays_with_the_descriptor(
+    reopen: Callable[[], Gallery],
+) -> None:
     """As after an import from another gallery."""
     gallery = reopen()
     gallery.enroll("Ada", [replace(bare(1), thumbnail=PICTURE), bare(2)])
@@ -68,7 +77,9 @@ def test_a_picture_without_its_photo_stays_with_the_descriptor(reopen: Callable[
     assert gallery.thumbnail("Ada", shown) == PICTURE
     assert len(list(gallery.enrolled())) == 2
     with pytest.raises(PhotoNotFound):
-        gallery.thumbnail("Ada", next(sha256 for sha256, there in kept.items() if not there))
+        gallery.thumbnail(
+            "Ada", next(sha256 for sha256, there in kept.items() if not there)
+        )
 
 
 def test_deleted_pictures_leave_no_bytes(tmp_path: Path) -> None:
@@ -82,12 +93,17 @@ def test_deleted_pictures_leave_no_bytes(tmp_path: Path) -> None:
     assert PICTURE not in (tmp_path / "people.db").read_bytes()
 
 
-def test_an_older_file_has_no_pictures_until_photos_are_enrolled_again(tmp_path: Path) -> None:
+def test_an_older_file_has_no_pictures_until_photos_are_enrolled_again(
+    tmp_path: Path,
+) -> None:
     with sqlite3.connect(tmp_path / "people.db") as old:
         old.executescript(_VERSION_1)
         old.execute("INSERT INTO people (id, name) VALUES ('ada', 'Ada')")
         row = ("ada", photo(1).sha256, "1.png", descriptor(1).astype("<f4").tobytes())
-        old.execute("INSERT INTO photos (person_id, sha256, source, embedding) VALUES (?, ?, ?, ?)", row)
+        old.execute(
+            "INSERT INTO photos (person_id, sha256, source, embedding) VALUES (?, ?, ?, ?)",
+            row,
+        )
     old.close()
     gallery = SqliteGallery(tmp_path / "people.db", space=replace(DLIB, name="test"))
     assert [one.thumbnail for one in gallery.photos_of("Ada")] == [False]
@@ -98,7 +114,9 @@ def test_an_older_file_has_no_pictures_until_photos_are_enrolled_again(tmp_path:
 
 
 def test_a_folder_tells_what_is_wrong_with_a_photo(tmp_path: Path) -> None:
-    gallery: Gallery = FolderGallery(tmp_path, space=replace(DLIB, name="test"), describe=describe)
+    gallery: Gallery = FolderGallery(
+        tmp_path, space=replace(DLIB, name="test"), describe=describe
+    )
     gallery.enroll("Ada", [photo(1), photo(0)])  # nobody is in the second
     found = {one.sha256: one for one in gallery.photos_of("Ada")}
     nobody = found[photo(0).sha256]
@@ -121,7 +139,9 @@ def test_the_nearest_photos_whatever_they_weigh(reopen: Callable[[], Gallery]) -
     ]
     assert [one.distance for one in found] == pytest.approx([0.1, 0.2, 0.3], abs=1e-3)
     gallery.discard("Ada", [rows[1].sha256])
-    assert [one.name for one in InGallery(gallery, "place").nearest(descriptor(1), 99)] == [
+    assert [
+        one.name for one in InGallery(gallery, "place").nearest(descriptor(1), 99)
+    ] == [
         "Grace",
         "Ada",
         "Grace",

@@ -25,13 +25,22 @@ def people(gallery: PostgresGallery, count: int) -> None:
 def test_the_index_finds_what_comparing_with_all_finds(postgres_url: str) -> None:
     gallery = PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
     people(gallery, 1500)
-    probes = np.stack([*(bare(seed, aside=0.3).embedding for seed in range(0, 1500, 100)), descriptor(9999)])
+    probes = np.stack(
+        [
+            *(bare(seed, aside=0.3).embedding for seed in range(0, 1500, 100)),
+            descriptor(9999),
+        ]
+    )
     exact = gallery.search(probes, tolerance=0.6)
     gallery.create_index()
     assert gallery.is_indexed()
     with gallery.transaction() as connection:
         connection.execute(sa.text("SET LOCAL enable_seqscan = off"))
-        plan = "\n".join(connection.scalars(sa.text("EXPLAIN " + _by_index()), {"probe": _text(probes[0])}))
+        plan = "\n".join(
+            connection.scalars(
+                sa.text("EXPLAIN " + _by_index()), {"probe": _text(probes[0])}
+            )
+        )
     assert "photos_embedding_hnsw" in plan
     indexed = gallery.search(probes, tolerance=0.6)
     assert indexed.names == exact.names
@@ -61,7 +70,10 @@ def _text(row: np.ndarray) -> str:
 
 
 def test_opposite_changes_at_once_end_one_way_or_the_other(postgres_url: str) -> None:
-    galleries = [PostgresGallery(postgres_url, space=replace(DLIB, name="test")) for _ in range(4)]
+    galleries = [
+        PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
+        for _ in range(4)
+    ]
     for round_ in range(10):
         galleries[0].enroll("A", [photo(1)])
         galleries[0].enroll("B", [photo(2)])
@@ -73,7 +85,9 @@ def test_opposite_changes_at_once_end_one_way_or_the_other(postgres_url: str) ->
             lambda g: g.enroll_all([("B", [photo(3)]), ("A", [photo(4)])]),
         ]
 
-        def run(gallery: PostgresGallery, change: object, start: threading.Barrier = start) -> None:
+        def run(
+            gallery: PostgresGallery, change: object, start: threading.Barrier = start
+        ) -> None:
             start.wait()
             with contextlib.suppress(PersonNotFound, PersonExists):
                 change(gallery)  # type: ignore[operator]
@@ -90,7 +104,14 @@ def test_opposite_changes_at_once_end_one_way_or_the_other(postgres_url: str) ->
 
 def test_opened_by_many_at_once_the_tables_are_made_once(postgres_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        opened = list(pool.map(lambda _: PostgresGallery(postgres_url, space=replace(DLIB, name="test")), range(8)))
+        opened = list(
+            pool.map(
+                lambda _: PostgresGallery(
+                    postgres_url, space=replace(DLIB, name="test")
+                ),
+                range(8),
+            )
+        )
     assert [gallery.people() for gallery in opened] == [[]] * 8
     for gallery in opened:
         gallery.close()
@@ -100,7 +121,10 @@ def test_opened_by_many_at_once_the_tables_are_made_once(postgres_url: str) -> N
 
 def test_two_galleries_in_one_database(postgres_url: str) -> None:
     first = PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
-    second = PostgresGallery(postgres_url + "&options=-csearch_path%3Dpublic", space=replace(DLIB, name="another"))
+    second = PostgresGallery(
+        postgres_url + "&options=-csearch_path%3Dpublic",
+        space=replace(DLIB, name="another"),
+    )
     first.enroll("Ada", [photo(1)])
     assert second.people() == []
     first.close()
@@ -110,21 +134,32 @@ def test_two_galleries_in_one_database(postgres_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://mien:secret-word@127.0.0.1:1/people", r"mien:\*\*\*@127.0.0.1:1/people"),
+        (
+            "postgresql://mien:secret-word@127.0.0.1:1/people",
+            r"mien:\*\*\*@127.0.0.1:1/people",
+        ),
         ("postgresql://mien:secret-word@127.0.0.1:notaport/people", "address"),
     ],
     ids=["nobody listens", "no address"],
 )
-def test_a_server_that_cannot_be_used_is_named_without_its_password(url: str, message: str) -> None:
+def test_a_server_that_cannot_be_used_is_named_without_its_password(
+    url: str, message: str
+) -> None:
     with pytest.raises(GalleryError, match=message) as caught:
-        open_gallery(url, space=replace(DLIB, name="test"), describe=lambda _: pytest.fail("asked for"))
+        open_gallery(
+            url,
+            space=replace(DLIB, name="test"),
+            describe=lambda _: pytest.fail("asked for"),
+        )
     assert "secret-word" not in str(caught.value)
 
 
 def test_a_connection_that_broke_is_made_anew(postgres_url: str) -> None:
     gallery = PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
     gallery.enroll("Ada", [photo(1)])
-    with gallery.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with gallery.engine.connect().execution_options(
+        isolation_level="AUTOCOMMIT"
+    ) as connection:
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         connection.execute(sa.text(others + " AND datname = current_database()"))
     assert who(gallery, 1) == "Ada"

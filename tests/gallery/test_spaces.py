@@ -24,7 +24,9 @@ from mien.space import EmbeddingSpace
 from mien.types import F32, Faces
 from mien.zoo import DLIB
 
-COSINE = EmbeddingSpace("wide", size=512, metric="cosine", tolerance=0.4, linkage=0.35, duplicate=0.05)
+COSINE = EmbeddingSpace(
+    "wide", size=512, metric="cosine", tolerance=0.4, linkage=0.35, duplicate=0.05
+)
 
 
 def direction(seed: int, *, like: F32 | None = None, apart: float = 0.0) -> F32:
@@ -33,7 +35,9 @@ def direction(seed: int, *, like: F32 | None = None, apart: float = 0.0) -> F32:
     if like is not None:
         axis = like / np.linalg.norm(like)
         aside = row - (row @ axis) * axis
-        row = (1 - apart) * axis + np.sqrt(1 - (1 - apart) ** 2) * aside / np.linalg.norm(aside)
+        row = (1 - apart) * axis + np.sqrt(
+            1 - (1 - apart) ** 2
+        ) * aside / np.linalg.norm(aside)
     return (row * np.random.default_rng(seed).uniform(0.2, 30)).astype(np.float32)
 
 
@@ -53,8 +57,13 @@ def told(content: bytes) -> Faces:
 
 @pytest.fixture(params=["folder", "sqlite", "postgres"])
 def gallery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gallery]:
-    place = {"folder": str(tmp_path / "people"), "sqlite": str(tmp_path / "people.db")}.get(request.param)
-    opened = open_gallery(place or request.getfixturevalue("postgres_url"), space=COSINE, describe=told)
+    place = {
+        "folder": str(tmp_path / "people"),
+        "sqlite": str(tmp_path / "people.db"),
+    }.get(request.param)
+    opened = open_gallery(
+        place or request.getfixturevalue("postgres_url"), space=COSINE, describe=told
+    )
     yield opened
     opened.close()
 
@@ -63,7 +72,13 @@ def test_every_gallery_searches_by_the_angle(gallery: Gallery) -> None:
     ada, ben = direction(1), direction(2)
     gallery.enroll("Ada", [bare(ada)])
     gallery.enroll("Ben", [bare(ben), bare(direction(3, like=ben, apart=0.1))])
-    probes = np.stack([direction(4, like=ada, apart=0.39), direction(5, like=ben, apart=0.2), direction(6)])
+    probes = np.stack(
+        [
+            direction(4, like=ada, apart=0.39),
+            direction(5, like=ben, apart=0.2),
+            direction(6),
+        ]
+    )
     found = gallery.search(probes, tolerance=COSINE.tolerance)
     assert found.names == ("Ada", "Ben", None)
     assert found.distances[0] == pytest.approx(0.39, abs=1e-5)
@@ -74,7 +89,9 @@ def test_every_gallery_searches_by_the_angle(gallery: Gallery) -> None:
     np.testing.assert_allclose(lengths, 1, atol=1e-5)
 
 
-def test_a_photo_of_somebody_else_is_left_out_by_the_measure_of_the_space(gallery: Gallery) -> None:
+def test_a_photo_of_somebody_else_is_left_out_by_the_measure_of_the_space(
+    gallery: Gallery,
+) -> None:
     ada = direction(1)
     own = [bare(direction(seed, like=ada, apart=0.15)) for seed in range(10, 15)]
     gallery.enroll("Ada", [*own, bare(direction(99))])
@@ -91,25 +108,41 @@ def test_descriptors_of_another_size_are_not_enrolled(tmp_path: Path) -> None:
 def test_the_table_finds_what_comparing_with_all_finds(size: int) -> None:
     rng = np.random.default_rng(size)
     centres = rng.normal(size=(5_000, 1, size))
-    rows = (centres + 0.4 * rng.normal(size=(5_000, 4, size))).reshape(-1, size).astype(np.float32)
+    rows = (
+        (centres + 0.4 * rng.normal(size=(5_000, 4, size)))
+        .reshape(-1, size)
+        .astype(np.float32)
+    )
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     persons = [f"p{i // 4}" for i in range(len(rows))]
     table = Table(size)
-    table.change([], Rows(np.arange(len(rows)), persons, np.ones(len(rows), np.float32), rows), {p: p for p in persons})
+    table.change(
+        [],
+        Rows(np.arange(len(rows)), persons, np.ones(len(rows), np.float32), rows),
+        {p: p for p in persons},
+    )
     probes = rows[::1_999] + np.float32(0.01)
-    found, plain = (table.search(probes, tolerance=0.5), match(probes, persons, rows, tolerance=0.5))
+    found, plain = (
+        table.search(probes, tolerance=0.5),
+        match(probes, persons, rows, tolerance=0.5),
+    )
     assert found.names == plain.names
     np.testing.assert_allclose(found.distances, plain.distances, atol=1e-6)
 
 
-def test_a_gallery_of_another_space_is_refused_or_taken_for_what_it_is(tmp_path: Path) -> None:
+def test_a_gallery_of_another_space_is_refused_or_taken_for_what_it_is(
+    tmp_path: Path,
+) -> None:
     place = str(tmp_path / "people.db")
     open_gallery(place, space=COSINE, describe=told).close()
     others = [DLIB, replace(COSINE, size=256), replace(COSINE, metric="euclidean")]
     for space in others:
         with pytest.raises(EmbedderMismatch, match="wide"):
             open_gallery(place, space=space, describe=told)
-        assert open_gallery(place, space=space, describe=told, as_it_is=True).space == COSINE
+        assert (
+            open_gallery(place, space=space, describe=told, as_it_is=True).space
+            == COSINE
+        )
 
 
 def test_a_bound_that_changed_is_noted(tmp_path: Path) -> None:
@@ -125,7 +158,10 @@ def old_gallery(file: Path) -> None:
         old.executescript(_VERSION_1.replace("'test'", "'dlib_resnet'"))
         old.execute("INSERT INTO people (id, name) VALUES ('ada', 'Ada')")
         blob = photo(1).embedding.astype("<f4").tobytes()
-        old.execute("INSERT INTO photos (person_id, sha256, source, embedding) VALUES ('ada', 'a', '', ?)", (blob,))
+        old.execute(
+            "INSERT INTO photos (person_id, sha256, source, embedding) VALUES ('ada', 'a', '', ?)",
+            (blob,),
+        )
     old.close()
 
 
@@ -151,12 +187,15 @@ def test_a_migration_that_breaks_off_leaves_the_old_gallery_and_its_copy(
     assert file.read_bytes() == before
     for kept in (file, copy):
         with sqlite3.connect(kept) as old:
-            assert old.execute("SELECT value FROM about WHERE key = 'version'").fetchone() == ("1",)
+            assert old.execute(
+                "SELECT value FROM about WHERE key = 'version'"
+            ).fetchone() == ("1",)
         old.close()
     assert SqliteGallery(file, space=DLIB).people()[0].name == "Ada"
     with sqlite3.connect(file) as now:
         version, size = (
-            now.execute("SELECT value FROM about WHERE key = ?", (k,)).fetchone()[0] for k in ("version", "size")
+            now.execute("SELECT value FROM about WHERE key = ?", (k,)).fetchone()[0]
+            for k in ("version", "size")
         )
     now.close()
     assert (version, size) == (str(newest("sqlite")), "128")
@@ -164,23 +203,36 @@ def test_a_migration_that_breaks_off_leaves_the_old_gallery_and_its_copy(
 
 
 @pytest.mark.parametrize("size", [512, 256])
-def test_a_database_is_described_anew_as_a_whole(request: pytest.FixtureRequest, tmp_path: Path, size: int) -> None:
+def test_a_database_is_described_anew_as_a_whole(
+    request: pytest.FixtureRequest, tmp_path: Path, size: int
+) -> None:
     new = replace(COSINE, name="new", size=size)
     for place in (str(tmp_path / "people.db"), request.getfixturevalue("postgres_url")):
-        first, second = (open_gallery(place, space=COSINE, describe=told) for _ in range(2))
+        first, second = (
+            open_gallery(place, space=COSINE, describe=told) for _ in range(2)
+        )
         assert isinstance(first, SqlGallery)
-        rows = {name: direction(seed) for seed, name in enumerate(("Ada", "Ben", "Cleo"))}
+        rows = {
+            name: direction(seed) for seed, name in enumerate(("Ada", "Ben", "Cleo"))
+        }
         first.enroll_all([(name, [bare(row)]) for name, row in rows.items()])
         assert second.search(rows["Ben"][None], tolerance=0.1).names == ("Ben",)
         ada, ben, cleo = first.photo_ids()
         assert first.picture(ada) == b""
         described = {ada: direction(51)[:size], ben: direction(52)[:size]}
         described = {key: new.kept(row[None])[0] for key, row in described.items()}
-        assert not first.reembed(new, described, [])  # Cleo came meanwhile: nothing is changed
+        assert not first.reembed(
+            new, described, []
+        )  # Cleo came meanwhile: nothing is changed
         assert first.search(rows["Cleo"][None], tolerance=0.1).names == ("Cleo",)
         assert first.reembed(new, described, [cleo])
-        assert (first.space, [person.photos for person in first.people()]) == (new, [1, 1, 0])
-        assert first.search(np.stack(list(described.values())), tolerance=0.01).names == ("Ada", "Ben")
+        assert (first.space, [person.photos for person in first.people()]) == (
+            new,
+            [1, 1, 0],
+        )
+        assert first.search(
+            np.stack(list(described.values())), tolerance=0.01
+        ).names == ("Ada", "Ben")
         second._indexed = (-60.0, False)  # type: ignore[attr-defined]  # PostgreSQL is asked again now
         with pytest.raises(EmbedderMismatch, match="reembed"):
             second.search(rows["Ben"][None], tolerance=0.1)
@@ -188,7 +240,9 @@ def test_a_database_is_described_anew_as_a_whole(request: pytest.FixtureRequest,
             second.enroll("Dora", [bare(rows["Ada"])])
         again = open_gallery(place, space=new, describe=told)
         again.enroll("Dora", [bare(direction(53)[:size])])
-        assert again.search(direction(53)[None, :size], tolerance=0.01).names == ("Dora",)
+        assert again.search(direction(53)[None, :size], tolerance=0.01).names == (
+            "Dora",
+        )
         for gallery in (first, second, again):
             gallery.close()
 
@@ -201,28 +255,39 @@ def test_unknown_faces_are_grouped_by_the_measure_of_the_space(tmp_path: Path) -
     gallery = SqliteGallery(tmp_path / "people.db", space=COSINE)
     unknown = open_unknown(gallery, data=tmp_path)
     ada, ben = direction(1), direction(2)
-    rows = [direction(10 + i, like=who, apart=0.12) for who in (ada, ben) for i in range(4)]
+    rows = [
+        direction(10 + i, like=who, apart=0.12) for who in (ada, ben) for i in range(4)
+    ]
     unknown.add([sighting(row, i) for i, row in enumerate(rows)])
     assert [len(group.faces) for group in unknown.groups()] == [4, 4]
     assert UnknownFaces(gallery.engine, space=DLIB).groups() == []
     first = unknown.groups()[0].id
     unknown.name(first, "Somebody", gallery)
-    assert gallery.search(np.stack([ada, ben]), tolerance=0.4).names.count("Somebody") == 1
+    assert (
+        gallery.search(np.stack([ada, ben]), tolerance=0.4).names.count("Somebody") == 1
+    )
 
 
 def test_a_check_tells_distances_in_the_measure_of_the_space() -> None:
     ada, ben = (direction(seed) for seed in (1, 2))
     people = {"Ada": ada, "Ada again": direction(3, like=ada, apart=0.1), "Ben": ben}
     rows = [
-        Enrolled(name, bare(COSINE.kept(direction(seed, like=row, apart=0.02)[None])[0]), 1.0)
+        Enrolled(
+            name, bare(COSINE.kept(direction(seed, like=row, apart=0.02)[None])[0]), 1.0
+        )
         for name, row in people.items()
         for seed in range(20, 24)
     ]
     report = check(rows, tolerance=COSINE.tolerance, space=COSINE)
     (pair,) = report.duplicates
     assert (pair.first, pair.second) == ("Ada", "Ada again")
-    one, other = ([row.photo.embedding for row in rows if row.name == name] for name in ("Ada", "Ada again"))
-    assert pair.nearest == pytest.approx(min(cosine(a, b) for a in one for b in other), abs=1e-4)
+    one, other = (
+        [row.photo.embedding for row in rows if row.name == name]
+        for name in ("Ada", "Ada again")
+    )
+    assert pair.nearest == pytest.approx(
+        min(cosine(a, b) for a in one for b in other), abs=1e-4
+    )
 
 
 def test_names_of_embedders_can_stand_in_names_of_files() -> None:

@@ -15,7 +15,15 @@ from hypothesis import given, settings, strategies as st
 
 from mien.errors import GalleryError, InputError, UnknownNotFound
 from mien.gallery import FolderGallery, Photo, PostgresGallery, SqliteGallery
-from mien.gallery.unknown import Kept, Sighting, UnknownFaces, group, open_unknown, regroup, tell_unknown
+from mien.gallery.unknown import (
+    Kept,
+    Sighting,
+    UnknownFaces,
+    group,
+    open_unknown,
+    regroup,
+    tell_unknown,
+)
 from mien.types import F32, Faces
 from mien.zoo import DLIB
 
@@ -50,9 +58,13 @@ class World:
     time: Time = field(default_factory=Time)
 
     def open(self) -> UnknownFaces:
-        return UnknownFaces(f"sqlite:///{self.path}", space=replace(DLIB, name="test"), clock=self.time)
+        return UnknownFaces(
+            f"sqlite:///{self.path}", space=replace(DLIB, name="test"), clock=self.time
+        )
 
-    def seen(self, seed: int, take: int, *, photo: str = "", days: float = 30) -> Sighting:
+    def seen(
+        self, seed: int, take: int, *, photo: str = "", days: float = 30
+    ) -> Sighting:
         return Sighting(
             look(seed, take),
             photo or f"{seed}-{take}",
@@ -66,13 +78,22 @@ class World:
 
 def picture(seed: int, take: int) -> bytes:
     """A picture file whose pixels tell the seed, so that `describe` below finds the person."""
-    return bytes(cv2.imencode(".png", np.full((4, 4, 3), (seed, take, 0), np.uint8))[1].tobytes())
+    return bytes(
+        cv2.imencode(".png", np.full((4, 4, 3), (seed, take, 0), np.uint8))[1].tobytes()
+    )
 
 
 def describe(content: bytes) -> Faces:
-    seed = int(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[0, 0, 0])
+    seed = int(
+        cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[0, 0, 0]
+    )
     box = np.array([[0, 0, 4, 4]], np.float32)
-    return Faces(box, np.ones(1, np.float32), np.zeros((1, 5, 2), np.float32), embeddings=person(seed)[None])
+    return Faces(
+        box,
+        np.ones(1, np.float32),
+        np.zeros((1, 5, 2), np.float32),
+        embeddings=person(seed)[None],
+    )
 
 
 @pytest.fixture
@@ -92,14 +113,22 @@ def gallery(world: World) -> SqliteGallery:
 
 def sources(unknown: UnknownFaces) -> list[list[str]]:
     """The people of the listed groups, by the pictures they were seen in."""
-    return sorted(sorted(face.source.removesuffix(".jpg") for face in g.faces) for g in unknown.groups())
+    return sorted(
+        sorted(face.source.removesuffix(".jpg") for face in g.faces)
+        for g in unknown.groups()
+    )
 
 
 # -- grouping
 
 
 def kept(rows: list[tuple[F32, str, str]]) -> Kept:
-    return Kept(np.stack([r[0] for r in rows]), [r[1] for r in rows], [""] * len(rows), [r[2] for r in rows])
+    return Kept(
+        np.stack([r[0] for r in rows]),
+        [r[1] for r in rows],
+        [""] * len(rows),
+        [r[2] for r in rows],
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,13 +136,24 @@ def kept(rows: list[tuple[F32, str, str]]) -> Kept:
     [
         ([(1, 0, "a", ""), (1, 1, "b", ""), (2, 0, "c", "")], [0, 0, 1]),
         ([(1, 0, "a", ""), (1, 1, "a", ""), (2, 0, "c", "")], [0, 1, 2]),
-        ([(1, 0, "a", ""), (2, 1, "a", ""), (1, 2, "b", ""), (2, 3, "b", "")], [0, 1, 0, 1]),
+        (
+            [(1, 0, "a", ""), (2, 1, "a", ""), (1, 2, "b", ""), (2, 3, "b", "")],
+            [0, 1, 0, 1],
+        ),
         ([(1, 0, "a", "x"), (1, 1, "b", "y"), (1, 2, "c", "y")], [0, 1, 1]),
         ([(1, 0, "a", "x"), (2, 1, "b", "x"), (1, 2, "c", "")], [0, 0, 1]),
     ],
-    ids=["one person and another", "one picture", "two people in two pictures", "put apart", "put together"],
+    ids=[
+        "one person and another",
+        "one picture",
+        "two people in two pictures",
+        "put apart",
+        "put together",
+    ],
 )
-def test_who_is_together(rows: list[tuple[int, int, str, str]], expected: list[int]) -> None:
+def test_who_is_together(
+    rows: list[tuple[int, int, str, str]], expected: list[int]
+) -> None:
     table = kept([(look(seed, take), photo, pin) for seed, take, photo, pin in rows])
     assert group(table, reach=DLIB.linkage).tolist() == expected
 
@@ -128,23 +168,38 @@ def test_a_chain_of_strangers_is_not_one_person() -> None:
     """Each is near the next, the first and the last are far apart: what single linkage would join."""
     steps = np.zeros((9, 128), np.float32)
     steps[:, 0] = 0.4 * np.arange(9)
-    labels = group(Kept(steps, [str(i) for i in range(9)], [""] * 9, [""] * 9), reach=DLIB.linkage)
+    labels = group(
+        Kept(steps, [str(i) for i in range(9)], [""] * 9, [""] * 9), reach=DLIB.linkage
+    )
     assert labels.max() >= 3
-    assert all(np.ptp(steps[labels == label, 0]) <= 1.0 for label in set(labels.tolist()))
+    assert all(
+        np.ptp(steps[labels == label, 0]) <= 1.0 for label in set(labels.tolist())
+    )
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 40), st.integers(1, 8), st.floats(0.2, 0.5), st.integers(0, 999))
-def test_one_by_one_in_any_order_ends_like_all_at_once(faces: int, people: int, spread: float, seed: int) -> None:
+def test_one_by_one_in_any_order_ends_like_all_at_once(
+    faces: int, people: int, spread: float, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
-    rows = [(look(int(rng.integers(people)), i, spread=spread), str(rng.integers(faces)), "") for i in range(faces)]
+    rows = [
+        (
+            look(int(rng.integers(people)), i, spread=spread),
+            str(rng.integers(faces)),
+            "",
+        )
+        for i in range(faces)
+    ]
     at_once = group(kept(rows), reach=DLIB.linkage)
     order = rng.permutation(faces)
     groups: list[str] = []
     for n in range(1, faces + 1):
         some = [rows[i] for i in order[:n]]
         groups.append("")
-        table = Kept(np.stack([r[0] for r in some]), [r[1] for r in some], list(groups), [""] * n)
+        table = Kept(
+            np.stack([r[0] for r in some]), [r[1] for r in some], list(groups), [""] * n
+        )
         near, labels = regroup(table, np.array([n - 1]), reach=DLIB.linkage)
         for i, label in zip(near, labels, strict=True):
             groups[i] = f"{near[labels == label][0]}"
@@ -155,7 +210,9 @@ def test_one_by_one_in_any_order_ends_like_all_at_once(faces: int, people: int, 
 # -- keeping
 
 
-def test_three_faces_make_a_group_and_a_later_one_joins(world: World, unknown: UnknownFaces) -> None:
+def test_three_faces_make_a_group_and_a_later_one_joins(
+    world: World, unknown: UnknownFaces
+) -> None:
     unknown.add([world.seen(1, 0)])
     unknown.add([world.seen(1, 1), world.seen(2, 0, photo="1-1")])
     assert (unknown.groups(), unknown.waiting()) == ([], 3)
@@ -176,7 +233,9 @@ def test_a_picture_counts_once(world: World, unknown: UnknownFaces) -> None:
 
 def test_other_embedders_are_not_mixed(world: World, unknown: UnknownFaces) -> None:
     unknown.add([world.seen(1, i) for i in range(3)])
-    other = UnknownFaces(f"sqlite:///{world.path}", space=replace(DLIB, name="another"), clock=world.time)
+    other = UnknownFaces(
+        f"sqlite:///{world.path}", space=replace(DLIB, name="another"), clock=world.time
+    )
     assert other.groups() == []
     other.add([world.seen(1, 0)])
     assert (other.waiting(), unknown.waiting()) == (1, 0)
@@ -194,9 +253,14 @@ def test_days_pass(world: World, unknown: UnknownFaces) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_keep_the_same_people(world: World, unknown: UnknownFaces) -> None:
+def test_two_processes_keep_the_same_people(
+    world: World, unknown: UnknownFaces
+) -> None:
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_keep_some, args=(str(world.path), part)) for part in range(3)]
+    workers = [
+        context.Process(target=_keep_some, args=(str(world.path), part))
+        for part in range(3)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -215,7 +279,9 @@ def _keep_some(path: str, part: int) -> None:
 # -- deciding
 
 
-def test_name_and_undo(world: World, unknown: UnknownFaces, gallery: SqliteGallery) -> None:
+def test_name_and_undo(
+    world: World, unknown: UnknownFaces, gallery: SqliteGallery
+) -> None:
     unknown.add([world.seen(1, i) for i in range(3)])
     (found,) = unknown.groups()
     assert unknown.name(found.id, " Ada ", gallery) == 3
@@ -260,7 +326,9 @@ def test_the_best_faces_are_enrolled(world: World, unknown: UnknownFaces) -> Non
     assert np.array_equal(np.stack([photo.embedding for photo in given]), best)
 
 
-def test_a_name_can_be_taken_back_for_a_day(world: World, unknown: UnknownFaces, gallery: SqliteGallery) -> None:
+def test_a_name_can_be_taken_back_for_a_day(
+    world: World, unknown: UnknownFaces, gallery: SqliteGallery
+) -> None:
     unknown.add([world.seen(1, i) for i in range(3)])
     unknown.name(unknown.groups()[0].id, "Ada", gallery)
     world.time.now += 1.01 * DAY
@@ -295,7 +363,9 @@ def test_split_holds_and_later_faces_join_the_nearer(
     assert [len(g.faces) for g in unknown.groups()] == [7]
 
 
-def test_merge_holds_and_is_undone(world: World, unknown: UnknownFaces, gallery: SqliteGallery) -> None:
+def test_merge_holds_and_is_undone(
+    world: World, unknown: UnknownFaces, gallery: SqliteGallery
+) -> None:
     unknown.add([world.seen(seed, i) for seed in (1, 2) for i in range(3)])
     first, second = unknown.groups()
     merged = unknown.merge(first.id, second.id)
@@ -304,12 +374,20 @@ def test_merge_holds_and_is_undone(world: World, unknown: UnknownFaces, gallery:
     unknown.add([world.seen(1, 9)])
     assert max(len(g.faces) for g in unknown.groups()) >= 6
     unknown.undo(gallery)
-    assert sources(unknown) == [["1-0", "1-1", "1-2", "1-9"], ["2-0", "2-1", "2-2"], ["3-0", "3-1", "3-2"]]
+    assert sources(unknown) == [
+        ["1-0", "1-1", "1-2", "1-9"],
+        ["2-0", "2-1", "2-2"],
+        ["3-0", "3-1", "3-2"],
+    ]
     assert {first.id, second.id} <= {g.id for g in unknown.groups()}
 
 
-def test_two_faces_of_one_picture_are_never_merged(world: World, unknown: UnknownFaces) -> None:
-    unknown.add([world.seen(seed, i, photo=f"both-{i}") for i in range(3) for seed in (1, 2)])
+def test_two_faces_of_one_picture_are_never_merged(
+    world: World, unknown: UnknownFaces
+) -> None:
+    unknown.add(
+        [world.seen(seed, i, photo=f"both-{i}") for i in range(3) for seed in (1, 2)]
+    )
     first, second = unknown.groups()
     with pytest.raises(InputError, match="one picture"):
         unknown.merge(first.id, second.id)
@@ -333,7 +411,10 @@ def test_two_faces_of_one_picture_are_never_merged(world: World, unknown: Unknow
     ids="group forget thumbnail split-others split-none split-all merge-self merge-none no-name name-none".split(),
 )
 def test_changes_that_cannot_be(
-    world: World, unknown: UnknownFaces, change: Callable[[UnknownFaces, str], object], error: type[Exception]
+    world: World,
+    unknown: UnknownFaces,
+    change: Callable[[UnknownFaces, str], object],
+    error: type[Exception],
 ) -> None:
     unknown.add([world.seen(1, i) for i in range(3)])
     (found,) = unknown.groups()
@@ -342,7 +423,9 @@ def test_changes_that_cannot_be(
     assert unknown.groups() == [found]
 
 
-def test_forgotten_faces_leave_no_bytes_in_the_file(world: World, unknown: UnknownFaces) -> None:
+def test_forgotten_faces_leave_no_bytes_in_the_file(
+    world: World, unknown: UnknownFaces
+) -> None:
     unknown.add([world.seen(seed, i) for seed in (1, 2) for i in range(3)])
     gone = next(g for g in unknown.groups() if g.faces[0].source.startswith("1-"))
     assert look(1, 0).tobytes() in world.path.read_bytes()
@@ -350,14 +433,18 @@ def test_forgotten_faces_leave_no_bytes_in_the_file(world: World, unknown: Unkno
     assert look(1, 0).tobytes() not in world.path.read_bytes()
     assert look(2, 0).tobytes() in world.path.read_bytes()
     assert unknown.forget_all() == 3
-    assert look(2, 0).tobytes() not in b"".join(p.read_bytes() for p in world.path.parent.iterdir())
+    assert look(2, 0).tobytes() not in b"".join(
+        p.read_bytes() for p in world.path.parent.iterdir()
+    )
 
 
 # -- beside each gallery
 
 
 def test_a_folder_gets_the_small_pictures(tmp_path: Path) -> None:
-    folder = FolderGallery(tmp_path / "people", space=replace(DLIB, name="test"), describe=describe)
+    folder = FolderGallery(
+        tmp_path / "people", space=replace(DLIB, name="test"), describe=describe
+    )
     unknown = open_unknown(folder, data=tmp_path / "data")
     there = World(tmp_path, Time(unknown.clock()))
     unknown.add([there.seen(1, i) for i in range(3)])
@@ -365,7 +452,9 @@ def test_a_folder_gets_the_small_pictures(tmp_path: Path) -> None:
     unknown.name(unknown.groups()[0].id, "Ada", folder)
     assert folder.search(person(1)[None], tolerance=0.6).names == ("Ada",)
     files = (tmp_path / "people" / "Ada").iterdir()
-    assert sorted(f.read_bytes() for f in files) == sorted(picture(1, i) for i in range(3))
+    assert sorted(f.read_bytes() for f in files) == sorted(
+        picture(1, i) for i in range(3)
+    )
     unknown.undo(folder)
     assert folder.people() == []
 
@@ -373,8 +462,15 @@ def test_a_folder_gets_the_small_pictures(tmp_path: Path) -> None:
 def test_a_folder_gets_descriptors_where_there_is_no_picture(
     tmp_path: Path, world: World, unknown: UnknownFaces
 ) -> None:
-    unknown.add([Sighting(look(1, i), str(i), "", world.time.now, world.time.now + DAY) for i in range(3)])
-    folder = FolderGallery(tmp_path / "people", space=replace(DLIB, name="test"), describe=describe)
+    unknown.add(
+        [
+            Sighting(look(1, i), str(i), "", world.time.now, world.time.now + DAY)
+            for i in range(3)
+        ]
+    )
+    folder = FolderGallery(
+        tmp_path / "people", space=replace(DLIB, name="test"), describe=describe
+    )
     unknown.name(unknown.groups()[0].id, "Ada", folder)
     assert folder.search(look(1, 0)[None], tolerance=0.1).names == ("Ada",)
     unknown.undo(folder)
@@ -397,8 +493,16 @@ def test_beside_postgresql(postgres_url: str, tmp_path: Path) -> None:
     assert gallery.search(look(seed, 9)[None], tolerance=0.6).names == ("Ada",)
     unknown.undo(gallery)
     assert gallery.people() == []
-    assert cv2.imdecode(np.frombuffer(unknown.thumbnail(first.faces[0].id), np.uint8), 1)[0, 0, 0] == seed
-    workers = [threading.Thread(target=_keep_four, args=(gallery, there, part)) for part in range(3)]
+    assert (
+        cv2.imdecode(np.frombuffer(unknown.thumbnail(first.faces[0].id), np.uint8), 1)[
+            0, 0, 0
+        ]
+        == seed
+    )
+    workers = [
+        threading.Thread(target=_keep_four, args=(gallery, there, part))
+        for part in range(3)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -417,7 +521,9 @@ def _keep_four(gallery: PostgresGallery, there: World, part: int) -> None:
 
 
 def test_telling_a_folder_that_kept_nobody_makes_no_file(tmp_path: Path) -> None:
-    folder = FolderGallery(tmp_path / "people", space=replace(DLIB, name="test"), describe=describe)
+    folder = FolderGallery(
+        tmp_path / "people", space=replace(DLIB, name="test"), describe=describe
+    )
     tell_unknown(folder, data=tmp_path / "data", old="Ada", new=None)
     assert not (tmp_path / "data").exists()
 
@@ -425,4 +531,6 @@ def test_telling_a_folder_that_kept_nobody_makes_no_file(tmp_path: Path) -> None
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "people.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(GalleryError, match=r"people\.db"):
-        UnknownFaces(f"sqlite:///{tmp_path / 'people.db'}", space=replace(DLIB, name="test"))
+        UnknownFaces(
+            f"sqlite:///{tmp_path / 'people.db'}", space=replace(DLIB, name="test")
+        )

@@ -18,7 +18,13 @@ BITS = 16
 CLOCK_WH = (320, 240)
 
 
-def write_clip(path: Path, pictures: Iterable[U8], *, times: Iterable[float] | None = None, rate: int = 25) -> Path:
+def write_clip(
+    path: Path,
+    pictures: Iterable[U8],
+    *,
+    times: Iterable[float] | None = None,
+    rate: int = 25,
+) -> Path:
     """An H.264 file of BGR pictures at the given times (seconds), evenly spaced at `rate` where none are given."""
     with av.open(str(path), "w") as container:
         stream = None
@@ -26,7 +32,9 @@ def write_clip(path: Path, pictures: Iterable[U8], *, times: Iterable[float] | N
             zip(pictures, times or (i / rate for i in range(10**6)), strict=False)
         ):
             if stream is None:
-                stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "crf": "18"})
+                stream = container.add_stream(
+                    "libx264", rate=rate, options={"preset": "ultrafast", "crf": "18"}
+                )
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.time_base = Fraction(1, 90_000)
@@ -44,7 +52,9 @@ def numbered(count: int, *, size_wh: tuple[int, int] = (160, 120)) -> list[U8]:
     """Pictures whose left half grows brighter with their number; the upper left corner is white."""
     pictures = []
     for i in range(count):
-        picture = np.full((size_wh[1], size_wh[0], 3), 20 + 200 * i // max(1, count), np.uint8)
+        picture = np.full(
+            (size_wh[1], size_wh[0], 3), 20 + 200 * i // max(1, count), np.uint8
+        )
         picture[: size_wh[1] // 4, : size_wh[0] // 4] = 255
         pictures.append(picture)
     return pictures
@@ -53,7 +63,9 @@ def numbered(count: int, *, size_wh: tuple[int, int] = (160, 120)) -> list[U8]:
 QUARTER = (0, 1, -1, 0)
 
 
-def with_matrix(source: Path, target: Path, matrix: tuple[float, float, float, float] = QUARTER) -> Path:
+def with_matrix(
+    source: Path, target: Path, matrix: tuple[float, float, float, float] = QUARTER
+) -> Path:
     """The same .mp4 with a display matrix (a, b, c, d): show (x, y) at (a x + c y, b x + d y); a quarter clockwise."""
     data = bytearray(source.read_bytes())
     at = data.index(b"tkhd") + 4 + 40
@@ -66,8 +78,13 @@ def with_matrix(source: Path, target: Path, matrix: tuple[float, float, float, f
 def with_aspect(source: Path, target: Path, aspect: Fraction) -> Path:
     """The same film in pixels of this width by their height."""
     with av.open(str(source)) as given, av.open(str(target), "w") as copy:
-        stream = copy.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "18"})
-        stream.width, stream.height = given.streams.video[0].width, given.streams.video[0].height
+        stream = copy.add_stream(
+            "libx264", rate=25, options={"preset": "ultrafast", "crf": "18"}
+        )
+        stream.width, stream.height = (
+            given.streams.video[0].width,
+            given.streams.video[0].height,
+        )
         stream.pix_fmt = "yuv420p"
         stream.codec_context.sample_aspect_ratio = aspect
         for frame in given.decode(video=0):
@@ -76,15 +93,28 @@ def with_aspect(source: Path, target: Path, aspect: Fraction) -> Path:
     return target
 
 
-def moving_face(photo: U8, *, frames: int, size_wh: tuple[int, int] = (640, 360)) -> list[U8]:
+def moving_face(
+    photo: U8, *, frames: int, size_wh: tuple[int, int] = (640, 360)
+) -> list[U8]:
     """A photo with a face, moved and scaled over a grey picture."""
     width, height = size_wh
     pictures = []
     for i in range(frames):
         scale = height / photo.shape[0] * (0.9 + 0.1 * np.sin(i / 15))
-        shift = (width / 2 - photo.shape[1] * scale / 2 + 80 * np.sin(i / 12), 5 * np.cos(i / 7))
+        shift = (
+            width / 2 - photo.shape[1] * scale / 2 + 80 * np.sin(i / 12),
+            5 * np.cos(i / 7),
+        )
         matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-        pictures.append(cv2.warpAffine(photo, matrix, size_wh, flags=cv2.INTER_AREA, borderValue=(110, 110, 110)))
+        pictures.append(
+            cv2.warpAffine(
+                photo,
+                matrix,
+                size_wh,
+                flags=cv2.INTER_AREA,
+                borderValue=(110, 110, 110),
+            )
+        )
     return pictures
 
 
@@ -92,8 +122,12 @@ def clock_picture() -> U8:
     """A picture that tells the time it was made in milliseconds, as black and white columns."""
     now = int(time.time() * 1000) % (1 << BITS)
     column = CLOCK_WH[0] // BITS
-    row = np.repeat([255 * (now >> bit & 1) for bit in range(BITS)], column).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(row[None, :, None], (CLOCK_WH[1], CLOCK_WH[0], 3)))
+    row = np.repeat([255 * (now >> bit & 1) for bit in range(BITS)], column).astype(
+        np.uint8
+    )
+    return np.ascontiguousarray(
+        np.broadcast_to(row[None, :, None], (CLOCK_WH[1], CLOCK_WH[0], 3))
+    )
 
 
 def age_of(picture: U8) -> float:

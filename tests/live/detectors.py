@@ -10,7 +10,9 @@ import pytest
 from mien import store
 from mien.zoo import ZOO
 
-_SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2].parent / "shared"))
+_SHARED = Path(
+    os.environ.get("MIEN_SHARED", Path(__file__).parents[2].parent / "shared")
+)
 
 
 def fast_detector() -> str:

@@ -47,9 +47,21 @@ def cutout(image: U8, box: F32) -> U8:
     """A square twice as wide as a face box, the face in its middle."""
     centre, side = (box[:2] + box[2:]) / 2, float(max(box[2:] - box[:2])) * 2
     scale = 400 / side
-    matrix = np.array([[scale, 0, 200 - centre[0] * scale], [0, scale, 200 - centre[1] * scale]])
-    shrunk = cv2.GaussianBlur(image, (0, 0), max(0.01, 0.4 / scale)) if scale < 0.7 else image
-    return cv2.warpAffine(shrunk, matrix, (400, 400), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    matrix = np.array(
+        [[scale, 0, 200 - centre[0] * scale], [0, scale, 200 - centre[1] * scale]]
+    )
+    shrunk = (
+        cv2.GaussianBlur(image, (0, 0), max(0.01, 0.4 / scale))
+        if scale < 0.7
+        else image
+    )
+    return cv2.warpAffine(
+        shrunk,
+        matrix,
+        (400, 400),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 def film(actors: list[Actor], *, seconds: float) -> Iterator[tuple[Frame, list[Truth]]]:
@@ -78,8 +90,12 @@ def _place(picture: U8, face: U8, pose: Pose) -> None:
     matrix = np.array([[scale, 0, pose.x - side / 2], [0, scale, pose.y - side / 2]])
     mask = np.zeros(face.shape[:2], np.float32)
     cv2.ellipse(mask, (200, 195), (135, 175), 0, 0, 360, 1.0, -1)
-    moved = cv2.warpAffine(cv2.GaussianBlur(face, (0, 0), 0.45 / scale), matrix, (WIDTH, HEIGHT))
-    alpha = cv2.GaussianBlur(cv2.warpAffine(mask, matrix, (WIDTH, HEIGHT)), (0, 0), 2)[..., None]
+    moved = cv2.warpAffine(
+        cv2.GaussianBlur(face, (0, 0), 0.45 / scale), matrix, (WIDTH, HEIGHT)
+    )
+    alpha = cv2.GaussianBlur(cv2.warpAffine(mask, matrix, (WIDTH, HEIGHT)), (0, 0), 2)[
+        ..., None
+    ]
     if pose.blur:
         moved = cv2.GaussianBlur(moved, (0, 0), pose.blur)
     np.copyto(picture, (picture * (1 - alpha) + moved * alpha).astype(np.uint8))
@@ -87,7 +103,9 @@ def _place(picture: U8, face: U8, pose: Pose) -> None:
 
 def _box(pose: Pose) -> F32:
     half = pose.width / 2
-    return np.array([pose.x - half, pose.y - half, pose.x + half, pose.y + half], np.float32)
+    return np.array(
+        [pose.x - half, pose.y - half, pose.x + half, pose.y + half], np.float32
+    )
 
 
 def _inside(pose: Pose) -> bool:
@@ -99,13 +117,22 @@ def _uncovered(truths: list[Truth]) -> list[Truth]:
     """Visible is who has most of the face uncovered by the cut-outs in front, which are wider than their faces."""
     shown = []
     for i, truth in enumerate(truths):
-        covered = max((_covered(truth.box, other.box) for other in truths[i + 1 :] if other.visible), default=0.0)
+        covered = max(
+            (
+                _covered(truth.box, other.box)
+                for other in truths[i + 1 :]
+                if other.visible
+            ),
+            default=0.0,
+        )
         shown.append(Truth(truth.name, truth.box, truth.visible and covered < 0.3))
     return shown
 
 
 def _covered(box: F32, other: F32) -> float:
-    grown = other + np.array([-0.18, -0.38, 0.18, 0.38], np.float32) * (other[2] - other[0])
+    grown = other + np.array([-0.18, -0.38, 0.18, 0.38], np.float32) * (
+        other[2] - other[0]
+    )
     low, high = np.maximum(box[:2], grown[:2]), np.minimum(box[2:], grown[2:])
     return float(np.clip(high - low, 0, None).prod() / (box[2] - box[0]) ** 2)
 
@@ -118,12 +145,16 @@ def sway(
     def part(time_s: float) -> Pose:
         turn = 2 * math.pi * time_s / period_s + phase
         width = start.width * (1 + 0.2 * math.sin(turn * 0.7))
-        return Pose(start.x + x * math.sin(turn), start.y + y * math.sin(turn * 1.7), width)
+        return Pose(
+            start.x + x * math.sin(turn), start.y + y * math.sin(turn * 1.7), width
+        )
 
     return part
 
 
-def with_absences(part: Callable[[float], Pose], *spans: tuple[float, float]) -> Callable[[float], Pose]:
+def with_absences(
+    part: Callable[[float], Pose], *spans: tuple[float, float]
+) -> Callable[[float], Pose]:
     """The same part, off stage during some spans of seconds."""
 
     def played(time_s: float) -> Pose:
@@ -134,7 +165,9 @@ def with_absences(part: Callable[[float], Pose], *spans: tuple[float, float]) ->
     return played
 
 
-def with_blur(part: Callable[[float], Pose], *spans: tuple[float, float, float]) -> Callable[[float], Pose]:
+def with_blur(
+    part: Callable[[float], Pose], *spans: tuple[float, float, float]
+) -> Callable[[float], Pose]:
     """The same part, out of focus by so many pixels during some spans of seconds."""
 
     def played(time_s: float) -> Pose:

@@ -23,7 +23,9 @@ PIPELINE = (
 def picture() -> bytes:
     """The time in milliseconds as black and white columns."""
     now = int(time.time() * 1000) % (1 << BITS)
-    row = b"".join(bytes([255 * (now >> bit & 1)]) * (WIDTH // BITS) for bit in range(BITS))
+    row = b"".join(
+        bytes([255 * (now >> bit & 1)]) * (WIDTH // BITS) for bit in range(BITS)
+    )
     return row * HEIGHT
 
 
@@ -32,7 +34,10 @@ def configure(_factory: object, media: object) -> None:
     source = media.get_element().get_by_name("clock")
 
     def push() -> bool:
-        return source.emit("push-buffer", Gst.Buffer.new_wrapped(picture())) == Gst.FlowReturn.OK
+        return (
+            source.emit("push-buffer", Gst.Buffer.new_wrapped(picture()))
+            == Gst.FlowReturn.OK
+        )
 
     GLib.timeout_add(1000 // RATE, push)
 

@@ -33,13 +33,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.close_connection = True
-        route = getattr(self, "serve_" + self.path.strip("/").split("/")[0].split(".")[0], self.serve_missing)
+        route = getattr(
+            self,
+            "serve_" + self.path.strip("/").split("/")[0].split(".")[0],
+            self.serve_missing,
+        )
         try:
             route()
         except (BrokenPipeError, ConnectionResetError):
             self.server.hung_up += 1
 
-    def answer(self, kind: str, *, length: int | None = None, status: int = 200, **headers: str) -> None:
+    def answer(
+        self, kind: str, *, length: int | None = None, status: int = 200, **headers: str
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Connection", "close")
@@ -66,7 +72,11 @@ class Handler(BaseHTTPRequestHandler):
                 return
             body = jpeg()
             size = f"Content-Length: {len(body)}\r\n" if sized else ""
-            self.wfile.write(f"--frame\r\nContent-Type: image/jpeg\r\n{size}\r\n".encode() + body + b"\r\n")
+            self.wfile.write(
+                f"--frame\r\nContent-Type: image/jpeg\r\n{size}\r\n".encode()
+                + body
+                + b"\r\n"
+            )
             time.sleep(FRAME_S)
 
     def serve_bare(self) -> None:
@@ -119,8 +129,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve_hls(self) -> None:
         name = self.path.rpartition("/")[2]
-        body = self.server.playlist() if name.endswith(".m3u8") else (self.server.segments / name).read_bytes()
-        kind = "application/vnd.apple.mpegurl" if name.endswith(".m3u8") else "video/mp2t"
+        body = (
+            self.server.playlist()
+            if name.endswith(".m3u8")
+            else (self.server.segments / name).read_bytes()
+        )
+        kind = (
+            "application/vnd.apple.mpegurl" if name.endswith(".m3u8") else "video/mp2t"
+        )
         self.answer(kind, length=len(body))
         self.wfile.write(body)
 
@@ -147,15 +163,24 @@ class Server(ThreadingHTTPServer):
         newest = int(time.monotonic() - self.began) + 3
         have = sorted(self.segments.glob("*.ts"))[:newest][-3:]
         first = max(0, min(newest, len(list(self.segments.glob("*.ts")))) - 3)
-        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1", f"#EXT-X-MEDIA-SEQUENCE:{first}"]
-        return "\n".join([*lines, *(f"#EXTINF:1.0,\n{p.name}" for p in have), ""]).encode()
+        lines = [
+            "#EXTM3U",
+            "#EXT-X-VERSION:3",
+            "#EXT-X-TARGETDURATION:1",
+            f"#EXT-X-MEDIA-SEQUENCE:{first}",
+        ]
+        return "\n".join(
+            [*lines, *(f"#EXTINF:1.0,\n{p.name}" for p in have), ""]
+        ).encode()
 
 
 @contextmanager
 def serving(port: int = 0, segments: Path = Path()) -> Iterator[Server]:
     """A running server."""
     server = Server(port, segments)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield server

@@ -34,7 +34,9 @@ TIMES = [0.0, 0.04, 0.08, 0.3, 0.34, 0.9, 1.0, 1.04, 1.5, 1.98]
 
 @pytest.fixture(scope="module")
 def film(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clip(tmp_path_factory.mktemp("film") / "film.mp4", moving_face(astronaut, frames=30))
+    return write_clip(
+        tmp_path_factory.mktemp("film") / "film.mp4", moving_face(astronaut, frames=30)
+    )
 
 
 def with_sound(path: Path, codec: str = "aac") -> Path:
@@ -49,8 +51,14 @@ def with_sound(path: Path, codec: str = "aac") -> Path:
                 out.mux(packet)
         tone = (np.sin(np.arange(96_000) / 20) * 8000).astype(np.int16)
         for i in range(0, len(tone), 1024):
-            piece = av.AudioFrame.from_ndarray(tone[None, i : i + 1024], format="s16", layout="mono")
-            piece.sample_rate, piece.pts, piece.time_base = 48_000, i, Fraction(1, 48_000)
+            piece = av.AudioFrame.from_ndarray(
+                tone[None, i : i + 1024], format="s16", layout="mono"
+            )
+            piece.sample_rate, piece.pts, piece.time_base = (
+                48_000,
+                i,
+                Fraction(1, 48_000),
+            )
             out.mux(sound.encode(piece))
         out.mux(sound.encode(None))
     return path
@@ -74,9 +82,14 @@ ANEW = [
 
 
 @pytest.mark.parametrize(("name", "codec"), [*COPIED, *ANEW])
-def test_a_copy_has_the_timing_and_the_sound(tmp_path: Path, name: str, codec: str) -> None:
+def test_a_copy_has_the_timing_and_the_sound(
+    tmp_path: Path, name: str, codec: str
+) -> None:
     given = with_sound(tmp_path / name, codec)
-    with open_source(str(given)) as source, VideoRecorder(tmp_path / "copy.mp4", rate=25, sound=str(given)) as recorder:
+    with (
+        open_source(str(given)) as source,
+        VideoRecorder(tmp_path / "copy.mp4", rate=25, sound=str(given)) as recorder,
+    ):
         for frame in source:
             recorder.write(frame.image, frame.time_s)
     assert np.allclose(decoded(tmp_path / "copy.mp4", "video"), TIMES, atol=2e-3)
@@ -84,7 +97,10 @@ def test_a_copy_has_the_timing_and_the_sound(tmp_path: Path, name: str, codec: s
     assert sound[0] < 0.07
     assert 1.85 < sound[-1] < 2.1
     with av.open(str(tmp_path / "copy.mp4")) as copy:
-        assert (copy.streams.video[0].codec_context.name, copy.streams.video[0].codec_context.pix_fmt) == (
+        assert (
+            copy.streams.video[0].codec_context.name,
+            copy.streams.video[0].codec_context.pix_fmt,
+        ) == (
             "h264",
             "yuv420p",
         )
@@ -98,7 +114,10 @@ def failing(*args: object, **more: object) -> None:
 
 @pytest.mark.parametrize("where", ["attach", "until"])
 def test_what_is_wrong_with_the_sound_leaves_the_film(
-    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    where: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Neither a codec that the container refuses nor packets that cannot be written end it."""
     given = with_sound(tmp_path / "a.mp4")
@@ -116,7 +135,9 @@ def test_what_is_wrong_with_the_sound_leaves_the_film(
 
 
 @pytest.mark.parametrize("name", ["x.webm", "x.mpg", "x.ogv", "x.wmv", "x"])
-def test_containers_that_hold_no_h264_are_refused_before_the_work(name: str, film: Path) -> None:
+def test_containers_that_hold_no_h264_are_refused_before_the_work(
+    name: str, film: Path
+) -> None:
     with pytest.raises(InputError, match=r"holds no H\.264; end it in \.mp4"):
         VideoRecorder(Path(name))
     if is_video(name):
@@ -134,7 +155,12 @@ def test_a_copy_that_fails_leaves_the_results(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(VideoRecorder, part, failing)
-    job = VideoJob(analyzer, every=10, draw=tmp_path / "copy.mp4", summary=tmp_path / "no" / "summary.json")
+    job = VideoJob(
+        analyzer,
+        every=10,
+        draw=tmp_path / "copy.mp4",
+        summary=tmp_path / "no" / "summary.json",
+    )
     assert [result.index for result in job.results(str(film))] == [0, 10, 20]
     lost = sorted(job.spare.lost)
     assert len(lost) == 2
@@ -142,7 +168,9 @@ def test_a_copy_that_fails_leaves_the_results(
     assert lost[1] == "no space left on the disk"
 
 
-def test_a_job_whose_copy_fails_has_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_whose_copy_fails_has_its_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = Copy(VideoRecorder(tmp_path / "annotated.mp4"))
     frames = [Frame(image, i, i / 10) for i, image in enumerate(numbered(3))]
     copy.write(frames[0], result(0))
@@ -154,7 +182,9 @@ def test_a_job_whose_copy_fails_has_its_results(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "annotated.mp4").exists()
 
 
-def test_a_film_is_readable_while_it_is_written_and_has_an_index_after(tmp_path: Path) -> None:
+def test_a_film_is_readable_while_it_is_written_and_has_an_index_after(
+    tmp_path: Path,
+) -> None:
     """Players and servers without ranges seek by the index; a killed process leaves the fragments."""
     film = tmp_path / "film.mp4"
     with VideoRecorder(film, rate=10) as recorder:
@@ -171,25 +201,41 @@ def test_odd_sizes_and_changes_of_size(tmp_path: Path) -> None:
     with VideoRecorder(tmp_path / "odd.mp4") as recorder:
         recorder.write(np.zeros((101, 161, 3), np.uint8), 0.0)
         recorder.write(np.zeros((240, 320, 3), np.uint8), 0.1)
-        recorder.write(np.zeros((101, 161, 3), np.uint8), 0.1)  # no later than the one before: left out
+        recorder.write(
+            np.zeros((101, 161, 3), np.uint8), 0.1
+        )  # no later than the one before: left out
     with open_source(str(tmp_path / "odd.mp4")) as source:
         assert [frame.image.shape for frame in source] == [(100, 160, 3)] * 2
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot write"), VideoRecorder(tmp_path / "no" / "x.mp4") as recorder:
+    with (
+        pytest.raises(InputError, match="cannot write"),
+        VideoRecorder(tmp_path / "no" / "x.mp4") as recorder,
+    ):
         recorder.write(np.zeros((100, 100, 3), np.uint8), 0.0)
 
 
 def mien(*args: str, **more: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from mien.cli import main; main()", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **more)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, **more
+    )  # type: ignore[call-overload, no-any-return]
 
 
 @pytest.mark.slow
 def test_analyze_a_film(film: Path, stream_detector: str, tmp_path: Path) -> None:
     copy, summary = tmp_path / "copy.mp4", tmp_path / "summary.json"
-    options = ["--detector", stream_detector, "--only", "identity", "--draw", str(copy), "--summary", str(summary)]
+    options = [
+        "--detector",
+        stream_detector,
+        "--only",
+        "identity",
+        "--draw",
+        str(copy),
+        "--summary",
+        str(summary),
+    ]
     done = mien("analyze", str(film), "--format", "jsonl", *options)
     assert (done.returncode, done.stderr) == (0, "")
     records = [json.loads(line) for line in done.stdout.splitlines()]
@@ -204,9 +250,20 @@ def test_analyze_a_film(film: Path, stream_detector: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_live_without_a_window_tells_its_speed(film: Path, stream_detector: str, tmp_path: Path) -> None:
+def test_live_without_a_window_tells_its_speed(
+    film: Path, stream_detector: str, tmp_path: Path
+) -> None:
     record = tmp_path / "record.mp4"
-    options = ["--detector", stream_detector, "--only", "identity", "--no-window", "--stats", "--record", str(record)]
+    options = [
+        "--detector",
+        stream_detector,
+        "--only",
+        "identity",
+        "--no-window",
+        "--stats",
+        "--record",
+        str(record),
+    ]
     done = mien("live", str(film), *options, "--max-frames", "20")
     assert (done.returncode, done.stderr) == (0, "")
     stats = json.loads(done.stdout)
@@ -218,14 +275,34 @@ def test_live_without_a_window_tells_its_speed(film: Path, stream_detector: str,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_leaves_a_film_that_plays(stream_detector: str, tmp_path: Path, stop: signal.Signals) -> None:
+def test_a_stop_leaves_a_film_that_plays(
+    stream_detector: str, tmp_path: Path, stop: signal.Signals
+) -> None:
     record = tmp_path / "record.mp4"
     with serving() as server:
-        command = [sys.executable, "-c", "from mien.cli import main; main()", "live", f"{server.url}/mjpeg"]
-        options = ["--detector", stream_detector, "--only", "identity", "--no-window", "--record", str(record)]
-        process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+        command = [
+            sys.executable,
+            "-c",
+            "from mien.cli import main; main()",
+            "live",
+            f"{server.url}/mjpeg",
+        ]
+        options = [
+            "--detector",
+            stream_detector,
+            "--only",
+            "identity",
+            "--no-window",
+            "--record",
+            str(record),
+        ]
+        process = subprocess.Popen(
+            [*command, *options], stderr=subprocess.PIPE, text=True
+        )
         ends = time.monotonic() + 60
-        while time.monotonic() < ends and not (record.exists() and record.stat().st_size > 3_000):
+        while time.monotonic() < ends and not (
+            record.exists() and record.stat().st_size > 3_000
+        ):
             time.sleep(0.2)
         process.send_signal(stop)
         _, said = process.communicate(timeout=60)
@@ -244,8 +321,12 @@ def test_a_stop_leaves_a_film_that_plays(stream_detector: str, tmp_path: Path, s
         (("analyze", "nothing.mp4"), "no such file"),
     ],
 )
-def test_what_cannot_be_played(args: tuple[str, ...], words: str, tmp_path: Path, stream_detector: str) -> None:
-    done = mien(*args, "--detector", stream_detector, "--only", "identity", cwd=tmp_path)
+def test_what_cannot_be_played(
+    args: tuple[str, ...], words: str, tmp_path: Path, stream_detector: str
+) -> None:
+    done = mien(
+        *args, "--detector", stream_detector, "--only", "identity", cwd=tmp_path
+    )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert words in done.stderr
@@ -254,7 +335,9 @@ def test_what_cannot_be_played(args: tuple[str, ...], words: str, tmp_path: Path
 def result(index: int, *people: tuple[int, str]) -> FrameResult:
     """A frame with some tracks and their moods, four a second."""
     n = len(people)
-    moods = np.array([[m == "calm", m == "glad"] for _, m in people], np.float32).reshape(n, 2)
+    moods = np.array(
+        [[m == "calm", m == "glad"] for _, m in people], np.float32
+    ).reshape(n, 2)
     found = Faces(
         np.zeros((n, 4), np.float32),
         np.ones(n, np.float32),
@@ -270,13 +353,20 @@ def result(index: int, *people: tuple[int, str]) -> FrameResult:
 
 def test_a_summary_tells_who_was_there_when() -> None:
     summary = Summary("film")
-    for i in range(80):  # 20 s: one all the time, one from 5 to 10 s and again from 15 s
+    for i in range(
+        80
+    ):  # 20 s: one all the time, one from 5 to 10 s and again from 15 s
         other = [(2, "glad")] if 20 <= i < 40 or i >= 60 else []
         summary.add(result(i, (1, "calm" if i < 40 else "glad"), *other))
     about = summary.to_dict()
     first, second = about["people"]
     assert (about["frames"], about["duration_s"]) == (80, 19.75)
-    assert (first["from_s"], first["to_s"], first["seen_s"], first["mean_age"]) == (0.0, 19.75, 19.75, 30.0)
+    assert (first["from_s"], first["to_s"], first["seen_s"], first["mean_age"]) == (
+        0.0,
+        19.75,
+        19.75,
+        30.0,
+    )
     assert first["emotions"] == {"calm": 0.5, "glad": 0.5}
     assert first["emotions_over_time"][0] == {"from_s": 0.0, "calm": 1.0, "glad": 0.0}
     assert second["spans"] == [[5.0, 9.75], [15.0, 19.75]]

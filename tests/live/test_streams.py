@@ -23,7 +23,9 @@ from mien.server.jobs.store import Job
 from mien.server.streams import open_stream
 from mien.sources import Patience, open_source
 
-HASTY = Patience(open_s=6.0, stall_s=2.0, retry_s=25.0, first_pause_s=0.1, longest_pause_s=0.5)
+HASTY = Patience(
+    open_s=6.0, stall_s=2.0, retry_s=25.0, first_pause_s=0.1, longest_pause_s=0.5
+)
 RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
 
@@ -35,14 +37,18 @@ def _has_gstreamer() -> bool:
     )
     return (
         Path(SYSTEM_PYTHON).exists()
-        and not subprocess.run([SYSTEM_PYTHON, "-c", check], capture_output=True).returncode
+        and not subprocess.run(
+            [SYSTEM_PYTHON, "-c", check], capture_output=True
+        ).returncode
     )
 
 
 @pytest.fixture(scope="module")
 def port() -> int:
     if not _has_gstreamer():
-        pytest.skip("no GStreamer RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi and its plugins")
+        pytest.skip(
+            "no GStreamer RTSP server: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi and its plugins"
+        )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -51,7 +57,9 @@ def port() -> int:
 @contextmanager
 def rtsp(port: int) -> Iterator[subprocess.Popen[str]]:
     """A running RTSP server."""
-    server = subprocess.Popen([SYSTEM_PYTHON, str(RTSP_SERVER), str(port)], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [SYSTEM_PYTHON, str(RTSP_SERVER), str(port)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
@@ -64,12 +72,17 @@ def rtsp(port: int) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.slow
 def test_rtsp_shows_what_is_new(port: int) -> None:
-    with rtsp(port), open_source(f"rtsp://127.0.0.1:{port}/clock", patience=HASTY) as source:
+    with (
+        rtsp(port),
+        open_source(f"rtsp://127.0.0.1:{port}/clock", patience=HASTY) as source,
+    ):
         ages, times = [], []
         for frame in source:
             ages.append(age_of(frame.image))
             times.append(frame.time_s)
-            time.sleep(0.12 if len(ages) % 3 == 0 else 0)  # an analysis slower than the stream, now and then
+            time.sleep(
+                0.12 if len(ages) % 3 == 0 else 0
+            )  # an analysis slower than the stream, now and then
             if len(ages) == 40:
                 break
     assert max(ages) < 0.5
@@ -80,7 +93,13 @@ def test_rtsp_shows_what_is_new(port: int) -> None:
 def test_the_service_s_relay_lets_a_real_stream_through(port: int) -> None:
     rules = Rules((f"127.0.0.1:{port}",), 0, 5)
     with rtsp(port):
-        job = Job("a", "local", "stream", "", {"url": f"rtsp://127.0.0.1:{port}/clock", "seconds": 2})
+        job = Job(
+            "a",
+            "local",
+            "stream",
+            "",
+            {"url": f"rtsp://127.0.0.1:{port}/clock", "seconds": 2},
+        )
         with open_stream(job, rules) as source:
             ages = [age_of(frame.image) for frame in source]
     assert len(ages) > 10
@@ -93,7 +112,9 @@ def test_rtsp_survives_a_frozen_sender_and_a_restart(port: int) -> None:
         source = open_source(f"rtsp://127.0.0.1:{port}/clock", patience=HASTY)
         frames = iter(source)
         next(frames)
-        os.kill(server.pid, signal.SIGSTOP)  # a cut of ten seconds: the connection stays open, nothing comes
+        os.kill(
+            server.pid, signal.SIGSTOP
+        )  # a cut of ten seconds: the connection stays open, nothing comes
         time.sleep(10)
         os.kill(server.pid, signal.SIGCONT)
         after_freeze = [age_of(next(frames).image) for _ in range(10)]
@@ -122,8 +143,15 @@ def segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An HLS stream of twelve pieces of one second each."""
     folder = tmp_path_factory.mktemp("hls")
     clip = write_clip(folder / "all.mp4", numbered(300))
-    options = {"hls_time": "1", "hls_list_size": "0", "hls_segment_filename": str(folder / "piece%03d.ts")}
-    with av.open(str(clip)) as given, av.open(str(folder / "whole.m3u8"), "w", format="hls", options=options) as hls:
+    options = {
+        "hls_time": "1",
+        "hls_list_size": "0",
+        "hls_segment_filename": str(folder / "piece%03d.ts"),
+    }
+    with (
+        av.open(str(clip)) as given,
+        av.open(str(folder / "whole.m3u8"), "w", format="hls", options=options) as hls,
+    ):
         stream = hls.add_stream_from_template(given.streams.video[0])
         for packet in given.demux(given.streams.video[0]):
             if packet.dts is not None:
@@ -146,7 +174,10 @@ def test_hls_with_an_end_is_a_file(segments: Path) -> None:
 @pytest.mark.slow
 def test_live_hls_plays_at_its_own_pace(segments: Path) -> None:
     """Pieces of a second come at once; their frames are shown over a second."""
-    with serving(segments=segments) as server, open_source(f"{server.url}/hls/live.m3u8", patience=HASTY) as source:
+    with (
+        serving(segments=segments) as server,
+        open_source(f"{server.url}/hls/live.m3u8", patience=HASTY) as source,
+    ):
         assert source.live
         arrived, levels = [], []
         for frame in source:

@@ -24,7 +24,15 @@ from mien.cli.window import Line, Picture, Screen
 from mien.errors import InputError
 from mien.models.attributes import described
 from mien.pipeline import Analyzer
-from mien.sinks.window import BACKSPACE, ENTER, ESCAPE, Prompt, Window, add_bars, nearest_centre
+from mien.sinks.window import (
+    BACKSPACE,
+    ENTER,
+    ESCAPE,
+    Prompt,
+    Window,
+    add_bars,
+    nearest_centre,
+)
 from mien.sources import open_source
 from mien.types import U8, Face, Faces, Frame, FrameResult
 from mien.zoo import DLIB
@@ -40,14 +48,24 @@ def typed(keys: list[int]) -> Prompt:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ([*map(ord, "Ada de Byron"), ENTER], Prompt("name:", "Ada de Byron", done=True)),
+        (
+            [*map(ord, "Ada de Byron"), ENTER],
+            Prompt("name:", "Ada de Byron", done=True),
+        ),
         ([*map(ord, "Ad"), BACKSPACE, ord("x")], Prompt("name:", "Ax")),
         ([ENTER], Prompt("name:")),
         ([ord("A"), ESCAPE], Prompt("name:", "A", given_up=True)),
         ([0xE9, ord("Ж"), 0x07, -1], Prompt("name:", "éЖ")),
         ([BACKSPACE, BACKSPACE], Prompt("name:")),
     ],
-    ids=["name", "backspace", "empty", "escape", "letters of other alphabets", "nothing to delete"],
+    ids=[
+        "name",
+        "backspace",
+        "empty",
+        "escape",
+        "letters of other alphabets",
+        "nothing to delete",
+    ],
 )
 def test_a_name_is_typed(keys: list[int], expected: Prompt) -> None:
     assert typed(keys) == expected
@@ -63,8 +81,13 @@ def test_the_face_nearest_the_centre() -> None:
 def test_bars_are_as_long_as_the_emotion_is_sure() -> None:
     image = np.zeros((200, 200, 3), np.uint8)
     box = np.array([20, 20, 120, 100], np.float32)
-    moods = Estimate(described("emotion", ("happiness", "fear")), np.array([0.7, 0.3], np.float32))
-    add_bars(image, [Face(box, 0.9, np.zeros((5, 2), np.float32), attributes={"emotion": moods})])
+    moods = Estimate(
+        described("emotion", ("happiness", "fear")), np.array([0.7, 0.3], np.float32)
+    )
+    add_bars(
+        image,
+        [Face(box, 0.9, np.zeros((5, 2), np.float32), attributes={"emotion": moods})],
+    )
     bright = np.flatnonzero(image[102].max(axis=1) > 100)
     assert (bright.min(), bright.max()) == (20, 90)
 
@@ -74,8 +97,18 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty screen, 1000 x 800."""
     if shutil.which("Xvfb") is None:
         pytest.skip("no Xvfb: apt-get install xvfb")
-    reads, writes = os.pipe()  # -noreset: else it begins anew, and drops who just connects, when a screenshot was taken
-    command = ["Xvfb", "-displayfd", str(writes), "-noreset", "-screen", "0", "1000x800x24"]
+    reads, writes = (
+        os.pipe()
+    )  # -noreset: else it begins anew, and drops who just connects, when a screenshot was taken
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(writes),
+        "-noreset",
+        "-screen",
+        "0",
+        "1000x800x24",
+    ]
     server = subprocess.Popen(command, stderr=subprocess.DEVNULL, pass_fds=[writes])
     os.close(writes)
     with os.fdopen(reads) as said:  # the number it chose, once it is up
@@ -119,14 +152,28 @@ def test_the_window_shows_the_film_and_takes_keys(
 ) -> None:
     clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut, frames=1500))
     gallery = tmp_path / "people.db"
-    options = ["--only", "identity", "--detector", stream_detector, "--gallery", str(gallery)]
+    options = [
+        "--only",
+        "identity",
+        "--detector",
+        stream_detector,
+        "--gallery",
+        str(gallery),
+    ]
     with start(str(clip), *options) as mien:
         try:
-            until(lambda: np.ptp(screenshot(screen)) > 150 or mien.poll() is not None, seconds=240)
+            until(
+                lambda: np.ptp(screenshot(screen)) > 150 or mien.poll() is not None,
+                seconds=240,
+            )
             assert mien.poll() is None, mien.communicate()
-            until(lambda: coloured(screenshot(screen)) > 200, seconds=30)  # the lines of a box
+            until(
+                lambda: coloured(screenshot(screen)) > 200, seconds=30
+            )  # the lines of a box
             picture = screenshot(screen)
-            assert (picture.max(axis=2) > 20).mean() > 0.4  # the film fills most of the screen
+            assert (
+                picture.max(axis=2) > 20
+            ).mean() > 0.4  # the film fills most of the screen
             if shutil.which("xdotool"):
                 enrol(screen)
                 until(lambda: gallery_names(gallery) == ["Eileen C"], seconds=30)
@@ -162,7 +209,9 @@ def read_keys(window: Window, count: int) -> list[int]:
 def xdotool(*arguments: str) -> str:
     if shutil.which("xdotool") is None:
         pytest.skip("no xdotool: apt-get install xdotool")
-    return subprocess.run(["xdotool", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["xdotool", *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def red_height(display: str) -> int:
@@ -173,7 +222,10 @@ def red_height(display: str) -> int:
 def test_a_window_shows_takes_keys_resizes_and_closes(screen: str) -> None:
     with Window("mien test", size_wh=(800, 400)) as window:
         window.show(half_and_half())
-        until(lambda: window.key() < 0 and red_height(screen) in range(196, 201), seconds=20)
+        until(
+            lambda: window.key() < 0 and red_height(screen) in range(196, 201),
+            seconds=20,
+        )
         assert reds(screen)[0] == 200  # in the middle of the screen
         xid = xdotool("search", "--class", "^mien$").split()[0]
         xdotool("windowfocus", "--sync", xid)
@@ -181,11 +233,19 @@ def test_a_window_shows_takes_keys_resizes_and_closes(screen: str) -> None:
         xdotool("key", "BackSpace", "KP_Enter", "Escape")
         assert read_keys(window, 7) == [*map(ord, "q Z/"), BACKSPACE, ENTER, ESCAPE]
         xdotool("windowsize", xid, "400", "400")
-        until(lambda: window.key() < 0 and red_height(screen) in range(96, 101), seconds=20)  # its shape is kept
+        until(
+            lambda: window.key() < 0 and red_height(screen) in range(96, 101),
+            seconds=20,
+        )  # its shape is kept
         assert not window.closed
         sdl2 = sys.modules["sdl2"]
-        closing = sdl2.SDL_Event()  # as the button of its frame does: here no window manager makes one
-        closing.type, closing.window.event = sdl2.SDL_WINDOWEVENT, sdl2.SDL_WINDOWEVENT_CLOSE
+        closing = (
+            sdl2.SDL_Event()
+        )  # as the button of its frame does: here no window manager makes one
+        closing.type, closing.window.event = (
+            sdl2.SDL_WINDOWEVENT,
+            sdl2.SDL_WINDOWEVENT_CLOSE,
+        )
         sdl2.SDL_PushEvent(closing)
         until(lambda: window.key() < 0 and window.closed, seconds=20)
     until(lambda: reds(screen) == (0, 0), seconds=20)
@@ -194,7 +254,10 @@ def test_a_window_shows_takes_keys_resizes_and_closes(screen: str) -> None:
 def test_a_window_is_no_larger_than_the_screen(screen: str) -> None:
     with Window("mien test", size_wh=(2000, 1000)) as window:
         window.show(half_and_half())
-        until(lambda: window.key() < 0 and red_height(screen) in range(245, 251), seconds=20)
+        until(
+            lambda: window.key() < 0 and red_height(screen) in range(245, 251),
+            seconds=20,
+        )
 
 
 def test_ctrl_c_stays_pythons(screen: str) -> None:
@@ -206,7 +269,10 @@ def test_ctrl_c_stays_pythons(screen: str) -> None:
         interrupted()
 
 
-@pytest.mark.parametrize(("display", "said"), [("", "there is no screen"), (":59321", "no screen answers at DISPLAY")])
+@pytest.mark.parametrize(
+    ("display", "said"),
+    [("", "there is no screen"), (":59321", "no screen answers at DISPLAY")],
+)
 def test_no_screen(display: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
@@ -219,7 +285,10 @@ def prompted(picture: U8) -> bool:
     """Whether the dark strip at the lower edge of the film (grey there) has two lines, as prompts do."""
     rows = np.flatnonzero((picture.max(axis=2) > 20).mean(axis=1) > 0.5)
     height = rows[-1] - rows[0] + 1
-    upper = picture[rows[-1] - int(0.085 * height) : rows[-1] - int(0.065 * height), : picture.shape[1] // 2]
+    upper = picture[
+        rows[-1] - int(0.085 * height) : rows[-1] - int(0.065 * height),
+        : picture.shape[1] // 2,
+    ]
     return bool(np.median(upper) < 60)
 
 
@@ -242,7 +311,9 @@ def gallery_names(place: Path) -> list[str]:
         gallery.close()
 
 
-def test_what_is_recorded_is_drawn_once(analyzer: Analyzer, astronaut: U8, tmp_path: Path) -> None:
+def test_what_is_recorded_is_drawn_once(
+    analyzer: Analyzer, astronaut: U8, tmp_path: Path
+) -> None:
     """The window shows the pictures of the film; where that cannot be written, it draws for itself."""
     clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut, frames=4))
     with open_source(str(clip)) as source:
@@ -276,7 +347,9 @@ class Keys:
         self.shown += 1
 
 
-@pytest.mark.parametrize(("key", "waits"), [(ESCAPE, 0), (ord("q"), 0), (ord("Q"), 0), (-1, 1)])
+@pytest.mark.parametrize(
+    ("key", "waits"), [(ESCAPE, 0), (ord("q"), 0), (ord("Q"), 0), (-1, 1)]
+)
 def test_escape_ends_it(key: int, waits: int, analyzer: Analyzer) -> None:
     window = Keys(key, ord("q"))
     Screen(_play(analyzer), window, Line()).run()  # type: ignore[arg-type]
@@ -285,10 +358,18 @@ def test_escape_ends_it(key: int, waits: int, analyzer: Analyzer) -> None:
 
 def test_space_pauses_and_goes_on(analyzer: Analyzer, astronaut: U8) -> None:
     line = Line()
-    picture = Picture(Frame(astronaut), FrameResult("", 0, 0.0, 512, 512, Faces.empty()), astronaut)
+    picture = Picture(
+        Frame(astronaut), FrameResult("", 0, 0.0, 512, 512, Faces.empty()), astronaut
+    )
     window = Keys()
     screen = Screen(_play(analyzer), window, line)  # type: ignore[arg-type]
-    for key, taken in ((-1, True), (ord(" "), True), (-1, False), (-1, False), (ord(" "), True)):
+    for key, taken in (
+        (-1, True),
+        (ord(" "), True),
+        (-1, False),
+        (-1, False),
+        (ord(" "), True),
+    ):
         line.pictures.put(picture)
         window.keys = [key]
         screen.last = None
@@ -301,10 +382,22 @@ def _play(analyzer: Analyzer) -> Play:
 
 
 def test_no_screen_is_said_in_one_line(
-    tmp_path: Path, astronaut: U8, stream_detector: str, inside: Inside, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    astronaut: U8,
+    stream_detector: str,
+    inside: Inside,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut, frames=3))
-    told = inside("live", clip, "--only", "identity", "--detector", stream_detector, DISPLAY=":59321")
+    told = inside(
+        "live",
+        clip,
+        "--only",
+        "identity",
+        "--detector",
+        stream_detector,
+        DISPLAY=":59321",
+    )
     assert (told.returncode, told.stdout, told.stderr.count("\n")) == (2, "", 1)
     assert "--no-window" in told.stderr

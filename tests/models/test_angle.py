@@ -40,37 +40,54 @@ def compact() -> Compact:
 
 
 @pytest.mark.parametrize("angle", TURNS)
-def test_a_face_is_found_and_set_upright_at_every_angle(angle: int, compact: Compact, astronaut: U8) -> None:
+def test_a_face_is_found_and_set_upright_at_every_angle(
+    angle: int, compact: Compact, astronaut: U8
+) -> None:
     picture, matrix = turned(astronaut, angle)
     faces = compact(picture)
     nose = geometry.transform(compact(astronaut).landmarks[:1, 2:3], matrix)[0, 0]
     assert len(faces) == 1
     assert np.linalg.norm(faces.landmarks[0, 2] - nose) < 15
-    assert degrees_off(float(np.rad2deg(geometry.turns(faces.landmarks)[0])), angle) < 15
+    assert (
+        degrees_off(float(np.rad2deg(geometry.turns(faces.landmarks)[0])), angle) < 15
+    )
 
 
 @pytest.mark.parametrize("angle", [90, 180])
-def test_who_stands_on_the_head_is_as_old_as_upright(angle: int, analyzer: Analyzer, astronaut: U8) -> None:
-    (upright,), (face,) = analyzer.analyze(astronaut).faces, analyzer.analyze(turned(astronaut, angle)[0]).faces
+def test_who_stands_on_the_head_is_as_old_as_upright(
+    angle: int, analyzer: Analyzer, astronaut: U8
+) -> None:
+    (upright,), (face,) = (
+        analyzer.analyze(astronaut).faces,
+        analyzer.analyze(turned(astronaut, angle)[0]).faces,
+    )
     assert face.age == pytest.approx(upright.age, abs=6)
     assert (face.gender, face.emotion) == (upright.gender, upright.emotion)
     assert degrees_off(face.angle or 0.0, angle) < 15
     assert face.embedding == pytest.approx(upright.embedding, abs=0.12)
 
 
-def test_of_a_face_that_does_not_stand_as_its_landmarks_say_nothing_is_told(analyzer: Analyzer, astronaut: U8) -> None:
+def test_of_a_face_that_does_not_stand_as_its_landmarks_say_nothing_is_told(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
     upright = analyzer.detector(astronaut)
     wrong = np.array([511, 511], np.float32) - upright.landmarks
     upside_down = np.ascontiguousarray(astronaut[::-1, ::-1])
     mirrored = geometry.square_boxes(wrong)
-    stands = geometry.mean_landmarks(mirrored)  # what a detector that knows upright faces says of it
+    stands = geometry.mean_landmarks(
+        mirrored
+    )  # what a detector that knows upright faces says of it
     seen = Faces(mirrored, upright.scores, stands)
     (face,) = analyzer.describe(upside_down, seen)
-    assert (face.age, face.age_group, face.gender, face.emotion, face.embedding) == (None,) * 5
+    assert (face.age, face.age_group, face.gender, face.emotion, face.embedding) == (
+        None,
+    ) * 5
     assert all(not estimate.probs for estimate in face.attributes.values())
 
 
-def test_streams_look_for_faces_that_stand_unless_asked(analyzer: Analyzer, astronaut: U8) -> None:
+def test_streams_look_for_faces_that_stand_unless_asked(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
     frame = Frame(np.ascontiguousarray(astronaut[::-1, ::-1]))
     assert len(analyzer.session().step(frame).faces) == 0
     assert len(analyzer.session(SessionOptions(any_angle=True)).step(frame).faces) == 1
@@ -78,7 +95,9 @@ def test_streams_look_for_faces_that_stand_unless_asked(analyzer: Analyzer, astr
 
 def test_the_network_knows_up_from_down(compact: Compact, astronaut: U8) -> None:
     up = compact.angle(astronaut, FACE)
-    down = compact.angle(np.ascontiguousarray(astronaut[::-1, ::-1]), 512 - FACE[:, [2, 3, 0, 1]])
+    down = compact.angle(
+        np.ascontiguousarray(astronaut[::-1, ::-1]), 512 - FACE[:, [2, 3, 0, 1]]
+    )
     assert abs(up.angles[0]) < np.deg2rad(25)
     assert abs(down.angles[0]) > np.deg2rad(155)
     assert min(up.sure[0], down.sure[0]) > 0.3

@@ -12,13 +12,20 @@ from mien.models.trunk import Aligner, FaceTrunk, load_resnet
 from mien.runtime import Compute
 from mien.types import U8, Faces
 
-FACE = np.array([[176, 66, 272, 162]], np.float32)  # the astronaut's, as dlib draws boxes
+FACE = np.array(
+    [[176, 66, 272, 162]], np.float32
+)  # the astronaut's, as dlib draws boxes
 ONE = Compute("cpu", 1)
 
 
 @pytest.fixture(scope="module")
 def trunk() -> FaceTrunk:
-    return FaceTrunk(load_resnet(ONE), Aligner.load("box"), EmotionNet.load(ONE), [TraitHeads.load(compute=ONE)])
+    return FaceTrunk(
+        load_resnet(ONE),
+        Aligner.load("box"),
+        EmotionNet.load(ONE),
+        [TraitHeads.load(compute=ONE)],
+    )
 
 
 def astronaut() -> U8:
@@ -26,7 +33,9 @@ def astronaut() -> U8:
 
 
 def face(box: np.ndarray = FACE) -> Faces:
-    return Faces(box, np.ones(len(box), np.float32), np.zeros((len(box), 5, 2), np.float32))
+    return Faces(
+        box, np.ones(len(box), np.float32), np.zeros((len(box), 5, 2), np.float32)
+    )
 
 
 def grey(image: U8) -> U8:
@@ -68,7 +77,9 @@ def test_the_astronaut_is_a_smiling_woman_of_about_thirty(
 def test_every_row_of_every_attribute_sums_to_one(trunk: FaceTrunk) -> None:
     boxes = np.concatenate([FACE, FACE + 60, FACE - 40]).astype(np.float32)
     faces = trunk(astronaut(), face(boxes))
-    assert {name: scores.attribute for name, scores in faces.attributes.items()} == BUILT_IN
+    assert {
+        name: scores.attribute for name, scores in faces.attributes.items()
+    } == BUILT_IN
     for scores in faces.attributes.values():
         np.testing.assert_allclose(scores.probs.sum(axis=1), 1, atol=1e-5)
         assert scores.probs.dtype == np.float32
@@ -76,18 +87,30 @@ def test_every_row_of_every_attribute_sums_to_one(trunk: FaceTrunk) -> None:
 
 
 def test_no_faces_keep_every_column(trunk: FaceTrunk) -> None:
-    empty = Faces(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+    empty = Faces(
+        np.zeros((0, 4), np.float32),
+        np.zeros(0, np.float32),
+        np.zeros((0, 5, 2), np.float32),
+    )
     for seen in (trunk(astronaut(), empty), trunk.tell(astronaut(), empty)):
         shapes = {name: scores.probs.shape for name, scores in seen.attributes.items()}
         assert shapes == {"age": (0, 101), "gender": (0, 2), "emotion": (0, 8)}
-        assert {name: scores.attribute for name, scores in seen.attributes.items()} == BUILT_IN
+        assert {
+            name: scores.attribute for name, scores in seen.attributes.items()
+        } == BUILT_IN
 
 
 def test_a_face_is_described_the_same_alone_and_in_company(trunk: FaceTrunk) -> None:
     alone = trunk(astronaut(), face())
-    both = trunk(astronaut(), face(np.concatenate([FACE - 40, FACE]).astype(np.float32)))
+    both = trunk(
+        astronaut(), face(np.concatenate([FACE - 40, FACE]).astype(np.float32))
+    )
     assert both.face(1).age == pytest.approx(alone.face(0).age, abs=1e-2)
-    np.testing.assert_allclose(both.attributes["emotion"].probs[1], alone.attributes["emotion"].probs[0], atol=1e-3)
+    np.testing.assert_allclose(
+        both.attributes["emotion"].probs[1],
+        alone.attributes["emotion"].probs[0],
+        atol=1e-3,
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +124,9 @@ def test_only_what_is_wanted_is_computed(only: set[str]) -> None:
     assert found.embedding is None
 
 
-def test_what_a_face_looks_like_is_told_without_saying_who_it_is(trunk: FaceTrunk) -> None:
+def test_what_a_face_looks_like_is_told_without_saying_who_it_is(
+    trunk: FaceTrunk,
+) -> None:
     told, described_too = trunk.tell(astronaut(), face()), trunk(astronaut(), face())
     assert told.embeddings is None
     for name, scores in described_too.attributes.items():
@@ -109,11 +134,17 @@ def test_what_a_face_looks_like_is_told_without_saying_who_it_is(trunk: FaceTrun
 
 
 @pytest.mark.parametrize("only", [["emotion"], None], ids=["photo", "glance"])
-def test_emotion_does_without_the_descriptors_network(only: list[str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emotion_does_without_the_descriptors_network(
+    only: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     analyzer = Analyzer(only=only, threads=1)
     monkeypatch.setattr(analyzer.trunk, "model", None)
     faces = analyzer.detector(astronaut())
-    (found,) = analyzer.describe(astronaut(), faces) if only else analyzer.glance(astronaut(), faces)
+    (found,) = (
+        analyzer.describe(astronaut(), faces)
+        if only
+        else analyzer.glance(astronaut(), faces)
+    )
     assert list(found.attributes) == ["emotion"]
     assert found.emotion == "happiness"
 
@@ -128,17 +159,29 @@ def test_age_is_the_same_whether_or_not_it_is_told_who_it_is(
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_what_is_told_of_a_photo_is_the_mean_of_two_views(trunk: FaceTrunk, name: str) -> None:
-    one, other = (trunk.look(astronaut(), face(), np.array([i])).attributes[name].probs for i in (0, 1))
+def test_what_is_told_of_a_photo_is_the_mean_of_two_views(
+    trunk: FaceTrunk, name: str
+) -> None:
+    one, other = (
+        trunk.look(astronaut(), face(), np.array([i])).attributes[name].probs
+        for i in (0, 1)
+    )
     assert np.abs(one - other).max() > 2e-5
-    np.testing.assert_allclose(trunk(astronaut(), face()).attributes[name].probs, (one + other) / 2, atol=5e-6)
+    np.testing.assert_allclose(
+        trunk(astronaut(), face()).attributes[name].probs, (one + other) / 2, atol=5e-6
+    )
 
 
-def test_a_smile_is_surely_one_and_a_face_out_of_sight_surely_nothing(trunk: FaceTrunk) -> None:
+def test_a_smile_is_surely_one_and_a_face_out_of_sight_surely_nothing(
+    trunk: FaceTrunk,
+) -> None:
     (seen,) = trunk(astronaut(), face())
     nothing = np.full((512, 512, 3), 127, np.uint8)
     (unseen,) = trunk(nothing, face())
-    assert (seen.attributes["emotion"].sure, seen.attributes["gender"].sure) == (True, True)
+    assert (seen.attributes["emotion"].sure, seen.attributes["gender"].sure) == (
+        True,
+        True,
+    )
     assert unseen.attributes["emotion"].sure is False
     assert unseen.attributes["emotion"].text.endswith("?")
 

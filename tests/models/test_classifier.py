@@ -15,7 +15,9 @@ from mien.pipeline import Analyzer
 from mien.types import U8, Faces
 
 
-def write_model(path: Path, labels: object = ("calm", "lively"), **preprocessing: object) -> Path:
+def write_model(
+    path: Path, labels: object = ("calm", "lively"), **preprocessing: object
+) -> Path:
     """A network that tells how bright the crop is: its mean in [0, 1] is the logit of the second label."""
     size = int(str(preprocessing.get("size", 32)))
     nodes = [
@@ -31,19 +33,34 @@ def write_model(path: Path, labels: object = ("calm", "lively"), **preprocessing
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", size, size, 3])
     y = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 2])
     graph = helper.make_graph(nodes, "brightness", [x], [y], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    metadata = {"preprocessing": json.dumps({"size": size, "mean": [128], "std": [128], **preprocessing})}
-    helper.set_model_props(model, metadata if labels is None else {"labels": json.dumps(labels), **metadata})
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    )
+    metadata = {
+        "preprocessing": json.dumps(
+            {"size": size, "mean": [128], "std": [128], **preprocessing}
+        )
+    }
+    helper.set_model_props(
+        model,
+        metadata if labels is None else {"labels": json.dumps(labels), **metadata},
+    )
     onnx.save(model, path)
     return path
 
 
 def test_a_model_of_ones_own_replaces_ours(astronaut: U8, tmp_path: Path) -> None:
     file = write_model(tmp_path / "mood.onnx")
-    (face,) = Analyzer(only=["emotion"], models={"emotion": file}).analyze(astronaut).faces
+    (face,) = (
+        Analyzer(only=["emotion"], models={"emotion": file}).analyze(astronaut).faces
+    )
     assert face.probs["emotion"].keys() == {"calm", "lively"}
     assert sum(face.probs["emotion"].values()) == pytest.approx(1)
-    (dark,) = Analyzer(only=["emotion"], models={"emotion": file}).analyze(astronaut // 2).faces
+    (dark,) = (
+        Analyzer(only=["emotion"], models={"emotion": file})
+        .analyze(astronaut // 2)
+        .faces
+    )
     assert dark.probs["emotion"]["lively"] < face.probs["emotion"]["lively"]
 
 
@@ -53,9 +70,13 @@ def test_no_faces_need_no_pass(tmp_path: Path, astronaut: U8) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "reason"), [(None, "no labels"), ([], "no labels"), ("calm", "no labels")], ids=["none", "empty", "text"]
+    ("labels", "reason"),
+    [(None, "no labels"), ([], "no labels"), ("calm", "no labels")],
+    ids=["none", "empty", "text"],
 )
-def test_files_without_labels_are_refused(tmp_path: Path, labels: object, reason: str) -> None:
+def test_files_without_labels_are_refused(
+    tmp_path: Path, labels: object, reason: str
+) -> None:
     with pytest.raises(ModelError, match=reason):
         Classifier.load(write_model(tmp_path / "mood.onnx", labels), "mood")
 

@@ -21,35 +21,64 @@ def compact() -> Compact:
 
 def test_decodes_nothing_to_empty_columns() -> None:
     faces = decode(
-        np.zeros((84, 4), np.float32), np.zeros(84, np.float32), np.zeros((84, 5, 2), np.float32), threshold=0.5
+        np.zeros((84, 4), np.float32),
+        np.zeros(84, np.float32),
+        np.zeros((84, 5, 2), np.float32),
+        threshold=0.5,
     )
     assert faces.boxes.shape == (0, 4)
     assert faces.scores.shape == (0,)
     assert faces.landmarks.shape == (0, 5, 2)
-    assert faces.boxes.dtype == faces.scores.dtype == faces.landmarks.dtype == np.float32
+    assert (
+        faces.boxes.dtype == faces.scores.dtype == faces.landmarks.dtype == np.float32
+    )
 
 
-@pytest.mark.parametrize(("threshold", "kept"), [(0.0, [0, 1, 2]), (0.5, [1, 2]), (0.51, [2]), (1.0, [])])
-def test_decode_keeps_cells_from_the_threshold_on(threshold: float, kept: list[int]) -> None:
-    boxes, landmarks = np.arange(12, dtype=np.float32).reshape(3, 4), np.zeros((3, 5, 2), np.float32)
-    faces = decode(boxes, np.array([0.2, 0.5, 0.9], np.float32), landmarks, threshold=threshold)
+@pytest.mark.parametrize(
+    ("threshold", "kept"), [(0.0, [0, 1, 2]), (0.5, [1, 2]), (0.51, [2]), (1.0, [])]
+)
+def test_decode_keeps_cells_from_the_threshold_on(
+    threshold: float, kept: list[int]
+) -> None:
+    boxes, landmarks = (
+        np.arange(12, dtype=np.float32).reshape(3, 4),
+        np.zeros((3, 5, 2), np.float32),
+    )
+    faces = decode(
+        boxes, np.array([0.2, 0.5, 0.9], np.float32), landmarks, threshold=threshold
+    )
     np.testing.assert_array_equal(faces.boxes, boxes[kept])
 
 
 def test_only_cells_nearly_as_sure_as_the_best_say_where_a_face_is() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [2, 0, 12, 10]], np.float32)
-    faces = vote(Faces(boxes, np.array([0.8, 0.4, 0.39], np.float32), np.zeros((3, 5, 2), np.float32)), nms=0.3)
+    faces = vote(
+        Faces(
+            boxes,
+            np.array([0.8, 0.4, 0.39], np.float32),
+            np.zeros((3, 5, 2), np.float32),
+        ),
+        nms=0.3,
+    )
     np.testing.assert_allclose(faces.boxes, [[1 / 3, 0, 10 + 1 / 3, 10]], atol=1e-5)
     assert faces.scores.tolist() == pytest.approx([0.8])
 
 
-def test_what_is_clear_is_not_looked_at_again(astronaut: U8, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_clear_is_not_looked_at_again(
+    astronaut: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
     detector = load_detector("compact")
-    monkeypatch.setattr(Verifier, "__call__", lambda _self, _image, boxes: np.zeros(len(boxes), np.float32))
+    monkeypatch.setattr(
+        Verifier,
+        "__call__",
+        lambda _self, _image, boxes: np.zeros(len(boxes), np.float32),
+    )
     assert len(detector(astronaut)) == 1
 
 
-def test_finds_the_astronaut_with_landmarks_in_place(compact: Compact, astronaut: U8) -> None:
+def test_finds_the_astronaut_with_landmarks_in_place(
+    compact: Compact, astronaut: U8
+) -> None:
     faces = compact(astronaut)
     assert len(faces) == 1
     left, top, right, bottom = faces.boxes[0]
@@ -66,7 +95,10 @@ def test_finds_nobody_in_a_cup_of_coffee(compact: Compact, face_free: U8) -> Non
 
 
 def test_mirrored_picture_gives_mirrored_faces(compact: Compact, astronaut: U8) -> None:
-    straight, mirrored = compact(astronaut), compact(np.ascontiguousarray(astronaut[:, ::-1]))
+    straight, mirrored = (
+        compact(astronaut),
+        compact(np.ascontiguousarray(astronaut[:, ::-1])),
+    )
     assert len(straight) == len(mirrored) == 1
     back = astronaut.shape[1] - mirrored.landmarks[0][[1, 0, 2, 4, 3], 0]
     np.testing.assert_allclose(back, straight.landmarks[0][:, 0], atol=5)
@@ -78,16 +110,25 @@ def test_takes_any_size(compact: Compact, size_wh: tuple[int, int]) -> None:
 
 
 def test_large_picture_is_also_looked_at_as_a_whole(astronaut: U8) -> None:
-    close = np.asarray(cv2.resize(astronaut[40:240, 120:320], (2400, 2400)), dtype=np.uint8)
+    close = np.asarray(
+        cv2.resize(astronaut[40:240, 120:320], (2400, 2400)), dtype=np.uint8
+    )
     faces = load_detector("compact")(close)
     assert len(faces) == 1
     assert faces.boxes[0, 2] - faces.boxes[0, 0] > 700
 
 
-def test_a_large_picture_is_searched_in_tiles_and_each_face_found_once(astronaut: U8) -> None:
+def test_a_large_picture_is_searched_in_tiles_and_each_face_found_once(
+    astronaut: U8,
+) -> None:
     face = astronaut[:300, 80:380]
     scene = np.full((2300, 4200, 3), 128, np.uint8)
-    corners = [(20, 20), (1900, 900), (1650, 1850), (3450, 1900)]  # some across the borders of tiles
+    corners = [
+        (20, 20),
+        (1900, 900),
+        (1650, 1850),
+        (3450, 1900),
+    ]  # some across the borders of tiles
     for x, y in corners:
         scene[y : y + 300, x : x + 300] = face
     found = load_detector("compact", min_face=16)(scene)
@@ -97,6 +138,8 @@ def test_a_large_picture_is_searched_in_tiles_and_each_face_found_once(astronaut
     assert np.abs(middles[None] - expected[:, None]).max(axis=2).min(axis=1).max() < 25
 
 
-@pytest.mark.parametrize("shape", [(1, 3_000_000, 3), (3_000_000, 1, 3)], ids=["row", "column"])
+@pytest.mark.parametrize(
+    "shape", [(1, 3_000_000, 3), (3_000_000, 1, 3)], ids=["row", "column"]
+)
 def test_a_line_of_pixels_holds_no_face(shape: tuple[int, int, int]) -> None:
     assert len(load_detector("compact")(np.zeros(shape, np.uint8))) == 0

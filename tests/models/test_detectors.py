@@ -14,7 +14,10 @@ from mien.types import U8
 
 
 def test_scales() -> None:
-    small, large = np.zeros((480, 640, 3), np.uint8), np.zeros((3000, 4000, 3), np.uint8)
+    small, large = (
+        np.zeros((480, 640, 3), np.uint8),
+        np.zeros((3000, 4000, 3), np.uint8),
+    )
     assert scales_for(small, min_face=40, reliable=16) == (1.0,)
     assert scales_for(large, min_face=40, reliable=16) == (0.4, 0.16)
     assert scales_for(large, min_face=200, reliable=16) == (0.32,)
@@ -36,14 +39,18 @@ def test_mmod_finds_nobody_in_a_cup_of_coffee(face_free: U8) -> None:
 
 
 def yn_boxes(image: U8, model: str) -> np.ndarray:
-    detector = cv2.FaceDetectorYN.create(model, "", (image.shape[1], image.shape[0]), 0.6, 0.3, 5000)
+    detector = cv2.FaceDetectorYN.create(
+        model, "", (image.shape[1], image.shape[0]), 0.6, 0.3, 5000
+    )
     found = detector.detect(image)[1]
     found = np.zeros((0, 15), np.float32) if found is None else found
     return np.concatenate([found[:, :2], found[:, :2] + found[:, 2:4]], axis=1)
 
 
 @pytest.mark.slow
-def test_yunet_agrees_with_opencv_on_every_photo(yunet: str, shared: Path, fixture_photos: list[Path]) -> None:
+def test_yunet_agrees_with_opencv_on_every_photo(
+    yunet: str, shared: Path, fixture_photos: list[Path]
+) -> None:
     model = str(shared / "weights" / "face_detection_yunet_2023mar.onnx")
     detector = load_detector(yunet)
     compared = 0
@@ -54,7 +61,9 @@ def test_yunet_agrees_with_opencv_on_every_photo(yunet: str, shared: Path, fixtu
         assert len(ours) == len(theirs), photo.name
         if len(ours):
             nearest = geometry.iou(ours, theirs).argmax(axis=1)
-            np.testing.assert_allclose(ours, theirs[nearest], atol=1.0, err_msg=photo.name)
+            np.testing.assert_allclose(
+                ours, theirs[nearest], atol=1.0, err_msg=photo.name
+            )
             compared += len(ours)
     assert compared > 50
 

@@ -17,34 +17,53 @@ def found(analyzer: Analyzer, astronaut: U8) -> Faces:
 
 def seen(analyzer: Analyzer, image: U8, faces: Faces, looks: int) -> F32:
     """The descriptors of one view, as the stream's look of this number takes it."""
-    embeddings = analyzer.trunk.look(image, faces, np.full(len(faces), looks)).embeddings
+    embeddings = analyzer.trunk.look(
+        image, faces, np.full(len(faces), looks)
+    ).embeddings
     assert embeddings is not None
     return embeddings
 
 
-def test_a_still_face_is_the_mean_of_two_views(analyzer: Analyzer, astronaut: U8, found: Faces) -> None:
+def test_a_still_face_is_the_mean_of_two_views(
+    analyzer: Analyzer, astronaut: U8, found: Faces
+) -> None:
     both = analyzer.trunk(astronaut, found).embeddings
     one, mirrored = (seen(analyzer, astronaut, found, looks) for looks in (0, 1))
     assert 0.05 < float(np.linalg.norm(one - mirrored)) < 0.4
     np.testing.assert_allclose(both, 1.02 * (one + mirrored) / 2, atol=1e-4)
 
 
-def test_fast_is_dlibs_one_view(analyzer: Analyzer, astronaut: U8, found: Faces) -> None:
+def test_fast_is_dlibs_one_view(
+    analyzer: Analyzer, astronaut: U8, found: Faces
+) -> None:
     fast = Analyzer(detector=analyzer.detector, only=["identity"], fast=True)
-    np.testing.assert_allclose(fast.trunk(astronaut, found).embeddings, seen(analyzer, astronaut, found, 2), atol=1e-4)
+    np.testing.assert_allclose(
+        fast.trunk(astronaut, found).embeddings,
+        seen(analyzer, astronaut, found, 2),
+        atol=1e-4,
+    )
 
 
-def test_two_views_bring_a_face_and_its_mirror_image_together(analyzer: Analyzer, astronaut: U8, found: Faces) -> None:
+def test_two_views_bring_a_face_and_its_mirror_image_together(
+    analyzer: Analyzer, astronaut: U8, found: Faces
+) -> None:
     mirrored = np.ascontiguousarray(astronaut[:, ::-1])
     there = analyzer.detector(mirrored)
-    one = np.linalg.norm(seen(analyzer, astronaut, found, 0) - seen(analyzer, mirrored, there, 0))
-    both = [analyzer.trunk(image, faces).embeddings for image, faces in ((astronaut, found), (mirrored, there))]
+    one = np.linalg.norm(
+        seen(analyzer, astronaut, found, 0) - seen(analyzer, mirrored, there, 0)
+    )
+    both = [
+        analyzer.trunk(image, faces).embeddings
+        for image, faces in ((astronaut, found), (mirrored, there))
+    ]
     assert both[0] is not None
     assert both[1] is not None
     assert np.linalg.norm(both[0] - both[1]) < 0.8 * one
 
 
-def test_the_views_of_a_stream_take_turns_and_are_named_by_their_mean(analyzer: Analyzer, astronaut: U8) -> None:
+def test_the_views_of_a_stream_take_turns_and_are_named_by_their_mean(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
     told: list[int] = []
     asked: list[F32] = []
 
@@ -54,13 +73,18 @@ def test_the_views_of_a_stream_take_turns_and_are_named_by_their_mean(analyzer: 
 
     def nobody(embeddings: F32) -> Matches:
         asked.append(embeddings[0])
-        return Matches((None,) * len(embeddings), np.full(len(embeddings), np.nan, np.float32))
+        return Matches(
+            (None,) * len(embeddings), np.full(len(embeddings), np.nan, np.float32)
+        )
 
     session = Session(analyzer.detector, look, nobody)
     for i in range(12):
         faces = session.step(Frame(astronaut, i, i / 10, "film")).faces
     assert told[:4] == [0, 1, 2, 3]
-    one, mirrored = (seen(analyzer, astronaut, analyzer.detector(astronaut), looks)[0] for looks in (0, 1))
+    one, mirrored = (
+        seen(analyzer, astronaut, analyzer.detector(astronaut), looks)[0]
+        for looks in (0, 1)
+    )
     assert float(np.linalg.norm(asked[1] - (one + mirrored) / 2)) < 0.05
     assert faces.embeddings is not None
     assert float(np.linalg.norm(faces.embeddings[0] - (one + mirrored) / 2)) < 0.05

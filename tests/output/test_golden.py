@@ -28,7 +28,14 @@ from mien.summary import Summary
 from mien.types import F32, Faces, FrameResult, Matches, Scores
 
 GOLDEN = Path(__file__).with_name("golden")
-NEW = {"age_interval", "gender_sure", "emotion_sure", "quality", "angle", "name_probability"}
+NEW = {
+    "age_interval",
+    "gender_sure",
+    "emotion_sure",
+    "quality",
+    "angle",
+    "name_probability",
+}
 
 
 def distribution(mean: float, spread: float) -> F32:
@@ -37,19 +44,31 @@ def distribution(mean: float, spread: float) -> F32:
 
 
 def faces() -> Faces:
-    boxes = np.float32([[10, 20, 110, 140], [200.26, 30, 260, 101.04], [300, 40, 340, 88]])
+    boxes = np.float32(
+        [[10, 20, 110, 140], [200.26, 30, 260, 101.04], [300, 40, 340, 88]]
+    )
     unit = np.float32([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
     found = Faces(
         boxes,
         np.float32([0.98765, 0.8, 0.7]),
-        np.stack([unit * (box[2:] - box[:2]) + box[:2] for box in boxes]).astype(np.float32),
+        np.stack([unit * (box[2:] - box[:2]) + box[:2] for box in boxes]).astype(
+            np.float32
+        ),
         track_ids=np.array([1, 2, 3], np.int64),
         embeddings=np.linspace(-0.5, 0.5, 3 * 128, dtype=np.float32).reshape(3, 128),
-        matches=Matches(("Ada Lovelace", None, None), np.float32([0.41234, 0.7, np.nan])),
+        matches=Matches(
+            ("Ada Lovelace", None, None), np.float32([0.41234, 0.7, np.nan])
+        ),
     )
-    moods = [[0.1, 0.8, 0.02, 0.02, 0.02, 0.02, 0.01, 0.01], [0.9, 0.02, 0.02, 0.02, 0.01, 0.01, 0.01, 0.01]]
+    moods = [
+        [0.1, 0.8, 0.02, 0.02, 0.02, 0.02, 0.01, 0.01],
+        [0.9, 0.02, 0.02, 0.02, 0.01, 0.01, 0.01, 0.01],
+    ]
     return found.with_attributes(
-        Scores(AGE, np.stack([distribution(31.4, 4), distribution(5, 1), distribution(64, 8)])),
+        Scores(
+            AGE,
+            np.stack([distribution(31.4, 4), distribution(5, 1), distribution(64, 8)]),
+        ),
         Scores(GENDER, np.float32([[0.97, 0.03], [0.4, 0.6], [0.5001, 0.4999]])),
         Scores(EMOTION, np.float32([*moods, [0.125] * 8])),
     )
@@ -58,7 +77,10 @@ def faces() -> Faces:
 def results() -> list[FrameResult]:
     found = faces()
     shown = (found, found[np.zeros(3, bool)])
-    return [FrameResult("party.mp4", i, i * 0.5, 640, 480, some) for i, some in enumerate(shown)]
+    return [
+        FrameResult("party.mp4", i, i * 0.5, 640, 480, some)
+        for i, some in enumerate(shown)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +104,21 @@ def older(told: dict[str, Any]) -> dict[str, Any]:
 
 def test_json(records: list[FrameRecord]) -> None:
     lines = [json.loads(line) for line in written(JsonlSink, records).splitlines()]
-    golden = [json.loads(line) for line in (GOLDEN / "faces.jsonl").read_text().splitlines()]
-    assert [{**line, "faces": [older(face) for face in line["faces"]]} for line in lines] == golden
-    assert [list(older(face)) for face in lines[0]["faces"]] == [list(face) for face in golden[0]["faces"]]
+    golden = [
+        json.loads(line) for line in (GOLDEN / "faces.jsonl").read_text().splitlines()
+    ]
+    assert [
+        {**line, "faces": [older(face) for face in line["faces"]]} for line in lines
+    ] == golden
+    assert [list(older(face)) for face in lines[0]["faces"]] == [
+        list(face) for face in golden[0]["faces"]
+    ]
 
 
 def test_csv(records: list[FrameRecord]) -> None:
-    rows = list(csv.DictReader(io.StringIO(written(lambda out: CsvSink(out, TOLD), records))))
+    rows = list(
+        csv.DictReader(io.StringIO(written(lambda out: CsvSink(out, TOLD), records)))
+    )
     golden = list(csv.DictReader(io.StringIO((GOLDEN / "faces.csv").read_text())))
     assert [older(row) for row in rows] == golden
     assert list(older(rows[0])) == list(golden[0])
@@ -102,8 +132,13 @@ def test_parquet(records: list[FrameRecord], name: str) -> None:
         "picture_table": lambda: picture_table(records, TOLD),
     }
     table = made[name]()
-    assert older({field.name: str(field.type) for field in table.schema}) == golden["schema"]
-    assert [json.loads(json.dumps(older(row))) for row in table.to_pylist()[:4]] == golden["rows"]
+    assert (
+        older({field.name: str(field.type) for field in table.schema})
+        == golden["schema"]
+    )
+    assert [
+        json.loads(json.dumps(older(row))) for row in table.to_pylist()[:4]
+    ] == golden["rows"]
 
 
 def test_the_table_on_a_terminal(records: list[FrameRecord]) -> None:
@@ -113,7 +148,9 @@ def test_the_table_on_a_terminal(records: list[FrameRecord]) -> None:
 
 
 def test_labels() -> None:
-    assert [label_lines(face) for face in faces()] == json.loads((GOLDEN / "labels.json").read_text())
+    assert [label_lines(face) for face in faces()] == json.loads(
+        (GOLDEN / "labels.json").read_text()
+    )
 
 
 def test_the_summary_of_a_video() -> None:

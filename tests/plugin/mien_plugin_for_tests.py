@@ -26,7 +26,10 @@ class Glasses:
         self.compute = compute
 
     def __call__(self, image: np.ndarray, faces: Faces) -> Faces:
-        yes = [1 - image[_rows(box)].mean() / 255 if image[_rows(box)].size else 0.5 for box in faces.boxes]
+        yes = [
+            1 - image[_rows(box)].mean() / 255 if image[_rows(box)].size else 0.5
+            for box in faces.boxes
+        ]
         probs = np.array([(1 - p, p) for p in yes], np.float32).reshape(-1, 2)
         return faces.with_attributes(Scores(GLASSES, probs))
 
@@ -47,18 +50,35 @@ class Centre:
 
     def __call__(self, image: np.ndarray) -> Faces:
         height, width = image.shape[:2]
-        box = np.array([[width / 4, height / 4, width * 3 / 4, height * 3 / 4]], np.float32)
-        unit = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
-        return Faces(box, np.ones(1, np.float32), box[:, None, :2] + unit * (box[:, None, 2:] - box[:, None, :2]))
+        box = np.array(
+            [[width / 4, height / 4, width * 3 / 4, height * 3 / 4]], np.float32
+        )
+        unit = np.array(
+            [[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32
+        )
+        return Faces(
+            box,
+            np.ones(1, np.float32),
+            box[:, None, :2] + unit * (box[:, None, 2:] - box[:, None, :2]),
+        )
 
 
 class Projection:
     """An embedder of 512 numbers, by the angle: a fixed random projection of the face as it is seen upright."""
 
-    space = EmbeddingSpace("projection", size=512, metric="cosine", tolerance=0.2, linkage=0.15, duplicate=0.02)
+    space = EmbeddingSpace(
+        "projection",
+        size=512,
+        metric="cosine",
+        tolerance=0.2,
+        linkage=0.15,
+        duplicate=0.02,
+    )
 
     def __init__(self, compute: object) -> None:
-        self.axes = np.random.default_rng(1).normal(size=(16 * 16, 512)).astype(np.float32)
+        self.axes = (
+            np.random.default_rng(1).normal(size=(16 * 16, 512)).astype(np.float32)
+        )
 
     def __call__(self, image: np.ndarray, faces: Faces) -> Faces:
         import cv2
@@ -130,8 +150,12 @@ def open_memory(place: str, **wants: object) -> object:
 
         def search(self, embeddings: np.ndarray, *, tolerance: object) -> object:
             owners = [name for name, _ in self.rows]
-            table = np.array([row for _, row in self.rows], np.float32).reshape(-1, embeddings.shape[1])
-            found = match(embeddings, owners, table, tolerance=self.space.to_euclidean(tolerance))
+            table = np.array([row for _, row in self.rows], np.float32).reshape(
+                -1, embeddings.shape[1]
+            )
+            found = match(
+                embeddings, owners, table, tolerance=self.space.to_euclidean(tolerance)
+            )
             return replace(found, distances=self.space.from_euclidean(found.distances))
 
         def close(self) -> None:

@@ -10,11 +10,19 @@ HERE = Path(__file__).parent
 MODULE = "mien_plugin_for_tests.py"
 
 
-def build_wheel(wheel_directory: str, config_settings: object = None, metadata_directory: object = None) -> str:
-    project = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+def build_wheel(
+    wheel_directory: str,
+    config_settings: object = None,
+    metadata_directory: object = None,
+) -> str:
+    project = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     name = f"{project['name'].replace('-', '_')}-{project['version']}"
     groups = [
-        f"[{group}]\n" + "\n".join(f"{key} = {value}" for key, value in entries.items()) + "\n"
+        f"[{group}]\n"
+        + "\n".join(f"{key} = {value}" for key, value in entries.items())
+        + "\n"
         for group, entries in project["entry-points"].items()
     ]
     about = {

@@ -28,7 +28,9 @@ MTIME = int(datetime(2024, 3, 5).timestamp())
 
 
 def face(score: float = 0.9, **more: object) -> FaceRecord:
-    return FaceRecord.model_validate({"box": (0, 0, 9, 9), "score": score, "landmarks": [(1, 1)] * 5, **more})
+    return FaceRecord.model_validate(
+        {"box": (0, 0, 9, 9), "score": score, "landmarks": [(1, 1)] * 5, **more}
+    )
 
 
 def item(source: str) -> Item:
@@ -41,7 +43,12 @@ def archive_with(folder: Path) -> Iterator[Archive]:
         yield archive
 
 
-def add(archive: Archive, source: str, frames: list[FrameRecord], taken_at: datetime | None = None) -> None:
+def add(
+    archive: Archive,
+    source: str,
+    frames: list[FrameRecord],
+    taken_at: datetime | None = None,
+) -> None:
     table = face_table(frames, face_schema(TOLD))
     row = Row(item(source), "hash", taken_at, 10, 10, len(frames), len(table))
     for name in ("content_hash", "models"):
@@ -55,12 +62,27 @@ def archive(tmp_path: Path) -> Archive:
     bob = face(name=HOSTILE, age=8.0, gender="male", emotion="neutral")
     nobody = face(age=39.9, gender="male", emotion="anger")
     blurred = face(0.5, name="Ada", age=60.0, gender="male", emotion="fear", track_id=1)
-    clear = face(0.95, name="Ada", age=30.0, gender="female", emotion="surprise", track_id=1)
+    clear = face(
+        0.95, name="Ada", age=30.0, gender="female", emotion="surprise", track_id=1
+    )
     with archive_with(tmp_path / "out") as archive:
-        add(archive, "1.jpg", [FrameRecord(source="1.jpg", faces=[ada, bob])], datetime(2019, 7, 4))
-        add(archive, "2.jpg", [FrameRecord(source="2.jpg", faces=[ada, nobody])], datetime(2019, 7, 9))
+        add(
+            archive,
+            "1.jpg",
+            [FrameRecord(source="1.jpg", faces=[ada, bob])],
+            datetime(2019, 7, 4),
+        )
+        add(
+            archive,
+            "2.jpg",
+            [FrameRecord(source="2.jpg", faces=[ada, nobody])],
+            datetime(2019, 7, 9),
+        )
         add(archive, "3.jpg", [FrameRecord(source="3.jpg")])
-        film = [FrameRecord(source="4.mp4", index=i, faces=[f]) for i, f in enumerate((blurred, clear, blurred))]
+        film = [
+            FrameRecord(source="4.mp4", index=i, faces=[f])
+            for i, f in enumerate((blurred, clear, blurred))
+        ]
         add(archive, "4.mp4", film)
         broken = Row(item("5.jpg"), error=f"5.jpg {HOSTILE} is damaged")
         archive.commit(make_outcome([broken.item], [broken], []))
@@ -70,21 +92,38 @@ def archive(tmp_path: Path) -> Archive:
 def test_the_numbers(archive: Archive) -> None:
     report = summarise(archive)
     totals = report.totals
-    assert (totals.photos, totals.videos, totals.failed, totals.without_face) == (4, 1, 1, 1)
+    assert (totals.photos, totals.videos, totals.failed, totals.without_face) == (
+        4,
+        1,
+        1,
+        1,
+    )
     assert (totals.faces, totals.named, totals.people, totals.bytes) == (5, 4, 2, 5000)
     assert (totals.period, totals.timed_by_exif) == (("2019-07-04", "2024-03-05"), 2)
     ada, bob = report.people
-    assert (ada.name, ada.photos, ada.videos, ada.first, ada.last) == ("Ada", 2, 1, "2019-07-04", "2024-03-05")
+    assert (ada.name, ada.photos, ada.videos, ada.first, ada.last) == (
+        "Ada",
+        2,
+        1,
+        "2019-07-04",
+        "2024-03-05",
+    )
     assert (bob.name, bob.photos, bob.videos) == (HOSTILE, 1, 0)
     assert report.attributes["ages"] == Series(
-        ("0-9", "10-19", "20-29", "30-39"), ("female", "male"), ((0, 1), (0, 0), (0, 0), (3, 1))
+        ("0-9", "10-19", "20-29", "30-39"),
+        ("female", "male"),
+        ((0, 1), (0, 0), (0, 0), (3, 1)),
     )
-    assert report.attributes["genders"] == Series(("female", "male"), ("faces",), ((3,), (2,)))
+    assert report.attributes["genders"] == Series(
+        ("female", "male"), ("faces",), ((3,), (2,))
+    )
     emotions = report.attributes["emotions"]
     assert dict(zip(emotions.rows, emotions.counts, strict=True)) == {
         "neutral": (1,), "happiness": (2,), "surprise": (1,), "anger": (1,),
     }  # fmt: skip
-    assert report.faces_per_photo == Series(("0", "1", "2"), ("photos",), ((1,), (0,), (2,)))
+    assert report.faces_per_photo == Series(
+        ("0", "1", "2"), ("photos",), ((1,), (0,), (2,))
+    )
     assert len(report.errors) == 1
 
 
@@ -103,9 +142,19 @@ def add_photos_of(archive: Archive, days: list[datetime]) -> None:
 
 def test_many_days_become_months_and_many_months_years(tmp_path: Path) -> None:
     with archive_with(tmp_path) as archive:
-        add_photos_of(archive, [datetime(2020, month, day) for month in (1, 2) for day in range(1, 29)])
+        add_photos_of(
+            archive,
+            [datetime(2020, month, day) for month in (1, 2) for day in range(1, 29)],
+        )
         assert summarise(archive).files_over_time.rows == ("2020-01", "2020-02")
-        add_photos_of(archive, [datetime(year, month, 1) for year in range(2000, 2005) for month in range(1, 13)])
+        add_photos_of(
+            archive,
+            [
+                datetime(year, month, 1)
+                for year in range(2000, 2005)
+                for month in range(1, 13)
+            ],
+        )
         found = summarise(archive).files_over_time
     assert found.rows == ("2000", "2001", "2002", "2003", "2004", "2020")
     assert found.counts == ((12,),) * 5 + ((56,),)
@@ -146,18 +195,41 @@ def test_the_page_is_whole_needs_nothing_and_escapes_names(archive: Archive) -> 
 
 def test_bars_are_as_long_as_their_counts() -> None:
     series = Series(("a", "b"), ("female", "male"), ((10, 30), (0, 20)))
-    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([\d.]+)"', charts.bars(series, "x"))]
-    assert widths == pytest.approx([widths[2] / 2, widths[2] * 1.5, widths[2]], rel=1e-3)
-    heights = [float(height) for height in re.findall(r'<rect [^>]*height="([\d.]+)"', charts.columns(series, "x"))]
-    assert heights == pytest.approx([heights[2] / 2, heights[2] * 1.5, heights[2]], rel=1e-2)
-    assert charts.bars(Series((), (), ()), "x") == charts.columns(Series(("a",), ("b",), ((0,),)), "x") == ""
+    widths = [
+        float(width)
+        for width in re.findall(
+            r'<rect [^>]*width="([\d.]+)"', charts.bars(series, "x")
+        )
+    ]
+    assert widths == pytest.approx(
+        [widths[2] / 2, widths[2] * 1.5, widths[2]], rel=1e-3
+    )
+    heights = [
+        float(height)
+        for height in re.findall(
+            r'<rect [^>]*height="([\d.]+)"', charts.columns(series, "x")
+        )
+    ]
+    assert heights == pytest.approx(
+        [heights[2] / 2, heights[2] * 1.5, heights[2]], rel=1e-2
+    )
+    assert (
+        charts.bars(Series((), (), ()), "x")
+        == charts.columns(Series(("a",), ("b",), ((0,),)), "x")
+        == ""
+    )
 
 
 def test_an_archive_without_faces_has_a_report(tmp_path: Path) -> None:
     with archive_with(tmp_path / "out") as archive:
         add(archive, "1.jpg", [FrameRecord(source="1.jpg")])
     report = summarise(archive)
-    assert (report.totals.faces, report.people, report.attributes["ages"].rows, report.attributes["emotions"].rows) == (
+    assert (
+        report.totals.faces,
+        report.people,
+        report.attributes["ages"].rows,
+        report.attributes["emotions"].rows,
+    ) == (
         0,
         (),
         (),
@@ -171,11 +243,20 @@ def test_an_archive_without_faces_has_a_report(tmp_path: Path) -> None:
 def test_the_command(archive: Archive, tmp_path: Path) -> None:
     run = CliRunner().invoke
     out = tmp_path / "report.html"
-    assert run(report_app, [str(archive.folder), "-o", str(out), "--title", "Party"]).exit_code == 0
+    assert (
+        run(
+            report_app, [str(archive.folder), "-o", str(out), "--title", "Party"]
+        ).exit_code
+        == 0
+    )
     assert "<h1>Party</h1>" in out.read_text(encoding="utf-8")
     listed = run(report_app, [str(archive.folder), "--format", "json"])
     assert json.loads(listed.stdout)["people"][0] == {
         "name": "Ada", "photos": 2, "videos": 1, "first": "2019-07-04", "last": "2024-03-05",
     }  # fmt: skip
-    assert "no result of 'mien batch'" in str(run(report_app, [str(tmp_path)]).exception)
-    assert "is unknown" in str(run(report_app, [str(archive.folder), "--format", "yaml"]).exception)
+    assert "no result of 'mien batch'" in str(
+        run(report_app, [str(tmp_path)]).exception
+    )
+    assert "is unknown" in str(
+        run(report_app, [str(archive.folder), "--format", "yaml"]).exception
+    )

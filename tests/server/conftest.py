@@ -31,7 +31,9 @@ from .harness import (
 def models() -> Analyzer:
     """The networks, loaded once."""
     detector = fast_detector()
-    return Analyzer(threads=1, only=PARTS_HERE, **({"detector": detector} if detector else {}))
+    return Analyzer(
+        threads=1, only=PARTS_HERE, **({"detector": detector} if detector else {})
+    )
 
 
 @pytest.fixture
@@ -39,11 +41,20 @@ def start(models: Analyzer, tmp_path: Path) -> Iterator[Start]:
     """Starts services; settings and limits by name."""
     clients: list[Client] = []
 
-    def begin(*, gallery: str = "people.db", limits: dict[str, object] | None = None, **changes: object) -> Client:
+    def begin(
+        *,
+        gallery: str = "people.db",
+        limits: dict[str, object] | None = None,
+        **changes: object,
+    ) -> Client:
         settings = ServerSettings(data=tmp_path, **changes)
         settings = replace(settings, limits=replace(settings.limits, **(limits or {})))
-        analyzer = with_gallery(models, gallery if "://" in gallery else tmp_path / gallery)
-        http = TestClient(create_app(settings, analyzer), base_url=BASE, raise_server_exceptions=False)
+        analyzer = with_gallery(
+            models, gallery if "://" in gallery else tmp_path / gallery
+        )
+        http = TestClient(
+            create_app(settings, analyzer), base_url=BASE, raise_server_exceptions=False
+        )
         clients.append(Client(http.__enter__(), analyzer, settings))
         return clients[-1]
 
@@ -78,13 +89,17 @@ def no_face(face_free: U8) -> bytes:
 @pytest.fixture(scope="session")
 def clip(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A video of two seconds with one face."""
-    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", astronaut, seconds=2).read_bytes()
+    return write_clip(
+        tmp_path_factory.mktemp("clips") / "clip.mp4", astronaut, seconds=2
+    ).read_bytes()
 
 
 @pytest.fixture(scope="session")
 def long_clip(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A video that takes a while."""
-    return write_clip(tmp_path_factory.mktemp("clips") / "long.mp4", astronaut, seconds=40).read_bytes()
+    return write_clip(
+        tmp_path_factory.mktemp("clips") / "long.mp4", astronaut, seconds=40
+    ).read_bytes()
 
 
 @pytest.fixture
@@ -94,7 +109,11 @@ def process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     detector = fast_detector()
 
     def begin(*options: str, files: int = 0) -> Process:
-        look = ["--only", ",".join(PARTS_HERE), *(["--detector", detector] if detector else [])]
+        look = [
+            "--only",
+            ",".join(PARTS_HERE),
+            *(["--detector", detector] if detector else []),
+        ]
         started.append(Process(tmp_path, [*look, *options], files=files).start())
         return started[-1]
 

@@ -30,7 +30,9 @@ from mien.server.run import make_server
 from mien.types import U8
 from mien.zoo import ZOO
 
-SHARED = Path(os.environ.get("MIEN_SHARED", Path(__file__).parents[2].parent / "shared"))
+SHARED = Path(
+    os.environ.get("MIEN_SHARED", Path(__file__).parents[2].parent / "shared")
+)
 BASE = "http://127.0.0.1:8000"
 LIVE = "ws://127.0.0.1:8000/v1/live"
 EVERYWHERE = "0.0.0.0"  # noqa: S104
@@ -60,7 +62,11 @@ class Client:
         return self.http.post("/v1/analyze", files=files, params=query)
 
     def enrol(self, name: str, picture: bytes, **fields: str) -> httpx.Response:
-        return self.http.post("/v1/people", data={"name": name, **fields}, files=[("file", ("photo.jpg", picture))])
+        return self.http.post(
+            "/v1/people",
+            data={"name": name, **fields},
+            files=[("file", ("photo.jpg", picture))],
+        )
 
     def wait(self, job_id: str, seconds: float = 60) -> dict[str, object]:
         """The job when it has ended."""
@@ -88,10 +94,15 @@ def takes(image: U8, count: int) -> list[bytes]:
     """Photos of one person that are not the same: each a little darker and cut a little closer."""
     height, width = image.shape[:2]
     cuts = [image[2 * i : height - 3 * i, 3 * i : width - 2 * i] for i in range(count)]
-    return [encoded(np.clip(cut * (1 - 0.03 * i), 0, 255).astype(np.uint8)) for i, cut in enumerate(cuts)]
+    return [
+        encoded(np.clip(cut * (1 - 0.03 * i), 0, 255).astype(np.uint8))
+        for i, cut in enumerate(cuts)
+    ]
 
 
-def write_clip(path: Path, image: U8, *, seconds: float, rate: int = 10, side: int = 320) -> Path:
+def write_clip(
+    path: Path, image: U8, *, seconds: float, rate: int = 10, side: int = 320
+) -> Path:
     """A video in which a photo moves slowly to and fro."""
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     with av.open(str(path), "w") as container:
@@ -99,7 +110,13 @@ def write_clip(path: Path, image: U8, *, seconds: float, rate: int = 10, side: i
         stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
         for i in range(round(seconds * rate)):
             moved = np.roll(small, round(6 * np.sin(i / 5)), axis=1)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(moved), format="bgr24")))
+            container.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(
+                        np.ascontiguousarray(moved), format="bgr24"
+                    )
+                )
+            )
         container.mux(stream.encode(None))
     return path
 
@@ -119,8 +136,14 @@ def write_head(file: Path, labels: list[str], **metadata: str) -> Path:
     x = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", 128])
     y = helper.make_tensor_value_info("p", TensorProto.FLOAT, ["N", len(labels)])
     graph = helper.make_graph(nodes, "head", [x], [y], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    own = {"labels": json.dumps(labels), "preprocessing": json.dumps({"reads": "trunk"}), **metadata}
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    )
+    own = {
+        "labels": json.dumps(labels),
+        "preprocessing": json.dumps({"reads": "trunk"}),
+        **metadata,
+    }
     helper.set_model_props(model, own)
     onnx.save(model, file)
     return file

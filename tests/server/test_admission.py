@@ -39,7 +39,9 @@ def service(models: Analyzer, tmp_path: Path) -> Iterator[Service]:
     def begin(**limits: object) -> Listening:
         settings = ServerSettings(data=tmp_path, port=free_port())
         settings = replace(settings, limits=replace(settings.limits, **limits))
-        started.append(Listening(settings, with_gallery(models, tmp_path / "people.db")).start())
+        started.append(
+            Listening(settings, with_gallery(models, tmp_path / "people.db")).start()
+        )
         return started[-1]
 
     yield begin
@@ -47,8 +49,12 @@ def service(models: Analyzer, tmp_path: Path) -> Iterator[Service]:
         one.stop()
 
 
-def dial(service: Listening, *, source: str = "127.0.0.1", send: bytes = b"") -> socket.socket:
-    opened = socket.create_connection(("127.0.0.1", service.port), 10, source_address=(source, 0))
+def dial(
+    service: Listening, *, source: str = "127.0.0.1", send: bytes = b""
+) -> socket.socket:
+    opened = socket.create_connection(
+        ("127.0.0.1", service.port), 10, source_address=(source, 0)
+    )
     opened.sendall(send)
     return opened
 
@@ -71,7 +77,9 @@ def end_of(connection: ClientConnection) -> tuple[int, str]:
     return ended.value.rcvd.code, ended.value.rcvd.reason
 
 
-def test_uploads_begun_together_get_no_more_places_than_there_are(tmp_path: Path) -> None:
+def test_uploads_begun_together_get_no_more_places_than_there_are(
+    tmp_path: Path,
+) -> None:
     jobs = JobStore(tmp_path, Limits(jobs_waiting=5, jobs_per_key=3))
 
     def begin(number: int) -> str | None:
@@ -84,11 +92,16 @@ def test_uploads_begun_together_get_no_more_places_than_there_are(tmp_path: Path
         answers = list(pool.map(begin, range(40)))
     assert len(list(jobs.folder.iterdir())) == 5
     assert sum(len(answer) == 32 for answer in answers) == 5
-    assert {answer for answer in answers if len(answer) != 32} <= {"busy", "too-many-requests"}
+    assert {answer for answer in answers if len(answer) != 32} <= {
+        "busy",
+        "too-many-requests",
+    }
     jobs.close()
 
 
-def test_a_place_is_held_from_admission_until_the_job_ends_or_is_given_up(tmp_path: Path) -> None:
+def test_a_place_is_held_from_admission_until_the_job_ends_or_is_given_up(
+    tmp_path: Path,
+) -> None:
     jobs = JobStore(tmp_path, Limits(jobs_waiting=2, jobs_per_key=1))
     first = jobs.admit("a")
     with pytest.raises(Problem, match="you have 1 jobs"):
@@ -117,7 +130,10 @@ def test_places_are_shared_and_given_back() -> None:
             assert refused.value.kind == kind
     assert places.taken == 0
     with places.held("a"), places.held("a"):
-        with pytest.raises(Problem, match="you have 2 seats already") as refused, places.held("a"):
+        with (
+            pytest.raises(Problem, match="you have 2 seats already") as refused,
+            places.held("a"),
+        ):
             pass
         assert refused.value.kind == "too-many-requests"
         with places.held("b"):
@@ -136,7 +152,9 @@ def test_one_key_cannot_fill_the_line(start: Start, photo: bytes) -> None:
     assert client.analyze(photo).status_code == 200
 
 
-def test_listeners_that_come_together_are_counted(service: Service, clip: bytes) -> None:
+def test_listeners_that_come_together_are_counted(
+    service: Service, clip: bytes
+) -> None:
     listening = service(events_clients=4, events_per_key=3)
     listening.app.state.service.worker.stop()
     jobs = JobStore(listening.app.state.service.settings.data, Limits())
@@ -157,14 +175,21 @@ def test_listeners_that_come_together_are_counted(service: Service, clip: bytes)
 
 
 @pytest.mark.slow
-def test_silent_live_connections_of_one_caller_leave_room_and_are_ended(service: Service, photo: bytes) -> None:
-    listening = service(live_clients=4, live_per_key=2, live_idle_s=6.0)  # a busy machine is slow, not silent
+def test_silent_live_connections_of_one_caller_leave_room_and_are_ended(
+    service: Service, photo: bytes
+) -> None:
+    listening = service(
+        live_clients=4, live_per_key=2, live_idle_s=6.0
+    )  # a busy machine is slow, not silent
     address = f"ws://127.0.0.1:{listening.port}/v1/live"
     with ExitStack() as stack:
         silent = [stack.enter_context(connect(address)) for _ in range(4)]
         ends = [end_of(one) for one in silent]
     assert ends.count((1008, "no picture for 6 s")) == 2
-    assert ends.count((1013, "you have 2 live connections already; let one end first")) == 2
+    assert (
+        ends.count((1013, "you have 2 live connections already; let one end first"))
+        == 2
+    )
     with connect(address) as busy:
         for _ in range(13):
             time.sleep(0.5)
@@ -185,7 +210,9 @@ def test_idle_connections_make_room_for_new_ones(service: Service) -> None:
     assert sum(map(is_open, [*idle, *others])) <= 6
 
 
-def test_busy_connections_of_one_address_leave_room_for_another(service: Service) -> None:
+def test_busy_connections_of_one_address_leave_room_for_another(
+    service: Service,
+) -> None:
     listening = service(connections=6, connections_per_address=4, body_idle_s=20.0)
     half = f"POST /v1/analyze HTTP/1.1\r\nHost: 127.0.0.1:{listening.port}\r\nContent-Length: 9999\r\n"
     half += "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b"
@@ -194,7 +221,11 @@ def test_busy_connections_of_one_address_leave_room_for_another(service: Service
     refused = dial(listening)
     assert refused.recv(12) == b"HTTP/1.1 503"
     assert all(map(is_open, busy))
-    other = dial(listening, source="127.0.0.2", send=b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    other = dial(
+        listening,
+        source="127.0.0.2",
+        send=b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    )
     assert other.recv(12) == b"HTTP/1.1 200"
 
 
@@ -211,11 +242,16 @@ def test_who_does_not_take_what_is_sent_is_ended(service: Service) -> None:
     lazy = dial(listening, send=ask)
     time.sleep(3)
     received = 0
-    with suppress(ConnectionResetError):  # what lies in the buffers comes first, then the end
+    with suppress(
+        ConnectionResetError
+    ):  # what lies in the buffers comes first, then the end
         while chunk := lazy.recv(1 << 20):
             received += len(chunk)
     assert received < 30_000_000
-    assert len(httpx.get(f"{listening.base}/v1/jobs/{job_id}/result", timeout=20).content) == 30_000_000
+    assert (
+        len(httpx.get(f"{listening.base}/v1/jobs/{job_id}/result", timeout=20).content)
+        == 30_000_000
+    )
     jobs.close()
 
 
@@ -224,13 +260,21 @@ def test_warnings_of_one_kind_are_logged_once_a_minute() -> None:
     once = OnceAMinute(lambda: now[0])
 
     def passes(text: str, line: int = 1, **extra: object) -> bool:
-        record = logging.LogRecord("asyncio", logging.ERROR, "file.py", line, text, None, None)
+        record = logging.LogRecord(
+            "asyncio", logging.ERROR, "file.py", line, text, None, None
+        )
         record.__dict__.update(extra)
         passed = once.filter(record)
         now.append(getattr(record, "left_out", 0))
         return passed
 
-    assert [passes(f"no more files\nsocket {i}") for i in range(5)] == [True, False, False, False, False]
+    assert [passes(f"no more files\nsocket {i}") for i in range(5)] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert passes("something else")
     assert passes("no more files", request_id="1")
     now[0] = 61.0
@@ -239,7 +283,9 @@ def test_warnings_of_one_kind_are_logged_once_a_minute() -> None:
 
 
 @pytest.mark.slow
-def test_more_connections_than_the_process_may_have(process: Callable[..., Process], tmp_path: Path) -> None:
+def test_more_connections_than_the_process_may_have(
+    process: Callable[..., Process], tmp_path: Path
+) -> None:
     """The service starts with few descriptors: it stays within them, answers, and does not fill its log."""
     open_files()
     one = process(files=480)

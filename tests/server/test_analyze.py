@@ -27,7 +27,9 @@ def test_answers_one_object_for_one_picture(client: Client, photo: bytes) -> Non
     assert "embedding" not in face
 
 
-def test_answers_a_list_in_order_for_several(client: Client, photo: bytes, no_face: bytes) -> None:
+def test_answers_a_list_in_order_for_several(
+    client: Client, photo: bytes, no_face: bytes
+) -> None:
     records = client.analyze(photo, b"no picture", no_face).json()
     assert [len(record["faces"]) for record in records] == [1, 0, 0]
     assert "error" in records[1]
@@ -39,13 +41,17 @@ def test_same_numbers_as_the_library(client: Client, photo: bytes) -> None:
     got = client.analyze(photo, embeddings="true").json()["faces"]
     assert np.allclose([face["box"] for face in got], expected.boxes, atol=0.06)
     assert expected.embeddings is not None
-    assert np.allclose([face["embedding"] for face in got], expected.embeddings, atol=1e-5)
+    assert np.allclose(
+        [face["embedding"] for face in got], expected.embeddings, atol=1e-5
+    )
 
 
 def test_draws(client: Client, photo: bytes) -> None:
     answer = client.analyze(photo, draw="true")
     assert answer.headers["content-type"] == "image/jpeg"
-    drawn = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB")).astype(int)
+    drawn = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB")).astype(
+        int
+    )
     plain = np.asarray(Image.open(io.BytesIO(photo)).convert("RGB")).astype(int)
     assert drawn.shape == plain.shape
     assert (abs(drawn - plain) > 60).any()
@@ -54,10 +60,14 @@ def test_draws(client: Client, photo: bytes) -> None:
 def test_only_leaves_the_rest_out(client: Client, photo: bytes) -> None:
     (face,) = client.analyze(photo, only="identity").json()["faces"]
     assert "name" in face
-    assert not {"age", "age_group", "age_group_probs", "gender", "emotion"} & face.keys()
+    assert (
+        not {"age", "age_group", "age_group_probs", "gender", "emotion"} & face.keys()
+    )
 
 
-@pytest.mark.skipif("age" not in PARTS_HERE, reason="no weights for age, gender and emotion yet")
+@pytest.mark.skipif(
+    "age" not in PARTS_HERE, reason="no weights for age, gender and emotion yet"
+)
 def test_only_age(client: Client, photo: bytes) -> None:
     (face,) = client.analyze(photo, only="age").json()["faces"]
     assert {"age", "age_group", "age_group_probs"} <= face.keys()
@@ -66,9 +76,15 @@ def test_only_age(client: Client, photo: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("query", "kind"),
-    [({"only": "wealth"}, "invalid"), ({"only": ""}, "invalid"), ({"draw": "perhaps"}, "invalid")],
+    [
+        ({"only": "wealth"}, "invalid"),
+        ({"only": ""}, "invalid"),
+        ({"draw": "perhaps"}, "invalid"),
+    ],
 )
-def test_refuses_parameters(client: Client, photo: bytes, query: dict[str, str], kind: str) -> None:
+def test_refuses_parameters(
+    client: Client, photo: bytes, query: dict[str, str], kind: str
+) -> None:
     answer = client.analyze(photo, **query)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -83,7 +99,11 @@ def test_pixels_are_limited(start, photo: bytes) -> None:
 
 
 def test_the_original_shape(client: Client, two_faces: bytes) -> None:
-    client.enrol("Ada Lovelace", two_faces, box=",".join(map(str, client.analyze(two_faces).json()["faces"][0]["box"])))
+    client.enrol(
+        "Ada Lovelace",
+        two_faces,
+        box=",".join(map(str, client.analyze(two_faces).json()["faces"][0]["box"])),
+    )
     answer = client.http.post("/", files={"file": ("two.jpg", two_faces)}).json()
     assert list(answer) == ["Name", "Sex", "Age", "Emotion"]
     assert {len(column) for column in answer.values()} == {2}
@@ -106,12 +126,17 @@ def test_every_answer_carries_ids_and_security_headers(client: Client) -> None:
 def test_metrics_count(client: Client, photo: bytes) -> None:
     client.analyze(photo)
     text = client.http.get("/metrics").text
-    assert 'mien_requests_total{method="POST",route="/v1/analyze",status="200"} 1.0' in text
+    assert (
+        'mien_requests_total{method="POST",route="/v1/analyze",status="200"} 1.0'
+        in text
+    )
     assert "mien_faces_total 1.0" in text
     assert 'mien_model_passes_total{model="trunk"} 1.0' in text
 
 
-def test_logs_tell_no_names(client: Client, photo: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_tell_no_names(
+    client: Client, photo: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("DEBUG")
     person = client.enrol("Ada Lovelace", photo).json()
     client.analyze(photo)
@@ -121,7 +146,12 @@ def test_logs_tell_no_names(client: Client, photo: bytes, caplog: pytest.LogCapt
     assert "Lovelace" not in said
 
 
-def test_png_and_webp_by_content_not_name(client: Client, astronaut: np.ndarray) -> None:
+def test_png_and_webp_by_content_not_name(
+    client: Client, astronaut: np.ndarray
+) -> None:
     for suffix in (".png", ".webp"):
-        answer = client.http.post("/v1/analyze", files={"file": ("x.exe", encoded(astronaut, suffix), "text/plain")})
+        answer = client.http.post(
+            "/v1/analyze",
+            files={"file": ("x.exe", encoded(astronaut, suffix), "text/plain")},
+        )
         assert len(answer.json()["faces"]) == 1

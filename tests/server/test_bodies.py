@@ -27,6 +27,13 @@ LIMITS = Limits()
     ],
 )
 def test_the_limits_of_our_routes(path: str, most: int, waits: bool) -> None:
-    routers = [plugin.load() for plugin in plugins.found(plugins.ROUTES).values() if plugin.package == plugins.OWN]
+    routers = [
+        plugin.load()
+        for plugin in plugins.found(plugins.ROUTES).values()
+        if plugin.package == plugins.OWN
+    ]
     kind = bodies.kinds(route for router in routers for route in router.routes)(path)  # type: ignore[attr-defined]
-    assert (bodies.bytes_for(kind, LIMITS), bodies.takes_pictures(kind)) == (most, waits)
+    assert (bodies.bytes_for(kind, LIMITS), bodies.takes_pictures(kind)) == (
+        most,
+        waits,
+    )

@@ -63,7 +63,10 @@ def test_bytes_that_wait_are_counted_and_given_back() -> None:
     room = Bytes(100)
     with room.held() as take:
         take(60)
-        with room.held() as other, pytest.raises(Problem, match="too much is being sent"):
+        with (
+            room.held() as other,
+            pytest.raises(Problem, match="too much is being sent"),
+        ):
             other(50)
         take(40)
         assert room.taken == 100
@@ -79,7 +82,9 @@ def test_forms_hold_no_more_than_all_may(start: Start, photo: bytes) -> None:
     assert client.service.gate.held.taken == 0
 
 
-def test_pictures_are_decoded_inside_the_gate(client: Client, photo: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_decoded_inside_the_gate(
+    client: Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running: list[tuple[int, int]] = []
     read = images.read_image
 
@@ -92,10 +97,16 @@ def test_pictures_are_decoded_inside_the_gate(client: Client, photo: bytes, monk
     assert running == [(1, 512 * 512)]
 
 
-@pytest.mark.parametrize("error", [MemoryError(), MemoryShort("not enough memory to open the picture")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), MemoryShort("not enough memory to open the picture")]
+)
 @pytest.mark.parametrize("count", [1, 2])
 def test_short_memory_is_503(
-    error: Exception, count: int, client: Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
+    count: int,
+    client: Client,
+    photo: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object, **__: object) -> U8:
         raise error
@@ -116,11 +127,16 @@ def test_short_memory_is_503(
     ],
     ids=["frames", "work", "pixels"],
 )
-def test_a_video_costs_no_more_than_it_may(limits: dict[str, object], words: str, start: Start, tmp_path: Path) -> None:
+def test_a_video_costs_no_more_than_it_may(
+    limits: dict[str, object], words: str, start: Start, tmp_path: Path
+) -> None:
     client = start(limits=limits)
     grey = np.full((64, 64, 3), 99, np.uint8)
     video = write_clip(tmp_path / "clip.mp4", grey, seconds=1, side=128).read_bytes()
     job = client.http.post("/v1/videos", files={"file": ("a.mp4", video)}).json()
     ended = client.wait(job["id"])
-    assert (ended["state"], ended["problem"]["type"]) == ("failed", "urn:mien:problem:too-large")
+    assert (ended["state"], ended["problem"]["type"]) == (
+        "failed",
+        "urn:mien:problem:too-large",
+    )
     assert words in ended["problem"]["detail"]

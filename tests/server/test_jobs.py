@@ -13,7 +13,9 @@ from .harness import Client, Start
 
 
 def post(client: Client, clip: bytes, **query: object) -> dict[str, object]:
-    answer = client.http.post("/v1/videos", files={"file": ("../../party.mp4", clip)}, params=query)
+    answer = client.http.post(
+        "/v1/videos", files={"file": ("../../party.mp4", clip)}, params=query
+    )
     assert answer.status_code == 202, answer.text
     return answer.json()
 
@@ -24,7 +26,9 @@ def records(client: Client, job_id: object) -> list[dict[str, object]]:
 
 
 @pytest.mark.slow
-def test_a_video_from_upload_to_deletion(client: Client, clip: bytes, photo: bytes, tmp_path) -> None:
+def test_a_video_from_upload_to_deletion(
+    client: Client, clip: bytes, photo: bytes, tmp_path
+) -> None:
     person = client.enrol("Ada", photo).json()
     job = post(client, clip, draw="true")
     assert (job["source"], job["state"]) == ("party.mp4", "queued")
@@ -41,14 +45,19 @@ def test_a_video_from_upload_to_deletion(client: Client, clip: bytes, photo: byt
     assert (row["gender"], 20 < row["age"] < 60) == ("female", True)
     assert next(iter(row["emotions"])) == "happiness"
     assert sum(row["emotions"].values()) == pytest.approx(1, abs=0.01)
-    (tmp_path / "out.mp4").write_bytes(client.http.get(f"/v1/jobs/{job['id']}/video").content)
+    (tmp_path / "out.mp4").write_bytes(
+        client.http.get(f"/v1/jobs/{job['id']}/video").content
+    )
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 20
     assert not (tmp_path / "jobs" / str(job["id"]) / "input").exists()
 
     client.http.delete(f"/v1/people/{person['id']}")
     assert "Ada" not in client.http.get(f"/v1/jobs/{job['id']}/result").text
-    assert client.http.get(f"/v1/jobs/{job['id']}/video").json()["type"] == "urn:mien:problem:gone"
+    assert (
+        client.http.get(f"/v1/jobs/{job['id']}/video").json()["type"]
+        == "urn:mien:problem:gone"
+    )
 
     assert client.http.delete(f"/v1/jobs/{job['id']}").status_code == 204
     assert client.http.get(f"/v1/jobs/{job['id']}").status_code == 404
@@ -61,9 +70,15 @@ def test_cancel_and_queue_limits(start: Start, long_clip: bytes, tmp_path) -> No
     first, second = post(client, long_clip), post(client, long_clip)
     full = client.http.post("/v1/videos", files={"file": long_clip})
     assert (full.status_code, full.headers["retry-after"]) == (429, "30")
-    assert client.http.get(f"/v1/jobs/{first['id']}/result").json()["type"] == "urn:mien:problem:not-ready"
+    assert (
+        client.http.get(f"/v1/jobs/{first['id']}/result").json()["type"]
+        == "urn:mien:problem:not-ready"
+    )
     until = time.monotonic() + 20
-    while not client.http.get(f"/v1/jobs/{first['id']}").json()["frames"] and time.monotonic() < until:
+    while (
+        not client.http.get(f"/v1/jobs/{first['id']}").json()["frames"]
+        and time.monotonic() < until
+    ):
         time.sleep(0.05)
     for job in (first, second):
         assert client.http.delete(f"/v1/jobs/{job['id']}").status_code == 204
@@ -81,14 +96,18 @@ def test_cancel_and_queue_limits(start: Start, long_clip: bytes, tmp_path) -> No
         (b"<svg/>", 422),
     ],
 )
-def test_refuses_what_is_no_video(client: Client, content: bytes, status: int, tmp_path) -> None:
+def test_refuses_what_is_no_video(
+    client: Client, content: bytes, status: int, tmp_path
+) -> None:
     answer = client.http.post("/v1/videos", files={"file": ("a.mp4", content)})
     assert answer.status_code == status
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
 @pytest.mark.parametrize(("cut", "state"), [(64, "failed"), (None, "done")])
-def test_a_damaged_video_fails_with_its_reason(client: Client, clip: bytes, cut: int | None, state: str) -> None:
+def test_a_damaged_video_fails_with_its_reason(
+    client: Client, clip: bytes, cut: int | None, state: str
+) -> None:
     job = client.wait(str(post(client, clip[:cut], every=10)["id"]))
     assert job["state"] == state
     if state == "failed":
@@ -114,12 +133,18 @@ def test_jobs_are_kept_for_a_set_time(start: Start, clip: bytes) -> None:
     raise AssertionError("the job is still there")
 
 
-@pytest.mark.parametrize(("step_s", "frames", "shown"), [(0.04, 2, 0), (0.04, 3, 1), (2.0, 1, 1), (2.0, 3, 1)])
-def test_a_timeline_counts_seconds_not_frames(tmp_path: Path, step_s: float, frames: int, shown: int) -> None:
+@pytest.mark.parametrize(
+    ("step_s", "frames", "shown"),
+    [(0.04, 2, 0), (0.04, 3, 1), (2.0, 1, 1), (2.0, 3, 1)],
+)
+def test_a_timeline_counts_seconds_not_frames(
+    tmp_path: Path, step_s: float, frames: int, shown: int
+) -> None:
     """Of frames a nameless face needs some to be listed; of samples two seconds apart one is enough."""
     times = [i * step_s for i in range(10)]
     records = [
-        {"time_s": t, "faces": [{"track_id": 1, "name": None}] if i < frames else []} for i, t in enumerate(times)
+        {"time_s": t, "faces": [{"track_id": 1, "name": None}] if i < frames else []}
+        for i, t in enumerate(times)
     ]
     path = tmp_path / "result.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records))

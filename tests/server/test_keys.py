@@ -45,13 +45,21 @@ def test_roles(start: Start, photo: bytes, tmp_path: Path) -> None:
     secrets = {role: keys.add(role, role)[1] for role in ("read", "analyse", "admin")}
     calls = {
         "list": lambda h: client.http.get("/v1/people", headers=h),
-        "analyse": lambda h: client.http.post("/v1/analyze", files={"file": photo}, headers=h),
+        "analyse": lambda h: client.http.post(
+            "/v1/analyze", files={"file": photo}, headers=h
+        ),
         "enrol": lambda h: client.http.post(
-            "/v1/people", data={"name": h.get("authorization", "-")[-9:]}, files={"file": photo}, headers=h
+            "/v1/people",
+            data={"name": h.get("authorization", "-")[-9:]},
+            files={"file": photo},
+            headers=h,
         ),
     }
     table = {
-        role: [calls[call](bearer(secret)).status_code for call in ("list", "analyse", "enrol")]
+        role: [
+            calls[call](bearer(secret)).status_code
+            for call in ("list", "analyse", "enrol")
+        ]
         for role, secret in {**secrets, "wrong": "mien_wrong"}.items()
     }
     assert table == {
@@ -85,11 +93,18 @@ def test_secrets_are_not_kept(tmp_path: Path) -> None:
     assert (tmp_path / "keys.json").stat().st_mode & 0o077 == 0
 
 
-def test_jobs_of_others_are_not_there(start: Start, clip: bytes, tmp_path: Path) -> None:
+def test_jobs_of_others_are_not_there(
+    start: Start, clip: bytes, tmp_path: Path
+) -> None:
     client = start(host=EVERYWHERE)
     keys = KeyFile(tmp_path / "keys.json")
-    ours, theirs, admin = (bearer(keys.add(n, r)[1]) for n, r in (("a", "analyse"), ("b", "analyse"), ("c", "admin")))
-    job = client.http.post("/v1/videos", files={"file": clip}, headers=ours).json()["id"]
+    ours, theirs, admin = (
+        bearer(keys.add(n, r)[1])
+        for n, r in (("a", "analyse"), ("b", "analyse"), ("c", "admin"))
+    )
+    job = client.http.post("/v1/videos", files={"file": clip}, headers=ours).json()[
+        "id"
+    ]
     assert client.http.get(f"/v1/jobs/{job}", headers=theirs).status_code == 404
     assert client.http.delete(f"/v1/jobs/{job}", headers=theirs).status_code == 404
     assert client.http.get("/v1/jobs", headers=theirs).json() == {"jobs": []}
@@ -99,10 +114,15 @@ def test_jobs_of_others_are_not_there(start: Start, clip: bytes, tmp_path: Path)
 def test_live_needs_a_key(start: Start, tmp_path: Path) -> None:
     client = start(host=EVERYWHERE)
     secret = KeyFile(tmp_path / "keys.json").add("cam", "analyse")[1]
-    with client.http.websocket_connect(LIVE) as socket, pytest.raises(WebSocketDisconnect) as refused:
+    with (
+        client.http.websocket_connect(LIVE) as socket,
+        pytest.raises(WebSocketDisconnect) as refused,
+    ):
         socket.receive_text()
     assert refused.value.code == 1008
-    with client.http.websocket_connect(LIVE, subprotocols=["mien.v1", f"mien.key.{secret}"]) as socket:
+    with client.http.websocket_connect(
+        LIVE, subprotocols=["mien.v1", f"mien.key.{secret}"]
+    ) as socket:
         assert socket.accepted_subprotocol == "mien.v1"
 
 
@@ -125,14 +145,19 @@ def test_rates_refill() -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     run = CliRunner().invoke
-    made = run(serve_app, ["key", "add", "door", "--role", "read", "--data", str(tmp_path)])
+    made = run(
+        serve_app, ["key", "add", "door", "--role", "read", "--data", str(tmp_path)]
+    )
     assert made.exit_code == 0
     secret = next(line for line in made.output.splitlines() if line.startswith("mien_"))
     key = KeyFile(tmp_path / "keys.json").find(secret)
     assert key is not None
     assert key.role == "read"
     assert key.id in run(serve_app, ["key", "list", "--data", str(tmp_path)]).output
-    assert run(serve_app, ["key", "remove", key.id, "--data", str(tmp_path)]).exit_code == 0
+    assert (
+        run(serve_app, ["key", "remove", key.id, "--data", str(tmp_path)]).exit_code
+        == 0
+    )
     assert KeyFile(tmp_path / "keys.json").find(secret) is None
 
 
@@ -146,10 +171,15 @@ def test_keys_of_many_processes_are_all_kept(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     gone = KeyFile(file).add("gone", "admin")[0]
     fork = multiprocessing.get_context("fork")
-    made = [fork.Process(target=KeyFile(file).add, args=("x", "read")) for _ in range(3)]
+    made = [
+        fork.Process(target=KeyFile(file).add, args=("x", "read")) for _ in range(3)
+    ]
     for one in made:
         one.start()
-    threads = [threading.Thread(target=KeyFile(file).add, args=(f"k{i}", "read")) for i in range(12)]
+    threads = [
+        threading.Thread(target=KeyFile(file).add, args=(f"k{i}", "read"))
+        for i in range(12)
+    ]
     for thread in threads:
         thread.start()
     KeyFile(file).remove(gone.id)
@@ -163,7 +193,9 @@ def test_keys_of_many_processes_are_all_kept(tmp_path: Path) -> None:
     assert file.with_name("keys.json.lock").stat().st_mode & 0o077 == 0
 
 
-def test_a_lock_that_is_never_given_back_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_never_given_back_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "keys.json"
     key = KeyFile(file).add("door", "read")[0]
     monkeypatch.setattr(keys_module, "_WAIT_S", 0.1)
@@ -175,7 +207,9 @@ def test_a_lock_that_is_never_given_back_is_told(tmp_path: Path, monkeypatch: py
     assert [key.name for key in KeyFile(file).all()] == ["door"]
 
 
-def test_a_second_service_in_one_data_folder_is_refused(tmp_path: Path, models: Analyzer) -> None:
+def test_a_second_service_in_one_data_folder_is_refused(
+    tmp_path: Path, models: Analyzer
+) -> None:
     """It would begin the first one's running jobs anew."""
     with (
         locks.locked(tmp_path / "jobs.lock", busy=""),

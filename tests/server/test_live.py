@@ -9,7 +9,9 @@ from starlette.websockets import WebSocketDisconnect
 from .harness import LIVE, Client, Start
 
 
-def test_answers_frames_and_learns_names(client: Client, photo: bytes, no_face: bytes) -> None:
+def test_answers_frames_and_learns_names(
+    client: Client, photo: bytes, no_face: bytes
+) -> None:
     with client.http.websocket_connect(LIVE) as socket:
         names: list[object] = []
         for index in range(6):
@@ -66,7 +68,9 @@ def test_other_pages_are_refused(client: Client) -> None:
         client.http.websocket_connect(LIVE, headers={"origin": "http://evil.example"}),
     ):
         pass
-    with client.http.websocket_connect(LIVE, headers={"origin": "http://127.0.0.1:8000", "host": "127.0.0.1:8000"}):
+    with client.http.websocket_connect(
+        LIVE, headers={"origin": "http://127.0.0.1:8000", "host": "127.0.0.1:8000"}
+    ):
         pass
 
 
@@ -74,7 +78,10 @@ def test_connections_are_limited_and_given_back(start: Start) -> None:
     client = start(limits={"live_clients": 1})
     for _ in range(2):
         with client.http.websocket_connect(LIVE):
-            with client.http.websocket_connect(LIVE) as second, pytest.raises(WebSocketDisconnect) as refused:
+            with (
+                client.http.websocket_connect(LIVE) as second,
+                pytest.raises(WebSocketDisconnect) as refused,
+            ):
                 second.receive_text()
             assert refused.value.code == 1013
         until = time.monotonic() + 5

@@ -32,7 +32,9 @@ def folder(tmp_path: Path) -> Path:
     return model_folder(tmp_path / "models")
 
 
-def put(client: Client, attribute: str, model: str | None, **more: object) -> httpx.Response:
+def put(
+    client: Client, attribute: str, model: str | None, **more: object
+) -> httpx.Response:
     return client.http.put(f"/v1/models/{attribute}", json={"model": model}, **more)
 
 
@@ -54,15 +56,22 @@ def test_the_files_of_the_folder_are_listed(start: Start, folder: Path) -> None:
         "active": False,
         "error": None,
     }
-    assert (models["ages"]["attribute"], models["glasses"]["attribute"]) == ("age", "glasses")
+    assert (models["ages"]["attribute"], models["glasses"]["attribute"]) == (
+        "age",
+        "glasses",
+    )
     assert "not a network" in models["broken"]["error"]
     assert str(folder) not in json.dumps(answer)
     assert answer["serving"] == {"age": None, "emotion": None, "gender": None}
     write_head(folder / "new.onnx", ["x", "y"])
-    assert "new" in [model["name"] for model in client.http.get("/v1/models").json()["models"]]
+    assert "new" in [
+        model["name"] for model in client.http.get("/v1/models").json()["models"]
+    ]
 
 
-def test_a_switch_tells_from_the_next_request_on_and_back(start: Start, folder: Path, photo: bytes) -> None:
+def test_a_switch_tells_from_the_next_request_on_and_back(
+    start: Start, folder: Path, photo: bytes
+) -> None:
     client = start(models_dir=folder)
     before = face(client, photo)
     assert before["emotion"] == "happiness"
@@ -78,11 +87,19 @@ def test_a_switch_tells_from_the_next_request_on_and_back(start: Start, folder: 
     assert put(client, "age", "ages").status_code == 200
     assert put(client, "glasses", "glasses").status_code == 200
     changed = face(client, photo)
-    assert (changed["emotion"], changed["age"], changed["glasses"]) == ("Glad", 33.0, "glasses")
+    assert (changed["emotion"], changed["age"], changed["glasses"]) == (
+        "Glad",
+        33.0,
+        "glasses",
+    )
     for attribute in ("emotion", "age", "glasses"):
         assert put(client, attribute, None).status_code == 200
     assert face(client, photo) == before
-    assert client.http.get("/v1/models").json()["serving"] == {"age": None, "emotion": None, "gender": None}
+    assert client.http.get("/v1/models").json()["serving"] == {
+        "age": None,
+        "emotion": None,
+        "gender": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -99,11 +116,20 @@ def test_a_switch_tells_from_the_next_request_on_and_back(start: Start, folder: 
     ],
 )
 def test_what_cannot_be_chosen_changes_nothing(
-    start: Start, folder: Path, photo: bytes, attribute: str, model: str, status: int, kind: str
+    start: Start,
+    folder: Path,
+    photo: bytes,
+    attribute: str,
+    model: str,
+    status: int,
+    kind: str,
 ) -> None:
     client = start(models_dir=folder)
     answer = put(client, attribute, model)
-    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:mien:problem:{kind}")
+    assert (answer.status_code, answer.json()["type"]) == (
+        status,
+        f"urn:mien:problem:{kind}",
+    )
     assert face(client, photo)["emotion"] == "happiness"
 
 
@@ -111,7 +137,12 @@ def test_a_choice_is_the_admins(start: Start, folder: Path, tmp_path: Path) -> N
     client = start(models_dir=folder, host=EVERYWHERE, hosts=("127.0.0.1",))
     keys = KeyFile(tmp_path / "keys.json")
     statuses = {
-        role: put(client, "emotion", "moods", headers={"authorization": f"Bearer {keys.add('x', role)[1]}"}).status_code
+        role: put(
+            client,
+            "emotion",
+            "moods",
+            headers={"authorization": f"Bearer {keys.add('x', role)[1]}"},
+        ).status_code
         for role in ("read", "analyse", "admin")
     }
     assert statuses == {"read": 403, "analyse": 403, "admin": 200}
@@ -122,7 +153,9 @@ def test_without_a_folder_there_is_nothing_to_choose(client: Client) -> None:
     assert "--models-dir" in put(client, "emotion", "moods").json()["detail"]
 
 
-def test_live_pictures_are_told_by_the_new_model(start: Start, folder: Path, photo: bytes) -> None:
+def test_live_pictures_are_told_by_the_new_model(
+    start: Start, folder: Path, photo: bytes
+) -> None:
     client = start(models_dir=folder)
     with client.http.websocket_connect(LIVE) as socket:
         assert told_live(socket, photo) == "happiness"
@@ -140,7 +173,9 @@ def told_live(socket: WebSocketTestSession, photo: bytes) -> object:
     raise AssertionError("no face was shown in 20 frames")
 
 
-def test_jobs_are_told_by_the_new_model(start: Start, folder: Path, clip: bytes) -> None:
+def test_jobs_are_told_by_the_new_model(
+    start: Start, folder: Path, clip: bytes
+) -> None:
     client = start(models_dir=folder)
     put(client, "emotion", "moods")
     job = client.http.post("/v1/videos", files={"file": ("clip.mp4", clip)}).json()
@@ -151,7 +186,9 @@ def test_jobs_are_told_by_the_new_model(start: Start, folder: Path, clip: bytes)
 
 
 @pytest.mark.slow
-def test_switching_under_load_fails_nobody(models: object, tmp_path: Path, folder: Path, photo: bytes) -> None:
+def test_switching_under_load_fails_nobody(
+    models: object, tmp_path: Path, folder: Path, photo: bytes
+) -> None:
     settings = ServerSettings(data=tmp_path, port=free_port(), models_dir=folder)
     service = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()  # type: ignore[arg-type]
     seen: list[tuple[int, str, frozenset[str]]] = []
@@ -160,9 +197,17 @@ def test_switching_under_load_fails_nobody(models: object, tmp_path: Path, folde
     def ask() -> None:
         with httpx.Client(timeout=30) as http:
             while not stop.is_set():
-                answer = http.post(f"{service.base}/v1/analyze", files={"file": ("a.jpg", photo)})
+                answer = http.post(
+                    f"{service.base}/v1/analyze", files={"file": ("a.jpg", photo)}
+                )
                 (found,) = answer.json()["faces"]
-                seen.append((answer.status_code, found["emotion"], frozenset(found["emotion_probs"])))
+                seen.append(
+                    (
+                        answer.status_code,
+                        found["emotion"],
+                        frozenset(found["emotion_probs"]),
+                    )
+                )
 
     askers = [threading.Thread(target=ask) for _ in range(2)]
     try:
@@ -170,7 +215,12 @@ def test_switching_under_load_fails_nobody(models: object, tmp_path: Path, folde
             asker.start()
         for model in ["moods", "other moods", None] * 4:
             before = len(seen)
-            assert service.http.put(f"{service.base}/v1/models/emotion", json={"model": model}).status_code == 200
+            assert (
+                service.http.put(
+                    f"{service.base}/v1/models/emotion", json={"model": model}
+                ).status_code
+                == 200
+            )
             wait_for(lambda before=before: len(seen) >= before + 3)
     finally:
         stop.set()
@@ -191,8 +241,17 @@ def wait_for(true: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_takes_the_folder(process: Callable[..., Process], folder: Path, photo: bytes) -> None:
+def test_the_command_takes_the_folder(
+    process: Callable[..., Process], folder: Path, photo: bytes
+) -> None:
     served = process("--models-dir", str(folder))
-    assert httpx.put(f"{served.base}/v1/models/emotion", json={"model": "moods"}).status_code == 200
-    answer = httpx.post(f"{served.base}/v1/analyze", files={"file": ("a.jpg", photo)}, timeout=30).json()
+    assert (
+        httpx.put(
+            f"{served.base}/v1/models/emotion", json={"model": "moods"}
+        ).status_code
+        == 200
+    )
+    answer = httpx.post(
+        f"{served.base}/v1/analyze", files={"file": ("a.jpg", photo)}, timeout=30
+    ).json()
     assert answer["faces"][0]["emotion"] == "Calm"

@@ -64,8 +64,23 @@ def test_the_document_is_complete(client: Client) -> None:
     assert "example" in shapes["ProblemRecord"]
     assert {"FrameRecord", "FaceRecord"} <= shapes.keys()
     errors = operations[("post", "/v1/analyze")]["responses"]
-    assert errors.keys() >= {"200", "400", "401", "403", "408", "413", "415", "422", "429", "503"}
-    assert all("application/problem+json" in errors[status]["content"] for status in errors if status != "200")
+    assert errors.keys() >= {
+        "200",
+        "400",
+        "401",
+        "403",
+        "408",
+        "413",
+        "415",
+        "422",
+        "429",
+        "503",
+    }
+    assert all(
+        "application/problem+json" in errors[status]["content"]
+        for status in errors
+        if status != "200"
+    )
 
 
 @pytest.fixture
@@ -77,7 +92,10 @@ def listening(models: Analyzer, tmp_path: Path) -> Iterator[Listening]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("schemathesis") is None, reason="schemathesis is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("schemathesis") is None,
+    reason="schemathesis is not installed",
+)
 def test_schemathesis_finds_nothing(listening: Listening, tmp_path: Path) -> None:
     secret = KeyFile(tmp_path / "keys.json").add("schemathesis", "admin")[1]
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -86,7 +104,15 @@ def test_schemathesis_finds_nothing(listening: Listening, tmp_path: Path) -> Non
             sys.executable,
             *("-m", "schemathesis.cli", "run", f"{listening.base}/openapi.json"),
             *("-H", f"Authorization: Bearer {secret}", "--checks", checks),
-            *("--max-examples", "12", "--phases", "examples,coverage,fuzzing", "--seed", "1", "--no-color"),
+            *(
+                "--max-examples",
+                "12",
+                "--phases",
+                "examples,coverage,fuzzing",
+                "--seed",
+                "1",
+                "--no-color",
+            ),
         ],
         capture_output=True,
         text=True,

@@ -17,10 +17,16 @@ from .harness import EVERYWHERE, Client, Start, encoded
 @pytest.fixture(params=["people.db", "people", "postgresql"])
 def gallery(request: pytest.FixtureRequest) -> str:
     """Where the service keeps people: in its data folder, or in a database."""
-    return request.getfixturevalue("postgres_url") if request.param == "postgresql" else request.param
+    return (
+        request.getfixturevalue("postgres_url")
+        if request.param == "postgresql"
+        else request.param
+    )
 
 
-def test_enrol_recognise_rename_delete(start: Start, gallery: str, photo: bytes) -> None:
+def test_enrol_recognise_rename_delete(
+    start: Start, gallery: str, photo: bytes
+) -> None:
     client = start(gallery=gallery)
     made = client.enrol("Ada Lovelace", photo)
     assert made.status_code == 201
@@ -28,16 +34,22 @@ def test_enrol_recognise_rename_delete(start: Start, gallery: str, photo: bytes)
     assert made.headers["location"] == f"/v1/people/{person['id']}"
     assert (person["name"], person["photos"]) == ("Ada Lovelace", 1)
     assert client.analyze(photo).json()["faces"][0]["name"] == "Ada Lovelace"
-    renamed = client.http.patch(f"/v1/people/{person['id']}", json={"name": "Ada King/Noël"}).json()
+    renamed = client.http.patch(
+        f"/v1/people/{person['id']}", json={"name": "Ada King/Noël"}
+    ).json()
     assert client.analyze(photo).json()["faces"][0]["name"] == "Ada King/Noël"
-    assert client.http.get(f"/v1/people/{renamed['id']}").json()["name"] == "Ada King/Noël"
+    assert (
+        client.http.get(f"/v1/people/{renamed['id']}").json()["name"] == "Ada King/Noël"
+    )
     assert client.http.delete(f"/v1/people/{renamed['id']}").status_code == 204
     assert client.http.get("/v1/people").json() == {"people": []}
     face = client.analyze(photo).json()["faces"][0]
     assert (face["name"], face["distance"]) == (None, None)
 
 
-def test_names_one_face_of_several(start: Start, gallery: str, two_faces: bytes) -> None:
+def test_names_one_face_of_several(
+    start: Start, gallery: str, two_faces: bytes
+) -> None:
     client = start(gallery=gallery)
     boxes = sorted(face["box"] for face in client.analyze(two_faces).json()["faces"])
     assert len(boxes) == 2
@@ -45,9 +57,13 @@ def test_names_one_face_of_several(start: Start, gallery: str, two_faces: bytes)
     assert refused.json()["type"] == "urn:mien:problem:many-faces"
     made = client.enrol("Right", two_faces, box=",".join(map(str, boxes[1])))
     assert made.status_code == 201
-    faces = sorted(client.analyze(two_faces).json()["faces"], key=lambda face: face["box"])
+    faces = sorted(
+        client.analyze(two_faces).json()["faces"], key=lambda face: face["box"]
+    )
     assert faces[1]["name"] == "Right"
-    assert faces[1]["distance"] < 0.2  # a folder keeps the face cut out, which is found and described anew
+    assert (
+        faces[1]["distance"] < 0.2
+    )  # a folder keeps the face cut out, which is found and described anew
 
 
 def test_photos_are_seen_and_removed_one_by_one(
@@ -55,30 +71,58 @@ def test_photos_are_seen_and_removed_one_by_one(
 ) -> None:
     client = start(gallery=gallery)
     home = f"/v1/people/{client.enrol('Ada', photo).json()['id']}"
-    client.http.post(f"{home}/photos", files={"file": ("beside/mirror.jpg", encoded(astronaut[:, ::-1].copy()))})
+    client.http.post(
+        f"{home}/photos",
+        files={"file": ("beside/mirror.jpg", encoded(astronaut[:, ::-1].copy()))},
+    )
     photos = client.http.get(f"{home}/photos").json()["photos"]
     assert len(photos) == 2
     if gallery != "people":  # a folder names its files by itself
         assert [one["source"] for one in photos] == ["photo.jpg", "mirror.jpg"]
-    assert all("/" not in one["source"] and 0.3 < one["quality"] <= 1 and one["wrong"] == "" for one in photos)
+    assert all(
+        "/" not in one["source"] and 0.3 < one["quality"] <= 1 and one["wrong"] == ""
+        for one in photos
+    )
     for one in photos:
         assert one["thumbnail"] == f"{home}/photos/{one['sha256']}/thumbnail"
         shown = client.http.get(one["thumbnail"])
-        assert (shown.headers["content-type"], shown.headers["cache-control"]) == ("image/jpeg", "no-store")
-        found = client.analyzer.detector(cv2.imdecode(np.frombuffer(shown.content, np.uint8), cv2.IMREAD_COLOR))
+        assert (shown.headers["content-type"], shown.headers["cache-control"]) == (
+            "image/jpeg",
+            "no-store",
+        )
+        found = client.analyzer.detector(
+            cv2.imdecode(np.frombuffer(shown.content, np.uint8), cv2.IMREAD_COLOR)
+        )
         assert len(found) == 1
-    assert client.http.get(f"{home}/thumbnail").content in {client.http.get(p["thumbnail"]).content for p in photos}
+    assert client.http.get(f"{home}/thumbnail").content in {
+        client.http.get(p["thumbnail"]).content for p in photos
+    }
     for one, left in zip(photos, (1, 0), strict=True):
         place = f"{home}/photos/{one['sha256']}"
         assert client.http.delete(place).status_code == 204
-        assert client.http.get(f"{place}/thumbnail").status_code == client.http.delete(place).status_code == 404
-        assert sum(person["photos"] for person in client.http.get("/v1/people").json()["people"]) == left
+        assert (
+            client.http.get(f"{place}/thumbnail").status_code
+            == client.http.delete(place).status_code
+            == 404
+        )
+        assert (
+            sum(
+                person["photos"]
+                for person in client.http.get("/v1/people").json()["people"]
+            )
+            == left
+        )
     assert client.analyze(photo).json()["faces"][0]["name"] is None
-    assert client.http.get(f"{home}/photos").json()["type"] == "urn:mien:problem:person-not-found"
+    assert (
+        client.http.get(f"{home}/photos").json()["type"]
+        == "urn:mien:problem:person-not-found"
+    )
 
 
 def test_who_has_no_picture_has_none(client: Client) -> None:
-    client.service.people.gallery.enroll("Ada", [Photo(np.ones(128, np.float32), "0" * 64, "/home/ada/ada.jpg")])
+    client.service.people.gallery.enroll(
+        "Ada", [Photo(np.ones(128, np.float32), "0" * 64, "/home/ada/ada.jpg")]
+    )
     (person,) = client.http.get("/v1/people").json()["people"]
     (one,) = client.http.get(f"/v1/people/{person['id']}/photos").json()["photos"]
     assert (one["source"], one["thumbnail"]) == ("ada.jpg", None)
@@ -87,21 +131,36 @@ def test_who_has_no_picture_has_none(client: Client) -> None:
     assert missing.json()["type"] == "urn:mien:problem:photo-not-found"
 
 
-def test_who_may_see_photos_and_remove_them(start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_who_may_see_photos_and_remove_them(
+    start: Start, photo: bytes, tmp_path: Path
+) -> None:
     client = start(host=EVERYWHERE)
     keys = KeyFile(tmp_path / "keys.json")
-    reader, admin = ({"authorization": f"Bearer {keys.add(role, role)[1]}"} for role in ("read", "admin"))
-    made = client.http.post("/v1/people", data={"name": "Ada"}, files={"file": photo}, headers=admin).json()
+    reader, admin = (
+        {"authorization": f"Bearer {keys.add(role, role)[1]}"}
+        for role in ("read", "admin")
+    )
+    made = client.http.post(
+        "/v1/people", data={"name": "Ada"}, files={"file": photo}, headers=admin
+    ).json()
     home = f"/v1/people/{made['id']}"
     (one,) = client.http.get(f"{home}/photos", headers=reader).json()["photos"]
     assert client.http.get(one["thumbnail"], headers=reader).status_code == 200
     for place in (f"{home}/photos", one["thumbnail"], f"{home}/thumbnail"):
         assert client.http.get(place).status_code == 401
-    assert client.http.delete(f"{home}/photos/{one['sha256']}", headers=reader).status_code == 403
-    assert client.http.delete(f"{home}/photos/{one['sha256']}", headers=admin).status_code == 204
+    assert (
+        client.http.delete(f"{home}/photos/{one['sha256']}", headers=reader).status_code
+        == 403
+    )
+    assert (
+        client.http.delete(f"{home}/photos/{one['sha256']}", headers=admin).status_code
+        == 204
+    )
 
 
-def test_where_else_a_face_is(start: Start, gallery: str, photo: bytes, two_faces: bytes, astronaut: U8) -> None:
+def test_where_else_a_face_is(
+    start: Start, gallery: str, photo: bytes, two_faces: bytes, astronaut: U8
+) -> None:
     client = start(gallery=gallery, keep_unknown_days=30)
     client.analyze(encoded(astronaut[:, ::-1].copy()))  # nobody is known yet: kept
     person = client.enrol("Ada", photo).json()
@@ -115,7 +174,12 @@ def test_where_else_a_face_is(start: Start, gallery: str, photo: bytes, two_face
     for one in found:
         assert "/" not in one["source"]
         assert client.http.get(one["thumbnail"]).headers["content-type"] == "image/jpeg"
-    first = client.http.post("/v1/find", files={"file": two_faces}, data={"largest": "true"}, params={"top": 1})
+    first = client.http.post(
+        "/v1/find",
+        files={"file": two_faces},
+        data={"largest": "true"},
+        params={"top": 1},
+    )
     assert len(first.json()["found"]) == 1
     refused = client.http.post("/v1/find", files={"file": two_faces})
     assert refused.json()["type"] == "urn:mien:problem:many-faces"
@@ -128,10 +192,16 @@ def test_nobody_is_found_where_nobody_is_kept(client: Client, photo: bytes) -> N
 def test_merge_gives_the_photos(client: Client, photo: bytes, two_faces: bytes) -> None:
     ada = client.enrol("Ada", photo).json()
     other = client.enrol("Other", two_faces, largest="true").json()
-    merged = client.http.post(f"/v1/people/{other['id']}/merge", json={"into": ada["id"]}).json()
+    merged = client.http.post(
+        f"/v1/people/{other['id']}/merge", json={"into": ada["id"]}
+    ).json()
     assert (merged["name"], merged["photos"]) == ("Ada", 2)
-    assert [person["name"] for person in client.http.get("/v1/people").json()["people"]] == ["Ada"]
-    into_itself = client.http.post(f"/v1/people/{ada['id']}/merge", json={"into": ada["id"]})
+    assert [
+        person["name"] for person in client.http.get("/v1/people").json()["people"]
+    ] == ["Ada"]
+    into_itself = client.http.post(
+        f"/v1/people/{ada['id']}/merge", json={"into": ada["id"]}
+    )
     assert into_itself.status_code == 422
 
 
@@ -155,16 +225,26 @@ def test_refusals(client: Client, photo: bytes, no_face: bytes) -> None:
         kind: f"urn:mien:problem:{kind}" for kind in kinds
     }
     assert client.enrol("Box", photo, box="1,2,3").status_code == 422
-    assert client.enrol("Box", photo, box="0,0,20,20").json()["type"] == "urn:mien:problem:no-face"
+    assert (
+        client.enrol("Box", photo, box="0,0,20,20").json()["type"]
+        == "urn:mien:problem:no-face"
+    )
     assert client.http.get("/v1/people").json()["people"] == [person]
 
 
-def test_two_services_on_one_database_know_the_same_at_once(start: Start, postgres_url: str, photo: bytes) -> None:
+def test_two_services_on_one_database_know_the_same_at_once(
+    start: Start, postgres_url: str, photo: bytes
+) -> None:
     first, second = start(gallery=postgres_url), start(gallery=postgres_url)
     person = first.enrol("Ada", photo).json()
     assert second.analyze(photo).json()["faces"][0]["name"] == "Ada"
     assert second.enrol("Ada", photo).json()["type"] == "urn:mien:problem:person-exists"
-    assert second.http.patch(f"/v1/people/{person['id']}", json={"name": "Ada King"}).status_code == 200
+    assert (
+        second.http.patch(
+            f"/v1/people/{person['id']}", json={"name": "Ada King"}
+        ).status_code
+        == 200
+    )
     assert first.analyze(photo).json()["faces"][0]["name"] == "Ada King"
     assert second.http.delete(f"/v1/people/{person['id']}").status_code == 204
     assert first.analyze(photo).json()["faces"][0]["name"] is None
@@ -177,14 +257,20 @@ def test_not_ready_without_the_database(
     assert client.http.get("/readyz").status_code == 200
     name = sa.make_url(postgres_url).database
     with postgres_server.connect() as connection:
-        connection.execute(sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false"))
-        ended = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+        connection.execute(
+            sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+        )
+        ended = sa.text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+        )
         connection.execute(ended, {"name": name})
         answers = [client.http.get("/readyz"), client.analyze(photo)]
         assert [(a.status_code, a.json()["type"]) for a in answers] == [
             (503, "urn:mien:problem:gallery-unavailable")
         ] * 2
-        connection.execute(sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true"))
+        connection.execute(
+            sa.text(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
+        )
     assert client.http.get("/readyz").status_code == 200
 
 

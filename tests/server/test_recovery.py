@@ -28,13 +28,16 @@ KILLS = int(os.environ.get("MIEN_KILLS", "3"))
 class Work:
     """Clients that enrol, upload videos and analyse until told to stop, and remember what was acknowledged."""
 
-    def __init__(self, base: str, photo: bytes, clip: bytes, numbers: itertools.count[int]) -> None:
+    def __init__(
+        self, base: str, photo: bytes, clip: bytes, numbers: itertools.count[int]
+    ) -> None:
         self.base, self.photo, self.clip, self.numbers = base, photo, clip, numbers
         self.people: set[str] = set()
         self.jobs: set[str] = set()
         self.stop = threading.Event()
         self.threads = [
-            threading.Thread(target=self._loop, args=(do,)) for do in (self._enrol, self._upload, self._ask)
+            threading.Thread(target=self._loop, args=(do,))
+            for do in (self._enrol, self._upload, self._ask)
         ]
         for thread in self.threads:
             thread.start()
@@ -49,7 +52,12 @@ class Work:
 
     def _enrol(self, http: httpx.Client) -> None:
         name = f"Person {next(self.numbers)}"
-        if http.post("/v1/people", data={"name": name}, files={"file": self.photo}).status_code == 201:
+        if (
+            http.post(
+                "/v1/people", data={"name": name}, files={"file": self.photo}
+            ).status_code
+            == 201
+        ):
             self.people.add(name)
 
     def _upload(self, http: httpx.Client) -> None:
@@ -69,7 +77,9 @@ class Work:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_kill_minus_nine(process: Callable[..., Process], photo: bytes, astronaut: U8, tmp_path: Path) -> None:
+def test_kill_minus_nine(
+    process: Callable[..., Process], photo: bytes, astronaut: U8, tmp_path: Path
+) -> None:
     clip = write_clip(tmp_path / "clip.mp4", astronaut, seconds=1).read_bytes()
     service = process()
     people: set[str] = set()
@@ -94,7 +104,9 @@ def test_kill_minus_nine(process: Callable[..., Process], photo: bytes, astronau
     with httpx.Client(base_url=service.base, timeout=20) as http:
         until = time.monotonic() + 300
         while time.monotonic() < until:
-            states = {job["id"]: job["state"] for job in http.get("/v1/jobs").json()["jobs"]}
+            states = {
+                job["id"]: job["state"] for job in http.get("/v1/jobs").json()["jobs"]
+            }
             if set(states.values()) <= {"done", "failed"}:
                 break
             time.sleep(0.5)
@@ -106,16 +118,26 @@ def test_kill_minus_nine(process: Callable[..., Process], photo: bytes, astronau
 
 
 @pytest.mark.slow
-def test_a_stop_is_graceful(process: Callable[..., Process], long_clip: bytes, photo: bytes) -> None:
+def test_a_stop_is_graceful(
+    process: Callable[..., Process], long_clip: bytes, photo: bytes
+) -> None:
     service = process()
-    job = httpx.post(f"{service.base}/v1/videos", files={"file": long_clip}, timeout=20).json()["id"]
+    job = httpx.post(
+        f"{service.base}/v1/videos", files={"file": long_clip}, timeout=20
+    ).json()["id"]
     answers: list[int] = []
 
     def ask() -> None:
-        answers.append(httpx.post(f"{service.base}/v1/analyze", files={"file": photo}, timeout=30).status_code)
+        answers.append(
+            httpx.post(
+                f"{service.base}/v1/analyze", files={"file": photo}, timeout=30
+            ).status_code
+        )
 
     def listen() -> None:
-        with httpx.stream("GET", f"{service.base}/v1/jobs/{job}/events", timeout=30) as events:
+        with httpx.stream(
+            "GET", f"{service.base}/v1/jobs/{job}/events", timeout=30
+        ) as events:
             answers.append(events.status_code)
             events.read()
 
@@ -130,7 +152,10 @@ def test_a_stop_is_graceful(process: Callable[..., Process], long_clip: bytes, p
         thread.join(10)
     assert answers == [200, 200]
     service.start()
-    assert httpx.get(f"{service.base}/v1/jobs/{job}", timeout=20).json()["state"] in {"queued", "running"}
+    assert httpx.get(f"{service.base}/v1/jobs/{job}", timeout=20).json()["state"] in {
+        "queued",
+        "running",
+    }
     log = (service.data / "serve.log").read_text()
     assert "Traceback" not in log
     assert all(json.loads(line) for line in log.splitlines())

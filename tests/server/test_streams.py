@@ -28,7 +28,10 @@ DRIPS = {  # what a server sends at once, and then again and again
     "/continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "/status": (b"", b"H"),
     "/picture": (b"HTTP/1.1 200 OK\r\n\r\n\xff\xd8\xff", b"x"),
-    "/mjpeg": (b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n", b"x"),
+    "/mjpeg": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n",
+        b"x",
+    ),
 }
 
 
@@ -49,7 +52,9 @@ def dripping() -> Iterator[str]:
     def serve() -> None:
         with contextlib.suppress(OSError):
             while True:
-                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+                threading.Thread(
+                    target=answer, args=(listener.accept()[0],), daemon=True
+                ).start()
 
     threading.Thread(target=serve, daemon=True).start()
     yield f"127.0.0.1:{listener.getsockname()[1]}"
@@ -57,11 +62,16 @@ def dripping() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", ["/headers", "/continue", "/status", "/picture"])
-def test_one_deadline_holds_for_all_of_an_answer(path: str, dripping: str, tmp_path: Path) -> None:
+def test_one_deadline_holds_for_all_of_an_answer(
+    path: str, dripping: str, tmp_path: Path
+) -> None:
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"slowly|does not answer"):
         Fetcher(Rules((dripping,), 1, 0.8)).fetch(
-            f"http://{dripping}{path}", video_path=tmp_path / "v", picture_bytes=9_000, video_bytes=9_000
+            f"http://{dripping}{path}",
+            video_path=tmp_path / "v",
+            picture_bytes=9_000,
+            video_bytes=9_000,
         )
     assert time.monotonic() - began < 2.5
 
@@ -71,20 +81,32 @@ def test_a_fetch_ends_when_nobody_waits_any_more(dripping: str, tmp_path: Path) 
     rules = Rules((dripping,), 1, 60, 60, lambda: time.monotonic() - began > 0.5)
     with pytest.raises(SourceError):
         Fetcher(rules).fetch(
-            f"http://{dripping}/headers", video_path=tmp_path / "v", picture_bytes=9_000, video_bytes=9_000
+            f"http://{dripping}/headers",
+            video_path=tmp_path / "v",
+            picture_bytes=9_000,
+            video_bytes=9_000,
         )
     assert time.monotonic() - began < 3
 
 
-def test_slow_peers_leave_the_rest_of_the_api_alone(models: Analyzer, dripping: str, tmp_path: Path) -> None:
-    settings = ServerSettings(data=tmp_path, port=free_port(), urls=True, url_hosts=(dripping,))
+def test_slow_peers_leave_the_rest_of_the_api_alone(
+    models: Analyzer, dripping: str, tmp_path: Path
+) -> None:
+    settings = ServerSettings(
+        data=tmp_path, port=free_port(), urls=True, url_hosts=(dripping,)
+    )
     limits = replace(settings.limits, url_s=60.0, fetches=4, fetches_per_key=3)
-    listening = Listening(replace(settings, limits=limits), with_gallery(models, tmp_path / "people.db")).start()
+    listening = Listening(
+        replace(settings, limits=limits), with_gallery(models, tmp_path / "people.db")
+    ).start()
     try:
         body = json.dumps({"url": f"http://{dripping}/headers"}).encode()
         head = f"POST /v1/urls HTTP/1.1\r\nHost: 127.0.0.1:{listening.port}\r\nContent-Type: application/json\r\n"
         request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-        slow = [socket.create_connection(("127.0.0.1", listening.port), 10) for _ in range(40)]
+        slow = [
+            socket.create_connection(("127.0.0.1", listening.port), 10)
+            for _ in range(40)
+        ]
         for one in slow:
             one.sendall(request)
         fetches = listening.app.state.service.fetches
@@ -93,7 +115,9 @@ def test_slow_peers_leave_the_rest_of_the_api_alone(models: Analyzer, dripping: 
         assert listening.http.get(f"{listening.base}/v1/people").status_code == 200
         assert listening.http.get(f"{listening.base}/v1/jobs").status_code == 200
         assert time.monotonic() - began < 5
-        told = listening.http.post(f"{listening.base}/v1/urls", json={"url": f"http://{dripping}/headers"})
+        told = listening.http.post(
+            f"{listening.base}/v1/urls", json={"url": f"http://{dripping}/headers"}
+        )
         assert (told.status_code, told.headers["retry-after"]) == (429, "5")
         for one in slow:
             one.close()
@@ -110,19 +134,30 @@ def _until(true: Callable[[], bool], seconds: float = 15) -> None:
         time.sleep(0.05)
 
 
-def test_a_stream_without_pictures_ends_in_its_time(start: Start, dripping: str) -> None:
+def test_a_stream_without_pictures_ends_in_its_time(
+    start: Start, dripping: str
+) -> None:
     client = start(urls=True, url_hosts=(dripping,))
     began = time.monotonic()
-    job = client.http.post("/v1/urls", json={"url": f"http://{dripping}/mjpeg", "seconds": 1.0}).json()
+    job = client.http.post(
+        "/v1/urls", json={"url": f"http://{dripping}/mjpeg", "seconds": 1.0}
+    ).json()
     ended = client.wait(job["id"], 15)
-    assert (ended["state"], ended["problem"]["type"]) == ("failed", "urn:mien:problem:source-lost")
+    assert (ended["state"], ended["problem"]["type"]) == (
+        "failed",
+        "urn:mien:problem:source-lost",
+    )
     assert time.monotonic() - began < 10
 
 
 def test_a_stream_without_pictures_is_cancelled(start: Start, dripping: str) -> None:
     client = start(urls=True, url_hosts=(dripping,))
-    job = client.http.post("/v1/urls", json={"url": f"http://{dripping}/mjpeg", "seconds": 50.0}).json()
-    _until(lambda: client.http.get(f"/v1/jobs/{job['id']}").json()["state"] == "running")
+    job = client.http.post(
+        "/v1/urls", json={"url": f"http://{dripping}/mjpeg", "seconds": 50.0}
+    ).json()
+    _until(
+        lambda: client.http.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"
+    )
     assert client.http.delete(f"/v1/jobs/{job['id']}").status_code == 204
     _until(lambda: client.service.worker._run is None, 5)
 
@@ -157,14 +192,21 @@ def camera(photo: bytes) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_camera_is_looked_at_for_a_bounded_time(start: Start, camera: str, photo: bytes) -> None:
+def test_a_camera_is_looked_at_for_a_bounded_time(
+    start: Start, camera: str, photo: bytes
+) -> None:
     client = start(urls=True, url_hosts=(camera,))
     client.enrol("Ada", photo)
-    answer = client.http.post("/v1/urls", json={"url": f"http://{camera}/live", "seconds": 6.0})
+    answer = client.http.post(
+        "/v1/urls", json={"url": f"http://{camera}/live", "seconds": 6.0}
+    )
     assert answer.status_code == 202
     job = client.wait(answer.json()["id"])
     assert (job["state"], job["kind"]) == ("done", "stream")
-    lines = [json.loads(line) for line in client.http.get(f"/v1/jobs/{job['id']}/result").text.splitlines()]
+    lines = [
+        json.loads(line)
+        for line in client.http.get(f"/v1/jobs/{job['id']}/result").text.splitlines()
+    ]
     assert len(lines) >= 2, job
     assert lines[-1]["time_s"] < 12
     assert lines[-1]["faces"][0]["name"] == "Ada"
@@ -172,7 +214,10 @@ def test_a_camera_is_looked_at_for_a_bounded_time(start: Start, camera: str, pho
 
 def test_urls_are_off_unless_allowed(start: Start, camera: str) -> None:
     answer = start().http.post("/v1/urls", json={"url": f"http://{camera}/live"})
-    assert (answer.status_code, answer.json()["type"]) == (403, "urn:mien:problem:forbidden")
+    assert (answer.status_code, answer.json()["type"]) == (
+        403,
+        "urn:mien:problem:forbidden",
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,7 +251,12 @@ def test_public_addresses(ip: str, public: bool) -> None:
 def test_the_checked_address_is_the_one_connected_to(camera: str) -> None:
     """Whatever the name would resolve to by then."""
     port = int(camera.rpartition(":")[2])
-    target = Target(urlsplit("http://rebinding.invalid/live"), "rebinding.invalid", port, "127.0.0.1")
+    target = Target(
+        urlsplit("http://rebinding.invalid/live"),
+        "rebinding.invalid",
+        port,
+        "127.0.0.1",
+    )
     answer = _get(target, Wait(3, lambda: False))
     assert answer.status == 200
     answer.close()
@@ -251,9 +301,13 @@ REDIRECTS = [
 
 @pytest.mark.parametrize("status", REDIRECTS)
 def test_a_stream_that_leads_elsewhere_is_cut(status: bytes) -> None:
-    elsewhere, asked_elsewhere = rtsp_server(lambda _: b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
+    elsewhere, asked_elsewhere = rtsp_server(
+        lambda _: b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"
+    )
     location = f"rtsp://127.0.0.1:{elsewhere}/inside".encode()
-    port, asked = rtsp_server(lambda _: status + b"\r\nCSeq: 1\r\nLocation: " + location + b"\r\n\r\n")
+    port, asked = rtsp_server(
+        lambda _: status + b"\r\nCSeq: 1\r\nLocation: " + location + b"\r\n\r\n"
+    )
     rules = Rules((f"127.0.0.1:{port}",), 0, 3)
     target = Fetcher(rules).resolve(f"rtsp://127.0.0.1:{port}/cam")
     with pytest.raises(SourceError):
@@ -268,9 +322,17 @@ FRAME = b"$\x00\x00\x0c" + b"RTSP/1.0 302"  # a picture may hold any bytes
 
 @pytest.mark.parametrize("step", [1, 3, 1000])
 def test_what_is_passed_on(step: int) -> None:
-    sent = OK + FRAME + b"$\x01\x00\x02ab" + b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n" + FRAME
+    sent = (
+        OK
+        + FRAME
+        + b"$\x01\x00\x02ab"
+        + b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+        + FRAME
+    )
     answers = Answers()
-    passed = b"".join(answers.take(sent[i : i + step]) for i in range(0, len(sent), step))
+    passed = b"".join(
+        answers.take(sent[i : i + step]) for i in range(0, len(sent), step)
+    )
     assert passed == sent.replace(b"$\x01\x00\x02ab", b"")
 
 
@@ -302,7 +364,9 @@ def _first_frame(target: Target) -> object:
 
 def test_the_relay_passes_on_what_is_no_redirect() -> None:
     port, asked = rtsp_server(lambda _: b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
-    relay = Relay(Target(urlsplit(f"rtsp://127.0.0.1:{port}/"), "127.0.0.1", port, "127.0.0.1"), 3)
+    relay = Relay(
+        Target(urlsplit(f"rtsp://127.0.0.1:{port}/"), "127.0.0.1", port, "127.0.0.1"), 3
+    )
     with socket.create_connection(("127.0.0.1", relay.port), 3) as near:
         near.sendall(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
         assert near.recv(100).startswith(b"RTSP/1.0 200")

@@ -29,31 +29,54 @@ def listed(client: Client) -> list[dict[str, object]]:
 
 def test_nothing_is_kept_unless_asked_for(client: Client, astronaut: U8) -> None:
     see(client, takes(astronaut, 3))
-    assert client.http.get("/v1/unknown").json() == {"days": None, "waiting": 0, "groups": []}
+    assert client.http.get("/v1/unknown").json() == {
+        "days": None,
+        "waiting": 0,
+        "groups": [],
+    }
     assert client.http.get("/v1/server").json()["keep_unknown_days"] is None
 
 
-def test_known_people_are_not_kept(start: Start, astronaut: U8, photo: bytes, no_face: bytes) -> None:
+def test_known_people_are_not_kept(
+    start: Start, astronaut: U8, photo: bytes, no_face: bytes
+) -> None:
     client = start(keep_unknown_days=30)
     client.enrol("Ada", photo)
     see(client, [*takes(astronaut, 3), no_face])
-    assert client.http.get("/v1/unknown").json() == {"days": 30, "waiting": 0, "groups": []}
+    assert client.http.get("/v1/unknown").json() == {
+        "days": 30,
+        "waiting": 0,
+        "groups": [],
+    }
 
 
 @GALLERIES
-def test_seen_named_recognised_undone(start: Start, gallery: str, astronaut: U8, photo: bytes) -> None:
+def test_seen_named_recognised_undone(
+    start: Start, gallery: str, astronaut: U8, photo: bytes
+) -> None:
     client = start(gallery=gallery, keep_unknown_days=30)
     see(client, takes(astronaut, 2))
-    assert client.http.get("/v1/unknown").json() == {"days": 30, "waiting": 2, "groups": []}
+    assert client.http.get("/v1/unknown").json() == {
+        "days": 30,
+        "waiting": 2,
+        "groups": [],
+    }
     (pair,) = client.http.get("/v1/unknown", params={"least": 2}).json()["groups"]
     see(client, takes(astronaut, 3))
     (group,) = listed(client)
     assert (group["id"], len(group["faces"])) == (pair["id"], 3)
     assert client.http.get(f"/v1/unknown/{group['id']}").json() == group
     picture = client.http.get(f"/v1/unknown/faces/{group['faces'][0]['id']}")
-    assert (picture.headers["content-type"], picture.headers["cache-control"]) == ("image/jpeg", "no-store")
-    assert max(cv2.imdecode(np.frombuffer(picture.content, np.uint8), 1).shape[:2]) <= 224
-    person = client.http.post(f"/v1/unknown/{group['id']}/name", json={"name": "Ada"}).json()
+    assert (picture.headers["content-type"], picture.headers["cache-control"]) == (
+        "image/jpeg",
+        "no-store",
+    )
+    assert (
+        max(cv2.imdecode(np.frombuffer(picture.content, np.uint8), 1).shape[:2]) <= 224
+    )
+    person = client.http.post(
+        f"/v1/unknown/{group['id']}/name", json={"name": "Ada"}
+    ).json()
     assert (person["name"], person["photos"]) == ("Ada", 3)
     face = client.analyze(photo).json()["faces"][0]
     assert face["name"] == "Ada"
@@ -71,14 +94,25 @@ def test_split_merge_undo_delete(start: Start, astronaut: U8, tmp_path: Path) ->
     see(client, takes(astronaut, 5))
     (group,) = listed(client)
     chosen = [face["id"] for face in group["faces"][:2]]
-    made = client.http.post(f"/v1/unknown/{group['id']}/split", json={"faces": chosen}).json()
+    made = client.http.post(
+        f"/v1/unknown/{group['id']}/split", json={"faces": chosen}
+    ).json()
     assert [face["id"] for face in made["faces"]] == chosen
     assert [len(g["faces"]) for g in listed(client)] == [3, 2]
-    merged = client.http.post(f"/v1/unknown/{made['id']}/merge", json={"into": group["id"]}).json()
-    assert (merged["id"], len(merged["faces"]), merged["by_hand"]) == (group["id"], 5, True)
+    merged = client.http.post(
+        f"/v1/unknown/{made['id']}/merge", json={"into": group["id"]}
+    ).json()
+    assert (merged["id"], len(merged["faces"]), merged["by_hand"]) == (
+        group["id"],
+        5,
+        True,
+    )
     assert client.http.post("/v1/unknown/undo").json()["kind"] == "merge"
     assert client.http.post("/v1/unknown/undo").json()["kind"] == "split"
-    assert client.http.post("/v1/unknown/undo").json()["type"] == "urn:mien:problem:nothing-to-undo"
+    assert (
+        client.http.post("/v1/unknown/undo").json()["type"]
+        == "urn:mien:problem:nothing-to-undo"
+    )
     assert listed(client) == [group]
     assert client.http.delete(f"/v1/unknown/{group['id']}").status_code == 204
     assert listed(client) == []
@@ -86,10 +120,14 @@ def test_split_merge_undo_delete(start: Start, astronaut: U8, tmp_path: Path) ->
     assert b"\xff\xd8\xff" not in (tmp_path / "people.db").read_bytes()
 
 
-def test_deleting_a_person_deletes_what_was_kept_of_them(start: Start, astronaut: U8, tmp_path: Path) -> None:
+def test_deleting_a_person_deletes_what_was_kept_of_them(
+    start: Start, astronaut: U8, tmp_path: Path
+) -> None:
     client = start(keep_unknown_days=30)
     see(client, takes(astronaut, 3))
-    person = client.http.post(f"/v1/unknown/{listed(client)[0]['id']}/name", json={"name": "Ada"}).json()
+    person = client.http.post(
+        f"/v1/unknown/{listed(client)[0]['id']}/name", json={"name": "Ada"}
+    ).json()
     assert b"\xff\xd8\xff" in (tmp_path / "people.db").read_bytes()
     client.http.delete(f"/v1/people/{person['id']}")
     assert b"\xff\xd8\xff" not in (tmp_path / "people.db").read_bytes()
@@ -102,7 +140,9 @@ def test_refusals(start: Start, astronaut: U8) -> None:
     place = f"/v1/unknown/{listed(client)[0]['id']}"
     kinds = {
         "unknown-not-found": client.http.get("/v1/unknown/nothing"),
-        "unusable-input": client.http.post(f"{place}/merge", json={"into": place.rpartition("/")[2]}),
+        "unusable-input": client.http.post(
+            f"{place}/merge", json={"into": place.rpartition("/")[2]}
+        ),
         "invalid": client.http.post(f"{place}/split", json={"faces": []}),
     }
     assert {kind: answer.json()["type"] for kind, answer in kinds.items()} == {
@@ -116,17 +156,35 @@ def test_refusals(start: Start, astronaut: U8) -> None:
 def test_roles(start: Start, astronaut: U8, tmp_path: Path) -> None:
     client = start(host=EVERYWHERE, keep_unknown_days=30)
     keys = KeyFile(tmp_path / "keys.json")
-    headers = {role: {"authorization": f"Bearer {keys.add(role, role)[1]}"} for role in ("read", "analyse", "admin")}
+    headers = {
+        role: {"authorization": f"Bearer {keys.add(role, role)[1]}"}
+        for role in ("read", "analyse", "admin")
+    }
     for photo in takes(astronaut, 3):
-        client.http.post("/v1/analyze", files={"file": photo}, headers=headers["analyse"])
+        client.http.post(
+            "/v1/analyze", files={"file": photo}, headers=headers["analyse"]
+        )
     (group,) = client.http.get("/v1/unknown", headers=headers["read"]).json()["groups"]
-    place, face = f"/v1/unknown/{group['id']}", f"/v1/unknown/faces/{group['faces'][0]['id']}"
-    assert client.http.get(face).status_code == client.http.get("/v1/unknown").status_code == 401
+    place, face = (
+        f"/v1/unknown/{group['id']}",
+        f"/v1/unknown/faces/{group['faces'][0]['id']}",
+    )
+    assert (
+        client.http.get(face).status_code
+        == client.http.get("/v1/unknown").status_code
+        == 401
+    )
     for role, expected in (("read", 403), ("analyse", 403)):
         changes = [
-            client.http.post(f"{place}/name", json={"name": "Ada"}, headers=headers[role]),
-            client.http.post(f"{place}/split", json={"faces": [1]}, headers=headers[role]),
-            client.http.post(f"{place}/merge", json={"into": "x"}, headers=headers[role]),
+            client.http.post(
+                f"{place}/name", json={"name": "Ada"}, headers=headers[role]
+            ),
+            client.http.post(
+                f"{place}/split", json={"faces": [1]}, headers=headers[role]
+            ),
+            client.http.post(
+                f"{place}/merge", json={"into": "x"}, headers=headers[role]
+            ),
             client.http.post("/v1/unknown/undo", headers=headers[role]),
             client.http.delete(place, headers=headers[role]),
         ]
@@ -135,14 +193,18 @@ def test_roles(start: Start, astronaut: U8, tmp_path: Path) -> None:
     assert client.http.delete(place, headers=headers["admin"]).status_code == 204
 
 
-def test_live_and_videos_keep_somebody_once_in_a_while(start: Start, astronaut: U8, clip: bytes) -> None:
+def test_live_and_videos_keep_somebody_once_in_a_while(
+    start: Start, astronaut: U8, clip: bytes
+) -> None:
     client = start(keep_unknown_days=30)
     with client.http.websocket_connect(LIVE) as socket:
         for photo in takes(astronaut, 5):
             socket.send_bytes(photo)
             socket.receive_json()
     assert client.http.get("/v1/unknown").json()["waiting"] == 1
-    client.wait(client.http.post("/v1/videos", files={"file": ("clip.mp4", clip)}).json()["id"])
+    client.wait(
+        client.http.post("/v1/videos", files={"file": ("clip.mp4", clip)}).json()["id"]
+    )
     assert client.http.get("/v1/unknown").json()["waiting"] == 2
 
 

@@ -17,7 +17,9 @@ def send(client: Client, *pictures: bytes, **fields: str) -> httpx.Response:
 
 
 def test_two_photos_of_one_person(client: Client, photo: bytes) -> None:
-    small = cv2.resize(images.read_image(photo), (384, 384), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        images.read_image(photo), (384, 384), interpolation=cv2.INTER_AREA
+    )
     answer = send(client, photo, encoded(small, ".png")).json()
     assert (answer["same"], answer["tolerance"]) == (True, client.analyzer.tolerance)
     assert answer["distance"] < 0.3
@@ -25,8 +27,13 @@ def test_two_photos_of_one_person(client: Client, photo: bytes) -> None:
     assert answer["false_match_rate"] < 1e-6 < answer["false_non_match_rate"]
 
 
-def test_what_cannot_be_compared_is_said(client: Client, photo: bytes, no_face: bytes) -> None:
-    assert send(client, photo).json()["detail"] == "send two pictures to compare, both in the form field 'file'; got 1"
+def test_what_cannot_be_compared_is_said(
+    client: Client, photo: bytes, no_face: bytes
+) -> None:
+    assert (
+        send(client, photo).json()["detail"]
+        == "send two pictures to compare, both in the form field 'file'; got 1"
+    )
     assert send(client, photo, photo, photo).status_code == 422
     assert send(client, photo, no_face).json()["type"].endswith("no-face")
     assert send(client, photo, b"no picture").json()["type"].endswith("unusable-input")

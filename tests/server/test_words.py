@@ -41,7 +41,9 @@ def full(path: Path) -> BinaryIO:
     return Path("/dev/full").open("wb", buffering=0)
 
 
-def test_a_video_on_a_full_disk(client: Client, clip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_on_a_full_disk(
+    client: Client, clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(private, "new_file", full)
     answer = client.http.post("/v1/videos", files={"file": clip})
     assert kind(answer) == (507, "no-space")
@@ -49,7 +51,9 @@ def test_a_video_on_a_full_disk(client: Client, clip: bytes, monkeypatch: pytest
     assert list(client.service.jobs.folder.iterdir()) == []
 
 
-def test_a_result_on_a_full_disk(client: Client, clip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_on_a_full_disk(
+    client: Client, clip: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(private, "make_file", lambda path: Path("/dev/full"))
     job = client.wait(client.http.post("/v1/videos", files={"file": clip}).json()["id"])
     assert job["problem"]["type"] == "urn:mien:problem:no-space"
@@ -65,7 +69,9 @@ def test_other_errors_of_the_system_are_no_full_disk() -> None:
 
 
 @pytest.mark.parametrize("damage", [b"short", b"x" * 516, b"", "text"])
-def test_a_damaged_descriptor(damage: object, start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_a_damaged_descriptor(
+    damage: object, start: Start, photo: bytes, tmp_path: Path
+) -> None:
     client = start()
     client.enrol("Ada", photo)
     with sqlite3.connect(tmp_path / "people.db") as database:
@@ -92,17 +98,26 @@ def test_a_file_that_breaks_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["雨" * 100, "a%" * 100])
-def test_a_name_too_long_for_a_folder(name: str, start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_a_name_too_long_for_a_folder(
+    name: str, start: Start, photo: bytes, tmp_path: Path
+) -> None:
     client = start(gallery="people")
     ada = client.enrol("Ada", photo).json()
-    answers = [client.enrol(name, photo), client.http.patch(f"/v1/people/{ada['id']}", json={"name": name})]
+    answers = [
+        client.enrol(name, photo),
+        client.http.patch(f"/v1/people/{ada['id']}", json={"name": name}),
+    ]
     assert [kind(answer) for answer in answers] == [(422, "unusable-input")] * 2
     assert "255" in answers[0].json()["detail"]
     assert client.http.get("/v1/people").json()["people"] == [ada]
 
 
 def test_no_path_of_the_server_is_told(
-    start: Start, photo: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    photo: bytes,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = start(gallery="people")
 
@@ -114,12 +129,16 @@ def test_no_path_of_the_server_is_told(
     assert kind(answer) == (503, "gallery-unavailable")
     assert "Permission denied" in answer.json()["detail"]
     assert str(tmp_path) not in answer.text
-    logged = [record for record in caplog.records if record.name == "mien.server.problems"]
+    logged = [
+        record for record in caplog.records if record.name == "mien.server.problems"
+    ]
     assert str(tmp_path) in logged[0].getMessage()
     assert "Lovelace" not in logged[0].getMessage()
 
 
-def test_names_of_a_folder_gallery_are_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_names_of_a_folder_gallery_are_not_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "Ada Lovelace.jpg").write_bytes(b"no picture")
     (tmp_path / "Grace Hopper").symlink_to("/")
 
@@ -127,7 +146,11 @@ def test_names_of_a_folder_gallery_are_not_logged(tmp_path: Path, caplog: pytest
         raise InputError("the photo cannot be read")
 
     with caplog.at_level(logging.WARNING):
-        list(FolderGallery(tmp_path, space=replace(DLIB, name="e"), describe=refuse).enrolled())
+        list(
+            FolderGallery(
+                tmp_path, space=replace(DLIB, name="e"), describe=refuse
+            ).enrolled()
+        )
     lines = [JsonFormatter().format(record) for record in caplog.records]
     assert len(lines) >= 2
     assert not [line for line in lines if "Lovelace" in line or "Hopper" in line]
@@ -139,19 +162,31 @@ def write_broken(file: Path, *, constant: float | None) -> Path:
     x = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", 128])
     y = helper.make_tensor_value_info("p", TensorProto.FLOAT, None)
     shape = numpy_helper.from_array(np.array([7, -1, 31], np.int64), "shape")
-    nodes, constants = [helper.make_node("Reshape", ["embedding", "shape"], ["p"])], [shape]
+    nodes, constants = (
+        [helper.make_node("Reshape", ["embedding", "shape"], ["p"])],
+        [shape],
+    )
     if constant is not None:
         row = numpy_helper.from_array(np.full((128, 2), constant, np.float32), "w")
-        nodes, constants = [helper.make_node("MatMul", ["embedding", "w"], ["p"])], [row]
+        nodes, constants = (
+            [helper.make_node("MatMul", ["embedding", "w"], ["p"])],
+            [row],
+        )
     model = helper.make_model(
-        helper.make_graph(nodes, "g", [x], [y], constants), opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+        helper.make_graph(nodes, "g", [x], [y], constants),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
     )
-    helper.set_model_props(model, {"labels": '["Calm", "Wild"]', "preprocessing": '{"reads": "trunk"}'})
+    helper.set_model_props(
+        model, {"labels": '["Calm", "Wild"]', "preprocessing": '{"reads": "trunk"}'}
+    )
     onnx.save(model, file)
     return file
 
 
-def test_a_model_is_tried_before_it_is_taken(start: Start, photo: bytes, tmp_path: Path) -> None:
+def test_a_model_is_tried_before_it_is_taken(
+    start: Start, photo: bytes, tmp_path: Path
+) -> None:
     folder = model_folder(tmp_path / "models")
     write_broken(folder / "fails.onnx", constant=None)
     write_broken(folder / "nan.onnx", constant=float("nan"))
@@ -167,10 +202,14 @@ def test_a_model_is_tried_before_it_is_taken(start: Start, photo: bytes, tmp_pat
 
 
 def test_a_model_that_works_passes(models: Analyzer, tmp_path: Path) -> None:
-    try_out(load_own(write_head(tmp_path / "a.onnx", ["a", "b"]), "emotion"), models.trunk)
+    try_out(
+        load_own(write_head(tmp_path / "a.onnx", ["a", "b"]), "emotion"), models.trunk
+    )
 
 
-def test_a_model_with_data_of_other_files_is_refused(start: Start, tmp_path: Path) -> None:
+def test_a_model_with_data_of_other_files_is_refused(
+    start: Start, tmp_path: Path
+) -> None:
     folder = model_folder(tmp_path / "models")
     model = onnx.load(folder / "moods.onnx")
     weights = model.graph.initializer[0]
@@ -181,9 +220,14 @@ def test_a_model_with_data_of_other_files_is_refused(start: Start, tmp_path: Pat
     (tmp_path / "secret").write_bytes(b"\0" * 1024)
     (folder / "thief.onnx").write_bytes(model.SerializeToString())
     client = start(models_dir=folder)
-    listed = {row["name"]: row for row in client.http.get("/v1/models").json()["models"]}
+    listed = {
+        row["name"]: row for row in client.http.get("/v1/models").json()["models"]
+    }
     assert listed["thief"]["error"]
-    assert kind(client.http.put("/v1/models/emotion", json={"model": "thief"})) == (422, "unusable-input")
+    assert kind(client.http.put("/v1/models/emotion", json={"model": "thief"})) == (
+        422,
+        "unusable-input",
+    )
 
 
 def test_json_nested_too_deeply_is_no_traceback(tmp_path: Path) -> None:
@@ -195,7 +239,9 @@ def test_json_nested_too_deeply_is_no_traceback(tmp_path: Path) -> None:
     deep.write_text("[" * 100_000)
     with pytest.raises(ValueError, match="nested too deeply"):
         from_json(deep.read_bytes())
-    told = CliRunner().invoke(people_app, ["import", str(deep), "--gallery", str(tmp_path / "people.db")])
+    told = CliRunner().invoke(
+        people_app, ["import", str(deep), "--gallery", str(tmp_path / "people.db")]
+    )
     assert isinstance(told.exception, InputError)
     assert "nested too deeply" in str(told.exception)
     (tmp_path / "keys.json").write_text("[" * 100_000)
@@ -210,13 +256,26 @@ def test_a_keys_name_is_one_line_of_text(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "keys.json").exists()
 
 
-@pytest.mark.parametrize("name", ["\u3164", "\u2800\u2800", "Ada\u115f", "\u200d", "\ufe0f", "Ada\u034f", "\u200bAda"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u3164",
+        "\u2800\u2800",
+        "Ada\u115f",
+        "\u200d",
+        "\ufe0f",
+        "Ada\u034f",
+        "\u200bAda",
+    ],
+)
 def test_invisible_names_are_refused(name: str) -> None:
     with pytest.raises(InputError):
         check_name(name)
 
 
-@pytest.mark.parametrize("name", ["Ada ❤️", "نیما\u200cپور", "O'Brien", "雨", "👩\u200d🚀"])
+@pytest.mark.parametrize(
+    "name", ["Ada ❤️", "نیما\u200cپور", "O'Brien", "雨", "👩\u200d🚀"]
+)
 def test_names_with_joiners_are_taken(name: str) -> None:
     assert check_name(name) == name
 
@@ -238,19 +297,32 @@ def test_names_with_joiners_are_taken(name: str) -> None:
         ({"host": "localhost:evil"}, 403),
         ({"host": "localhost:80:80"}, 403),
         ({"host": "127.0.0.1@evil.example"}, 403),
-        ({"host": "evil.example", "x-forwarded-host": "localhost", "forwarded": "host=localhost"}, 403),
+        (
+            {
+                "host": "evil.example",
+                "x-forwarded-host": "localhost",
+                "forwarded": "host=localhost",
+            },
+            403,
+        ),
         ({"host": "LOCALHOST:8000"}, 404),
         ({"host": "[::1]:8000"}, 404),
     ],
 )
-def test_whom_a_change_is_taken_from(client: Client, headers: dict[str, str], status: int) -> None:
+def test_whom_a_change_is_taken_from(
+    client: Client, headers: dict[str, str], status: int
+) -> None:
     assert client.http.delete("/v1/jobs/none", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(
-    ("mode", "status"), [("navigate", 200), ("no-cors", 403), ("cors", 403)], ids=["a link", "a picture", "a script"]
+    ("mode", "status"),
+    [("navigate", 200), ("no-cors", 403), ("cors", 403)],
+    ids=["a link", "a picture", "a script"],
 )
-def test_other_pages_may_link_here_and_nothing_else(client: Client, mode: str, status: int) -> None:
+def test_other_pages_may_link_here_and_nothing_else(
+    client: Client, mode: str, status: int
+) -> None:
     headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": mode}
     assert client.http.get("/", headers=headers).status_code == status
 
@@ -258,19 +330,41 @@ def test_other_pages_may_link_here_and_nothing_else(client: Client, mode: str, s
 def test_malformed_hosts_are_refused_with_keys_too(start: Start) -> None:
     client = start(host=EVERYWHERE)
     assert client.http.get("/healthz", headers={"host": "[::1"}).status_code == 403
-    assert client.http.get("/healthz", headers={"host": "faces.example"}).status_code == 200
+    assert (
+        client.http.get("/healthz", headers={"host": "faces.example"}).status_code
+        == 200
+    )
 
 
 PUBLIC = {"GET /healthz", "GET /readyz"}
 ADMIN = {
-    *("POST /v1/people", "PATCH /v1/people/{person_id}", "DELETE /v1/people/{person_id}"),
-    *("POST /v1/people/{person_id}/photos", "POST /v1/people/{person_id}/merge", "PUT /v1/models/{attribute}"),
-    *("POST /v1/unknown/undo", "POST /v1/unknown/{group_id}/name", "POST /v1/unknown/{group_id}/split"),
+    *(
+        "POST /v1/people",
+        "PATCH /v1/people/{person_id}",
+        "DELETE /v1/people/{person_id}",
+    ),
+    *(
+        "POST /v1/people/{person_id}/photos",
+        "POST /v1/people/{person_id}/merge",
+        "PUT /v1/models/{attribute}",
+    ),
+    *(
+        "POST /v1/unknown/undo",
+        "POST /v1/unknown/{group_id}/name",
+        "POST /v1/unknown/{group_id}/split",
+    ),
     *("POST /v1/unknown/{group_id}/merge", "DELETE /v1/unknown/{group_id}"),
     "DELETE /v1/people/{person_id}/photos/{sha256}",
 }
 ANALYSE = {
-    *("POST /", "POST /v1/analyze", "POST /v1/verify", "POST /v1/find", "POST /v1/videos", "POST /v1/urls"),
+    *(
+        "POST /",
+        "POST /v1/analyze",
+        "POST /v1/verify",
+        "POST /v1/find",
+        "POST /v1/videos",
+        "POST /v1/urls",
+    ),
     "DELETE /v1/jobs/{job_id}",
 }
 
@@ -278,37 +372,64 @@ ANALYSE = {
 def test_each_route_wants_its_role(start: Start, tmp_path: Path) -> None:
     client = start(host=EVERYWHERE)
     keys = KeyFile(tmp_path / "keys.json")
-    bearers = {role: {"authorization": f"Bearer {keys.add(role, role)[1]}"} for role in ("read", "analyse")}
+    bearers = {
+        role: {"authorization": f"Bearer {keys.add(role, role)[1]}"}
+        for role in ("read", "analyse")
+    }
     routes = [
         f"{method.upper()} {path}"
         for path, methods in client.http.get("/openapi.json").json()["paths"].items()
         for method in methods
     ]
     assert len(routes) > 25
-    wrong = [route for route in routes if roles_refused(client.http, route, bearers) != expected_refusals(route)]
+    wrong = [
+        route
+        for route in routes
+        if roles_refused(client.http, route, bearers) != expected_refusals(route)
+    ]
     assert wrong == []
 
 
-def roles_refused(http: TestClient, route: str, bearers: dict[str, dict[str, str]]) -> list[str]:
+def roles_refused(
+    http: TestClient, route: str, bearers: dict[str, dict[str, str]]
+) -> list[str]:
     """Who is refused: nobody's call without a key, and the keys that may not."""
     method, path = route.split(" ")
-    place = path.replace("{attribute}", "emotion").replace("{face_id}", "1").replace("{", "").replace("}", "")
+    place = (
+        path.replace("{attribute}", "emotion")
+        .replace("{face_id}", "1")
+        .replace("{", "")
+        .replace("}", "")
+    )
     refused = ["nobody"] if http.request(method, place).status_code == 401 else []
     return refused + [
-        role for role, key in bearers.items() if http.request(method, place, headers=key).status_code == 403
+        role
+        for role, key in bearers.items()
+        if http.request(method, place, headers=key).status_code == 403
     ]
 
 
 def expected_refusals(route: str) -> list[str]:
     if route in PUBLIC:
         return []
-    return ["nobody", *(["read"] if route in ANALYSE | ADMIN else []), *(["analyse"] if route in ADMIN else [])]
+    return [
+        "nobody",
+        *(["read"] if route in ANALYSE | ADMIN else []),
+        *(["analyse"] if route in ADMIN else []),
+    ]
 
 
 @pytest.mark.parametrize("gallery", ["people.db", "people"])
-def test_names_are_text_and_nothing_else(start: Start, photo: bytes, gallery: str) -> None:
+def test_names_are_text_and_nothing_else(
+    start: Start, photo: bytes, gallery: str
+) -> None:
     client = start(gallery=gallery)
-    names = ["Robert'); DROP TABLE people;--", "<script>alert(1)</script>", "../../etc/passwd", "%00{0}"]
+    names = [
+        "Robert'); DROP TABLE people;--",
+        "<script>alert(1)</script>",
+        "../../etc/passwd",
+        "%00{0}",
+    ]
     for name in names:
         assert client.enrol(name, photo).status_code == 201
     listed = client.http.get("/v1/people")
@@ -320,8 +441,14 @@ def test_names_are_text_and_nothing_else(start: Start, photo: bytes, gallery: st
 def test_the_page_writes_texts_never_markup() -> None:
     scripts = sorted(STATIC.glob("*.js"))
     assert len(scripts) >= 8
-    forbidden = re.compile(r"(inner|outer)HTML *=[^=]|insertAdjacentHTML|document\.write|\beval\(|new Function")
-    assert [(file.name, found[0]) for file in scripts for found in forbidden.finditer(file.read_text())] == []
+    forbidden = re.compile(
+        r"(inner|outer)HTML *=[^=]|insertAdjacentHTML|document\.write|\beval\(|new Function"
+    )
+    assert [
+        (file.name, found[0])
+        for file in scripts
+        for found in forbidden.finditer(file.read_text())
+    ] == []
 
 
 def test_it_cannot_be_framed(client: Client) -> None:

@@ -19,7 +19,9 @@ Lay = Callable[..., Path]
 def lay(tmp_path_factory: pytest.TempPathFactory) -> Lay:
     """Lays pictures out in folders: so many a class, of these classes, `skip` pictures further on."""
 
-    def folders(per_class: int, classes: tuple[str, ...] = tuple(DRESSED), skip: int = 0) -> Path:
+    def folders(
+        per_class: int, classes: tuple[str, ...] = tuple(DRESSED), skip: int = 0
+    ) -> Path:
         root = tmp_path_factory.mktemp("moods")
         for mood in classes:
             (root / mood).mkdir()
@@ -40,7 +42,12 @@ def small(lay: Lay) -> Path:
 def ferplus(shared: Path, tmp_path: Path) -> Path:
     """Sixty pictures each of four moods as people really show them: FER+, of the shared data."""
     with np.load(shared / "data" / "ferplus.npz", allow_pickle=False) as npz:
-        jpeg, offsets, votes, split = npz["jpeg"].tobytes(), npz["offsets"], npz["votes"], npz["split"]
+        jpeg, offsets, votes, split = (
+            npz["jpeg"].tobytes(),
+            npz["offsets"],
+            npz["votes"],
+            npz["split"],
+        )
         names = [str(name) for name in npz["vote_names"]]
     pictures = [jpeg[a:b] for a, b in itertools.pairwise(offsets)]
     order = np.random.default_rng(7).permutation(np.flatnonzero(split == "train"))

@@ -19,7 +19,12 @@ def people() -> list[U8]:
     """A hundred people of LFW, (75, 75) uint8 grey, one picture each."""
     subset = np.load(Path(skimage.data.__file__).with_name("lfw_subset.npy"))[:100]
     grey = (subset * 255).astype(np.uint8)
-    return [np.asarray(cv2.resize(face, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC), np.uint8) for face in grey]
+    return [
+        np.asarray(
+            cv2.resize(face, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC), np.uint8
+        )
+        for face in grey
+    ]
 
 
 def take(face: U8, number: int) -> U8:
@@ -28,7 +33,9 @@ def take(face: U8, number: int) -> U8:
     cut = int(chance.integers(0, 6))
     seen = face[cut : _SIDE - cut, cut : _SIDE - cut]
     seen = seen[:, ::-1] if number % 2 else seen
-    seen = cv2.resize(np.ascontiguousarray(seen), (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
+    seen = cv2.resize(
+        np.ascontiguousarray(seen), (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC
+    )
     return np.asarray(np.clip(seen * chance.uniform(0.75, 1.1), 0, 255), np.uint8)
 
 
@@ -56,7 +63,12 @@ def behind_glasses(face: U8) -> U8:
     return drawn
 
 
-DRESSED = {"Happy": np.copy, "Angry": scowling, "Sad": in_half_light, "Calm": behind_glasses}
+DRESSED = {
+    "Happy": np.copy,
+    "Angry": scowling,
+    "Sad": in_half_light,
+    "Calm": behind_glasses,
+}
 
 
 def picture(mood: str, number: int) -> bytes:

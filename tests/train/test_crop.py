@@ -29,7 +29,10 @@ def downloads(astronaut: U8, face_free: U8, tmp_path: Path) -> Path:
     """Two class folders: a photo, the same saved again, its mirror image, a blurred one, one without a face."""
     place = tmp_path / "down loads"
     write(place / "Glad" / "a.jpg", astronaut)
-    write(place / "Glad" / "a again.png", cv2.resize(astronaut, (480, 480), interpolation=cv2.INTER_AREA))
+    write(
+        place / "Glad" / "a again.png",
+        cv2.resize(astronaut, (480, 480), interpolation=cv2.INTER_AREA),
+    )
     write(place / "Glad" / "coffee.jpg", face_free)
     write(place / "Über müde" / "b.png", np.ascontiguousarray(astronaut[:, ::-1]))
     write(place / "Über müde" / "soft.png", cv2.GaussianBlur(astronaut, (0, 0), 5))
@@ -37,15 +40,26 @@ def downloads(astronaut: U8, face_free: U8, tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("[!.]*") if p.is_file())
+    return sorted(
+        str(p.relative_to(folder)) for p in folder.rglob("[!.]*") if p.is_file()
+    )
 
 
-def test_class_folders_stay_and_what_is_no_use_is_left_out(downloads: Path, tmp_path: Path, inside: Inside) -> None:
+def test_class_folders_stay_and_what_is_no_use_is_left_out(
+    downloads: Path, tmp_path: Path, inside: Inside
+) -> None:
     into = tmp_path / "faces"
-    before = {path: path.read_bytes() for path in downloads.rglob("*") if path.is_file()}
+    before = {
+        path: path.read_bytes() for path in downloads.rglob("*") if path.is_file()
+    }
     done = inside("crop", downloads, "--into", into, "--size", "160")
     assert done.returncode == 0, done.stderr
-    assert files(into) == ["Glad/a again.jpg", "contact-sheet.jpg", MANIFEST, "Über müde/b.jpg"]
+    assert files(into) == [
+        "Glad/a again.jpg",
+        "contact-sheet.jpg",
+        MANIFEST,
+        "Über müde/b.jpg",
+    ]
     assert "nearly the same as another: 1" in done.stderr
     assert "blurred: 1" in done.stderr
     assert "without a face: 1" in done.stderr
@@ -65,32 +79,56 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_running_again_does_only_what_is_new(downloads: Path, astronaut: U8, tmp_path: Path, inside: Inside) -> None:
+def test_running_again_does_only_what_is_new(
+    downloads: Path, astronaut: U8, tmp_path: Path, inside: Inside
+) -> None:
     into = tmp_path / "faces"
     assert inside("crop", downloads, "--into", into).returncode == 0
-    times = {name: (into / name).stat().st_mtime_ns for name in files(into) if name.endswith(".jpg") and "/" in name}
-    write(downloads / "Glad" / "new.png", cv2.rotate(astronaut, cv2.ROTATE_180)[::-1, ::-1] // 2 + 60)
-    assert inside("crop", downloads, "--into", into, "--keep-duplicates").returncode == 0
+    times = {
+        name: (into / name).stat().st_mtime_ns
+        for name in files(into)
+        if name.endswith(".jpg") and "/" in name
+    }
+    write(
+        downloads / "Glad" / "new.png",
+        cv2.rotate(astronaut, cv2.ROTATE_180)[::-1, ::-1] // 2 + 60,
+    )
+    assert (
+        inside("crop", downloads, "--into", into, "--keep-duplicates").returncode == 0
+    )
     assert inside("crop", downloads, "--into", into).returncode == 0
     assert {name: (into / name).stat().st_mtime_ns for name in times} == times
 
 
-def test_the_face_lies_in_a_crop_as_training_reads_it(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
+def test_the_face_lies_in_a_crop_as_training_reads_it(
+    astronaut_file: Path, tmp_path: Path, inside: Inside
+) -> None:
     assert inside("crop", astronaut_file, "--into", tmp_path / "faces").returncode == 0
     crop = images.read_image(tmp_path / "faces" / "astronaut.jpg")
-    (face,) = load_detector("compact")(cv2.copyMakeBorder(crop, 100, 100, 100, 100, cv2.BORDER_REPLICATE))
+    (face,) = load_detector("compact")(
+        cv2.copyMakeBorder(crop, 100, 100, 100, 100, cv2.BORDER_REPLICATE)
+    )
     eyes = (face.landmarks[:2] - 100) / 224 * 150
-    assert np.abs(eyes - [[47, 45], [103, 46]]).max() < 6  # where dlib's 150-pixel chip has them
+    assert (
+        np.abs(eyes - [[47, 45], [103, 46]]).max() < 6
+    )  # where dlib's 150-pixel chip has them
 
 
-def test_broken_pictures_are_named_and_the_others_done(downloads: Path, tmp_path: Path, inside: Inside) -> None:
+def test_broken_pictures_are_named_and_the_others_done(
+    downloads: Path, tmp_path: Path, inside: Inside
+) -> None:
     (downloads / "Glad" / "broken.jpg").write_text("no picture")
     done = inside("crop", downloads, "--into", tmp_path / "faces")
     assert done.returncode == SOME_FAILED
     assert "broken.jpg" in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "faces" / "Über müde" / "b.jpg").is_file()
-    assert inside("crop", downloads / "Glad" / "broken.jpg", "--into", tmp_path / "none").returncode == UNUSABLE
+    assert (
+        inside(
+            "crop", downloads / "Glad" / "broken.jpg", "--into", tmp_path / "none"
+        ).returncode
+        == UNUSABLE
+    )
 
 
 def test_crops_are_not_cropped_again(downloads: Path, inside: Inside) -> None:
@@ -103,25 +141,55 @@ def test_crops_are_not_cropped_again(downloads: Path, inside: Inside) -> None:
         find_sources([str(into / "Glad")], into)
 
 
-def test_people_get_folders_of_their_own(astronaut: U8, astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
+def test_people_get_folders_of_their_own(
+    astronaut: U8, astronaut_file: Path, tmp_path: Path, inside: Inside
+) -> None:
     into, gallery = tmp_path / "faces", tmp_path / "people.db"
-    refused = inside("crop", astronaut_file, "--into", into, "--per-person", MIEN_GALLERY="")
+    refused = inside(
+        "crop", astronaut_file, "--into", into, "--per-person", MIEN_GALLERY=""
+    )
     assert (refused.returncode, "--gallery" in refused.stderr) == (UNUSABLE, True)
-    assert inside("enroll", "Eileen Collins", astronaut_file, "--gallery", gallery).returncode == 0
-    done = inside("crop", astronaut_file, "--into", into, "--per-person", "--gallery", gallery)
+    assert (
+        inside(
+            "enroll", "Eileen Collins", astronaut_file, "--gallery", gallery
+        ).returncode
+        == 0
+    )
+    done = inside(
+        "crop", astronaut_file, "--into", into, "--per-person", "--gallery", gallery
+    )
     assert done.returncode == 0, done.stderr
     assert (into / "Eileen Collins" / "astronaut.jpg").is_file()
 
 
-def test_of_a_video_each_look_is_taken_once(face_film: Path, tmp_path: Path, inside: Inside) -> None:
+def test_of_a_video_each_look_is_taken_once(
+    face_film: Path, tmp_path: Path, inside: Inside
+) -> None:
     into = tmp_path / "faces"
     assert inside("crop", face_film, "--into", into, "--every", "5").returncode == 0
     some = [name for name in files(into) if name.startswith("single_face-")]
-    assert inside("crop", face_film, "--into", tmp_path / "all", "--every", "5", "--keep-duplicates").returncode == 0
-    every = [name for name in files(tmp_path / "all") if name.startswith("single_face-")]
+    assert (
+        inside(
+            "crop",
+            face_film,
+            "--into",
+            tmp_path / "all",
+            "--every",
+            "5",
+            "--keep-duplicates",
+        ).returncode
+        == 0
+    )
+    every = [
+        name for name in files(tmp_path / "all") if name.startswith("single_face-")
+    ]
     assert len(every) > 10
     assert 1 <= len(some) < len(every)
-    names = [name for line in (into / MANIFEST).read_text().splitlines() for name in json.loads(line)["crops"]]
+    names = [
+        name
+        for line in (into / MANIFEST).read_text().splitlines()
+        for name in json.loads(line)["crops"]
+    ]
     assert sorted(names) == some
 
 
@@ -131,14 +199,19 @@ def test_a_later_run_knows_the_crops_of_earlier_ones(
     into = tmp_path / "faces"
     assert inside("crop", downloads, "--into", into).returncode == 0
     before = files(into)
-    write(downloads / "Glad" / "third.png", cv2.resize(astronaut, (500, 500), interpolation=cv2.INTER_AREA))
+    write(
+        downloads / "Glad" / "third.png",
+        cv2.resize(astronaut, (500, 500), interpolation=cv2.INTER_AREA),
+    )
     again = inside("crop", downloads, "--into", into)
     assert again.returncode == 0
     assert "nearly the same as another: 1" in again.stderr
     assert files(into) == before
 
 
-def test_crops_that_were_deleted_stay_deleted(downloads: Path, tmp_path: Path, inside: Inside) -> None:
+def test_crops_that_were_deleted_stay_deleted(
+    downloads: Path, tmp_path: Path, inside: Inside
+) -> None:
     into = tmp_path / "faces"
     assert inside("crop", downloads, "--into", into).returncode == 0
     (into / "Glad" / "a again.jpg").unlink()
@@ -146,7 +219,9 @@ def test_crops_that_were_deleted_stay_deleted(downloads: Path, tmp_path: Path, i
     assert [name for name in files(into) if name.startswith("Glad")] == []
 
 
-def test_one_photo_in_two_classes_is_in_both(astronaut: U8, tmp_path: Path, inside: Inside) -> None:
+def test_one_photo_in_two_classes_is_in_both(
+    astronaut: U8, tmp_path: Path, inside: Inside
+) -> None:
     for name in ("Glad", "Proud"):
         write(tmp_path / "in" / name / "a.png", astronaut)
     assert inside("crop", tmp_path / "in", "--into", tmp_path / "out").returncode == 0
@@ -163,7 +238,9 @@ def test_one_photo_in_two_classes_is_in_both(astronaut: U8, tmp_path: Path, insi
     ],
     ids=["none", "one", "chains and pairs", "far apart"],
 )
-def test_near_duplicates_are_grouped(values: list[float], expected: list[list[int]]) -> None:
+def test_near_duplicates_are_grouped(
+    values: list[float], expected: list[list[int]]
+) -> None:
     table = np.zeros((len(values), 128), np.float32)
     table[:, 3] = values
     assert [group.tolist() for group in near_duplicates(table, near=0.15)] == expected

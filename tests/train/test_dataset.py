@@ -28,7 +28,9 @@ def test_sub_folders_are_classes_whatever_their_names(tmp_path: Path) -> None:
     data = read_dataset(tmp_path)
     assert data.classes == ("class 2", "class 10", "very happy", "Ärger")
     assert len(data) == 8
-    assert [data.classes[k] for k in data.indices()] == [item.label for item in data.items]
+    assert [data.classes[k] for k in data.indices()] == [
+        item.label for item in data.items
+    ]
 
 
 def test_thirty_classes(tmp_path: Path) -> None:
@@ -41,7 +43,13 @@ def test_thirty_classes(tmp_path: Path) -> None:
 
 
 def test_natural_order() -> None:
-    assert sorted(["b", "a10", "a9", "10", "9"], key=natural) == ["9", "10", "a9", "a10", "b"]
+    assert sorted(["b", "a10", "a9", "10", "9"], key=natural) == [
+        "9",
+        "10",
+        "a9",
+        "a10",
+        "b",
+    ]
 
 
 def test_the_person_is_what_stands_before_the_mark(tmp_path: Path) -> None:
@@ -95,14 +103,33 @@ def adience(tmp_path: Path) -> Path:
 
 def test_adience_ages_fall_into_their_groups(adience: Path) -> None:
     data = read_dataset(adience, task="age")
-    assert [item.label for item in data.items] == ["(25, 32)", "(38, 43)", "(38, 43)", "(25, 32)", "(38, 43)"]
-    assert [item.person for item in data.items] == ["7@N01", "7@N01", "8@N01", "9@N01", "9@N01"]
+    assert [item.label for item in data.items] == [
+        "(25, 32)",
+        "(38, 43)",
+        "(38, 43)",
+        "(25, 32)",
+        "(38, 43)",
+    ]
+    assert [item.person for item in data.items] == [
+        "7@N01",
+        "7@N01",
+        "8@N01",
+        "9@N01",
+        "9@N01",
+    ]
     assert data.items[0].file.is_file()
 
 
 def test_adience_genders(adience: Path) -> None:
     data = read_dataset(adience, task="gender")
-    assert [item.label for item in data.items] == ["female", "male", "male", "female", "female", "male"]
+    assert [item.label for item in data.items] == [
+        "female",
+        "male",
+        "male",
+        "female",
+        "female",
+        "male",
+    ]
 
 
 def one_class(root: Path) -> None:
@@ -130,7 +157,9 @@ def empty_folders(root: Path) -> None:
     ],
     ids=["nothing", "empty", "one class", "one picture"],
 )
-def test_folders_that_teach_nothing_are_refused(tmp_path: Path, make, words: str) -> None:  # type: ignore[no-untyped-def]
+def test_folders_that_teach_nothing_are_refused(
+    tmp_path: Path, make, words: str
+) -> None:  # type: ignore[no-untyped-def]
     make(tmp_path)
     with pytest.raises(InputError, match=words):
         read_dataset(tmp_path)
@@ -146,7 +175,9 @@ def test_folders_that_teach_nothing_are_refused(tmp_path: Path, make, words: str
         ("file,label\na.png,3\nb.png,3\n", "one age only"),
     ],
 )
-def test_lists_that_teach_no_ages_are_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_lists_that_teach_no_ages_are_refused(
+    tmp_path: Path, text: str, words: str
+) -> None:
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(InputError, match=words):
         read_dataset(tmp_path / "list.csv", task="regression")

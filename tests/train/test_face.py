@@ -35,13 +35,19 @@ from mien.types import U8, Frame
 
 Lay = Callable[..., Path]
 
-pytestmark = pytest.mark.slow  # describing two dozen pictures takes a minute of a processor
+pytestmark = (
+    pytest.mark.slow
+)  # describing two dozen pictures takes a minute of a processor
 
 
 @pytest.fixture(scope="module")
 def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A model that tells Angry from Happy, with a licence."""
-    return fit.train(small, tmp_path_factory.mktemp("model") / "moods.onnx", Options(licence="CC0", folds=3))
+    return fit.train(
+        small,
+        tmp_path_factory.mktemp("model") / "moods.onnx",
+        Options(licence="CC0", folds=3),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +63,31 @@ def test_it_learns_what_it_is_shown(trained: Trained) -> None:
 
 
 def test_the_file_says_what_it_is(trained: Trained) -> None:
-    metadata = {entry.key: entry.value for entry in onnx.load(trained.file).metadata_props}
+    metadata = {
+        entry.key: entry.value for entry in onnx.load(trained.file).metadata_props
+    }
     assert json.loads(metadata["labels"]) == ["Angry", "Happy"]
-    assert json.loads(metadata["preprocessing"]) == {"reads": "trunk", "network": network_version()}
-    assert (metadata["architecture"], metadata["seed"], metadata["licence"]) == ("face", "0", "CC0")
+    assert json.loads(metadata["preprocessing"]) == {
+        "reads": "trunk",
+        "network": network_version(),
+    }
+    assert (metadata["architecture"], metadata["seed"], metadata["licence"]) == (
+        "face",
+        "0",
+        "CC0",
+    )
     assert re.fullmatch("[0-9a-f]{64}", metadata["data_sha256"])
     assert json.loads(metadata["measured"])["pictures"] == 24
     assert not any(str(trained.file.parent) in value for value in metadata.values())
 
 
-def test_the_same_seed_makes_the_same_bytes(trained: Trained, small: Path, tmp_path: Path) -> None:
+def test_the_same_seed_makes_the_same_bytes(
+    trained: Trained, small: Path, tmp_path: Path
+) -> None:
     again = fit.train(small, tmp_path / "again.onnx", Options(licence="CC0", folds=3))
-    other = fit.train(small, tmp_path / "other.onnx", Options(licence="CC0", folds=3, seed=5))
+    other = fit.train(
+        small, tmp_path / "other.onnx", Options(licence="CC0", folds=3, seed=5)
+    )
     assert again.file.read_bytes() == trained.file.read_bytes()
     assert other.file.read_bytes() != trained.file.read_bytes()
 
@@ -85,11 +104,15 @@ def test_what_is_kept_from_an_interrupted_run_changes_nothing(
 
     with pytest.raises(KeyboardInterrupt):
         describe(data, describer, stop)
-    resumed = fit.train(small, tmp_path / "resumed.onnx", Options(licence="CC0", folds=3))
+    resumed = fit.train(
+        small, tmp_path / "resumed.onnx", Options(licence="CC0", folds=3)
+    )
     assert resumed.file.read_bytes() == trained.file.read_bytes()
 
 
-def test_its_classes_appear_in_photos(analyzer_of_moods: Analyzer, astronaut: U8) -> None:
+def test_its_classes_appear_in_photos(
+    analyzer_of_moods: Analyzer, astronaut: U8
+) -> None:
     (face,) = analyzer_of_moods.analyze(astronaut).faces
     assert face.probs["emotion"].keys() == {"Angry", "Happy"}
     assert face.emotion == "Happy"
@@ -97,7 +120,9 @@ def test_its_classes_appear_in_photos(analyzer_of_moods: Analyzer, astronaut: U8
     assert face.gender == "female"
 
 
-def test_one_pass_of_the_trunk_serves_all(analyzer_of_moods: Analyzer, astronaut: U8) -> None:
+def test_one_pass_of_the_trunk_serves_all(
+    analyzer_of_moods: Analyzer, astronaut: U8
+) -> None:
     assert analyzer_of_moods.own == []
     calls: list[int] = []
     trunk = analyzer_of_moods.trunk.model
@@ -109,7 +134,9 @@ def test_one_pass_of_the_trunk_serves_all(analyzer_of_moods: Analyzer, astronaut
 
     analyzer_of_moods.trunk.model = Counting()  # type: ignore[assignment]
     try:
-        faces = analyzer_of_moods.analyze(np.hstack([astronaut, astronaut[:, ::-1]])).faces
+        faces = analyzer_of_moods.analyze(
+            np.hstack([astronaut, astronaut[:, ::-1]])
+        ).faces
     finally:
         analyzer_of_moods.trunk.model = trunk
     assert len(faces) >= 2
@@ -120,7 +147,9 @@ def test_no_faces_need_no_pass(analyzer_of_moods: Analyzer, face_free: U8) -> No
     assert len(analyzer_of_moods.analyze(face_free).faces) == 0
 
 
-def test_its_classes_appear_in_streams(analyzer_of_moods: Analyzer, astronaut: U8) -> None:
+def test_its_classes_appear_in_streams(
+    analyzer_of_moods: Analyzer, astronaut: U8
+) -> None:
     session = analyzer_of_moods.session()
     results = [session.step(Frame(astronaut, i, i / 25)) for i in range(6)]
     assert results[-1].faces.attributes["emotion"].labels == ("Angry", "Happy")
@@ -128,23 +157,47 @@ def test_its_classes_appear_in_streams(analyzer_of_moods: Analyzer, astronaut: U
 
 
 def test_its_classes_appear_in_live(trained: Trained, face_film: Path) -> None:
-    options = ["--no-window", "--max-frames", "12", "--stats", "--emotion-model", str(trained.file)]
+    options = [
+        "--no-window",
+        "--max-frames",
+        "12",
+        "--stats",
+        "--emotion-model",
+        str(trained.file),
+    ]
     result = CliRunner().invoke(app, ["live", str(face_film), *options])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["frames"] == 12
     results = CliRunner().invoke(
-        app, ["analyze", str(face_film), "--every", "40", "--emotion-model", str(trained.file)]
+        app,
+        [
+            "analyze",
+            str(face_film),
+            "--every",
+            "40",
+            "--emotion-model",
+            str(trained.file),
+        ],
     )
-    moods = {face["emotion"] for line in results.stdout.splitlines() for face in json.loads(line)["faces"]}
+    moods = {
+        face["emotion"]
+        for line in results.stdout.splitlines()
+        for face in json.loads(line)["faces"]
+    }
     assert moods
     assert moods <= {"Angry", "Happy"}
 
 
-def test_its_classes_appear_through_the_api(analyzer_of_moods: Analyzer, astronaut_file: Path, tmp_path: Path) -> None:
+def test_its_classes_appear_through_the_api(
+    analyzer_of_moods: Analyzer, astronaut_file: Path, tmp_path: Path
+) -> None:
     with TestClient(
-        create_app(ServerSettings(data=tmp_path), analyzer_of_moods), base_url="http://127.0.0.1:8000"
+        create_app(ServerSettings(data=tmp_path), analyzer_of_moods),
+        base_url="http://127.0.0.1:8000",
     ) as http:
-        answer = http.post("/v1/analyze", files=[("file", ("a.png", astronaut_file.read_bytes()))])
+        answer = http.post(
+            "/v1/analyze", files=[("file", ("a.png", astronaut_file.read_bytes()))]
+        )
     assert answer.status_code == 200, answer.text
     (face,) = re.findall(r'"emotion":\s*"(\w+)"', answer.text)
     assert face == "Happy"
@@ -156,9 +209,13 @@ def test_evaluate_answers_as_training_measured(trained: Trained, small: Path) ->
     assert result.learnt
     model = load_own(trained.file, "x")
     assert isinstance(model, TrunkHead)
-    plain = [trained.seen.answers[name][:, 0].astype(np.float32) for name in model.reads]
+    plain = [
+        trained.seen.answers[name][:, 0].astype(np.float32) for name in model.reads
+    ]
     (expected,) = OnnxModel(trained.file.read_bytes(), "x")(*plain)
-    np.testing.assert_allclose(result.measured.probs, expected, atol=2e-3)  # the cache keeps float16
+    np.testing.assert_allclose(
+        result.measured.probs, expected, atol=2e-3
+    )  # the cache keeps float16
     assert result.measured.accuracy == 1
 
 
@@ -166,7 +223,9 @@ def test_the_report_is_one_page_that_loads_nothing(trained: Trained) -> None:
     page = trained.report.read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "http" not in page
-    assert page.count("data:image/jpeg;base64,") == int((trained.measured.guesses != trained.measured.truth).sum())
+    assert page.count("data:image/jpeg;base64,") == int(
+        (trained.measured.guesses != trained.measured.truth).sum()
+    )
     for heading in ("Learning", "Confusion", "Calibration", "Gravest mistakes"):
         assert f"<h2>{heading}</h2>" in page
     assert page.count("<svg") == 2
@@ -182,13 +241,17 @@ def test_names_of_classes_cannot_break_the_report(small: Path, tmp_path: Path) -
     assert "<b>sad" not in page
 
 
-def test_broken_pictures_are_left_out_and_named(small: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_broken_pictures_are_left_out_and_named(
+    small: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     shutil.copytree(small, tmp_path / "data")
     whole = next((small / "Happy").iterdir()).read_bytes()
     (tmp_path / "data" / "Happy" / "cut off.jpg").write_bytes(whole[:200])
     (tmp_path / "data" / "Angry" / "text.jpg").write_text("no picture")
     (tmp_path / "data" / "Angry" / "empty.png").write_bytes(b"")
-    result = CliRunner().invoke(app, ["train", str(tmp_path / "data"), "-o", str(tmp_path / "m.onnx"), "--json"])
+    result = CliRunner().invoke(
+        app, ["train", str(tmp_path / "data"), "-o", str(tmp_path / "m.onnx"), "--json"]
+    )
     assert result.exit_code == 1
     for name in ("cut off.jpg", "text.jpg", "empty.png"):
         assert name in caplog.text
@@ -196,17 +259,24 @@ def test_broken_pictures_are_left_out_and_named(small: Path, tmp_path: Path, cap
     assert load_own(tmp_path / "m.onnx", "x").labels == ("Angry", "Happy")
 
 
-def test_pictures_without_a_face_anywhere_are_refused(face_free: U8, tmp_path: Path) -> None:
+def test_pictures_without_a_face_anywhere_are_refused(
+    face_free: U8, tmp_path: Path
+) -> None:
     for k, name in enumerate(("a", "b")):
         (tmp_path / name).mkdir()
         for i in range(2):
-            images.write_image(tmp_path / name / f"{i}.png", np.roll(face_free, 40 * i + 80 * k, axis=1))
+            images.write_image(
+                tmp_path / name / f"{i}.png",
+                np.roll(face_free, 40 * i + 80 * k, axis=1),
+            )
     with pytest.raises(InputError, match="no face was found in any of the 4 pictures"):
         fit.train(tmp_path, tmp_path / "m.onnx", Options())
     assert not (tmp_path / "m.onnx").exists()
 
 
-def test_a_class_of_one_photo_many_times_is_refused(small: Path, tmp_path: Path) -> None:
+def test_a_class_of_one_photo_many_times_is_refused(
+    small: Path, tmp_path: Path
+) -> None:
     shutil.copytree(small / "Happy", tmp_path / "Happy")
     (tmp_path / "Angry").mkdir()
     photo = next((small / "Angry").iterdir()).read_bytes()
@@ -219,13 +289,18 @@ def test_a_class_of_one_photo_many_times_is_refused(small: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (Options(architecture="alexnet"), "'alexnet' is unknown; there are face, inception_v3"),
+        (
+            Options(architecture="alexnet"),
+            "'alexnet' is unknown; there are face, inception_v3",
+        ),
         (Options(class_weights="some"), "balanced or none"),
         (Options(held_back=0.9), "0.02 to 0.5"),
         (Options(near=2), "0 to 0.6"),
     ],
 )
-def test_options_that_cannot_be(small: Path, tmp_path: Path, options: Options, words: str) -> None:
+def test_options_that_cannot_be(
+    small: Path, tmp_path: Path, options: Options, words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         fit.train(small, tmp_path / "m.onnx", options)
 
@@ -238,13 +313,24 @@ def test_places_that_cannot_be(small: Path, tmp_path: Path, output: str) -> None
 
 def test_ages_are_learnt_as_years(lay: Lay, tmp_path: Path, astronaut: U8) -> None:
     folder = lay(10, ("Happy", "Angry"))
-    rows = [(file, 20 if file.parent.name == "Happy" else 60) for file in sorted(folder.rglob("*.jpg"))]
+    rows = [
+        (file, 20 if file.parent.name == "Happy" else 60)
+        for file in sorted(folder.rglob("*.jpg"))
+    ]
     with (tmp_path / "ages.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("file", "label"), *((picture, age) for picture, age in rows)])
-    trained = fit.train(tmp_path / "ages.csv", tmp_path / "age.onnx", Options(task="regression"))
+        csv.writer(file).writerows(
+            [("file", "label"), *((picture, age) for picture, age in rows)]
+        )
+    trained = fit.train(
+        tmp_path / "ages.csv", tmp_path / "age.onnx", Options(task="regression")
+    )
     assert trained.measured.labels == tuple(str(year) for year in range(101))
     assert "Told and true age" in trained.report.read_text()
-    (face,) = Analyzer(models={"age": trained.file}, only=["age"], threads=1).analyze(astronaut).faces
+    (face,) = (
+        Analyzer(models={"age": trained.file}, only=["age"], threads=1)
+        .analyze(astronaut)
+        .faces
+    )
     assert face.age is not None
     assert 15 < face.age < 45  # she smiles
 
@@ -259,10 +345,15 @@ def test_a_dozen_classes_with_two_pictures_each(small: Path, tmp_path: Path) -> 
     assert len(load_own(trained.file, "x").labels) == 12
 
 
-def test_evaluate_from_the_command_line(trained: Trained, lay: Lay, tmp_path: Path) -> None:
+def test_evaluate_from_the_command_line(
+    trained: Trained, lay: Lay, tmp_path: Path
+) -> None:
     others = lay(6, ("Happy", "Angry"), skip=12)
     page = tmp_path / "test.html"
-    result = CliRunner().invoke(app, ["evaluate", str(trained.file), str(others), "--json", "--report", str(page)])
+    result = CliRunner().invoke(
+        app,
+        ["evaluate", str(trained.file), str(others), "--json", "--report", str(page)],
+    )
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
     assert figures["labels"] == ["Angry", "Happy"]
@@ -272,14 +363,20 @@ def test_evaluate_from_the_command_line(trained: Trained, lay: Lay, tmp_path: Pa
 
 
 def test_classes_the_model_does_not_know(trained: Trained, lay: Lay) -> None:
-    with pytest.raises(InputError, match="does not know \\(Sad\\); it knows Angry, Happy"):
-        evaluate_file(trained.file, read_dataset(lay(2, ("Happy", "Sad"))), Describer.load())
+    with pytest.raises(
+        InputError, match="does not know \\(Sad\\); it knows Angry, Happy"
+    ):
+        evaluate_file(
+            trained.file, read_dataset(lay(2, ("Happy", "Sad"))), Describer.load()
+        )
 
 
 @pytest.mark.parametrize("scale", [0.1, 0.4, 1.0, 4.0])
 def test_a_face_is_found_in_pictures_of_any_size(astronaut: U8, scale: float) -> None:
     face_only = astronaut[40:200, 140:300]
-    picture = cv2.resize(face_only, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    picture = cv2.resize(
+        face_only, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+    )
     found = find_face(Describer.load().detector, picture)
     assert found.found
     assert len(found.faces) == 1
@@ -298,6 +395,8 @@ def test_a_picture_without_a_detected_face_is_taken_as_a_crop() -> None:
 
 def test_sixty_pictures_a_class_are_learnt_well(ferplus: Path, tmp_path: Path) -> None:
     measured = fit.train(ferplus, tmp_path / "m.onnx", Options(folds=5)).measured
-    assert measured.accuracy > 0.62  # 0.70 when this was written; a guess is right in 0.25
+    assert (
+        measured.accuracy > 0.62
+    )  # 0.70 when this was written; a guess is right in 0.25
     assert measured.calibration_error < 0.12
     assert min(row.recall for row in measured.per_class()) > 0.4

@@ -20,11 +20,22 @@ from mien.types import I64
 
 def a_task(groups: list[int], classes: list[int]) -> Task:
     kinds = np.array(classes)
-    return Task(np.eye(int(kinds.max()) + 1)[kinds], np.ones(len(kinds)), np.array(groups), kinds)
+    return Task(
+        np.eye(int(kinds.max()) + 1)[kinds],
+        np.ones(len(kinds)),
+        np.array(groups),
+        kinds,
+    )
 
 
 def a_dataset(classes: list[int]) -> Dataset:
-    return Dataset("moods", tuple(Item(Path(f"{i}.jpg"), "happy" if k else "calm") for i, k in enumerate(classes)))
+    return Dataset(
+        "moods",
+        tuple(
+            Item(Path(f"{i}.jpg"), "happy" if k else "calm")
+            for i, k in enumerate(classes)
+        ),
+    )
 
 
 CLASSES = [1] * 18 + [0] * 18
@@ -62,7 +73,9 @@ def test_it_is_said_which_classes_were_not_measured() -> None:
 
 def test_a_class_without_a_picture_has_no_recall() -> None:
     zeros = np.zeros(2, np.int64)
-    measured = Measured(("calm", "happy"), zeros, np.array([[0.9, 0.1], [0.8, 0.2]]), zeros, zeros)
+    measured = Measured(
+        ("calm", "happy"), zeros, np.array([[0.9, 0.1], [0.8, 0.2]]), zeros, zeros
+    )
     calm, happy = measured.per_class()
     assert (calm.recall, calm.precision, happy.pictures) == (1.0, 1.0, 0)
     assert (happy.recall, happy.precision) == (None, None)
@@ -73,9 +86,21 @@ def test_a_class_without_a_picture_has_no_recall() -> None:
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        (Options(), {"weights", "fine_tune", "epochs", "tensorboard", "size", "dropout"}),
-        (Options(architecture="inception_v3"), {"epochs", "batch_size", "learning_rate", "patience", "augment"}),
-        (Options(architecture="inception_v3", network=Network(weights="none", fine_tune=2)), {"fine_tune"}),
+        (
+            Options(),
+            {"weights", "fine_tune", "epochs", "tensorboard", "size", "dropout"},
+        ),
+        (
+            Options(architecture="inception_v3"),
+            {"epochs", "batch_size", "learning_rate", "patience", "augment"},
+        ),
+        (
+            Options(
+                architecture="inception_v3",
+                network=Network(weights="none", fine_tune=2),
+            ),
+            {"fine_tune"},
+        ),
         (Options(architecture="inception_v3", network=Network(fine_tune=2)), set()),
         (Options(folds=3, task="regression"), {"held_back", "class_weights"}),
     ],
@@ -94,10 +119,17 @@ def test_what_changes_nothing(options: Options, names: set[str]) -> None:
             "--epochs, --tensorboard would change nothing: the architecture face",
         ),
         (["--folds", "3", "--held-back", "0.3"], "--held-back would change nothing"),
-        (["--architecture", "mobilenet_v3", "--patience", "3"], "without --fine-tune only a last layer"),
+        (
+            ["--architecture", "mobilenet_v3", "--patience", "3"],
+            "without --fine-tune only a last layer",
+        ),
     ],
 )
-def test_options_without_effect_are_refused(given: list[str], words: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["train", str(tmp_path), "--output", str(tmp_path / "m.onnx"), *given])
+def test_options_without_effect_are_refused(
+    given: list[str], words: str, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(
+        app, ["train", str(tmp_path), "--output", str(tmp_path / "m.onnx"), *given]
+    )
     assert isinstance(result.exception, InputError)
     assert words in str(result.exception)

@@ -29,7 +29,9 @@ TINY = Network(weights="none", size=64, epochs=3, batch_size=8)
 
 
 def weights_of(file: Path) -> list[np.ndarray]:
-    return [numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer]
+    return [
+        numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer
+    ]
 
 
 def same(one: Path, other: Path) -> bool:
@@ -40,14 +42,24 @@ def same(one: Path, other: Path) -> bool:
 @pytest.fixture(scope="module")
 def uninterrupted(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("network") / "moods.onnx"
-    return fit.train(small, file, Options(architecture="levi_hassner", network=TINY)).file
+    return fit.train(
+        small, file, Options(architecture="levi_hassner", network=TINY)
+    ).file
 
 
 @pytest.mark.slow
-def test_a_network_from_nothing_becomes_a_file_that_works(uninterrupted: Path, astronaut: U8) -> None:
-    (face,) = Analyzer(models={"emotion": uninterrupted}, only=["emotion"], threads=1).analyze(astronaut).faces
+def test_a_network_from_nothing_becomes_a_file_that_works(
+    uninterrupted: Path, astronaut: U8
+) -> None:
+    (face,) = (
+        Analyzer(models={"emotion": uninterrupted}, only=["emotion"], threads=1)
+        .analyze(astronaut)
+        .faces
+    )
     assert face.probs["emotion"].keys() == {"Angry", "Happy"}
-    metadata = {entry.key: entry.value for entry in onnx.load(uninterrupted).metadata_props}
+    metadata = {
+        entry.key: entry.value for entry in onnx.load(uninterrupted).metadata_props
+    }
     how = Preprocessing(64, 0.25, [127.5], [64.0], "rgb", "nhwc")
     assert json.loads(metadata["preprocessing"]) == asdict(how)
     assert metadata["architecture"] == "levi_hassner"
@@ -56,16 +68,30 @@ def test_a_network_from_nothing_becomes_a_file_that_works(uninterrupted: Path, a
 
 
 @pytest.mark.slow
-def test_the_same_seed_makes_the_same_weights(uninterrupted: Path, small: Path, tmp_path: Path) -> None:
-    again = fit.train(small, tmp_path / "again.onnx", Options(architecture="levi_hassner", network=TINY)).file
-    other = fit.train(small, tmp_path / "other.onnx", Options(architecture="levi_hassner", network=TINY, seed=1)).file
+def test_the_same_seed_makes_the_same_weights(
+    uninterrupted: Path, small: Path, tmp_path: Path
+) -> None:
+    again = fit.train(
+        small,
+        tmp_path / "again.onnx",
+        Options(architecture="levi_hassner", network=TINY),
+    ).file
+    other = fit.train(
+        small,
+        tmp_path / "other.onnx",
+        Options(architecture="levi_hassner", network=TINY, seed=1),
+    ).file
     assert same(uninterrupted, again)
     assert not same(uninterrupted, other)
 
 
 @pytest.mark.slow
 def test_stopped_and_resumed_is_as_never_stopped(
-    uninterrupted: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    uninterrupted: Path,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     options = Options(architecture="levi_hassner", network=TINY)
     step, steps = tuning._Run._step, iter(range(100))
@@ -98,7 +124,11 @@ def test_other_options_do_not_take_up_an_old_training(
     monkeypatch.setattr(tuning._Run, "resume", stop)
     for network in (TINY, Network(weights="none", size=64, epochs=3, batch_size=16)):
         with pytest.raises(KeyboardInterrupt):
-            fit.train(small, tmp_path / "m.onnx", Options(architecture="levi_hassner", network=network))
+            fit.train(
+                small,
+                tmp_path / "m.onnx",
+                Options(architecture="levi_hassner", network=network),
+            )
     assert len(set(seen)) == 2
 
 
@@ -108,14 +138,22 @@ def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras = door.load_keras()
     keras.utils.set_random_seed(3)
     file = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
-    backbones.build(backbones.ARCHITECTURES["mobilenet_v3"], 64, "none").save_weights(file)
+    backbones.build(backbones.ARCHITECTURES["mobilenet_v3"], 64, "none").save_weights(
+        file
+    )
     return file
 
 
 @pytest.mark.slow
-def test_a_frozen_network_learns_its_last_layer_only(small: Path, mobilenet_weights: Path, tmp_path: Path) -> None:
+def test_a_frozen_network_learns_its_last_layer_only(
+    small: Path, mobilenet_weights: Path, tmp_path: Path
+) -> None:
     network = Network(weights=str(mobilenet_weights), size=64)
-    trained = fit.train(small, tmp_path / "m.onnx", Options(architecture="mobilenet_v3", network=network))
+    trained = fit.train(
+        small,
+        tmp_path / "m.onnx",
+        Options(architecture="mobilenet_v3", network=network),
+    )
     describer = Describer.load()
     result = evaluate_file(trained.file, read_dataset(small), describer)
     assert result.measured.labels == ("Angry", "Happy")
@@ -129,23 +167,42 @@ def test_fine_tuning_moves_the_last_blocks_only(mobilenet_weights: Path) -> None
     body = backbones.build(kind, 64, str(mobilenet_weights))
     backbones.free_last_blocks(body, kind, 2)
     free = {variable.path.split("/")[0] for variable in body.trainable_variables}
-    assert free == {"expanded_conv_14_expand", "expanded_conv_14_depthwise", "expanded_conv_14_project", "conv_1"} | {
-        name for name in free if name.startswith("expanded_conv_14_squeeze_excite")
-    }
-    with pytest.raises(InputError, match=r"--fine-tune 99: mobilenet_v3 has \d+ blocks"):
+    assert free == {
+        "expanded_conv_14_expand",
+        "expanded_conv_14_depthwise",
+        "expanded_conv_14_project",
+        "conv_1",
+    } | {name for name in free if name.startswith("expanded_conv_14_squeeze_excite")}
+    with pytest.raises(
+        InputError, match=r"--fine-tune 99: mobilenet_v3 has \d+ blocks"
+    ):
         backbones.free_last_blocks(body, kind, 99)
 
 
 @pytest.mark.slow
-def test_fine_tuning_runs_through(small: Path, mobilenet_weights: Path, tmp_path: Path) -> None:
-    network = Network(weights=str(mobilenet_weights), size=64, fine_tune=1, epochs=1, tensorboard=tmp_path / "logs")
-    trained = fit.train(small, tmp_path / "m.onnx", Options(architecture="mobilenet_v3", network=network))
+def test_fine_tuning_runs_through(
+    small: Path, mobilenet_weights: Path, tmp_path: Path
+) -> None:
+    network = Network(
+        weights=str(mobilenet_weights),
+        size=64,
+        fine_tune=1,
+        epochs=1,
+        tensorboard=tmp_path / "logs",
+    )
+    trained = fit.train(
+        small,
+        tmp_path / "m.onnx",
+        Options(architecture="mobilenet_v3", network=network),
+    )
     assert load_own(trained.file, "x").labels == ("Angry", "Happy")
     assert list((tmp_path / "logs").iterdir())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["inception_v3", "mobilenet_v3", "efficientnet_v2_b0", "levi_hassner"])
+@pytest.mark.parametrize(
+    "name", ["inception_v3", "mobilenet_v3", "efficientnet_v2_b0", "levi_hassner"]
+)
 def test_every_network_has_blocks_and_a_least_size(name: str) -> None:
     kind = backbones.ARCHITECTURES[name]
     body = backbones.build(kind, kind.least, "none")
@@ -160,13 +217,21 @@ def test_local_response_normalisation_is_caffes() -> None:
     sums = sum(squares[..., k : k + 8] for k in range(5))
     expected = x / (1 + 1e-4 / 5 * sums) ** 0.75
     door.load_keras()
-    np.testing.assert_allclose(np.asarray(door.local_response_norm()(x)), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        np.asarray(door.local_response_norm()(x)), expected, rtol=1e-4
+    )
 
 
 @pytest.mark.slow
-def test_weights_that_cannot_be_had(small: Path, tmp_path: Path, mobilenet_weights: Path) -> None:
+def test_weights_that_cannot_be_had(
+    small: Path, tmp_path: Path, mobilenet_weights: Path
+) -> None:
     def attempt(architecture: str, weights: str, size: int = 96) -> None:
-        fit.train(small, tmp_path / "m.onnx", Options(architecture=architecture, network=Network(weights, size=size)))
+        fit.train(
+            small,
+            tmp_path / "m.onnx",
+            Options(architecture=architecture, network=Network(weights, size=size)),
+        )
 
     with pytest.raises(InputError, match="no ImageNet weights of levi_hassner"):
         attempt("levi_hassner", "imagenet")
@@ -180,15 +245,32 @@ def test_weights_that_cannot_be_had(small: Path, tmp_path: Path, mobilenet_weigh
 
 
 def test_an_export_that_differs_is_not_written() -> None:
-    model = export.trunk_head({"embedding": np.ones((128, 2), np.float32)}, np.array([0, 3], np.float32))
+    model = export.trunk_head(
+        {"embedding": np.ones((128, 2), np.float32)}, np.array([0, 3], np.float32)
+    )
     card = export.Card(("a", "b"), {"reads": "trunk"}, "face", 0, "", "", {})
     with pytest.raises(ModelError, match="differs from the trained one"):
-        export.finished(model, card, [np.zeros((1, 128), np.float32)], np.array([[0.5, 0.5]], np.float32))
+        export.finished(
+            model,
+            card,
+            [np.zeros((1, 128), np.float32)],
+            np.array([[0.5, 0.5]], np.float32),
+        )
 
 
 @pytest.mark.slow
-def test_inception_v3_from_nothing_runs_through(small: Path, tmp_path: Path, astronaut: U8) -> None:
+def test_inception_v3_from_nothing_runs_through(
+    small: Path, tmp_path: Path, astronaut: U8
+) -> None:
     network = Network(weights="none", size=75, epochs=1)
-    trained = fit.train(small, tmp_path / "m.onnx", Options(architecture="inception_v3", network=network))
-    (face,) = Analyzer(models={"emotion": trained.file}, only=["emotion"], threads=1).analyze(astronaut).faces
+    trained = fit.train(
+        small,
+        tmp_path / "m.onnx",
+        Options(architecture="inception_v3", network=network),
+    )
+    (face,) = (
+        Analyzer(models={"emotion": trained.file}, only=["emotion"], threads=1)
+        .analyze(astronaut)
+        .faces
+    )
     assert face.probs["emotion"].keys() == {"Angry", "Happy"}

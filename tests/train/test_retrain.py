@@ -18,9 +18,26 @@ from mien.models.own import load_own
 def test_old_options_become_todays(small: Path, tmp_path: Path) -> None:
     given = _parsed(
         [
-            *("--image_dir", str(small), "--how_many_training_steps=500", "--train_batch_size", "20"),
-            *("--learning_rate", "0.02", "--testing_percentage", "25", "--flip_left_right"),
-            *("--architecture", "mobilenet_0.50_192_quantized", "--summaries_dir", str(tmp_path)),
+            *(
+                "--image_dir",
+                str(small),
+                "--how_many_training_steps=500",
+                "--train_batch_size",
+                "20",
+            ),
+            *(
+                "--learning_rate",
+                "0.02",
+                "--testing_percentage",
+                "25",
+                "--flip_left_right",
+            ),
+            *(
+                "--architecture",
+                "mobilenet_0.50_192_quantized",
+                "--summaries_dir",
+                str(tmp_path),
+            ),
         ]
     )
     options = _options(given, small)
@@ -68,20 +85,42 @@ def test_the_whole_way(small: Path, tmp_path: Path) -> None:
         "output_graph": tmp_path / "g.pb",
         "output_labels": tmp_path / "labels.txt",
     }
-    given |= {"architecture": "face", "bottleneck_dir": "/tmp/bottleneck", "how_many_training_steps": 500}
-    result = CliRunner().invoke(app, ["retrain", *(f"--{name}={value}" for name, value in given.items())])
-    assert result.exit_code == 1, result.output  # one picture was left out; the labels are there all the same
+    given |= {
+        "architecture": "face",
+        "bottleneck_dir": "/tmp/bottleneck",
+        "how_many_training_steps": 500,
+    }
+    result = CliRunner().invoke(
+        app, ["retrain", *(f"--{name}={value}" for name, value in given.items())]
+    )
+    assert result.exit_code == 1, (
+        result.output
+    )  # one picture was left out; the labels are there all the same
     assert "--bottleneck_dir has no use here" in result.stderr
-    assert "--how_many_training_steps has no use here: the architecture face" in result.stderr
+    assert (
+        "--how_many_training_steps has no use here: the architecture face"
+        in result.stderr
+    )
     assert (tmp_path / "labels.txt").read_text() == "angry\nvery happy 1\n"
     assert load_own(tmp_path / "g.onnx", "x").labels == ("Angry", "Very-Happy_1")
 
 
-def test_labels_that_cannot_be_written_are_refused_before_the_work(small: Path, tmp_path: Path) -> None:
+def test_labels_that_cannot_be_written_are_refused_before_the_work(
+    small: Path, tmp_path: Path
+) -> None:
     for labels in (tmp_path, tmp_path / "file" / "labels.txt"):
         (tmp_path / "file").touch()
-        given = ["--image_dir", small, "--output_graph", tmp_path / "g.onnx", "--output_labels", labels]
-        result = CliRunner().invoke(app, ["retrain", *map(str, given), "--architecture", "face"])
+        given = [
+            "--image_dir",
+            small,
+            "--output_graph",
+            tmp_path / "g.onnx",
+            "--output_labels",
+            labels,
+        ]
+        result = CliRunner().invoke(
+            app, ["retrain", *map(str, given), "--architecture", "face"]
+        )
         assert isinstance(result.exception, InputError)
         assert "--output_labels" in str(result.exception)
         assert not (tmp_path / "g.onnx").exists()

@@ -36,28 +36,40 @@ def main() -> None:
 def cut_set(data: Path, work: Path, name: str, detector: Detector) -> None:
     faces = read(data, name)
     aligner = Aligner.load(detector.anchor)
-    chips = np.lib.format.open_memmap(work / f"{name}.npy", "w+", np.uint8, (len(faces), SIDE, SIDE, 3))
+    chips = np.lib.format.open_memmap(
+        work / f"{name}.npy", "w+", np.uint8, (len(faces), SIDE, SIDE, 3)
+    )
     boxes, found = np.zeros((len(faces), 4), np.float32), np.zeros(len(faces), bool)
     for i, jpeg in enumerate(faces.jpegs):
         padded = pad(picture(jpeg, name))
         seen = central(detector(padded), padded.shape[0])
         if len(seen):
             chips[i] = aligner(padded, seen)[0][0]
-            found[i], boxes[i] = True, geometry.square_boxes(seen.landmarks)[0] / padded.shape[0]
+            found[i], boxes[i] = (
+                True,
+                geometry.square_boxes(seen.landmarks)[0] / padded.shape[0],
+            )
     middle = np.median(boxes[found], axis=0)
     blind = Aligner(aligner.predictor, anchor="box")
     for i in np.flatnonzero(~found):
         padded = pad(picture(faces.jpegs[i], name))
         box = middle[None] * padded.shape[0]
-        chips[i] = blind(padded, Faces(box, np.ones(1, np.float32), geometry.mean_landmarks(box)))[0][0]
+        chips[i] = blind(
+            padded, Faces(box, np.ones(1, np.float32), geometry.mean_landmarks(box))
+        )[0][0]
     chips.flush()
     np.savez(work / f"{name}.npz", found=found, **faces.labels)
-    print(f"{name}: {found.mean():.2%} of {len(found)} pictures with a detected face", flush=True)
+    print(
+        f"{name}: {found.mean():.2%} of {len(found)} pictures with a detected face",
+        flush=True,
+    )
 
 
 def central(faces: Faces, side: int) -> Faces:
     """The surest face near the middle, or none."""
-    offset = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - side / 2).max(axis=1)
+    offset = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - side / 2).max(
+        axis=1
+    )
     return faces[np.flatnonzero(offset < 0.17 * side)[:1]]
 
 

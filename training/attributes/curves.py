@@ -8,7 +8,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-LINES = {"ferplus emotion": (69, 123, 214), "affect emotion": (224, 58, 62), "affect recall": (250, 130, 49)}
+LINES = {
+    "ferplus emotion": (69, 123, 214),
+    "affect emotion": (224, 58, 62),
+    "affect recall": (250, 130, 49),
+}
 SIZE, EDGE = (720, 360), 40
 LOW, HIGH = 0.4, 0.9  # of the shares shown
 
@@ -25,10 +29,14 @@ def main() -> None:
         draw.line([place(0, tenth / 10), place(1, tenth / 10)], fill=(220, 220, 220))
         draw.text((4, place(0, tenth / 10)[1] - 6), f"{10 * tenth} %", fill="black")
     for i, (name, colour) in enumerate(LINES.items()):
-        points = [place(row["step"] / history[-1]["step"], row[name]) for row in history]
+        points = [
+            place(row["step"] / history[-1]["step"], row[name]) for row in history
+        ]
         draw.line(points, fill=colour, width=2)
         draw.text((EDGE + 20 + 160 * i, 8), name, fill=colour)
-    draw.text((SIZE[0] - 120, SIZE[1] - 18), f"step {history[-1]['step']}", fill="black")
+    draw.text(
+        (SIZE[0] - 120, SIZE[1] - 18), f"step {history[-1]['step']}", fill="black"
+    )
     picture.save(args.output)
 
 

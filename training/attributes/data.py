@@ -19,11 +19,22 @@ import numpy as np
 
 cv2.setNumThreads(1)  # the steps run as several processes
 
-EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+EMOTIONS = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+)
 GENDERS = ("female", "male")
 RACES = ("Asian", "Black", "Indian", "Other", "White")
 SETS = ("utkface", "ferplus", "affect", "aaf", "portraits")
-UPSCALE = {"ferplus": 3}  # 48-pixel faces are enlarged before detection, as any small face would be
+UPSCALE = {
+    "ferplus": 3
+}  # 48-pixel faces are enlarged before detection, as any small face would be
 
 
 @dataclass(frozen=True)
@@ -52,11 +63,15 @@ def read_tar(folder: Path, name: str) -> FaceSet:
     if "age" in columns:
         labels["age"] = np.array(columns["age"], np.float32)
         labels["age_pm"] = np.array(columns.get("age_pm", [0] * len(rows)), np.float32)
-        labels["gender"] = np.array([int(g in ("M", "male")) for g in columns["gender"]])
+        labels["gender"] = np.array(
+            [int(g in ("M", "male")) for g in columns["gender"]]
+        )
     if "race" in columns:
         labels["race"] = np.array([RACES.index(r) for r in columns["race"]])
     if "emotion" in columns:
-        labels["votes"] = np.eye(8, dtype=np.float32)[[EMOTIONS.index(e) for e in columns["emotion"]]]
+        labels["votes"] = np.eye(8, dtype=np.float32)[
+            [EMOTIONS.index(e) for e in columns["emotion"]]
+        ]
         labels["origin"] = np.array([1 + (o == "FFHQ") for o in columns["origin"]])
     return FaceSet([files[file] for file in columns["file"]], labels)
 
@@ -64,10 +79,18 @@ def read_tar(folder: Path, name: str) -> FaceSet:
 def read_ferplus(folder: Path) -> FaceSet:
     """Grey faces with FER+'s votes over the eight emotions; "unknown" and "not a face" are left out of the sum."""
     with np.load(folder / "ferplus.npz", allow_pickle=False) as npz:
-        jpeg, offsets, votes, split = npz["jpeg"].tobytes(), npz["offsets"], npz["votes"], npz["split"]
+        jpeg, offsets, votes, split = (
+            npz["jpeg"].tobytes(),
+            npz["offsets"],
+            npz["votes"],
+            npz["split"],
+        )
     jpegs = [jpeg[a:b] for a, b in itertools.pairwise(offsets)]
     keys = [f"ferplus/{i}" for i in range(len(jpegs))]
-    labels = _unknown(len(jpegs)) | {"part": _parts(keys, split), "votes": votes[:, :8].astype(np.float32)}
+    labels = _unknown(len(jpegs)) | {
+        "part": _parts(keys, split),
+        "votes": votes[:, :8].astype(np.float32),
+    }
     labels["doubtful"] = votes[:, 8:].astype(np.float32).sum(axis=1)
     labels["origin"] = np.zeros(len(jpegs), int)
     return FaceSet(jpegs, labels)
@@ -87,20 +110,33 @@ def _unknown(count: int) -> dict[str, np.ndarray]:
 
 def _parts(keys: list[str], split: list[str] | np.ndarray) -> np.ndarray:
     held = [zlib.crc32(key.encode()) % 20 == 0 for key in keys]
-    return np.array(["test" if s == "val" else "held" if h else "train" for s, h in zip(split, held, strict=True)])
+    return np.array(
+        [
+            "test" if s == "val" else "held" if h else "train"
+            for s, h in zip(split, held, strict=True)
+        ]
+    )
 
 
 def picture(jpeg: bytes, name: str) -> np.ndarray:
     """A picture of a set (H, W, 3) uint8 BGR, small ones enlarged."""
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     factor = UPSCALE.get(name, 1)
-    return image if factor == 1 else cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    return (
+        image
+        if factor == 1
+        else cv2.resize(
+            image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC
+        )
+    )
 
 
 def pad(image: np.ndarray) -> np.ndarray:
     """The picture with half its side around it, the made-up part blurred so that no second face appears."""
     h, w = image.shape[:2]
-    padded = cv2.copyMakeBorder(image, h // 2, h // 2, w // 2, w // 2, cv2.BORDER_REPLICATE)
+    padded = cv2.copyMakeBorder(
+        image, h // 2, h // 2, w // 2, w // 2, cv2.BORDER_REPLICATE
+    )
     blurred = cv2.blur(padded, (w // 12 | 1, h // 12 | 1))
     blurred[h // 2 : h // 2 + h, w // 2 : w // 2 + w] = image
     return blurred

@@ -14,7 +14,9 @@ from network import STAGES
 from onnx import TensorProto, helper, numpy_helper
 from views import CROP, SIDE
 
-INFANT = 4  # years; below, gender is hardly to be seen and the answer is made more doubtful
+INFANT = (
+    4  # years; below, gender is hardly to be seen and the answer is made more doubtful
+)
 CHIP = 150
 LOOK = 128 + 256 + 128  # the means of both maps, and the hidden layer
 READ = {"map_128": [128, 8, 8], "map_256": [256, 4, 4], "embedding": [128]}
@@ -33,7 +35,9 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
-    def node(self, kind: str, *inputs: str, output: str = "", **attributes: object) -> str:
+    def node(
+        self, kind: str, *inputs: str, output: str = "", **attributes: object
+    ) -> str:
         output = output or f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output
@@ -52,28 +56,58 @@ class Graph:
         scale = np.maximum(np.abs(rows).max(axis=1), 1e-12) / 127
         small = np.rint(rows / scale[:, None]).astype(np.int8).reshape(values.shape)
         large = self.node("Cast", self.constant(small), to=TensorProto.FLOAT)
-        return self.node("Mul", large, self.constant(scale.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float32)))
+        return self.node(
+            "Mul",
+            large,
+            self.constant(
+                scale.reshape(-1, *[1] * (values.ndim - 1)).astype(np.float32)
+            ),
+        )
 
     def conv(self, x: str, name: str, *, stride: int = 1, pad: int = 1) -> str:
         kernel, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
-        return self.node("Conv", x, self.weight(kernel), self.constant(bias), strides=[stride] * 2, pads=[pad] * 4)
+        return self.node(
+            "Conv",
+            x,
+            self.weight(kernel),
+            self.constant(bias),
+            strides=[stride] * 2,
+            pads=[pad] * 4,
+        )
 
     def gemm(self, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
-        return self.node("Gemm", x, self.weight(weight), self.constant(bias.astype(np.float32)), transB=1)
+        return self.node(
+            "Gemm",
+            x,
+            self.weight(weight),
+            self.constant(bias.astype(np.float32)),
+            transB=1,
+        )
 
     def picture(self) -> str:
         """From chips (N, 150, 150, 3) uint8 to (N, 3, SIDE, SIDE) float."""
         left, top, side = CROP
         ends = self.numbers(top, left), self.numbers(top + side, left + side)
         x = self.node("Slice", "chips", *ends, self.numbers(1, 2))
-        x = self.node("Transpose", self.node("Cast", x, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+        x = self.node(
+            "Transpose", self.node("Cast", x, to=TensorProto.FLOAT), perm=[0, 3, 1, 2]
+        )
         scales = self.constant(np.array([1, 1, SIDE / side, SIDE / side], np.float32))
-        return self.node("Resize", x, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+        return self.node(
+            "Resize",
+            x,
+            "",
+            scales,
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
+        )
 
     def block(self, x: str, name: str, before: int, after: int, side: int) -> str:
         if before == after:
             y = self.node("Relu", self.conv(x, f"{name}.first"))
-            return self.node("Relu", self.node("Add", self.conv(y, f"{name}.second"), x))
+            return self.node(
+                "Relu", self.node("Add", self.conv(y, f"{name}.second"), x)
+            )
         odd = side % 2
         y = self.node("Pad", x, self.numbers(0, 0, 0, 0, 0, 0, 1 + odd, 1 + odd))
         y = self.node("Relu", self.conv(y, f"{name}.first", stride=2, pad=0))
@@ -94,7 +128,10 @@ class Graph:
                 side, before = (side + 1) // 2 if channels != before else side, channels
             ends.append(x)
         middle = self.node("Flatten", self.node("GlobalAveragePool", ends[-2]))
-        self.seen = [middle, self.node("Flatten", self.node("GlobalAveragePool", ends[-1]))]
+        self.seen = [
+            middle,
+            self.node("Flatten", self.node("GlobalAveragePool", ends[-1])),
+        ]
         return self.node("Concat", middle, self.node("Flatten", ends[-1]), axis=1)
 
     def emotion(self, chosen: dict) -> None:
@@ -110,14 +147,23 @@ class Graph:
         fine = self.node("Relu", self.node("Add", self.conv(fine, "fine_2"), fine))
         coarse = self.node("Relu", self.conv("map_256", "coarse", pad=0))
         flat = self.node("Flatten", self.node("Concat", fine, coarse, axis=1))
-        hidden = self.node("Relu", self.layer(self.node("Concat", flat, "embedding", axis=1), "hidden"))
+        hidden = self.node(
+            "Relu", self.layer(self.node("Concat", flat, "embedding", axis=1), "hidden")
+        )
         self.answer("age", self.layer(hidden, "out.age", calibration["age"]))
         logits = self.layer(hidden, "out.gender", calibration["gender"])
-        self.answer("gender", self.node("Mul", logits, self.sureness(calibration["gender"]["doubt"])))
+        self.answer(
+            "gender",
+            self.node("Mul", logits, self.sureness(calibration["gender"]["doubt"])),
+        )
 
     def layer(self, x: str, name: str, chosen: dict | None = None) -> str:
         weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
-        warmth, shift = (1, 0) if chosen is None else (chosen["temperature"], np.array(chosen["shift"]))
+        warmth, shift = (
+            (1, 0)
+            if chosen is None
+            else (chosen["temperature"], np.array(chosen["shift"]))
+        )
         return self.gemm(x, weight / warmth, (bias + shift) / warmth)
 
     def answer(self, task: str, logits: str) -> None:
@@ -130,7 +176,9 @@ class Graph:
         return self.gemm("age", column, np.ones(1))
 
 
-def finished(graph: Graph, inputs: dict[str, list], outputs: dict[str, int], kind: int) -> bytes:
+def finished(
+    graph: Graph, inputs: dict[str, list], outputs: dict[str, int], kind: int
+) -> bytes:
     info = helper.make_tensor_value_info
     proto = helper.make_graph(
         graph.nodes,
@@ -139,8 +187,15 @@ def finished(graph: Graph, inputs: dict[str, list], outputs: dict[str, int], kin
         [info(name, TensorProto.FLOAT, ["N", size]) for name, size in outputs.items()],
         graph.weights,
     )
-    model = helper.make_model(proto, producer_name="mien", opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {name: LABELS[name] for name in outputs if name in LABELS})
+    model = helper.make_model(
+        proto,
+        producer_name="mien",
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    helper.set_model_props(
+        model, {name: LABELS[name] for name in outputs if name in LABELS}
+    )
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
@@ -149,7 +204,12 @@ def emotion_file(work: Path, calibration: dict[str, dict]) -> bytes:
     kept = torch.load(work / "training.pt", weights_only=False)
     graph = Graph({name: values.numpy() for name, values in kept["mean"].items()})
     graph.emotion(calibration["emotion"])
-    return finished(graph, {"chips": [CHIP, CHIP, 3]}, {"emotion": 8, "look": LOOK}, TensorProto.UINT8)
+    return finished(
+        graph,
+        {"chips": [CHIP, CHIP, 3]},
+        {"emotion": 8, "look": LOOK},
+        TensorProto.UINT8,
+    )
 
 
 def traits_file(work: Path, calibration: dict[str, dict]) -> bytes:
@@ -162,13 +222,17 @@ def traits_file(work: Path, calibration: dict[str, dict]) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True, help="the folder to write to")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="the folder to write to"
+    )
     args = parser.parse_args()
     calibration = json.loads((args.work / "calibration.json").read_text())
     for name, build in {"emotion": emotion_file, "attributes": traits_file}.items():
         data = build(args.work, calibration)
         (args.weights / f"{name}.onnx").write_bytes(data)
-        print(f"{name}.onnx: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
+        print(
+            f"{name}.onnx: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
+        )
 
 
 if __name__ == "__main__":

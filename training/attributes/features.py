@@ -13,8 +13,14 @@ from mien.runtime import Compute, OnnxModel
 
 AGED = ("portraits", "aaf", "utkface")
 SHAPES = {"embedding": (128,), "map_128": (128, 8, 8), "map_256": (256, 4, 4)}
-EVERY = {"utkface": 3}  # the older heads, from which the new ones begin, have learnt all of it
-VIEWS = (0, 1, 2)  # plain, mirrored and disturbed, mirrored: two teach, the first and the last are a photo's
+EVERY = {
+    "utkface": 3
+}  # the older heads, from which the new ones begin, have learnt all of it
+VIEWS = (
+    0,
+    1,
+    2,
+)  # plain, mirrored and disturbed, mirrored: two teach, the first and the last are a photo's
 BATCH = 32
 
 
@@ -37,7 +43,9 @@ def see(work: Path, name: str, view: int, trunk: OnnxModel) -> None:
     chips = np.load(work / f"{name}.npy", mmap_mode="r")
     rows = np.arange(0, len(chips), EVERY.get(name, 1))
     maps = {
-        key: np.lib.format.open_memmap(work / f"{name}-v{view}-{key}.npy", "w+", np.float16, (len(rows), *shape))
+        key: np.lib.format.open_memmap(
+            work / f"{name}-v{view}-{key}.npy", "w+", np.float16, (len(rows), *shape)
+        )
         for key, shape in SHAPES.items()
     }
     rng = np.random.default_rng((view, len(chips)))
@@ -46,8 +54,15 @@ def see(work: Path, name: str, view: int, trunk: OnnxModel) -> None:
         if view == 2:
             batch = np.ascontiguousarray(batch[:, :, ::-1])
         if view == 1:
-            batch = np.stack([disturbed(chip, rng, mirrored=True, crop=WHOLE, side=150) for chip in batch])
-        for key, values in zip(SHAPES, trunk(batch, outputs=tuple(SHAPES)), strict=True):
+            batch = np.stack(
+                [
+                    disturbed(chip, rng, mirrored=True, crop=WHOLE, side=150)
+                    for chip in batch
+                ]
+            )
+        for key, values in zip(
+            SHAPES, trunk(batch, outputs=tuple(SHAPES)), strict=True
+        ):
             maps[key][start : start + len(batch)] = values
 
 

@@ -20,11 +20,17 @@ class Block(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.halves = before != after
-        self.first = nn.Conv2d(before, after, 3, stride=1 + self.halves, padding=0 if self.halves else 1)
+        self.first = nn.Conv2d(
+            before, after, 3, stride=1 + self.halves, padding=0 if self.halves else 1
+        )
         self.second = nn.Conv2d(after, after, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.pad(x, (0, 1 + x.shape[3] % 2, 0, 1 + x.shape[2] % 2)) if self.halves else x
+        y = (
+            F.pad(x, (0, 1 + x.shape[3] % 2, 0, 1 + x.shape[2] % 2))
+            if self.halves
+            else x
+        )
         y = self.second(torch.relu(self.first(y)))
         if self.halves:
             x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
@@ -40,11 +46,20 @@ class FaceNet(nn.Module):
         self.first = nn.Conv2d(3, 32, 7, stride=2)
         stages, before = [], 32
         for channels, blocks in STAGES:
-            stages.append(nn.Sequential(*(Block(before if i == 0 else channels, channels) for i in range(blocks))))
+            stages.append(
+                nn.Sequential(
+                    *(
+                        Block(before if i == 0 else channels, channels)
+                        for i in range(blocks)
+                    )
+                )
+            )
             before = channels
         self.stages = nn.ModuleList(stages)
         self.drop = nn.Dropout(dropout)
-        self.tasks = nn.ModuleDict({task: Head(hidden, count) for task, count in TASKS.items()})
+        self.tasks = nn.ModuleDict(
+            {task: Head(hidden, count) for task, count in TASKS.items()}
+        )
         self.blendshapes = nn.Linear(384, 52)
 
     def maps(self, x: Tensor, frozen: int) -> list[Tensor]:
@@ -60,7 +75,9 @@ class FaceNet(nn.Module):
     def forward(self, x: Tensor, frozen: int = 0) -> dict[str, Tensor]:
         middle, deep = self.maps(x, frozen)[-2:]
         pooled = torch.cat([middle.mean(dim=(2, 3)), deep.mean(dim=(2, 3))], dim=1)
-        features = self.drop(torch.cat([middle.mean(dim=(2, 3)), deep.flatten(1)], dim=1))
+        features = self.drop(
+            torch.cat([middle.mean(dim=(2, 3)), deep.flatten(1)], dim=1)
+        )
         answers = {task: head(features) for task, head in self.tasks.items()}
         return {**answers, "blendshapes": self.blendshapes(pooled)}
 
@@ -81,13 +98,23 @@ def pretrained() -> dict[str, Tensor]:
     convs = iter(net.convs)
     first = next(convs)
     weight = torch.from_numpy(first.weight.copy()) / 256
-    shift = torch.einsum("oihw,i->o", weight.double(), torch.from_numpy(net.mean_rgb.copy()).double())
-    state = {"first.weight": weight.flip(1), "first.bias": torch.from_numpy(first.bias.copy()) - shift.float()}
+    shift = torch.einsum(
+        "oihw,i->o", weight.double(), torch.from_numpy(net.mean_rgb.copy()).double()
+    )
+    state = {
+        "first.weight": weight.flip(1),
+        "first.bias": torch.from_numpy(first.bias.copy()) - shift.float(),
+    }
     for i, (_, blocks) in enumerate(STAGES):
         for j in range(blocks):
-            state |= _conv(f"stages.{i}.{j}.first", next(convs)) | _conv(f"stages.{i}.{j}.second", next(convs))
+            state |= _conv(f"stages.{i}.{j}.first", next(convs)) | _conv(
+                f"stages.{i}.{j}.second", next(convs)
+            )
     return state
 
 
 def _conv(name: str, conv: Conv) -> dict[str, Tensor]:
-    return {f"{name}.weight": torch.from_numpy(conv.weight.copy()), f"{name}.bias": torch.from_numpy(conv.bias.copy())}
+    return {
+        f"{name}.weight": torch.from_numpy(conv.weight.copy()),
+        f"{name}.bias": torch.from_numpy(conv.bias.copy()),
+    }

@@ -23,16 +23,32 @@ def main() -> None:
     args = parser.parse_args()
     model = OnnxModel(args.model.read_bytes(), args.model.name, Compute("cpu", 1))
     table = load(args.work)
-    told = (table.part == "test") & (table.labels["origin"] < 0) & (table.weights["emotion"] > 0) & table.found
-    print("| set | calm | called neutral | smiles | called happiness |\n|---|---|---|---|---|")
+    told = (
+        (table.part == "test")
+        & (table.labels["origin"] < 0)
+        & (table.weights["emotion"] > 0)
+        & table.found
+    )
+    print(
+        "| set | calm | called neutral | smiles | called happiness |\n|---|---|---|---|---|"
+    )
     for i, name in enumerate(SETS):
         rows = np.flatnonzero(told & (table.set_of == i))
         if len(rows):
-            (probs,) = in_chunks(model, table.chips[i][table.row_of[rows]], outputs=["emotion"])
-            truth, said = table.targets["emotion"][rows].argmax(axis=1), probs.argmax(axis=1)
-            calm, smile = (truth == EMOTIONS.index(mood) for mood in ("neutral", "happiness"))
+            (probs,) = in_chunks(
+                model, table.chips[i][table.row_of[rows]], outputs=["emotion"]
+            )
+            truth, said = (
+                table.targets["emotion"][rows].argmax(axis=1),
+                probs.argmax(axis=1),
+            )
+            calm, smile = (
+                truth == EMOTIONS.index(mood) for mood in ("neutral", "happiness")
+            )
             rights = [(said[calm] == 0).mean(), (said[smile] == 1).mean()]
-            print(f"| {name} | {calm.sum()} | {rights[0]:.1%} | {smile.sum()} | {rights[1]:.1%} |")
+            print(
+                f"| {name} | {calm.sum()} | {rights[0]:.1%} | {smile.sum()} | {rights[1]:.1%} |"
+            )
 
 
 if __name__ == "__main__":

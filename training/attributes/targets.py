@@ -12,8 +12,16 @@ AGES = np.arange(101, dtype=np.float32)
 INFANT = 4  # years; below, gender is hardly to be seen
 TAUGHT = 0.2  # the weight of a teacher's answer beside a label's
 SMILES, JAW = (44, 45), 25  # columns of the blendshapes
-FRESH = {"utkface": 0.12, "ferplus": 0.38, "affect": 0.34, "aaf": 0.09, "portraits": 0.07}  # shares of a batch
-CAN = np.ones((3, 8), np.float32)  # which emotions a source brings: FER+, AffectNet, FFHQ
+FRESH = {
+    "utkface": 0.12,
+    "ferplus": 0.38,
+    "affect": 0.34,
+    "aaf": 0.09,
+    "portraits": 0.07,
+}  # shares of a batch
+CAN = np.ones(
+    (3, 8), np.float32
+)  # which emotions a source brings: FER+, AffectNet, FFHQ
 CAN[1, :2] = 0
 CAN[2, 2:] = 0
 
@@ -48,7 +56,9 @@ def load(work: Path) -> Table:
     draw = _draw(set_of, labels, weights)
     can = CAN[np.clip(labels["origin"], 0, 2)]
     part, found = labels["part"], labels["found"]
-    return Table(chips, set_of, row_of, part, found, labels, targets, weights, can, draw)
+    return Table(
+        chips, set_of, row_of, part, found, labels, targets, weights, can, draw
+    )
 
 
 def _taught(work: Path, counts: list[int]) -> dict[str, np.ndarray]:
@@ -71,8 +81,13 @@ def _taught(work: Path, counts: list[int]) -> dict[str, np.ndarray]:
 def _targets(
     labels: dict[str, np.ndarray], taught: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    targets = {key: taught[key].copy() for key in ("age", "gender", "emotion", "blendshapes")}
-    weights = {key: TAUGHT * (taught[key].sum(axis=1) > 0).astype(np.float32) for key in targets}
+    targets = {
+        key: taught[key].copy() for key in ("age", "gender", "emotion", "blendshapes")
+    }
+    weights = {
+        key: TAUGHT * (taught[key].sum(axis=1) > 0).astype(np.float32)
+        for key in targets
+    }
     aged, told = np.isfinite(labels["age"]), labels["gender"] >= 0
     targets["age"][aged] = _ages(labels["age"][aged], labels["age_pm"][aged])
     weights["age"][aged] = 1
@@ -97,21 +112,30 @@ def _genders(gender: np.ndarray, ages: np.ndarray) -> np.ndarray:
     return np.stack([1 - male, male], axis=1).astype(np.float32)
 
 
-def _emotions(labels: dict[str, np.ndarray], taught: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _emotions(
+    labels: dict[str, np.ndarray], taught: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Votes; where nobody voted, smiles and calm faces by blendshapes, where the older heads do not contradict."""
     votes, origin = labels["votes"], labels["origin"]
     kept = np.where((votes <= 1) & (votes.max(axis=1, keepdims=True) > 2), 0, votes)
     total = kept.sum(axis=1, keepdims=True)
     target = kept / np.maximum(total, 1e-6)
     web = origin > 0
-    target[web] = 0.9 * target[web] + 0.1 * CAN[origin[web]] / CAN[origin[web]].sum(axis=1, keepdims=True)
+    target[web] = 0.9 * target[web] + 0.1 * CAN[origin[web]] / CAN[origin[web]].sum(
+        axis=1, keepdims=True
+    )
     weight = (total[:, 0] > 0).astype(np.float32)
     weight[origin == 0] *= (total[:, 0] > labels["doubtful"])[origin == 0]
-    few = (origin == 1) & (votes[:, :2].sum(axis=1) > 0)  # AffectNet's 25 neutral and happy faces
+    few = (origin == 1) & (
+        votes[:, :2].sum(axis=1) > 0
+    )  # AffectNet's 25 neutral and happy faces
     weight[few] = 0
     smiling, calm = moods(taught)
     unlabelled = origin < 0
-    for rows, name in ((smiling & unlabelled, "happiness"), (calm & unlabelled, "neutral")):
+    for rows, name in (
+        (smiling & unlabelled, "happiness"),
+        (calm & unlabelled, "neutral"),
+    ):
         target[rows] = 0.03 / 7
         target[rows, EMOTIONS.index(name)] = 0.97
         weight[rows] = 0.6
@@ -129,9 +153,16 @@ def moods(taught: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return smiling, calm
 
 
-def _draw(set_of: np.ndarray, labels: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> np.ndarray:
+def _draw(
+    set_of: np.ndarray, labels: dict[str, np.ndarray], weights: dict[str, np.ndarray]
+) -> np.ndarray:
     """Within a set rare labels (ages with gender, emotions) are drawn by the inverse root of their number."""
-    age = np.where(np.isfinite(labels["age"]), np.nan_to_num(labels["age"]), -5).astype(int) // 5
+    age = (
+        np.where(np.isfinite(labels["age"]), np.nan_to_num(labels["age"]), -5).astype(
+            int
+        )
+        // 5
+    )
     kind = (
         (age + 1) * 27
         + (labels["gender"] + 1) * 9
@@ -142,7 +173,9 @@ def _draw(set_of: np.ndarray, labels: dict[str, np.ndarray], weights: dict[str, 
     usable = (weights["age"] == 1) | (weights["emotion"] > 0)
     for i, name in enumerate(SETS):
         rows = np.flatnonzero((set_of == i) & (labels["part"] == "train") & usable)
-        _, inverse, count = np.unique(kind[rows], return_inverse=True, return_counts=True)
+        _, inverse, count = np.unique(
+            kind[rows], return_inverse=True, return_counts=True
+        )
         share = 1 / np.sqrt(count[inverse])
         draw[rows] = FRESH[name] * share / share.sum()
     return draw / draw.sum()

@@ -27,15 +27,30 @@ READ = (
     " 473 474 475 476 477"
 )
 ROWS = np.array(READ.split(), int)
-EVERY = {"utkface": 3, "ferplus": 8}  # of the large sets only every third, eighth picture is shown to the teachers
+EVERY = {
+    "utkface": 3,
+    "ferplus": 8,
+}  # of the large sets only every third, eighth picture is shown to the teachers
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--mesh", type=Path, required=True, help="face_landmarks_detector.tflite as ONNX")
-    parser.add_argument("--blendshapes", type=Path, required=True, help="face_blendshapes.tflite as ONNX")
-    parser.add_argument("--heads", type=Path, required=True, help="the older heads on dlib's ResNet")
+    parser.add_argument(
+        "--mesh",
+        type=Path,
+        required=True,
+        help="face_landmarks_detector.tflite as ONNX",
+    )
+    parser.add_argument(
+        "--blendshapes",
+        type=Path,
+        required=True,
+        help="face_blendshapes.tflite as ONNX",
+    )
+    parser.add_argument(
+        "--heads", type=Path, required=True, help="the older heads on dlib's ResNet"
+    )
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parser.parse_args()
     mesh, blend = _network(args.mesh), _network(args.blendshapes)
@@ -46,7 +61,12 @@ def main() -> None:
         if not target.exists():
             chips = np.load(args.work / f"{name}.npy", mmap_mode="r")
             rows = np.arange(0, len(chips), EVERY.get(name, 1))
-            np.savez(target, rows=rows, **blendshapes(mesh, blend, chips, rows), **older(trunk, heads, chips, rows))
+            np.savez(
+                target,
+                rows=rows,
+                **blendshapes(mesh, blend, chips, rows),
+                **older(trunk, heads, chips, rows),
+            )
             print(f"{name}: {len(rows)} of {len(chips)} chips", flush=True)
 
 
@@ -54,11 +74,18 @@ def _network(path: Path) -> OnnxModel:
     return OnnxModel(path.read_bytes(), path.name, Compute("cpu", 1))
 
 
-def blendshapes(mesh: OnnxModel, blend: OnnxModel, chips: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+def blendshapes(
+    mesh: OnnxModel, blend: OnnxModel, chips: np.ndarray, rows: np.ndarray
+) -> dict[str, np.ndarray]:
     """Blendshapes (N, 52) of 0 to 1 and the landmarker's logit of a face being there (N,) of these rows."""
-    shapes, presence = np.zeros((len(rows), 52), np.float32), np.zeros(len(rows), np.float32)
+    shapes, presence = (
+        np.zeros((len(rows), 52), np.float32),
+        np.zeros(len(rows), np.float32),
+    )
     for i, row in enumerate(rows):
-        large = cv2.resize(chips[row], (MESH_SIDE, MESH_SIDE), interpolation=cv2.INTER_LINEAR)
+        large = cv2.resize(
+            chips[row], (MESH_SIDE, MESH_SIDE), interpolation=cv2.INTER_LINEAR
+        )
         flat, logit, _ = mesh(large[None, :, :, ::-1].astype(np.float32) / 255)
         points = flat.reshape(478, 3)[ROWS, :2]
         shapes[i] = blend(points[None].astype(np.float32))[0].reshape(52)
@@ -66,13 +93,17 @@ def blendshapes(mesh: OnnxModel, blend: OnnxModel, chips: np.ndarray, rows: np.n
     return {"blendshapes": shapes, "presence": presence}
 
 
-def older(trunk: OnnxModel, heads: OnnxModel, chips: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+def older(
+    trunk: OnnxModel, heads: OnnxModel, chips: np.ndarray, rows: np.ndarray
+) -> dict[str, np.ndarray]:
     """The older heads' probabilities of these rows."""
     parts: dict[str, list[np.ndarray]] = {"age": [], "gender": [], "emotion": []}
     for start in range(0, len(rows), 32):
         batch = chips[rows[start : start + 32]]
         answers = trunk(batch, outputs=("map_128", "map_256", "embedding"))
-        for key, probs in zip(parts, heads(*answers, outputs=tuple(parts)), strict=True):
+        for key, probs in zip(
+            parts, heads(*answers, outputs=tuple(parts)), strict=True
+        ):
             parts[key].append(probs.astype(np.float32))
     return {key: np.concatenate(values) for key, values in parts.items()}
 

@@ -36,22 +36,59 @@ class Batches:
         self.edges = np.cumsum(table.draw)
         self.mirror = torch.from_numpy(mirrored_shapes())
 
-    def __call__(self, step: int) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], Tensor]:
+    def __call__(
+        self, step: int
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor], Tensor]:
         rng = np.random.default_rng((SEED, step))
-        rows = np.searchsorted(self.edges, rng.random(BATCH) * self.edges[-1]).clip(max=len(self.edges) - 1)
+        rows = np.searchsorted(self.edges, rng.random(BATCH) * self.edges[-1]).clip(
+            max=len(self.edges) - 1
+        )
         flips = rng.random(BATCH) < 0.5
-        views = [disturbed(self.table.chip(i), rng, mirrored=flip) for i, flip in zip(rows, flips, strict=True)]
-        targets = {key: torch.from_numpy(values[rows]) for key, values in self.table.targets.items()}
+        views = [
+            disturbed(self.table.chip(i), rng, mirrored=flip)
+            for i, flip in zip(rows, flips, strict=True)
+        ]
+        targets = {
+            key: torch.from_numpy(values[rows])
+            for key, values in self.table.targets.items()
+        }
         shapes, flipped = targets["blendshapes"], torch.from_numpy(flips)
-        targets["blendshapes"] = torch.where(flipped[:, None], shapes[:, self.mirror], shapes)
-        weights = {key: torch.from_numpy(values[rows]) for key, values in self.table.weights.items()}
+        targets["blendshapes"] = torch.where(
+            flipped[:, None], shapes[:, self.mirror], shapes
+        )
+        weights = {
+            key: torch.from_numpy(values[rows])
+            for key, values in self.table.weights.items()
+        }
         return as_input(views), targets, weights, torch.from_numpy(self.table.can[rows])
 
 
 def mirrored_shapes() -> np.ndarray:
     """For each blendshape the one that its mirror image shows: left and right stand side by side."""
-    pairs = [(1, 2), (4, 5), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16), (17, 18), (19, 20), (21, 22), (24, 26)]
-    pairs += [(28, 29), (30, 31), (33, 39), (34, 35), (36, 37), (44, 45), (46, 47), (48, 49), (50, 51)]
+    pairs = [
+        (1, 2),
+        (4, 5),
+        (7, 8),
+        (9, 10),
+        (11, 12),
+        (13, 14),
+        (15, 16),
+        (17, 18),
+        (19, 20),
+        (21, 22),
+        (24, 26),
+    ]
+    pairs += [
+        (28, 29),
+        (30, 31),
+        (33, 39),
+        (34, 35),
+        (36, 37),
+        (44, 45),
+        (46, 47),
+        (48, 49),
+        (50, 51),
+    ]
     order = np.arange(52)
     for a, b in pairs:
         order[[a, b]] = b, a
@@ -63,14 +100,22 @@ def as_input(views: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float()
 
 
-def loss_of(answers: dict[str, Tensor], targets: dict[str, Tensor], weights: dict[str, Tensor], can: Tensor) -> Tensor:
+def loss_of(
+    answers: dict[str, Tensor],
+    targets: dict[str, Tensor],
+    weights: dict[str, Tensor],
+    can: Tensor,
+) -> Tensor:
     age = F.log_softmax(answers["age"], dim=1)
     off = (age.exp() @ YEARS - targets["age"] @ YEARS).abs()
     losses = {
         "age": -(targets["age"] * age).sum(dim=1) + 0.08 * off,
-        "gender": -(targets["gender"] * F.log_softmax(answers["gender"], dim=1)).sum(dim=1),
+        "gender": -(targets["gender"] * F.log_softmax(answers["gender"], dim=1)).sum(
+            dim=1
+        ),
         "emotion": emotion_loss(answers["emotion"], targets["emotion"], can),
-        "blendshapes": 20 * (answers["blendshapes"] - targets["blendshapes"]).square().mean(dim=1),
+        "blendshapes": 20
+        * (answers["blendshapes"] - targets["blendshapes"]).square().mean(dim=1),
     }
     return sum(LOSS[key] * (losses[key] * weights[key]).mean() for key in losses)
 
@@ -94,8 +139,16 @@ class Trainer:
         self.step, self.history = 0, []
         self.stopping = False
         signal.signal(signal.SIGTERM, self.stop)
-        fresh = [p for name, p in self.net.named_parameters() if not name.startswith(("first", "stages"))]
-        old = [p for name, p in self.net.named_parameters() if name.startswith(("first", "stages"))]
+        fresh = [
+            p
+            for name, p in self.net.named_parameters()
+            if not name.startswith(("first", "stages"))
+        ]
+        old = [
+            p
+            for name, p in self.net.named_parameters()
+            if name.startswith(("first", "stages"))
+        ]
         groups = [{"params": old, "lr": 4e-4}, {"params": fresh, "lr": 1e-3}]
         self.optimiser = torch.optim.AdamW(groups, weight_decay=0.02)
         self.rates = [group["lr"] for group in groups]
@@ -111,7 +164,11 @@ class Trainer:
             self.step, self.history = kept["step"], kept["history"]
 
     def save(self) -> None:
-        kept = {"net": self.net.state_dict(), "mean": self.mean.state_dict(), "optimiser": self.optimiser.state_dict()}
+        kept = {
+            "net": self.net.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
         kept |= {"step": self.step, "history": self.history}
         torch.save(kept, self.work / "training.tmp")
         (self.work / "training.tmp").replace(self.work / "training.pt")
@@ -132,11 +189,19 @@ class Trainer:
                 self.save()
         self.save()
 
-    def learn(self, x: Tensor, targets: dict[str, Tensor], weights: dict[str, Tensor], can: Tensor) -> float:
+    def learn(
+        self,
+        x: Tensor,
+        targets: dict[str, Tensor],
+        weights: dict[str, Tensor],
+        can: Tensor,
+    ) -> float:
         done = self.step / self.steps
         warm = min(1.0, (self.step + 1) / 150)
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
-            group["lr"] = rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            group["lr"] = (
+                rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            )
         loss = loss_of(self.net(x, FROZEN), targets, weights, can)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -148,7 +213,9 @@ class Trainer:
     @torch.no_grad()
     def average(self) -> None:
         keep = min(0.997, self.step / (self.step + 20))
-        for mean, now in zip(self.mean.parameters(), self.net.parameters(), strict=True):
+        for mean, now in zip(
+            self.mean.parameters(), self.net.parameters(), strict=True
+        ):
             mean.lerp_(now, 1 - keep)
 
     def report(self, loss: float, seconds: float) -> None:
@@ -161,42 +228,63 @@ class Trainer:
         """The running mean on a bounded piece of every set's held-out part."""
         scores = judge(self.mean, self.table)
         self.history.append({"step": self.step, **scores})
-        print(json.dumps({k: round(v, 3) for k, v in self.history[-1].items()}), flush=True)
+        print(
+            json.dumps({k: round(v, 3) for k, v in self.history[-1].items()}),
+            flush=True,
+        )
         (self.work / "history.json").write_text(json.dumps(self.history))
 
 
 @torch.no_grad()
-def answers_of(net: FaceNet, table: Table, rows: np.ndarray, *, mirrored: bool = False) -> dict[str, np.ndarray]:
+def answers_of(
+    net: FaceNet, table: Table, rows: np.ndarray, *, mirrored: bool = False
+) -> dict[str, np.ndarray]:
     parts: list[dict[str, Tensor]] = []
     for start in range(0, len(rows), 128):
-        views = [plain(table.chip(i), mirrored=mirrored) for i in rows[start : start + 128]]
+        views = [
+            plain(table.chip(i), mirrored=mirrored) for i in rows[start : start + 128]
+        ]
         parts.append(net(as_input(views)))
     return {key: torch.cat([p[key] for p in parts]).numpy() for key in parts[0]}
 
 
-def judge(net: FaceNet, table: Table, part: str = "held", most: int = 400) -> dict[str, float]:
+def judge(
+    net: FaceNet, table: Table, part: str = "held", most: int = 400
+) -> dict[str, float]:
     scores: dict[str, float] = {}
     for i, name in enumerate(SETS):
         rows = np.flatnonzero((table.set_of == i) & (table.part == part))
         rows = np.random.default_rng(SEED).permutation(rows)[:most]
         answers = answers_of(net, table, rows)
-        scores |= {f"{name} {key}": value for key, value in scores_of(answers, table, rows).items()}
+        scores |= {
+            f"{name} {key}": value
+            for key, value in scores_of(answers, table, rows).items()
+        }
     return scores
 
 
-def scores_of(answers: dict[str, np.ndarray], table: Table, rows: np.ndarray) -> dict[str, float]:
+def scores_of(
+    answers: dict[str, np.ndarray], table: Table, rows: np.ndarray
+) -> dict[str, float]:
     scores = {}
     ages, gender = table.labels["age"][rows], table.labels["gender"][rows]
     if np.isfinite(ages).any():
         probs = np.exp(answers["age"] - answers["age"].max(axis=1, keepdims=True))
         said = probs @ AGES / probs.sum(axis=1)
         scores["mae"] = float(np.abs(said - ages).mean())
-        scores["gender"] = float((answers["gender"].argmax(axis=1) == gender)[ages > 3].mean())
+        scores["gender"] = float(
+            (answers["gender"].argmax(axis=1) == gender)[ages > 3].mean()
+        )
     sure = table.weights["emotion"][rows] > 0
     if sure.sum() > 20:
-        truth, said = table.targets["emotion"][rows].argmax(axis=1)[sure], answers["emotion"].argmax(axis=1)[sure]
+        truth, said = (
+            table.targets["emotion"][rows].argmax(axis=1)[sure],
+            answers["emotion"].argmax(axis=1)[sure],
+        )
         scores["emotion"] = float((truth == said).mean())
-        scores["recall"] = float(np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)]))
+        scores["recall"] = float(
+            np.mean([(said[truth == c] == c).mean() for c in np.unique(truth)])
+        )
         for c in (0, 1):
             if (truth == c).any():
                 scores[EMOTIONS[c]] = float((said[truth == c] == c).mean())

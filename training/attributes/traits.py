@@ -38,23 +38,41 @@ class Traits(nn.Module):
         self.fine_2 = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
         self.coarse = nn.Conv2d(256, WIDTH, 1)
         self.hidden = nn.Linear(2 * WIDTH * 16 + 128, HIDDEN)
-        self.out = nn.ModuleDict({task: nn.Linear(HIDDEN, size) for task, size in SIZES.items()})
+        self.out = nn.ModuleDict(
+            {task: nn.Linear(HIDDEN, size) for task, size in SIZES.items()}
+        )
         self.drop_maps, self.drop = nn.Dropout2d(dropout / 4), nn.Dropout(dropout)
 
-    def forward(self, map_128: Tensor, map_256: Tensor, embedding: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, map_128: Tensor, map_256: Tensor, embedding: Tensor
+    ) -> dict[str, Tensor]:
         fine = torch.relu(self.fine_1(map_128))
         fine = torch.relu(self.fine_2(self.drop_maps(fine)) + fine)
         coarse = torch.relu(self.coarse(map_256))
-        both = torch.cat([self.drop_maps(fine), self.drop_maps(coarse)], dim=1).flatten(1)
-        x = self.drop(torch.relu(self.hidden(self.drop(torch.cat([both, embedding], dim=1)))))
+        both = torch.cat([self.drop_maps(fine), self.drop_maps(coarse)], dim=1).flatten(
+            1
+        )
+        x = self.drop(
+            torch.relu(self.hidden(self.drop(torch.cat([both, embedding], dim=1))))
+        )
         return {task: layer(x) for task, layer in self.out.items()}
 
     @classmethod
     def from_older(cls, heads: Path) -> Traits:
         """Begun from the heads of mien 0.1, whose file has the layers in this order."""
         body, model = cls(), onnx.load(heads)
-        values = iter(torch.from_numpy(numpy_helper.to_array(w).astype(np.float32)) for w in model.graph.initializer)
-        layers = (body.fine_1, body.fine_2, body.coarse, body.hidden, body.out["age"], body.out["gender"])
+        values = iter(
+            torch.from_numpy(numpy_helper.to_array(w).astype(np.float32))
+            for w in model.graph.initializer
+        )
+        layers = (
+            body.fine_1,
+            body.fine_2,
+            body.coarse,
+            body.hidden,
+            body.out["age"],
+            body.out["gender"],
+        )
         with torch.no_grad():
             for layer in layers:
                 layer.weight.copy_(next(values))
@@ -66,7 +84,9 @@ def kept(table: Table) -> np.ndarray:
     """Which rows of the table (N,) the ResNet was asked about."""
     rows = np.zeros(len(table.draw), bool)
     for name in AGED:
-        rows |= (table.set_of == SETS.index(name)) & (table.row_of % EVERY.get(name, 1) == 0)
+        rows |= (table.set_of == SETS.index(name)) & (
+            table.row_of % EVERY.get(name, 1) == 0
+        )
     return rows
 
 
@@ -76,7 +96,10 @@ class Maps:
     def __init__(self, work: Path, table: Table) -> None:
         self.table = table
         self.files = {
-            (name, view): {key: np.load(work / f"{name}-v{view}-{key}.npy", mmap_mode="r") for key in SHAPES}
+            (name, view): {
+                key: np.load(work / f"{name}-v{view}-{key}.npy", mmap_mode="r")
+                for key in SHAPES
+            }
             for name in AGED
             for view in VIEWS
         }
@@ -103,7 +126,9 @@ def shares(table: Table) -> np.ndarray:
     return draw
 
 
-def learn(body: Traits, maps: Maps, steps: int) -> tuple[Traits, list[dict[str, float]]]:
+def learn(
+    body: Traits, maps: Maps, steps: int
+) -> tuple[Traits, list[dict[str, float]]]:
     """The running mean of the weights, and what it reached meanwhile on the held-out parts."""
     table, rng = maps.table, np.random.default_rng(SEED)
     mean, history = copy.deepcopy(body).eval(), []
@@ -111,8 +136,14 @@ def learn(body: Traits, maps: Maps, steps: int) -> tuple[Traits, list[dict[str, 
     edges = np.cumsum(shares(table))
     for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / 150) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-        rows = np.searchsorted(edges, rng.random(BATCH) * edges[-1]).clip(max=len(edges) - 1)
+            group["lr"] = (
+                RATE
+                * min(1, (step + 1) / 150)
+                * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+            )
+        rows = np.searchsorted(edges, rng.random(BATCH) * edges[-1]).clip(
+            max=len(edges) - 1
+        )
         loss = loss_of(body.train(), maps, rows, rng)
         optimiser.zero_grad()
         loss.backward()
@@ -120,15 +151,33 @@ def learn(body: Traits, maps: Maps, steps: int) -> tuple[Traits, list[dict[str, 
         optimiser.step()
         average(mean, body, min(0.996, step / (step + 10)))
         if (step + 1) % 200 == 0:
-            history.append({"step": step + 1, "loss": float(loss.detach()), **judge(mean, maps, "held")})
-            print(time.strftime("%H:%M:%S"), {k: round(v, 3) for k, v in history[-1].items()}, flush=True)
+            history.append(
+                {
+                    "step": step + 1,
+                    "loss": float(loss.detach()),
+                    **judge(mean, maps, "held"),
+                }
+            )
+            print(
+                time.strftime("%H:%M:%S"),
+                {k: round(v, 3) for k, v in history[-1].items()},
+                flush=True,
+            )
     return mean, history
 
 
-def loss_of(body: Traits, maps: Maps, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
+def loss_of(
+    body: Traits, maps: Maps, rows: np.ndarray, rng: np.random.Generator
+) -> Tensor:
     """With mixup of the maps and of the targets."""
-    share, order = float(rng.beta(0.3, 0.3)), torch.from_numpy(rng.permutation(len(rows)))
-    seen = [share * x + (1 - share) * x[order] for x in maps(rows, rng.integers(0, TAUGHT, len(rows)))]
+    share, order = (
+        float(rng.beta(0.3, 0.3)),
+        torch.from_numpy(rng.permutation(len(rows))),
+    )
+    seen = [
+        share * x + (1 - share) * x[order]
+        for x in maps(rows, rng.integers(0, TAUGHT, len(rows)))
+    ]
     targets = {key: torch.from_numpy(maps.table.targets[key][rows]) for key in SIZES}
     targets = {key: share * x + (1 - share) * x[order] for key, x in targets.items()}
     answers = body(*seen)
@@ -140,7 +189,9 @@ def loss_of(body: Traits, maps: Maps, rows: np.ndarray, rng: np.random.Generator
 
 @torch.no_grad()
 def average(mean: Traits, body: Traits, keep: float) -> None:
-    for old, new in zip(mean.state_dict().values(), body.state_dict().values(), strict=True):
+    for old, new in zip(
+        mean.state_dict().values(), body.state_dict().values(), strict=True
+    ):
         if old.dtype.is_floating_point:
             old.lerp_(new, 1 - keep)
         else:
@@ -148,7 +199,9 @@ def average(mean: Traits, body: Traits, keep: float) -> None:
 
 
 @torch.no_grad()
-def logits_of(body: Traits, maps: Maps, rows: np.ndarray, view: int) -> dict[str, Tensor]:
+def logits_of(
+    body: Traits, maps: Maps, rows: np.ndarray, view: int
+) -> dict[str, Tensor]:
     parts = []
     for start in range(0, len(rows), 512):
         some = rows[start : start + 512]
@@ -159,26 +212,39 @@ def logits_of(body: Traits, maps: Maps, rows: np.ndarray, view: int) -> dict[str
 def judge(body: Traits, maps: Maps, part: str) -> dict[str, float]:
     scores, table = {}, maps.table
     for name in AGED:
-        rows = np.flatnonzero((table.set_of == SETS.index(name)) & (table.part == part) & table.found & kept(table))
+        rows = np.flatnonzero(
+            (table.set_of == SETS.index(name))
+            & (table.part == part)
+            & table.found
+            & kept(table)
+        )
         logits = logits_of(body, maps, rows, 0)
         ages = table.labels["age"][rows]
         off = F.softmax(logits["age"], dim=1).numpy() @ AGES - ages
         right = logits["gender"].argmax(dim=1).numpy() == table.labels["gender"][rows]
-        scores |= {f"{name} mae": float(np.abs(off).mean()), f"{name} gender": float(right[ages > 3].mean())}
+        scores |= {
+            f"{name} mae": float(np.abs(off).mean()),
+            f"{name} gender": float(right[ages > 3].mean()),
+        }
     return scores
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--heads", type=Path, required=True, help="the older heads to begin from")
+    parser.add_argument(
+        "--heads", type=Path, required=True, help="the older heads to begin from"
+    )
     parser.add_argument("--steps", type=int, default=800)
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
     maps = Maps(args.work, load(args.work))
     mean, history = learn(Traits.from_older(args.heads), maps, args.steps)
-    np.savez(args.work / "traits-weights.npz", **{k: v.numpy() for k, v in mean.state_dict().items()})
+    np.savez(
+        args.work / "traits-weights.npz",
+        **{k: v.numpy() for k, v in mean.state_dict().items()},
+    )
     (args.work / "traits-history.json").write_text(json.dumps(history))
 
 

@@ -9,19 +9,32 @@ import cv2
 import numpy as np
 
 SIDE = 88  # pixels of what the network sees
-CROP = (12, 14, 126)  # left, top, side: the part of dlib's chip that is made SIDE pixels wide
+CROP = (
+    12,
+    14,
+    126,
+)  # left, top, side: the part of dlib's chip that is made SIDE pixels wide
 WHOLE = (0, 0, 150)  # left, top, side of the whole chip
 
 
 def plain(chip: np.ndarray, *, mirrored: bool = False) -> np.ndarray:
     """(SIDE, SIDE, 3) as the exported graph cuts it."""
     left, top, side = CROP
-    x = cv2.resize(chip[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+    x = cv2.resize(
+        chip[top : top + side, left : left + side],
+        (SIDE, SIDE),
+        interpolation=cv2.INTER_LINEAR,
+    )
     return np.ascontiguousarray(x[:, ::-1]) if mirrored else x
 
 
 def disturbed(
-    chip: np.ndarray, rng: np.random.Generator, *, mirrored: bool, crop: tuple[int, int, int] = CROP, side: int = SIDE
+    chip: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    mirrored: bool,
+    crop: tuple[int, int, int] = CROP,
+    side: int = SIDE,
 ) -> np.ndarray:
     """A training view of the `crop` of a chip (150, 150, 3), `side` pixels wide."""
     x = resample(chip, rng) if rng.random() < 0.35 else chip
@@ -46,21 +59,35 @@ def resample(chip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     side = int(np.exp(rng.uniform(np.log(36), np.log(150))))
     x = cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
-        _, code = cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 92))])
+        _, code = cv2.imencode(
+            ".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 92))]
+        )
         x = cv2.imdecode(code, cv2.IMREAD_COLOR)
     return x
 
 
 def placed(
-    scale: float, rng: np.random.Generator, crop: tuple[int, int, int], side: int, *, mirrored: bool
+    scale: float,
+    rng: np.random.Generator,
+    crop: tuple[int, int, int],
+    side: int,
+    *,
+    mirrored: bool,
 ) -> np.ndarray:
     """The map (2, 3) onto the view: turned, scaled, moved a little; `scale` brings pixels back to the chip's size."""
-    angle, zoom = np.deg2rad(rng.normal(0, 4)), side / crop[2] * np.exp(rng.normal(0, 0.05))
-    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    angle, zoom = (
+        np.deg2rad(rng.normal(0, 4)),
+        side / crop[2] * np.exp(rng.normal(0, 0.05)),
+    )
+    turn = zoom * np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    )
     if mirrored:
         turn[0] = -turn[0]
     middle = np.array([crop[0] + crop[2] / 2, crop[1] + crop[2] / 2])
-    return np.column_stack([turn * scale, side / 2 + rng.normal(0, 0.02, 2) * side - turn @ middle])
+    return np.column_stack(
+        [turn * scale, side / 2 + rng.normal(0, 0.02, 2) * side - turn @ middle]
+    )
 
 
 def light(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

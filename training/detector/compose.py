@@ -23,40 +23,72 @@ def log_uniform(rng: Rng, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(max(high, low * 1.001)))))
 
 
-def warp(image: Image, matrix: F32, size: int, *, border: int = cv2.BORDER_REFLECT_101) -> Image:
+def warp(
+    image: Image, matrix: F32, size: int, *, border: int = cv2.BORDER_REFLECT_101
+) -> Image:
     """Affine warp to (size, size); pictures that shrink a lot are averaged first."""
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale < 0.6:
-        shrunk = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        ratio = np.array([image.shape[1] / shrunk.shape[1], image.shape[0] / shrunk.shape[0], 1.0])
-        image, matrix = np.asarray(shrunk, dtype=image.dtype), (matrix * ratio).astype(np.float32)
+        shrunk = cv2.resize(
+            image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+        )
+        ratio = np.array(
+            [image.shape[1] / shrunk.shape[1], image.shape[0] / shrunk.shape[0], 1.0]
+        )
+        image, matrix = (
+            np.asarray(shrunk, dtype=image.dtype),
+            (matrix * ratio).astype(np.float32),
+        )
     return np.asarray(
-        cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border), dtype=image.dtype
+        cv2.warpAffine(
+            image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border
+        ),
+        dtype=image.dtype,
     )
 
 
-def similarity(centre: Sequence[float], target: Sequence[float], *, scale: float, angle_deg: float, flip: bool) -> F32:
+def similarity(
+    centre: Sequence[float],
+    target: Sequence[float],
+    *,
+    scale: float,
+    angle_deg: float,
+    flip: bool,
+) -> F32:
     """(2,3) matrix that turns, scales and mirrors about ``centre`` and moves it to ``target``."""
     angle = np.deg2rad(angle_deg)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = scale * np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    )
     turn = turn @ np.diag([-1.0 if flip else 1.0, 1.0])
     shift = np.asarray(target) - turn @ np.asarray(centre)
     return np.column_stack([turn, shift]).astype(np.float32)
 
 
 def random_angle(rng: Rng) -> float:
-    return float(rng.uniform(-30, 30)) if rng.random() < 0.4 else float(rng.normal(0, 6))
+    return (
+        float(rng.uniform(-30, 30)) if rng.random() < 0.4 else float(rng.normal(0, 6))
+    )
 
 
-def random_crop(rng: Rng, image: Image, size: int, *, side: tuple[float, float]) -> Image:
+def random_crop(
+    rng: Rng, image: Image, size: int, *, side: tuple[float, float]
+) -> Image:
     """A turned square of ``side`` px (log-uniform) anywhere in the picture, as (size, size)."""
     height, width = image.shape[:2]
     length = log_uniform(rng, *side)
     low = min(length / 2, min(height, width) / 2)
-    centre = (rng.uniform(low, max(width - low, low + 1)), rng.uniform(low, max(height - low, low + 1)))
+    centre = (
+        rng.uniform(low, max(width - low, low + 1)),
+        rng.uniform(low, max(height - low, low + 1)),
+    )
     border = cv2.BORDER_REFLECT_101 if rng.random() < 0.7 else cv2.BORDER_CONSTANT
     matrix = similarity(
-        centre, (size / 2, size / 2), scale=size / length, angle_deg=random_angle(rng), flip=rng.random() < 0.5
+        centre,
+        (size / 2, size / 2),
+        scale=size / length,
+        angle_deg=random_angle(rng),
+        flip=rng.random() < 0.5,
     )
     return warp(image, matrix, size, border=border)
 
@@ -65,7 +97,12 @@ class Composer:
     """Draws finished training pictures; the same generator state gives the same picture."""
 
     def __init__(
-        self, bank: Bank, *, size: int, hard: tuple[Sequence[Path], Sequence[Path]] = ((), ()), occluding: bool = True
+        self,
+        bank: Bank,
+        *,
+        size: int,
+        hard: tuple[Sequence[Path], Sequence[Path]] = ((), ()),
+        occluding: bool = True,
     ) -> None:
         self.bank, self.size, self.occluding = bank, size, occluding
         self.hard_faceless, self.hard_people = hard
@@ -97,7 +134,9 @@ class Composer:
         if rng.random() < 0.15:
             image = np.ascontiguousarray(np.rot90(image, int(rng.integers(1, 4))))
         longest = max(image.shape[:2])
-        return random_crop(rng, image, size, side=(max(40.0, longest / 6), longest * 1.4))
+        return random_crop(
+            rng, image, size, side=(max(40.0, longest / 6), longest * 1.4)
+        )
 
     def _hard(self, rng: Rng, crops: Sequence[Path]) -> Image:
         """A crop the student once called a face and the teacher did not, at another place and size."""
@@ -114,19 +153,26 @@ class Composer:
 
     def paste(self, rng: Rng) -> Image:
         """One to seven faces over a background."""
-        canvas = self._faceless(rng, self.size) if rng.random() < 0.6 else self.scene(rng)
+        canvas = (
+            self._faceless(rng, self.size) if rng.random() < 0.6 else self.scene(rng)
+        )
         for _ in range(int(rng.integers(1, 8))):
             canvas = self._paste_one(rng, canvas)
         return canvas
 
     def _paste_one(self, rng: Rng, canvas: Image) -> Image:
         portrait, photo = self._portrait(rng)
-        matrix = self._placed(rng, portrait, log_uniform(rng, *FACE_PX) * self.size / 256)
+        matrix = self._placed(
+            rng, portrait, log_uniform(rng, *FACE_PX) * self.size / 256
+        )
         keep = np.zeros(photo.shape[:2], np.float32)
         inset = int(rng.integers(1, 14))
         keep[inset:-inset, inset:-inset] = 1
         if rng.random() < 0.6:
-            keep = np.asarray(cv2.GaussianBlur(keep, (0, 0), float(rng.uniform(1, 8))), dtype=np.float32)
+            keep = np.asarray(
+                cv2.GaussianBlur(keep, (0, 0), float(rng.uniform(1, 8))),
+                dtype=np.float32,
+            )
         mask = cv2.warpAffine(keep, matrix, (self.size, self.size))[..., None]
         front = warp(photo, matrix, self.size)
         return (canvas * (1 - mask) + front * mask).astype(np.uint8)
@@ -137,13 +183,22 @@ class Composer:
         scale = width / max(float(box[2] - box[0]), 1.0)
         centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         target = rng.uniform(-0.02 * self.size, 1.02 * self.size, 2)
-        return similarity(centre, target, scale=scale, angle_deg=random_angle(rng), flip=rng.random() < 0.5)
+        return similarity(
+            centre,
+            target,
+            scale=scale,
+            angle_deg=random_angle(rng),
+            flip=rng.random() < 0.5,
+        )
 
     def grid(self, rng: Rng) -> Image:
         """A wall of 2x2 to 7x7 photos."""
         count = int(rng.integers(2, 8))
         cell = -(-self.size // count)
-        rows = [np.hstack([self._tile(rng, cell) for _ in range(count)]) for _ in range(count)]
+        rows = [
+            np.hstack([self._tile(rng, cell) for _ in range(count)])
+            for _ in range(count)
+        ]
         return np.ascontiguousarray(np.vstack(rows)[: self.size, : self.size])
 
     def _tile(self, rng: Rng, cell: int) -> Image:
@@ -153,7 +208,13 @@ class Composer:
         box = portrait.box
         length = float(box[3] - box[1]) * rng.uniform(1.05, 1.7)
         centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-        matrix = similarity(centre, (cell / 2, cell / 2), scale=cell / length, angle_deg=random_angle(rng), flip=False)
+        matrix = similarity(
+            centre,
+            (cell / 2, cell / 2),
+            scale=cell / length,
+            angle_deg=random_angle(rng),
+            flip=False,
+        )
         return warp(photo, matrix, cell, border=BORDERS[rng.integers(3)])
 
     def close(self, rng: Rng) -> Image:
@@ -164,8 +225,19 @@ class Composer:
         centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         target = self.size / 2 + rng.normal(0, 0.2, 2) * self.size
         scale = width / max(float(box[2] - box[0]), 1.0)
-        matrix = similarity(centre, target, scale=scale, angle_deg=random_angle(rng), flip=rng.random() < 0.5)
-        return warp(photo, matrix, self.size, border=BORDERS[rng.integers(1 if width < self.size / 2 else 0, 3)])
+        matrix = similarity(
+            centre,
+            target,
+            scale=scale,
+            angle_deg=random_angle(rng),
+            flip=rng.random() < 0.5,
+        )
+        return warp(
+            photo,
+            matrix,
+            self.size,
+            border=BORDERS[rng.integers(1 if width < self.size / 2 else 0, 3)],
+        )
 
     def _portrait(self, rng: Rng) -> tuple[Portrait, Image]:
         portrait = self.bank.portraits[rng.integers(len(self.bank.portraits))]
@@ -177,7 +249,12 @@ class Composer:
 
     def bare(self) -> Composer:
         """The same composer without masks, glasses and hands: from the same state it draws the same faces bare."""
-        return Composer(self.bank, size=self.size, hard=(self.hard_faceless, self.hard_people), occluding=False)
+        return Composer(
+            self.bank,
+            size=self.size,
+            hard=(self.hard_faceless, self.hard_people),
+            occluding=False,
+        )
 
 
 def occlude(rng: Rng, photo: Image, portrait: Portrait) -> Image:
@@ -185,7 +262,11 @@ def occlude(rng: Rng, photo: Image, portrait: Portrait) -> Image:
     photo, pts, box = photo.copy(), portrait.points, portrait.box
     colour = [
         int(v)
-        for v in (rng.integers(0, 256, 3) if rng.random() < 0.6 else np.array([110, 140, 190]) + rng.integers(-50, 50))
+        for v in (
+            rng.integers(0, 256, 3)
+            if rng.random() < 0.6
+            else np.array([110, 140, 190]) + rng.integers(-50, 50)
+        )
     ]
     kind = rng.random()
     if kind < 0.55:
@@ -194,13 +275,29 @@ def occlude(rng: Rng, photo: Image, portrait: Portrait) -> Image:
         width = float(pts[1, 0] - pts[0, 0])
         for eye in pts[:2]:
             cv2.ellipse(
-                photo, (int(eye[0]), int(eye[1])), (int(width * 0.38), int(width * 0.28)), 0, 0, 360, colour, -1
+                photo,
+                (int(eye[0]), int(eye[1])),
+                (int(width * 0.38), int(width * 0.28)),
+                0,
+                0,
+                360,
+                colour,
+                -1,
             )
     else:
         where = rng.uniform(box[:2], box[2:])
         axes = rng.uniform(0.12, 0.4, 2) * float(box[2] - box[0])
         angle = float(rng.uniform(0, 180))
-        cv2.ellipse(photo, (int(where[0]), int(where[1])), (int(axes[0]), int(axes[1])), angle, 0, 360, colour, -1)
+        cv2.ellipse(
+            photo,
+            (int(where[0]), int(where[1])),
+            (int(axes[0]), int(axes[1])),
+            angle,
+            0,
+            360,
+            colour,
+            -1,
+        )
     return photo
 
 
@@ -210,7 +307,12 @@ def cover_mouth(photo: Image, pts: F32, box: F32, colour: list[int]) -> None:
     top = eyes * 0.45 + pts[2] * 0.55
     down = (mouth - eyes) * 0.75
     side = (pts[1] - pts[0]) * 0.85
-    shape = [top, top + side + down * 0.1, mouth + side * 0.9, mouth + down + side * 0.3]
+    shape = [
+        top,
+        top + side + down * 0.1,
+        mouth + side * 0.9,
+        mouth + down + side * 0.3,
+    ]
     shape += [mouth + down - side * 0.3, mouth - side * 0.9, top - side + down * 0.1]
     polygon = np.asarray(shape, np.int32)
     cv2.fillPoly(photo, [polygon], colour)
@@ -220,7 +322,14 @@ def cover_mouth(photo: Image, pts: F32, box: F32, colour: list[int]) -> None:
 def degrade(rng: Rng, image: Image) -> Image:
     """Colour, light, blur, noise and compression as cameras make them; many pictures stay nearly clean."""
     out = image.astype(np.float32)
-    for chance, change in ((0.5, colour), (0.12, grey), (0.09, darken), (0.07, back_light), (0.2, blur), (0.25, noise)):
+    for chance, change in (
+        (0.5, colour),
+        (0.12, grey),
+        (0.09, darken),
+        (0.07, back_light),
+        (0.2, blur),
+        (0.25, noise),
+    ):
         if rng.random() < chance:
             out = change(rng, out)
     result: Image = np.clip(out, 0, 255).astype(np.uint8)
@@ -242,24 +351,38 @@ def grey(rng: Rng, image: F32) -> F32:
 
 def darken(rng: Rng, image: F32) -> F32:
     dark = image * rng.uniform(0.15, 0.55)
-    return np.asarray(dark + rng.normal(0, rng.uniform(0, 5), image.shape), dtype=np.float32)
+    return np.asarray(
+        dark + rng.normal(0, rng.uniform(0, 5), image.shape), dtype=np.float32
+    )
 
 
 def back_light(rng: Rng, image: F32) -> F32:
     """A bright corner, the rest in shade."""
     height, width = image.shape[:2]
     y, x = np.mgrid[0:height, 0:width] / np.reshape([height, width], (2, 1, 1))
-    glow = np.exp(-((x - rng.uniform(0, 1)) ** 2 + (y - rng.uniform(0, 1)) ** 2) / rng.uniform(0.05, 0.4))
-    return np.asarray(image * rng.uniform(0.3, 0.6) + 220 * rng.uniform(0.3, 0.8) * glow[..., None], dtype=np.float32)
+    glow = np.exp(
+        -((x - rng.uniform(0, 1)) ** 2 + (y - rng.uniform(0, 1)) ** 2)
+        / rng.uniform(0.05, 0.4)
+    )
+    return np.asarray(
+        image * rng.uniform(0.3, 0.6) + 220 * rng.uniform(0.3, 0.8) * glow[..., None],
+        dtype=np.float32,
+    )
 
 
 def blur(rng: Rng, image: F32) -> F32:
     if rng.random() < 0.7:
-        return np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6))), dtype=np.float32)
+        return np.asarray(
+            cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.6))),
+            dtype=np.float32,
+        )
     length = int(rng.integers(3, 8))
     kernel = np.zeros((length, length), np.float32)
     kernel[length // 2] = 1 / length
-    return np.asarray(cv2.filter2D(image, -1, kernel if rng.random() < 0.5 else kernel.T), dtype=np.float32)
+    return np.asarray(
+        cv2.filter2D(image, -1, kernel if rng.random() < 0.5 else kernel.T),
+        dtype=np.float32,
+    )
 
 
 def noise(rng: Rng, image: F32) -> F32:
@@ -273,5 +396,7 @@ def shrink(rng: Rng, image: Image) -> Image:
 
 
 def jpeg(rng: Rng, image: Image) -> Image:
-    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 92))])[1]
+    data = cv2.imencode(
+        ".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 92))]
+    )[1]
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)

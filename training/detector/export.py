@@ -14,7 +14,10 @@ from network import Export, Network
 from mien.runtime import ort
 
 OUTPUTS = ("boxes", "scores", "landmarks")
-FREE = {"image": {0: "batch", 1: "height", 2: "width"}, **{name: {0: "batch", 1: "cells"} for name in OUTPUTS}}
+FREE = {
+    "image": {0: "batch", 1: "height", 2: "width"},
+    **{name: {0: "batch", 1: "cells"} for name in OUTPUTS},
+}
 
 
 def export(checkpoint: Path, target: Path) -> None:
@@ -31,7 +34,11 @@ def export(checkpoint: Path, target: Path) -> None:
             output_names=list(OUTPUTS), dynamic_axes=FREE,
         )  # fmt: skip
         model = onnx.load(raw)
-    for key, value in {"steps": kept["step"], "family": "compact", "strides": "8,16,32"}.items():
+    for key, value in {
+        "steps": kept["step"],
+        "family": "compact",
+        "strides": "8,16,32",
+    }.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, str(value)
     onnx.save(model, target)
@@ -40,7 +47,9 @@ def export(checkpoint: Path, target: Path) -> None:
 
 def check(module: Export, target: Path) -> None:
     """Raises AssertionError unless the file answers as the network does, at another size and batch."""
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 96, 160, 3), dtype=np.uint8)
+    pictures = np.random.default_rng(0).integers(
+        0, 256, (2, 96, 160, 3), dtype=np.uint8
+    )
     session = ort.InferenceSession(str(target), providers=["CPUExecutionProvider"])
     got = session.run(list(OUTPUTS), {"image": pictures})
     with torch.no_grad():

@@ -23,7 +23,14 @@ Net = TypeVar("Net", bound=nn.Module)
 Loss = Callable[[Net, np.random.Generator, torch.Generator], Tensor]
 
 
-def fit(net: Net, loss_of_batch: Loss[Net], place: Path, args: argparse.Namespace, *, save_every: int) -> Net:
+def fit(
+    net: Net,
+    loss_of_batch: Loss[Net],
+    place: Path,
+    args: argparse.Namespace,
+    *,
+    save_every: int,
+) -> Net:
     """The moving average of the weights after all steps; continues what is there.
 
     `place` names the files, without a suffix; `loss_of_batch` draws its batch by the generators of a step.
@@ -43,7 +50,11 @@ def fit(net: Net, loss_of_batch: Loss[Net], place: Path, args: argparse.Namespac
         torch_rng = torch.Generator().manual_seed(args.seed * 10_000_019 + step)
         for group in optimiser.param_groups:
             warm = min(1.0, (step + 1) / 300)
-            group["lr"] = args.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * step / args.steps)) / 2)
+            group["lr"] = (
+                args.rate
+                * warm
+                * (0.01 + 0.99 * (1 + math.cos(math.pi * step / args.steps)) / 2)
+            )
         loss = loss_of_batch(net, rng, torch_rng)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -55,10 +66,26 @@ def fit(net: Net, loss_of_batch: Loss[Net], place: Path, args: argparse.Namespac
         if step % LOG_EVERY == 0:
             rate = round((step - first) * args.batch / (time.perf_counter() - began))
             with log_at.open("a") as log:
-                log.write(json.dumps({"step": step, "per_s": rate, "loss": round(float(np.mean(seen)), 5)}) + "\n")
+                log.write(
+                    json.dumps(
+                        {
+                            "step": step,
+                            "per_s": rate,
+                            "loss": round(float(np.mean(seen)), 5),
+                        }
+                    )
+                    + "\n"
+                )
             seen.clear()
         if step % save_every == 0 or step == args.steps:
-            state = {"step": step, "net": net.state_dict(), "average": average.state_dict()}
-            torch.save({**state, "optimiser": optimiser.state_dict()}, place.with_suffix(".next.pt"))
+            state = {
+                "step": step,
+                "net": net.state_dict(),
+                "average": average.state_dict(),
+            }
+            torch.save(
+                {**state, "optimiser": optimiser.state_dict()},
+                place.with_suffix(".next.pt"),
+            )
             place.with_suffix(".next.pt").replace(kept_at)
     return average

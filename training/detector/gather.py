@@ -28,9 +28,15 @@ from mien import geometry
 from train import sharpen
 
 Rng = np.random.Generator
-STORED, KEPT = 112, 40  # pixels of a kept picture, and of the face's longer side in it: room to turn and shift
+STORED, KEPT = (
+    112,
+    40,
+)  # pixels of a kept picture, and of the face's longer side in it: room to turn and shift
 FLOOR = 0.06  # the first network's score from which a box is kept
-FACE, OTHER = 0.5, 0.3  # IoU with a known face from which a box is one, up to which it is none
+FACE, OTHER = (
+    0.5,
+    0.3,
+)  # IoU with a known face from which a box is one, up to which it is none
 MATCH = 0.35
 DULL = 0.15  # the first network's score below which most of what is no face is left out
 SMALL = 24  # pixels: below, the teacher's doubts count as they are
@@ -50,12 +56,18 @@ class Known:
 
     @classmethod
     def nobody(cls) -> Known:
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32))
+        return cls(
+            np.zeros((0, 4), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros((0, 5, 2), np.float32),
+        )
 
     def moved(self, matrix: F32, *, mirrored: bool = False) -> Known:
         """Where they are after a similarity (2, 3): a head is an ellipse, its box the ellipse's."""
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-        centre = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+        centre = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[
+            :, 2
+        ]
         turn = matrix[:, :2] / scale
         half = (self.boxes[:, 2:] - self.boxes[:, :2]) / 2 * scale
         half = np.sqrt(half**2 @ (turn**2).T)
@@ -72,26 +84,38 @@ Pictures = Iterator[tuple[Image, Known]]
 
 def any_angle(rng: Rng) -> float:
     """Degrees: upright, more or less, half of the time."""
-    return float(rng.normal(0, 12)) if rng.random() < 0.5 else float(rng.uniform(-180, 180))
+    return (
+        float(rng.normal(0, 12))
+        if rng.random() < 0.5
+        else float(rng.uniform(-180, 180))
+    )
 
 
-def placed(rng: Rng, centre: Sequence[float], target: Sequence[float], scale: float) -> tuple[F32, bool]:
+def placed(
+    rng: Rng, centre: Sequence[float], target: Sequence[float], scale: float
+) -> tuple[F32, bool]:
     """A similarity that turns by any angle and mirrors half of the time."""
     flip = bool(rng.random() < 0.5)
-    return similarity(centre, target, scale=scale, angle_deg=any_angle(rng), flip=flip), flip
+    return similarity(
+        centre, target, scale=scale, angle_deg=any_angle(rng), flip=flip
+    ), flip
 
 
 class People:
     """Photos of one known face, laid over pictures without any."""
 
-    def __init__(self, data: Path, points: Path, teacher: Teacher, faceless: Sequence[Path]) -> None:
+    def __init__(
+        self, data: Path, points: Path, teacher: Teacher, faceless: Sequence[Path]
+    ) -> None:
         self.data, self.teacher, self.faceless = data, teacher, faceless
         self.seen: dict[Path, F32] = {}
         self.sets: list[tuple[NDArray[np.str_], F32, F32, F32]] = []
         for file in sorted(points.glob("*.npz")):
             kept = np.load(file)
             ours = np.array([may_learn(data / str(name)) for name in kept["names"]])
-            names, boxes, five, presence = (kept[k][ours] for k in ("names", "boxes", "points", "presence"))
+            names, boxes, five, presence = (
+                kept[k][ours] for k in ("names", "boxes", "points", "presence")
+            )
             self.sets.append((names, boxes, five, presence))
         counts = np.array([len(rows[0]) for rows in self.sets])
         self.shares = counts / counts.sum()
@@ -109,7 +133,11 @@ class People:
         while True:
             size = int(log_uniform(rng, 160, 800))
             side = log_uniform(rng, 14, 0.95 * size)
-            around = [size / 2, size / 2] if side > size / 2 else list(rng.uniform(0.1 * size, 0.9 * size, 2))
+            around = (
+                [size / 2, size / 2]
+                if side > size / 2
+                else list(rng.uniform(0.1 * size, 0.9 * size, 2))
+            )
             yield self._picture(rng, size, side, around, alone=False)
 
     def alone(self, rng: Rng) -> Pictures:
@@ -122,12 +150,16 @@ class People:
     def _picture(
         self, rng: Rng, size: int, side: float, target: Sequence[float], *, alone: bool
     ) -> tuple[Image, Known]:
-        names, boxes, points, presence = self.sets[rng.choice(len(self.sets), p=self.shares)]
+        names, boxes, points, presence = self.sets[
+            rng.choice(len(self.sets), p=self.shares)
+        ]
         row = int(rng.integers(len(names)))
         photo, box = self.data / str(names[row]), boxes[row]
         image = read(photo)
         centre = ((box[:2] + box[2:]) / 2).tolist()
-        matrix, flip = placed(rng, centre, target, side / float((box[2:] - box[:2]).max()))
+        matrix, flip = placed(
+            rng, centre, target, side / float((box[2:] - box[:2]).max())
+        )
         inside = np.zeros(image.shape[:2], np.float32)
         inside[3:-3, 3:-3] = 1
         if rng.random() < 0.5:  # no edge to tell a pasted photo by
@@ -138,7 +170,11 @@ class People:
         known_points = points[row] if presence[row] > 0.5 else NO_POINTS
         rest = self.others(photo) if not alone else np.zeros((0, 4), np.float32)
         rest = rest[overlap(box, rest) < MATCH] if len(rest) else rest
-        more = Known(rest, np.full(len(rest), 0.15, np.float32), np.repeat(NO_POINTS[None], len(rest), 0))
+        more = Known(
+            rest,
+            np.full(len(rest), 0.15, np.float32),
+            np.repeat(NO_POINTS[None], len(rest), 0),
+        )
         face = Known(box[None], np.ones(1, np.float32), known_points[None])
         return picture, joined(face, more).moved(matrix, mirrored=flip)
 
@@ -150,13 +186,21 @@ class People:
 
 
 def joined(a: Known, b: Known) -> Known:
-    columns = [np.concatenate([getattr(a, k), getattr(b, k)]).astype(np.float32) for k in ("boxes", "scores", "points")]
+    columns = [
+        np.concatenate([getattr(a, k), getattr(b, k)]).astype(np.float32)
+        for k in ("boxes", "scores", "points")
+    ]
     return Known(*columns, a.angle)
 
 
 def scenes(rng: Rng, data: Path, teacher: Teacher, mesh: Mesh) -> Pictures:
     """Photos of many people at sizes from 240 to 1300 px, at any angle."""
-    paths = [p for group in ("crowd", "crowd", "scenes") for p in photos(data / group) if may_learn(p)]
+    paths = [
+        p
+        for group in ("crowd", "crowd", "scenes")
+        for p in photos(data / group)
+        if may_learn(p)
+    ]
     cached: dict[Path, Known] = {}
     while True:
         photo = paths[rng.integers(len(paths))]
@@ -182,7 +226,9 @@ def with_points(image: Image, faces: Found, mesh: Mesh) -> Known:
     return Known(boxes, scores, points)
 
 
-def turned(rng: Rng, image: Image, known: Known, longest: tuple[float, float]) -> tuple[Image, Known]:
+def turned(
+    rng: Rng, image: Image, known: Known, longest: tuple[float, float]
+) -> tuple[Image, Known]:
     """The picture at another size and angle, all of it inside."""
     height, width = image.shape[:2]
     scale = log_uniform(rng, *longest) / max(height, width)
@@ -192,7 +238,9 @@ def turned(rng: Rng, image: Image, known: Known, longest: tuple[float, float]) -
     matrix[:, 2] += size / 2
     border = int(rng.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE]))
     if scale < 0.6:
-        shrunk = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        shrunk = cv2.resize(
+            image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+        )
         ratio = np.array([width / shrunk.shape[1], height / shrunk.shape[0], 1.0])
         drawn = cv2.warpAffine(shrunk, matrix * ratio, size.tolist(), borderMode=border)
     else:
@@ -204,7 +252,9 @@ def faceless(rng: Rng, data: Path, paths: Sequence[Path]) -> Pictures:
     """Photos without a face, half of them with a few hands laid over them."""
     hands = [p for p in photos(data / "hands") if may_learn(p)]
     while True:
-        image, _ = turned(rng, read(paths[rng.integers(len(paths))]), Known.nobody(), (160, 1200))
+        image, _ = turned(
+            rng, read(paths[rng.integers(len(paths))]), Known.nobody(), (160, 1200)
+        )
         for _ in range(int(rng.integers(1, 4)) if rng.random() < 0.5 else 0):
             lay_hand(rng, image, read(hands[rng.integers(len(hands))]))
         yield image, Known.nobody()
@@ -215,11 +265,17 @@ def lay_hand(rng: Rng, canvas: Image, hand: Image) -> None:
     height, width = canvas.shape[:2]
     side = log_uniform(rng, 30, min(500, height, width))
     target = (rng.uniform(0, width), rng.uniform(0, height))
-    matrix, _ = placed(rng, (hand.shape[1] / 2, hand.shape[0] / 2), target, side / max(hand.shape[:2]))
+    matrix, _ = placed(
+        rng, (hand.shape[1] / 2, hand.shape[0] / 2), target, side / max(hand.shape[:2])
+    )
     edge = np.zeros(hand.shape[:2], np.float32)
     edge[4:-4, 4:-4] = 1
-    mask = cv2.warpAffine(cv2.GaussianBlur(edge, (0, 0), 3), matrix, (width, height))[..., None]
-    drawn = cv2.warpAffine(hand, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    mask = cv2.warpAffine(cv2.GaussianBlur(edge, (0, 0), 3), matrix, (width, height))[
+        ..., None
+    ]
+    drawn = cv2.warpAffine(
+        hand, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE
+    )
     canvas[:] = (canvas * (1 - mask) + drawn * mask).astype(np.uint8)
 
 
@@ -246,7 +302,9 @@ class Collector:
     def __init__(self, student: Student, mesh: Mesh) -> None:
         self.student, self.mesh = student, mesh
         self.crops: list[Image] = []
-        self.rows: list[F32] = []  # target, first score, side in pixels, angle, five points in the crop
+        self.rows: list[
+            F32
+        ] = []  # target, first score, side in pixels, angle, five points in the crop
 
     def take(self, rng: Rng, clean: Image, known: Known) -> None:
         """The face of a picture of one, in a box somewhat off."""
@@ -264,13 +322,24 @@ class Collector:
         for face in known.boxes[known.scores >= 0.6][:MOST]:
             if not len(boxes) or overlap(face, boxes).max() < MATCH:
                 size = np.tile(face[2:] - face[:2], 2)
-                self._keep(rng, clean, image, face + size * rng.normal(0, 0.06, 4), FLOOR, known)
+                self._keep(
+                    rng,
+                    clean,
+                    image,
+                    face + size * rng.normal(0, 0.06, 4),
+                    FLOOR,
+                    known,
+                )
         for box in parts(rng, known, laid):
             self._keep(rng, clean, image, box, 0.0, known)
 
-    def _keep(self, rng: Rng, clean: Image, image: Image, box: F32, score: float, known: Known) -> None:
+    def _keep(
+        self, rng: Rng, clean: Image, image: Image, box: F32, score: float, known: Known
+    ) -> None:
         side, centre = float((box[2:] - box[:2]).max()), (box[:2] + box[2:]) / 2
-        fits = overlap(box, known.boxes) if len(known.boxes) else np.zeros(1, np.float32)
+        fits = (
+            overlap(box, known.boxes) if len(known.boxes) else np.zeros(1, np.float32)
+        )
         best = int(fits.argmax())
         if side < 6 or OTHER < fits[best] < FACE:
             return
@@ -288,7 +357,9 @@ class Collector:
         if target is None:
             return
         inside = (points - centre) * (KEPT / side) + (STORED - 1) / 2
-        self.crops.append(geometry.cut(image, upright(box, crop=STORED, side=KEPT), size=STORED))
+        self.crops.append(
+            geometry.cut(image, upright(box, crop=STORED, side=KEPT), size=STORED)
+        )
         row = np.concatenate([[target, score, side, known.angle], inside.ravel()])
         self.rows.append(row.astype(np.float32))
 
@@ -304,25 +375,47 @@ def truth(score: float, side: float, points: F32) -> float | None:
 
 def main() -> None:
     kinds = ("people", "scenes", "faceless", "alone")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the extracted sets")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of the extracted sets"
+    )
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--mesh", type=Path, required=True)
-    parser.add_argument("--points", type=Path, required=True, help="the folder that mesh.py filled")
-    parser.add_argument("--student", type=Path, required=True, help="the first network, exported .onnx")
+    parser.add_argument(
+        "--points", type=Path, required=True, help="the folder that mesh.py filled"
+    )
+    parser.add_argument(
+        "--student", type=Path, required=True, help="the first network, exported .onnx"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--kinds", nargs="+", default=kinds)
     parser.add_argument("--count", type=int, default=4000, help="candidates of a file")
-    parser.add_argument("--files", type=int, nargs=2, default=(0, 5), help="first and last + 1 of each kind")
+    parser.add_argument(
+        "--files",
+        type=int,
+        nargs=2,
+        default=(0, 5),
+        help="first and last + 1 of each kind",
+    )
     args = parser.parse_args()
     cv2.setNumThreads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     teacher, mesh = Teacher(args.teacher), Mesh(args.mesh)
-    empty = [p for g in ("noface", "packages", "things") for p in photos(args.data / g) if may_learn(p)]
+    empty = [
+        p
+        for g in ("noface", "packages", "things")
+        for p in photos(args.data / g)
+        if may_learn(p)
+    ]
     one = People(args.data, args.points, teacher, empty)
     for number in range(*args.files):
         for kind in args.kinds:
-            target, rng = args.out / f"{kind}_{number}", np.random.default_rng([number, kinds.index(kind), 77])
+            target, rng = (
+                args.out / f"{kind}_{number}",
+                np.random.default_rng([number, kinds.index(kind), 77]),
+            )
             if target.with_suffix(".rows.npy").exists():
                 continue
             drawn: dict[str, Pictures] = {
@@ -332,11 +425,26 @@ def main() -> None:
                 "faceless": faceless(rng, args.data, empty),
             }
             laid = {"people": 3, "scenes": 2}.get(kind, 0)
-            collect(drawn[kind], rng, Collector(Student(args.student), mesh), args.count, target, laid=laid)
+            collect(
+                drawn[kind],
+                rng,
+                Collector(Student(args.student), mesh),
+                args.count,
+                target,
+                laid=laid,
+            )
             print(target.name, flush=True)
 
 
-def collect(source: Pictures, rng: Rng, collector: Collector, count: int, target: Path, *, laid: int) -> None:
+def collect(
+    source: Pictures,
+    rng: Rng,
+    collector: Collector,
+    count: int,
+    target: Path,
+    *,
+    laid: int,
+) -> None:
     """Looks at pictures until there are `count` candidates; the rows appear last, when all is there."""
     while len(collector.rows) < count:
         if target.name.startswith("alone"):

@@ -23,7 +23,12 @@ def alarms(image: Image, student: Student, teacher: Teacher) -> F32:
     if not len(boxes):
         return boxes
     larger = cv2.resize(image, None, fx=1.5, fy=1.5)
-    known = np.concatenate([teacher_faces(teacher, image, DOUBT)[0], teacher_faces(teacher, larger, DOUBT)[0] / 1.5])
+    known = np.concatenate(
+        [
+            teacher_faces(teacher, image, DOUBT)[0],
+            teacher_faces(teacher, larger, DOUBT)[0] / 1.5,
+        ]
+    )
     rejected = [not len(known) or overlap(box, known).max() < 0.1 for box in boxes]
     return boxes[rejected]
 
@@ -42,12 +47,17 @@ def crops(path: Path, student: Student, teacher: Teacher) -> Iterator[Image]:
     photo = read(path)
     for scale in SCALES:
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=way), dtype=np.uint8)
+        image = np.asarray(
+            cv2.resize(photo, None, fx=scale, fy=scale, interpolation=way),
+            dtype=np.uint8,
+        )
         if max(image.shape) > 1400:
             continue
         for box in alarms(image, student, teacher)[:6]:
             crop = around(image, box)
-            if min(crop.shape[:2]) >= 48 and not len(teacher_faces(teacher, crop, 0.45)[0]):
+            if min(crop.shape[:2]) >= 48 and not len(
+                teacher_faces(teacher, crop, 0.45)[0]
+            ):
                 yield crop
 
 
@@ -56,7 +66,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--student", type=Path, required=True, help="exported .onnx")
     parser.add_argument("--teacher", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="the cache folder; crops go to its folder 'hard'")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="the cache folder; crops go to its folder 'hard'",
+    )
     args = parser.parse_args()
     cv2.setNumThreads(1)
     student, teacher = Student(args.student), Teacher(args.teacher)
@@ -68,7 +83,13 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for path in paths:
             for number, crop in enumerate(crops(path, student, teacher)):
-                cv2.imwrite(str(folder / f"{args.student.stem}_{group(path)}_{path.stem}_{number}.png"), crop)
+                cv2.imwrite(
+                    str(
+                        folder
+                        / f"{args.student.stem}_{group(path)}_{path.stem}_{number}.png"
+                    ),
+                    crop,
+                )
 
 
 if __name__ == "__main__":

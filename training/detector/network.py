@@ -25,24 +25,38 @@ class Shape:
 
 
 def conv(
-    inputs: int, outputs: int, *, kernel: int = 1, stride: int = 1, groups: int = 1, act: bool = True
+    inputs: int,
+    outputs: int,
+    *,
+    kernel: int = 1,
+    stride: int = 1,
+    groups: int = 1,
+    act: bool = True,
 ) -> nn.Sequential:
     """Convolution without bias, batch norm and, unless told otherwise, ReLU."""
     layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.Conv2d(
+            inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False
+        ),
         nn.BatchNorm2d(outputs),
     ]
-    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if act else nn.Sequential(*layers)
+    return (
+        nn.Sequential(*layers, nn.ReLU(inplace=True)) if act else nn.Sequential(*layers)
+    )
 
 
 class Separable(nn.Module):
     """Depthwise then pointwise convolution, one norm for both, with a skip where the shape allows it."""
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1
+    ) -> None:
         super().__init__()
         self.skip = inputs == outputs and stride == 1
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, inputs, kernel, stride, kernel // 2, groups=inputs, bias=False),
+            nn.Conv2d(
+                inputs, inputs, kernel, stride, kernel // 2, groups=inputs, bias=False
+            ),
             conv(inputs, outputs),
         )
 
@@ -54,7 +68,9 @@ class Separable(nn.Module):
 def stage(inputs: int, outputs: int, *, depth: int, kernel: int) -> nn.Sequential:
     """``depth`` separable blocks, the first of which halves the picture."""
     first = Separable(inputs, outputs, kernel=3, stride=2)
-    return nn.Sequential(first, *(Separable(outputs, outputs, kernel=kernel) for _ in range(depth - 1)))
+    return nn.Sequential(
+        first, *(Separable(outputs, outputs, kernel=kernel) for _ in range(depth - 1))
+    )
 
 
 class Network(nn.Module):
@@ -63,16 +79,30 @@ class Network(nn.Module):
     def __init__(self, shape: Shape | None = None) -> None:
         super().__init__()
         s = shape or Shape()
-        self.stem = nn.Sequential(conv(3, s.stem[0], kernel=3, stride=2), Separable(s.stem[0], s.stem[1], stride=2))
+        self.stem = nn.Sequential(
+            conv(3, s.stem[0], kernel=3, stride=2),
+            Separable(s.stem[0], s.stem[1], stride=2),
+        )
         widths = (s.stem[1], *s.stages)
         self.stages = nn.ModuleList(
-            stage(widths[i], widths[i + 1], depth=s.depths[i], kernel=s.kernels[i]) for i in range(3)
+            stage(widths[i], widths[i + 1], depth=s.depths[i], kernel=s.kernels[i])
+            for i in range(3)
         )
         self.lateral = nn.ModuleList(conv(w, s.neck, act=False) for w in s.stages)
-        self.smooth = nn.ModuleList(Separable(s.neck, s.neck, kernel=s.head_kernel) for _ in s.stages)
+        self.smooth = nn.ModuleList(
+            Separable(s.neck, s.neck, kernel=s.head_kernel) for _ in s.stages
+        )
         self.heads = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(s.neck, s.neck, s.head_kernel, 1, s.head_kernel // 2, groups=s.neck, bias=False),
+                nn.Conv2d(
+                    s.neck,
+                    s.neck,
+                    s.head_kernel,
+                    1,
+                    s.head_kernel // 2,
+                    groups=s.neck,
+                    bias=False,
+                ),
                 nn.Conv2d(s.neck, OUTPUTS, 1),
             )
             for _ in s.stages
@@ -108,19 +138,31 @@ class Export(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raw = self.net(image.permute(0, 3, 1, 2).to(torch.float32))
         rows = [decode(out, stride) for out, stride in zip(raw, STRIDES, strict=True)]
-        boxes, scores, points = (torch.cat(column, 1) for column in zip(*rows, strict=True))
+        boxes, scores, points = (
+            torch.cat(column, 1) for column in zip(*rows, strict=True)
+        )
         return boxes, scores, points.unflatten(2, (5, 2))
 
 
 def decode(out: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
     """(N,15,h,w) of one stride -> boxes (N,hw,4) xyxy, scores (N,hw), landmarks (N,hw,10), pixels."""
     height, width = out.shape[2], out.shape[3]
-    x = torch.arange(width, dtype=torch.float32).view(1, 1, 1, width).expand(1, 1, height, width)
-    y = torch.arange(height, dtype=torch.float32).view(1, 1, height, 1).expand(1, 1, height, width)
+    x = (
+        torch.arange(width, dtype=torch.float32)
+        .view(1, 1, 1, width)
+        .expand(1, 1, height, width)
+    )
+    y = (
+        torch.arange(height, dtype=torch.float32)
+        .view(1, 1, height, 1)
+        .expand(1, 1, height, width)
+    )
     cell = torch.cat([x, y], 1)
     centre = (out[:, 1:3] + cell) * stride
     half = torch.exp(out[:, 3:5]) * (stride / 2)
     boxes = torch.cat([centre - half, centre + half], 1)
     points = (out[:, 5:15] + cell.repeat(1, 5, 1, 1)) * stride
-    flat = [t.flatten(2).transpose(1, 2) for t in (boxes, torch.sigmoid(out[:, :1]), points)]
+    flat = [
+        t.flatten(2).transpose(1, 2) for t in (boxes, torch.sigmoid(out[:, :1]), points)
+    ]
     return flat[0], flat[1].squeeze(2), flat[2]

@@ -19,7 +19,12 @@ def plot(log: Path, target: Path) -> None:
     for axis, name in zip(axes, ("score", "box", "points"), strict=True):
         for size in sorted({row["size"] for row in rows}):
             part = [row for row in rows if row["size"] == size]
-            axis.plot([r["step"] for r in part], [r[name] for r in part], linewidth=1, label=f"{size} px")
+            axis.plot(
+                [r["step"] for r in part],
+                [r[name] for r in part],
+                linewidth=1,
+                label=f"{size} px",
+            )
         axis.set(title=name, xlabel="step", yscale="log")
         axis.grid(alpha=0.3)
     axes[0].legend()

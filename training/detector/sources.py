@@ -47,7 +47,9 @@ def third(path: Path) -> int:
 def bucket(path: Path, parts: int) -> int:
     """A part number that depends on the set's and the file's name only."""
     name = f"{group(path)}/{path.stem.replace('_right', '_left')}"
-    return int(hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest(), 16) % parts
+    return (
+        int(hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest(), 16) % parts
+    )
 
 
 def for_choice(path: Path) -> bool:
@@ -66,7 +68,10 @@ def may_learn(path: Path) -> bool:
     if kind == "scenes":
         return bucket(path, 5) >= 2
     if kind in ("utkface", "aaf", "portraits", "affect"):
-        return f"images/{path.name}" in _learning_part(path.parents[1] / "labels.csv") and third(path) != 0
+        return (
+            f"images/{path.name}" in _learning_part(path.parents[1] / "labels.csv")
+            and third(path) != 0
+        )
     return third(path) != 0 and path.stem not in FIXTURES
 
 
@@ -80,7 +85,9 @@ def _first_folds(table: Path) -> frozenset[str]:
 @lru_cache(maxsize=8)
 def _learning_part(table: Path) -> frozenset[str]:
     with table.open() as handle:
-        return frozenset(row["file"] for row in csv.DictReader(handle) if row["split"] == "train")
+        return frozenset(
+            row["file"] for row in csv.DictReader(handle) if row["split"] == "train"
+        )
 
 
 def group(path: Path) -> str:
@@ -98,7 +105,9 @@ def group(path: Path) -> str:
         "affect",
         "hands",
     )
-    return next((part for part in reversed(path.parts) if part in known), path.parent.name)
+    return next(
+        (part for part in reversed(path.parts) if part in known), path.parent.name
+    )
 
 
 def photos(folder: Path) -> list[Path]:
@@ -117,13 +126,17 @@ def read(path: Path) -> Image:
 
 def training_faceless(data: Path) -> list[Path]:
     """Face-free photos that may be trained on."""
-    pictures = photos(data / "noface") + photos(data / "packages") + photos(data / "things")
+    pictures = (
+        photos(data / "noface") + photos(data / "packages") + photos(data / "things")
+    )
     return [p for p in pictures if third(p) != 0 and p.stem not in FIXTURES]
 
 
 def training_scenes(data: Path) -> list[Path]:
     """Photos of many people: two thirds of crowd, twice as likely as scenes, and all of scenes."""
-    return photos(data / "scenes") + 2 * [p for p in photos(data / "crowd") if third(p) != 0]
+    return photos(data / "scenes") + 2 * [
+        p for p in photos(data / "crowd") if third(p) != 0
+    ]
 
 
 @lru_cache(maxsize=4)
@@ -131,14 +144,20 @@ def _hand_boxes(table: Path) -> dict[str, list[list[float]]]:
     boxes: dict[str, list[list[float]]] = {}
     with table.open() as handle:
         for row in csv.DictReader(handle):
-            boxes.setdefault(Path(row["file"]).name, []).append([float(row[key]) for key in ("x1", "y1", "x2", "y2")])
+            boxes.setdefault(Path(row["file"]).name, []).append(
+                [float(row[key]) for key in ("x1", "y1", "x2", "y2")]
+            )
     return boxes
 
 
 def hand_boxes(photo: Path) -> NDArray[np.float32]:
     """The boxes (N,4) that people drew in a photo of crowd; none for other sets."""
     table = photo.parents[1] / "boxes.csv"
-    found = _hand_boxes(table).get(photo.name, []) if group(photo) == "crowd" and table.exists() else []
+    found = (
+        _hand_boxes(table).get(photo.name, [])
+        if group(photo) == "crowd" and table.exists()
+        else []
+    )
     return np.asarray(found, np.float32).reshape(-1, 4)
 
 
@@ -146,7 +165,8 @@ def portrait_photos(data: Path) -> list[Path]:
     """Half of CACD-VS by hash (the other half stays for accuracy tests) and some UTKFace training photos."""
     cacd = [p for p in photos(data / "cacd_vs") if bucket(p, 2) == 0]
     utkface = sorted(
-        photos(data / "utkface"), key=lambda p: hashlib.sha1(p.name.encode(), usedforsecurity=False).digest()
+        photos(data / "utkface"),
+        key=lambda p: hashlib.sha1(p.name.encode(), usedforsecurity=False).digest(),
     )
     return cacd + utkface[:UTKFACE_PHOTOS]
 
@@ -170,8 +190,19 @@ def load_bank(data: Path, index: Path, teacher: Teacher) -> Bank:
     if not index.exists():
         found = list(find_portraits(portrait_photos(data), teacher))
         names = np.array([str(f.photo.relative_to(data)) for f in found])
-        np.savez(index, names=names, boxes=[f.box for f in found], points=[f.points for f in found])
+        np.savez(
+            index,
+            names=names,
+            boxes=[f.box for f in found],
+            points=[f.points for f in found],
+        )
     kept = np.load(index)
     rows = zip(kept["names"], kept["boxes"], kept["points"], strict=True)
     portraits = [Portrait(data / str(name), box, points) for name, box, points in rows]
-    return Bank(data, portraits, training_scenes(data), training_faceless(data), photos(data / "things"))
+    return Bank(
+        data,
+        portraits,
+        training_scenes(data),
+        training_faceless(data),
+        photos(data / "things"),
+    )

@@ -20,10 +20,14 @@ class Student:
     def __init__(self, path: Path) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.session = ort.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, image: Image, threshold: float) -> tuple[F32, F32]:
-        boxes, scores = self.session.run(["boxes", "scores"], {"image": padded(image)[None]})
+        boxes, scores = self.session.run(
+            ["boxes", "scores"], {"image": padded(image)[None]}
+        )
         return suppress(boxes[0], scores[0], threshold)
 
 
@@ -37,7 +41,10 @@ def teacher_faces(teacher: Teacher, image: Image, threshold: float) -> tuple[F32
 def padded(image: Image) -> Image:
     """Black to the right and below, to multiples of 32."""
     return np.asarray(
-        cv2.copyMakeBorder(image, 0, -image.shape[0] % 32, 0, -image.shape[1] % 32, cv2.BORDER_CONSTANT), dtype=np.uint8
+        cv2.copyMakeBorder(
+            image, 0, -image.shape[0] % 32, 0, -image.shape[1] % 32, cv2.BORDER_CONSTANT
+        ),
+        dtype=np.uint8,
     )
 
 

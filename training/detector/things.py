@@ -17,7 +17,15 @@ from candidates import teacher_sees
 from sources import Image, photos
 from teacher import Teacher
 
-WITH_FACES = ("/people", "/halloween", "/christmas", "/players", "/cartoon", "/dinosaur", "/toys")  # folders left out
+WITH_FACES = (
+    "/people",
+    "/halloween",
+    "/christmas",
+    "/players",
+    "/cartoon",
+    "/dinosaur",
+    "/toys",
+)  # folders left out
 LARGEST = 1600
 SMALLEST = 48
 FACE = 0.6  # the teacher's score of a picture that is left out
@@ -35,11 +43,16 @@ def opaque(image: Image) -> Image:
 
 def face_in(teacher: Teacher, image: Image) -> bool:
     fit = min(1.0, 700 / max(image.shape[:2]))
-    return any(teacher_sees(teacher, image, fit * scale).scores.max(initial=0) >= FACE for scale in (0.5, 1.0))
+    return any(
+        teacher_sees(teacher, image, fit * scale).scores.max(initial=0) >= FACE
+        for scale in (0.5, 1.0)
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--extracted", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -51,7 +64,9 @@ def main() -> None:
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if image is None or image.dtype != np.uint8 or min(image.shape[:2]) < SMALLEST:
             continue
-        if any(word in str(path) for word in WITH_FACES) or face_in(teacher, opaque(np.asarray(image, np.uint8))):
+        if any(word in str(path) for word in WITH_FACES) or face_in(
+            teacher, opaque(np.asarray(image, np.uint8))
+        ):
             continue
         fit = min(1.0, LARGEST / max(image.shape[:2]))
         small = cv2.resize(image, None, fx=fit, fy=fit, interpolation=cv2.INTER_AREA)

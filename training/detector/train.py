@@ -38,7 +38,11 @@ class Plan:
 
     def rate_at(self, step: int) -> float:
         warm = min(1.0, (step + 1) / self.warmup)
-        return self.rate * warm * (0.02 + 0.98 * (1 + math.cos(math.pi * min(step / self.steps, 1.0))) / 2)
+        return (
+            self.rate
+            * warm
+            * (0.02 + 0.98 * (1 + math.cos(math.pi * min(step / self.steps, 1.0))) / 2)
+        )
 
 
 class Shards:
@@ -50,13 +54,22 @@ class Shards:
 
     def refresh(self) -> int:
         """How many shards there are now."""
-        for done in (path for folder in self.folders for path in sorted(folder.glob("*.done"))):
+        for done in (
+            path for folder in self.folders for path in sorted(folder.glob("*.done"))
+        ):
             if done not in self.opened:
-                paths = [done.with_suffix(f".{kind}.npy") for kind in ("images", "rows")]
-                self.opened[done] = (np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"))
+                paths = [
+                    done.with_suffix(f".{kind}.npy") for kind in ("images", "rows")
+                ]
+                self.opened[done] = (
+                    np.load(paths[0], mmap_mode="r"),
+                    np.load(paths[1], mmap_mode="r"),
+                )
         return len(self.opened)
 
-    def batch(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    def batch(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """``count`` pictures of one shard and the teacher's rows; mirrored half of the time."""
         images, rows = self.opened[list(self.opened)[rng.integers(len(self.opened))]]
         picked = np.sort(rng.choice(len(images), count, replace=False))
@@ -70,22 +83,32 @@ class Shards:
 def sharpen(score: NDArray[np.float32]) -> NDArray[np.float32]:
     """The teacher is unsure (0.3) of masked and turned faces, and right: 0.2 -> 0.35, 0.3 -> 0.52, 0.5 -> 0.76."""
     logit = np.log(np.clip(score, 1e-4, 1) / np.clip(1 - score, 1e-4, 1))
-    return np.where(score > 0, 1 / (1 + np.exp(-1.3 * (logit + 0.9))), 0).astype(np.float32)
+    return np.where(score > 0, 1 / (1 + np.exp(-1.3 * (logit + 0.9))), 0).astype(
+        np.float32
+    )
 
 
 def to_input(images: NDArray[np.uint8], rng: np.random.Generator) -> Tensor:
     """(N,H,W,3) u8 -> (N,3,H,W) float, each picture with its own gain and offset."""
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float()
-    gain = torch.from_numpy(rng.uniform(0.8, 1.2, (len(images), 1, 1, 1)).astype(np.float32))
-    shift = torch.from_numpy(rng.uniform(-12, 12, (len(images), 1, 1, 1)).astype(np.float32))
-    return (x * gain + shift).clamp_(0, 255).contiguous(memory_format=torch.channels_last)
+    gain = torch.from_numpy(
+        rng.uniform(0.8, 1.2, (len(images), 1, 1, 1)).astype(np.float32)
+    )
+    shift = torch.from_numpy(
+        rng.uniform(-12, 12, (len(images), 1, 1, 1)).astype(np.float32)
+    )
+    return (
+        (x * gain + shift).clamp_(0, 255).contiguous(memory_format=torch.channels_last)
+    )
 
 
 def losses(outs: list[Tensor], target: Tensor) -> dict[str, Tensor]:
     """Quality focal score, DIoU of boxes and smooth L1 of landmarks in box widths, per positive weight."""
     got = torch.cat([o.flatten(2).transpose(1, 2) for o in outs], 1)
     wanted = target[..., 0]
-    focal = (got[..., 0].sigmoid() - wanted).square() * F.binary_cross_entropy_with_logits(
+    focal = (
+        got[..., 0].sigmoid() - wanted
+    ).square() * F.binary_cross_entropy_with_logits(
         got[..., 0], wanted, reduction="none"
     )
     positive = wanted > POSITIVE
@@ -94,18 +117,35 @@ def losses(outs: list[Tensor], target: Tensor) -> dict[str, Tensor]:
     mine, theirs = got[positive], target[positive]
     box = ((1 - distance_iou(mine[:, 1:5], theirs[:, 1:5])) * weight).sum() / total
     width = theirs[:, 3:5].exp().mean(1, keepdim=True).clamp(min=0.5)
-    gap = F.smooth_l1_loss(mine[:, 5:] / width, theirs[:, 5:] / width, reduction="none", beta=0.05).mean(1)
-    return {"score": focal.sum() / total, "box": box, "points": (gap * weight).sum() / total}
+    gap = F.smooth_l1_loss(
+        mine[:, 5:] / width, theirs[:, 5:] / width, reduction="none", beta=0.05
+    ).mean(1)
+    return {
+        "score": focal.sum() / total,
+        "box": box,
+        "points": (gap * weight).sum() / total,
+    }
 
 
 def distance_iou(a: Tensor, b: Tensor) -> Tensor:
     """DIoU of (n,4) boxes given as centre and log size in strides, both from the same cell."""
     half_a, half_b = a[:, 2:].clamp(-6, 6).exp() / 2, b[:, 2:].clamp(-6, 6).exp() / 2
-    low_a, high_a, low_b, high_b = a[:, :2] - half_a, a[:, :2] + half_a, b[:, :2] - half_b, b[:, :2] + half_b
-    inter = (torch.minimum(high_a, high_b) - torch.maximum(low_a, low_b)).clamp(min=0).prod(1)
+    low_a, high_a, low_b, high_b = (
+        a[:, :2] - half_a,
+        a[:, :2] + half_a,
+        b[:, :2] - half_b,
+        b[:, :2] + half_b,
+    )
+    inter = (
+        (torch.minimum(high_a, high_b) - torch.maximum(low_a, low_b))
+        .clamp(min=0)
+        .prod(1)
+    )
     union = 4 * (half_a.prod(1) + half_b.prod(1)) - inter
     span = (torch.maximum(high_a, high_b) - torch.minimum(low_a, low_b)).square().sum(1)
-    return inter / union.clamp(min=1e-6) - (a[:, :2] - b[:, :2]).square().sum(1) / span.clamp(min=1e-6)
+    return inter / union.clamp(min=1e-6) - (a[:, :2] - b[:, :2]).square().sum(
+        1
+    ) / span.clamp(min=1e-6)
 
 
 class Run:
@@ -118,7 +158,10 @@ class Run:
         self.average = copy.deepcopy(self.net).eval()
         decayed = [p for p in self.net.parameters() if p.ndim > 1]
         plain = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": plan.decay}, {"params": plain, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": plan.decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
         self.optimiser = torch.optim.AdamW(groups, plan.rate)
         if (folder / "last.pt").exists():
             self._resume()
@@ -133,7 +176,10 @@ class Run:
     def save(self) -> None:
         """Checkpoint, replaced whole."""
         parts = {"net": self.net.state_dict(), "average": self.average.state_dict()}
-        torch.save({"step": self.step, "optimiser": self.optimiser.state_dict(), **parts}, self.folder / "next.pt")
+        torch.save(
+            {"step": self.step, "optimiser": self.optimiser.state_dict(), **parts},
+            self.folder / "next.pt",
+        )
         (self.folder / "next.pt").replace(self.folder / "last.pt")
 
     def learn(self, x: Tensor, y: Tensor) -> dict[str, float]:
@@ -167,15 +213,31 @@ def train(run: Run, shards: Shards, until: int) -> None:
     with (run.folder / "curve.jsonl").open("a") as log:
         while run.step < until:
             rng = np.random.default_rng([run.plan.seed, run.step])
-            count = shards.refresh() if run.step % LOG_EVERY == 0 or not shards.opened else len(shards.opened)
+            count = (
+                shards.refresh()
+                if run.step % LOG_EVERY == 0 or not shards.opened
+                else len(shards.opened)
+            )
             images, rows = shards.batch(rng, run.plan.batch)
             seen.append(run.learn(to_input(images, rng), torch.from_numpy(rows)))
             if run.step % LOG_EVERY == 0:
-                rate = (run.step - first) * run.plan.batch / (time.perf_counter() - began)
-                mean = {k: round(float(np.mean([s[k] for s in seen])), 5) for k in seen[0]}
+                rate = (
+                    (run.step - first) * run.plan.batch / (time.perf_counter() - began)
+                )
+                mean = {
+                    k: round(float(np.mean([s[k] for s in seen])), 5) for k in seen[0]
+                }
                 size = images.shape[1]
                 log.write(
-                    json.dumps({"step": run.step, "size": size, "shards": count, "per_s": round(rate, 1), **mean})
+                    json.dumps(
+                        {
+                            "step": run.step,
+                            "size": size,
+                            "shards": count,
+                            "per_s": round(rate, 1),
+                            **mean,
+                        }
+                    )
                     + "\n"
                 )
                 log.flush()
@@ -187,12 +249,29 @@ def train(run: Run, shards: Shards, until: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="folders, one per picture size")
-    parser.add_argument("--run", type=Path, required=True, help="folder of the run; continues what is there")
-    parser.add_argument("--steps", type=int, required=True, help="length of the whole schedule")
-    parser.add_argument("--until", type=int, help="stop here (the next phase goes on); default: steps")
+    parser.add_argument(
+        "--shards",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folders, one per picture size",
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        required=True,
+        help="folder of the run; continues what is there",
+    )
+    parser.add_argument(
+        "--steps", type=int, required=True, help="length of the whole schedule"
+    )
+    parser.add_argument(
+        "--until", type=int, help="stop here (the next phase goes on); default: steps"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--points", type=float, default=8.0, help="weight of the landmarks")
+    parser.add_argument(
+        "--points", type=float, default=8.0, help="weight of the landmarks"
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -33,7 +33,9 @@ class Verifier(nn.Module):
             Separable(c, d, stride=2), Separable(d, d), Separable(d, d),
             nn.Conv2d(d, d, CROP // 8, groups=d, bias=False), nn.BatchNorm2d(d), nn.Flatten(),
         )  # fmt: skip
-        self.head = nn.Sequential(nn.Linear(d, d), nn.ReLU(inplace=True), nn.Linear(d, 1))
+        self.head = nn.Sequential(
+            nn.Linear(d, d), nn.ReLU(inplace=True), nn.Linear(d, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.body((x - 127.5) * (1 / 64)))[:, 0]
@@ -67,7 +69,9 @@ class Candidates:
         """Pictures (count,3,72,72) and rows, a quarter of them out of each of four files."""
         xs, ys = [], []
         for part in rng.integers(len(self.rows), size=4):
-            picked = np.sort(rng.choice(len(self.rows[part]), count // 4, replace=False))
+            picked = np.sort(
+                rng.choice(len(self.rows[part]), count // 4, replace=False)
+            )
             xs.append(self.crops[part][picked])
             ys.append(self.rows[part][picked])
         x = torch.from_numpy(np.concatenate(xs)).permute(0, 3, 1, 2).float()
@@ -85,26 +89,38 @@ def vary(x: Tensor, rng: torch.Generator) -> Tensor:
     angle, scale = uniform(-0.2, 0.2), torch.exp(uniform(-0.15, 0.15))
     flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    matrix = torch.stack([torch.stack([cos * flip, -sin], 1), torch.stack([sin * flip, cos], 1)], 1)
+    matrix = torch.stack(
+        [torch.stack([cos * flip, -sin], 1), torch.stack([sin * flip, cos], 1)], 1
+    )
     shift = uniform(-0.13, 0.13, 2) * (SIDE / STORED)
     theta = torch.cat([matrix * (CROP / STORED), shift[:, :, None]], 2)
     grid = F.affine_grid(theta, [len(x), 3, CROP, CROP], align_corners=False)
     out = F.grid_sample(x, grid, align_corners=False)
-    out = out * uniform(0.75, 1.25, 1, 1, 1) * uniform(0.93, 1.07, 3, 1, 1) + uniform(-18, 18, 1, 1, 1)
-    out = torch.where(uniform(0, 1, 1, 1, 1) < 0.12, out.mean(1, keepdim=True).expand_as(out), out)
+    out = out * uniform(0.75, 1.25, 1, 1, 1) * uniform(0.93, 1.07, 3, 1, 1) + uniform(
+        -18, 18, 1, 1, 1
+    )
+    out = torch.where(
+        uniform(0, 1, 1, 1, 1) < 0.12, out.mean(1, keepdim=True).expand_as(out), out
+    )
     return out.clamp_(0, 255).contiguous(memory_format=torch.channels_last)
 
 
 def loss_of(logits: Tensor, target: Tensor) -> Tensor:
     """Quality focal loss with an exponent of one."""
     gap = (logits.sigmoid() - target).abs()
-    return (gap * F.binary_cross_entropy_with_logits(logits, target, reduction="none")).mean()
+    return (
+        gap * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    ).mean()
 
 
-def learn(net: Verifier, data: Candidates, out: Path, args: argparse.Namespace) -> Verifier:
+def learn(
+    net: Verifier, data: Candidates, out: Path, args: argparse.Namespace
+) -> Verifier:
     """The moving average of the weights after all steps; continues what is there."""
 
-    def loss(net: Verifier, rng: np.random.Generator, torch_rng: torch.Generator) -> Tensor:
+    def loss(
+        net: Verifier, rng: np.random.Generator, torch_rng: torch.Generator
+    ) -> Tensor:
         x, rows = data.batch(rng, args.batch)
         return loss_of(net(vary(x, torch_rng)), rows[:, 0])
 
@@ -124,7 +140,12 @@ def export(net: Verifier, target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--candidates", type=Path, required=True, help="the folder that candidates.py filled")
+    parser.add_argument(
+        "--candidates",
+        type=Path,
+        required=True,
+        help="the folder that candidates.py filled",
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=30_000)
     parser.add_argument("--batch", type=int, default=128)

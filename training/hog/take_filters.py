@@ -16,7 +16,14 @@ from pathlib import Path
 import dlib
 import numpy as np
 
-EXPECTED = {"cell": 8, "padding": 0, "window": (80, 80), "levels": 1000, "min_layer": (64, 64), "dims": 3100}
+EXPECTED = {
+    "cell": 8,
+    "padding": 0,
+    "window": (80, 80),
+    "levels": 1000,
+    "min_layer": (64, 64),
+    "dims": 3100,
+}
 
 
 class Stream:
@@ -50,8 +57,15 @@ def read(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     if stream.integer() != 2 or stream.integer() != 1:
         raise SystemExit("another version of object_detector or scanner")
     stream.integer(), stream.integer()  # an empty array of features
-    found = {"cell": stream.integer(), "padding": stream.integer(), "window": (stream.integer(), stream.integer())}
-    found |= {"levels": stream.integer(), "min_layer": (stream.integer(), stream.integer())}
+    found = {
+        "cell": stream.integer(),
+        "padding": stream.integer(),
+        "window": (stream.integer(), stream.integer()),
+    }
+    found |= {
+        "levels": stream.integer(),
+        "min_layer": (stream.integer(), stream.integer()),
+    }
     stream.real()  # regularisation, for training only
     found["dims"] = stream.integer()
     if found != EXPECTED:
@@ -72,7 +86,11 @@ def main() -> None:
         dlib.get_frontal_face_detector().save(str(path))
         data = path.read_bytes()
     weights, thresholds = read(data)
-    np.savez(output, weights=weights.astype(np.float32), thresholds=thresholds.astype(np.float32))
+    np.savez(
+        output,
+        weights=weights.astype(np.float32),
+        thresholds=thresholds.astype(np.float32),
+    )
     print(
         dlib.__version__,
         hashlib.sha256(data).hexdigest(),

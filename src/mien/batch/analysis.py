@@ -81,7 +81,9 @@ class ShardAnalyzer:
         self.models = models_text(choices)
         self.schema = face_schema(self.analyzer.told)
 
-    def __call__(self, items: tuple[Item, ...], listener: Listener | None = None) -> Outcome:
+    def __call__(
+        self, items: tuple[Item, ...], listener: Listener | None = None
+    ) -> Outcome:
         """The tables of these items; one that cannot be read becomes an error, the others go on."""
         listener = listener or Listener()
         rows: list[Row] = []
@@ -117,11 +119,17 @@ class ShardAnalyzer:
 
     def _video(self, item: Item, found: _Found, listener: Listener) -> None:
         with inputs.local_copy(item) as path, _calling(path, item.source):
-            found.content_hash = inputs.digest(Item(item.source, item.root, item.size, item.mtime_us, str(path)))
+            found.content_hash = inputs.digest(
+                Item(item.source, item.root, item.size, item.mtime_us, str(path))
+            )
             records: list[FrameRecord] = []
             for result, share in self._frames(path):
                 listener.done(share * item.size)
-                found.width, found.height, found.frames = result.width, result.height, found.frames + 1
+                found.width, found.height, found.frames = (
+                    result.width,
+                    result.height,
+                    found.frames + 1,
+                )
                 records.append(self._record(result, item))
                 if len(records) == _FRAMES_PER_TABLE:
                     found.faces.append(face_table(records, self.schema))
@@ -138,13 +146,15 @@ class ShardAnalyzer:
                     yield step(frame), share * self.every
 
     def _record(self, result: FrameResult, item: Item) -> FrameRecord:
-        record = frame_record(result, identity=IDENTITY in self.analyzer.only, embeddings=True)
+        record = frame_record(
+            result, identity=IDENTITY in self.analyzer.only, embeddings=True
+        )
         return record.model_copy(update={"source": item.source})
 
     def _stamped(self, table: pa.Table, found: _Found) -> pa.Table:
-        return table.append_column("content_hash", _repeated(found.content_hash, len(table))).append_column(
-            "models", _repeated(self.models, len(table))
-        )
+        return table.append_column(
+            "content_hash", _repeated(found.content_hash, len(table))
+        ).append_column("models", _repeated(self.models, len(table)))
 
 
 @contextmanager
@@ -188,12 +198,17 @@ def models_text(choices: Choices) -> str:
     ours = set(choices.get("only") or PARTS) & BUILT_IN.keys() - own.keys()
     names = ["dlib_landmarks_5", *(["attributes"] if ours else [])]
     parts = list(made_of(choices.get("detector", DEFAULT_DETECTOR)))
-    if embedder == DEFAULT_EMBEDDER or ours:  # heads read dlib's network, whatever tells who a face is
+    if (
+        embedder == DEFAULT_EMBEDDER or ours
+    ):  # heads read dlib's network, whatever tells who a face is
         names.insert(0, DEFAULT_EMBEDDER)
     if embedder != DEFAULT_EMBEDDER:
         parts += embedders.made_of(embedder)
     parts += [f"{name}@{zoo.spec_of(name).sha256[:12]}" for name in names]
-    parts += [f"{part}:{Path(file).name}@{_file_hash(Path(file))}" for part, file in sorted(own.items())]
+    parts += [
+        f"{part}:{Path(file).name}@{_file_hash(Path(file))}"
+        for part, file in sorted(own.items())
+    ]
     return " ".join(parts)
 
 

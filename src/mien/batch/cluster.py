@@ -37,7 +37,9 @@ class ShardActor:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         shards = [pickle.loads(shard) for shard in batch["shard"].to_pylist()]  # noqa: S301 - our own, see `outcomes`
-        return _table("outcome", [pickle.dumps(_attempt(self.workers, shard)) for shard in shards])
+        return _table(
+            "outcome", [pickle.dumps(_attempt(self.workers, shard)) for shard in shards]
+        )
 
 
 def _attempt(workers: Workers, shard: Shard) -> list[Outcome] | str:
@@ -58,7 +60,9 @@ class Cluster:
         jobs: Actors; None takes one for each processor of the cluster.
     """
 
-    def __init__(self, options: WorkerOptions, *, address: str, jobs: int | None) -> None:
+    def __init__(
+        self, options: WorkerOptions, *, address: str, jobs: int | None
+    ) -> None:
         self.options = options
         self.address = address
         self.jobs = jobs
@@ -89,7 +93,9 @@ class Cluster:
             batch_size=1,
             batch_format="pyarrow",
             num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2),
+            compute=ray.data.ActorPoolStrategy(
+                size=count, max_tasks_in_flight_per_actor=2
+            ),
         )
 
 
@@ -110,7 +116,9 @@ def connect(address: str) -> Any:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError) as exc:
-        raise MienError(f"no Ray cluster at {address}: {exc}; start one with 'ray start --head'") from exc
+        raise MienError(
+            f"no Ray cluster at {address}: {exc}; start one with 'ray start --head'"
+        ) from exc
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -125,7 +133,9 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((place.hostname, place.port), timeout=_KNOCK_S).close()
     except OSError as exc:
-        raise MienError(f"no Ray cluster at {address}: {exc}; start one with 'ray start --head'") from exc
+        raise MienError(
+            f"no Ray cluster at {address}: {exc}; start one with 'ray start --head'"
+        ) from exc
 
 
 def _table(name: str, values: list[bytes]) -> pa.Table:

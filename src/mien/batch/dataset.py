@@ -44,14 +44,27 @@ DONE, FAILED = "done", "failed"
 _STAMP = [("mien_version", pa.string()), ("schema_version", pa.int16())]
 _ABOUT = {b"mien.schema_version": str(SCHEMA_VERSION).encode()}
 _ATTRIBUTES, _SPACE = b"mien.attributes", b"mien.embedding_space"
-TOLD = Told(tuple(BUILT_IN.values()), DLIB)  # what is told unless something else is asked for
+TOLD = Told(
+    tuple(BUILT_IN.values()), DLIB
+)  # what is told unless something else is asked for
 
 
 def faces_schema(told: Told) -> pa.Schema:
     """The columns of `faces`, with the descriptions of the attributes and of the descriptors' space."""
-    fields = [*face_schema(told), ("content_hash", pa.string()), ("models", pa.string()), *_STAMP]
-    described = {_ATTRIBUTES: attribute.to_json(told.attributes), _SPACE: json.dumps(told.space.described())}
-    return pa.schema(fields, metadata={**_ABOUT, **{key: text.encode() for key, text in described.items()}})
+    fields = [
+        *face_schema(told),
+        ("content_hash", pa.string()),
+        ("models", pa.string()),
+        *_STAMP,
+    ]
+    described = {
+        _ATTRIBUTES: attribute.to_json(told.attributes),
+        _SPACE: json.dumps(told.space.described()),
+    }
+    return pa.schema(
+        fields,
+        metadata={**_ABOUT, **{key: text.encode() for key, text in described.items()}},
+    )
 
 
 SOURCES = pa.schema(
@@ -72,7 +85,9 @@ SOURCES = pa.schema(
     ],
     metadata=_ABOUT,
 )
-ERRORS = pa.schema([("source", pa.string()), ("error", pa.string()), *_STAMP], metadata=_ABOUT)
+ERRORS = pa.schema(
+    [("source", pa.string()), ("error", pa.string()), *_STAMP], metadata=_ABOUT
+)
 TABLES = ("faces", "errors", "sources")  # in the order in which a part is written
 
 _SETTINGS = "mien-batch.json"
@@ -124,16 +139,27 @@ def part_name(items: Iterable[Item]) -> str:
     return f"part-{digest.hexdigest()[:16]}.parquet"
 
 
-def make_outcome(items: Iterable[Item], rows: Iterable[Row], faces: Iterable[pa.Table], told: Told = TOLD) -> Outcome:
+def make_outcome(
+    items: Iterable[Item],
+    rows: Iterable[Row],
+    faces: Iterable[pa.Table],
+    told: Told = TOLD,
+) -> Outcome:
     """The part of these items."""
     items, rows = tuple(items), list(rows)
     schemas = {"faces": faces_schema(told), "errors": ERRORS, "sources": SOURCES}
     unstamped = {name: _without_stamp(schema) for name, schema in schemas.items()}
-    failed = [{"source": row.item.source, "error": row.error} for row in rows if row.error is not None]
+    failed = [
+        {"source": row.item.source, "error": row.error}
+        for row in rows
+        if row.error is not None
+    ]
     tables = {
         "faces": pa.concat_tables([unstamped["faces"].empty_table(), *faces]),
         "errors": pa.Table.from_pylist(failed, schema=unstamped["errors"]),
-        "sources": pa.Table.from_pylist(list(map(_source_row, rows)), schema=unstamped["sources"]),
+        "sources": pa.Table.from_pylist(
+            list(map(_source_row, rows)), schema=unstamped["sources"]
+        ),
     }
     stamped = {name: _stamped(table, schemas[name]) for name, table in tables.items()}
     return Outcome(part_name(items), sum(item.size for item in items), stamped)
@@ -144,14 +170,19 @@ def _without_stamp(schema: pa.Schema) -> pa.Schema:
 
 
 def _stamped(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    for (name, kind), value in zip(_STAMP, (mien.__version__, SCHEMA_VERSION), strict=True):
+    for (name, kind), value in zip(
+        _STAMP, (mien.__version__, SCHEMA_VERSION), strict=True
+    ):
         table = table.append_column(name, pa.repeat(pa.scalar(value, kind), len(table)))
     return table.cast(schema)
 
 
 def _source_row(row: Row) -> dict[str, object]:
     item = row.item
-    measured = {key: getattr(row, key) for key in ("content_hash", "taken_at", "width", "height", "frames")}
+    measured = {
+        key: getattr(row, key)
+        for key in ("content_hash", "taken_at", "width", "height", "frames")
+    }
     return {
         "source": item.source,
         "root": item.root,
@@ -167,7 +198,9 @@ def _source_row(row: Row) -> dict[str, object]:
 class Archive:
     """A batch folder: opened to read as it is, to write with `writing`."""
 
-    def __init__(self, folder: Path, unclaimed: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, folder: Path, unclaimed: Mapping[str, object] | None = None
+    ) -> None:
         self.folder = folder
         self.unclaimed = unclaimed  # settings that the first commit will write
 
@@ -212,7 +245,9 @@ class Archive:
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as exc:
-            raise InputError(f"{self.folder} is no result of 'mien batch': cannot read {_SETTINGS} in it") from exc
+            raise InputError(
+                f"{self.folder} is no result of 'mien batch': cannot read {_SETTINGS} in it"
+            ) from exc
         if about.get("schema_version") != SCHEMA_VERSION:
             raise InputError(
                 f"{self.folder} has schema version {about.get('schema_version')}, this mien reads {SCHEMA_VERSION}: "
@@ -226,23 +261,36 @@ class Archive:
             self.unclaimed = wanted
             return
         made = self.settings()
-        other = [f"{key} {made.get(key)}, now {value}" for key, value in wanted.items() if made.get(key) != value]
+        other = [
+            f"{key} {made.get(key)}, now {value}"
+            for key, value in wanted.items()
+            if made.get(key) != value
+        ]
         if other:
-            raise InputError(f"{self.folder} was made with {'; '.join(other)}: give another --output, or remove it")
+            raise InputError(
+                f"{self.folder} was made with {'; '.join(other)}: give another --output, or remove it"
+            )
 
     def _claim(self) -> None:
         path = self.folder / _SETTINGS
         about = {"schema_version": SCHEMA_VERSION, "settings": self.unclaimed}
         with _writable(path), _replacing(path) as temporary:
-            temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            temporary.write_text(
+                json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
         self.unclaimed = None
 
     def _sweep(self) -> None:
         """Removes parts that were never committed."""
-        committed = {path.name for path in (self.folder / "sources").glob("part-*.parquet")}
+        committed = {
+            path.name for path in (self.folder / "sources").glob("part-*.parquet")
+        }
         for table in TABLES:
             for path in (self.folder / table).iterdir():
-                if path.name.startswith((".part-", "part-")) and path.name not in committed:
+                if (
+                    path.name.startswith((".part-", "part-"))
+                    and path.name not in committed
+                ):
                     path.unlink()
 
     def known(self) -> dict[str, Known]:
@@ -257,8 +305,12 @@ class Archive:
             columns = [table[name].to_pylist() for name in ("source", "root", "size")]
             times = table["mtime"].cast(pa.int64()).to_pylist()
             more = [table[name].to_pylist() for name in ("content_hash", "status")]
-            for source, root, size, time, content_hash, status in zip(*columns, times, *more, strict=True):
-                found[source] = Known(path.name, root, size, time, content_hash, status == FAILED)
+            for source, root, size, time, content_hash, status in zip(
+                *columns, times, *more, strict=True
+            ):
+                found[source] = Known(
+                    path.name, root, size, time, content_hash, status == FAILED
+                )
         return found
 
     def commit(self, outcome: Outcome) -> None:
@@ -271,14 +323,25 @@ class Archive:
     def drop(self, sources: Mapping[str, str]) -> None:
         """Removes the rows of these sources; each is given with its part."""
         for part in sorted(set(sources.values())):
-            gone = pa.array([source for source, its in sources.items() if its == part], pa.string())
-            for name in TABLES:  # `sources` last: until then the next run finds the part stale again
+            gone = pa.array(
+                [source for source, its in sources.items() if its == part], pa.string()
+            )
+            for name in (
+                TABLES
+            ):  # `sources` last: until then the next run finds the part stale again
                 path = self.folder / name / part
                 if path.exists():
                     table = _read(path)
-                    self._write(name, part, table.filter(pc.invert(pc.is_in(table["source"], gone))), rewrite=True)
+                    self._write(
+                        name,
+                        part,
+                        table.filter(pc.invert(pc.is_in(table["source"], gone))),
+                        rewrite=True,
+                    )
 
-    def _write(self, name: str, part: str, table: pa.Table, *, rewrite: bool = False) -> None:
+    def _write(
+        self, name: str, part: str, table: pa.Table, *, rewrite: bool = False
+    ) -> None:
         path = self.folder / name / part
         with _writable(path):
             if not len(table) and (rewrite or name == "errors"):
@@ -308,19 +371,29 @@ class Archive:
             self._check_space(path, space)
         first = 0
         with self._readable("faces"):
-            for batch in self._dataset("faces", paths).to_batches(columns=["embedding"]):
+            for batch in self._dataset("faces", paths).to_batches(
+                columns=["embedding"]
+            ):
                 column = batch.column(0)
                 there = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-                yield column.drop_null().flatten().to_numpy().reshape(-1, space.size), first + there
+                yield (
+                    column.drop_null().flatten().to_numpy().reshape(-1, space.size),
+                    first + there,
+                )
                 first += len(batch)
 
     def _check_space(self, path: Path, space: EmbeddingSpace) -> None:
         schema = _parquet(path).schema_arrow
         if "embedding" not in schema.names:
-            raise InputError(f"{self.folder} holds no descriptors: run the batch with identity among --only")
+            raise InputError(
+                f"{self.folder} holds no descriptors: run the batch with identity among --only"
+            )
         kept = (schema.metadata or {}).get(_SPACE)
         embedder = json.loads(kept)["name"] if kept else DLIB.name
-        if embedder != space.name or schema.field("embedding").type.list_size != space.size:
+        if (
+            embedder != space.name
+            or schema.field("embedding").type.list_size != space.size
+        ):
             raise InputError(
                 f"{self.folder} was made with the embedder {embedder}, not {space.name}: choose it with --embedder"
             )
@@ -330,7 +403,9 @@ class Archive:
         with self._readable("faces"):
             dataset = self._dataset("faces", self._parts("faces"))
             there = [column for column in columns if column in dataset.schema.names]
-            told: list[dict[str, Any]] = dataset.take(pa.array(rows, pa.int64()), columns=there).to_pylist()
+            told: list[dict[str, Any]] = dataset.take(
+                pa.array(rows, pa.int64()), columns=there
+            ).to_pylist()
         return told
 
     def _dataset(self, name: str, paths: Sequence[Path]) -> pads.Dataset:
@@ -348,15 +423,25 @@ class Archive:
 
     def _parts(self, name: str) -> list[Path]:
         """The committed parts of a table."""
-        committed = sorted(path.name for path in (self.folder / "sources").glob("part-*.parquet"))
-        return [self.folder / name / part for part in committed if self._with_rows(name, part)]
+        committed = sorted(
+            path.name for path in (self.folder / "sources").glob("part-*.parquet")
+        )
+        return [
+            self.folder / name / part
+            for part in committed
+            if self._with_rows(name, part)
+        ]
 
     def attributes(self) -> tuple[Attribute, ...]:
         """What the faces of this archive were asked for; of archives of version 0.1 the built-in attributes."""
         told: dict[str, Attribute] = {}
         for path in sorted((self.folder / "faces").glob("part-*.parquet")):
             kept = (_parquet(path).schema_arrow.metadata or {}).get(_ATTRIBUTES)
-            told |= {one.name: one for one in attribute.from_json(kept.decode())} if kept else BUILT_IN
+            told |= (
+                {one.name: one for one in attribute.from_json(kept.decode())}
+                if kept
+                else BUILT_IN
+            )
         return tuple((told or BUILT_IN).values())
 
     def _schema(self, name: str, paths: Iterable[str]) -> pa.Schema:
@@ -372,21 +457,27 @@ class Archive:
     def _with_rows(self, name: str, part: str) -> bool:
         """Whether a part's table has any: one without faces may have been written by who did not know the space."""
         path = self.folder / name / part
-        return path.exists() and (name != "faces" or _parquet(path).metadata.num_rows > 0)
+        return path.exists() and (
+            name != "faces" or _parquet(path).metadata.num_rows > 0
+        )
 
 
 def _parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as exc:
-        raise MienError(f"{path} is damaged ({exc}): remove it and run again; its files are then done anew") from exc
+        raise MienError(
+            f"{path} is damaged ({exc}): remove it and run again; its files are then done anew"
+        ) from exc
 
 
 def _read(path: Path) -> pa.Table:
     try:
         return _parquet(path).read()
     except (OSError, pa.ArrowException) as exc:
-        raise MienError(f"{path} is damaged ({exc}): remove it and run again; its files are then done anew") from exc
+        raise MienError(
+            f"{path} is damaged ({exc}): remove it and run again; its files are then done anew"
+        ) from exc
 
 
 @contextmanager
@@ -404,4 +495,6 @@ def _writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise MienError(f"cannot write {path}: {exc.strerror or exc}; free space or choose another place") from exc
+        raise MienError(
+            f"cannot write {path}: {exc.strerror or exc}; free space or choose another place"
+        ) from exc

@@ -78,7 +78,9 @@ def shown(address: str) -> str:
     if "://" not in address:
         return address
     parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return urlunsplit(
+        (parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")
+    )
 
 
 def _local(given: str) -> list[Item]:
@@ -97,7 +99,9 @@ def _inside(match: str) -> list[str]:
 
 
 def _is_media(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in images.SUFFIXES | sources.VIDEO_SUFFIXES
+    return (
+        PurePosixPath(path).suffix.lower() in images.SUFFIXES | sources.VIDEO_SUFFIXES
+    )
 
 
 def _local_item(path: str, root: str) -> Item:
@@ -115,14 +119,22 @@ def _remote(given: str) -> list[Item]:
     system, path = open_place(given)
     base, pattern = _split_glob(path.rstrip("/"))
     root = shown(given)
-    prefix = root.rstrip("/").removesuffix(pattern).rstrip("/") if pattern else root.rstrip("/")
+    prefix = (
+        root.rstrip("/").removesuffix(pattern).rstrip("/")
+        if pattern
+        else root.rstrip("/")
+    )
     matches = _translate(pattern) if pattern else None
     items = []
     for info in _listing(system, base, given):
         rest = info.path[len(base) :]
         inside = rest.lstrip("/")
-        if (matches is None or matches.fullmatch(inside)) and (not rest or _wanted(inside)):
-            items.append(Item(prefix + rest, root, info.size, _mtime_us(info), info.path, given))
+        if (matches is None or matches.fullmatch(inside)) and (
+            not rest or _wanted(inside)
+        ):
+            items.append(
+                Item(prefix + rest, root, info.size, _mtime_us(info), info.path, given)
+            )
     return sorted(items, key=lambda item: item.source)
 
 
@@ -133,9 +145,15 @@ def open_place(address: str) -> tuple[Any, str]:
         SourceError: No file system knows such addresses, or it refuses.
     """
     if address.startswith(("http://", "https://")):
-        raise SourceError(f"{shown(address)}: fetch web addresses first, or give them to 'mien analyze'")
+        raise SourceError(
+            f"{shown(address)}: fetch web addresses first, or give them to 'mien analyze'"
+        )
     parts = urlsplit(address)
-    bare = address if not _MAGIC.search(parts.path) else urlunsplit(parts._replace(path=_split_glob(parts.path)[0]))
+    bare = (
+        address
+        if not _MAGIC.search(parts.path)
+        else urlunsplit(parts._replace(path=_split_glob(parts.path)[0]))
+    )
     try:
         system, path = arrow_fs.FileSystem.from_uri(bare)
     except (OSError, ValueError) as exc:
@@ -155,11 +173,18 @@ def _translate(pattern: str) -> re.Pattern[str]:
     """A glob as a regular expression: `*` and `?` stay within a name, `**/` crosses folders."""
     ways = {"**/": r"(?:.*/)?", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
-    return re.compile("".join(ways.get(part) or (part if part.startswith("[") else re.escape(part)) for part in parts))
+    return re.compile(
+        "".join(
+            ways.get(part) or (part if part.startswith("[") else re.escape(part))
+            for part in parts
+        )
+    )
 
 
 def _wanted(inside: str) -> bool:
-    return _is_media(inside) and not any(part.startswith(".") for part in inside.split("/"))
+    return _is_media(inside) and not any(
+        part.startswith(".") for part in inside.split("/")
+    )
 
 
 def _listing(system: Any, base: str, given: str) -> list[Any]:
@@ -193,7 +218,9 @@ def read(item: Item) -> bytes:
     if not item.place:
         return images.read_bytes(Path(item.path))
     try:
-        with _system(item.place).open_input_stream(item.path, compression=None) as stream:
+        with _system(item.place).open_input_stream(
+            item.path, compression=None
+        ) as stream:
             return bytes(stream.read())
     except OSError as exc:
         raise InputError(f"cannot read {item.source}: {exc}") from exc
@@ -229,7 +256,12 @@ def local_copy(item: Item) -> Iterator[Path]:
 
 def _fetch(item: Item, path: Path) -> None:
     try:
-        with _system(item.place).open_input_stream(item.path, compression=None) as stream, path.open("wb") as file:
+        with (
+            _system(item.place).open_input_stream(
+                item.path, compression=None
+            ) as stream,
+            path.open("wb") as file,
+        ):
             while chunk := stream.read(_CHUNK):
                 file.write(chunk)
     except OSError as exc:

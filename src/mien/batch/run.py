@@ -77,7 +77,10 @@ class Executor(Protocol):
 
 
 def run_batch(
-    given: list[str], folder: Path, options: BatchOptions, hear: Callable[[Progress], None] = lambda progress: None
+    given: list[str],
+    folder: Path,
+    options: BatchOptions,
+    hear: Callable[[Progress], None] = lambda progress: None,
 ) -> Summary:
     """Analyses what of the inputs is missing or changed in the folder. Killed at any time, a second call completes it.
 
@@ -102,11 +105,15 @@ def settings_of(options: BatchOptions) -> dict[str, object]:
     later = {name: options.choices.get(name, usual) for name, usual in LATER.items()}
     chosen |= {name: choice for name, choice in later.items() if choice != LATER[name]}
     if chosen["gallery"] is not None:
-        chosen["gallery"] = inputs.shown(str(chosen["gallery"]))  # an address may carry a password
+        chosen["gallery"] = inputs.shown(
+            str(chosen["gallery"])
+        )  # an address may carry a password
     return {**chosen, "models": models_text(options.choices), "every": options.every}
 
 
-def make_plan(items: list[Item], known: Mapping[str, Known], options: BatchOptions) -> Plan:
+def make_plan(
+    items: list[Item], known: Mapping[str, Known], options: BatchOptions
+) -> Plan:
     """Compares the files there are with the files that are known."""
     summary = Summary()
     todo, stale = [], {}
@@ -120,7 +127,11 @@ def make_plan(items: list[Item], known: Mapping[str, Known], options: BatchOptio
         if before is not None:
             stale[item.source] = before.part
     roots, present = {item.root for item in items}, {item.source for item in items}
-    gone = {name: row.part for name, row in known.items() if row.root in roots and name not in present}
+    gone = {
+        name: row.part
+        for name, row in known.items()
+        if row.root in roots and name not in present
+    }
     summary.removed = len(gone)
     return Plan(todo, {**stale, **gone}, summary)
 
@@ -138,12 +149,23 @@ def _unchanged(item: Item, before: Known, options: BatchOptions) -> bool:
 def make_shards(items: list[Item], *, jobs: int, files: int) -> list[Shard]:
     """Photos in handfuls, every video for itself; videos first, so that none is left over at the end."""
     photos = [item for item in items if not item.is_video]
-    videos = sorted((item for item in items if item.is_video), key=lambda item: -item.size)
-    count = min(files, max(_LEAST_SHARD, -(-len(photos) // (jobs * _SHARDS_PER_WORKER))))
-    return [(video,) for video in videos] + [tuple(photos[i : i + count]) for i in range(0, len(photos), count)]
+    videos = sorted(
+        (item for item in items if item.is_video), key=lambda item: -item.size
+    )
+    count = min(
+        files, max(_LEAST_SHARD, -(-len(photos) // (jobs * _SHARDS_PER_WORKER)))
+    )
+    return [(video,) for video in videos] + [
+        tuple(photos[i : i + count]) for i in range(0, len(photos), count)
+    ]
 
 
-def _execute(plan: Plan, archive: Archive, options: BatchOptions, hear: Callable[[Progress], None]) -> None:
+def _execute(
+    plan: Plan,
+    archive: Archive,
+    options: BatchOptions,
+    hear: Callable[[Progress], None],
+) -> None:
     if not plan.todo:
         return
     jobs = options.jobs or usable_cores()
@@ -154,7 +176,9 @@ def _execute(plan: Plan, archive: Archive, options: BatchOptions, hear: Callable
         hear(Progress(done["files"], of_files, done["size"] + size, of_size))
 
     with _executor(options, jobs, working) as executor:
-        for outcome in executor.outcomes(make_shards(plan.todo, jobs=jobs, files=options.shard_files)):
+        for outcome in executor.outcomes(
+            make_shards(plan.todo, jobs=jobs, files=options.shard_files)
+        ):
             archive.commit(outcome)
             _count(plan.summary, outcome)
             done["files"] += len(outcome.tables["sources"])
@@ -162,7 +186,9 @@ def _execute(plan: Plan, archive: Archive, options: BatchOptions, hear: Callable
             working(0.0)
 
 
-def _executor(options: BatchOptions, jobs: int, working: Callable[[float], None]) -> AbstractContextManager[Executor]:
+def _executor(
+    options: BatchOptions, jobs: int, working: Callable[[float], None]
+) -> AbstractContextManager[Executor]:
     worker = WorkerOptions(options.choices, options.every)
     if options.address is None:
         return Workers(worker, jobs=jobs, working=working)

@@ -33,7 +33,9 @@ Shard = tuple[Item, ...]
 
 _STRIKES = 2  # deaths after which an item counts as their cause
 _FALSE_STARTS = 3  # deaths in a row of workers that had not begun anything
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,10 @@ def _work(connection: Connection, options: WorkerOptions) -> None:
     except MienError as exc:
         connection.send(_Refused(str(exc)))
         return
-    listener = Listener(lambda i: connection.send(_Begun(i)), lambda size: connection.send(_Worked(size)))
+    listener = Listener(
+        lambda i: connection.send(_Begun(i)),
+        lambda size: connection.send(_Worked(size)),
+    )
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         connection.send(_Ready())
         while True:
@@ -91,7 +96,9 @@ class _Worker:
     def __init__(self, options: WorkerOptions) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_work, args=(theirs, options), daemon=True)
+        self.process: BaseProcess = context.Process(
+            target=_work, args=(theirs, options), daemon=True
+        )
         with _quiet_start():
             self.process.start()
         theirs.close()
@@ -102,7 +109,9 @@ class _Worker:
 
     def give(self, shard: Shard) -> None:
         self.shard, self.begun, self.worked = shard, None, 0.0
-        with suppress(BrokenPipeError, ConnectionResetError):  # it has died: the end of its connection tells
+        with suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # it has died: the end of its connection tells
             self.connection.send(shard)
 
     def stop(self) -> None:
@@ -126,7 +135,9 @@ def _quiet_start() -> Iterator[None]:
         if blocked:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+            os.environ.pop(name) if value is None else os.environ.__setitem__(
+                name, value
+            )
 
 
 class Workers:
@@ -143,7 +154,13 @@ class Workers:
         ...         archive.commit(outcome)
     """
 
-    def __init__(self, options: WorkerOptions, *, jobs: int, working: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self,
+        options: WorkerOptions,
+        *,
+        jobs: int,
+        working: Callable[[float], None] | None = None,
+    ) -> None:
         self.options = options
         self.jobs = jobs
         self.working = working or (lambda size: None)
@@ -155,7 +172,10 @@ class Workers:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for worker in self._workers:
             worker.stop()
@@ -181,7 +201,11 @@ class Workers:
     def _staff(self, waiting: int) -> None:
         """Starts workers: one until it is ready, then as many as there is work for."""
         busy = sum(worker.shard is not None for worker in self._workers)
-        wanted = min(self.jobs, busy + waiting) if any(worker.ready for worker in self._workers) else 1
+        wanted = (
+            min(self.jobs, busy + waiting)
+            if any(worker.ready for worker in self._workers)
+            else 1
+        )
         while len(self._workers) < wanted:
             self._workers.append(_Worker(self.options))
 
@@ -211,7 +235,9 @@ class Workers:
         if worker.begun is None:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS:
-                raise MienError(f"worker processes die before they begin ({how}): is there too little memory?")
+                raise MienError(
+                    f"worker processes die before they begin ({how}): is there too little memory?"
+                )
         log.warning("a worker process died (%s); another takes its place", how)
         rest = worker.shard or ()
         if worker.begun is not None:

@@ -20,7 +20,9 @@ from mien.text import ESCAPE, did_you_mean
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 # The first line of each command's help stands here too, so that `mien --help` need not import what all commands need.
-_COMMANDS: dict[str, tuple[str, str, str]] = {  # name: (module that holds NAME_app, group in the help, what it does)
+_COMMANDS: dict[
+    str, tuple[str, str, str]
+] = {  # name: (module that holds NAME_app, group in the help, what it does)
     "analyze": (
         "mien.cli.analyze",
         "Look",
@@ -106,7 +108,9 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {  # name: (module that holds NAME_
 
 def new_app() -> typer.Typer:
     """An empty command of ours."""
-    return typer.Typer(rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False)
+    return typer.Typer(
+        rich_markup_mode="rich", add_completion=False, pretty_exceptions_enable=False
+    )
 
 
 def _of_package(plugin: plugins.Plugin):  # type: ignore[no-untyped-def]
@@ -137,8 +141,19 @@ class LazyGroup(TyperGroup):
     """Imports a command's module only when that command is asked for."""
 
     def list_commands(self, ctx: object) -> list[str]:
-        ours = [name for name, (module, *_) in _COMMANDS.items() if importlib.util.find_spec(module)]
-        return [*ours, *(name for name in plugins.found(plugins.COMMANDS) if name not in _COMMANDS)]
+        ours = [
+            name
+            for name, (module, *_) in _COMMANDS.items()
+            if importlib.util.find_spec(module)
+        ]
+        return [
+            *ours,
+            *(
+                name
+                for name in plugins.found(plugins.COMMANDS)
+                if name not in _COMMANDS
+            ),
+        ]
 
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
         known = [*_COMMANDS, *plugins.found(plugins.COMMANDS)]
@@ -151,7 +166,9 @@ class LazyGroup(TyperGroup):
         if cmd_name not in _COMMANDS:
             return None if theirs is None else _of_package(theirs)
         module, group, _ = _COMMANDS[cmd_name]
-        command = typer.main.get_command(getattr(importlib.import_module(module), f"{cmd_name}_app"))
+        command = typer.main.get_command(
+            getattr(importlib.import_module(module), f"{cmd_name}_app")
+        )
         command.name = cmd_name
         command.rich_help_panel = group  # type: ignore[attr-defined]
         return command
@@ -189,18 +206,24 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Say more on stderr."),
 ) -> None:
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=level, format="%(levelname)s: %(message)s", stream=sys.stderr
+    )
 
 
 def _speak() -> None:
     """Pipes get UTF-8 whatever the locale; what an output cannot hold (a name's odd bytes) stands there escaped."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors=ESCAPE)
+            stream.reconfigure(
+                encoding=None if stream.isatty() else "utf-8", errors=ESCAPE
+            )
 
 
 def _told_the_cure(exc: ImportError | AttributeError) -> bool:
@@ -226,6 +249,8 @@ def main() -> None:
         sys.exit(UNUSABLE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone (head, less): not an error
+    except (
+        BrokenPipeError
+    ):  # the reader of our output has gone (head, less): not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)

@@ -7,7 +7,13 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, replace
 from itertools import chain, count, groupby
 from pathlib import Path
@@ -57,16 +63,35 @@ def analyze(
         ),
     ],
     format: Annotated[  # noqa: A002
-        str | None, typer.Option("--format", help="table | jsonl | json | csv | parquet, or one of a package")
+        str | None,
+        typer.Option(
+            "--format", help="table | jsonl | json | csv | parquet, or one of a package"
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the results here.")] = None,
-    draw: Annotated[Path | None, typer.Option("--draw", help="Write annotated copies: a file or a folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the results here.")
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option("--draw", help="Write annotated copies: a file or a folder."),
+    ] = None,
     summary: Annotated[
-        Path | None, typer.Option("--summary", help="Of a video: who was seen when, as JSON and a timeline (.png).")
+        Path | None,
+        typer.Option(
+            "--summary",
+            help="Of a video: who was seen when, as JSON and a timeline (.png).",
+        ),
     ] = None,
-    every: Annotated[int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")] = 1,
-    embeddings: Annotated[bool, typer.Option("--embeddings", help="Add the descriptors to the JSON.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Photos analysed at the same time.")] = 1,
+    every: Annotated[
+        int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")
+    ] = 1,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Add the descriptors to the JSON.")
+    ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option("--jobs", "-j", min=1, help="Photos analysed at the same time."),
+    ] = 1,
     keep_unknown: KeepUnknown = None,
 ) -> None:
     """Tell who is in photos and videos, how old, which gender, which emotion.
@@ -76,13 +101,17 @@ def analyze(
     items, failed = _items(source)
     if not items:
         raise InputError("; ".join(failed) or "nothing to analyze")
-    look.place(make=keep_unknown is not None)  # strangers are kept in a gallery that may be new
+    look.place(
+        make=keep_unknown is not None
+    )  # strangers are kept in a gallery that may be new
     names = [item.name for item in items]
     open_sink = _format(format, output, names)
     draws = _drawer(draw, items)
     if summary is not None:
         _check_summary(summary, names)
-    analyzer = look.analyzer(**({"threads": 1} if jobs > 1 and look.threads is None else {}))
+    analyzer = look.analyzer(
+        **({"threads": 1} if jobs > 1 and look.threads is None else {})
+    )
     keep = keeper(analyzer, keep_unknown)
     video = VideoJob(analyzer, every, summary=summary, keeper=keep)
     work = Work(analyzer, IDENTITY in analyzer.only, embeddings, draws, video)
@@ -100,13 +129,18 @@ def _items(given: Iterable[str]) -> tuple[list[Item], list[str]]:
     failed: list[str] = []
     for name in given:
         try:
-            items.extend(Item(found, name if found != name else None) for found in sources.expand(name))
+            items.extend(
+                Item(found, name if found != name else None)
+                for found in sources.expand(name)
+            )
         except InputError as exc:
             failed.append(str(exc))
     return items, failed
 
 
-def _format(kind: str | None, output: Path | None, names: Sequence[str]) -> Callable[[Path | None, Told], Sink]:
+def _format(
+    kind: str | None, output: Path | None, names: Sequence[str]
+) -> Callable[[Path | None, Told], Sink]:
     """What opens the output: the format that is named, else the one of the output's suffix, else a table on a terminal
     and JSON lines elsewhere.
 
@@ -122,7 +156,9 @@ def _format(kind: str | None, output: Path | None, names: Sequence[str]) -> Call
     by_suffix = {**{f".{name}": name for name in kinds}, ".txt": "table"}
     named = by_suffix.get(output.suffix.lower(), kind)
     if kind is not None and named != kind:
-        raise InputError(f"--output {output} is {named} by its name, but --format says {kind}: leave one out")
+        raise InputError(
+            f"--output {output} is {named} by its name, but --format says {kind}: leave one out"
+        )
     suffixes = [*by_suffix, *([output.suffix] if kind else [])]
     outputs.file_to_write("--output", output, suffixes=suffixes, inputs=names)
     return kinds[str(named)].load()
@@ -147,10 +183,16 @@ class Work:
     def frames(self, item: Item) -> Iterator[FrameRecord]:
         """The records of a video or address; its error at the end where it failed."""
         try:
-            job = self.video if self.draw is None else replace(self.video, draw=self.draw(item))
+            job = (
+                self.video
+                if self.draw is None
+                else replace(self.video, draw=self.draw(item))
+            )
             with closing(job.results(item.name)) as results:
                 for result in results:
-                    yield frame_record(result, identity=self.identity, embeddings=self.embeddings)
+                    yield frame_record(
+                        result, identity=self.identity, embeddings=self.embeddings
+                    )
         except InputError as exc:
             yield error_record(item.name, exc)
 
@@ -160,7 +202,9 @@ class Work:
             picture = content_of(item.name) if item.name == "-" else item.name
             frame = Frame(images.read_image(picture), source=item.name)
             result = self.analyzer.analyze_frame(frame)
-            record = frame_record(result, identity=self.identity, embeddings=self.embeddings)
+            record = frame_record(
+                result, identity=self.identity, embeddings=self.embeddings
+            )
         except MienError as exc:
             return error_record(item.name, exc)
         self.video.spare.run(lambda: self._write(item, frame, result))
@@ -171,7 +215,9 @@ class Work:
         if self.video.keeper is not None:
             self.video.keeper.keep(frame.image, result.faces, source=item.name)
         if self.draw is not None:
-            images.write_image(self.draw(item), drawing.annotate(frame.image, result.faces))
+            images.write_image(
+                self.draw(item), drawing.annotate(frame.image, result.faces)
+            )
 
 
 def _run(work: Work, items: list[Item], sink: Sink, jobs: int) -> int:
@@ -188,7 +234,9 @@ def _run(work: Work, items: list[Item], sink: Sink, jobs: int) -> int:
     return bad
 
 
-def _records(work: Work, items: list[Item], pool: ThreadPoolExecutor, jobs: int) -> Iterator[FrameRecord]:
+def _records(
+    work: Work, items: list[Item], pool: ThreadPoolExecutor, jobs: int
+) -> Iterator[FrameRecord]:
     """The records of all inputs in their order: photos side by side, videos one after the other."""
     for streamed, some in groupby(items, key=lambda item: is_stream(item.name)):
         group = list(some)
@@ -210,7 +258,9 @@ def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], *, ahead: int) -> Iterator[R]:
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], *, ahead: int
+) -> Iterator[R]:
     """The results in the order of the items, with only so many of them begun ahead."""
     begun: deque[Future[R]] = deque()
     for item in items:
@@ -241,7 +291,9 @@ def _drawer(draw: Path | None, items: list[Item]) -> Callable[[Item], Path] | No
             "a folder that is not there yet has no dot in its name"
         )
     if len(items) > 1:
-        raise InputError(f"--draw {draw} is one file, but there are {len(items)} inputs: give a folder")
+        raise InputError(
+            f"--draw {draw} is one file, but there are {len(items)} inputs: give a folder"
+        )
     _check_copy(draw, items[0].name)
     return lambda item: draw
 
@@ -254,7 +306,9 @@ def _check_copy(draw: Path, name: str) -> None:
     elif is_video(str(draw)) and not is_video(name):
         raise InputError(f"--draw {draw} is a video, but {name} is a photo")
     elif is_video(name) and not is_video(str(draw)):
-        raise InputError(f"--draw {draw} is a picture, but {name} is a video: give a name that ends in .mp4")
+        raise InputError(
+            f"--draw {draw} is a picture, but {name} is a video: give a name that ends in .mp4"
+        )
     outputs.file_to_write("--draw", draw, suffixes=kinds, inputs=[name])
     if is_video(str(draw)):
         check_place(draw)
@@ -267,16 +321,22 @@ def _copy_places(folder: Path, items: list[Item]) -> dict[Item, Path]:
     for item in items:
         first = _copy_place(folder, item)
         stems = chain([first.stem], (f"{first.stem} {number}" for number in count(2)))
-        places[item] = next(place for place in map(first.with_stem, stems) if place not in taken)
+        places[item] = next(
+            place for place in map(first.with_stem, stems) if place not in taken
+        )
         taken.add(places[item])
     return places
 
 
 def _copy_place(folder: Path, item: Item) -> Path:
-    place = folder / (os.path.relpath(item.name, item.root) if item.root else _last_name(item.name))
+    place = folder / (
+        os.path.relpath(item.name, item.root) if item.root else _last_name(item.name)
+    )
     if is_stream(item.name):
         return place.with_suffix(".mp4")
-    return place if place.suffix.lower() in images.WRITABLE else place.with_suffix(".jpg")
+    return (
+        place if place.suffix.lower() in images.WRITABLE else place.with_suffix(".jpg")
+    )
 
 
 def _made(place: Path) -> Path:
@@ -290,4 +350,8 @@ def _made(place: Path) -> Path:
 
 def _last_name(name: str) -> str:
     parts = urlsplit(name) if "://" in name else None
-    return Path(name).name if parts is None else Path(parts.path).name or parts.hostname or "stream"
+    return (
+        Path(name).name
+        if parts is None
+        else Path(parts.path).name or parts.hostname or "stream"
+    )

@@ -29,18 +29,41 @@ def batch(
     look: Looking,
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Folders (with all inside them), globs, files, s3://… gs://…"),
+        typer.Argument(
+            metavar="INPUT...",
+            help="Folders (with all inside them), globs, files, s3://… gs://…",
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the result; run again to go on.")],
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Workers (default: one per core).")] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", help="A Ray cluster: auto, HOST:6379, ray://HOST:10001 or local.")
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="The folder of the result; run again to go on."
+        ),
+    ],
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Workers (default: one per core)."),
     ] = None,
-    every: Annotated[int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")] = 1,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="A Ray cluster: auto, HOST:6379, ray://HOST:10001 or local.",
+        ),
+    ] = None,
+    every: Annotated[
+        int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")
+    ] = 1,
     by_content: Annotated[
-        bool, typer.Option("--by-content", help="Files are changed if their content is, not their time.")
+        bool,
+        typer.Option(
+            "--by-content",
+            help="Files are changed if their content is, not their time.",
+        ),
     ] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try files again that failed before.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try files again that failed before.")
+    ] = False,
 ) -> None:
     """Analyse archives of photos and videos into Parquet tables. What is done is not done again.
 
@@ -49,9 +72,13 @@ def batch(
     try:
         from mien.batch import BatchOptions, run_batch
     except ImportError as exc:
-        raise InputError("mien batch needs pyarrow; run 'pip install mien[parquet]'") from exc
+        raise InputError(
+            "mien batch needs pyarrow; run 'pip install mien[parquet]'"
+        ) from exc
     refuse_inputs("--output", [output], inputs)
-    options = BatchOptions(look.choices(), every, jobs, address, by_content, retry_failed)
+    options = BatchOptions(
+        look.choices(), every, jobs, address, by_content, retry_failed
+    )
     start = time.monotonic()
     with _progress() as hear:
         summary = run_batch(inputs, output, options, hear)
@@ -71,13 +98,17 @@ def exit_code(summary: Summary) -> int:
 
 
 def _said(summary: Summary, seconds: float) -> str:
-    parts = [f"{summary.analyzed} files analysed, {summary.faces} faces, {len(summary.errors)} failed"]
+    parts = [
+        f"{summary.analyzed} files analysed, {summary.faces} faces, {len(summary.errors)} failed"
+    ]
     if summary.unchanged:
         parts.append(f"{summary.unchanged} unchanged")
     if summary.removed:
         parts.append(f"{summary.removed} gone")
     if summary.failed_before:
-        parts.append(f"{summary.failed_before} failed before (--retry-failed tries them again)")
+        parts.append(
+            f"{summary.failed_before} failed before (--retry-failed tries them again)"
+        )
     return f"{', '.join(parts)}; {seconds:.1f} s"
 
 
@@ -97,5 +128,9 @@ def _progress() -> Iterator[Callable[[Progress], None]]:
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None, files=0, of_files="?")
         yield lambda now: bar.update(
-            task, completed=now.size, total=now.of_size, files=now.files, of_files=now.of_files
+            task,
+            completed=now.size,
+            total=now.of_size,
+            files=now.files,
+            of_files=now.of_files,
         )

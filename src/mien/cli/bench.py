@@ -31,7 +31,10 @@ _SECONDS_PER_PART = 1.5
 @looking
 def bench(
     look: Looking,
-    photo: Annotated[Path | None, typer.Option("--photo", help="Measure on this photo instead of noise.")] = None,
+    photo: Annotated[
+        Path | None,
+        typer.Option("--photo", help="Measure on this photo instead of noise."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Measure the speed of every part on this machine: medians in milliseconds.
@@ -39,13 +42,22 @@ def bench(
     Example: [bold]mien bench --detector yunet --threads 1[/bold]
     """
     analyzer = look.analyzer(gallery=None)
-    rows = [{"part": part, **_timed(run)} for part, run in _parts(analyzer, photo).items()]
+    rows = [
+        {"part": part, **_timed(run)} for part, run in _parts(analyzer, photo).items()
+    ]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = Table("part", "median ms", "fastest ms", "per second", box=None, pad_edge=False)
+    table = Table(
+        "part", "median ms", "fastest ms", "per second", box=None, pad_edge=False
+    )
     for row in rows:
-        table.add_row(row["part"], f"{row['median_ms']:.2f}", f"{row['fastest_ms']:.2f}", f"{row['per_second']:.0f}")
+        table.add_row(
+            row["part"],
+            f"{row['median_ms']:.2f}",
+            f"{row['fastest_ms']:.2f}",
+            f"{row['per_second']:.0f}",
+        )
     Console().print(table)
 
 
@@ -55,7 +67,9 @@ def _parts(analyzer: Analyzer, photo: Path | None) -> dict[str, Callable[[], obj
     faces = _central_faces(picture, 16)
     chips, _ = analyzer.trunk.aligner(picture, faces)
     parts: dict[str, Callable[[], object]] = {
-        f"detect {width}x{height}": _detecting(analyzer, cv2.resize(picture, (width, height)))
+        f"detect {width}x{height}": _detecting(
+            analyzer, cv2.resize(picture, (width, height))
+        )
         for width, height in _SIZES
     }
     parts["align, 1 face"] = lambda: analyzer.trunk.aligner(picture, faces[:1])
@@ -71,7 +85,9 @@ def _detecting(analyzer: Analyzer, picture: Any) -> Callable[[], object]:
 
 
 def _noise(width: int, height: int) -> U8:
-    small = np.random.default_rng(0).integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
+    small = np.random.default_rng(0).integers(
+        0, 255, (height // 8, width // 8, 3), dtype=np.uint8
+    )
     return np.asarray(cv2.resize(small, (width, height)), dtype=np.uint8)
 
 
@@ -80,7 +96,10 @@ def _central_faces(picture: U8, count: int) -> Faces:
 
     height, width = picture.shape[:2]
     side = min(height, width) / 3
-    box = np.array([[width / 2 - side, height / 2 - side, width / 2 + side, height / 2 + side]], dtype=np.float32)
+    box = np.array(
+        [[width / 2 - side, height / 2 - side, width / 2 + side, height / 2 + side]],
+        dtype=np.float32,
+    )
     return boxes_only(np.repeat(box, count, axis=0), np.ones(count, np.float32))
 
 
@@ -92,4 +111,9 @@ def _timed(run: Callable[[], object]) -> dict[str, Any]:
         run()
         times.append(time.perf_counter() - start)
     middle = median(times)
-    return {"median_ms": middle * 1e3, "fastest_ms": min(times) * 1e3, "per_second": 1 / middle, "runs": len(times)}
+    return {
+        "median_ms": middle * 1e3,
+        "fastest_ms": min(times) * 1e3,
+        "per_second": 1 / middle,
+        "runs": len(times),
+    }

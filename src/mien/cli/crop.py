@@ -25,23 +25,53 @@ crop_app = new_app()
 @looking
 def crop(
     look: Looking,
-    source: Annotated[list[str], typer.Argument(help="Photos, videos, folders (with all inside them).")],
-    into: Annotated[Path, typer.Option("--into", help="The folder of the crops; sub-folders stay as they were.")],
-    size: Annotated[int, typer.Option("--size", min=32, max=2048, help="Side of a crop in pixels.")] = 224,
+    source: Annotated[
+        list[str],
+        typer.Argument(help="Photos, videos, folders (with all inside them)."),
+    ],
+    into: Annotated[
+        Path,
+        typer.Option(
+            "--into", help="The folder of the crops; sub-folders stay as they were."
+        ),
+    ],
+    size: Annotated[
+        int, typer.Option("--size", min=32, max=2048, help="Side of a crop in pixels.")
+    ] = 224,
     padding: Annotated[
         float,
-        typer.Option("--padding", min=0, max=3, help="Around the face, in face widths; 0.25 is what train reads."),
+        typer.Option(
+            "--padding",
+            min=0,
+            max=3,
+            help="Around the face, in face widths; 0.25 is what train reads.",
+        ),
     ] = 0.25,
-    every_face: Annotated[bool, typer.Option("--all", help="All faces of a picture, not only the largest.")] = False,
+    every_face: Annotated[
+        bool,
+        typer.Option("--all", help="All faces of a picture, not only the largest."),
+    ] = False,
     sharpness: Annotated[
-        float, typer.Option("--sharpness", min=0, max=1, help="Leave out faces less sharp than this.")
+        float,
+        typer.Option(
+            "--sharpness", min=0, max=1, help="Leave out faces less sharp than this."
+        ),
     ] = 0.3,
-    every: Annotated[int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")] = 10,
+    every: Annotated[
+        int, typer.Option("--every", min=1, help="Of a video, take every Nth frame.")
+    ] = 10,
     keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Keep faces that look nearly the same as another.")
+        bool,
+        typer.Option(
+            "--keep-duplicates", help="Keep faces that look nearly the same as another."
+        ),
     ] = False,
     per_person: Annotated[
-        bool, typer.Option("--per-person", help="One sub-folder per person of the gallery; others in 'unknown'.")
+        bool,
+        typer.Option(
+            "--per-person",
+            help="One sub-folder per person of the gallery; others in 'unknown'.",
+        ),
     ] = False,
 ) -> None:
     """Cut the faces out of photos and videos, upright and sharp, one folder per class as `mien train` reads them.
@@ -55,7 +85,9 @@ def crop(
     if not sources:
         raise InputError("nothing to crop")
     folder_to_write("--into", into, inputs=source)
-    options = CropOptions(size, padding, every_face, sharpness, every, keep_duplicates, per_person)
+    options = CropOptions(
+        size, padding, every_face, sharpness, every, keep_duplicates, per_person
+    )
     with only_writer(into):
         cropper = Cropper(look.analyzer(only=(IDENTITY,)), into, options)
         left_out: Counter[str] = Counter()
@@ -68,7 +100,9 @@ def crop(
                     bad += 1
                     typer.echo(f"mien: {exc}", err=True)
                 else:
-                    left_out.update(done.left_out or ({} if done.crops else {"without a face": 1}))
+                    left_out.update(
+                        done.left_out or ({} if done.crops else {"without a face": 1})
+                    )
                 advance()
         crops = cropper.crops()
         if crops:
@@ -79,6 +113,9 @@ def crop(
 
 
 def _tell(count: int, into: Path, left_out: Counter[str]) -> None:
-    typer.echo(f"{count} crops in {into}" + (f"; look at {into / SHEET}" if count else ""), err=True)
+    typer.echo(
+        f"{count} crops in {into}" + (f"; look at {into / SHEET}" if count else ""),
+        err=True,
+    )
     for reason, number in left_out.most_common():
         typer.echo(f"left out, {reason}: {number}", err=True)

@@ -30,9 +30,21 @@ from mien.zoo import ZOO, ModelSpec
 doctor_app = new_app()
 
 State = Literal["ok", "missing", "wrong"]  # missing: something optional is not here
-_MARKS = {"ok": "[green]ok[/green]", "missing": "[yellow]missing[/yellow]", "wrong": "[red]wrong[/red]"}
+_MARKS = {
+    "ok": "[green]ok[/green]",
+    "missing": "[yellow]missing[/yellow]",
+    "wrong": "[red]wrong[/red]",
+}
 
-_LIBRARIES = ("numpy", "onnx", "pillow", "av", "scipy", "wasmtime", "face_recognition_models")
+_LIBRARIES = (
+    "numpy",
+    "onnx",
+    "pillow",
+    "av",
+    "scipy",
+    "wasmtime",
+    "face_recognition_models",
+)
 _EXTRAS = {
     "server": ("fastapi", "uvicorn", "websockets", "multipart"),
     "parquet": ("pyarrow",),
@@ -54,7 +66,9 @@ class Finding:
 
 def _versions() -> Iterator[Finding]:
     yield Finding("mien", "ok", __version__)
-    yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform()}")
+    yield Finding(
+        "python", "ok", f"{platform.python_version()} on {platform.platform()}"
+    )
     for name in _LIBRARIES:
         try:
             yield Finding(name, "ok", importlib.metadata.version(name))
@@ -68,7 +82,12 @@ def _opencv() -> Finding:
     for name in installs.OPENCV:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return Finding(name, "ok", importlib.metadata.version(name))
-    return Finding("opencv-python-headless", "wrong", "not installed", "pip install opencv-python-headless")
+    return Finding(
+        "opencv-python-headless",
+        "wrong",
+        "not installed",
+        "pip install opencv-python-headless",
+    )
 
 
 def _devices() -> Iterator[Finding]:
@@ -81,7 +100,9 @@ def _devices() -> Iterator[Finding]:
     yield Finding("onnxruntime", "ok", f"{version}: {', '.join(providers)}")
     quiet = os.environ.get("ORT_DISABLE_TELEMETRY", "")
     cure = "" if quiet == "1" else "unset ORT_DISABLE_TELEMETRY, or set it to 1"
-    yield Finding("telemetry", "wrong" if cure else "ok", f"ORT_DISABLE_TELEMETRY={quiet}", cure)
+    yield Finding(
+        "telemetry", "wrong" if cure else "ok", f"ORT_DISABLE_TELEMETRY={quiet}", cure
+    )
 
 
 def _packages() -> Iterator[Finding]:
@@ -95,7 +116,9 @@ def _packages() -> Iterator[Finding]:
 
 def _extras() -> Iterator[Finding]:
     for extra, modules in _EXTRAS.items():
-        lacking = [module for module in modules if importlib.util.find_spec(module) is None]
+        lacking = [
+            module for module in modules if importlib.util.find_spec(module) is None
+        ]
         cure = f"pip install 'mien[{extra}]'" if lacking else ""
         detail = f"{', '.join(lacking)} not installed" if lacking else "installed"
         yield Finding(f"extra {extra}", "missing" if lacking else "ok", detail, cure)
@@ -111,8 +134,14 @@ def _model(spec: ModelSpec) -> Finding:
     try:
         store.path_of(spec)
     except ModelError:
-        cure = f"mien models get {spec.name}" if not spec.bundled else "install mien again with --force-reinstall"
-        return Finding(name, "wrong" if spec.bundled else "missing", "not on this machine", cure)
+        cure = (
+            f"mien models get {spec.name}"
+            if not spec.bundled
+            else "install mien again with --force-reinstall"
+        )
+        return Finding(
+            name, "wrong" if spec.bundled else "missing", "not on this machine", cure
+        )
     try:
         store.read(spec)
     except ModelError as exc:
@@ -126,7 +155,11 @@ def _folders() -> Iterator[Finding]:
         ("cache", store.cache_dir(), "MIEN_CACHE"),
         ("data", store.data_dir(), "MIEN_DATA"),
     ):
-        cure = "" if _writable(folder) else f"set {variable} to a folder that can be written"
+        cure = (
+            ""
+            if _writable(folder)
+            else f"set {variable} to a folder that can be written"
+        )
         yield Finding(name, "wrong" if cure else "ok", str(folder), cure)
 
 
@@ -149,7 +182,12 @@ def _plugins() -> Iterator[Finding]:
             try:
                 plugin.load()
             except PluginError as exc:
-                yield Finding(f"{group} {plugin.name}", "wrong", str(exc), f"pip uninstall {plugin.package}")
+                yield Finding(
+                    f"{group} {plugin.name}",
+                    "wrong",
+                    str(exc),
+                    f"pip uninstall {plugin.package}",
+                )
             else:
                 yield Finding(f"{group} {plugin.name}", "ok", f"from {plugin.package}")
 
@@ -160,7 +198,9 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 
 
 @doctor_app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
     """Say what is here and what is missing, with its cure: versions, devices, packages, models, folders, plug-ins.
 
     Ends with 1 where something is wrong; what is only missing is optional.
@@ -169,7 +209,11 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
     """
     findings = [finding for check in CHECKS for finding in check()]
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1, ensure_ascii=False))
+        typer.echo(
+            json.dumps(
+                [asdict(finding) for finding in findings], indent=1, ensure_ascii=False
+            )
+        )
     else:
         _show(findings)
     if any(finding.state == "wrong" for finding in findings):
@@ -179,5 +223,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def _show(findings: list[Finding]) -> None:
     table = Table("what", "", "found", "cure", box=None, pad_edge=False)
     for finding in findings:
-        table.add_row(finding.name, _MARKS[finding.state], escape(finding.detail), escape(finding.cure))
+        table.add_row(
+            finding.name,
+            _MARKS[finding.state],
+            escape(finding.detail),
+            escape(finding.cure),
+        )
     Console().print(table, highlight=False)

@@ -24,7 +24,15 @@ from mien.cli.options import Looking, looking
 from mien.cli.outputs import console, file_to_write
 from mien.cli.progress import progress
 from mien.errors import InputError
-from mien.finding import Found, InBatch, InGallery, InPhotos, InUnknown, Place, find as nearest
+from mien.finding import (
+    Found,
+    InBatch,
+    InGallery,
+    InPhotos,
+    InUnknown,
+    Place,
+    find as nearest,
+)
 from mien.gallery import DATABASE_SUFFIXES, Photo, check_there, open_gallery
 from mien.gallery.unknown import open_unknown
 from mien.lettering import draw_text, text_size
@@ -56,10 +64,16 @@ def find(
             "(default: both).",
         ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, max=10_000, help="How many of the nearest.")] = 10,
-    largest: Annotated[bool, typer.Option("--largest", help="Of several faces look for the largest.")] = False,
+    top: Annotated[
+        int, typer.Option("--top", min=1, max=10_000, help="How many of the nearest.")
+    ] = 10,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Of several faces look for the largest.")
+    ] = False,
     format: Annotated[str, typer.Option("--format", help="table | json")] = "table",  # noqa: A002
-    sheet: Annotated[Path | None, typer.Option("--sheet", help="A picture of all that is found.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="A picture of all that is found.")
+    ] = None,
 ) -> None:
     """Find where a face was seen before: in galleries, unknown faces, batch results and photos.
 
@@ -68,7 +82,9 @@ def find(
     Example: [bold]mien find ada.jpg --in people.db result/ holiday/ --sheet found.jpg[/bold]
     """
     if format not in _FORMATS:
-        raise InputError(f"--format {format} is unknown; use one of {', '.join(_FORMATS)}")
+        raise InputError(
+            f"--format {format} is unknown; use one of {', '.join(_FORMATS)}"
+        )
     if sheet is not None:
         file_to_write("--sheet", sheet, suffixes=images.WRITABLE, inputs=[photo])
     analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=look.place())
@@ -86,7 +102,11 @@ def find(
 
 
 def _search(
-    analyzer: Analyzer, names: Sequence[str], asked: Photo, top: int, failures: list[str]
+    analyzer: Analyzer,
+    names: Sequence[str],
+    asked: Photo,
+    top: int,
+    failures: list[str],
 ) -> list[tuple[Found, Place]]:
     names = names or ([PEOPLE, UNKNOWN] if analyzer.gallery is not None else [])
     if not names:
@@ -104,12 +124,20 @@ def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Place:
     path = Path(name)
     if name in {PEOPLE, UNKNOWN} and not path.exists():
         if analyzer.gallery is None:
-            raise InputError(f"--in {name}: there is no gallery; name one with --gallery")
+            raise InputError(
+                f"--in {name}: there is no gallery; name one with --gallery"
+            )
         own = analyzer.gallery
-        return InGallery(own, name) if name == PEOPLE else InUnknown(open_unknown(own, data=data_dir()), name)
+        return (
+            InGallery(own, name)
+            if name == PEOPLE
+            else InUnknown(open_unknown(own, data=data_dir()), name)
+        )
     if "://" in name or path.suffix.lower() in DATABASE_SUFFIXES:
         check_there(name)
-        gallery = open_gallery(name, space=analyzer.space, describe=analyzer.describe_photo)
+        gallery = open_gallery(
+            name, space=analyzer.space, describe=analyzer.describe_photo
+        )
         return InGallery(gallery, name)
     if not path.exists():
         raise InputError(f"--in {name}: there is no such file or folder")
@@ -117,13 +145,17 @@ def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Place:
         return _batch(path, analyzer.space)
     place = InPhotos(analyzer, name, failed=failures.append)
     if not place.files:
-        raise InputError(f"--in {name} holds no photos; a gallery is a .db file or postgresql://…")
+        raise InputError(
+            f"--in {name} holds no photos; a gallery is a .db file or postgresql://…"
+        )
     return place
 
 
 def _batch(folder: Path, space: EmbeddingSpace) -> Place:
     if importlib.util.find_spec("pyarrow") is None:
-        raise InputError("reading a batch result needs pyarrow; run \"pip install 'mien[parquet]'\"")
+        raise InputError(
+            "reading a batch result needs pyarrow; run \"pip install 'mien[parquet]'\""
+        )
     from mien.batch import Archive
 
     return InBatch(Archive.open(folder), str(folder), space=space)
@@ -131,15 +163,22 @@ def _batch(folder: Path, space: EmbeddingSpace) -> Place:
 
 def _show(found: Sequence[Found], format: str, *, tolerance: float) -> None:  # noqa: A002
     if format == "json":
-        rows = [{**dataclasses.asdict(one), "same": one.distance <= tolerance} for one in found]
+        rows = [
+            {**dataclasses.asdict(one), "same": one.distance <= tolerance}
+            for one in found
+        ]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
-    table = Table("distance", "same", "who", "picture", "at", "place", box=None, pad_edge=False)
+    table = Table(
+        "distance", "same", "who", "picture", "at", "place", box=None, pad_edge=False
+    )
     for one in found:
         who = one.name or (f"unknown {one.group}" if one.group else "")
         at = f"{one.time_s:.1f} s" if one.time_s else ""
         same = "yes" if one.distance <= tolerance else "no"
-        table.add_row(*map(escape, [f"{one.distance:.3f}", same, who, one.source, at, one.place]))
+        table.add_row(
+            *map(escape, [f"{one.distance:.3f}", same, who, one.source, at, one.place])
+        )
     console().print(table if found else "no face is kept in these places")
 
 
@@ -147,7 +186,12 @@ def contact_sheet(asked: bytes, found: Sequence[tuple[Found, Place]]) -> U8:
     """The face asked for, then those found with distance and name (H, W, 3)."""
     tiles = [(asked, "looked for")]
     for one, place in found:
-        tiles.append((place.picture(one), f"{one.distance:.2f} {one.name or Path(one.source).name}"))
+        tiles.append(
+            (
+                place.picture(one),
+                f"{one.distance:.2f} {one.name or Path(one.source).name}",
+            )
+        )
     rows = -(-len(tiles) // _COLUMNS)
     height = _TILE + 2 * _LETTERS
     sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * height), _PAPER)

@@ -17,7 +17,9 @@ def content_of(file: str | Path) -> bytes:
     Raises:
         InputError: Missing or unreadable.
     """
-    return sys.stdin.buffer.read() if str(file) == "-" else images.read_bytes(Path(file))
+    return (
+        sys.stdin.buffer.read() if str(file) == "-" else images.read_bytes(Path(file))
+    )
 
 
 @contextmanager

@@ -15,7 +15,14 @@ import numpy as np
 import typer
 
 from mien.cli import INTERRUPTED, SOME_FAILED, new_app
-from mien.cli.options import KeepUnknown, Looking, ModelsDir, keeper, looking, models_dir
+from mien.cli.options import (
+    KeepUnknown,
+    Looking,
+    ModelsDir,
+    keeper,
+    looking,
+    models_dir,
+)
 from mien.cli.outputs import file_to_write
 from mien.cli.videos import Spare
 from mien.drawing import Annotator
@@ -52,28 +59,55 @@ class Stats:
         """The time below which this part of the frames stayed."""
         if not self.frames:
             return 0.0
-        return float((np.searchsorted(np.cumsum(self._took), part * self.frames) + 1) * _BIN_MS)
+        return float(
+            (np.searchsorted(np.cumsum(self._took), part * self.frames) + 1) * _BIN_MS
+        )
 
     def line(self) -> str:
         """The one line of `--stats`."""
         wall = max(1e-9, time.perf_counter() - self.started)
         p50, p95 = (round(self.quantile_ms(part), 1) for part in (0.5, 0.95))
         fps = round(self.frames / wall, 1)
-        return json.dumps({"frames": self.frames, "fps": fps, "p50_ms": p50, "p95_ms": p95, "faces": self.faces})
+        return json.dumps(
+            {
+                "frames": self.frames,
+                "fps": fps,
+                "p50_ms": p50,
+                "p95_ms": p95,
+                "faces": self.faces,
+            }
+        )
 
 
 @live_app.command()
 @looking
 def live(
     look: Looking,
-    source: Annotated[str, typer.Argument(help="A camera's number, a file, or the URL of a picture or stream.")] = "0",
-    record: Annotated[Path | None, typer.Option("--record", help="Write what is shown to an .mp4.")] = None,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A camera's number, a file, or the URL of a picture or stream."
+        ),
+    ] = "0",
+    record: Annotated[
+        Path | None, typer.Option("--record", help="Write what is shown to an .mp4.")
+    ] = None,
     no_window: Annotated[
-        bool, typer.Option("--no-window", help="Show nothing; a file is played as fast as it can be analysed.")
+        bool,
+        typer.Option(
+            "--no-window",
+            help="Show nothing; a file is played as fast as it can be analysed.",
+        ),
     ] = False,
-    max_frames: Annotated[int | None, typer.Option("--max-frames", min=1, help="Stop after so many frames.")] = None,
+    max_frames: Annotated[
+        int | None,
+        typer.Option("--max-frames", min=1, help="Stop after so many frames."),
+    ] = None,
     stats: Annotated[
-        bool, typer.Option("--stats", help="At the end, one line of JSON: frames, fps, ms, faces.")
+        bool,
+        typer.Option(
+            "--stats", help="At the end, one line of JSON: frames, fps, ms, faces."
+        ),
     ] = False,
     models: ModelsDir = None,
     keep_unknown: KeepUnknown = None,
@@ -85,7 +119,9 @@ def live(
     Example: [bold]mien live --gallery people/[/bold]
     """
     uri = _source(source)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped service leaves complete files too
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # a stopped service leaves complete files too
     _check_record(record, source)
     with ExitStack() as stack:
         frames = stack.enter_context(open_source(uri))
@@ -94,7 +130,9 @@ def live(
         stack.callback(analyzer.close)
         folder = models_dir(models)
         choice = None if folder is None else ModelFolder(folder)
-        play = Play(analyzer, frames, record, max_frames, choice, keeper(analyzer, keep_unknown))
+        play = Play(
+            analyzer, frames, record, max_frames, choice, keeper(analyzer, keep_unknown)
+        )
         counted = _run(play, windowed=not no_window)
     if stats:
         typer.echo(counted.line())
@@ -112,7 +150,9 @@ def _check_record(record: Path | None, source: str) -> None:
     if record is None:
         return
     if not is_video(str(record)):
-        raise InputError(f"--record {record} is no video; give a name that ends in .mp4")
+        raise InputError(
+            f"--record {record} is no video; give a name that ends in .mp4"
+        )
     check_place(record)
     file_to_write("--record", record, suffixes=VIDEO_SUFFIXES, inputs=[source])
 
@@ -179,13 +219,19 @@ class Play:
         if self.models is None:
             raise InputError("no models to choose from: start with --models-dir FOLDER")
         files = [None, *(file for file in self.models.files() if not file.error)]
-        file = files[(files.index(self.chosen) + 1) % len(files) if self.chosen in files else 0]
+        file = files[
+            (files.index(self.chosen) + 1) % len(files) if self.chosen in files else 0
+        ]
         analyzer = self._start
         if file is not None:
             model = analyzer.load_model(file.attribute, file.file)
             analyzer = analyzer.with_model(file.attribute, model)
         self.analyzer, self.chosen = analyzer, file
-        return "the models of the start" if file is None else f"{file.attribute} by {file.name}"
+        return (
+            "the models of the start"
+            if file is None
+            else f"{file.attribute} by {file.name}"
+        )
 
     def results(self, stats: Stats) -> Generator[Seen, None, None]:
         """Every frame with what was found in it; recorded on the way; Ctrl-C ends it in good order."""
@@ -194,7 +240,11 @@ class Play:
         with ExitStack() as stack:
             recording = self._recording(stack)
             record = None if recording is None else self.spare.writer(recording.write)
-            keep = None if self.keeper is None else self.spare.writer(self.keeper.stream().keep)
+            keep = (
+                None
+                if self.keeper is None
+                else self.spare.writer(self.keeper.stream().keep)
+            )
             try:
                 asked = time.perf_counter()
                 for frame in self.source:
@@ -208,7 +258,11 @@ class Play:
                     if keep is not None:
                         keep(frame, result)
                     stats.add(len(result.faces), time.perf_counter() - began)
-                    yield Seen(frame, result) if recording is None else recording.seen(frame, result)
+                    yield (
+                        Seen(frame, result)
+                        if recording is None
+                        else recording.seen(frame, result)
+                    )
                     if stats.frames == self.max_frames:
                         return
                     asked = time.perf_counter()

@@ -29,7 +29,9 @@ _WIDTH_IN_PIPES = 160
 @models_app.callback(invoke_without_command=True)
 def models(
     ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with hashes.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="As JSON, with hashes.")
+    ] = False,
     own: ModelsDir = None,
 ) -> None:
     """List the models: what for, licence, size, what they were trained on, and whether they are on this machine.
@@ -51,20 +53,40 @@ def models(
         table.add_column(title, overflow="fold", no_wrap=title in {"name", "size"})
     for spec in ZOO.values():
         size = f"{spec.size_bytes / 1e6:.1f} MB"
-        table.add_row(spec.name, spec.task, size, "yes" if _is_here(spec) else "no", spec.licence, spec.trained_on)
+        table.add_row(
+            spec.name,
+            spec.task,
+            size,
+            "yes" if _is_here(spec) else "no",
+            spec.licence,
+            spec.trained_on,
+        )
     for file in files:
         size = f"{file.file.stat().st_size / 1e6:.1f} MB"
-        table.add_row(escape(file.name), file.attribute, size, "yes", escape(file.licence), escape(_classes(file)))
+        table.add_row(
+            escape(file.name),
+            file.attribute,
+            size,
+            "yes",
+            escape(file.licence),
+            escape(_classes(file)),
+        )
     for row in _further_rows():
         told = (str(row[key]) for key in ("name", "task", "here", "source"))
         name, task, _, source = map(escape, told)
         table.add_row(name, task, "", "yes", "", source)
-    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(table, highlight=False)
+    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(
+        table, highlight=False
+    )
 
 
 def _classes(file: ModelFile) -> str:
     """What a model file tells apart, or why it cannot be used."""
-    return f"cannot be used: {file.error}" if file.error else f"classes: {', '.join(file.labels)}"
+    return (
+        f"cannot be used: {file.error}"
+        if file.error
+        else f"classes: {', '.join(file.labels)}"
+    )
 
 
 def _own_row(file: ModelFile) -> dict[str, object]:
@@ -83,15 +105,31 @@ def _own_row(file: ModelFile) -> dict[str, object]:
 
 def _further_rows() -> list[dict[str, object]]:
     """What packages add, and embedders that were taken in."""
-    kinds = {plugins.DETECTORS: "detection", plugins.EMBEDDERS: "embedding", plugins.ATTRIBUTES: "attributes"}
+    kinds = {
+        plugins.DETECTORS: "detection",
+        plugins.EMBEDDERS: "embedding",
+        plugins.ATTRIBUTES: "attributes",
+    }
     rows: list[dict[str, object]] = [
-        {"name": plugin.name, "task": task, "family": "plug-in", "source": f"package {plugin.package}", "here": True}
+        {
+            "name": plugin.name,
+            "task": task,
+            "family": "plug-in",
+            "source": f"package {plugin.package}",
+            "here": True,
+        }
         for group, task in kinds.items()
         for plugin in plugins.found(group).values()
         if plugin.package != plugins.OWN
     ]
     own = {"task": "embedding", "family": "own", "here": True}
-    return [*rows, *({"name": file.stem, "source": str(file), **own} for file in embedders.own_files())]
+    return [
+        *rows,
+        *(
+            {"name": file.stem, "source": str(file), **own}
+            for file in embedders.own_files()
+        ),
+    ]
 
 
 def _is_here(spec: ModelSpec) -> bool:
@@ -102,7 +140,17 @@ def _is_here(spec: ModelSpec) -> bool:
 
 
 def _row(spec: ModelSpec) -> dict[str, object]:
-    names = ("name", "task", "family", "source", "sha256", "size_bytes", "licence", "trained_on", "threshold")
+    names = (
+        "name",
+        "task",
+        "family",
+        "source",
+        "sha256",
+        "size_bytes",
+        "licence",
+        "trained_on",
+        "threshold",
+    )
     return {**{name: getattr(spec, name) for name in names}, "here": _is_here(spec)}
 
 
@@ -140,30 +188,63 @@ def verify() -> None:
 @models_app.command(name="import")
 def import_model(
     file: list[Path],
-    output: Annotated[Path | None, typer.Option("--output", help="The model file to write (.onnx).")] = None,
-    labels: Annotated[str | None, typer.Option(help="age, gender, or a text file with one label a line.")] = None,
-    architecture: Annotated[
-        str | None, typer.Option(help="Of a checkpoint: levi_hassner, levi_hassner_bn or inception (default: seen).")
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The model file to write (.onnx).")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="What to note as the licence of the weights.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="age, gender, or a text file with one label a line."),
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a checkpoint: levi_hassner, levi_hassner_bn or inception (default: seen)."
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="What to note as the licence of the weights.")
+    ] = None,
     padding: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Margin around a face, in sizes of its box (default: as it was made for)."),
+        typer.Option(
+            min=0.0,
+            help="Margin around a face, in sizes of its box (default: as it was made for).",
+        ),
     ] = None,
     as_: Annotated[
-        str | None, typer.Option("--as", help="embedder: an .onnx network of ArcFace's kind tells who faces are.")
+        str | None,
+        typer.Option(
+            "--as",
+            help="embedder: an .onnx network of ArcFace's kind tells who faces are.",
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Of an embedder, for --embedder (else FILE's).")] = None,
-    metric: Annotated[str, typer.Option(help="Of an embedder: cosine | euclidean.")] = "cosine",
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Of an embedder, for --embedder (else FILE's)."),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="Of an embedder: cosine | euclidean.")
+    ] = "cosine",
     tolerance: Annotated[
-        float | None, typer.Option(help="Of an embedder: the largest distance of one person (cosine: 1 - cos).")
+        float | None,
+        typer.Option(
+            help="Of an embedder: the largest distance of one person (cosine: 1 - cos)."
+        ),
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help="Of an embedder: its five points as 'x,y x,y …' pixels (default: ArcFace's).")
+        str | None,
+        typer.Option(
+            help="Of an embedder: its five points as 'x,y x,y …' pixels (default: ArcFace's)."
+        ),
     ] = None,
-    size: Annotated[int, typer.Option(help="Of an embedder: pixels a side that it sees.")] = 112,
+    size: Annotated[
+        int, typer.Option(help="Of an embedder: pixels a side that it sees.")
+    ] = 112,
     channels: Annotated[str, typer.Option(help="Of an embedder: rgb | bgr.")] = "rgb",
-    mean: Annotated[float, typer.Option(help="Of an embedder: a pixel x becomes (x - mean) * scale.")] = 127.5,
+    mean: Annotated[
+        float,
+        typer.Option(help="Of an embedder: a pixel x becomes (x - mean) * scale."),
+    ] = 127.5,
     scale: Annotated[float, typer.Option(help="Of an embedder.")] = 1 / 127.5,
 ) -> None:
     """Take over a network of Caffe or TensorFlow 1 as a model file, or take in listed weights fetched elsewhere.
@@ -184,9 +265,19 @@ def import_model(
     if as_ is not None:
         crop = FaceCrop(_points(template), size, channels, mean, scale)  # type: ignore[arg-type]
         bounds = {"metric": metric, "tolerance": tolerance}
-        _import_embedder(as_, file, crop, {"name": name, "licence": licence, "output": output, **bounds})
+        _import_embedder(
+            as_,
+            file,
+            crop,
+            {"name": name, "licence": licence, "output": output, **bounds},
+        )
         return
-    from mien.train.importers.model_file import UNKNOWN_LICENCE, Wishes, convert, is_foreign
+    from mien.train.importers.model_file import (
+        UNKNOWN_LICENCE,
+        Wishes,
+        convert,
+        is_foreign,
+    )
 
     if output is None and not is_foreign(file):
         for one in file:
@@ -195,7 +286,9 @@ def import_model(
     if output is None or output.suffix.lower() != ".onnx":
         raise InputError("say where the model file goes: --output FILE.onnx")
     file_to_write("--output", output, suffixes=(".onnx",), inputs=file)
-    data = convert(file, Wishes(labels, architecture, licence or UNKNOWN_LICENCE, padding))
+    data = convert(
+        file, Wishes(labels, architecture, licence or UNKNOWN_LICENCE, padding)
+    )
     _write(output, data)
     typer.echo(f"{output}: taken from {', '.join(map(str, file))}")
 
@@ -204,29 +297,43 @@ def _points(template: str | None) -> tuple[tuple[float, float], ...]:
     if template is None:
         return ARCFACE_POINTS
     try:
-        points = tuple(tuple(map(float, point.split(","))) for point in template.split())
+        points = tuple(
+            tuple(map(float, point.split(","))) for point in template.split()
+        )
     except ValueError as exc:
-        raise InputError(f"--template is five points as 'x,y x,y x,y x,y x,y', got {template!r}") from exc
+        raise InputError(
+            f"--template is five points as 'x,y x,y x,y x,y x,y', got {template!r}"
+        ) from exc
     return points  # type: ignore[return-value]
 
 
-def _import_embedder(kind: str, files: list[Path], crop: FaceCrop, given: dict[str, Any]) -> None:
+def _import_embedder(
+    kind: str, files: list[Path], crop: FaceCrop, given: dict[str, Any]
+) -> None:
     """Takes a network in as an embedder, into the user's data folder unless another place is named."""
     if kind != "embedder":
         raise InputError(f"--as {kind} is unknown; there is embedder")
     if len(files) != 1 or given["tolerance"] is None:
-        raise InputError("an embedder is one .onnx file; say with --tolerance up to which distance two are one person")
+        raise InputError(
+            "an embedder is one .onnx file; say with --tolerance up to which distance two are one person"
+        )
     (file,) = files
     name = given["name"] or file.stem
     if name in ZOO or name in plugins.found(plugins.EMBEDDERS):
-        raise InputError(f"{name} is the name of another embedder; give this one another with --name")
+        raise InputError(
+            f"{name} is the name of another embedder; give this one another with --name"
+        )
     bounds = {key: given[key] for key in ("metric", "tolerance")}
     licence = given["licence"] or "not stated"
-    data = embedders.take_in(images.read_bytes(file), name, crop, bounds, licence=licence)
+    data = embedders.take_in(
+        images.read_bytes(file), name, crop, bounds, licence=licence
+    )
     output = given["output"] or store.data_dir() / embedders.FOLDER / f"{name}.onnx"
     file_to_write("--output", output, suffixes=(".onnx",), inputs=files)
     _write(output, data)
-    typer.echo(f"{output}: taken from {file}; use it with --embedder {output if given['output'] else name}")
+    typer.echo(
+        f"{output}: taken from {file}; use it with --embedder {output if given['output'] else name}"
+    )
 
 
 def _write(output: Path, data: bytes) -> None:

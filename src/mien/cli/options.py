@@ -27,11 +27,17 @@ _MOST_DAYS = 36_500
 
 
 def _option(name: str, text: str, **more: Any) -> Any:
-    return typer.Option(name, help=text, rich_help_panel=_PANEL, show_default=False, **more)
+    return typer.Option(
+        name, help=text, rich_help_panel=_PANEL, show_default=False, **more
+    )
 
 
 ModelsDir = Annotated[
-    Path | None, _option("--models-dir", "A folder with .onnx files of your own to choose from [$MIEN_MODELS_DIR].")
+    Path | None,
+    _option(
+        "--models-dir",
+        "A folder with .onnx files of your own to choose from [$MIEN_MODELS_DIR].",
+    ),
 ]
 
 
@@ -43,7 +49,9 @@ def models_dir(given: Path | None) -> Path | None:
     """
     place = load_settings().models_dir if given is None else given
     if place is not None and not place.is_dir():
-        raise InputError(f"there is no folder {place}; --models-dir names one with model files (.onnx)")
+        raise InputError(
+            f"there is no folder {place}; --models-dir names one with model files (.onnx)"
+        )
     return place
 
 
@@ -68,33 +76,68 @@ class Looking:
     ] = None
     false_names: Annotated[
         float | None,
-        _option("--false-names", "Instead of --tolerance: the share of strangers who may get a name, as 0.001."),
+        _option(
+            "--false-names",
+            "Instead of --tolerance: the share of strangers who may get a name, as 0.001.",
+        ),
     ] = None
-    detector: Annotated[str | None, _option("--detector", "Which detector ('mien models' lists them).")] = None
+    detector: Annotated[
+        str | None, _option("--detector", "Which detector ('mien models' lists them).")
+    ] = None
     embedder: Annotated[
-        str | None, _option("--embedder", "What tells who a face is ('mien models' lists them; default dlib_resnet).")
+        str | None,
+        _option(
+            "--embedder",
+            "What tells who a face is ('mien models' lists them; default dlib_resnet).",
+        ),
     ] = None
     min_face: Annotated[
-        int | None, _option("--min-face", "Smallest face that must be found, in pixels (default 40).", min=8)
+        int | None,
+        _option(
+            "--min-face",
+            "Smallest face that must be found, in pixels (default 40).",
+            min=8,
+        ),
     ] = None
-    only: Annotated[str | None, _option("--only", "What to compute, of identity and attributes (default all).")] = None
+    only: Annotated[
+        str | None,
+        _option("--only", "What to compute, of identity and attributes (default all)."),
+    ] = None
     attributes: Annotated[
         str | None,
-        _option("--attributes", "Further attributes that installed packages tell, by name ('mien models' lists them)."),
+        _option(
+            "--attributes",
+            "Further attributes that installed packages tell, by name ('mien models' lists them).",
+        ),
     ] = None
-    emotion_model: Annotated[Path | None, _option("--emotion-model", "An .onnx file of your own for emotions.")] = None
-    age_model: Annotated[Path | None, _option("--age-model", "An .onnx file of your own for ages.")] = None
-    gender_model: Annotated[Path | None, _option("--gender-model", "An .onnx file of your own for gender.")] = None
+    emotion_model: Annotated[
+        Path | None,
+        _option("--emotion-model", "An .onnx file of your own for emotions."),
+    ] = None
+    age_model: Annotated[
+        Path | None, _option("--age-model", "An .onnx file of your own for ages.")
+    ] = None
+    gender_model: Annotated[
+        Path | None, _option("--gender-model", "An .onnx file of your own for gender.")
+    ] = None
     looks: Annotated[
         int | None,
-        _option("--looks", "How often your own models look at a face: 1, or 12 (corners, centre, mirrored; averaged)."),
+        _option(
+            "--looks",
+            "How often your own models look at a face: 1, or 12 (corners, centre, mirrored; averaged).",
+        ),
     ] = None
     fast: Annotated[
         bool | None,
-        _option("--fast/--thorough", "One view of each still face, or two (default): quicker, less sure who it is."),
+        _option(
+            "--fast/--thorough",
+            "One view of each still face, or two (default): quicker, less sure who it is.",
+        ),
     ] = None
     device: Annotated[str | None, _option("--device", "auto, cpu or cuda.")] = None
-    threads: Annotated[int | None, _option("--threads", "Threads of one network pass.", min=1)] = None
+    threads: Annotated[
+        int | None, _option("--threads", "Threads of one network pass.", min=1)
+    ] = None
 
     def parts(self) -> tuple[str, ...] | None:
         """What to compute; None: everything."""
@@ -110,7 +153,9 @@ class Looking:
         """The analyzer's arguments these options describe."""
         settings = load_settings()
         chosen: dict[str, Any] = {
-            name: getattr(settings, name) if getattr(self, name) is None else getattr(self, name)
+            name: getattr(settings, name)
+            if getattr(self, name) is None
+            else getattr(self, name)
             for name in (
                 "detector",
                 "embedder",
@@ -125,8 +170,16 @@ class Looking:
         }
         own = {part: getattr(self, f"{part}_model") for part in BUILT_IN}
         models = {part: file for part, file in own.items() if file is not None}
-        further = [name.strip() for name in (self.attributes or "").split(",") if name.strip()]
-        return {"gallery": self.place(), **chosen, "only": self.parts(), "attributes": further, "models": models}
+        further = [
+            name.strip() for name in (self.attributes or "").split(",") if name.strip()
+        ]
+        return {
+            "gallery": self.place(),
+            **chosen,
+            "only": self.parts(),
+            "attributes": further,
+            "models": models,
+        }
 
     def open_gallery(self, *, make: bool = False) -> Gallery:
         """The gallery by itself, to be listed or changed; a database in whatever space it is.
@@ -136,7 +189,9 @@ class Looking:
         """
 
         @cache
-        def analyzer() -> Analyzer:  # the networks are loaded only where a photo has to be looked at
+        def analyzer() -> (
+            Analyzer
+        ):  # the networks are loaded only where a photo has to be looked at
             return self.analyzer(only=("identity",), gallery=None)
 
         place = self.place(make=make) or self.place(make=True)
@@ -145,7 +200,9 @@ class Looking:
             self.somewhere(place),
             space=space_of(choices["embedder"]),
             describe=lambda content: analyzer().describe_photo(content),
-            described_by=kept_under(choices["detector"], choices["embedder"], min_face=choices["min_face"]),
+            described_by=kept_under(
+                choices["detector"], choices["embedder"], min_face=choices["min_face"]
+            ),
             as_it_is=True,
         )
 
@@ -160,7 +217,9 @@ class Looking:
             InputError: `--gallery none` was said.
         """
         if place is None:
-            raise InputError("--gallery none is nobody; name a folder, a .db file or postgresql://…")
+            raise InputError(
+                "--gallery none is nobody; name a folder, a .db file or postgresql://…"
+            )
         return place
 
 
@@ -201,7 +260,9 @@ def keeper(analyzer: Analyzer, days: float | None) -> Keeper | None:
     if days is None:
         return None
     if analyzer.gallery is None or IDENTITY not in analyzer.only:
-        raise InputError("--keep-unknown needs a gallery (--gallery) and identity (among --only) to tell who is known")
+        raise InputError(
+            "--keep-unknown needs a gallery (--gallery) and identity (among --only) to tell who is known"
+        )
     unknown = open_unknown(analyzer.gallery, data=data_dir())
     found = Keeper(unknown, days=days, tolerance=analyzer.tolerance)
     found.sweep()
@@ -213,15 +274,26 @@ def looking(command: Callable[..., None]) -> Callable[..., None]:
     hints = get_type_hints(Looking, include_extras=True)
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     shared = [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        inspect.Parameter(
+            f.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=f.default,
+            annotation=hints[f.name],
+        )
         for f in fields(Looking)
     ]
 
     def run(**given: Any) -> None:
-        command(Looking(**{f.name: given.pop(f.name) for f in fields(Looking)}), **given)
+        command(
+            Looking(**{f.name: given.pop(f.name) for f in fields(Looking)}), **given
+        )
 
-    keyword_own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    keyword_own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own
+    ]
     run.__signature__ = inspect.Signature([*keyword_own, *shared])  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*keyword_own, *shared]}
+    run.__annotations__ = {
+        parameter.name: parameter.annotation for parameter in [*keyword_own, *shared]
+    }
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run

@@ -18,24 +18,38 @@ from mien.errors import InputError
 _WIDTH_IN_FILES = 160
 
 
-def file_to_write(option: str, place: Path, *, suffixes: Collection[str], inputs: Iterable[str | Path] = ()) -> Path:
+def file_to_write(
+    option: str,
+    place: Path,
+    *,
+    suffixes: Collection[str],
+    inputs: Iterable[str | Path] = (),
+) -> Path:
     """The place, which can be written to and has one of the suffixes.
 
     Raises:
         InputError: It is an input or a folder, has another suffix, or cannot be written.
     """
     if place.is_dir():
-        raise InputError(f"{option} {place} is a folder; give the name of a file that ends in {_listed(suffixes)}")
+        raise InputError(
+            f"{option} {place} is a folder; give the name of a file that ends in {_listed(suffixes)}"
+        )
     if place.suffix.lower() not in suffixes:
-        raise InputError(f"{option} {place}: give a name that ends in {_listed(suffixes)}")
+        raise InputError(
+            f"{option} {place}: give a name that ends in {_listed(suffixes)}"
+        )
     refuse_inputs(option, [place], inputs)
     _make(option, place.parent)
     if place.exists() and not os.access(place, os.W_OK):
-        raise InputError(f"{option} {place} cannot be written: it belongs to somebody else or is write-protected")
+        raise InputError(
+            f"{option} {place} cannot be written: it belongs to somebody else or is write-protected"
+        )
     return place
 
 
-def folder_to_write(option: str, place: Path, *, inputs: Iterable[str | Path] = ()) -> Path:
+def folder_to_write(
+    option: str, place: Path, *, inputs: Iterable[str | Path] = ()
+) -> Path:
     """The folder, made where it was not there.
 
     Raises:
@@ -46,7 +60,9 @@ def folder_to_write(option: str, place: Path, *, inputs: Iterable[str | Path] = 
     return place
 
 
-def refuse_inputs(option: str, places: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+def refuse_inputs(
+    option: str, places: Iterable[Path], inputs: Iterable[str | Path]
+) -> None:
     """Refuses to write onto what is read.
 
     Raises:
@@ -55,12 +71,16 @@ def refuse_inputs(option: str, places: Iterable[Path], inputs: Iterable[str | Pa
     taken = {_identity(Path(name)): name for name in inputs if "://" not in str(name)}
     for place in places:
         if _identity(place) in taken:
-            raise InputError(f"{option} would write over the input {taken[_identity(place)]}; give another place")
+            raise InputError(
+                f"{option} would write over the input {taken[_identity(place)]}; give another place"
+            )
 
 
 def console() -> Console:
     """Standard output: in a file and in a pipe lines are not broken where a terminal would end."""
-    return Console(width=None if sys.stdout.isatty() else _WIDTH_IN_FILES, highlight=False)
+    return Console(
+        width=None if sys.stdout.isatty() else _WIDTH_IN_FILES, highlight=False
+    )
 
 
 def _identity(path: Path) -> object:
@@ -78,9 +98,13 @@ def _make(option: str, folder: Path) -> None:
     except FileExistsError:
         raise InputError(f"{option}: {folder} is a file; give a folder") from None
     except (OSError, ValueError) as exc:
-        raise InputError(f"{option}: cannot make {folder}: {getattr(exc, 'strerror', None) or exc}") from exc
+        raise InputError(
+            f"{option}: cannot make {folder}: {getattr(exc, 'strerror', None) or exc}"
+        ) from exc
     if not os.access(folder, os.W_OK):
-        raise InputError(f"{option}: {folder} cannot be written to; give another place, or change its permissions")
+        raise InputError(
+            f"{option}: {folder} cannot be written to; give another place, or change its permissions"
+        )
 
 
 def _listed(suffixes: Collection[str]) -> str:

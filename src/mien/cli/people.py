@@ -28,7 +28,16 @@ from mien.cli.outputs import console, file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
 from mien.errors import GalleryError, InputError, PersonNotFound, PhotoNotFound
-from mien.gallery import Enrolled, Gallery, KeptPhoto, Photo, ShowsPhotos, check_name, remarks, showing
+from mien.gallery import (
+    Enrolled,
+    Gallery,
+    KeptPhoto,
+    Photo,
+    ShowsPhotos,
+    check_name,
+    remarks,
+    showing,
+)
 from mien.gallery.check import check as check_gallery
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown import tell_unknown
@@ -51,9 +60,18 @@ _LONGEST_PICTURE = 200_000  # characters of a small picture in an exported file
 @looking
 def enroll(
     look: Looking,
-    name: Annotated[str, typer.Argument(help="The person's name, any printable characters.")],
-    photo: Annotated[list[str], typer.Argument(help="Photos (or folders of photos) with this person alone in each.")],
-    largest: Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")] = False,
+    name: Annotated[
+        str, typer.Argument(help="The person's name, any printable characters.")
+    ],
+    photo: Annotated[
+        list[str],
+        typer.Argument(
+            help="Photos (or folders of photos) with this person alone in each."
+        ),
+    ],
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Of several faces take the largest.")
+    ] = False,
 ) -> None:
     """Add a person to the gallery.
 
@@ -62,7 +80,13 @@ def enroll(
     place = look.somewhere(look.place(make=True))
     analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=place)
     files = [Path(found) for given in photo for found in sources.expand(given)]
-    shown = track(files, escape(name), console=Console(stderr=True), transient=True, disable=len(files) < 2)
+    shown = track(
+        files,
+        escape(name),
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(files) < 2,
+    )
     results = [_enroll_one(analyzer, name, file, largest) for file in shown]
     reasons = [reason for reason in results if reason]
     for reason in reasons:
@@ -79,7 +103,10 @@ def _enroll_one(analyzer: Analyzer, name: str, file: Path, largest: bool) -> str
             photo = analyzer.photo(content_of(file), source=str(file), largest=largest)
         _gallery(analyzer).enroll(name, [photo])
         if photo.quality < GOOD:
-            typer.echo(f"mien: {file} is small, blurred or turned away: it counts less, add a better one", err=True)
+            typer.echo(
+                f"mien: {file} is small, blurred or turned away: it counts less, add a better one",
+                err=True,
+            )
     except InputError as exc:
         return str(exc)
     return None
@@ -97,7 +124,12 @@ def _open(place: str | None, *, may_be_new: bool = False) -> Gallery:
 
 def _relabel(gallery: Gallery, old: str, new: str | None) -> None:
     """Tells what is kept of unknown people that a name has changed or is forgotten."""
-    tell_unknown(gallery, data=store.data_dir(), old=check_name(old), new=None if new is None else check_name(new))
+    tell_unknown(
+        gallery,
+        data=store.data_dir(),
+        old=check_name(old),
+        new=None if new is None else check_name(new),
+    )
 
 
 @people_app.callback(invoke_without_command=True)
@@ -115,19 +147,31 @@ def people(
         return
     opened = _open(gallery)
     everybody = opened.people()
-    lost = Counter(remark.name for remark in remarks(opened) if not remark.used)  # a warning has told each
+    lost = Counter(
+        remark.name for remark in remarks(opened) if not remark.used
+    )  # a warning has told each
     if as_json:
         rows = [
-            {"id": p.id, "name": p.name, "photos": p.photos - lost[p.name], "passed_over": lost[p.name]}
+            {
+                "id": p.id,
+                "name": p.name,
+                "photos": p.photos - lost[p.name],
+                "passed_over": lost[p.name],
+            }
             for p in everybody
         ]
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
-    table = Table("name", "photos", *(["passed over"] if lost else []), box=None, pad_edge=False)
+    table = Table(
+        "name", "photos", *(["passed over"] if lost else []), box=None, pad_edge=False
+    )
     for person in everybody:
         counts = [person.photos - lost[person.name], lost[person.name] or ""]
         table.add_row(escape(person.name), *map(str, counts[: len(table.columns) - 1]))
-    Console().print(table if everybody else "nobody yet; 'mien enroll NAME PHOTO' adds a person", highlight=False)
+    Console().print(
+        table if everybody else "nobody yet; 'mien enroll NAME PHOTO' adds a person",
+        highlight=False,
+    )
 
 
 @people_app.command()
@@ -161,14 +205,18 @@ def _photos_of(gallery: Gallery, names: Sequence[str]) -> dict[str, int]:
     everybody = {person.name: person.photos for person in gallery.people()}
     for name in names:
         if name not in everybody:
-            raise PersonNotFound(f"nobody in the gallery is called {name}{did_you_mean(name, everybody)}")
+            raise PersonNotFound(
+                f"nobody in the gallery is called {name}{did_you_mean(name, everybody)}"
+            )
     return {name: everybody[name] for name in names}
 
 
 def _ask(question: str) -> None:
     """Goes on only where somebody says so."""
     if not sys.stdin.isatty():
-        raise InputError("nobody is there to be asked; say --yes to remove without a question")
+        raise InputError(
+            "nobody is there to be asked; say --yes to remove without a question"
+        )
     if not typer.confirm(f"{question}? This cannot be taken back", err=True):
         raise typer.Exit(UNUSABLE)
 
@@ -183,10 +231,16 @@ def photos(
     name: str,
     gallery: GalleryOption = None,
     remove: Annotated[
-        list[str] | None, typer.Option("--remove", help="Delete the photo with this number (its first digits do).")
+        list[str] | None,
+        typer.Option(
+            "--remove", help="Delete the photo with this number (its first digits do)."
+        ),
     ] = None,
     into: Annotated[
-        Path | None, typer.Option("--into", help="Write the pictures of the faces into this folder.")
+        Path | None,
+        typer.Option(
+            "--into", help="Write the pictures of the faces into this folder."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -212,7 +266,9 @@ def photos(
         people_photos.show(kept, console())
 
 
-def _discard(gallery: Gallery, name: str, photos: Sequence[KeptPhoto], *, yes: bool) -> None:
+def _discard(
+    gallery: Gallery, name: str, photos: Sequence[KeptPhoto], *, yes: bool
+) -> None:
     """Removes photos of a person, who is forgotten with the last."""
     if not yes:
         _ask(f"Remove {_counted(len(photos))} of {name}")
@@ -225,7 +281,9 @@ def _discard(gallery: Gallery, name: str, photos: Sequence[KeptPhoto], *, yes: b
 
 
 @people_app.command()
-def rename(ctx: typer.Context, old: str, new: str, gallery: GalleryOption = None) -> None:
+def rename(
+    ctx: typer.Context, old: str, new: str, gallery: GalleryOption = None
+) -> None:
     """Give a person another name.
 
     Example: [bold]mien people rename Ada "Ada Lovelace"[/bold]
@@ -237,7 +295,9 @@ def rename(ctx: typer.Context, old: str, new: str, gallery: GalleryOption = None
 
 
 @people_app.command()
-def merge(ctx: typer.Context, source: str, into: str, gallery: GalleryOption = None) -> None:
+def merge(
+    ctx: typer.Context, source: str, into: str, gallery: GalleryOption = None
+) -> None:
     """Make one person of two: SOURCE's photos go to INTO.
 
     Example: [bold]mien people merge "A. Lovelace" "Ada Lovelace"[/bold]
@@ -246,11 +306,15 @@ def merge(ctx: typer.Context, source: str, into: str, gallery: GalleryOption = N
     opened.merge(source, into)
     _relabel(opened, source, into)
     goal = check_name(into)
-    typer.echo(f"{check_name(source)} is {goal} now, with {_counted(_photos_of(opened, [goal])[goal])}")
+    typer.echo(
+        f"{check_name(source)} is {goal} now, with {_counted(_photos_of(opened, [goal])[goal])}"
+    )
 
 
 @people_app.command(name="export")
-def export_people(ctx: typer.Context, file: Path, gallery: GalleryOption = None) -> None:
+def export_people(
+    ctx: typer.Context, file: Path, gallery: GalleryOption = None
+) -> None:
     """Write names, descriptors and the small pictures of the faces to a JSON file.
 
     Example: [bold]mien people export people.json[/bold]
@@ -260,10 +324,15 @@ def export_people(ctx: typer.Context, file: Path, gallery: GalleryOption = None)
     everything = list(opened.enrolled())
     rows = [exported(one) | _picture(opened, one) for one in everything]
     write_export(file, rows, opened.space.name)
-    typer.echo(f"{len(everything)} photos of {len({one.name for one in everything})} people in {file}", err=True)
+    typer.echo(
+        f"{len(everything)} photos of {len({one.name for one in everything})} people in {file}",
+        err=True,
+    )
 
 
-def write_export(file: Path, rows: Sequence[Mapping[str, object]], embedder: str) -> None:
+def write_export(
+    file: Path, rows: Sequence[Mapping[str, object]], embedder: str
+) -> None:
     """Writes photos as `import_people` reads them, for their user's eyes only.
 
     Raises:
@@ -271,14 +340,20 @@ def write_export(file: Path, rows: Sequence[Mapping[str, object]], embedder: str
     """
     document = {"format": _FORMAT, "embedder": embedder, "photos": rows}
     try:
-        store.write_atomically(file, json.dumps(document, ensure_ascii=False, indent=1).encode(), secret=True)
+        store.write_atomically(
+            file,
+            json.dumps(document, ensure_ascii=False, indent=1).encode(),
+            secret=True,
+        )
     except OSError as exc:
         raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
 
 
 def exported(one: Enrolled) -> dict[str, object]:
     """A photo as it stands in an exported file."""
-    row = [float(f"{value:.9g}") for value in one.photo.embedding]  # 9 digits are all that float32 has
+    row = [
+        float(f"{value:.9g}") for value in one.photo.embedding
+    ]  # 9 digits are all that float32 has
     photo = one.photo
     return {
         "name": one.name,
@@ -294,7 +369,11 @@ def _picture(gallery: Gallery, one: Enrolled) -> dict[str, str]:
     if not isinstance(gallery, ShowsPhotos):
         return {}
     with contextlib.suppress(PhotoNotFound):
-        return {"thumbnail": base64.b64encode(gallery.thumbnail(one.name, one.photo.sha256)).decode()}
+        return {
+            "thumbnail": base64.b64encode(
+                gallery.thumbnail(one.name, one.photo.sha256)
+            ).decode()
+        }
     return {}
 
 
@@ -303,7 +382,9 @@ def import_people(
     ctx: typer.Context,
     file: Path,
     gallery: GalleryOption = None,
-    name: Annotated[str | None, typer.Option("--name", help="Whose descriptors a .npy file holds.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Whose descriptors a .npy file holds.")
+    ] = None,
 ) -> None:
     """Add people from an exported file, a JSON object of names and their descriptors, or a .npy file of one person.
 
@@ -311,8 +392,18 @@ def import_people(
     """
     opened = _open(gallery or ctx.obj, may_be_new=True)
     is_npy = file.suffix.lower() == ".npy"
-    people = _read_npy(file, name, opened.space) if is_npy else _read_json(file, opened.space)
-    shown = track(people.items(), "people", console=Console(stderr=True), transient=True, disable=len(people) < 1000)
+    people = (
+        _read_npy(file, name, opened.space)
+        if is_npy
+        else _read_json(file, opened.space)
+    )
+    shown = track(
+        people.items(),
+        "people",
+        console=Console(stderr=True),
+        transient=True,
+        disable=len(people) < 1000,
+    )
     added = opened.enroll_all(shown)
     typer.echo(f"{added} new photos of {len(people)} people from {file}", err=True)
 
@@ -322,7 +413,10 @@ def check(
     ctx: typer.Context,
     gallery: GalleryOption = None,
     tolerance: Annotated[
-        float | None, typer.Option(help="At which it is to be right (default: the embedder's own).", min=0.0)
+        float | None,
+        typer.Option(
+            help="At which it is to be right (default: the embedder's own).", min=0.0
+        ),
     ] = None,
     format: Annotated[str, typer.Option("--format", help="table | json")] = "table",  # noqa: A002
 ) -> None:
@@ -347,7 +441,9 @@ def check(
 def index(
     ctx: typer.Context,
     gallery: GalleryOption = None,
-    drop: Annotated[bool, typer.Option("--drop", help="Take it away: searches are exact again.")] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Take it away: searches are exact again.")
+    ] = False,
 ) -> None:
     """Make a PostgreSQL gallery's index (HNSW), or make it anew: worth it from some 100,000 photos on.
 
@@ -359,7 +455,9 @@ def index(
 
     opened = _open(gallery or ctx.obj)
     if not isinstance(opened, PostgresGallery):
-        raise InputError("only a PostgreSQL gallery has an index; the others are searched exactly in memory")
+        raise InputError(
+            "only a PostgreSQL gallery has an index; the others are searched exactly in memory"
+        )
     opened.drop_index() if drop else opened.create_index()
 
 
@@ -367,12 +465,16 @@ def _bare(row: F32, file: Path) -> Photo:
     return Photo(row, bare_sha256(row), file.name)
 
 
-def _read_npy(file: Path, name: str | None, space: EmbeddingSpace) -> dict[str, list[Photo]]:
+def _read_npy(
+    file: Path, name: str | None, space: EmbeddingSpace
+) -> dict[str, list[Photo]]:
     try:
         rows = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as exc:
         raise InputError(f"{file} is no .npy file of descriptors: {exc}") from exc
-    return {name or file.stem: [_bare(row, file) for row in _checked(rows, file, space)]}
+    return {
+        name or file.stem: [_bare(row, file) for row in _checked(rows, file, space)]
+    }
 
 
 def _read_json(file: Path, space: EmbeddingSpace) -> dict[str, list[Photo]]:
@@ -382,31 +484,46 @@ def _read_json(file: Path, space: EmbeddingSpace) -> dict[str, list[Photo]]:
         raise InputError(f"{file} is no JSON: {exc}") from exc
     people: dict[str, list[Photo]] = {}
     for name, rows, about in _named_rows(document, file, space):
-        photos = [replace(_bare(row, file), **about) for row in _checked(rows, file, space)]
+        photos = [
+            replace(_bare(row, file), **about) for row in _checked(rows, file, space)
+        ]
         people.setdefault(name, []).extend(photos)
     return people
 
 
-def _named_rows(document: Any, file: Path, space: EmbeddingSpace) -> list[tuple[str, Any, dict[str, Any]]]:
+def _named_rows(
+    document: Any, file: Path, space: EmbeddingSpace
+) -> list[tuple[str, Any, dict[str, Any]]]:
     """The name, the descriptors, and what else is known of each photo or of each person's photos."""
     if isinstance(document, dict) and document.get("format") == _FORMAT:
         if document.get("embedder") != space.name:
             theirs = document.get("embedder")
-            raise InputError(f"{file} holds descriptors of {theirs}, the gallery those of {space.name}")
+            raise InputError(
+                f"{file} holds descriptors of {theirs}, the gallery those of {space.name}"
+            )
         try:
-            return [(str(photo["name"]), photo["embedding"], _about(photo)) for photo in document["photos"]]
+            return [
+                (str(photo["name"]), photo["embedding"], _about(photo))
+                for photo in document["photos"]
+            ]
         except (KeyError, TypeError) as exc:
-            raise InputError(f"{file} is an exported gallery that is damaged: {exc!r}; export it anew") from exc
+            raise InputError(
+                f"{file} is an exported gallery that is damaged: {exc!r}; export it anew"
+            ) from exc
     if isinstance(document, dict):
         return [(str(name), rows, {}) for name, rows in document.items()]
-    raise InputError(f"{file} is neither an exported gallery nor an object of {{name: [descriptors]}}")
+    raise InputError(
+        f"{file} is neither an exported gallery nor an object of {{name: [descriptors]}}"
+    )
 
 
 def _about(photo: dict[str, Any]) -> dict[str, Any]:
     """What an exported photo says of itself, as far as it can be believed; files of earlier versions say nothing."""
     kinds = {"sha256": str, "source": str, "quality": float}
     known: dict[str, Any] = {
-        key: kind(photo[key]) for key, kind in kinds.items() if isinstance(photo.get(key), kind | int)
+        key: kind(photo[key])
+        for key, kind in kinds.items()
+        if isinstance(photo.get(key), kind | int)
     }
     picture = photo.get("thumbnail")
     if isinstance(picture, str) and len(picture) <= _LONGEST_PICTURE:
@@ -427,9 +544,13 @@ def _checked(rows: Any, file: Path, space: EmbeddingSpace) -> list[F32]:
     try:
         table = np.atleast_2d(np.asarray(rows, dtype=np.float32))
     except (TypeError, ValueError) as exc:
-        raise InputError(f"{file}: descriptors must be lists of {space.size} numbers: {exc}") from exc
+        raise InputError(
+            f"{file}: descriptors must be lists of {space.size} numbers: {exc}"
+        ) from exc
     if table.ndim != 2 or table.shape[1] != space.size or not np.isfinite(table).all():
-        raise InputError(f"{file}: descriptors must be {space.size} finite numbers each, got shape {table.shape}")
+        raise InputError(
+            f"{file}: descriptors must be {space.size} finite numbers each, got shape {table.shape}"
+        )
     return list(table)
 
 
@@ -437,9 +558,16 @@ def _checked(rows: Any, file: Path, space: EmbeddingSpace) -> list[F32]:
 def reembed(
     ctx: typer.Context,
     gallery: GalleryOption = None,
-    embedder: Annotated[str | None, typer.Option("--embedder", help="Who describes them ('mien models').")] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option("--embedder", help="Who describes them ('mien models')."),
+    ] = None,
     left: Annotated[
-        Path | None, typer.Option("--left", help="Where photos without a picture go (default: beside the gallery).")
+        Path | None,
+        typer.Option(
+            "--left",
+            help="Where photos without a picture go (default: beside the gallery).",
+        ),
     ] = None,
 ) -> None:
     """Describe everybody anew by another embedder, from the kept photos: a folder's, a database's small pictures.

@@ -32,18 +32,33 @@ def _plain(value: Any) -> Any:
 
 def show(report: Report, console: Console) -> None:
     """Prints the report as tables for people."""
-    console.print(f"{report.photos} photos of {report.people} people at tolerance {report.tolerance:g}")
+    console.print(
+        f"{report.photos} photos of {report.people} people at tolerance {report.tolerance:g}"
+    )
     pairs = ("person", "and", "nearest", "typical")
     found = [
         _table(
-            "Look like one person: 'mien people merge' joins two", pairs, map(dataclasses.astuple, report.duplicates)
+            "Look like one person: 'mien people merge' joins two",
+            pairs,
+            map(dataclasses.astuple, report.duplicates),
         ),
-        _table("Will be confused at this tolerance", pairs, map(dataclasses.astuple, report.alike)),
+        _table(
+            "Will be confused at this tolerance",
+            pairs,
+            map(dataclasses.astuple, report.alike),
+        ),
         _table(
             "Photos that do not look like the person's others",
             ("person", "photo", "own", "other", "looks like", ""),
             (
-                (p.name, p.source, p.own, p.other, p.looks_like, "left out of searches" if p.left_out else "")
+                (
+                    p.name,
+                    p.source,
+                    p.own,
+                    p.other,
+                    p.looks_like,
+                    "left out of searches" if p.left_out else "",
+                )
                 for p in report.odd
             ),
         ),
@@ -68,7 +83,9 @@ def show(report: Report, console: Console) -> None:
     console.print(_suggested(report))
 
 
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table | None:
+def _table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
+) -> Table | None:
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*map(_cell, row))

@@ -23,21 +23,44 @@ _SHOWN = 12  # digits of a photo's number
 
 def as_json(photos: Sequence[KeptPhoto]) -> str:
     """The photos as a JSON list."""
-    rows = [dataclasses.asdict(photo) | {"added": _utc(photo.added)} for photo in photos]
+    rows = [
+        dataclasses.asdict(photo) | {"added": _utc(photo.added)} for photo in photos
+    ]
     return json.dumps(rows, ensure_ascii=False, indent=1)
 
 
 def show(photos: Sequence[KeptPhoto], console: Console) -> None:
     """Prints the photos as a table for people."""
-    table = Table("photo", "file", "added", "quality", "counts", "picture", box=None, pad_edge=False)
+    table = Table(
+        "photo",
+        "file",
+        "added",
+        "quality",
+        "counts",
+        "picture",
+        box=None,
+        pad_edge=False,
+    )
     for photo in photos:
         worth = "" if photo.quality is None else f"{photo.quality:.2f}"
-        counts = photo.wrong or ("no, unlike the others" if not photo.weight else f"{photo.weight:.2f}")
-        row = [number(photo), photo.source, _local(photo.added), worth, counts, "yes" if photo.thumbnail else "no"]
+        counts = photo.wrong or (
+            "no, unlike the others" if not photo.weight else f"{photo.weight:.2f}"
+        )
+        row = [
+            number(photo),
+            photo.source,
+            _local(photo.added),
+            worth,
+            counts,
+            "yes" if photo.thumbnail else "no",
+        ]
         table.add_row(*map(escape, row))
     console.print(table)
     if any(not photo.thumbnail and not photo.wrong for photo in photos):
-        typer.echo("of some no picture of the face was kept; enrol the photo once more to have one", err=True)
+        typer.echo(
+            "of some no picture of the face was kept; enrol the photo once more to have one",
+            err=True,
+        )
 
 
 def number(photo: KeptPhoto) -> str:
@@ -53,24 +76,40 @@ def chosen(photos: Sequence[KeptPhoto], numbers: Sequence[str]) -> list[KeptPhot
     """
     found = []
     for wanted in numbers:
-        starts = [p for p in photos if wanted and p.sha256.removeprefix("descriptor-").startswith(wanted.lower())]
+        starts = [
+            p
+            for p in photos
+            if wanted
+            and p.sha256.removeprefix("descriptor-").startswith(wanted.lower())
+        ]
         if len({photo.sha256 for photo in starts}) != 1:
-            why = "several photos begin so; give more of it" if starts else "'mien people photos NAME' lists them"
+            why = (
+                "several photos begin so; give more of it"
+                if starts
+                else "'mien people photos NAME' lists them"
+            )
             raise PhotoNotFound(f"--remove {wanted}: {why}")
         found.append(starts[0])
     return list(dict.fromkeys(found))
 
 
-def save(gallery: ShowsPhotos, name: str, photos: Sequence[KeptPhoto], into: Path) -> None:
+def save(
+    gallery: ShowsPhotos, name: str, photos: Sequence[KeptPhoto], into: Path
+) -> None:
     """Writes the pictures of a person's faces to a folder, as NUMBER.jpg."""
     folder_to_write("--into", into)
     for photo in photos:
         if not photo.thumbnail:
-            typer.echo(f"mien: no picture of {photo.source} was kept; enrol it once more", err=True)
+            typer.echo(
+                f"mien: no picture of {photo.source} was kept; enrol it once more",
+                err=True,
+            )
             continue
         file = into / f"{number(photo)}.jpg"
         try:
-            store.write_atomically(file, gallery.thumbnail(name, photo.sha256), secret=True)
+            store.write_atomically(
+                file, gallery.thumbnail(name, photo.sha256), secret=True
+            )
         except OSError as exc:
             raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
         typer.echo(file)

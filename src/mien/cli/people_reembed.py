@@ -38,9 +38,13 @@ def run(look: Looking, left: Path | None) -> None:
     if isinstance(opened, FolderGallery):
         stay = _folder(opened, analyzer)
     elif isinstance(opened, SqlGallery):
-        stay = _database(opened, analyzer, _free(left or _beside(look.place(), opened.space.name)))
+        stay = _database(
+            opened, analyzer, _free(left or _beside(look.place(), opened.space.name))
+        )
     else:
-        raise GalleryError(f"{type(opened).__name__} keeps no photos to describe anew; enrol them again")
+        raise GalleryError(
+            f"{type(opened).__name__} keeps no photos to describe anew; enrol them again"
+        )
     if stay:
         raise typer.Exit(SOME_FAILED)
 
@@ -51,7 +55,10 @@ def _folder(gallery: FolderGallery, analyzer: Analyzer) -> int:
     count = sum(1 for _ in _bar(gallery.enrolled(), None))
     typer.echo(f"{count} photos are described by {gallery.space.name}")
     if left:
-        typer.echo(f"mien: {left} descriptors have no picture of a face: they stay, and count for nobody", err=True)
+        typer.echo(
+            f"mien: {left} descriptors have no picture of a face: they stay, and count for nobody",
+            err=True,
+        )
     return left
 
 
@@ -59,18 +66,26 @@ def _database(gallery: SqlGallery, analyzer: Analyzer, left: Path) -> int:
     rows: dict[int, F32] = {}
     without: list[int] = []
     for _ in range(_TRIES):
-        new = [key for key in gallery.photo_ids() if key not in rows and key not in without]
+        new = [
+            key for key in gallery.photo_ids() if key not in rows and key not in without
+        ]
         for key in _bar(new, len(new)):
             found = _described(gallery.picture(key), analyzer)
             if found is None:
                 without.append(key)
             else:
                 rows[key] = found
-        kept = _keep(gallery, without, left) if gallery.space.name != analyzer.space.name else 0
+        kept = (
+            _keep(gallery, without, left)
+            if gallery.space.name != analyzer.space.name
+            else 0
+        )
         if gallery.reembed(analyzer.space, rows, without):
             _say(gallery, len(rows), len(without), left if kept else None)
             return len(without)
-    raise GalleryError("others enrol people all the time; stop them, then run it again: nothing was changed")
+    raise GalleryError(
+        "others enrol people all the time; stop them, then run it again: nothing was changed"
+    )
 
 
 def _described(picture: bytes, analyzer: Analyzer) -> F32 | None:
@@ -87,7 +102,9 @@ def _keep(gallery: SqlGallery, without: Sequence[int], file: Path) -> int:
     numbered = zip(gallery.photo_ids(), gallery.enrolled(), strict=False)
     rows = [exported(one) for key, one in numbered if key in going]
     if rows:
-        write_export(file_to_write("--left", file, suffixes=(".json",)), rows, gallery.space.name)
+        write_export(
+            file_to_write("--left", file, suffixes=(".json",)), rows, gallery.space.name
+        )
     return len(rows)
 
 
@@ -98,11 +115,16 @@ def _say(gallery: Gallery, done: int, without: int, file: Path | None) -> None:
     else:
         told = "they stay as they are"
     if without:
-        typer.echo(f"mien: {without} photos have no picture that shows a face: {told}", err=True)
+        typer.echo(
+            f"mien: {without} photos have no picture that shows a face: {told}",
+            err=True,
+        )
 
 
 def _bar(items: Iterable[T], total: int | None) -> Iterable[T]:
-    return track(items, "describing", total=total, console=Console(stderr=True), transient=True)
+    return track(
+        items, "describing", total=total, console=Console(stderr=True), transient=True
+    )
 
 
 def _beside(place: str | None, embedder: str) -> Path:
@@ -119,5 +141,7 @@ def _free(file: Path) -> Path:
         InputError: It is there.
     """
     if file.exists():
-        raise InputError(f"{file} is there already; name another with --left FILE.json, or put that one away")
+        raise InputError(
+            f"{file} is there already; name another with --left FILE.json, or put that one away"
+        )
     return file

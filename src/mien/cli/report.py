@@ -19,10 +19,19 @@ _FORMATS = ("html", "json")
 
 @report_app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What 'mien batch' has written.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it here (default: stdout).")] = None,
-    format: Annotated[str | None, typer.Option("--format", help=" | ".join(_FORMATS))] = None,  # noqa: A002
-    title: Annotated[str, typer.Option("--title", help="The page's heading.")] = "Faces in an archive",
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What 'mien batch' has written.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write it here (default: stdout)."),
+    ] = None,
+    format: Annotated[  # noqa: A002
+        str | None, typer.Option("--format", help=" | ".join(_FORMATS))
+    ] = None,
+    title: Annotated[
+        str, typer.Option("--title", help="The page's heading.")
+    ] = "Faces in an archive",
 ) -> None:
     """Tell what a batch result holds: people, ages, emotions over time, in one HTML file or as JSON.
 
@@ -33,16 +42,26 @@ def report(
     if output is not None:
         file_to_write("--output", output, suffixes=[f".{one}" for one in _FORMATS])
     if kind not in _FORMATS:
-        raise InputError(f"--format {kind} is unknown; use one of {', '.join(_FORMATS)}")
+        raise InputError(
+            f"--format {kind} is unknown; use one of {', '.join(_FORMATS)}"
+        )
     if output is not None and kind != named:
-        raise InputError(f"--output {output} is {named} by its name, but --format says {kind}: leave one out")
+        raise InputError(
+            f"--output {output} is {named} by its name, but --format says {kind}: leave one out"
+        )
     try:
         from mien.batch import Archive
         from mien.report import summarise, to_html
     except ImportError as exc:
-        raise InputError("mien report needs pyarrow; run 'pip install mien[parquet]'") from exc
+        raise InputError(
+            "mien report needs pyarrow; run 'pip install mien[parquet]'"
+        ) from exc
     found = summarise(Archive.open(folder))
-    text = to_html(found, title) if kind == "html" else json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
+    text = (
+        to_html(found, title)
+        if kind == "html"
+        else json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
+    )
     if output is None:
         typer.echo(text, nl=False)
         return

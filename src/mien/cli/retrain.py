@@ -47,10 +47,14 @@ _TODAY = {  # the names of `mien train`
     "augment": _AUGMENTING,
     "weights": ("weights",),
 }
-_MOBILENET = re.compile(r"mobilenet_(1\.0|0\.75|0\.50|0\.25)_(224|192|160|128)(_quantized)?")
+_MOBILENET = re.compile(
+    r"mobilenet_(1\.0|0\.75|0\.50|0\.25)_(224|192|160|128)(_quantized)?"
+)
 
 
-@retrain_app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@retrain_app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
 def retrain(ctx: typer.Context) -> None:
     """Train with the options of TensorFlow's old retrain.py.
 
@@ -98,7 +102,9 @@ def _parsed(arguments: Sequence[str]) -> dict[str, str]:
 def _option(argument: str, left: Iterator[str]) -> tuple[str, str]:
     name, has_value, value = argument.removeprefix("--").partition("=")
     if not argument.startswith("--") or name not in {*_TAKEN, *_NEEDLESS}:
-        raise InputError(f"{argument} was no option of retrain.py; there are --{', --'.join(_TAKEN)}")
+        raise InputError(
+            f"{argument} was no option of retrain.py; there are --{', --'.join(_TAKEN)}"
+        )
     if has_value or name in _FLAGS:
         return name, value or "1"
     try:
@@ -118,7 +124,9 @@ def _output(given: Mapping[str, str]) -> Path:
     """The model file: a name in .pb becomes one in .onnx."""
     named = Path(given.get("output_graph", "output_graph.onnx"))
     if named.suffix != ".onnx":
-        typer.echo(f"mien: the model is written to {named.with_suffix('.onnx')}", err=True)
+        typer.echo(
+            f"mien: the model is written to {named.with_suffix('.onnx')}", err=True
+        )
     return named.with_suffix(".onnx")
 
 
@@ -128,7 +136,10 @@ def _options(given: Mapping[str, str], place: Path) -> Options:
     from mien.train.tuning import Network
 
     batch = max(2, int(_number(given, "train_batch_size", 100)))
-    steps, pictures = _number(given, "how_many_training_steps", 6000), len(read_dataset(place))
+    steps, pictures = (
+        _number(given, "how_many_training_steps", 6000),
+        len(read_dataset(place)),
+    )
     rate = _number(given, "learning_rate", 0) or None
     network = Network(
         weights=given.get("weights", "imagenet"),
@@ -140,7 +151,11 @@ def _options(given: Mapping[str, str], place: Path) -> Options:
     )
     architecture, size = _architecture(given.get("architecture", "inception_v3"))
     held_back = _number(given, "testing_percentage", 10) / 100
-    return Options(architecture=architecture, held_back=held_back, network=replace(network, size=size))
+    return Options(
+        architecture=architecture,
+        held_back=held_back,
+        network=replace(network, size=size),
+    )
 
 
 def _architecture(name: str) -> tuple[str, int | None]:
@@ -156,7 +171,9 @@ def _write_labels(file: Path, model: Path) -> None:
     """The labels as the old script wrote them: in lower case, a blank for all that is no letter or digit."""
     from mien.models.own import load_own
 
-    lines = [re.sub(r"[\W_]+", " ", label.lower()) for label in load_own(model, "own").labels]
+    lines = [
+        re.sub(r"[\W_]+", " ", label.lower()) for label in load_own(model, "own").labels
+    ]
     try:
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as exc:

@@ -33,29 +33,64 @@ serve_app = typer.Typer(
     "Example: mien serve --gallery people.db",
 )
 key_app = typer.Typer(
-    name="key", no_args_is_help=True, add_completion=False, help="Keys: needed as soon as other machines can reach it."
+    name="key",
+    no_args_is_help=True,
+    add_completion=False,
+    help="Keys: needed as soon as other machines can reach it.",
 )
 serve_app.add_typer(key_app)
 
-Data = Annotated[Path | None, typer.Option(help="Folder for keys, jobs and people [$MIEN_DATA, else the user's own].")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for keys, jobs and people [$MIEN_DATA, else the user's own]."
+    ),
+]
 
 
 def _serving(text: str, *names: str, **more: object) -> object:
-    return typer.Option(*names, help=text, rich_help_panel=_PANEL, show_default=False, **more)  # type: ignore[arg-type]
+    return typer.Option(
+        *names,
+        help=text,
+        rich_help_panel=_PANEL,
+        show_default=False,
+        **more,  # type: ignore[arg-type]
+    )
 
 
 def _serve(
     look: Looking,
     ctx: typer.Context,
-    host: Annotated[str, _serving("Address to listen on [127.0.0.1].", "--host")] = "127.0.0.1",
-    port: Annotated[int, _serving("Port to listen on [8000].", "--port", min=0, max=65535)] = 8000,
-    data: Annotated[Path | None, _serving("Folder for keys, jobs and people [$MIEN_DATA].", "--data")] = None,
-    urls: Annotated[bool, _serving("Let clients name addresses to fetch.", "--urls")] = False,
-    url_host: Annotated[list[str] | None, _serving("A private host that may be fetched too.", "--url-host")] = None,
-    host_name: Annotated[list[str] | None, _serving("A further name it is reached by.", "--host-name")] = None,
-    origin: Annotated[list[str] | None, _serving("A web page that may call it.", "--origin")] = None,
-    rate: Annotated[int, _serving("Requests per minute and key, 0 for no limit [0].", "--rate", min=0)] = 0,
-    keep_hours: Annotated[float, _serving("How long jobs are kept [24].", "--keep-hours", min=0.01)] = 24.0,
+    host: Annotated[
+        str, _serving("Address to listen on [127.0.0.1].", "--host")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, _serving("Port to listen on [8000].", "--port", min=0, max=65535)
+    ] = 8000,
+    data: Annotated[
+        Path | None,
+        _serving("Folder for keys, jobs and people [$MIEN_DATA].", "--data"),
+    ] = None,
+    urls: Annotated[
+        bool, _serving("Let clients name addresses to fetch.", "--urls")
+    ] = False,
+    url_host: Annotated[
+        list[str] | None,
+        _serving("A private host that may be fetched too.", "--url-host"),
+    ] = None,
+    host_name: Annotated[
+        list[str] | None, _serving("A further name it is reached by.", "--host-name")
+    ] = None,
+    origin: Annotated[
+        list[str] | None, _serving("A web page that may call it.", "--origin")
+    ] = None,
+    rate: Annotated[
+        int,
+        _serving("Requests per minute and key, 0 for no limit [0].", "--rate", min=0),
+    ] = 0,
+    keep_hours: Annotated[
+        float, _serving("How long jobs are kept [24].", "--keep-hours", min=0.01)
+    ] = 24.0,
     models: ModelsDir = None,
     keep_unknown: KeepUnknown = None,
 ) -> None:
@@ -89,7 +124,10 @@ def _run(look: Looking, settings: ServerSettings) -> None:
 
     check_port(settings.host, settings.port)
     private.make_home(settings.data)
-    look = replace(look, gallery=gallery_place(look.gallery, make=True, data=settings.data) or NOBODY)
+    look = replace(
+        look,
+        gallery=gallery_place(look.gallery, make=True, data=settings.data) or NOBODY,
+    )
     if sys.stderr.isatty():
         address = f"http://{_seen_from_here(settings.host)}:{settings.port}"
         typer.echo(f"open {address} in a browser; Ctrl-C ends it", err=True)
@@ -106,9 +144,15 @@ def _seen_from_here(host: str) -> str:
 
 
 def _need_extra() -> None:
-    missing = [name for name in ("fastapi", "uvicorn", "websockets") if importlib.util.find_spec(name) is None]
+    missing = [
+        name
+        for name in ("fastapi", "uvicorn", "websockets")
+        if importlib.util.find_spec(name) is None
+    ]
     if missing:
-        raise InputError(f"mien serve needs {', '.join(missing)}; run \"pip install 'mien[server]'\"")
+        raise InputError(
+            f"mien serve needs {', '.join(missing)}; run \"pip install 'mien[server]'\""
+        )
 
 
 def _keys(data: Path | None) -> KeyFile:
@@ -126,7 +170,9 @@ def add(
 ) -> None:
     """Make a key. It is shown once and kept as a hash. Example: mien serve key add door-camera --role analyse"""
     key, secret = _keys(data).add(name, role)
-    typer.echo(f"key {key.id} ({key.role}) for {key.name}; it is shown this once:", err=True)
+    typer.echo(
+        f"key {key.id} ({key.role}) for {key.name}; it is shown this once:", err=True
+    )
     typer.echo(secret)
 
 

@@ -45,11 +45,28 @@ def open_table(path: Path | None, told: Told) -> TableSink:
 
 def _table(records: list[FrameRecord], told: Told) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    numbers = {"face", "score", *(attribute.name for attribute in told.attributes if attribute.is_number)}
-    for name in ("source", "face", "name", *(attribute.name for attribute in told.attributes), "box", "score"):
-        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    numbers = {
+        "face",
+        "score",
+        *(attribute.name for attribute in told.attributes if attribute.is_number),
+    }
+    for name in (
+        "source",
+        "face",
+        "name",
+        *(attribute.name for attribute in told.attributes),
+        "box",
+        "score",
+    ):
+        table.add_column(
+            name, justify="right" if name in numbers else "left", overflow="fold"
+        )
     for record in records:
-        source = escape(record.source if record.time_s == 0 else f"{record.source} {record.time_s:.2f} s")
+        source = escape(
+            record.source
+            if record.time_s == 0
+            else f"{record.source} {record.time_s:.2f} s"
+        )
         if record.error is not None:
             table.add_row(source, "", f"[red]{escape(record.error)}[/red]")
         elif not record.faces:
@@ -61,13 +78,22 @@ def _table(records: list[FrameRecord], told: Told) -> Table:
 
 def _cells(face: FaceRecord, told: Told) -> list[str]:
     about = [_about(face, attribute) for attribute in told.attributes]
-    return [_name(face), *about, " ".join(f"{v:.0f}" for v in face.box), f"{face.score:.2f}"]
+    return [
+        _name(face),
+        *about,
+        " ".join(f"{v:.0f}" for v in face.box),
+        f"{face.score:.2f}",
+    ]
 
 
 def _name(face: FaceRecord) -> str:
     if face.distance is None:
         return ""
-    return f"[bold]{escape(face.name)}[/bold] {face.distance:.2f}" if face.name else f"unknown {face.distance:.2f}"
+    return (
+        f"[bold]{escape(face.name)}[/bold] {face.distance:.2f}"
+        if face.name
+        else f"unknown {face.distance:.2f}"
+    )
 
 
 def _about(face: FaceRecord, attribute: Attribute) -> str:

@@ -27,52 +27,127 @@ _NETWORK = "Networks other than face"
 def train(
     ctx: typer.Context,
     place: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder with one sub-folder per class, or a CSV file,label.")
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A folder with one sub-folder per class, or a CSV file,label.",
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write (.onnx).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The model file to write (.onnx).")
+    ],
     architecture: Annotated[
-        str, typer.Option("--architecture", help="face, inception_v3, mobilenet_v3, efficientnet_v2_b0, levi_hassner.")
+        str,
+        typer.Option(
+            "--architecture",
+            help="face, inception_v3, mobilenet_v3, efficientnet_v2_b0, levi_hassner.",
+        ),
     ] = "face",
-    regression: Annotated[bool, typer.Option("--regression", help="The labels are ages in years.")] = False,
-    task: Annotated[str | None, typer.Option("--task", help="Of Adience's fold files: age or gender.")] = None,
+    regression: Annotated[
+        bool, typer.Option("--regression", help="The labels are ages in years.")
+    ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="Of Adience's fold files: age or gender."),
+    ] = None,
     people: Annotated[
         str | None,
-        typer.Option("--people", help="What ends the person's name in file names: _ for ada_03.jpg."),
+        typer.Option(
+            "--people",
+            help="What ends the person's name in file names: _ for ada_03.jpg.",
+        ),
     ] = None,
     near: Annotated[
-        float, typer.Option("--near", help="Nearer faces are not parted: 0.25 near-duplicates, 0.45 one person.")
+        float,
+        typer.Option(
+            "--near",
+            help="Nearer faces are not parted: 0.25 near-duplicates, 0.45 one person.",
+        ),
     ] = 0.25,
-    folds: Annotated[int, typer.Option("--folds", min=1, help="Measure in so many parts, with the spread.")] = 1,
-    held_back: Annotated[float, typer.Option("--held-back", help="The share of pictures to measure with.")] = 0.2,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed makes the same model.")] = 0,
-    class_weights: Annotated[str, typer.Option("--class-weights", help="balanced or none.")] = "balanced",
-    licence: Annotated[str | None, typer.Option("--licence", help="Written into the model file.")] = None,
+    folds: Annotated[
+        int,
+        typer.Option(
+            "--folds", min=1, help="Measure in so many parts, with the spread."
+        ),
+    ] = 1,
+    held_back: Annotated[
+        float,
+        typer.Option("--held-back", help="The share of pictures to measure with."),
+    ] = 0.2,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="The same seed makes the same model.")
+    ] = 0,
+    class_weights: Annotated[
+        str, typer.Option("--class-weights", help="balanced or none.")
+    ] = "balanced",
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Written into the model file.")
+    ] = None,
     weights: Annotated[
-        str, typer.Option("--weights", help="imagenet, none, or a Keras weights file.", rich_help_panel=_NETWORK)
+        str,
+        typer.Option(
+            "--weights",
+            help="imagenet, none, or a Keras weights file.",
+            rich_help_panel=_NETWORK,
+        ),
     ] = "imagenet",
     fine_tune: Annotated[
-        int, typer.Option("--fine-tune", min=0, help="Last blocks that learn too.", rich_help_panel=_NETWORK)
+        int,
+        typer.Option(
+            "--fine-tune",
+            min=0,
+            help="Last blocks that learn too.",
+            rich_help_panel=_NETWORK,
+        ),
     ] = 0,
     size: Annotated[
-        int | None, typer.Option("--size", min=16, help="Side of its pictures in pixels.", rich_help_panel=_NETWORK)
+        int | None,
+        typer.Option(
+            "--size",
+            min=16,
+            help="Side of its pictures in pixels.",
+            rich_help_panel=_NETWORK,
+        ),
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most.", rich_help_panel=_NETWORK)] = 30,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, help="At most.", rich_help_panel=_NETWORK)
+    ] = 30,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=2, help="Pictures a step.", rich_help_panel=_NETWORK)
+        int,
+        typer.Option(
+            "--batch-size", min=2, help="Pictures a step.", rich_help_panel=_NETWORK
+        ),
     ] = 32,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Of Adam.", rich_help_panel=_NETWORK)
+        float | None,
+        typer.Option("--learning-rate", help="Of Adam.", rich_help_panel=_NETWORK),
     ] = None,
     patience: Annotated[
-        int, typer.Option("--patience", min=1, help="Epochs to wait for better.", rich_help_panel=_NETWORK)
+        int,
+        typer.Option(
+            "--patience",
+            min=1,
+            help="Epochs to wait for better.",
+            rich_help_panel=_NETWORK,
+        ),
     ] = 6,
     augment: Annotated[
-        bool, typer.Option("--augment/--no-augment", help="Vary the pictures.", rich_help_panel=_NETWORK)
+        bool,
+        typer.Option(
+            "--augment/--no-augment",
+            help="Vary the pictures.",
+            rich_help_panel=_NETWORK,
+        ),
     ] = True,
     tensorboard: Annotated[
-        Path | None, typer.Option("--tensorboard", help="Folder for its logs.", rich_help_panel=_NETWORK)
+        Path | None,
+        typer.Option(
+            "--tensorboard", help="Folder for its logs.", rich_help_panel=_NETWORK
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as one line of JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The figures as one line of JSON.")
+    ] = False,
 ) -> None:
     """Train a model on folders of faces: for --emotion-model, --age-model, --gender-model everywhere.
 
@@ -83,7 +158,18 @@ def train(
 
     if regression and task:
         raise InputError("give --regression or --task, not both")
-    network = Network(weights, fine_tune, size, epochs, batch_size, learning_rate, patience, augment, 0.2, tensorboard)
+    network = Network(
+        weights,
+        fine_tune,
+        size,
+        epochs,
+        batch_size,
+        learning_rate,
+        patience,
+        augment,
+        0.2,
+        tensorboard,
+    )
     options = Options(
         architecture=architecture,
         task="regression" if regression else task,
@@ -104,17 +190,26 @@ def _refuse_idle(ctx: typer.Context, options: Options) -> None:
     """Refuses what was given and would change nothing."""
     from mien.train.fit import idle
 
-    said = {name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    said = {
+        name
+        for name in ctx.params
+        if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    }
     reasons: dict[str, list[str]] = {}
     for name, reason in idle(options).items():
         if name in said:
             reasons.setdefault(reason, []).append("--" + name.replace("_", "-"))
     if reasons:
-        parts = (f"{', '.join(names)} would change nothing: {reason}" for reason, names in reasons.items())
+        parts = (
+            f"{', '.join(names)} would change nothing: {reason}"
+            for reason, names in reasons.items()
+        )
         raise InputError(f"{'; '.join(parts)}; leave it out")
 
 
-def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -> Trained:
+def run(
+    place: Path, output: Path, options: Options, *, as_json: bool = False
+) -> Trained:
     """Trains and tells what came of it."""
     from mien.train import evaluate, fit
 
@@ -124,9 +219,14 @@ def run(place: Path, output: Path, options: Options, *, as_json: bool = False) -
             trained = fit.train(place, output, options, advance)
         except KeyboardInterrupt:
             if fit.work_folder(output).is_dir():
-                typer.echo("mien: stopped; the same command goes on from the last whole epoch", err=True)
+                typer.echo(
+                    "mien: stopped; the same command goes on from the last whole epoch",
+                    err=True,
+                )
             raise
-    figures = trained.measured.summary() | ({"notes": list(trained.notes)} if trained.notes else {})
+    figures = trained.measured.summary() | (
+        {"notes": list(trained.notes)} if trained.notes else {}
+    )
     _tell(evaluate.as_lines(trained.measured), figures, as_json=as_json)
     typer.echo(f"{trained.file} and {trained.report} are written", err=True)
     return trained
@@ -140,13 +240,31 @@ def end(trained: Trained) -> None:
 
 @evaluate_app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The model file.")],
-    place: Annotated[Path, typer.Argument(metavar="DIR", help="Pictures as 'mien train' takes them.")],
-    regression: Annotated[bool, typer.Option("--regression", help="The labels are ages in years.")] = False,
-    task: Annotated[str | None, typer.Option("--task", help="Of Adience's fold files: age or gender.")] = None,
-    looks: Annotated[int, typer.Option("--looks", help="1, or 12 (corners, centre, mirrored; averaged).")] = 1,
-    report: Annotated[Path | None, typer.Option("--report", help="Write an HTML page with pictures here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, with the confusion matrix.")] = False,
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL.onnx", help="The model file.")
+    ],
+    place: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Pictures as 'mien train' takes them.")
+    ],
+    regression: Annotated[
+        bool, typer.Option("--regression", help="The labels are ages in years.")
+    ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="Of Adience's fold files: age or gender."),
+    ] = None,
+    looks: Annotated[
+        int,
+        typer.Option("--looks", help="1, or 12 (corners, centre, mirrored; averaged)."),
+    ] = 1,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write an HTML page with pictures here."),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="The figures as JSON, with the confusion matrix."),
+    ] = False,
 ) -> None:
     """Measure a model on pictures it has not learnt from: accuracy, classes, confusion, calibration.
 
@@ -158,18 +276,36 @@ def evaluate(
 
     if report is not None:
         file_to_write("--report", report, suffixes=(".html",), inputs=[model, place])
-    data = read_dataset(place, task="regression" if regression else task, to_learn=False)
+    data = read_dataset(
+        place, task="regression" if regression else task, to_learn=False
+    )
     describer = Describer.load()
     with counter("measuring") as advance:
         result = measuring.evaluate_file(model, data, describer, advance, looks=looks)
     for reason in result.skipped:
         typer.echo(f"mien: left out: {reason}", err=True)
     if result.learnt:
-        typer.echo("mien: the model has learnt from these very pictures: others will be told less well", err=True)
+        typer.echo(
+            "mien: the model has learnt from these very pictures: others will be told less well",
+            err=True,
+        )
     if report is not None:
-        pages.write(report, pages.Page(result.card, result.measured, result.data, result.skipped, None, describer))
+        pages.write(
+            report,
+            pages.Page(
+                result.card,
+                result.measured,
+                result.data,
+                result.skipped,
+                None,
+                describer,
+            ),
+        )
     measured = result.measured
-    figures = measured.summary() | {"labels": list(measured.labels), "confusion": measured.confusion().tolist()}
+    figures = measured.summary() | {
+        "labels": list(measured.labels),
+        "confusion": measured.confusion().tolist(),
+    }
     _tell(measuring.as_lines(measured), figures, as_json=as_json)
     if result.skipped:
         raise typer.Exit(SOME_FAILED)

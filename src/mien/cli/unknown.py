@@ -34,7 +34,9 @@ Format = Annotated[str, typer.Option("--format", help=" | ".join(_FORMATS))]
 
 
 @contextmanager
-def _opened(ctx: typer.Context, gallery: str | None) -> Iterator[tuple[UnknownFaces, Gallery]]:
+def _opened(
+    ctx: typer.Context, gallery: str | None
+) -> Iterator[tuple[UnknownFaces, Gallery]]:
     opened = Looking(gallery=gallery or ctx.obj).open_gallery()
     unknown = open_unknown(opened, data=store.data_dir())
     try:
@@ -49,7 +51,10 @@ def unknown(
     ctx: typer.Context,
     gallery: GalleryOption = None,
     format: Format = "table",  # noqa: A002
-    least: Annotated[int, typer.Option("--least", min=1, help="Show groups of at least so many faces.")] = LEAST_FACES,
+    least: Annotated[
+        int,
+        typer.Option("--least", min=1, help="Show groups of at least so many faces."),
+    ] = LEAST_FACES,
 ) -> None:
     """List the groups of faces that nobody owns, kept by --keep-unknown, or decide who they are.
 
@@ -67,7 +72,9 @@ def unknown(
 def name(
     ctx: typer.Context,
     group: GroupId,
-    name: Annotated[str, typer.Argument(help="Of somebody new, or of somebody in the gallery.")],
+    name: Annotated[
+        str, typer.Argument(help="Of somebody new, or of somebody in the gallery.")
+    ],
     gallery: GalleryOption = None,
 ) -> None:
     """Say who a group is: its faces go to the gallery. 'undo' takes it back for a day.
@@ -83,7 +90,12 @@ def name(
 def split(
     ctx: typer.Context,
     group: GroupId,
-    face: Annotated[list[int], typer.Argument(metavar="FACE...", help="The numbers of faces that are another's.")],
+    face: Annotated[
+        list[int],
+        typer.Argument(
+            metavar="FACE...", help="The numbers of faces that are another's."
+        ),
+    ],
     gallery: GalleryOption = None,
     format: Format = "table",  # noqa: A002
 ) -> None:
@@ -99,7 +111,9 @@ def split(
 def merge(
     ctx: typer.Context,
     group: GroupId,
-    into: Annotated[str, typer.Argument(metavar="INTO", help="The group that is the same person.")],
+    into: Annotated[
+        str, typer.Argument(metavar="INTO", help="The group that is the same person.")
+    ],
     gallery: GalleryOption = None,
     format: Format = "table",  # noqa: A002
 ) -> None:
@@ -120,15 +134,25 @@ def undo(ctx: typer.Context, gallery: GalleryOption = None) -> None:
     with _opened(ctx, gallery) as (kept, opened):
         done = kept.undo(opened)
     if done is None:
-        raise InputError("there is nothing to take back: no name, split or merge of the last day")
-    typer.echo(f"took back the {done.kind} of {done.group}" + (f" as {done.name}" if done.name else ""), err=True)
+        raise InputError(
+            "there is nothing to take back: no name, split or merge of the last day"
+        )
+    typer.echo(
+        f"took back the {done.kind} of {done.group}"
+        + (f" as {done.name}" if done.name else ""),
+        err=True,
+    )
 
 
 @unknown_app.command()
 def forget(
     ctx: typer.Context,
-    group: Annotated[list[str] | None, typer.Argument(metavar="GROUP...", help="As listed.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every face kept, grouped or not.")] = False,
+    group: Annotated[
+        list[str] | None, typer.Argument(metavar="GROUP...", help="As listed.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every face kept, grouped or not.")
+    ] = False,
     gallery: GalleryOption = None,
 ) -> None:
     """Delete groups of faces for good; this cannot be taken back.
@@ -138,7 +162,11 @@ def forget(
     if everything == bool(group):
         raise InputError("name the groups to forget, or say --all")
     with _opened(ctx, gallery) as (kept, _):
-        gone = kept.forget_all() if everything else sum(kept.forget(one) for one in group or ())
+        gone = (
+            kept.forget_all()
+            if everything
+            else sum(kept.forget(one) for one in group or ())
+        )
     typer.echo(f"{gone} faces deleted", err=True)
 
 
@@ -171,32 +199,53 @@ def _write(file: Path, content: bytes) -> None:
 
 def _show(groups: Sequence[Group], format: str, *, waiting: int = 0) -> None:  # noqa: A002
     if format not in _FORMATS:
-        raise InputError(f"--format {format} is unknown; use one of {', '.join(_FORMATS)}")
+        raise InputError(
+            f"--format {format} is unknown; use one of {', '.join(_FORMATS)}"
+        )
     if format == "json":
         typer.echo(json.dumps([_record(group) for group in groups], ensure_ascii=False))
         return
     if groups:
         Console().print(_table(groups), highlight=False)
     else:
-        typer.echo("nobody; 'mien analyze --keep-unknown DAYS' keeps faces that nobody owns")
+        typer.echo(
+            "nobody; 'mien analyze --keep-unknown DAYS' keeps faces that nobody owns"
+        )
     if waiting:
         typer.echo(f"{waiting} more faces are in no group yet", err=True)
 
 
 def _table(groups: Sequence[Group]) -> Table:
-    table = Table("group", "faces", "first seen", "last seen", "numbers of faces", box=None, pad_edge=False)
+    table = Table(
+        "group",
+        "faces",
+        "first seen",
+        "last seen",
+        "numbers of faces",
+        box=None,
+        pad_edge=False,
+    )
     for group in groups:
         numbers = " ".join(str(face.id) for face in group.faces[:_SHOWN])
         more = f" +{len(group.faces) - _SHOWN}" if len(group.faces) > _SHOWN else ""
         table.add_row(
-            group.id, str(len(group.faces)), _local(group.first_seen), _local(group.last_seen), numbers + more
+            group.id,
+            str(len(group.faces)),
+            _local(group.first_seen),
+            _local(group.last_seen),
+            numbers + more,
         )
     return table
 
 
 def _record(group: Group) -> dict[str, Any]:
     faces = [
-        {"id": face.id, "source": face.source, "seen": _utc(face.seen), "expires": _utc(face.expires)}
+        {
+            "id": face.id,
+            "source": face.source,
+            "seen": _utc(face.seen),
+            "expires": _utc(face.expires),
+        }
         for face in group.faces
     ]
     return {"id": group.id, "by_hand": group.by_hand, "faces": faces}

@@ -20,9 +20,16 @@ verify_app = new_app()
 @looking
 def verify(
     look: Looking,
-    one: Annotated[str, typer.Argument(metavar="A", help="A photo with one face; - reads it from standard input.")],
+    one: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A photo with one face; - reads it from standard input."
+        ),
+    ],
     other: Annotated[str, typer.Argument(metavar="B", help="A photo with one face.")],
-    largest: Annotated[bool, typer.Option("--largest", help="Of several faces take the largest.")] = False,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Of several faces take the largest.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Tell whether two photos show one person, and how often such an answer is right.
@@ -42,7 +49,9 @@ def _lines(found: Verification) -> list[str]:
     said = "the same person" if found.same else "two people"
     lines = [f"{said}: distance {found.distance:.3f}, tolerance {found.tolerance:g}"]
     if found.probability is not None:
-        lines.append(f"{found.probability:.1%} likely to be one person, if that is as likely beforehand as not")
+        lines.append(
+            f"{found.probability:.1%} likely to be one person, if that is as likely beforehand as not"
+        )
     if found.false_match_rate is not None and found.false_non_match_rate is not None:
         lines.append(
             f"of pairs of strangers {found.false_match_rate:.2g} are nearer than this, "

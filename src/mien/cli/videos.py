@@ -77,7 +77,11 @@ class VideoJob:
             frames = stack.enter_context(open_source(name, poll_rate=None))
             writers = self._writers(stack, frames)
             advance = stack.enter_context(_progress(frames, self.every))
-            analyze = self.analyzer.analyze_frame if isinstance(frames, Photos) else self.analyzer.session().step
+            analyze = (
+                self.analyzer.analyze_frame
+                if isinstance(frames, Photos)
+                else self.analyzer.session().step
+            )
             for frame in islice(frames, 0, None, self.every):
                 result = analyze(frame)
                 for write in writers:
@@ -91,7 +95,9 @@ class VideoJob:
             writers.append(self._drawing(stack, frames, self.draw))
         if self.summary is not None:
             summary = Summary(frames.name)
-            stack.callback(self.spare.run, partial(write_summary, summary, self.summary))
+            stack.callback(
+                self.spare.run, partial(write_summary, summary, self.summary)
+            )
             writers.append(lambda frame, result: summary.add(result))
         if self.keeper is not None:
             writers.append(_keeping(frames, self.keeper))
@@ -99,13 +105,21 @@ class VideoJob:
 
     def _drawing(self, stack: ExitStack, frames: Source, place: Path) -> Write:
         if isinstance(frames, Photos):
-            target = place if place.suffix.lower() in images.SUFFIXES else place.with_suffix(".jpg")
-            return lambda frame, result: images.write_image(target, drawing.annotate(frame.image, result.faces))
+            target = (
+                place
+                if place.suffix.lower() in images.SUFFIXES
+                else place.with_suffix(".jpg")
+            )
+            return lambda frame, result: images.write_image(
+                target, drawing.annotate(frame.image, result.faces)
+            )
         sound = frames.name if not frames.live else None
         rate = frames.rate / self.every if frames.rate else None
         recorder = VideoRecorder(place, rate=rate, sound=sound)
         stack.callback(self.spare.run, recorder.close)
-        return lambda frame, result: recorder.write(drawing.annotate(frame.image, result.faces), frame.time_s)
+        return lambda frame, result: recorder.write(
+            drawing.annotate(frame.image, result.faces), frame.time_s
+        )
 
 
 def is_stream(name: str) -> bool:
@@ -115,7 +129,9 @@ def is_stream(name: str) -> bool:
 
 def _keeping(frames: Source, keeper: Keeper) -> Write:
     if isinstance(frames, Photos):
-        return lambda frame, result: keeper.keep(frame.image, result.faces, source=frame.source)
+        return lambda frame, result: keeper.keep(
+            frame.image, result.faces, source=frame.source
+        )
     return keeper.stream().keep
 
 
@@ -137,4 +153,7 @@ def write_summary(summary: Summary, place: Path) -> None:
 def _progress(frames: Source, every: int) -> AbstractContextManager[Callable[[], None]]:
     if isinstance(frames, Photos):
         return nullcontext(lambda: None)
-    return progress(Path(frames.name).name, None if frames.frames is None else -(-frames.frames // every))
+    return progress(
+        Path(frames.name).name,
+        None if frames.frames is None else -(-frames.frames // every),
+    )

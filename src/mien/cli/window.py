@@ -14,7 +14,15 @@ import cv2
 
 from mien import drawing, images
 from mien.errors import InputError, MienError
-from mien.sinks.window import ESCAPE, Prompt, Window, add_bars, add_lines, nearest_centre, strip_height
+from mien.sinks.window import (
+    ESCAPE,
+    Prompt,
+    Window,
+    add_bars,
+    add_lines,
+    nearest_centre,
+    strip_height,
+)
 from mien.types import F32, U8, Frame, FrameResult
 
 if TYPE_CHECKING:
@@ -82,8 +90,12 @@ def show(play: Play, stats: Stats) -> None:
     play.annotate = drawing.Annotator(strip_height)
     with Window(f"mien {play.source.name}") as window:
         threads = [
-            threading.Thread(target=_analyse, args=(play, stats, line), name="mien analysis"),
-            threading.Thread(target=_draw, args=(line, play.annotate), name="mien drawing"),
+            threading.Thread(
+                target=_analyse, args=(play, stats, line), name="mien analysis"
+            ),
+            threading.Thread(
+                target=_draw, args=(line, play.annotate), name="mien drawing"
+            ),
         ]
         for thread in threads:
             thread.start()
@@ -138,7 +150,11 @@ def _draw(line: Line, annotate: drawing.Annotator) -> None:
             seen = line.results.take(wait_s=0.0 if over else 0.05)
             if seen is not None:
                 faces = seen.result.faces
-                canvas = annotate(seen.frame.image, faces) if seen.canvas is None else seen.canvas
+                canvas = (
+                    annotate(seen.frame.image, faces)
+                    if seen.canvas is None
+                    else seen.canvas
+                )
                 add_bars(canvas, list(faces))
                 line.pictures.put(Picture(seen.frame, seen.result, canvas))
             elif over:
@@ -183,7 +199,15 @@ class Screen:
         if self.last is None:
             return
         picture = self.last.canvas.copy()
-        cv2.putText(picture, f"{self._rate():.0f} fps", (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2)
+        cv2.putText(
+            picture,
+            f"{self._rate():.0f} fps",
+            (8, 22),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.6,
+            (255, 255, 255),
+            2,
+        )
         lines = self._lines()
         if lines:
             add_lines(picture, lines)
@@ -195,7 +219,10 @@ class Screen:
 
     def _lines(self) -> list[str]:
         if self.prompt is not None:
-            return [f"{self.prompt.question} {self.prompt.text}_", "Enter enrols, Esc gives up"]
+            return [
+                f"{self.prompt.question} {self.prompt.text}_",
+                "Enter enrols, Esc gives up",
+            ]
         return [self.note] if time.monotonic() < self.note_until else []
 
     def _press(self, key: int) -> bool:
@@ -234,7 +261,9 @@ class Screen:
     def _save(self) -> None:
         if self.last is None:
             return None
-        path = Path(time.strftime("mien-%Y%m%d-%H%M%S") + f"-{self.last.frame.index}.png")
+        path = Path(
+            time.strftime("mien-%Y%m%d-%H%M%S") + f"-{self.last.frame.index}.png"
+        )
         try:
             images.write_image(path, self.last.canvas)
         except InputError as exc:
@@ -283,7 +312,9 @@ def _photo_of(image: U8, box: F32) -> bytes:
     x1, y1, x2, y2 = map(float, box)
     margin = max(x2 - x1, y2 - y1)
     top, left = max(0, int(y1 - margin)), max(0, int(x1 - margin))
-    good, png = cv2.imencode(".png", image[top : int(y2 + margin), left : int(x2 + margin)])
+    good, png = cv2.imencode(
+        ".png", image[top : int(y2 + margin), left : int(x2 + margin)]
+    )
     if not good:
         raise InputError("the picture cannot be kept")
     return bytes(png.tobytes())

@@ -29,14 +29,34 @@ TEMPLATE_5: F64 = np.array(
 # Of the 68 points dlib uses nose, eyes and upper lip: 27-54 and 60-64.
 USED_68 = (*range(27, 55), *range(60, 65))
 _X_68 = (
-    (0.490127, 0.490127, 0.490127, 0.490127, 0.36688, 0.426036, 0.490127, 0.554217, 0.613373)
+    (
+        0.490127,
+        0.490127,
+        0.490127,
+        0.490127,
+        0.36688,
+        0.426036,
+        0.490127,
+        0.554217,
+        0.613373,
+    )
     + (0.121737, 0.187122, 0.265825, 0.334606, 0.260918, 0.182743)
     + (0.645647, 0.714428, 0.793132, 0.858516, 0.79751, 0.719335)
     + (0.254149, 0.340985, 0.428858, 0.490127, 0.551395, 0.639268, 0.726104)
     + (0.290379, 0.428096, 0.490127, 0.552157, 0.689874)
 )
 _Y_68 = (
-    (0.203352, 0.307009, 0.409805, 0.515625, 0.587326, 0.609345, 0.628106, 0.609345, 0.587326)
+    (
+        0.203352,
+        0.307009,
+        0.409805,
+        0.515625,
+        0.587326,
+        0.609345,
+        0.628106,
+        0.609345,
+        0.587326,
+    )
     + (0.216423, 0.178758, 0.179852, 0.231733, 0.245099, 0.244077)
     + (0.231733, 0.179852, 0.178758, 0.216423, 0.244077, 0.245099)
     + (0.780233, 0.745405, 0.727388, 0.742578, 0.727388, 0.745405, 0.780233)
@@ -59,22 +79,30 @@ class ChipBox:
         along = np.array([math.cos(self.angle), math.sin(self.angle)]) * half
         down = np.array([-along[1], along[0]])
         middle = np.array(self.center)
-        corners: F64 = np.stack([middle - along - down, middle + along - down, middle - along + down])
+        corners: F64 = np.stack(
+            [middle - along - down, middle + along - down, middle - along + down]
+        )
         return corners
 
 
-def chip_box(landmarks: F32 | F64, *, size: int = 150, padding: float = 0.25) -> ChipBox:
+def chip_box(
+    landmarks: F32 | F64, *, size: int = 150, padding: float = 0.25
+) -> ChipBox:
     """The square dlib cuts for one face's landmarks, (5, 2) or (68, 2) in dlib's order."""
     points = np.asarray(landmarks, dtype=np.float64)
     if points.shape not in ((5, 2), (68, 2)):
-        raise ValueError(f"landmarks have shape {points.shape}, expected (5, 2) or (68, 2)")
+        raise ValueError(
+            f"landmarks have shape {points.shape}, expected (5, 2) or (68, 2)"
+        )
     template = TEMPLATE_5 if len(points) == 5 else TEMPLATE_68
     points = points if len(points) == 5 else points[list(USED_68)]
     source = (padding + template) / (2 * padding + 1) * size
     a, b = _similarity(source, points)
     dx, dy = size / 2 - source.mean(axis=0)
     middle = points.mean(axis=0) + (a * dx - b * dy, b * dx + a * dy)
-    return ChipBox((float(middle[0]), float(middle[1])), size * math.hypot(a, b), math.atan2(b, a))
+    return ChipBox(
+        (float(middle[0]), float(middle[1])), size * math.hypot(a, b), math.atan2(b, a)
+    )
 
 
 def _similarity(source: F64, target: F64) -> tuple[float, float]:
@@ -86,7 +114,9 @@ def _similarity(source: F64, target: F64) -> tuple[float, float]:
     return a / total, b / total
 
 
-def cut_chips(image: U8, landmarks: F32 | F64, *, size: int = 150, padding: float = 0.25) -> U8:
+def cut_chips(
+    image: U8, landmarks: F32 | F64, *, size: int = 150, padding: float = 0.25
+) -> U8:
     """Aligned faces (N, size, size, 3) in the image's colour order; black where a face leaves the image.
 
     Args:
@@ -136,7 +166,9 @@ def _down(side: float) -> float:
 def _crop(image: U8, box: ChipBox, level: int) -> tuple[int, int, int, int]:
     """Left, top, right, bottom (exclusive) of the part the pyramid is built from; it sets the sampling phase."""
     top_left, top_right, bottom_left = box.corners()
-    around = np.stack([top_left, top_right, bottom_left, top_right + bottom_left - top_left])
+    around = np.stack(
+        [top_left, top_right, bottom_left, top_right + bottom_left - top_left]
+    )
     grow = 4 * 2**level - 2
     last = (image.shape[1] - 1, image.shape[0] - 1)
     low = np.floor(np.clip(around.min(axis=0) - grow, 0, None) + 0.5)
@@ -157,7 +189,9 @@ def _sample(image: F32, corners: F64, out: U8) -> None:
     across, down = (corners[1:] - corners[0]) / (size - 1)
     matrix = np.stack([across, down, corners[0]], axis=1)
     warped = np.asarray(warp(image, matrix, (size, size)), dtype=np.float32)
-    warped += np.float32(1e-3)  # a whole number must not be truncated to the one below for a rounding error's sake
+    warped += np.float32(
+        1e-3
+    )  # a whole number must not be truncated to the one below for a rounding error's sake
     np.copyto(out, warped, casting="unsafe")
     _blacken(out, matrix, image.shape)
 
@@ -166,7 +200,9 @@ def _blacken(out: U8, matrix: F64, shape: tuple[int, ...]) -> None:
     """dlib leaves a pixel black unless all four neighbours it mixes are inside."""
     limit = np.array([shape[1] - 1, shape[0] - 1])
     size = len(out)
-    ends = matrix @ np.array([[0, size - 1, 0, size - 1], [0, 0, size - 1, size - 1], [1, 1, 1, 1]])
+    ends = matrix @ np.array(
+        [[0, size - 1, 0, size - 1], [0, 0, size - 1, size - 1], [1, 1, 1, 1]]
+    )
     if ends.min() >= 0 and (ends.max(axis=1) < limit).all():
         return
     steps = np.arange(size)

@@ -20,7 +20,9 @@ from mien.dlib_models.kernels import Arena, arena
 from mien.errors import InputError
 from mien.types import F32, F64, I64, U8
 
-Scorer = Callable[[F32], F32]  # features (1, 32, H, W) -> scores (1, 15, H - 9, (W - 9) / 3), see `to_onnx`
+Scorer = Callable[
+    [F32], F32
+]  # features (1, 32, H, W) -> scores (1, 15, H - 9, (W - 9) / 3), see `to_onnx`
 
 CELL = 8
 WINDOW = 10  # cells
@@ -29,21 +31,25 @@ MIN_FACE = CELL * WINDOW  # pixels: the smallest face found without upsampling
 MIN_SIDE = 64  # pixels; the pyramid ends below it
 CHANNELS = 32  # 31 features and a plane of zeros: a multiple of 16 makes the convolution three times as fast
 SHIFTS = 3  # neighbouring windows scored by one convolution: 5 filters x 3 fill a vector register of 16
-NMS_RATIO = 0.33008  # intersection over the bounding box of both; dlib frontal_face_detector
+NMS_RATIO = (
+    0.33008  # intersection over the bounding box of both; dlib frontal_face_detector
+)
 NMS_COVERED = 0.78857  # share of either box that is covered
-DIRECTIONS = np.array(  # unit vectors (x, y) every 20 degrees, rounded as in dlib fhog.h
-    [
-        (1.0, 0.0),
-        (0.9397, 0.3420),
-        (0.7660, 0.6428),
-        (0.5, 0.8660),
-        (0.1736, 0.9848),
-        (-0.1736, 0.9848),
-        (-0.5, 0.8660),
-        (-0.7660, 0.6428),
-        (-0.9397, 0.3420),
-    ],
-    np.float32,
+DIRECTIONS = (
+    np.array(  # unit vectors (x, y) every 20 degrees, rounded as in dlib fhog.h
+        [
+            (1.0, 0.0),
+            (0.9397, 0.3420),
+            (0.7660, 0.6428),
+            (0.5, 0.8660),
+            (0.1736, 0.9848),
+            (-0.1736, 0.9848),
+            (-0.5, 0.8660),
+            (-0.7660, 0.6428),
+            (-0.9397, 0.3420),
+        ],
+        np.float32,
+    )
 )
 
 
@@ -61,7 +67,9 @@ def loads(data: bytes) -> Filters:
         return Filters(arrays["weights"], arrays["thresholds"])
 
 
-def detect(score: Scorer, image: U8, *, upsample: int = 0, threshold: float = 0.0) -> tuple[I64, F32, I64]:
+def detect(
+    score: Scorer, image: U8, *, upsample: int = 0, threshold: float = 0.0
+) -> tuple[I64, F32, I64]:
     """Boxes of upright faces as dlib's `get_frontal_face_detector().run` gives them, best first.
 
     Args:
@@ -77,7 +85,9 @@ def detect(score: Scorer, image: U8, *, upsample: int = 0, threshold: float = 0.
     with arena() as memory:
         bins, planes = memory.put(_orientation_table()), _planes(memory, image)
         for _ in range(upsample):
-            larger = _resize(memory, planes, 2 * planes.height + 1, 2 * planes.width + 2)
+            larger = _resize(
+                memory, planes, 2 * planes.height + 1, 2 * planes.width + 2
+            )
             planes = replace(larger, at=memory.move(larger.at, planes.at, larger.size))
         boxes, scores, filters = _scan(_Look(memory, bins, score, threshold), planes)
     keep = _nms(boxes, scores)
@@ -88,7 +98,9 @@ def resize(planes: U8, height: int, width: int) -> U8:
     """(C, H, W) -> (C, height, width): dlib's bilinear `resize_image`, corners aligned, to the bit."""
     with arena() as memory:
         image = planes[0] if len(planes) == 1 else planes.transpose(1, 2, 0)
-        return _resize(memory, _planes(memory, image), height, width).pixels(memory).copy()
+        return (
+            _resize(memory, _planes(memory, image), height, width).pixels(memory).copy()
+        )
 
 
 def to_onnx(filters: Filters) -> bytes:
@@ -103,18 +115,32 @@ def to_onnx(filters: Filters) -> bytes:
     for shift in range(SHIFTS):
         weights[:, shift, :31, :, shift : shift + WINDOW] = filters.weights
     bias = -np.repeat(filters.thresholds, SHIFTS)
-    node = helper.make_node("Conv", ["features", "weights", "bias"], ["scores"], strides=[1, SHIFTS])
+    node = helper.make_node(
+        "Conv", ["features", "weights", "bias"], ["scores"], strides=[1, SHIFTS]
+    )
     graph = helper.make_graph(
         [node],
         "hog",
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", CHANNELS, "H", "W"])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 5 * SHIFTS, "rows", "columns"])],
         [
-            numpy_helper.from_array(weights.reshape(5 * SHIFTS, CHANNELS, WINDOW, -1), "weights"),
+            helper.make_tensor_value_info(
+                "features", TensorProto.FLOAT, ["N", CHANNELS, "H", "W"]
+            )
+        ],
+        [
+            helper.make_tensor_value_info(
+                "scores", TensorProto.FLOAT, ["N", 5 * SHIFTS, "rows", "columns"]
+            )
+        ],
+        [
+            numpy_helper.from_array(
+                weights.reshape(5 * SHIFTS, CHANNELS, WINDOW, -1), "weights"
+            ),
             numpy_helper.from_array(bias.astype(np.float32), "bias"),
         ],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    )
     return bytes(model.SerializeToString())
 
 
@@ -122,7 +148,9 @@ def numpy_scorer(filters: Filters) -> Scorer:
     """The same convolution in numpy: slow, for tests and for those without a runtime."""
 
     def score(features: F32) -> F32:
-        windows = np.lib.stride_tricks.sliding_window_view(features[0, :31], (WINDOW, WINDOW), axis=(1, 2))
+        windows = np.lib.stride_tricks.sliding_window_view(
+            features[0, :31], (WINDOW, WINDOW), axis=(1, 2)
+        )
         windows = windows[:, :, : windows.shape[2] // SHIFTS * SHIFTS]
         sums = np.einsum("chwij,fcij->fhw", windows, filters.weights, optimize=True)
         sums -= filters.thresholds[:, None, None]
@@ -141,7 +169,9 @@ def features(image: U8) -> F32:
     with arena() as memory:
         bins, planes = memory.put(_orientation_table()), _planes(memory, image)
         rows, columns = planes.cells
-        return _features(memory, planes, bins)[0, :31, PAD : PAD + rows, PAD : PAD + columns].copy()
+        return _features(memory, planes, bins)[
+            0, :31, PAD : PAD + rows, PAD : PAD + columns
+        ].copy()
 
 
 # --- pictures in the kernels' memory ---------------------------------------------------------------------------------
@@ -167,17 +197,29 @@ class _Planes:
     @property
     def cells(self) -> tuple[int, int]:
         """Rows and columns of features: cells of 8 pixels without the outermost."""
-        rows, columns = (int(np.float32(n) / np.float32(CELL) + 0.5) - 2 for n in (self.height, self.width))
+        rows, columns = (
+            int(np.float32(n) / np.float32(CELL) + 0.5) - 2
+            for n in (self.height, self.width)
+        )
         return (rows, columns) if min(rows, columns) > 0 else (0, 0)
 
     def pixels(self, memory: Arena) -> U8:
-        whole: U8 = memory.view(self.at, (self.channels, self.height, self.stride), np.uint8)
+        whole: U8 = memory.view(
+            self.at, (self.channels, self.height, self.stride), np.uint8
+        )
         return whole[:, :, : self.width]
 
 
 def _planes(memory: Arena, image: U8) -> _Planes:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or not image.size:
-        raise InputError(f"an image must be uint8 (H, W, 3) or (H, W), not empty; got {image.dtype} {image.shape}")
+    if (
+        image.dtype != np.uint8
+        or image.ndim not in (2, 3)
+        or image.shape[2:] not in ((), (3,))
+        or not image.size
+    ):
+        raise InputError(
+            f"an image must be uint8 (H, W, 3) or (H, W), not empty; got {image.dtype} {image.shape}"
+        )
     height, width = image.shape[:2]
     planes = _Planes(0, 3 if image.ndim == 3 else 1, height, width)
     planes = replace(planes, at=memory.take(planes.size))
@@ -193,7 +235,10 @@ def _planes(memory: Arena, image: U8) -> _Planes:
 def _resize(memory: Arena, planes: _Planes, height: int, width: int) -> _Planes:
     new = replace(planes, at=0, height=height, width=width)
     new = replace(new, at=memory.take(new.size))
-    x, y = _columns(planes.width, width).put(memory), _rows(planes.height, height).put(memory)
+    x, y = (
+        _columns(planes.width, width).put(memory),
+        _rows(planes.height, height).put(memory),
+    )
     masks = memory.take(4 * new.stride)
     old = (planes.channels, planes.height, planes.width, planes.stride)
     memory.call("resize", planes.at, *old, new.at, new.stride, y, x, masks)
@@ -212,7 +257,12 @@ class _Axis:
     @classmethod
     def of(cls, low: F64, fraction: F64, low_weight: F32, exact: int) -> _Axis:
         room = -(-len(low) // 4) * 4
-        columns = (low.astype(np.int32), low_weight, fraction.astype(np.float32), fraction)
+        columns = (
+            low.astype(np.int32),
+            low_weight,
+            fraction.astype(np.float32),
+            fraction,
+        )
         parts = [np.pad(column, (0, room - len(low))).tobytes() for column in columns]
         return cls(b"".join(parts), room, len(low), exact)
 
@@ -229,7 +279,9 @@ def _rows(size: int, new_size: int) -> _Axis:
     scale = (size - 1) / max(new_size - 1, 1)
     position = np.cumsum(np.concatenate([[-scale], np.full(new_size, scale)]))[1:]
     low = np.floor(position)
-    return _Axis.of(low, position - low, (1 - (position - low)).astype(np.float32), new_size)
+    return _Axis.of(
+        low, position - low, (1 - (position - low)).astype(np.float32), new_size
+    )
 
 
 @lru_cache(maxsize=256)
@@ -238,12 +290,22 @@ def _columns(size: int, new_size: int) -> _Axis:
     scale = (size - 1) / max(new_size - 1, 1)
     lanes = np.array([-4 * scale + i * scale for i in range(4)], np.float32)
     steps = np.full((new_size // 4 + 2, 4), np.float32(4 * scale), np.float32)
-    walked = np.cumsum(np.concatenate([lanes[None], steps]), axis=0, dtype=np.float32)[1:]
+    walked = np.cumsum(np.concatenate([lanes[None], steps]), axis=0, dtype=np.float32)[
+        1:
+    ]
     whole = int(np.argmax(walked[:, 3].astype(np.intp) + 1 >= size)) * 4
-    last = np.cumsum(np.concatenate([[-scale + whole * scale], np.full(max(new_size - whole, 0), scale)]))[1:]
-    position = np.concatenate([walked.ravel()[:whole].astype(np.float64), last])[:new_size]
+    last = np.cumsum(
+        np.concatenate(
+            [[-scale + whole * scale], np.full(max(new_size - whole, 0), scale)]
+        )
+    )[1:]
+    position = np.concatenate([walked.ravel()[:whole].astype(np.float64), last])[
+        :new_size
+    ]
     low = np.minimum(np.floor(position), size - 1)
-    return _Axis.of(low, position - low, np.float32(1) - (position - low).astype(np.float32), whole)
+    return _Axis.of(
+        low, position - low, np.float32(1) - (position - low).astype(np.float32), whole
+    )
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -273,7 +335,9 @@ def _features(memory: Arena, planes: _Planes, bins: int) -> F32:
     if not rows:
         return np.zeros((1, CHANNELS, lines, line), np.float32)
     out = memory.take(4 * CHANNELS * lines * line)
-    room = memory.take(memory.call("scratch", planes.stride, rows + 2, columns + 2) or 0)
+    room = memory.take(
+        memory.call("scratch", planes.stride, rows + 2, columns + 2) or 0
+    )
     memory.view(out, (CHANNELS * lines * line,), np.float32)[:] = 0
     first = out + 4 * (PAD * line + PAD)
     shape = (planes.channels, planes.height, planes.width, planes.stride)
@@ -294,7 +358,9 @@ def _pyramid(memory: Arena, planes: _Planes) -> Iterator[_Planes]:
     right, bottom = planes.width - 1, planes.height - 1
     yield planes
     while True:
-        right, bottom = (int(np.floor((n - 0.3) * 5 / 6 + 0.5)) for n in (right, bottom))
+        right, bottom = (
+            int(np.floor((n - 0.3) * 5 / 6 + 0.5)) for n in (right, bottom)
+        )
         if min(right, bottom) + 1 < MIN_SIDE:
             return
         smaller = _resize(memory, planes, 5 * planes.height // 6, 5 * planes.width // 6)
@@ -315,15 +381,22 @@ class _Look:
     threshold: float
 
     def __call__(self, level: int, planes: _Planes) -> tuple[F64, F32, I64]:
-        found = _scores(self.score, _features(self.memory, planes, self.bins), planes.cells)
+        found = _scores(
+            self.score, _features(self.memory, planes, self.bins), planes.cells
+        )
         number, row, column = np.nonzero(found >= np.float32(self.threshold))
         return _window_boxes(column, row, level), found[number, row, column], number
 
 
 def _scan(look: _Look, planes: _Planes) -> tuple[F64, F32, I64]:
     """All windows of all levels that reach the threshold, best first: boxes, scores, filters."""
-    parts = [look(level, smaller) for level, smaller in enumerate(_pyramid(look.memory, planes))]
-    boxes, scores, filters = (np.concatenate(column) for column in zip(*parts, strict=True))
+    parts = [
+        look(level, smaller)
+        for level, smaller in enumerate(_pyramid(look.memory, planes))
+    ]
+    boxes, scores, filters = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
     order = np.argsort(-scores, kind="stable")
     return boxes[order], scores[order], filters[order]
 
@@ -341,7 +414,9 @@ def _window_boxes(column: NDArray[np.intp], row: NDArray[np.intp], level: int) -
     """Cells -> image: the centre of the first and last cell, then up the pyramid, rounded once."""
     cells = np.stack([column, row, column + WINDOW - 1, row + WINDOW - 1], axis=1)
     corners = (cells - 3) * CELL + 1
-    boxes = (corners + np.where(corners < 0, -(CELL // 2), CELL // 2)).astype(np.float64)
+    boxes = (corners + np.where(corners < 0, -(CELL // 2), CELL // 2)).astype(
+        np.float64
+    )
     for _ in range(level):
         boxes = boxes * (6 / 5) + 0.3
     return np.floor(boxes + 0.5)
@@ -365,10 +440,18 @@ def _nms(boxes: F64, scores: F32) -> list[int]:
 
 
 def _overlaps(box: F64, others: F64) -> NDArray[np.bool_]:
-    inner = _area(np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:]))
-    outer = _area(np.minimum(box[:2], others[:, :2]), np.maximum(box[2:], others[:, 2:]))
-    covered = inner / np.minimum(_area(box[None, :2], box[None, 2:]), _area(others[:, :2], others[:, 2:]))
-    return np.asarray((inner > 0) & ((inner / outer > NMS_RATIO) | (covered > NMS_COVERED)))
+    inner = _area(
+        np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    )
+    outer = _area(
+        np.minimum(box[:2], others[:, :2]), np.maximum(box[2:], others[:, 2:])
+    )
+    covered = inner / np.minimum(
+        _area(box[None, :2], box[None, 2:]), _area(others[:, :2], others[:, 2:])
+    )
+    return np.asarray(
+        (inner > 0) & ((inner / outer > NMS_RATIO) | (covered > NMS_COVERED))
+    )
 
 
 def _area(low: F64, high: F64) -> F64:

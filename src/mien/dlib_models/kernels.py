@@ -35,7 +35,9 @@ class Arena:
 
         engine, module = _module()
         self._store = wasmtime.Store(engine)
-        self._exports: dict[str, Any] = dict(wasmtime.Instance(self._store, module, []).exports(self._store).items())
+        self._exports: dict[str, Any] = dict(
+            wasmtime.Instance(self._store, module, []).exports(self._store).items()
+        )
         self._memory = self._exports["memory"]
         self.size = 0  # bytes of memory
         self._base = self._used = int(self._exports["__heap_base"].value(self._store))
@@ -56,7 +58,9 @@ class Arena:
         at = -(-self._used // 64) * 64
         end = at + size + _SPARE
         if end > _MOST:
-            raise MemoryError(f"the image needs {end / 2**30:.1f} GiB where dlib's models may have 2; make it smaller")
+            raise MemoryError(
+                f"the image needs {end / 2**30:.1f} GiB where dlib's models may have 2; make it smaller"
+            )
         if end > self.size:
             self._memory.grow(self._store, -(-(end - self.size) // _PAGE))
             self._bytes = self._all()
@@ -65,7 +69,11 @@ class Arena:
 
     def put(self, values: NDArray[Any] | bytes) -> int:
         """The address of a copy."""
-        flat = np.frombuffer(values, np.uint8) if isinstance(values, bytes) else values.reshape(-1).view(np.uint8)
+        flat = (
+            np.frombuffer(values, np.uint8)
+            if isinstance(values, bytes)
+            else values.reshape(-1).view(np.uint8)
+        )
         at = self.take(flat.size)
         self._bytes[at : at + flat.size] = flat
         return at
@@ -118,7 +126,9 @@ def _module() -> tuple[Any, Any]:
     import wasmtime
 
     engine = wasmtime.Engine()
-    return engine, wasmtime.Module(engine, (resources.files("mien.dlib_models") / "kernels.wasm").read_bytes())
+    return engine, wasmtime.Module(
+        engine, (resources.files("mien.dlib_models") / "kernels.wasm").read_bytes()
+    )
 
 
 @atexit.register

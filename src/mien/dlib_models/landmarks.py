@@ -23,7 +23,13 @@ from mien.dlib_models.reader import IntStream, Reader
 from mien.errors import ModelError
 from mien.types import F32, F64, I64, U8
 
-_MAX_POINTS, _MAX_DEPTH, _MAX_CASCADES, _MAX_TREES, _MAX_PIXELS = 512, 4, 64, 4096, 1 << 15
+_MAX_POINTS, _MAX_DEPTH, _MAX_CASCADES, _MAX_TREES, _MAX_PIXELS = (
+    512,
+    4,
+    64,
+    4096,
+    1 << 15,
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,9 @@ class _Kernel:
         self._points = predictor.points
         numbers = 2 * predictor.points
         room = -(-numbers // 4) * 4
-        limits = np.clip(np.floor(predictor.thresholds), -512, 512)  # whole intensities: x > t means x > floor(t)
+        limits = np.clip(
+            np.floor(predictor.thresholds), -512, 512
+        )  # whole intensities: x > t means x > floor(t)
         columns = (
             np.pad(predictor.mean.ravel(), (0, room - numbers)),
             _fit(predictor.mean),
@@ -74,7 +82,10 @@ class _Kernel:
         sizes = (numbers, room, *predictor.thresholds.shape, predictor.anchors.shape[1])
         self._model = memory.put(struct.pack("<13i", *at, *sizes))
         self._box, self._part = memory.take(32), memory.take(32)
-        self._values, self._found = memory.take(2 * predictor.anchors.shape[1]), memory.take(4 * room)
+        self._values, self._found = (
+            memory.take(2 * predictor.anchors.shape[1]),
+            memory.take(4 * room),
+        )
         self._free = memory.take(0)
 
     def __call__(self, image: U8, box: I64) -> F32:
@@ -83,10 +94,14 @@ class _Kernel:
         with self._lock:
             missed, found = self._look(image, near, box)
             if missed:  # a landmark strayed far from the box
-                _, found = self._look(image, (0, 0, image.shape[1], image.shape[0]), box)
+                _, found = self._look(
+                    image, (0, 0, image.shape[1], image.shape[0]), box
+                )
             return found
 
-    def _look(self, image: U8, near: tuple[int, int, int, int], box: I64) -> tuple[bool, F32]:
+    def _look(
+        self, image: U8, near: tuple[int, int, int, int], box: I64
+    ) -> tuple[bool, F32]:
         left, top, right, bottom = near
         part = image[top:bottom, left:right]
         memory, channels = self._memory, image.shape[2] if image.ndim == 3 else 1
@@ -96,8 +111,12 @@ class _Kernel:
         shape = (channels, *part.shape[:2], left, top, *image.shape[:2])
         memory.view(self._part, (8,), np.int32)[:] = at, *shape
         memory.view(self._box, (4,), np.float64)[:] = *box[:2], *(box[2:] - box[:2])
-        missed = memory.call("landmarks", self._model, self._part, self._box, self._values, self._found)
-        return bool(missed), memory.view(self._found, (self._points, 2), np.float32).copy()
+        missed = memory.call(
+            "landmarks", self._model, self._part, self._box, self._values, self._found
+        )
+        return bool(missed), memory.view(
+            self._found, (self._points, 2), np.float32
+        ).copy()
 
 
 def _fit(mean: F32) -> F64:
@@ -145,10 +164,17 @@ def read_shape_predictor(data: bytes, name: str) -> ShapePredictor:
     mean = stream.floats(size).reshape(-1, 2)
     pixels, thresholds, leaves = _read_forests(stream, size)
     anchors = _read_rows(stream, len(pixels), 1)[..., 0]
-    deltas = stream.to_floats(_read_rows(stream, len(pixels), 4).reshape(*anchors.shape, 2, 2))
+    deltas = stream.to_floats(
+        _read_rows(stream, len(pixels), 4).reshape(*anchors.shape, 2, 2)
+    )
     if len(stream.ready) or reader.left:
         reader.fail("bytes too many")
-    if pixels.min() < 0 or pixels.max() >= anchors.shape[1] or anchors.min() < 0 or anchors.max() >= size // 2:
+    if (
+        pixels.min() < 0
+        or pixels.max() >= anchors.shape[1]
+        or anchors.min() < 0
+        or anchors.max() >= size // 2
+    ):
         reader.fail("an index out of range")
     return ShapePredictor(mean, pixels, thresholds, leaves, anchors, deltas)
 
@@ -173,7 +199,9 @@ def _read_cascade(stream: IntStream, size: int) -> tuple[I64, F32, F32]:
         stream.reader.fail(f"a tree that is not full ({splits} splits)")
     head, leaf = 1 + 4 * splits, 2 + 2 * size
     width = head + 1 + (splits + 1) * leaf
-    rows = np.concatenate([[splits], stream.take(trees * width - 1)]).reshape(trees, width)
+    rows = np.concatenate([[splits], stream.take(trees * width - 1)]).reshape(
+        trees, width
+    )
     leaves = rows[:, head + 1 :].reshape(trees, splits + 1, leaf)
     if not _all(rows[:, 0], splits) or not _all(rows[:, head], splits + 1):
         stream.reader.fail("trees of different sizes")
@@ -213,7 +241,11 @@ def dumps(predictor: ShapePredictor) -> bytes:
     buffer = io.BytesIO()
     small = {"pixels": np.uint16, "anchors": np.uint16}
     columns = {f.name: getattr(predictor, f.name) for f in fields(predictor)}
-    np.savez(buffer, allow_pickle=False, **{k: v.astype(small.get(k, v.dtype)) for k, v in columns.items()})
+    np.savez(
+        buffer,
+        allow_pickle=False,
+        **{k: v.astype(small.get(k, v.dtype)) for k, v in columns.items()},
+    )
     return buffer.getvalue()
 
 
@@ -226,8 +258,18 @@ def loads(data: bytes, name: str) -> ShapePredictor:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             columns = {f.name: file[f.name] for f in fields(ShapePredictor)}
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, MemoryError) as exc:
-        raise ModelError(f"{name} is damaged: {exc}; delete it, it is made again") from exc
+    except (
+        ValueError,
+        KeyError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        MemoryError,
+    ) as exc:
+        raise ModelError(
+            f"{name} is damaged: {exc}; delete it, it is made again"
+        ) from exc
     return _checked(columns, name)
 
 
@@ -235,23 +277,39 @@ def _checked(columns: dict[str, NDArray[Any]], name: str) -> ShapePredictor:
     whole = ("pixels", "anchors")
     for key, column in columns.items():
         if column.dtype != (np.uint16 if key in whole else np.float32):
-            raise ModelError(f"{name} is damaged: {key} holds {column.dtype}; delete it, it is made again")
+            raise ModelError(
+                f"{name} is damaged: {key} holds {column.dtype}; delete it, it is made again"
+            )
         if not np.isfinite(column.sum(dtype=np.float64)):
-            raise ModelError(f"{name} is damaged: {key} is not finite; delete it, it is made again")
-    made: dict[str, NDArray[Any]] = {k: v.astype(np.int64) if k in whole else v for k, v in columns.items()}
+            raise ModelError(
+                f"{name} is damaged: {key} is not finite; delete it, it is made again"
+            )
+    made: dict[str, NDArray[Any]] = {
+        k: v.astype(np.int64) if k in whole else v for k, v in columns.items()
+    }
     predictor = ShapePredictor(**made)
     if not _consistent(predictor):
-        raise ModelError(f"{name} is damaged: its parts do not fit together; delete it, it is made again")
+        raise ModelError(
+            f"{name} is damaged: its parts do not fit together; delete it, it is made again"
+        )
     return predictor
 
 
 def _consistent(p: ShapePredictor) -> bool:
-    if (p.mean.ndim, p.thresholds.ndim, p.anchors.ndim) != (2, 3, 2) or p.mean.shape[1] != 2:
+    if (p.mean.ndim, p.thresholds.ndim, p.anchors.ndim) != (2, 3, 2) or p.mean.shape[
+        1
+    ] != 2:
         return False
     cascades, trees, splits = p.thresholds.shape
-    if not (splits and trees and cascades and p.anchors.size) or splits & (splits + 1) or splits >= 1 << _MAX_DEPTH:
+    if (
+        not (splits and trees and cascades and p.anchors.size)
+        or splits & (splits + 1)
+        or splits >= 1 << _MAX_DEPTH
+    ):
         return False
     shapes = p.pixels.shape == (cascades, trees, splits, 2)
     shapes &= p.leaves.shape == (cascades, trees, splits + 1, 2 * p.points)
     shapes &= len(p.anchors) == cascades and p.deltas.shape == (*p.anchors.shape, 2)
-    return bool(shapes and p.pixels.max() < p.anchors.shape[1] and p.anchors.max() < p.points)
+    return bool(
+        shapes and p.pixels.max() < p.anchors.shape[1] and p.anchors.max() < p.points
+    )

@@ -32,9 +32,21 @@ _HELD_PIXELS = 8_000_000  # larger levels are sampled window by window, never he
 _FLOATS_PIXELS = 12_000_000  # levels of larger canvases are held in 8 bits ...
 _FLOAT_PIXELS = 1_000_000  # ... but for those up to this size
 _OUTER, _PADDING = 11, 10  # dlib's borders around the canvas and between its tiles
-_STRIDE, _FIRST, _SEEN = 8, 14, 29  # cell c looks at pixels 8c .. 8c + 28 before the padded layers
+_STRIDE, _FIRST, _SEEN = (
+    8,
+    14,
+    29,
+)  # cell c looks at pixels 8c .. 8c + 28 before the padded layers
 _CONTEXT = 10  # cells: how far the padded layers look
-_LAYERS = ((5, 2, 0), (5, 2, 0), (5, 2, 0), (5, 1, 2), (5, 1, 2), (5, 1, 2), (9, 1, 4))  # kernel, stride, padding
+_LAYERS = (
+    (5, 2, 0),
+    (5, 2, 0),
+    (5, 2, 0),
+    (5, 1, 2),
+    (5, 1, 2),
+    (5, 1, 2),
+    (9, 1, 4),
+)  # kernel, stride, padding
 _OPSET, _IR = 17, 8
 
 Planes = tuple[U8 | F32, ...]  # three (H, W) planes in BGR order
@@ -51,12 +63,27 @@ def to_onnx(data: bytes, name: str = "mmod_human_face_detector.dat") -> bytes:
         ModelError: the bytes are damaged or another model.
     """
     net = read_mmod(data, name)
-    layers = tuple((conv.weight.shape[2], conv.stride, conv.padding) for conv in net.convs)
-    chained = all(b.weight.shape[1] == a.weight.shape[0] for a, b in pairwise(net.convs))
-    ends = chained and net.convs[0].weight.shape[1] == 3 and net.convs[-1].weight.shape[0] == 1
+    layers = tuple(
+        (conv.weight.shape[2], conv.stride, conv.padding) for conv in net.convs
+    )
+    chained = all(
+        b.weight.shape[1] == a.weight.shape[0] for a, b in pairwise(net.convs)
+    )
+    ends = (
+        chained
+        and net.convs[0].weight.shape[1] == 3
+        and net.convs[-1].weight.shape[0] == 1
+    )
     same_mean = np.allclose(net.mean_rgb[::-1], MEAN_BGR, atol=1e-3)
-    if layers != _LAYERS or not ends or net.window_wh != (WINDOW, WINDOW) or not same_mean:
-        raise ModelError(f"{name} holds another detector than dlib's mmod_human_face_detector; install it again")
+    if (
+        layers != _LAYERS
+        or not ends
+        or net.window_wh != (WINDOW, WINDOW)
+        or not same_mean
+    ):
+        raise ModelError(
+            f"{name} holds another detector than dlib's mmod_human_face_detector; install it again"
+        )
     return _build(net)
 
 
@@ -66,20 +93,34 @@ def _build(net: MmodNet) -> bytes:
     nodes, weights, x = [], [], INPUT
     for index, conv in enumerate((_for_bytes(net), *net.convs[1:])):
         last = index == len(net.convs) - 1
-        weights.append(numpy_helper.from_array(np.ascontiguousarray(conv.weight), f"w{index}"))
-        weights.append(numpy_helper.from_array(np.ascontiguousarray(conv.bias), f"b{index}"))
+        weights.append(
+            numpy_helper.from_array(np.ascontiguousarray(conv.weight), f"w{index}")
+        )
+        weights.append(
+            numpy_helper.from_array(np.ascontiguousarray(conv.bias), f"b{index}")
+        )
         options: dict[str, Any] = {"kernel_shape": list(conv.weight.shape[2:])}
         options |= {"strides": [conv.stride] * 2, "pads": [conv.padding] * 4}
         y, name = OUTPUT if last else f"y{index}", f"conv{index}"
-        nodes.append(helper.make_node("Conv", [x, f"w{index}", f"b{index}"], [y], name, **options))
+        nodes.append(
+            helper.make_node(
+                "Conv", [x, f"w{index}", f"b{index}"], [y], name, **options
+            )
+        )
         x = f"x{index + 1}"
         if not last:
             nodes.append(helper.make_node("Relu", [y], [x], f"relu{index}"))
-    inputs = [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", 3, "H", "W"])]
-    outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", 1, "h", "w"])]
+    inputs = [
+        helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", 3, "H", "W"])
+    ]
+    outputs = [
+        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", 1, "h", "w"])
+    ]
     graph = helper.make_graph(nodes, "dlib_mmod", inputs, outputs, weights)
     opset = [helper.make_opsetid("", _OPSET)]
-    model = helper.make_model(graph, producer_name="mien", opset_imports=opset, ir_version=_IR)
+    model = helper.make_model(
+        graph, producer_name="mien", opset_imports=opset, ir_version=_IR
+    )
     checker.check_model(model)
     return bytes(model.SerializeToString())
 
@@ -87,9 +128,17 @@ def _build(net: MmodNet) -> bytes:
 def _for_bytes(net: MmodNet) -> Conv:
     """The first convolution for raw BGR values: colour order, mean and 1/256 folded in (it has no padding)."""
     conv = net.convs[0]
-    shift = np.einsum("oihw,i->o", conv.weight.astype(np.float64), net.mean_rgb.astype(np.float64)) / 256
+    shift = (
+        np.einsum(
+            "oihw,i->o", conv.weight.astype(np.float64), net.mean_rgb.astype(np.float64)
+        )
+        / 256
+    )
     return Conv(
-        conv.weight[:, ::-1] / np.float32(256), (conv.bias - shift).astype(np.float32), conv.stride, conv.padding
+        conv.weight[:, ::-1] / np.float32(256),
+        (conv.bias - shift).astype(np.float32),
+        conv.stride,
+        conv.padding,
     )
 
 
@@ -120,7 +169,9 @@ def pyramid(height: int, width: int, *, min_face: int = 40) -> Pyramid:
     for _ in range(ups):
         height, width = 2 * height + 1, 2 * width + 2
     sizes = [(height, width)]
-    while (height := math.floor(5 / 6 * height)) >= 5 and (width := math.floor(5 / 6 * width)) > 0:
+    while (height := math.floor(5 / 6 * height)) >= 5 and (
+        width := math.floor(5 / 6 * width)
+    ) > 0:
         sizes.append((height, width))
     skipped = int(math.log(2**ups * min_face / WINDOW) / math.log(1.2) + 1e-6)
     skipped = min(skipped, len(sizes) - 1)
@@ -158,7 +209,10 @@ def _first_column(sizes: tuple[tuple[int, int], ...]) -> int:
     first_height, first_width = sizes[0]
     height, previous = 0, 0
     for h, w in sizes:
-        if w <= first_width - previous - _PADDING and (height - first_height) * 2 >= total - first_height:
+        if (
+            w <= first_width - previous - _PADDING
+            and (height - first_height) * 2 >= total - first_height
+        ):
             break
         height += h + _PADDING
         previous = w
@@ -170,7 +224,9 @@ def upsample(image: U8, times: int = 1) -> U8:
     for _ in range(times):
         height, width = image.shape[:2]
         planes = [_doubled(plane) for plane in np.moveaxis(np.atleast_3d(image), 2, 0)]
-        image = np.stack(planes, axis=-1).reshape(2 * height + 1, 2 * width + 2, *image.shape[2:])
+        image = np.stack(planes, axis=-1).reshape(
+            2 * height + 1, 2 * width + 2, *image.shape[2:]
+        )
     return image
 
 
@@ -207,7 +263,9 @@ def _background(size: tuple[int, int]) -> F32:
 
 def _warp(plane: U8 | F32, size: tuple[int, ...]) -> U8 | F32:
     """Bilinear, corner pixel centre on corner pixel centre."""
-    scale = [(old - 1) / max(new - 1, 1) for old, new in zip(plane.shape, size, strict=True)]
+    scale = [
+        (old - 1) / max(new - 1, 1) for old, new in zip(plane.shape, size, strict=True)
+    ]
     return _warp_by(plane, np.array([[scale[1], 0, 0], [0, scale[0], 0]]), size)
 
 
@@ -218,7 +276,9 @@ def _warp_by(plane: U8 | F32, matrix: F64, size: tuple[int, ...]) -> U8 | F32:
 def decode(scores: F32, canvas: Canvas, *, threshold: float = 0.0) -> tuple[I64, F32]:
     """Boxes (N, 4) and scores (N,), best first, from the network's map (1, 1, h, w) of one canvas."""
     centres, values = _hits(scores[0, 0], threshold)
-    return _merge(_canvas_boxes(centres, canvas.tiles, canvas.first), values, canvas.ups)
+    return _merge(
+        _canvas_boxes(centres, canvas.tiles, canvas.first), values, canvas.ups
+    )
 
 
 def _hits(scores: F32, threshold: float) -> tuple[F64, F32]:
@@ -263,13 +323,19 @@ def _nms(boxes: F64, scores: F32) -> I64:
         best, order = order[0], order[1:]
         kept.append(best)
         a, b = boxes[best], boxes[order]
-        inner = np.clip(np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]) + 1, 0, None).prod(axis=1)
-        outer = (np.maximum(a[2:], b[:, 2:]) - np.minimum(a[:2], b[:, :2]) + 1).prod(axis=1)
+        inner = np.clip(
+            np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]) + 1, 0, None
+        ).prod(axis=1)
+        outer = (np.maximum(a[2:], b[:, 2:]) - np.minimum(a[:2], b[:, :2]) + 1).prod(
+            axis=1
+        )
         order = order[inner <= NMS_OVERLAP * outer]
     return np.array(kept, dtype=np.int64)
 
 
-def detect(run: Run, image: U8, *, min_face: int = 40, threshold: float = 0.0) -> tuple[I64, F32]:
+def detect(
+    run: Run, image: U8, *, min_face: int = 40, threshold: float = 0.0
+) -> tuple[I64, F32]:
     """Faces of a BGR photo (H, W, 3) in bounded memory.
 
     Args:
@@ -283,7 +349,11 @@ def detect(run: Run, image: U8, *, min_face: int = 40, threshold: float = 0.0) -
         dlib's where ``min_face`` is 20, 40 or 80. Levels of large photos are held in 8 bits, which moves scores by
         some thousandths.
     """
-    levels = pyramid(*image.shape[:2], min_face=min_face) if min(image.shape[:2]) else Pyramid(0, 0, ((0, 0),))
+    levels = (
+        pyramid(*image.shape[:2], min_face=min_face)
+        if min(image.shape[:2])
+        else Pyramid(0, 0, ((0, 0),))
+    )
     tiles, size = layout(levels.sizes)
     if min(size) < _SEEN:
         return np.zeros((0, 4), dtype=np.int64), np.zeros(0, dtype=np.float32)
@@ -300,12 +370,17 @@ def _search(run: Run, canvas: _Virtual, threshold: float) -> Iterator[tuple[F64,
     rows, columns = (_cells(side) for side in canvas.size)
     across = _spans(columns, math.isqrt(_WINDOW_PIXELS))
     down = _spans(rows, _WINDOW_PIXELS // (_STRIDE * _longest(across, columns) + _SEEN))
-    shape = (_longest(down, rows), _longest(across, columns))  # one for all: memory is reused
+    shape = (
+        _longest(down, rows),
+        _longest(across, columns),
+    )  # one for all: memory is reused
     for top, bottom in down:
         for left, right in across:
             start = (_start(top, shape[0], rows), _start(left, shape[1], columns))
             scores = run(canvas.window(start, shape))[0, 0]
-            inner = scores[top - start[0] : bottom - start[0], left - start[1] : right - start[1]]
+            inner = scores[
+                top - start[0] : bottom - start[0], left - start[1] : right - start[1]
+            ]
             centres, values = _hits(inner, threshold)
             yield centres + (_STRIDE * left, _STRIDE * top), values
 
@@ -338,7 +413,9 @@ def _spans(cells: int, pixels: int) -> list[tuple[int, int]]:
 class _Virtual:
     """A canvas too large to be held: its levels, and any window of it on demand."""
 
-    def __init__(self, image: U8, levels: Pyramid, tiles: I64, size: tuple[int, int]) -> None:
+    def __init__(
+        self, image: U8, levels: Pyramid, tiles: I64, size: tuple[int, int]
+    ) -> None:
         self.tiles = tiles
         self.size = size
         self.sizes = levels.sizes[: len(tiles)]
@@ -347,14 +424,25 @@ class _Virtual:
     def window(self, start: tuple[int, int], shape: tuple[int, int]) -> F32:
         """The pixels (1, 3, h, w) under ``shape`` cells from cell ``start`` on, (row, column) each."""
         top, left = (_STRIDE * cell for cell in start)
-        bottom, right = (_STRIDE * (a + n - 1) + _SEEN for a, n in zip(start, shape, strict=True))
+        bottom, right = (
+            _STRIDE * (a + n - 1) + _SEEN for a, n in zip(start, shape, strict=True)
+        )
         pixels = _background((bottom - top, right - left))
-        for (x, y, w, h), picture, size in zip(self.tiles, self.pictures, self.sizes, strict=True):
-            x0, y0, x1, y1 = max(x, left), max(y, top), min(x + w, right), min(y + h, bottom)
+        for (x, y, w, h), picture, size in zip(
+            self.tiles, self.pictures, self.sizes, strict=True
+        ):
+            x0, y0, x1, y1 = (
+                max(x, left),
+                max(y, top),
+                min(x + w, right),
+                min(y + h, bottom),
+            )
             if x0 < x1 and y0 < y1:
                 part = (y0 - y, y1 - y, x0 - x, x1 - x)
                 for plane, source in zip(pixels[0], picture, strict=True):
-                    plane[y0 - top : y1 - top, x0 - left : x1 - left] = _part(source, size, part)
+                    plane[y0 - top : y1 - top, x0 - left : x1 - left] = _part(
+                        source, size, part
+                    )
         return pixels
 
 
@@ -370,7 +458,11 @@ def _planes(image: U8) -> Planes:
 
 def _resized(image: U8, size: tuple[int, int]) -> Planes:
     flag = cv2.INTER_AREA if size[0] < image.shape[0] else cv2.INTER_LINEAR
-    return _planes(np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=flag), dtype=np.uint8))
+    return _planes(
+        np.asarray(
+            cv2.resize(image, (size[1], size[0]), interpolation=flag), dtype=np.uint8
+        )
+    )
 
 
 def _pictures(image: U8, levels: Pyramid, count: int) -> Iterator[Planes]:
@@ -383,19 +475,33 @@ def _pictures(image: U8, levels: Pyramid, count: int) -> Iterator[Planes]:
             yield _planes(image)
             continue
         if picture is not None:
-            picture = tuple(_warp(p.astype(np.float32) if area <= floats else p, size) for p in picture)
+            picture = tuple(
+                _warp(p.astype(np.float32) if area <= floats else p, size)
+                for p in picture
+            )
         else:
-            picture = _first_picture(image, levels) if index == 0 else _resized(image, size)
+            picture = (
+                _first_picture(image, levels) if index == 0 else _resized(image, size)
+            )
         yield picture
 
 
-def _part(picture: U8 | F32, size: tuple[int, int], part: tuple[int, int, int, int]) -> U8 | F32:
+def _part(
+    picture: U8 | F32, size: tuple[int, int], part: tuple[int, int, int, int]
+) -> U8 | F32:
     """Top, bottom, left, right ``part`` of the picture as it would be at ``size``."""
     y0, y1, x0, x1 = part
     if picture.shape == size:
         return picture[y0:y1, x0:x1]
-    scale = [(old - 1) / max(new - 1, 1) for old, new in zip(picture.shape, size, strict=True)]
+    scale = [
+        (old - 1) / max(new - 1, 1)
+        for old, new in zip(picture.shape, size, strict=True)
+    ]
     top, left = int(y0 * scale[0]), int(x0 * scale[1])
-    crop = picture[top : int(y1 * scale[0]) + 2, left : int(x1 * scale[1]) + 2].astype(np.float32)
-    matrix = np.array([[scale[1], 0, x0 * scale[1] - left], [0, scale[0], y0 * scale[0] - top]])
+    crop = picture[top : int(y1 * scale[0]) + 2, left : int(x1 * scale[1]) + 2].astype(
+        np.float32
+    )
+    matrix = np.array(
+        [[scale[1], 0, x0 * scale[1] - left], [0, scale[0], y0 * scale[0] - top]]
+    )
     return _warp_by(crop, matrix, (y1 - y0, x1 - x0))

@@ -248,20 +248,49 @@ def _first_window(reader: Reader) -> tuple[int, ...]:
 
 # Wrappers, outermost first. "tag" and "skip" carry a version only; all others are layers with details.
 _ARES = ["relu", "add", "affine", "con", "relu", "affine", "con", "tag"]
-_DOWN = ["relu", "add", "avg", "skip", "tag", "affine", "con", "relu", "affine", "con", "tag"]
-_RESNET = ["fc", "avg", *_DOWN, *_ARES * 2, *_DOWN, *_ARES * 2, *_DOWN, *_ARES * 3, *_DOWN, *_ARES * 3] + [
+_DOWN = [
+    "relu",
+    "add",
+    "avg",
+    "skip",
+    "tag",
+    "affine",
+    "con",
+    "relu",
+    "affine",
+    "con",
+    "tag",
+]
+_RESNET = [
+    "fc",
+    "avg",
+    *_DOWN,
+    *_ARES * 2,
+    *_DOWN,
+    *_ARES * 2,
+    *_DOWN,
+    *_ARES * 3,
+    *_DOWN,
+    *_ARES * 3,
+] + [
     "max",
     "relu",
     "affine",
     "con",
 ]
 _MMOD = ["con"] + ["relu", "affine", "con"] * 6
-_POOLS = ((3, 3, 2, 2, 0, 0), (2, 2, 2, 2, 0, 0), (0, 0, 1, 1, 0, 0))  # rows, columns, two strides, two paddings
+_POOLS = (
+    (3, 3, 2, 2, 0, 0),
+    (2, 2, 2, 2, 0, 0),
+    (0, 0, 1, 1, 0, 0),
+)  # rows, columns, two strides, two paddings
 
 
 def _stage(before: int, channels: int, blocks: int) -> tuple[tuple[int, ...], ...]:
     """Geometry of a stage whose first block halves the picture."""
-    return ((before, channels, 3, 2, 0),) + ((channels, channels, 3, 1, 1),) * (2 * blocks - 1)
+    return ((before, channels, 3, 2, 0),) + ((channels, channels, 3, 1, 1),) * (
+        2 * blocks - 1
+    )
 
 
 _RESNET_GEOMETRY = (
@@ -277,7 +306,13 @@ _RESNET_GEOMETRY = (
 def _geometry(convs: tuple[Conv, ...]) -> Iterator[tuple[int, ...]]:
     """Channels in and out, kernel, stride and padding of each convolution."""
     for conv in convs:
-        yield conv.weight.shape[1], conv.weight.shape[0], conv.weight.shape[2], conv.stride, conv.padding
+        yield (
+            conv.weight.shape[1],
+            conv.weight.shape[0],
+            conv.weight.shape[2],
+            conv.stride,
+            conv.padding,
+        )
 
 
 class _Net:
@@ -287,7 +322,10 @@ class _Net:
         self.reader = reader
         self.weights: F32 | None = None
         self.input_name = ""
-        self.steps = [(kind, self._version(kind, kind_is_last)) for kind, kind_is_last in _with_last(wrappers)]
+        self.steps = [
+            (kind, self._version(kind, kind_is_last))
+            for kind, kind_is_last in _with_last(wrappers)
+        ]
 
     def _version(self, kind: str, on_input: bool) -> int:
         if kind in ("tag", "skip"):
@@ -335,10 +373,19 @@ class _Net:
             reader.bool_()
         height, width, stride, stride_x, padding, padding_x = geometry
         square = height == width and stride == stride_x and padding == padding_x
-        if not square or not 1 <= height <= _MAX_KERNEL or not 1 <= stride <= height or not 0 <= padding < height:
+        if (
+            not square
+            or not 1 <= height <= _MAX_KERNEL
+            or not 1 <= stride <= height
+            or not 0 <= padding < height
+        ):
             reader.fail(f"impossible convolution {geometry}")
         size = math.prod(weight_shape)
-        if weight_shape[0] != filters or weight_shape[2:] != (height, width) or min(weight_shape) < 1:
+        if (
+            weight_shape[0] != filters
+            or weight_shape[2:] != (height, width)
+            or min(weight_shape) < 1
+        ):
             reader.fail(f"filters {weight_shape} that do not fit their layer")
         if math.prod(bias_shape) != filters or size + filters != len(params):
             reader.fail(f"{len(params)} parameters where {size + filters} belong")
@@ -348,7 +395,10 @@ class _Net:
         reader = self.reader
         kind = reader.layer("affine_", "affine_2", "bn_con2")
         params = reader.tensor()
-        if math.prod(reader.alias()) != channels or math.prod(reader.alias()) != channels:
+        if (
+            math.prod(reader.alias()) != channels
+            or math.prod(reader.alias()) != channels
+        ):
             reader.fail(f"an affine layer that does not fit {channels} channels")
         if len(params) != 2 * channels:
             reader.fail(f"{len(params)} parameters where {2 * channels} belong")
@@ -366,7 +416,12 @@ class _Net:
         _, _, mean, variance = (reader.tensor() for _ in range(4))
         reader.ints(2)
         eps = reader.floats(5)[4]
-        if len(mean) != len(gamma) or len(variance) != len(gamma) or variance.min(initial=0) < 0 or eps <= 0:
+        if (
+            len(mean) != len(gamma)
+            or len(variance) != len(gamma)
+            or variance.min(initial=0) < 0
+            or eps <= 0
+        ):
             reader.fail("impossible batch statistics")
         gain = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + eps)
         return gain.astype(np.float32), (beta - gain * mean).astype(np.float32)
@@ -395,7 +450,12 @@ class _Net:
         reader.floats(4)
         if kind == "fc_3":
             reader.bool_()
-        if bias_mode != 1 or (outputs, inputs) != (128, 256) or len(params) != 128 * 256 or shape[:2] != (256, 128):
+        if (
+            bias_mode != 1
+            or (outputs, inputs) != (128, 256)
+            or len(params) != 128 * 256
+            or shape[:2] != (256, 128)
+        ):
             reader.fail("a last layer other than 256 to 128 without bias")
         return params.reshape(inputs, outputs)
 
@@ -445,7 +505,9 @@ class IntStream:
         exponents = pairs[..., 1]
         if exponents.size and (exponents.max() > 127 or exponents.min() < -1100):
             self.reader.fail("a number that is not finite")
-        values: F64 = np.ldexp(pairs[..., 0].astype(np.float64), exponents.astype(np.int32))
+        values: F64 = np.ldexp(
+            pairs[..., 0].astype(np.float64), exponents.astype(np.int32)
+        )
         if values.size and np.abs(values).max() > _MAX_FLOAT:
             self.reader.fail("a number far too large")
         return values.astype(np.float32)
@@ -468,7 +530,9 @@ class IntStream:
         length = control & 0x0F
         if (control & 0x70).any() or length.min() < 1 or length.max() > 4:
             self.reader.fail("a bad number marker")
-        words = np.ndarray((len(raw) - 4,), dtype="<u4", buffer=raw.data, offset=1, strides=(1,))
+        words = np.ndarray(
+            (len(raw) - 4,), dtype="<u4", buffer=raw.data, offset=1, strides=(1,)
+        )
         values = (words.take(starts) & self._MASK.take(length)).astype(np.int64)
         np.negative(values, out=values, where=control >= 0x80)
         return values

@@ -17,10 +17,18 @@ EMBEDDING, MAP_128, MAP_256 = "embedding", "map_128", "map_256"
 SIDE = 150
 _OPSET, _IR = 17, 8
 Options = dict[str, Any]  # a node's attributes
-_STAGES = ((False, 3), (True, 3), (True, 2), (True, 2), (True, 0))  # (opens with a halving block, plain blocks)
+_STAGES = (
+    (False, 3),
+    (True, 3),
+    (True, 2),
+    (True, 2),
+    (True, 0),
+)  # (opens with a halving block, plain blocks)
 
 
-def to_onnx(data: bytes, name: str = "dlib_face_recognition_resnet_model_v1.dat") -> bytes:
+def to_onnx(
+    data: bytes, name: str = "dlib_face_recognition_resnet_model_v1.dat"
+) -> bytes:
     """The ``.dat`` file's bytes as a serialised ONNX model.
 
     Input ``images``: uint8 (N, 150, 150, 3) BGR. Outputs, float32: ``embedding`` (N, 128), not L2-normalised,
@@ -35,9 +43,16 @@ def to_onnx(data: bytes, name: str = "dlib_face_recognition_resnet_model_v1.dat"
 def _first(net: FaceResnet) -> Conv:
     """The first convolution for raw BGR bytes: colour order, mean and 1/256 folded in (it has no padding)."""
     conv = net.convs[0]
-    shift = np.einsum("oihw,i->o", conv.weight.astype(np.float64), net.mean_rgb.astype(np.float64)) / 256
+    shift = (
+        np.einsum(
+            "oihw,i->o", conv.weight.astype(np.float64), net.mean_rgb.astype(np.float64)
+        )
+        / 256
+    )
     weight = np.ascontiguousarray(conv.weight[:, ::-1] / np.float32(256))
-    return Conv(weight, (conv.bias - shift).astype(np.float32), conv.stride, conv.padding)
+    return Conv(
+        weight, (conv.bias - shift).astype(np.float32), conv.stride, conv.padding
+    )
 
 
 class _Graph:
@@ -57,7 +72,9 @@ class _Graph:
         ends = []
         for halves, plain in _STAGES:
             for index in range(plain + halves):
-                x, size = self.block(x, size, (next(convs), next(convs)), halve=halves and index == 0)
+                x, size = self.block(
+                    x, size, (next(convs), next(convs)), halve=halves and index == 0
+                )
             ends.append(x)
         pooled = self.node("Flatten", [self.node("GlobalAveragePool", [x])])
         self.node("MatMul", [pooled, self.weight(net.fc)], output=EMBEDDING)
@@ -65,11 +82,22 @@ class _Graph:
         self.node("Identity", [ends[3]], output=MAP_256)
         return self.model()
 
-    def node(self, kind: str, inputs: list[str], options: Options | None = None, *, output: str = "") -> str:
+    def node(
+        self,
+        kind: str,
+        inputs: list[str],
+        options: Options | None = None,
+        *,
+        output: str = "",
+    ) -> str:
         from onnx import helper
 
         output = output or f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], f"n{len(self.nodes)}", **(options or {})))
+        self.nodes.append(
+            helper.make_node(
+                kind, inputs, [output], f"n{len(self.nodes)}", **(options or {})
+            )
+        )
         return output
 
     def weight(self, values: F32 | I64) -> str:
@@ -79,12 +107,18 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def conv(self, x: str, conv: Conv, size: tuple[int, int], *, relu: bool) -> tuple[str, tuple[int, int]]:
+    def conv(
+        self, x: str, conv: Conv, size: tuple[int, int], *, relu: bool
+    ) -> tuple[str, tuple[int, int]]:
         kernel = conv.weight.shape[2]
         x = self.node(
             "Conv",
             [x, self.weight(conv.weight), self.weight(conv.bias)],
-            {"kernel_shape": [kernel] * 2, "strides": [conv.stride] * 2, "pads": [conv.padding] * 4},
+            {
+                "kernel_shape": [kernel] * 2,
+                "strides": [conv.stride] * 2,
+                "pads": [conv.padding] * 4,
+            },
         )
         side = (size[1] + 2 * conv.padding - kernel) // conv.stride + 1
         return self.node("Relu", [x]) if relu else x, (conv.weight.shape[0], side)
@@ -96,7 +130,9 @@ class _Graph:
         y, y_size = self.conv(x, convs[0], size, relu=True)
         y, y_size = self.conv(y, convs[1], y_size, relu=False)
         if halve:
-            x = self.node("AveragePool", [x], {"kernel_shape": [2, 2], "strides": [2, 2]})
+            x = self.node(
+                "AveragePool", [x], {"kernel_shape": [2, 2], "strides": [2, 2]}
+            )
             size = (size[0], size[1] // 2)
         both = (max(size[0], y_size[0]), max(size[1], y_size[1]))
         x = self.node("Add", [self.pad(y, y_size, both), self.pad(x, size, both)])
@@ -106,7 +142,15 @@ class _Graph:
         if size == to:
             return x
         channels, side = to[0] - size[0], to[1] - size[1]
-        return self.node("Pad", [x, self.weight(np.array([0, 0, 0, 0, 0, channels, side, side], dtype=np.int64))])
+        return self.node(
+            "Pad",
+            [
+                x,
+                self.weight(
+                    np.array([0, 0, 0, 0, 0, channels, side, side], dtype=np.int64)
+                ),
+            ],
+        )
 
     def model(self) -> bytes:
         from onnx import TensorProto, checker, helper
@@ -125,6 +169,8 @@ class _Graph:
             self.weights,
         )
         opset = [helper.make_opsetid("", _OPSET)]
-        model = helper.make_model(graph, producer_name="mien", opset_imports=opset, ir_version=_IR)
+        model = helper.make_model(
+            graph, producer_name="mien", opset_imports=opset, ir_version=_IR
+        )
         checker.check_model(model)
         return bytes(model.SerializeToString())

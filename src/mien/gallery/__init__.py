@@ -51,7 +51,10 @@ __all__ = [
 
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 DATABASE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
-_HOME = {"PostgresGallery": "mien.gallery.postgres", "SqliteGallery": "mien.gallery.sqlite"}
+_HOME = {
+    "PostgresGallery": "mien.gallery.postgres",
+    "SqliteGallery": "mien.gallery.sqlite",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -68,7 +71,9 @@ def check_there(place: str) -> None:
         GalleryError: Nothing is at this place.
     """
     if "://" not in place and not Path(place).exists():
-        raise GalleryError(f"there is no gallery at {place}; 'mien enroll NAME PHOTO --gallery {place}' makes one")
+        raise GalleryError(
+            f"there is no gallery at {place}; 'mien enroll NAME PHOTO --gallery {place}' makes one"
+        )
 
 
 def make_gallery(place: str) -> None:
@@ -86,7 +91,9 @@ def make_gallery(place: str) -> None:
         if is_file:
             private.make_file(path)
     except OSError as exc:
-        raise GalleryError(f"cannot make {path}: {exc.strerror or exc}; name another place with --gallery") from exc
+        raise GalleryError(
+            f"cannot make {path}: {exc.strerror or exc}; name another place with --gallery"
+        ) from exc
 
 
 def open_gallery(
@@ -109,7 +116,12 @@ def open_gallery(
         EmbedderMismatch: It was made with another embedder.
     """
     kind = _kind_of(place)
-    wants = {"space": space, "describe": describe, "described_by": described_by, "as_it_is": as_it_is}
+    wants = {
+        "space": space,
+        "describe": describe,
+        "described_by": described_by,
+        "as_it_is": as_it_is,
+    }
     return plugins.found(plugins.GALLERIES)[kind].load()(place, **wants)  # type: ignore[no-any-return]
 
 
@@ -123,12 +135,16 @@ def _kind_of(place: str) -> str:
     if separator and scheme in plugins.found(plugins.GALLERIES):
         return scheme
     if separator:
-        raise GalleryError(f"{scheme} galleries are not supported; use a folder, a .db file or postgresql://…")
+        raise GalleryError(
+            f"{scheme} galleries are not supported; use a folder, a .db file or postgresql://…"
+        )
     path = Path(place)
     if path.suffix.lower() in DATABASE_SUFFIXES:
         return "sqlite"
     if path.is_file():
-        raise GalleryError(f"{path} is a file; a gallery is a folder of photos or a .db file")
+        raise GalleryError(
+            f"{path} is a file; a gallery is a folder of photos or a .db file"
+        )
     return "folder"
 
 

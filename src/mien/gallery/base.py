@@ -166,7 +166,9 @@ class FindsNearest(Protocol):
 def showing(gallery: Gallery) -> ShowsPhotos:
     """The gallery, as one whose photos can be looked at. Raises GalleryError where it is not."""
     if not isinstance(gallery, ShowsPhotos):
-        raise GalleryError(f"{type(gallery).__name__} shows no photos; use a folder, a .db file or postgresql://…")
+        raise GalleryError(
+            f"{type(gallery).__name__} shows no photos; use a folder, a .db file or postgresql://…"
+        )
     return gallery
 
 
@@ -178,7 +180,9 @@ def as_kept(photo: Photo, space: EmbeddingSpace) -> Photo:
     """
     row = photo.embedding
     if row.shape != (space.size,) or not np.isfinite(row).all():
-        raise InputError(f"a descriptor is {space.size} finite numbers, got shape {row.shape}; describe the photo anew")
+        raise InputError(
+            f"a descriptor is {space.size} finite numbers, got shape {row.shape}; describe the photo anew"
+        )
     return replace(photo, embedding=space.kept(row[None])[0])
 
 
@@ -190,9 +194,13 @@ def check_name(name: str) -> str:
     """
     kept = composed(name)
     if not kept:
-        raise InputError("a person's name is empty; give at least one printable character")
+        raise InputError(
+            "a person's name is empty; give at least one printable character"
+        )
     if len(kept) > _LONGEST_NAME:
-        raise InputError(f"a person's name has {len(kept)} characters, at most {_LONGEST_NAME} are kept")
+        raise InputError(
+            f"a person's name has {len(kept)} characters, at most {_LONGEST_NAME} are kept"
+        )
     if not is_visible(kept):
         raise InputError(f"the name {kept!r} holds characters that cannot be printed")
     return kept

@@ -14,7 +14,9 @@ from mien.space import EmbeddingSpace
 from mien.types import F32, F64, I64
 
 _ROWS = 512  # photos compared with all others at a time
-_LEAST_PAIRS = 20  # photos with a second one of the same person, to suggest a tolerance from
+_LEAST_PAIRS = (
+    20  # photos with a second one of the same person, to suggest a tolerance from
+)
 _STEPS = 120  # of a tolerance from 0 to the space's own
 
 
@@ -87,7 +89,9 @@ class _Neighbours:
     pairs: I64
 
 
-def check(enrolled: Iterable[Enrolled], *, tolerance: float, space: EmbeddingSpace) -> Report:
+def check(
+    enrolled: Iterable[Enrolled], *, tolerance: float, space: EmbeddingSpace
+) -> Report:
     """Looks for people who are one, photos under the wrong name, and people too alike; suggests a tolerance.
 
     Every photo is compared with every other: 10,000 photos take seconds, 100,000 some minutes.
@@ -99,9 +103,17 @@ def check(enrolled: Iterable[Enrolled], *, tolerance: float, space: EmbeddingSpa
     table = np.array([one.photo.embedding for one in everything], np.float32)
     near = _neighbours(table, persons, tolerance, space)
     photos = _People(
-        names, table, space, np.split(np.argsort(persons, kind="stable"), np.bincount(persons).cumsum()[:-1])
+        names,
+        table,
+        space,
+        np.split(
+            np.argsort(persons, kind="stable"), np.bincount(persons).cumsum()[:-1]
+        ),
     )
-    pairs = sorted((photos.pair(a, b) for a, b in near.pairs.tolist()), key=lambda pair: pair.nearest)
+    pairs = sorted(
+        (photos.pair(a, b) for a, b in near.pairs.tolist()),
+        key=lambda pair: pair.nearest,
+    )
     duplicates = tuple(pair for pair in pairs if pair.typical <= tolerance)
     odd = _odd(everything, photos, near, tolerance, duplicates)
     return Report(
@@ -112,13 +124,19 @@ def check(enrolled: Iterable[Enrolled], *, tolerance: float, space: EmbeddingSpa
         alike=tuple(pair for pair in pairs if pair.typical > tolerance),
         odd=odd,
         poor=tuple(
-            PoorPhoto(one.name, one.photo.source, one.photo.quality) for one in everything if 0 < one.weight < 0.999
+            PoorPhoto(one.name, one.photo.source, one.photo.quality)
+            for one in everything
+            if 0 < one.weight < 0.999
         ),
-        suggestion=_suggest(everything, near, odd, duplicates, step=space.tolerance / _STEPS),
+        suggestion=_suggest(
+            everything, near, odd, duplicates, step=space.tolerance / _STEPS
+        ),
     )
 
 
-def _neighbours(table: F32, persons: I64, tolerance: float, space: EmbeddingSpace) -> _Neighbours:
+def _neighbours(
+    table: F32, persons: I64, tolerance: float, space: EmbeddingSpace
+) -> _Neighbours:
     count = len(table)
     own, other = np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
     who, pairs = np.full(count, -1, np.int64), [np.zeros((0, 2), np.int64)]
@@ -131,7 +149,12 @@ def _neighbours(table: F32, persons: I64, tolerance: float, space: EmbeddingSpac
         other[here] = strangers[np.arange(len(nearest)), nearest]
         who[here] = np.where(np.isfinite(other[here]), persons[nearest], -1)
         faces, rows = np.nonzero(strangers <= tolerance)
-        pairs.append(np.unique(np.sort(np.column_stack([persons[here][faces], persons[rows]]), axis=1), axis=0))
+        pairs.append(
+            np.unique(
+                np.sort(np.column_stack([persons[here][faces], persons[rows]]), axis=1),
+                axis=0,
+            )
+        )
         same[np.arange(len(same)), np.arange(here.start, here.stop)] = False
         own[here] = np.where(same, distances, np.inf).min(axis=1)
     own[np.isinf(own)] = other[np.isinf(other)] = np.nan
@@ -153,7 +176,9 @@ class _People:
     rows: list[I64]
 
     def pair(self, a: int, b: int) -> Pair:
-        distances = _apart(self.table[self.rows[a]], self.table[self.rows[b]], self.space)
+        distances = _apart(
+            self.table[self.rows[a]], self.table[self.rows[b]], self.space
+        )
         first, second = sorted((self.names[a], self.names[b]))
         return Pair(first, second, float(distances.min()), float(np.median(distances)))
 
@@ -161,12 +186,22 @@ class _People:
         """The median distance of a photo to the others of a person; infinite where there are none."""
         others = self.rows[person][self.rows[person] != photo]
         return (
-            float(np.median(_apart(self.table[photo][None], self.table[others], self.space))) if len(others) else np.inf
+            float(
+                np.median(
+                    _apart(self.table[photo][None], self.table[others], self.space)
+                )
+            )
+            if len(others)
+            else np.inf
         )
 
 
 def _odd(
-    everything: list[Enrolled], people: _People, near: _Neighbours, tolerance: float, duplicates: tuple[Pair, ...]
+    everything: list[Enrolled],
+    people: _People,
+    near: _Neighbours,
+    tolerance: float,
+    duplicates: tuple[Pair, ...],
 ) -> tuple[OddPhoto, ...]:
     """Photos that searches leave out, and photos more like somebody else (who is no duplicate) than like their own."""
     one = {(pair.first, pair.second) for pair in duplicates}
@@ -175,12 +210,24 @@ def _odd(
     for i, row in enumerate(everything):
         looks_like = people.names[near.who[i]] if near.who[i] >= 0 else ""
         nearer = near.other[i] < near.own[i] and near.other[i] <= tolerance
-        if row.weight > 0 and (not nearer or tuple(sorted((row.name, looks_like))) in one):
+        if row.weight > 0 and (
+            not nearer or tuple(sorted((row.name, looks_like))) in one
+        ):
             continue
-        if row.weight > 0 and people.typical(i, mine[i]) <= people.typical(i, int(near.who[i])):
+        if row.weight > 0 and people.typical(i, mine[i]) <= people.typical(
+            i, int(near.who[i])
+        ):
             continue  # it is the other person's photo that is odd
         distances = float(near.own[i]), float(near.other[i])
-        found.append(OddPhoto(row.name, row.photo.source, *distances, looks_like, left_out=row.weight == 0))
+        found.append(
+            OddPhoto(
+                row.name,
+                row.photo.source,
+                *distances,
+                looks_like,
+                left_out=row.weight == 0,
+            )
+        )
     return tuple(found)
 
 
@@ -196,7 +243,11 @@ def _suggest(
     wrong = {(photo.name, photo.source) for photo in odd}
     double = {name for pair in duplicates for name in (pair.first, pair.second)}
     sound = np.array(
-        [row.name not in double and (row.name, row.photo.source) not in wrong for row in everything], dtype=np.bool_
+        [
+            row.name not in double and (row.name, row.photo.source) not in wrong
+            for row in everything
+        ],
+        dtype=np.bool_,
     )
     own = near.own[sound & np.isfinite(near.own)].astype(np.float64)
     other = near.other[sound & np.isfinite(near.other)].astype(np.float64)
@@ -212,4 +263,6 @@ def _fewest_errors(own: F64, other: F64, step: float) -> Suggestion:
     errors = missed + mistaken
     best = np.flatnonzero(errors <= errors.min() + 1e-9)
     middle = int(best[len(best) // 2])
-    return Suggestion(round(float(steps[middle]), 4), float(missed[middle]), float(mistaken[middle]))
+    return Suggestion(
+        round(float(steps[middle]), 4), float(missed[middle]), float(mistaken[middle])
+    )

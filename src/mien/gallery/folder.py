@@ -22,8 +22,22 @@ from urllib.parse import unquote
 import numpy as np
 
 from mien import geometry, images, private, store
-from mien.errors import GalleryError, InputError, PersonExists, PersonNotFound, PhotoNotFound
-from mien.gallery.base import Enrolled, KeptPhoto, Person, Photo, Remark, as_kept, check_name
+from mien.errors import (
+    GalleryError,
+    InputError,
+    PersonExists,
+    PersonNotFound,
+    PhotoNotFound,
+)
+from mien.gallery.base import (
+    Enrolled,
+    KeptPhoto,
+    Person,
+    Photo,
+    Remark,
+    as_kept,
+    check_name,
+)
 from mien.gallery.search import match, told_in
 from mien.gallery.weights import weigh_people
 from mien.quality import quality
@@ -36,7 +50,9 @@ log = logging.getLogger(__name__)
 Describe = Callable[[bytes], Faces]
 
 _VERSION = 3  # of what is kept
-_BESIDE = 2 + 4  # kept of a photo beside the descriptor: the quality, the number of faces, the box of the largest
+_BESIDE = (
+    2 + 4
+)  # kept of a photo beside the descriptor: the quality, the number of faces, the box of the largest
 _NO_BOX = (np.nan,) * 4
 _SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
 _LONGEST_FILE_NAME = 255  # bytes
@@ -52,7 +68,12 @@ class FolderGallery:
     """
 
     def __init__(
-        self, path: Path, *, space: EmbeddingSpace, describe: Describe, described_by: str | None = None
+        self,
+        path: Path,
+        *,
+        space: EmbeddingSpace,
+        describe: Describe,
+        described_by: str | None = None,
     ) -> None:
         self.path = path
         self.space = space
@@ -69,13 +90,23 @@ class FolderGallery:
         for entry in sorted(self.path.iterdir()) if self.path.is_dir() else []:
             if entry.name.startswith(".") or self._passes_over(entry):
                 continue
-            files = self._photos_in(entry) if entry.is_dir() else [entry] if _is_photo(entry) else []
+            files = (
+                self._photos_in(entry)
+                if entry.is_dir()
+                else [entry]
+                if _is_photo(entry)
+                else []
+            )
             if files:
                 found.setdefault(_name_of(entry), []).extend(files)
         return found
 
     def _photos_in(self, folder: Path) -> list[Path]:
-        found = [path for path in sorted(_entries(folder)) if _is_photo(path) or _is_bare(path)]
+        found = [
+            path
+            for path in sorted(_entries(folder))
+            if _is_photo(path) or _is_bare(path)
+        ]
         return [path for path in found if not self._passes_over(path)]
 
     def _passes_over(self, entry: Path) -> bool:
@@ -84,7 +115,10 @@ class FolderGallery:
             return False
         if entry not in self._told:
             self._told.add(entry)
-            log.warning("%s is passed over: it is a link that leads out of the gallery; put the photos there", entry)
+            log.warning(
+                "%s is passed over: it is a link that leads out of the gallery; put the photos there",
+                entry,
+            )
         return True
 
     @property
@@ -92,7 +126,10 @@ class FolderGallery:
         return f".{self.space.name}.npy"
 
     def people(self) -> list[Person]:
-        return [Person(id=name, name=name, photos=len(files)) for name, files in sorted(self.photos().items())]
+        return [
+            Person(id=name, name=name, photos=len(files))
+            for name, files in sorted(self.photos().items())
+        ]
 
     def _is_others(self, path: Path) -> bool:
         """Whether a file is the descriptor of another embedder, without its photo."""
@@ -111,7 +148,10 @@ class FolderGallery:
                     left += 1
                     continue
                 sha256 = self._sha256(file, b"")
-                self.enroll(name, [replace(found, sha256=sha256, content=b"", thumbnail=picture)])
+                self.enroll(
+                    name,
+                    [replace(found, sha256=sha256, content=b"", thumbnail=picture)],
+                )
                 _on_disk(file.unlink, self.path)
         return left
 
@@ -119,13 +159,22 @@ class FolderGallery:
         name = check_name(name)
         home = self.path / _file_name(name)
         if _leads_out_of(self.path, home):
-            raise GalleryError(f"{name} is a link that leads out of the gallery; put a folder in its place")
-        files = [file for file in self.photos().get(name, []) if not self._is_others(file)]
+            raise GalleryError(
+                f"{name} is a link that leads out of the gallery; put a folder in its place"
+            )
+        files = [
+            file for file in self.photos().get(name, []) if not self._is_others(file)
+        ]
         there = {self._sha256(file, file.read_bytes()) for file in files}
         new = {photo.sha256: photo for photo in photos if photo.sha256 not in there}
         for photo in new.values():
-            file, content = home / self._file_for(photo), photo.content or _npy(as_kept(photo, self.space))
-            _on_disk(partial(store.write_atomically, file, content, secret=True), self.path)
+            file, content = (
+                home / self._file_for(photo),
+                photo.content or _npy(as_kept(photo, self.space)),
+            )
+            _on_disk(
+                partial(store.write_atomically, file, content, secret=True), self.path
+            )
         return len(new)
 
     def enroll_all(self, people: Iterable[tuple[str, Sequence[Photo]]]) -> int:
@@ -133,14 +182,22 @@ class FolderGallery:
 
     def _file_for(self, photo: Photo) -> str:
         if not photo.content:
-            known = photo.sha256 if _SHA256.fullmatch(photo.sha256) else bare_sha256(photo.embedding)
+            known = (
+                photo.sha256
+                if _SHA256.fullmatch(photo.sha256)
+                else bare_sha256(photo.embedding)
+            )
             return known + self._bare_suffix
         suffix = Path(photo.source).suffix.lower()
         return f"{photo.sha256[:16]}{suffix if suffix in images.SUFFIXES else '.jpg'}"
 
     def _sha256(self, file: Path, content: bytes) -> str:
         """What a photo is known by: its hash, also where only its descriptor is here."""
-        return file.name.partition(".")[0] if _is_bare(file) else hashlib.sha256(content).hexdigest()
+        return (
+            file.name.partition(".")[0]
+            if _is_bare(file)
+            else hashlib.sha256(content).hexdigest()
+        )
 
     def photos_of(self, name: str) -> list[KeptPhoto]:
         files = self._files_of(name)
@@ -151,10 +208,22 @@ class FolderGallery:
             content, source = _content(file), printable(str(file))
             one = counted.get(source)
             quality, weight = (one.photo.quality, one.weight) if one else (None, 0.0)
-            pictured = bool(_npy_picture(content)) if _is_bare(file) else one is not None
+            pictured = (
+                bool(_npy_picture(content)) if _is_bare(file) else one is not None
+            )
             added = _stamp(file)[0] / 1e9
             told = wrong.get(source, "")
-            found.append(KeptPhoto(self._sha256(file, content), source, added, quality, weight, pictured, told))
+            found.append(
+                KeptPhoto(
+                    self._sha256(file, content),
+                    source,
+                    added,
+                    quality,
+                    weight,
+                    pictured,
+                    told,
+                )
+            )
         return found
 
     def thumbnail(self, name: str, sha256: str) -> bytes:
@@ -169,9 +238,15 @@ class FolderGallery:
             picture = _npy_picture(content)
         else:
             box = self._numbers(self._described(content))[-4:]
-            picture = images.thumbnail(images.read_image(content), box) if np.isfinite(box).all() else b""
+            picture = (
+                images.thumbnail(images.read_image(content), box)
+                if np.isfinite(box).all()
+                else b""
+            )
         if not picture:
-            raise PhotoNotFound("there is no picture of a face in this photo; put one that shows it in its place")
+            raise PhotoNotFound(
+                "there is no picture of a face in this photo; put one that shows it in its place"
+            )
         return picture
 
     def remove(self, name: str) -> None:
@@ -179,31 +254,47 @@ class FolderGallery:
 
     def discard(self, name: str, sha256s: Sequence[str]) -> int:
         named = set(sha256s)
-        files = [file for file in self._files_of(name) if self._sha256(file, file.read_bytes()) in named]
+        files = [
+            file
+            for file in self._files_of(name)
+            if self._sha256(file, file.read_bytes()) in named
+        ]
         self._check_no_link(files)
         self._delete(files)
         return len(files)
 
     def _delete(self, files: Sequence[Path]) -> None:
         for file in files:
-            store.clear_entries("descriptors", f"{hashlib.sha256(file.read_bytes()).hexdigest()}-")
+            store.clear_entries(
+                "descriptors", f"{hashlib.sha256(file.read_bytes()).hexdigest()}-"
+            )
         for entry in dict.fromkeys(map(self._entry_of, files)):
             _on_disk(entry.unlink, self.path)
         self._remove_empty(files)
 
     def _entry_of(self, file: Path) -> Path:
         """What is deleted of a photo: the file, or the link to the folder it is in."""
-        return file.parent if file.parent != self.path and file.parent.is_symlink() else file
+        return (
+            file.parent
+            if file.parent != self.path and file.parent.is_symlink()
+            else file
+        )
 
     def _check_no_link(self, files: Sequence[Path]) -> None:
-        for folder in {entry for entry in map(self._entry_of, files) if entry not in files}:
+        for folder in {
+            entry for entry in map(self._entry_of, files) if entry not in files
+        }:
             goal = folder.resolve().name
-            raise GalleryError(f"{folder.name} is a link to {goal}, whose photos these are; change {goal} instead")
+            raise GalleryError(
+                f"{folder.name} is a link to {goal}, whose photos these are; change {goal} instead"
+            )
 
     def rename(self, old: str, new: str) -> None:
         self._files_of(old)
         if check_name(new) in self.photos():
-            raise PersonExists(f"{new} is in the gallery already; 'mien people merge' joins two people")
+            raise PersonExists(
+                f"{new} is in the gallery already; 'mien people merge' joins two people"
+            )
         self._move(old, check_name(new))
 
     def merge(self, source: str, target: str) -> None:
@@ -224,7 +315,9 @@ class FolderGallery:
     def _remove_empty(self, files: Iterable[Path]) -> None:
         """Removes the sub-folders that the files were in, as far as nothing else is in them."""
         for folder in {file.parent for file in files} - {self.path}:
-            with contextlib.suppress(OSError):  # another process has put a photo there just now
+            with contextlib.suppress(
+                OSError
+            ):  # another process has put a photo there just now
                 folder.rmdir()
 
     def _files_of(self, name: str) -> list[Path]:
@@ -232,7 +325,9 @@ class FolderGallery:
         try:
             return everybody[check_name(name)]
         except KeyError:
-            raise PersonNotFound(f"nobody in {self.path} is called {name}{did_you_mean(name, everybody)}") from None
+            raise PersonNotFound(
+                f"nobody in {self.path} is called {name}{did_you_mean(name, everybody)}"
+            ) from None
 
     def enrolled(self) -> Iterator[Enrolled]:
         yield from self._read()
@@ -243,7 +338,9 @@ class FolderGallery:
 
     def _read(self) -> list[Enrolled]:
         """Everything, as the folder is now."""
-        files = [(name, file) for name, photos in self.photos().items() for file in photos]
+        files = [
+            (name, file) for name, photos in self.photos().items() for file in photos
+        ]
         state: list[object] = [(name, str(file), *_stamp(file)) for name, file in files]
         with self._lock:
             if self._known is None or self._known[0] != state:
@@ -255,9 +352,18 @@ class FolderGallery:
                 ]
                 self._remarks = (*wrong, *self._too_deep())
                 for remark in self._remarks:
-                    log.warning("%s %s", Path(remark.source), remark.verdict)  # a service's log leaves out paths
-                photos = [(name, photo) for name, _, photo, _ in found if photo is not None]
-                self._known = (state, _weighed(photos, stranger=self.space.euclidean(self.space.tolerance)))
+                    log.warning(
+                        "%s %s", Path(remark.source), remark.verdict
+                    )  # a service's log leaves out paths
+                photos = [
+                    (name, photo) for name, _, photo, _ in found if photo is not None
+                ]
+                self._known = (
+                    state,
+                    _weighed(
+                        photos, stranger=self.space.euclidean(self.space.tolerance)
+                    ),
+                )
             return self._known[1]
 
     def remarks(self) -> tuple[Remark, ...]:
@@ -271,7 +377,9 @@ class FolderGallery:
         deep = [
             folder
             for entry in _entries(self.path)
-            if entry.is_dir() and not entry.name.startswith(".") and not self._passes_over(entry)
+            if entry.is_dir()
+            and not entry.name.startswith(".")
+            and not self._passes_over(entry)
             for folder in sorted(entry.rglob("*"))
             if folder.is_dir() and any(map(_is_photo, _entries(folder)))
         ]
@@ -284,14 +392,31 @@ class FolderGallery:
         except FileNotFoundError:  # it went just now
             return None, ""
         if self._is_others(file):
-            return None, "it is a descriptor of another embedder, without its photo; see 'mien people reembed'"
-        kept = _npy_numbers(content, self.space.size) if _is_bare(file) else self._described(content)
+            return (
+                None,
+                "it is a descriptor of another embedder, without its photo; see 'mien people reembed'",
+            )
+        kept = (
+            _npy_numbers(content, self.space.size)
+            if _is_bare(file)
+            else self._described(content)
+        )
         if len(kept) != self._count * 4:
             return None, kept.decode(errors="replace")
         numbers, size = self._numbers(kept), self.space.size
-        embedding, worth, count = numbers[:size], float(numbers[size]), int(numbers[size + 1])
-        wrong = f"{count} faces are in it, of which the largest is taken; cut it to one" if count > 1 else ""
-        return Photo(embedding, self._sha256(file, content), printable(str(file)), quality=worth), wrong
+        embedding, worth, count = (
+            numbers[:size],
+            float(numbers[size]),
+            int(numbers[size + 1]),
+        )
+        wrong = (
+            f"{count} faces are in it, of which the largest is taken; cut it to one"
+            if count > 1
+            else ""
+        )
+        return Photo(
+            embedding, self._sha256(file, content), printable(str(file)), quality=worth
+        ), wrong
 
     @property
     def _count(self) -> int:
@@ -325,10 +450,18 @@ class FolderGallery:
             return b"no face found in it"
         areas = geometry.area(faces.boxes)
         i = int(areas.argmax())
-        worth = quality(images.read_image(content), faces.boxes[i : i + 1], faces.landmarks[i : i + 1])
+        worth = quality(
+            images.read_image(content),
+            faces.boxes[i : i + 1],
+            faces.landmarks[i : i + 1],
+        )
         count = (areas > areas[i] / 16).sum()  # people far behind do not count
         row = self.space.kept(faces.embeddings[i : i + 1])[0]
-        return bytes(np.concatenate([row, worth, [count], faces.boxes[i]]).astype("<f4").tobytes())
+        return bytes(
+            np.concatenate([row, worth, [count], faces.boxes[i]])
+            .astype("<f4")
+            .tobytes()
+        )
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         everything = self._read()
@@ -336,7 +469,9 @@ class FolderGallery:
         owners = [one.name for one in everything]
         probes, rows = self.space.kept(embeddings), self._stacked(everything)
         limits = self.space.to_euclidean(tolerance)
-        return told_in(self.space, match(probes, owners, rows, tolerance=limits, weights=weights))
+        return told_in(
+            self.space, match(probes, owners, rows, tolerance=limits, weights=weights)
+        )
 
     def _stacked(self, everything: Sequence[Enrolled]) -> F32:
         rows = [one.photo.embedding for one in everything]
@@ -346,17 +481,26 @@ class FolderGallery:
         try:
             next(self.path.iterdir(), None) if self.path.exists() else None
         except OSError as exc:
-            raise GalleryError(f"cannot read {self.path}: {exc.strerror or exc}; check its permissions") from exc
+            raise GalleryError(
+                f"cannot read {self.path}: {exc.strerror or exc}; check its permissions"
+            ) from exc
 
     def close(self) -> None:
         self._known = None
 
 
 def open_folder(
-    place: str, *, space: EmbeddingSpace, describe: Describe, described_by: str | None = None, as_it_is: bool = False
+    place: str,
+    *,
+    space: EmbeddingSpace,
+    describe: Describe,
+    described_by: str | None = None,
+    as_it_is: bool = False,
 ) -> FolderGallery:
     """A folder's photos are described by whoever asks: `as_it_is` makes no difference."""
-    return FolderGallery(Path(place), space=space, describe=describe, described_by=described_by)
+    return FolderGallery(
+        Path(place), space=space, describe=describe, described_by=described_by
+    )
 
 
 def bare_sha256(embedding: F32) -> str:
@@ -367,8 +511,13 @@ def bare_sha256(embedding: F32) -> str:
 def _weighed(photos: list[tuple[str, Photo]], *, stranger: float) -> list[Enrolled]:
     rows = np.array([photo.embedding for _, photo in photos], np.float32)
     qualities = np.array([photo.quality for _, photo in photos], np.float32)
-    weights = weigh_people([name for name, _ in photos], rows, qualities, stranger=stranger)
-    return [Enrolled(name, photo, float(weight)) for (name, photo), weight in zip(photos, weights, strict=True)]
+    weights = weigh_people(
+        [name for name, _ in photos], rows, qualities, stranger=stranger
+    )
+    return [
+        Enrolled(name, photo, float(weight))
+        for (name, photo), weight in zip(photos, weights, strict=True)
+    ]
 
 
 def _stamp(file: Path) -> tuple[int, int]:
@@ -420,7 +569,11 @@ def _is_bare(path: Path) -> bool:
 
 
 def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return (
+        path.suffix.lower() in images.SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -437,7 +590,9 @@ def _name_of(entry: Path) -> str:
 def _leads_out_of(gallery: Path, entry: Path) -> bool:
     """Whether an entry of a gallery is a link to something outside, or to nothing at all."""
     try:
-        return entry.is_symlink() and not entry.resolve(strict=True).is_relative_to(gallery.resolve())
+        return entry.is_symlink() and not entry.resolve(strict=True).is_relative_to(
+            gallery.resolve()
+        )
     except (OSError, RuntimeError):  # nothing there, or links in a circle
         return True
 
@@ -483,4 +638,6 @@ def _on_disk(change: Callable[[], object], gallery: Path) -> None:
     try:
         change()
     except OSError as exc:
-        raise GalleryError(f"cannot write in {gallery}: {exc.strerror or exc}; check its permissions") from exc
+        raise GalleryError(
+            f"cannot write in {gallery}: {exc.strerror or exc}; check its permissions"
+        ) from exc

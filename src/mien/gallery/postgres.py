@@ -32,9 +32,13 @@ _WITHIN = sa.text(
     f" SELECT DISTINCT ON (person_id) person_id, ({_APART}) / weight AS weighted, {_APART} AS apart FROM photos"
     f" WHERE weight > 0 AND {_APART} <= :tolerance ORDER BY person_id, weighted) AS near ON id = person_id"
 )
-_CLOSEST = sa.text(f"SELECT id, {_APART} AS apart FROM photos ORDER BY apart, id LIMIT :count")  # noqa: S608
+_CLOSEST = sa.text(
+    f"SELECT id, {_APART} AS apart FROM photos ORDER BY apart, id LIMIT :count"  # noqa: S608
+)
 _FIRST = sa.text(f"SELECT {_APART} FROM photos WHERE weight > 0 ORDER BY 1 LIMIT 1")  # noqa: S608
-_SET_INDEX = sa.text(f"SET LOCAL hnsw.ef_search = {_NEAREST}; SET LOCAL hnsw.iterative_scan = relaxed_order")
+_SET_INDEX = sa.text(
+    f"SET LOCAL hnsw.ef_search = {_NEAREST}; SET LOCAL hnsw.iterative_scan = relaxed_order"
+)
 
 _TAKE_PLACE = (
     "ALTER TABLE photos DROP COLUMN embedding",
@@ -43,7 +47,9 @@ _TAKE_PLACE = (
     "ALTER TABLE photos ALTER COLUMN embedding SET STORAGE PLAIN",
 )
 
-Candidate = tuple[str, float, float]  # a person, the weighted distance to a photo, the distance
+Candidate = tuple[
+    str, float, float
+]  # a person, the weighted distance to a photo, the distance
 
 
 class PostgresGallery(SqlGallery):
@@ -64,9 +70,14 @@ class PostgresGallery(SqlGallery):
         EmbedderMismatch: It holds the descriptors of another embedder.
     """
 
-    def __init__(self, url: str, *, space: EmbeddingSpace, as_it_is: bool = False) -> None:
+    def __init__(
+        self, url: str, *, space: EmbeddingSpace, as_it_is: bool = False
+    ) -> None:
         self.url = _checked_url(url)
-        self._indexed = (-_LOOK_S, False)  # when it was looked for, and whether there is one
+        self._indexed = (
+            -_LOOK_S,
+            False,
+        )  # when it was looked for, and whether there is one
         engine = sa.create_engine(
             self.url,
             pool_pre_ping=True,
@@ -74,20 +85,30 @@ class PostgresGallery(SqlGallery):
             max_overflow=16,
             connect_args={"connect_timeout": _CONNECT_S, "prepare_threshold": None},
         )
-        place = self.url.difference_update_query(["options"]).set(drivername="postgresql")
-        super().__init__(engine, place=place.render_as_string(hide_password=True), space=space)
+        place = self.url.difference_update_query(["options"]).set(
+            drivername="postgresql"
+        )
+        super().__init__(
+            engine, place=place.render_as_string(hide_password=True), space=space
+        )
         self._migrate(as_it_is=as_it_is)
 
     def _begin(self, connection: sa.Connection, *, write: bool) -> None:
         """The driver begins by itself; writers lock the people whom they change."""
 
     def _migrate(self, *, as_it_is: bool) -> None:
-        with self.transaction(write=True) as connection:  # one process at a time, until the end of the transaction
+        with self.transaction(
+            write=True
+        ) as connection:  # one process at a time, until the end of the transaction
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             if f"search_path={SCHEMA}," in str(self.url.query.get("options")):
                 connection.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-            if not connection.scalar(sa.text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")):
-                connection.execute(sa.text("CREATE EXTENSION vector WITH SCHEMA public"))
+            if not connection.scalar(
+                sa.text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")
+            ):
+                connection.execute(
+                    sa.text("CREATE EXTENSION vector WITH SCHEMA public")
+                )
             self._bring_up_to_date(connection, as_it_is=as_it_is)
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
@@ -107,19 +128,39 @@ class PostgresGallery(SqlGallery):
         ]
         names, persons = number([name for _, name, _, _ in near])
         faces = np.array([face for face, _, _, _ in near], np.int64)
-        distances, weights = (np.array([row[k] for row in near], np.float32) for k in (2, 3))
-        nearest = np.array([min((apart for *_, apart in some), default=np.nan) for some in found], np.float32)
+        distances, weights = (
+            np.array([row[k] for row in near], np.float32) for k in (2, 3)
+        )
+        nearest = np.array(
+            [min((apart for *_, apart in some), default=np.nan) for some in found],
+            np.float32,
+        )
         candidates = Candidates(faces, persons, distances, weights)
-        return told_in(self.space, decide(candidates, names, limits=limits, nearest=nearest, people=people))
+        return told_in(
+            self.space,
+            decide(candidates, names, limits=limits, nearest=nearest, people=people),
+        )
 
-    def _put(self, connection: sa.Connection, rows: list[dict[str, object]], size: int) -> None:
+    def _put(
+        self, connection: sa.Connection, rows: list[dict[str, object]], size: int
+    ) -> None:
         if size == self.space.size:
             super()._put(connection, rows, size)
             return
-        connection.execute(sa.text(f"ALTER TABLE photos ADD COLUMN anew vector({size})"))
-        texts = [{"key": row["key"], "row": vector_text(np.asarray(row["row"]))} for row in rows]
+        connection.execute(
+            sa.text(f"ALTER TABLE photos ADD COLUMN anew vector({size})")
+        )
+        texts = [
+            {"key": row["key"], "row": vector_text(np.asarray(row["row"]))}
+            for row in rows
+        ]
         if texts:
-            connection.execute(sa.text("UPDATE photos SET anew = CAST(:row AS vector) WHERE id = :key"), texts)
+            connection.execute(
+                sa.text(
+                    "UPDATE photos SET anew = CAST(:row AS vector) WHERE id = :key"
+                ),
+                texts,
+            )
         for change in _TAKE_PLACE:
             connection.execute(sa.text(change))
         self._indexed = (time.monotonic(), False)  # it went with the old column
@@ -136,7 +177,12 @@ class PostgresGallery(SqlGallery):
         if time.monotonic() - looked >= _LOOK_S:
             with self.transaction() as connection:
                 migrations.check_space(connection, place=self.place, space=self.space)
-                there = bool(connection.scalar(sa.text("SELECT to_regclass(:index) IS NOT NULL"), {"index": INDEX}))
+                there = bool(
+                    connection.scalar(
+                        sa.text("SELECT to_regclass(:index) IS NOT NULL"),
+                        {"index": INDEX},
+                    )
+                )
             self._indexed = (time.monotonic(), there)
         return there
 
@@ -171,19 +217,30 @@ class PostgresGallery(SqlGallery):
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def open_postgres(place: str, *, space: EmbeddingSpace, as_it_is: bool = False, **_photos: object) -> PostgresGallery:
+def open_postgres(
+    place: str, *, space: EmbeddingSpace, as_it_is: bool = False, **_photos: object
+) -> PostgresGallery:
     """It keeps descriptors: how photos are described makes no difference."""
     return PostgresGallery(place, space=space, as_it_is=as_it_is)
 
 
-def _ask_all(connection: sa.Connection, probe: F32, tolerance: float) -> list[Candidate]:
+def _ask_all(
+    connection: sa.Connection, probe: F32, tolerance: float
+) -> list[Candidate]:
     """Everybody within the tolerance; if there is nobody, the distance to the nearest."""
     given = {"probe": vector_text(probe)}
-    within = [tuple(row) for row in connection.execute(_WITHIN, {**given, "tolerance": tolerance})]
-    return within or [("", np.inf, apart) for apart in connection.scalars(_FIRST, given)]
+    within = [
+        tuple(row)
+        for row in connection.execute(_WITHIN, {**given, "tolerance": tolerance})
+    ]
+    return within or [
+        ("", np.inf, apart) for apart in connection.scalars(_FIRST, given)
+    ]
 
 
-def _ask_index(connection: sa.Connection, probe: F32, tolerance: float) -> list[Candidate]:
+def _ask_index(
+    connection: sa.Connection, probe: F32, tolerance: float
+) -> list[Candidate]:
     """The nearest photos that the index gives, at their exact distances."""
     connection.execute(_SET_INDEX)
     found = connection.execute(by_index(len(probe)), {"probe": vector_text(probe)})
@@ -207,11 +264,15 @@ def _short(size: int) -> str:
 
 def _checked_url(text: str) -> sa.URL:
     if importlib.util.find_spec("psycopg") is None:
-        raise GalleryError("a PostgreSQL gallery needs psycopg; run \"pip install 'mien[postgres]'\"")
+        raise GalleryError(
+            "a PostgreSQL gallery needs psycopg; run \"pip install 'mien[postgres]'\""
+        )
     try:
         url = sa.make_url(text).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError) as exc:
-        raise GalleryError("the gallery's address is not postgresql://user:password@host/database") from exc
+        raise GalleryError(
+            "the gallery's address is not postgresql://user:password@host/database"
+        ) from exc
     if "options" in url.query:
         return url
     return url.update_query_dict({"options": f"-csearch_path={SCHEMA},public"})

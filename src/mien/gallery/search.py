@@ -49,18 +49,28 @@ def match(
     weighted = distances / weights[counting]
     limits = per_face(tolerance, len(embeddings))
     faces, rows = np.nonzero(weighted <= limits[:, None])
-    near = Candidates(faces, persons[rows], distances[faces, rows], weighted[faces, rows])
-    return decide(near, names, limits=limits, nearest=distances.min(axis=1), people=len(names))
+    near = Candidates(
+        faces, persons[rows], distances[faces, rows], weighted[faces, rows]
+    )
+    return decide(
+        near, names, limits=limits, nearest=distances.min(axis=1), people=len(names)
+    )
 
 
-def decide(near: Candidates, names: Sequence[str], *, limits: F32, nearest: F32, people: int) -> Matches:
+def decide(
+    near: Candidates, names: Sequence[str], *, limits: F32, nearest: F32, people: int
+) -> Matches:
     """The matches of a picture's faces: the name of the person whom each takes, at the distance to that person; where
     it takes none, the distance to the `nearest` (N,). `limits` (N,) are the tolerances of the faces, `people` how
     many there are to be found."""
     taken = assign(near, limits=limits)
     distances = np.array(nearest, np.float32)
     distances[taken >= 0] = near.distances[taken[taken >= 0]]
-    return Matches(tuple(None if i < 0 else names[near.persons[i]] for i in taken), distances, people)
+    return Matches(
+        tuple(None if i < 0 else names[near.persons[i]] for i in taken),
+        distances,
+        people,
+    )
 
 
 def nobody(count: int) -> Matches:
@@ -70,7 +80,9 @@ def nobody(count: int) -> Matches:
 
 def told_in(space: EmbeddingSpace, matches: Matches) -> Matches:
     """Matches at Euclidean distances as they are told: in the measure of the space, with how likely a name is right."""
-    return replace(matches, distances=space.from_euclidean(matches.distances)).rated(space.rates)
+    return replace(matches, distances=space.from_euclidean(matches.distances)).rated(
+        space.rates
+    )
 
 
 def per_face(tolerance: float | F32, count: int) -> F32:
@@ -81,7 +93,9 @@ def per_face(tolerance: float | F32, count: int) -> F32:
 def number(names: Sequence[str]) -> tuple[list[str], I64]:
     """Every name once, and the place in that list of each of `names` (M,)."""
     places: dict[str, int] = {}
-    rows = np.fromiter((places.setdefault(name, len(places)) for name in names), np.int64, len(names))
+    rows = np.fromiter(
+        (places.setdefault(name, len(places)) for name in names), np.int64, len(names)
+    )
     return list(places), rows
 
 

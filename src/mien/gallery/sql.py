@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import (
+    DBAPIError,
+    OperationalError,
+    TimeoutError as PoolTimeoutError,
+)
 
 from mien.errors import GalleryError, PersonExists, PersonNotFound, PhotoNotFound
 from mien.gallery import migrations
@@ -52,10 +56,14 @@ class Blob(sa.types.TypeDecorator[F32]):
     impl = sa.LargeBinary
     cache_ok = True
 
-    def process_bind_param(self, value: F32 | None, dialect: sa.Dialect) -> bytes | None:
+    def process_bind_param(
+        self, value: F32 | None, dialect: sa.Dialect
+    ) -> bytes | None:
         return None if value is None else np.asarray(value, dtype="<f4").tobytes()
 
-    def process_result_value(self, value: bytes | None, dialect: sa.Dialect) -> F32 | None:
+    def process_result_value(
+        self, value: bytes | None, dialect: sa.Dialect
+    ) -> F32 | None:
         if value is None:
             return None
         check_blobs([value])
@@ -65,12 +73,18 @@ class Blob(sa.types.TypeDecorator[F32]):
 def check_blobs(blobs: Sequence[object], size: int | None = None) -> None:
     """Raises GalleryError where something that should be a descriptor's bytes, of so many numbers, is not."""
     for blob in blobs:
-        if not isinstance(blob, bytes) or len(blob) % 4 or size not in (None, len(blob) // 4):
+        if (
+            not isinstance(blob, bytes)
+            or len(blob) % 4
+            or size not in (None, len(blob) // 4)
+        ):
             raise _damaged()
 
 
 def _damaged() -> GalleryError:
-    return GalleryError("a descriptor in the gallery is damaged; put a copy of the file in its place, or enrol anew")
+    return GalleryError(
+        "a descriptor in the gallery is damaged; put a copy of the file in its place, or enrol anew"
+    )
 
 
 def vector_text(row: F32) -> str:
@@ -79,7 +93,12 @@ def vector_text(row: F32) -> str:
 
 
 _metadata = sa.MetaData()
-PEOPLE = sa.Table("people", _metadata, sa.Column("id", sa.Text, primary_key=True), sa.Column("name", sa.Text))
+PEOPLE = sa.Table(
+    "people",
+    _metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text),
+)
 PHOTOS = sa.Table(
     "photos",
     _metadata,
@@ -95,7 +114,9 @@ PHOTOS = sa.Table(
 PICTURES = sa.Table(  # by themselves, so that they are not read where descriptors are
     "pictures",
     _metadata,
-    sa.Column("photo_id", sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "photo_id", sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True
+    ),
     sa.Column("content", sa.LargeBinary),
 )
 _KEEP_PICTURE = sa.text(
@@ -150,11 +171,17 @@ class SqlGallery(ABC):
         try:
             yield
         except OperationalError as exc:
-            raise GalleryError(f"cannot use {self.place}: {_reason(exc)}; is it there, and may it be written?") from exc
+            raise GalleryError(
+                f"cannot use {self.place}: {_reason(exc)}; is it there, and may it be written?"
+            ) from exc
         except DBAPIError as exc:
-            raise GalleryError(f"cannot use {self.place}: {_reason(exc)}; is it a gallery?") from exc
+            raise GalleryError(
+                f"cannot use {self.place}: {_reason(exc)}; is it a gallery?"
+            ) from exc
         except PoolTimeoutError as exc:
-            raise GalleryError(f"cannot use {self.place}: all connections are busy; try again") from exc
+            raise GalleryError(
+                f"cannot use {self.place}: all connections are busy; try again"
+            ) from exc
 
     def check_ready(self) -> None:
         with self.transaction() as connection:
@@ -162,16 +189,26 @@ class SqlGallery(ABC):
 
     def people(self) -> list[Person]:
         count = sa.func.count(PHOTOS.c.id)
-        query = sa.select(PEOPLE.c.id, PEOPLE.c.name, count).outerjoin(PHOTOS).group_by(PEOPLE.c.id)
+        query = (
+            sa.select(PEOPLE.c.id, PEOPLE.c.name, count)
+            .outerjoin(PHOTOS)
+            .group_by(PEOPLE.c.id)
+        )
         with self.transaction() as connection:
             rows = connection.execute(query).all()
-        return sorted((Person(id=key, name=name, photos=n) for key, name, n in rows), key=lambda person: person.name)
+        return sorted(
+            (Person(id=key, name=name, photos=n) for key, name, n in rows),
+            key=lambda person: person.name,
+        )
 
     def enroll(self, name: str, photos: Sequence[Photo]) -> int:
         return self.enroll_all([(name, photos)])
 
     def enroll_all(self, people: Iterable[tuple[str, Sequence[Photo]]]) -> int:
-        checked = ((check_name(name), [as_kept(photo, self.space) for photo in photos]) for name, photos in people)
+        checked = (
+            (check_name(name), [as_kept(photo, self.space) for photo in photos])
+            for name, photos in people
+        )
         added = 0
         for chunk in _batched(checked):
             wanted: dict[str, list[Photo]] = defaultdict(list)
@@ -184,7 +221,9 @@ class SqlGallery(ABC):
 
     def _enroll(self, connection: sa.Connection, wanted: dict[str, list[Photo]]) -> int:
         ids = self._ids_of(connection, sorted(wanted))
-        query = sa.select(PHOTOS.c.person_id, PHOTOS.c.sha256).where(PHOTOS.c.person_id.in_(ids.values()))
+        query = sa.select(PHOTOS.c.person_id, PHOTOS.c.sha256).where(
+            PHOTOS.c.person_id.in_(ids.values())
+        )
         there = {(person, sha256) for person, sha256 in connection.execute(query)}
         new = {
             (ids[name], photo.sha256): photo
@@ -202,35 +241,68 @@ class SqlGallery(ABC):
         ]
         if pictures:  # also of photos that were there already, without one
             connection.execute(_KEEP_PICTURE, pictures)
-        before, now = (Counter(person for person, _ in photos) for photos in (there, new))
-        self._weigh(connection, [person for person in now if before[person] and before[person] + now[person] >= _FEW])
+        before, now = (
+            Counter(person for person, _ in photos) for photos in (there, new)
+        )
+        self._weigh(
+            connection,
+            [
+                person
+                for person in now
+                if before[person] and before[person] + now[person] >= _FEW
+            ],
+        )
         return len(new)
 
     def _ids_of(self, connection: sa.Connection, names: list[str]) -> dict[str, str]:
         """The ids of people, who are made if new and are kept from others until the transaction ends."""
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        insert = (
+            postgresql.insert
+            if connection.dialect.name == "postgresql"
+            else sqlite.insert
+        )
         locked = sa.select(PEOPLE.c.name, PEOPLE.c.id).where(PEOPLE.c.name.in_(names))
-        for _ in range(_TRIES):  # again when another process removed one between the two statements
+        for _ in range(
+            _TRIES
+        ):  # again when another process removed one between the two statements
             found = _pairs(connection, locked.order_by(PEOPLE.c.id).with_for_update())
-            missing = [{"id": uuid.uuid4().hex, "name": name} for name in names if name not in found]
+            missing = [
+                {"id": uuid.uuid4().hex, "name": name}
+                for name in names
+                if name not in found
+            ]
             if not missing:
                 return found
             connection.execute(insert(PEOPLE).on_conflict_do_nothing(), missing)
-        raise GalleryError(f"cannot use {self.place}: others remove the same people all the time; try again")
+        raise GalleryError(
+            f"cannot use {self.place}: others remove the same people all the time; try again"
+        )
 
     def _weigh(self, connection: sa.Connection, people: Iterable[str]) -> None:
         """Weighs the photos of people anew: each counts by its quality, and by whether it looks like the others."""
         columns = (PHOTOS.c.id, PHOTOS.c.embedding, PHOTOS.c.quality, PHOTOS.c.weight)
-        update = sa.update(PHOTOS).where(PHOTOS.c.id == sa.bindparam("key")).values(weight=sa.bindparam("new"))
+        update = (
+            sa.update(PHOTOS)
+            .where(PHOTOS.c.id == sa.bindparam("key"))
+            .values(weight=sa.bindparam("new"))
+        )
         for person in people:
-            rows = connection.execute(sa.select(*columns).where(PHOTOS.c.person_id == person)).all()
+            rows = connection.execute(
+                sa.select(*columns).where(PHOTOS.c.person_id == person)
+            ).all()
             if not rows:
                 continue
             keys, embeddings, qualities, old = zip(*rows, strict=True)
-            weights = weigh(self._stacked(embeddings), np.array(qualities, np.float32), stranger=self._stranger)
+            weights = weigh(
+                self._stacked(embeddings),
+                np.array(qualities, np.float32),
+                stranger=self._stranger,
+            )
             other = np.flatnonzero(changed(old, weights))
             if len(other):
-                connection.execute(update, [{"key": keys[i], "new": float(weights[i])} for i in other])
+                connection.execute(
+                    update, [{"key": keys[i], "new": float(weights[i])} for i in other]
+                )
 
     def remove(self, name: str) -> None:
         with self.transaction(write=True) as connection:
@@ -240,14 +312,22 @@ class SqlGallery(ABC):
 
     def rename(self, old: str, new: str) -> None:
         new = check_name(new)
-        taken = PersonExists(f"{new} is in the gallery already; 'mien people merge' joins two people")
+        taken = PersonExists(
+            f"{new} is in the gallery already; 'mien people merge' joins two people"
+        )
         with self.transaction(write=True) as connection:
             person = self._require(connection, old)
-            if connection.scalar(sa.select(PEOPLE.c.id).where(PEOPLE.c.name == new)) not in (None, person):
+            if connection.scalar(
+                sa.select(PEOPLE.c.id).where(PEOPLE.c.name == new)
+            ) not in (None, person):
                 raise taken
             try:
-                connection.execute(sa.update(PEOPLE).where(PEOPLE.c.id == person).values(name=new))
-            except sa.exc.IntegrityError as exc:  # another process took the name just now
+                connection.execute(
+                    sa.update(PEOPLE).where(PEOPLE.c.id == person).values(name=new)
+                )
+            except (
+                sa.exc.IntegrityError
+            ) as exc:  # another process took the name just now
                 raise taken from exc
 
     def merge(self, source: str, target: str) -> None:
@@ -255,8 +335,14 @@ class SqlGallery(ABC):
             from_id, into_id = self._require_all(connection, source, target)
             if from_id == into_id:
                 return
-            there = sa.select(PHOTOS.c.sha256).where(PHOTOS.c.person_id == into_id).scalar_subquery()
-            moved = sa.update(PHOTOS).where(PHOTOS.c.person_id == from_id, PHOTOS.c.sha256.not_in(there))
+            there = (
+                sa.select(PHOTOS.c.sha256)
+                .where(PHOTOS.c.person_id == into_id)
+                .scalar_subquery()
+            )
+            moved = sa.update(PHOTOS).where(
+                PHOTOS.c.person_id == from_id, PHOTOS.c.sha256.not_in(there)
+            )
             connection.execute(moved.values(person_id=into_id))
             connection.execute(sa.delete(PHOTOS).where(PHOTOS.c.person_id == from_id))
             connection.execute(sa.delete(PEOPLE).where(PEOPLE.c.id == from_id))
@@ -266,44 +352,68 @@ class SqlGallery(ABC):
         with self.transaction(write=True) as connection:
             person = self._require(connection, name)
             theirs = PHOTOS.c.person_id == person
-            gone = connection.execute(sa.delete(PHOTOS).where(theirs, PHOTOS.c.sha256.in_(list(sha256s)))).rowcount
+            gone = connection.execute(
+                sa.delete(PHOTOS).where(theirs, PHOTOS.c.sha256.in_(list(sha256s)))
+            ).rowcount
             if connection.scalar(sa.select(sa.func.count()).where(theirs)) == 0:
                 connection.execute(sa.delete(PEOPLE).where(PEOPLE.c.id == person))
             self._weigh(connection, [person])
         return gone
 
     def photos_of(self, name: str) -> list[KeptPhoto]:
-        columns = (PHOTOS.c.sha256, PHOTOS.c.source, PHOTOS.c.created, PHOTOS.c.quality, PHOTOS.c.weight)
-        query = sa.select(*columns, PICTURES.c.photo_id.is_not(None)).outerjoin(PICTURES).order_by(PHOTOS.c.id)
+        columns = (
+            PHOTOS.c.sha256,
+            PHOTOS.c.source,
+            PHOTOS.c.created,
+            PHOTOS.c.quality,
+            PHOTOS.c.weight,
+        )
+        query = (
+            sa.select(*columns, PICTURES.c.photo_id.is_not(None))
+            .outerjoin(PICTURES)
+            .order_by(PHOTOS.c.id)
+        )
         with self.transaction() as connection:
             person = self._require(connection, name, hold=False)
             rows = connection.execute(query.where(PHOTOS.c.person_id == person)).all()
         return [
-            KeptPhoto(sha256, source, _seconds(created), quality, weight, bool(pictured))
+            KeptPhoto(
+                sha256, source, _seconds(created), quality, weight, bool(pictured)
+            )
             for sha256, source, created, quality, weight, pictured in rows
         ]
 
     def thumbnail(self, name: str, sha256: str) -> bytes:
-        query = sa.select(PICTURES.c.content).join(PHOTOS).where(PHOTOS.c.sha256 == sha256)
+        query = (
+            sa.select(PICTURES.c.content).join(PHOTOS).where(PHOTOS.c.sha256 == sha256)
+        )
         with self.transaction() as connection:
             person = self._require(connection, name, hold=False)
             content = connection.scalar(query.where(PHOTOS.c.person_id == person))
         if content is None:
-            raise PhotoNotFound("there is no such photo, or no picture of it; enrol it once more, and one is kept")
+            raise PhotoNotFound(
+                "there is no such photo, or no picture of it; enrol it once more, and one is kept"
+            )
         return bytes(content)
 
     def photo_ids(self) -> list[int]:
         """Of all photos, in the order of enrolment."""
         with self.transaction() as connection:
-            return list(connection.scalars(sa.select(PHOTOS.c.id).order_by(PHOTOS.c.id)))
+            return list(
+                connection.scalars(sa.select(PHOTOS.c.id).order_by(PHOTOS.c.id))
+            )
 
     def picture(self, photo_id: int) -> bytes:
         """The small JPEG of the face in one of them; nothing where none is kept."""
         with self.transaction() as connection:
-            found = connection.scalar(sa.select(PICTURES.c.content).where(PICTURES.c.photo_id == photo_id))
+            found = connection.scalar(
+                sa.select(PICTURES.c.content).where(PICTURES.c.photo_id == photo_id)
+            )
         return b"" if found is None else bytes(found)
 
-    def reembed(self, space: EmbeddingSpace, rows: Mapping[int, F32], without: Collection[int]) -> bool:
+    def reembed(
+        self, space: EmbeddingSpace, rows: Mapping[int, F32], without: Collection[int]
+    ) -> bool:
         """Gives photos other descriptors, by id; the gallery is of their space from then on. Photos `without` one go
         where their old one is of another space. All of it happens, or nothing; nothing (False) also where photos came
         meanwhile that are in neither.
@@ -315,26 +425,42 @@ class SqlGallery(ABC):
             if space.name != self.space.name:
                 for some in _batched(there.intersection(without)):
                     connection.execute(sa.delete(PHOTOS).where(PHOTOS.c.id.in_(some)))
-            new = [{"key": key, "row": row} for key, row in rows.items() if key in there]
+            new = [
+                {"key": key, "row": row} for key, row in rows.items() if key in there
+            ]
             self._put(connection, new, space.size)
             migrations.note_space(connection, space)
             self.space = space
             self._weigh(connection, connection.scalars(sa.select(PEOPLE.c.id)).all())
         return True
 
-    def _put(self, connection: sa.Connection, rows: list[dict[str, object]], size: int) -> None:
+    def _put(
+        self, connection: sa.Connection, rows: list[dict[str, object]], size: int
+    ) -> None:
         """Writes descriptors of so many numbers over those that are there."""
-        update = sa.update(PHOTOS).where(PHOTOS.c.id == sa.bindparam("key")).values(embedding=sa.bindparam("row"))
+        update = (
+            sa.update(PHOTOS)
+            .where(PHOTOS.c.id == sa.bindparam("key"))
+            .values(embedding=sa.bindparam("row"))
+        )
         if rows:
             connection.execute(update, rows)
 
-    def _require(self, connection: sa.Connection, name: str, *, hold: bool = True) -> str:
+    def _require(
+        self, connection: sa.Connection, name: str, *, hold: bool = True
+    ) -> str:
         return self._require_all(connection, name, hold=hold)[0]
 
-    def _require_all(self, connection: sa.Connection, *names: str, hold: bool = True) -> list[str]:
+    def _require_all(
+        self, connection: sa.Connection, *names: str, hold: bool = True
+    ) -> list[str]:
         """The ids of people, who are kept from others until the transaction ends, if they are to be held."""
         wanted = [check_name(name) for name in names]
-        query = sa.select(PEOPLE.c.name, PEOPLE.c.id).where(PEOPLE.c.name.in_(wanted)).order_by(PEOPLE.c.id)
+        query = (
+            sa.select(PEOPLE.c.name, PEOPLE.c.id)
+            .where(PEOPLE.c.name.in_(wanted))
+            .order_by(PEOPLE.c.id)
+        )
         found = _pairs(connection, query.with_for_update() if hold else query)
         for name in wanted:
             if name not in found:
@@ -348,28 +474,57 @@ class SqlGallery(ABC):
 
     def nearest(self, probe: F32, count: int) -> list[tuple[float, Enrolled]]:
         ids, distances = self._closest(probe, count)
-        columns = (PHOTOS.c.id, PEOPLE.c.name, PHOTOS.c.embedding, PHOTOS.c.sha256, PHOTOS.c.source)
+        columns = (
+            PHOTOS.c.id,
+            PEOPLE.c.name,
+            PHOTOS.c.embedding,
+            PHOTOS.c.sha256,
+            PHOTOS.c.source,
+        )
         query = sa.select(*columns, PHOTOS.c.quality, PHOTOS.c.weight).join(PHOTOS)
         found: dict[int, Enrolled] = {}
         with self.transaction() as connection:
             for some in _batched(ids):
-                for key, name, row, sha256, source, quality, weight in connection.execute(
-                    query.where(PHOTOS.c.id.in_(some))
-                ):
-                    found[key] = Enrolled(name, Photo(row, sha256, source, quality=quality), weight)
+                for (
+                    key,
+                    name,
+                    row,
+                    sha256,
+                    source,
+                    quality,
+                    weight,
+                ) in connection.execute(query.where(PHOTOS.c.id.in_(some))):
+                    found[key] = Enrolled(
+                        name, Photo(row, sha256, source, quality=quality), weight
+                    )
         near = zip(ids, distances, strict=True)
-        return [(apart, found[key]) for key, apart in near if key in found]  # others are gone since
+        return [
+            (apart, found[key]) for key, apart in near if key in found
+        ]  # others are gone since
 
     def enrolled(self) -> Iterator[Enrolled]:
-        columns = (PEOPLE.c.name, PHOTOS.c.embedding, PHOTOS.c.sha256, PHOTOS.c.source, PHOTOS.c.quality)
+        columns = (
+            PEOPLE.c.name,
+            PHOTOS.c.embedding,
+            PHOTOS.c.sha256,
+            PHOTOS.c.source,
+            PHOTOS.c.quality,
+        )
         query = sa.select(*columns, PHOTOS.c.weight).join(PHOTOS).order_by(PHOTOS.c.id)
         with self.transaction() as connection:
-            for name, row, sha256, source, quality, weight in connection.execution_options(yield_per=_READ).execute(
-                query
-            ):
+            for (
+                name,
+                row,
+                sha256,
+                source,
+                quality,
+                weight,
+            ) in connection.execution_options(yield_per=_READ).execute(query):
                 if row.shape != (self.space.size,):
                     raise _damaged()
-                yield Enrolled(name, Photo(row, sha256, source, quality=quality), weight)
+                yield Enrolled(
+                    name, Photo(row, sha256, source, quality=quality), weight
+                )
 
     def descriptors(self) -> tuple[tuple[str, ...], F32]:
         everything = list(self.enrolled())
@@ -404,11 +559,15 @@ def _batched(items: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
         yield chunk
 
 
-def _rows(new: dict[tuple[str, str], Photo], *, stranger: float) -> list[dict[str, object]]:
+def _rows(
+    new: dict[tuple[str, str], Photo], *, stranger: float
+) -> list[dict[str, object]]:
     """New photos by person and hash as rows, weighed among themselves."""
     table = np.stack([photo.embedding for photo in new.values()])
     qualities = np.array([photo.quality for photo in new.values()], np.float32)
-    weights = weigh_people([person for person, _ in new], table, qualities, stranger=stranger)
+    weights = weigh_people(
+        [person for person, _ in new], table, qualities, stranger=stranger
+    )
     return [
         {
             "person_id": person,
@@ -423,4 +582,8 @@ def _rows(new: dict[tuple[str, str], Photo], *, stranger: float) -> list[dict[st
 
 
 def _reason(exc: DBAPIError) -> str:
-    return str(exc.orig).strip().splitlines()[0] if str(exc.orig).strip() else type(exc.orig).__name__
+    return (
+        str(exc.orig).strip().splitlines()[0]
+        if str(exc.orig).strip()
+        else type(exc.orig).__name__
+    )

@@ -38,9 +38,13 @@ class SqliteGallery(SqlGallery):
         EmbedderMismatch: It holds the descriptors of another embedder.
     """
 
-    def __init__(self, path: Path, *, space: EmbeddingSpace, as_it_is: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, space: EmbeddingSpace, as_it_is: bool = False
+    ) -> None:
         _make_file(path)
-        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
+        engine = sa.create_engine(
+            f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS}
+        )
         super().__init__(engine, place=str(path), space=space)
         self.path = path
         self._lock = threading.Lock()
@@ -61,7 +65,10 @@ class SqliteGallery(SqlGallery):
         """The file as it is, until its migration is through."""
         copy.unlink(missing_ok=True)
         _make_file(copy)
-        with closing(sqlite3.connect(self.path)) as old, closing(sqlite3.connect(copy)) as new:
+        with (
+            closing(sqlite3.connect(self.path)) as old,
+            closing(sqlite3.connect(copy)) as new,
+        ):
             old.backup(new)
 
     def _begin(self, connection: sa.Connection, *, write: bool) -> None:
@@ -75,9 +82,13 @@ class SqliteGallery(SqlGallery):
                 if write:
                     connection.exec_driver_sql(_FORGET, (_CHANGES_KEPT,))
         except sqlite3.Error as exc:  # of the driver itself, which reads descriptors
-            raise GalleryError(f"cannot use {self.place}: {exc}; is it damaged? Put a copy in its place") from exc
+            raise GalleryError(
+                f"cannot use {self.place}: {exc}; is it damaged? Put a copy in its place"
+            ) from exc
 
-    def reembed(self, space: EmbeddingSpace, rows: Mapping[int, F32], without: Collection[int]) -> bool:
+    def reembed(
+        self, space: EmbeddingSpace, rows: Mapping[int, F32], without: Collection[int]
+    ) -> bool:
         done = super().reembed(space, rows, without)
         with self._lock:
             self._table, self._seen = Table(self.space.size), -1
@@ -88,7 +99,10 @@ class SqliteGallery(SqlGallery):
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         limits = self.space.to_euclidean(tolerance)
-        return told_in(self.space, self._fresh().search(self.space.kept(embeddings), tolerance=limits))
+        return told_in(
+            self.space,
+            self._fresh().search(self.space.kept(embeddings), tolerance=limits),
+        )
 
     def _closest(self, probe: F32, count: int) -> tuple[list[int], list[float]]:
         ids, distances = self._fresh().closest(probe, count)
@@ -104,13 +118,17 @@ class SqliteGallery(SqlGallery):
             with self._lock:
                 if self._seen < 0 or (first or 0) > self._seen + 1:
                     self._table = _read_all(connection, self.space.size)
-                elif last > self._seen:  # else another thread, that looked later, has been here
+                elif (
+                    last > self._seen
+                ):  # else another thread, that looked later, has been here
                     _read_changes(connection, self._table, self._seen)
                 self._seen = max(self._seen, last or 0)
             return self._table
 
 
-def open_sqlite(place: str, *, space: EmbeddingSpace, as_it_is: bool = False, **_photos: object) -> SqliteGallery:
+def open_sqlite(
+    place: str, *, space: EmbeddingSpace, as_it_is: bool = False, **_photos: object
+) -> SqliteGallery:
     """It keeps descriptors: how photos are described makes no difference."""
     return SqliteGallery(Path(place), space=space, as_it_is=as_it_is)
 
@@ -135,14 +153,24 @@ def _read_all(connection: sa.Connection, size: int) -> Table:
 def _read_changes(connection: sa.Connection, table: Table, seen: int) -> None:
     """Brings the table up to date: what changed is taken out, and put in again as it is now."""
     where = f"FROM changes WHERE id > {seen}"
-    gone = connection.exec_driver_sql(f"SELECT DISTINCT photo_id {where} AND photo_id IS NOT NULL").scalars().all()
+    gone = (
+        connection.exec_driver_sql(
+            f"SELECT DISTINCT photo_id {where} AND photo_id IS NOT NULL"
+        )
+        .scalars()
+        .all()
+    )
     there = f"WHERE id IN (SELECT photo_id {where})"
     names = _names(
         connection,
         f"SELECT id, name FROM people WHERE id IN (SELECT person_id {where}) "  # noqa: S608 - a number of ours
         f"OR id IN (SELECT person_id FROM photos {there})",
     )
-    rows = [row for some in _driver_rows(connection, f"{_COLUMNS} {there} ORDER BY id") for row in some]
+    rows = [
+        row
+        for some in _driver_rows(connection, f"{_COLUMNS} {there} ORDER BY id")
+        for row in some
+    ]
     table.change(gone, _rows(rows, table.size), names)
 
 
@@ -150,11 +178,15 @@ def _names(connection: sa.Connection, query: str) -> dict[str, str]:
     return dict(connection.exec_driver_sql(query).all())
 
 
-def _driver_rows(connection: sa.Connection, query: str) -> Iterator[list[tuple[int, str, float, bytes]]]:
+def _driver_rows(
+    connection: sa.Connection, query: str
+) -> Iterator[list[tuple[int, str, float, bytes]]]:
     """Rows as the driver gives them: a million objects less than through SQLAlchemy."""
     driver = connection.connection.driver_connection
     if not isinstance(driver, sqlite3.Connection):
-        raise TypeError(f"expected a connection of sqlite3, got {type(driver).__name__}")
+        raise TypeError(
+            f"expected a connection of sqlite3, got {type(driver).__name__}"
+        )
     cursor = driver.execute(query)
     while rows := cursor.fetchmany(_READ):
         yield rows
@@ -164,10 +196,17 @@ def _rows(rows: list[tuple[int, str, float, bytes]], size: int) -> Rows:
     ids, persons, weights, blobs = zip(*rows, strict=True) if rows else ((), (), (), ())
     check_blobs(blobs, size)
     table = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(-1, size)
-    return Rows(np.array(ids, np.int64), persons, np.array(weights, np.float32), table.astype(np.float32))
+    return Rows(
+        np.array(ids, np.int64),
+        persons,
+        np.array(weights, np.float32),
+        table.astype(np.float32),
+    )
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by hand, so that writers queue and never deadlock
+    connection.isolation_level = (
+        None  # transactions are begun by hand, so that writers queue and never deadlock
+    )
     for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")

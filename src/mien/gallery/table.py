@@ -52,7 +52,9 @@ class Table:
         self._free: list[int] = []
         self._blocks: list[F32] = []
         self._short: list[F32] = []
-        self._squares: F32 = np.zeros(0, np.float32)  # of the short forms; infinite where there is no row to find
+        self._squares: F32 = np.zeros(
+            0, np.float32
+        )  # of the short forms; infinite where there is no row to find
         self._weights: F32 = np.zeros(0, np.float32)
         self._ids: I64 = np.zeros(0, np.int64)
         self._owners: I64 = np.zeros(0, np.int64)
@@ -75,7 +77,9 @@ class Table:
     def _remove(self, gone: Sequence[int]) -> None:
         if not len(gone) or not self._used:
             return
-        slots = np.flatnonzero(np.isin(self._ids[: self._used], np.asarray(gone, np.int64)))
+        slots = np.flatnonzero(
+            np.isin(self._ids[: self._used], np.asarray(gone, np.int64))
+        )
         self._findable -= int(np.isfinite(self._squares[slots]).sum())
         self._squares[slots], self._ids[slots] = np.inf, -1
         self._people.leave(self._owners[slots])
@@ -84,15 +88,25 @@ class Table:
         self._free.extend(slots.tolist())
 
     def _add(self, rows: Rows, part: slice) -> None:
-        ids, descriptors, weights = rows.ids[part], rows.descriptors[part], rows.weights[part]
-        if self._basis is None and self.size > _SHORT and len(self) + len(ids) >= _WORTH_SHORTENING:
+        ids, descriptors, weights = (
+            rows.ids[part],
+            rows.descriptors[part],
+            rows.weights[part],
+        )
+        if (
+            self._basis is None
+            and self.size > _SHORT
+            and len(self) + len(ids) >= _WORTH_SHORTENING
+        ):
             self._shorten(descriptors)
         slots = self._take(len(ids))
         short = self._shortened(descriptors)
         self._ids[slots], self._weights[slots] = ids, weights
         self._owners[slots] = self._people.come(rows.persons[part])
         self._findable += int((weights > 0).sum())
-        self._squares[slots] = np.where(weights > 0, np.einsum("ij,ij->i", short, short), np.inf)
+        self._squares[slots] = np.where(
+            weights > 0, np.einsum("ij,ij->i", short, short), np.inf
+        )
         for block, inside, here in _by_block(slots):
             self._blocks[block][inside] = descriptors[here]
             self._short[block][inside] = short[here]
@@ -103,10 +117,16 @@ class Table:
         first, self._used = self._used, self._used + count - len(reused)
         while len(self._blocks) * _BLOCK < self._used:
             self._blocks.append(np.zeros((_BLOCK, self.size), np.float32))
-            self._short.append(self._blocks[-1] if self._basis is None else np.zeros((_BLOCK, _SHORT), np.float32))
+            self._short.append(
+                self._blocks[-1]
+                if self._basis is None
+                else np.zeros((_BLOCK, _SHORT), np.float32)
+            )
         if len(self._ids) < self._used:
             self._grow(max(self._used, len(self._ids) * 5 // 4, 1024))
-        return np.concatenate([np.array(reused, np.int64), np.arange(first, self._used)])
+        return np.concatenate(
+            [np.array(reused, np.int64), np.arange(first, self._used)]
+        )
 
     def _grow(self, size: int) -> None:
         more = size - len(self._ids)
@@ -117,7 +137,10 @@ class Table:
 
     def _shorten(self, coming: F32) -> None:
         """Chooses the short form by the rows there are, and gives it to them."""
-        known = [block[: max(0, self._used - i * _BLOCK)] for i, block in enumerate(self._blocks)]
+        known = [
+            block[: max(0, self._used - i * _BLOCK)]
+            for i, block in enumerate(self._blocks)
+        ]
         sample = np.concatenate([*known, coming])[:: max(1, self._used // _BLOCK)]
         self._mean = sample.mean(axis=0)
         _, axes = np.linalg.eigh(np.cov(sample, rowvar=False))
@@ -128,7 +151,9 @@ class Table:
             self._short[i][: len(rows)] = short
             here = slice(i * _BLOCK, i * _BLOCK + len(rows))
             squares = np.einsum("ij,ij->i", short, short)
-            self._squares[here] = np.where(np.isinf(self._squares[here]), np.inf, squares)
+            self._squares[here] = np.where(
+                np.isinf(self._squares[here]), np.inf, squares
+            )
 
     def _shortened(self, descriptors: F32) -> F32:
         """(M, D) -> (M, S): never further apart than the descriptors are."""
@@ -136,7 +161,9 @@ class Table:
             return descriptors
         centred = descriptors - self._mean
         kept = centred @ self._basis
-        rest = np.einsum("ij,ij->i", centred, centred) - np.einsum("ij,ij->i", kept, kept)
+        rest = np.einsum("ij,ij->i", centred, centred) - np.einsum(
+            "ij,ij->i", kept, kept
+        )
         return np.column_stack([kept, np.sqrt(np.maximum(rest, 0))])
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
@@ -147,7 +174,11 @@ class Table:
                 return nobody(count)
             limits = per_face(tolerance, count)
             parts = [slice(start, start + _FACES) for start in range(0, count, _FACES)]
-            found = [face for part in parts for face in self._near(embeddings[part], limits[part], count)]
+            found = [
+                face
+                for part in parts
+                for face in self._near(embeddings[part], limits[part], count)
+            ]
             faces = np.repeat(np.arange(count), [len(face.persons) for face in found])
             persons, distances, weighted = (
                 np.concatenate([getattr(face, column) for face in found])
@@ -155,7 +186,13 @@ class Table:
             )
             near = Candidates(faces, persons, distances, weighted)
             nearest = np.array([face.distance for face in found], np.float32)
-            return decide(near, self._people.names, limits=limits, nearest=nearest, people=len(self._people))
+            return decide(
+                near,
+                self._people.names,
+                limits=limits,
+                nearest=nearest,
+                people=len(self._people),
+            )
 
     def closest(self, probe: F32, count: int) -> tuple[I64, F64]:
         """The ids of the `count` photos nearest to a descriptor (D,), whatever they weigh, and their distances."""
@@ -175,19 +212,35 @@ class Table:
         for start in range(0, self._used, _BLOCK):
             here = slice(start, min(start + _BLOCK, self._used))
             rows = self._short[start // _BLOCK][: here.stop - start]
-            bounds = np.ascontiguousarray((rows @ (-2 * short).T).T)  # three times as fast as the other way round
-            bounds += self._squares[here]  # the square of a distance is at least this and the face's own square
+            bounds = np.ascontiguousarray(
+                (rows @ (-2 * short).T).T
+            )  # three times as fast as the other way round
+            bounds += self._squares[
+                here
+            ]  # the square of a distance is at least this and the face's own square
             for i, face in enumerate(found):
-                if not start:  # those that look nearest first, so that few others need be compared
-                    likely = bounds[i].argpartition(min(_LIKELY, len(bounds[i]) - 1))[:_LIKELY]
-                    self._compare(embeddings[i], likely[np.isfinite(bounds[i, likely])], face)
-                reach = min(face.reach, _FARTHEST) ** 2 - own[i] + _ROUNDING * (1 + own[i])
-                self._compare(embeddings[i], start + np.flatnonzero(bounds[i] <= reach), face)
+                if (
+                    not start
+                ):  # those that look nearest first, so that few others need be compared
+                    likely = bounds[i].argpartition(min(_LIKELY, len(bounds[i]) - 1))[
+                        :_LIKELY
+                    ]
+                    self._compare(
+                        embeddings[i], likely[np.isfinite(bounds[i, likely])], face
+                    )
+                reach = (
+                    min(face.reach, _FARTHEST) ** 2 - own[i] + _ROUNDING * (1 + own[i])
+                )
+                self._compare(
+                    embeddings[i], start + np.flatnonzero(bounds[i] <= reach), face
+                )
         return found
 
     def _compare(self, probe: F32, slots: I64, face: _Nearest) -> None:
         if len(slots):
-            face.add(self._owners[slots], self._distances(probe, slots), self._weights[slots])
+            face.add(
+                self._owners[slots], self._distances(probe, slots), self._weights[slots]
+            )
 
     def _distances(self, probe: F32, slots: I64) -> F64:
         """The exact distances (C,) of one face to some rows."""
@@ -204,7 +257,9 @@ class _Nearest:
 
     def __init__(self, limit: float, count: int) -> None:
         self.persons = np.zeros(0, np.int64)
-        self.weighted = np.zeros(0)  # the distance to each one's nearest photo over its weight; the nearest first
+        self.weighted = np.zeros(
+            0
+        )  # the distance to each one's nearest photo over its weight; the nearest first
         self.distances = np.zeros(0)  # to the same photos
         self.distance = np.inf  # to the nearest row of all
         self._limit = limit
@@ -227,7 +282,11 @@ class _Nearest:
         order = np.argsort(weighted, kind="stable")
         _, first = np.unique(persons[order], return_index=True)  # each one's nearest
         best = order[np.sort(first)[: self._count]]
-        self.persons, self.distances, self.weighted = persons[best], distances[best], weighted[best]
+        self.persons, self.distances, self.weighted = (
+            persons[best],
+            distances[best],
+            weighted[best],
+        )
 
 
 def _by_block(slots: I64) -> Iterator[tuple[int, I64, I64]]:

@@ -23,10 +23,14 @@ def weigh(descriptors: F32, qualities: F32, *, stranger: float) -> F32:
     A photo nearer than `stranger`, Euclidean, to its person's medoid is never an outlier.
     """
     weights = LEAST + (1 - LEAST) * np.clip((qualities - _POOR) / (GOOD - _POOR), 0, 1)
-    return np.where(outliers(descriptors, stranger=stranger), 0, weights).astype(np.float32)
+    return np.where(outliers(descriptors, stranger=stranger), 0, weights).astype(
+        np.float32
+    )
 
 
-def weigh_people(owners: Sequence[Hashable], descriptors: F32, qualities: F32, *, stranger: float) -> F32:
+def weigh_people(
+    owners: Sequence[Hashable], descriptors: F32, qualities: F32, *, stranger: float
+) -> F32:
     """The weights (M,) of the photos of many; `owners` (M,) tells whose each is."""
     rows: dict[Hashable, list[int]] = defaultdict(list)
     for i, owner in enumerate(owners):
@@ -42,7 +46,9 @@ def outliers(descriptors: F32, *, stranger: float) -> Mask:
     if len(descriptors) < _FEWEST:
         return np.zeros(len(descriptors), np.bool_)
     away = l2_distances(descriptors, descriptors[medoid(descriptors)][None])[:, 0]
-    return np.asarray(away > max(stranger, _SPREAD * float(np.median(away))), dtype=np.bool_)
+    return np.asarray(
+        away > max(stranger, _SPREAD * float(np.median(away))), dtype=np.bool_
+    )
 
 
 def medoid(descriptors: F32) -> int:
@@ -58,7 +64,9 @@ def _trimmed_mean(distances: F32) -> F64:
 
 
 def _spread_out(count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    return np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).round().astype(np.intp))
+    return np.unique(
+        np.linspace(0, count - 1, min(count, _SAMPLE)).round().astype(np.intp)
+    )
 
 
 def changed(old: Iterable[float], new: F32) -> Mask:

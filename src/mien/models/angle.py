@@ -19,9 +19,14 @@ from mien.zoo import spec_of
 
 # Where the five points of a mean face lie in what the network sees: a detector's box is 1.63 times as long as the
 # square that dlib draws, and its middle a seventh of that square higher (medians over CACD-VS).
-FRAME = ((geometry.CHIP_LANDMARKS - (75.0, 61.5)) * (SIDE / 162.6) + (CROP - 1) / 2).astype(np.float32)
+FRAME = (
+    (geometry.CHIP_LANDMARKS - (75.0, 61.5)) * (SIDE / 162.6) + (CROP - 1) / 2
+).astype(np.float32)
 
-_CONTRADICTS, _CERTAIN = math.radians(60), 0.5  # away from the landmarks, and sure of it: these are wrong
+_CONTRADICTS, _CERTAIN = (
+    math.radians(60),
+    0.5,
+)  # away from the landmarks, and sure of it: these are wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,9 @@ class AngleNet:
         """Of the faces in boxes (N, 4) xyxy, pixels, of a picture (H, W, 3) BGR."""
         return _turns(self._up(cut_all(image, boxes))) if len(boxes) else _NONE
 
-    def leans(self, image: U8, landmarks: F32, *, sizes: Sequence[float] = (1.0,)) -> Turns:
+    def leans(
+        self, image: U8, landmarks: F32, *, sizes: Sequence[float] = (1.0,)
+    ) -> Turns:
         """How far faces are turned from where their landmarks (N, 5, 2) say: about 0 where these are right.
 
         The mean of looks at several sizes, each also mirrored, is steadier.
@@ -56,16 +63,22 @@ class AngleNet:
             return _NONE
         middle = np.array((CROP - 1) / 2, np.float32)
         frames = [(FRAME - middle) / np.float32(size) + middle for size in sizes]
-        maps = np.concatenate([geometry.similarity(landmarks, frame) for frame in frames])
+        maps = np.concatenate(
+            [geometry.similarity(landmarks, frame) for frame in frames]
+        )
         crops = np.stack([geometry.cut(image, to_crop, size=CROP) for to_crop in maps])
-        looks = self._up(np.concatenate([crops, crops[:, :, ::-1]])).reshape(2, len(sizes), -1, 2)
+        looks = self._up(np.concatenate([crops, crops[:, :, ::-1]])).reshape(
+            2, len(sizes), -1, 2
+        )
         looks[1, ..., 0] *= -1  # mirrored, clockwise is the other way round
         return _turns(looks.mean(axis=(0, 1)))
 
     def doubtful(self, image: U8, landmarks: F32) -> Mask:
         """Which faces (N,) surely do not stand as their landmarks (N, 5, 2) say."""
         leans = self.leans(image, landmarks)
-        return np.asarray((np.abs(leans.angles) > _CONTRADICTS) & (leans.sure >= _CERTAIN), np.bool_)
+        return np.asarray(
+            (np.abs(leans.angles) > _CONTRADICTS) & (leans.sure >= _CERTAIN), np.bool_
+        )
 
     def _up(self, crops: U8) -> F32:
         return np.asarray(in_chunks(self.model, crops, outputs=("up",))[0], np.float32)

@@ -17,7 +17,16 @@ from mien.zoo import spec_of
 # half-way between the end of a group and the start of the next.
 AGE_GROUPS = Groups(
     name="age_group",
-    labels=("(0, 2)", "(4, 6)", "(8, 12)", "(15, 20)", "(25, 32)", "(38, 43)", "(48, 53)", "(60, 100)"),
+    labels=(
+        "(0, 2)",
+        "(4, 6)",
+        "(8, 12)",
+        "(15, 20)",
+        "(25, 32)",
+        "(38, 43)",
+        "(48, 53)",
+        "(60, 100)",
+    ),
     starts=(0, 3, 7, 14, 23, 35, 46, 57),
 )
 LOOK = "look"  # what the emotion network saw, (N, 512): for heads of one's own
@@ -41,7 +50,16 @@ GENDER = Attribute(
 )
 EMOTION = Attribute(
     "emotion",
-    labels=("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"),
+    labels=(
+        "neutral",
+        "happiness",
+        "surprise",
+        "sadness",
+        "anger",
+        "disgust",
+        "fear",
+        "contempt",
+    ),
     half_life_s=0.5,
     order=30,
     show="{value}",
@@ -75,7 +93,9 @@ def described(name: str, labels: tuple[str, ...]) -> Attribute:
     if ours is None:
         return Attribute(name, labels)
     if ours.labels:
-        return replace(ours, labels=labels, sure_from=0.0)  # the bound is that of our own network
+        return replace(
+            ours, labels=labels, sure_from=0.0
+        )  # the bound is that of our own network
     if ours.groups is not None and labels == ours.groups.labels:
         return replace(ours, values=())
     return replace(ours, values=_years(labels))
@@ -85,7 +105,9 @@ def _years(labels: tuple[str, ...]) -> tuple[float, ...]:
     try:
         return tuple(map(float, labels))
     except ValueError as exc:
-        raise ModelError("an age model's labels must be years (0, 1, 2, …) or the eight age groups") from exc
+        raise ModelError(
+            "an age model's labels must be years (0, 1, 2, …) or the eight age groups"
+        ) from exc
 
 
 class TraitHeads:
@@ -98,19 +120,28 @@ class TraitHeads:
 
     def __init__(self, model: OnnxModel, *, only: Set[str] = TRAITS.keys()) -> None:
         self.model = model
-        self.attributes = tuple(attribute for name, attribute in TRAITS.items() if name in only)
+        self.attributes = tuple(
+            attribute for name, attribute in TRAITS.items() if name in only
+        )
 
     @classmethod
-    def load(cls, only: Set[str] = TRAITS.keys(), compute: Compute | None = None) -> TraitHeads:
+    def load(
+        cls, only: Set[str] = TRAITS.keys(), compute: Compute | None = None
+    ) -> TraitHeads:
         spec = spec_of("attributes")
         return cls(OnnxModel(store.read(spec), spec.name, compute), only=only)
 
     def __call__(self, faces: Faces, answers: Mapping[str, F32]) -> Faces:
         """The faces (N) with the mean of what each of their views tells; the ResNet's answers come view by view."""
         names = [attribute.name for attribute in self.attributes]
-        views = self.model(*(answers[name] for name in self.model.inputs), outputs=names)
+        views = self.model(
+            *(answers[name] for name in self.model.inputs), outputs=names
+        )
         return faces.with_attributes(
-            *(Scores(a, of_views(v, faces)) for a, v in zip(self.attributes, views, strict=True))
+            *(
+                Scores(a, of_views(v, faces))
+                for a, v in zip(self.attributes, views, strict=True)
+            )
         )
 
 
@@ -138,8 +169,12 @@ class EmotionNet:
     def answers(self, chips: U8) -> dict[str, F32]:
         """What its pass over chips (N, 150, 150, 3) uint8 BGR gives: probabilities (N, 8), and `LOOK` (N, 512)."""
         names = (EMOTION.name, LOOK)
-        return dict(zip(names, in_chunks(self.model, chips, outputs=names), strict=True))
+        return dict(
+            zip(names, in_chunks(self.model, chips, outputs=names), strict=True)
+        )
 
     def told(self, faces: Faces, answers: Mapping[str, F32]) -> Faces:
         """The faces with the emotion that its answers tell, the mean of their views."""
-        return faces.with_attributes(*(Scores(a, of_views(answers[a.name], faces)) for a in self.attributes))
+        return faces.with_attributes(
+            *(Scores(a, of_views(answers[a.name], faces)) for a in self.attributes)
+        )

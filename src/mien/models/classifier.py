@@ -29,7 +29,9 @@ _CHOICES = {
     "crop": ("aligned", "box"),
     "sampling": ("centre", "corner"),
 }
-_AROUND = 256 / 227  # how much wider than one look the picture is whose corners are looked at
+_AROUND = (
+    256 / 227
+)  # how much wider than one look the picture is whose corners are looked at
 _PASS = 32  # pictures that go through the network at once
 
 
@@ -63,9 +65,13 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}")
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {', '.join(choices)}"
+                )
         if self.size < 1 or (self.resize and self.resize < self.size):
-            raise ValueError(f"size {self.size} and resize {self.resize} do not fit: resize is 0 or at least size")
+            raise ValueError(
+                f"size {self.size} and resize {self.resize} do not fit: resize is 0 or at least size"
+            )
 
 
 class Classifier:
@@ -89,7 +95,9 @@ class Classifier:
         self.preprocessing = _preprocessing(model)
 
     @classmethod
-    def load(cls, file: Path, name: str, compute: Compute | None = None, *, looks: int = 1) -> Classifier:
+    def load(
+        cls, file: Path, name: str, compute: Compute | None = None, *, looks: int = 1
+    ) -> Classifier:
         """Reads a model file.
 
         Raises:
@@ -103,23 +111,38 @@ class Classifier:
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):
-            return faces.with_attributes(Scores(self.attribute, np.zeros((0, self.attribute.size), np.float32)))
+            return faces.with_attributes(
+                Scores(self.attribute, np.zeros((0, self.attribute.size), np.float32))
+            )
         step = max(1, _PASS // self.looks)
-        parts = [self._probabilities(image, faces[i : i + step]) for i in range(0, len(faces), step)]
+        parts = [
+            self._probabilities(image, faces[i : i + step])
+            for i in range(0, len(faces), step)
+        ]
         return faces.with_attributes(Scores(self.attribute, np.concatenate(parts)))
 
     def _probabilities(self, image: U8, faces: Faces) -> F32:
         """One row of probabilities (N, K) per face, the mean over its looks."""
         how = self.preprocessing
-        views = [look_at(crop, how, looks=self.looks) for crop in self._crops(image, faces)]
+        views = [
+            look_at(crop, how, looks=self.looks) for crop in self._crops(image, faces)
+        ]
         probs = as_probabilities(self.model(feed(np.concatenate(views), how))[0])
-        return np.asarray(probs.reshape(len(faces), self.looks, -1).mean(axis=1), dtype=np.float32)
+        return np.asarray(
+            probs.reshape(len(faces), self.looks, -1).mean(axis=1), dtype=np.float32
+        )
 
     def _crops(self, image: U8, faces: Faces) -> Sequence[U8]:
         how = self.preprocessing
         if how.crop == "box":
-            return box_crops(image, faces.boxes, padding=how.padding, padding_px=how.padding_px)
-        return list(aligned_crops(image, faces.landmarks, size=_side(how, self.looks), padding=how.padding))
+            return box_crops(
+                image, faces.boxes, padding=how.padding, padding_px=how.padding_px
+            )
+        return list(
+            aligned_crops(
+                image, faces.landmarks, size=_side(how, self.looks), padding=how.padding
+            )
+        )
 
 
 def read_model(file: Path, compute: Compute | None = None) -> OnnxModel:
@@ -167,17 +190,25 @@ def look_at(crop: U8, how: Preprocessing, *, looks: int) -> F32:
 def feed(pictures: F32, how: Preprocessing) -> F32:
     """Pictures (N, size, size, 3), BGR 0 to 255, as the network wants them."""
     pixels = pictures[..., ::-1] if how.channels == "rgb" else pictures
-    scaled = np.asarray((pixels - np.array(how.mean, np.float32)) / np.array(how.std, np.float32), dtype=np.float32)
+    scaled = np.asarray(
+        (pixels - np.array(how.mean, np.float32)) / np.array(how.std, np.float32),
+        dtype=np.float32,
+    )
     if how.standardize:
         scaled = standardized(scaled)
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2) if how.layout == "nchw" else scaled, dtype=np.float32)
+    return np.ascontiguousarray(
+        scaled.transpose(0, 3, 1, 2) if how.layout == "nchw" else scaled,
+        dtype=np.float32,
+    )
 
 
 def standardized(pictures: F32) -> F32:
     """Pictures (N, H, W, 3), each with mean 0 and deviation 1 over all its values (TensorFlow's
     `per_image_standardization`)."""
     values = pictures.reshape(len(pictures), -1).astype(np.float64)
-    deviation = np.maximum(values.std(axis=1, keepdims=True), 1 / np.sqrt(values.shape[1]))
+    deviation = np.maximum(
+        values.std(axis=1, keepdims=True), 1 / np.sqrt(values.shape[1])
+    )
     centred = (values - values.mean(axis=1, keepdims=True)) / deviation
     return np.asarray(centred.reshape(pictures.shape), dtype=np.float32)
 
@@ -189,8 +220,14 @@ def bilinear(image: U8 | F32, size: int, *, sampling: str) -> F32:
     """
     if image.shape[:2] == (size, size):
         return image.astype(np.float32)
-    rows, columns = _between(image.shape[0], size, sampling), _between(image.shape[1], size, sampling)
-    left, right = image[:, columns[0]].astype(np.float32), image[:, columns[1]].astype(np.float32)
+    rows, columns = (
+        _between(image.shape[0], size, sampling),
+        _between(image.shape[1], size, sampling),
+    )
+    left, right = (
+        image[:, columns[0]].astype(np.float32),
+        image[:, columns[1]].astype(np.float32),
+    )
     across = left + (right - left) * columns[2][:, None]
     top, bottom = across[rows[0]], across[rows[1]]
     return np.asarray(top + (bottom - top) * rows[2][:, None, None], dtype=np.float32)
@@ -205,7 +242,9 @@ def _between(length: int, size: int, sampling: str) -> tuple[I64, I64, F32]:
     return low, np.minimum(low + 1, length - 1), (at - low).astype(np.float32)
 
 
-def box_crops(image: U8, boxes: F32, *, padding: float, padding_px: int = 0) -> list[U8]:
+def box_crops(
+    image: U8, boxes: F32, *, padding: float, padding_px: int = 0
+) -> list[U8]:
     """What boxes (N, 4) show with `padding` of their size and `padding_px` pixels around, cut at the border."""
     height, width = image.shape[:2]
     around = padding * (boxes[:, 2:] - boxes[:, :2]) + padding_px
@@ -217,9 +256,14 @@ def box_crops(image: U8, boxes: F32, *, padding: float, padding_px: int = 0) -> 
 
 def aligned_crops(image: U8, landmarks: F32, *, size: int, padding: float) -> U8:
     """Upright square pictures (N, size, size, 3) of faces by their five landmarks (N, 5, 2)."""
-    unit = (geometry.CHIP_LANDMARKS - geometry.CHIP_FACE[0]) / (geometry.CHIP_FACE[1] - geometry.CHIP_FACE[0])
+    unit = (geometry.CHIP_LANDMARKS - geometry.CHIP_FACE[0]) / (
+        geometry.CHIP_FACE[1] - geometry.CHIP_FACE[0]
+    )
     template = ((unit + padding) / (1 + 2 * padding) * size).astype(np.float32)
-    crops = [cv2.warpAffine(image, matrix, (size, size)) for matrix in geometry.similarity(landmarks, template)]
+    crops = [
+        cv2.warpAffine(image, matrix, (size, size))
+        for matrix in geometry.similarity(landmarks, template)
+    ]
     return np.asarray(crops, dtype=np.uint8)
 
 
@@ -238,8 +282,14 @@ def labels_of(model: OnnxModel) -> tuple[str, ...]:
         ModelError: It carries none.
     """
     labels = _json(model, "labels")
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
-        raise ModelError(f"{model.name} carries no labels: a model file holds them as a JSON list in its metadata")
+    if (
+        not isinstance(labels, list)
+        or not labels
+        or not all(isinstance(label, str) for label in labels)
+    ):
+        raise ModelError(
+            f"{model.name} carries no labels: a model file holds them as a JSON list in its metadata"
+        )
     return tuple(labels)
 
 
@@ -247,10 +297,14 @@ def _preprocessing(model: OnnxModel) -> Preprocessing:
     given: Mapping[str, Any] = _json(model, "preprocessing") or {}
     known = {field.name for field in fields(Preprocessing)}
     try:
-        chosen: dict[str, Any] = {key: value for key, value in given.items() if key in known}
+        chosen: dict[str, Any] = {
+            key: value for key, value in given.items() if key in known
+        }
         return Preprocessing(**chosen)
     except (TypeError, AttributeError, ValueError) as exc:
-        raise ModelError(f"{model.name} carries preprocessing that cannot be read: {exc}") from exc
+        raise ModelError(
+            f"{model.name} carries preprocessing that cannot be read: {exc}"
+        ) from exc
 
 
 def _json(model: OnnxModel, key: str) -> Any:

@@ -27,7 +27,10 @@ _NOISE = math.radians(10)  # leaning by less is not told from standing straight
 _LIES = math.radians(30)  # from here on a face is turned upright before it is looked at
 _STANDS = math.radians(45)
 _SURE = 0.5  # of an angle, from which it counts
-_PATCH, _PATCH_FACE = 96, 40  # pixels: of a picture of one face set upright, and of that face in it
+_PATCH, _PATCH_FACE = (
+    96,
+    40,
+)  # pixels: of a picture of one face set upright, and of that face in it
 _SIZES = (0.85, 1.0, 1.18)  # at which the angle of one face is looked at
 _OR_HEAD = np.array([0, np.pi], np.float32)  # or just the other way up
 _QUARTERS = np.array([0, np.pi / 2, np.pi, -np.pi / 2], np.float32)
@@ -43,12 +46,23 @@ class Compact:
     anchor: ClassVar[Anchor] = "landmarks"
     reliable = 16  # pixels: the smallest face it finds most of
     nms_threshold = 0.3
-    proposal, clear = 0.2, 0.9  # scores of the first network between which the second one looks closer
+    proposal, clear = (
+        0.2,
+        0.9,
+    )  # scores of the first network between which the second one looks closer
     any_angle = True  # also faces that lie or stand on their heads; off: none that leans by more than about 45 degrees
-    faint = 0.06  # score of the first network, from which a face that lies is looked for
-    few, many = 4, 32  # proposals that may lie: beside faces that stand, and where none does
+    faint = (
+        0.06  # score of the first network, from which a face that lies is looked for
+    )
+    few, many = (
+        4,
+        32,
+    )  # proposals that may lie: beside faces that stand, and where none does
     dearer = 0.3  # of the way from the threshold to 1: a face that lies must be surer
-    likely, hardly = 0.35, 0.25  # sure of its angle: that a face stands, and that every quarter turn is worth a try
+    likely, hardly = (
+        0.35,
+        0.25,
+    )  # sure of its angle: that a face stands, and that every quarter turn is worth a try
     near = 0.8  # part of the threshold from which the second network looks six times
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
@@ -69,19 +83,27 @@ class Compact:
         self.threshold = threshold
 
     @classmethod
-    def load(cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Compact:
+    def load(
+        cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None
+    ) -> Compact:
         model = OnnxModel(store.read(spec), spec.name, compute)
         closer = Verifier.load(compute), AngleNet.load(compute)
         return cls(model, *closer, min_face=min_face, threshold=spec.threshold or 0.0)
 
     def __call__(self, image: U8) -> Faces:
-        return detect_at_scales(self.look, image, self.scales(image), nms=self.nms_threshold)
+        return detect_at_scales(
+            self.look, image, self.scales(image), nms=self.nms_threshold
+        )
 
     def scales(self, image: U8) -> tuple[float, ...]:
         """Those every detector takes, and a last look at the whole, as small as in training, for faces that fill it."""
         scales = scales_for(image, min_face=self.min_face, reliable=self.reliable)
         side = max(image.shape[:2])
-        return scales if side * scales[-1] <= self.largest_side else (*scales, self.whole_side / side)
+        return (
+            scales
+            if side * scales[-1] <= self.largest_side
+            else (*scales, self.whole_side / side)
+        )
 
     def look(self, image: U8) -> Faces:
         """The faces of the picture as it stands."""
@@ -91,7 +113,9 @@ class Compact:
         if not self.any_angle:
             return faces[~self.angle.doubtful(image, faces.landmarks)]
         leans = self._leans(image, faces.landmarks)
-        turns = Turns(_around(geometry.turns(faces.landmarks) + leans.angles), leans.sure)
+        turns = Turns(
+            _around(geometry.turns(faces.landmarks) + leans.angles), leans.sure
+        )
         faces = _straightened(faces, leans)
         leaning = self._lying(image, faces, turns)
         faces = _both(faces[~_meet(faces, leaning)], leaning)
@@ -99,7 +123,9 @@ class Compact:
         if stands.any() or (len(faces) and not len(leaning)):
             rest = proposed[~_meet(proposed, faces)][: self.few]
             return _both(faces, self._lying(image, rest, self.angle(image, rest.boxes)))
-        lying = self._in_a_lying_picture(image, self._proposed(cells, self.faint)[: self.many])
+        lying = self._in_a_lying_picture(
+            image, self._proposed(cells, self.faint)[: self.many]
+        )
         return _both(faces[~_meet(faces, lying)], lying)
 
     def _upright(self, image: U8) -> Faces:
@@ -118,7 +144,9 @@ class Compact:
 
     def _judged(self, image: U8, proposed: Faces) -> Faces:
         """Those of the proposed that the second network takes for faces, best first."""
-        faces = replace(proposed, scores=joined(proposed.scores, self._look_closer(image, proposed)))
+        faces = replace(
+            proposed, scores=joined(proposed.scores, self._look_closer(image, proposed))
+        )
         faces = faces[np.argsort(-faces.scores, kind="stable")]
         return faces[faces.scores >= self.threshold]
 
@@ -134,7 +162,10 @@ class Compact:
     def _lying(self, image: U8, seen: Faces, turns: Turns) -> Faces:
         """The faces among what is seen that surely do not stand upright, each looked at when it is set upright."""
         lies = (np.abs(turns.angles) > _LIES) & (turns.sure >= _SURE)
-        found = [self._set_upright(image, seen.boxes[i], turns.angles[i] + _OR_HEAD) for i in np.flatnonzero(lies)]
+        found = [
+            self._set_upright(image, seen.boxes[i], turns.angles[i] + _OR_HEAD)
+            for i in np.flatnonzero(lies)
+        ]
         return _both(*found)
 
     def _in_a_lying_picture(self, image: U8, seen: Faces) -> Faces:
@@ -143,7 +174,12 @@ class Compact:
         lying = self._lying(image, seen, turns)
         if not len(lying):
             likely = np.flatnonzero(turns.sure >= self.hardly)[: self.few]
-            lying = _both(*(self._set_upright(image, seen.boxes[i], turns.angles[i] + _QUARTERS) for i in likely))
+            lying = _both(
+                *(
+                    self._set_upright(image, seen.boxes[i], turns.angles[i] + _QUARTERS)
+                    for i in likely
+                )
+            )
         if not len(lying):
             return lying
         surest = lying.landmarks[lying.scores.argmax()]
@@ -156,8 +192,12 @@ class Compact:
         cos, sin = math.cos(angle), math.sin(angle)
         turn = np.array([[cos, sin], [-sin, cos]], np.float32)
         size = np.ceil(np.abs(turn) @ (width, height)).astype(int)
-        to_upright = np.column_stack([turn, size / 2 - turn @ (width / 2, height / 2)]).astype(np.float32)
-        picture = cv2.warpAffine(image, to_upright, size.tolist(), borderMode=cv2.BORDER_REPLICATE)
+        to_upright = np.column_stack(
+            [turn, size / 2 - turn @ (width / 2, height / 2)]
+        ).astype(np.float32)
+        picture = cv2.warpAffine(
+            image, to_upright, size.tolist(), borderMode=cv2.BORDER_REPLICATE
+        )
         upright = np.asarray(picture, np.uint8)
         found = self._upright(upright)
         found = _straightened(found, self._leans(upright, found.landmarks))
@@ -168,10 +208,17 @@ class Compact:
 
         Set upright it shows where it is and how it still leans: so the second picture of it stands straight.
         """
-        rough = _both(*(self._turned(image, _upright_patch(box, float(angle))) for angle in angles))
+        rough = _both(
+            *(
+                self._turned(image, _upright_patch(box, float(angle)))
+                for angle in angles
+            )
+        )
         rough = rough[np.argsort(-rough.scores, kind="stable")[:1]]
         lean = self.angle.leans(image, rough.landmarks, sizes=_SIZES)
-        rough = rough[(lean.sure >= _SURE) & (np.abs(lean.angles) < _STANDS)]  # what has no way up is no face
+        rough = rough[
+            (lean.sure >= _SURE) & (np.abs(lean.angles) < _STANDS)
+        ]  # what has no way up is no face
         if not len(rough):
             return rough
         angle = float(geometry.turns(rough.landmarks)[0] + lean.angles[0])
@@ -181,7 +228,9 @@ class Compact:
     def _turned(self, image: U8, to_patch: F32) -> Faces:
         """The face in the patch that a map (2, 3) cuts from the picture, in the picture's pixels; or none."""
         patch = geometry.cut(image, to_patch, size=_PATCH)
-        best = self._judged(patch, self._proposed(self._cells(patch), self.proposal)[:1])
+        best = self._judged(
+            patch, self._proposed(self._cells(patch), self.proposal)[:1]
+        )
         sure = best.scores >= self.threshold + self.dearer * (1 - self.threshold)
         return _turned_back(best[sure], to_patch)
 
@@ -190,14 +239,19 @@ class Compact:
         scores = np.ones(len(proposed), np.float32)
         doubtful = proposed.scores < self.clear
         scores[doubtful] = self.verifier(image, proposed.boxes[doubtful])
-        near = doubtful & (joined(proposed.scores, scores) >= self.near * self.threshold)
+        near = doubtful & (
+            joined(proposed.scores, scores) >= self.near * self.threshold
+        )
         scores[near] = self.verifier.steady(image, proposed.boxes[near])
         return scores
 
 
 def _meet(faces: Faces, others: Faces) -> Mask:
     """Which faces (N,) lie where one of the others lies."""
-    return np.asarray(geometry.iou(faces.boxes, others.boxes).max(axis=1, initial=0) >= _MEETS, np.bool_)
+    return np.asarray(
+        geometry.iou(faces.boxes, others.boxes).max(axis=1, initial=0) >= _MEETS,
+        np.bool_,
+    )
 
 
 def _turned_back(faces: Faces, to_upright: F32) -> Faces:
@@ -210,7 +264,8 @@ def _both(*parts: Faces) -> Faces:
     """All faces in one."""
     rows = (Faces.empty(), *parts)
     boxes, scores, landmarks = (
-        np.concatenate([getattr(part, name) for part in rows]) for name in ("boxes", "scores", "landmarks")
+        np.concatenate([getattr(part, name) for part in rows])
+        for name in ("boxes", "scores", "landmarks")
     )
     return Faces(boxes, scores, landmarks)
 
@@ -223,7 +278,9 @@ def _around(angles: F32) -> F32:
 def _straightened(faces: Faces, leans: Turns) -> Faces:
     """The faces, landmarks turned about their middle by how far they lean: the first network draws them too upright."""
     size = np.abs(leans.angles)
-    lean = np.where((size > _NOISE) & (size < _STANDS) & (leans.sure >= _SURE), leans.angles, 0)
+    lean = np.where(
+        (size > _NOISE) & (size < _STANDS) & (leans.sure >= _SURE), leans.angles, 0
+    )
     cos, sin = np.cos(lean), np.sin(lean)
     turn = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
     middle = faces.landmarks.mean(axis=1, keepdims=True)
@@ -257,7 +314,11 @@ def vote(seen: Faces, *, nms: float) -> Faces:
     parts = [best[i : i + _AT_ONCE] for i in range(0, len(best), _AT_ONCE)]
     places = [_mean_place(seen[part], seen) for part in parts]
     boxes = np.concatenate([boxes for boxes, _ in places]) if places else seen.boxes[:0]
-    landmarks = np.concatenate([points for _, points in places]) if places else seen.landmarks[:0]
+    landmarks = (
+        np.concatenate([points for _, points in places])
+        if places
+        else seen.landmarks[:0]
+    )
     return Faces(boxes, seen.scores[best], landmarks)
 
 

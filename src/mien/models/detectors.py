@@ -47,9 +47,14 @@ def scales_for(image: U8, *, min_face: int, reliable: int) -> tuple[float, ...]:
     return (fine,) if side * fine <= _CHEAP_SIDE else (fine, _OVERVIEW_SIDE / side)
 
 
-def detect_at_scales(detect: Callable[[U8], Faces], image: U8, scales: Sequence[float], *, nms: float) -> Faces:
+def detect_at_scales(
+    detect: Callable[[U8], Faces], image: U8, scales: Sequence[float], *, nms: float
+) -> Faces:
     """What `detect` finds in the picture at all scales, in the picture's own pixels, best first."""
-    parts = [scaled_back(_detect_in_tiles(detect, geometry.shrink(image, scale)), scale) for scale in scales]
+    parts = [
+        scaled_back(_detect_in_tiles(detect, geometry.shrink(image, scale)), scale)
+        for scale in scales
+    ]
     faces = _joined(parts)
     return faces[geometry.nms(faces.boxes, faces.scores, threshold=nms)]
 
@@ -67,7 +72,11 @@ def _detect_in_tiles(detect: Callable[[U8], Faces], image: U8) -> Faces:
 
 
 def _tile_starts(length: int) -> range:
-    return range(0, max(1, length - _TILE_OVERLAP), _TILE_SIDE - _TILE_OVERLAP) if length > _TILE_SIDE else range(1)
+    return (
+        range(0, max(1, length - _TILE_OVERLAP), _TILE_SIDE - _TILE_OVERLAP)
+        if length > _TILE_SIDE
+        else range(1)
+    )
 
 
 def _in_tile(detect: Callable[[U8], Faces], image: U8, x: int, y: int) -> Faces:
@@ -86,14 +95,19 @@ def _in_tile(detect: Callable[[U8], Faces], image: U8, x: int, y: int) -> Faces:
 
 def _joined(parts: Sequence[Faces]) -> Faces:
     boxes, scores, landmarks = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("boxes", "scores", "landmarks")
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("boxes", "scores", "landmarks")
     )
     return Faces(boxes, scores, landmarks)
 
 
 def scaled_back(faces: Faces, scale: float) -> Faces:
     """Faces found in a picture of this scale, in pixels of the picture itself."""
-    return Faces(faces.boxes / np.float32(scale), faces.scores, faces.landmarks / np.float32(scale))
+    return Faces(
+        faces.boxes / np.float32(scale),
+        faces.scores,
+        faces.landmarks / np.float32(scale),
+    )
 
 
 class Mmod:
@@ -104,19 +118,25 @@ class Mmod:
 
     anchor: ClassVar[Anchor] = "box"
 
-    def __init__(self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0) -> None:
+    def __init__(
+        self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0
+    ) -> None:
         self.model = model
         self.min_face = min_face
         self.threshold = threshold
 
     @classmethod
-    def load(cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Mmod:
+    def load(
+        cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None
+    ) -> Mmod:
         data = store.derived(spec, lambda raw: mmod.to_onnx(raw, spec.name), version=1)
         model = OnnxModel(data, spec.name, compute)
         return cls(model, min_face=min_face, threshold=spec.threshold or 0.0)
 
     def __call__(self, image: U8) -> Faces:
-        boxes, scores = mmod.detect(self._run, image, min_face=self.min_face, threshold=self.threshold)
+        boxes, scores = mmod.detect(
+            self._run, image, min_face=self.min_face, threshold=self.threshold
+        )
         return boxes_only(boxes.astype(np.float32), scores)
 
     def _run(self, canvas: F32) -> F32:
@@ -131,19 +151,29 @@ class Hog:
 
     anchor: ClassVar[Anchor] = "box"
 
-    def __init__(self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0) -> None:
+    def __init__(
+        self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0
+    ) -> None:
         self.model = model
         self.min_face = min_face
         self.threshold = threshold
 
     @classmethod
-    def load(cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Hog:
+    def load(
+        cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None
+    ) -> Hog:
         data = store.derived(spec, lambda raw: hog.to_onnx(hog.loads(raw)), version=1)
-        return cls(OnnxModel(data, spec.name, compute), min_face=min_face, threshold=spec.threshold or 0.0)
+        return cls(
+            OnnxModel(data, spec.name, compute),
+            min_face=min_face,
+            threshold=spec.threshold or 0.0,
+        )
 
     def __call__(self, image: U8) -> Faces:
         upsample = max(0, math.ceil(math.log2(hog.MIN_FACE / self.min_face)))
-        boxes, scores, _ = hog.detect(self.score, image[:, :, ::-1], upsample=upsample, threshold=self.threshold)
+        boxes, scores, _ = hog.detect(
+            self.score, image[:, :, ::-1], upsample=upsample, threshold=self.threshold
+        )
         return boxes_only(boxes.astype(np.float32), scores)
 
     def score(self, features: F32) -> F32:
@@ -158,13 +188,17 @@ class Yunet:
     reliable = 16  # pixels: the smallest face it finds most of
     nms_threshold = 0.3
 
-    def __init__(self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.6) -> None:
+    def __init__(
+        self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.6
+    ) -> None:
         self.model = model
         self.min_face = min_face
         self.threshold = threshold
 
     @classmethod
-    def load(cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None) -> Yunet:
+    def load(
+        cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None
+    ) -> Yunet:
         data = store.derived(spec, free_input_size, version=1)
         model = OnnxModel(data, spec.name, compute)
         return cls(model, min_face=min_face, threshold=spec.threshold or 0.0)
@@ -174,28 +208,48 @@ class Yunet:
         return detect_at_scales(self._look, image, scales, nms=self.nms_threshold)
 
     def _look(self, image: U8) -> Faces:
-        blob = geometry.pad_to_multiple(image, 32).transpose(2, 0, 1)[None].astype(np.float32)
+        blob = (
+            geometry.pad_to_multiple(image, 32)
+            .transpose(2, 0, 1)[None]
+            .astype(np.float32)
+        )
         maps = dict(zip(self.model.outputs, self.model(blob), strict=True))
-        return Faces(*decode_yunet(maps, blob.shape[3], blob.shape[2], threshold=self.threshold))
+        return Faces(
+            *decode_yunet(maps, blob.shape[3], blob.shape[2], threshold=self.threshold)
+        )
 
 
-def decode_yunet(maps: dict[str, F32], width: int, height: int, *, threshold: float) -> tuple[F32, F32, F32]:
+def decode_yunet(
+    maps: dict[str, F32], width: int, height: int, *, threshold: float
+) -> tuple[F32, F32, F32]:
     """Boxes (N, 4) xyxy, scores (N,) and landmarks (N, 5, 2) in pixels from the network's twelve outputs."""
-    parts = [_decode_stride(maps, s, width // s, height // s, threshold) for s in (8, 16, 32)]
-    boxes, scores, landmarks = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
+    parts = [
+        _decode_stride(maps, s, width // s, height // s, threshold) for s in (8, 16, 32)
+    ]
+    boxes, scores, landmarks = (
+        np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)
+    )
     return boxes, scores, landmarks
 
 
 def _decode_stride(
     maps: dict[str, F32], stride: int, columns: int, rows: int, threshold: float
 ) -> tuple[F32, F32, F32]:
-    scores = np.sqrt(np.clip(maps[f"cls_{stride}"], 0, 1) * np.clip(maps[f"obj_{stride}"], 0, 1)).reshape(-1)
+    scores = np.sqrt(
+        np.clip(maps[f"cls_{stride}"], 0, 1) * np.clip(maps[f"obj_{stride}"], 0, 1)
+    ).reshape(-1)
     hits = np.flatnonzero(scores[: rows * columns] >= threshold)
     cells = np.stack([hits % columns, hits // columns], axis=1).astype(np.float32)
     box = maps[f"bbox_{stride}"].reshape(-1, 4)[hits]
     centre, half = (cells + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride / 2
-    landmarks = (maps[f"kps_{stride}"].reshape(-1, 5, 2)[hits] + cells[:, None]) * stride
-    return np.concatenate([centre - half, centre + half], axis=1), scores[hits], landmarks
+    landmarks = (
+        maps[f"kps_{stride}"].reshape(-1, 5, 2)[hits] + cells[:, None]
+    ) * stride
+    return (
+        np.concatenate([centre - half, centre + half], axis=1),
+        scores[hits],
+        landmarks,
+    )
 
 
 def free_input_size(data: bytes) -> bytes:
@@ -207,14 +261,18 @@ def free_input_size(data: bytes) -> bytes:
         for axis, label in ((2, "height"), (3, "width")):
             tensor.type.tensor_type.shape.dim[axis].dim_param = label
     for tensor in graph_model.graph.output:
-        tensor.type.tensor_type.shape.dim[1].dim_param = "cells_" + tensor.name.rpartition("_")[2]
+        tensor.type.tensor_type.shape.dim[1].dim_param = (
+            "cells_" + tensor.name.rpartition("_")[2]
+        )
     del graph_model.graph.value_info[:]
     return bytes(graph_model.SerializeToString())
 
 
 def boxes_only(boxes: F32, scores: F32) -> Faces:
     """Faces of a detector that gives boxes as dlib draws them and no landmarks: those of a mean face stand in."""
-    return Faces(boxes, np.clip(scores, 0, 1).astype(np.float32), geometry.mean_landmarks(boxes))
+    return Faces(
+        boxes, np.clip(scores, 0, 1).astype(np.float32), geometry.mean_landmarks(boxes)
+    )
 
 
 def load_hog(*, min_face: int, compute: Compute | None = None) -> Detector:
@@ -229,7 +287,9 @@ def load_yunet(*, min_face: int, compute: Compute | None = None) -> Detector:
     return Yunet.load(spec_of("yunet"), min_face=min_face, compute=compute)
 
 
-SECOND_LOOKS = {"compact": ("verifier", "angle")}  # what else a family of detectors reads
+SECOND_LOOKS = {
+    "compact": ("verifier", "angle")
+}  # what else a family of detectors reads
 
 
 def made_of(name: str) -> tuple[str, ...]:
@@ -247,7 +307,9 @@ def made_of(name: str) -> tuple[str, ...]:
     return tuple(f"{one}@{spec_of(one).sha256[:12]}" for one in names)
 
 
-def load_detector(name: str, *, min_face: int = MIN_FACE, compute: Compute | None = None) -> Detector:
+def load_detector(
+    name: str, *, min_face: int = MIN_FACE, compute: Compute | None = None
+) -> Detector:
     """A detector by its name, ours or a package's.
 
     Raises:

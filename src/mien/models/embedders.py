@@ -72,7 +72,9 @@ def run(model: OnnxModel, crops: F32) -> F32:
     if step in (1, _PASS):
         parts = [model(crops[i : i + step])[0] for i in range(0, len(crops), step)]
         return np.concatenate(parts).reshape(len(crops), -1)
-    raise ModelError(f"{model.name} takes {step} faces at a time; export it for one, or for any number")
+    raise ModelError(
+        f"{model.name} takes {step} faces at a time; export it for one, or for any number"
+    )
 
 
 def load_embedder(name: str, compute: Compute | None = None) -> Embedder:
@@ -104,7 +106,9 @@ def _of_zoo(name: str, compute: Compute | None) -> Embedder:
     spec = spec_of(name)
     if spec.space is None or spec.crop is None:
         raise InputError(f"{name} is no embedder; there are {', '.join(known())}")
-    return CropEmbedder(OnnxModel(store.read(spec), name, compute), spec.space, spec.crop)
+    return CropEmbedder(
+        OnnxModel(store.read(spec), name, compute), spec.space, spec.crop
+    )
 
 
 def space_of(name: str) -> EmbeddingSpace:
@@ -136,7 +140,15 @@ def made_of(name: str) -> tuple[str, ...]:
 def known() -> list[str]:
     """The names of all embedders that can be asked for."""
     ours = [name for name, spec in ZOO.items() if spec.space is not None]
-    return list(dict.fromkeys([*ours, *plugins.found(plugins.EMBEDDERS), *(file.stem for file in own_files())]))
+    return list(
+        dict.fromkeys(
+            [
+                *ours,
+                *plugins.found(plugins.EMBEDDERS),
+                *(file.stem for file in own_files()),
+            ]
+        )
+    )
 
 
 def own_files() -> list[Path]:
@@ -154,7 +166,9 @@ def _file_of(name: str) -> Path | None:
 def _checked(name: str) -> str:
     if name not in known():
         near = did_you_mean(name, known())
-        raise InputError(f"no embedder is called {name!r}; there are {', '.join(known())}{near}")
+        raise InputError(
+            f"no embedder is called {name!r}; there are {', '.join(known())}{near}"
+        )
     return name
 
 
@@ -170,12 +184,18 @@ def about(model: OnnxModel) -> tuple[EmbeddingSpace, FaceCrop]:
     try:
         told = from_json(model.metadata[_ABOUT])
         template = tuple(tuple(point) for point in told["crop"]["template"])
-        return EmbeddingSpace(**told["space"]), FaceCrop(**{**told["crop"], "template": template})
+        return EmbeddingSpace(**told["space"]), FaceCrop(
+            **{**told["crop"], "template": template}
+        )
     except (ValueError, TypeError, KeyError, MienError) as exc:
-        raise ModelError(f"{model.name} says of itself what cannot be: {exc}; {cure}") from exc
+        raise ModelError(
+            f"{model.name} says of itself what cannot be: {exc}; {cure}"
+        ) from exc
 
 
-def take_in(data: bytes, name: str, crop: FaceCrop, bounds: Mapping[str, Any], *, licence: str) -> bytes:
+def take_in(
+    data: bytes, name: str, crop: FaceCrop, bounds: Mapping[str, Any], *, licence: str
+) -> bytes:
     """A network's file with what is needed to use it as an embedder.
 
     Args:
@@ -195,7 +215,10 @@ def take_in(data: bytes, name: str, crop: FaceCrop, bounds: Mapping[str, Any], *
     import onnx
 
     network = onnx.load_model_from_string(data)
-    told = {_ABOUT: json.dumps({"space": space.described(), "crop": asdict(crop)}), "licence": licence}
+    told = {
+        _ABOUT: json.dumps({"space": space.described(), "crop": asdict(crop)}),
+        "licence": licence,
+    }
     kept = {entry.key: entry.value for entry in network.metadata_props}
     del network.metadata_props[:]
     onnx.helper.set_model_props(network, {**kept, **told})
@@ -204,10 +227,18 @@ def take_in(data: bytes, name: str, crop: FaceCrop, bounds: Mapping[str, Any], *
 
 def _tried_out(model: OnnxModel, crop: FaceCrop) -> int:
     """How many numbers it gives of a face."""
-    noise = np.random.default_rng(0).integers(0, 255, (_PROBES, 3, crop.size, crop.size)).astype(np.float32)
+    noise = (
+        np.random.default_rng(0)
+        .integers(0, 255, (_PROBES, 3, crop.size, crop.size))
+        .astype(np.float32)
+    )
     if len(model.inputs) != 1:
-        raise ModelError(f"{model.name} has {len(model.inputs)} inputs; an embedder has one, for crops of faces")
+        raise ModelError(
+            f"{model.name} has {len(model.inputs)} inputs; an embedder has one, for crops of faces"
+        )
     rows = run(model, (noise - np.float32(crop.mean)) * np.float32(crop.scale))
     if not np.isfinite(rows).all() or np.ptp(rows, axis=0).max() == 0:
-        raise ModelError(f"{model.name} gives the same for every face, or no numbers; is it an embedder?")
+        raise ModelError(
+            f"{model.name} gives the same for every face, or no numbers; is it an embedder?"
+        )
     return int(rows.shape[1])

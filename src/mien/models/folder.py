@@ -44,8 +44,12 @@ class ModelFolder:
             InputError: There is no such folder.
         """
         if not self.place.is_dir():
-            raise InputError(f"there is no folder {self.place}; name one with model files (.onnx)")
-        known = {key: self._known.get(key) or _look(key[0]) for key in _states(self.place)}
+            raise InputError(
+                f"there is no folder {self.place}; name one with model files (.onnx)"
+            )
+        known = {
+            key: self._known.get(key) or _look(key[0]) for key in _states(self.place)
+        }
         self._known = known
         return list(known.values())
 
@@ -57,7 +61,11 @@ class ModelFolder:
 def _states(place: Path) -> list[tuple[Path, int, int]]:
     """The files by name, each with when it was changed and how large it is."""
     try:
-        found = [(file, file.stat()) for file in sorted(place.glob("*.onnx")) if file.is_file()]
+        found = [
+            (file, file.stat())
+            for file in sorted(place.glob("*.onnx"))
+            if file.is_file()
+        ]
     except OSError as exc:
         raise InputError(f"cannot read {place}: {exc.strerror or exc}") from exc
     return [(file, state.st_mtime_ns, state.st_size) for file, state in found]
@@ -68,15 +76,25 @@ def _look(file: Path) -> ModelFile:
         model = OnnxModel(file.read_bytes(), file.name, Compute("cpu", 1))
         labels = labels_of(model)
     except OSError as exc:
-        return ModelFile(file.stem, file, error=f"cannot be read: {exc.strerror or exc}")
+        return ModelFile(
+            file.stem, file, error=f"cannot be read: {exc.strerror or exc}"
+        )
     except ModelError as exc:
         return ModelFile(file.stem, file, error=str(exc))
     attribute = model.metadata.get("attribute") or attribute_of(labels)
-    return ModelFile(file.stem, file, attribute, labels, model.metadata.get("licence") or "not stated")
+    return ModelFile(
+        file.stem,
+        file,
+        attribute,
+        labels,
+        model.metadata.get("licence") or "not stated",
+    )
 
 
 def attribute_of(labels: tuple[str, ...]) -> str:
     """What labels are about: "age" for years and the eight groups, "gender", else "emotion"."""
     if labels == AGE_GROUPS.labels or all(label.isdecimal() for label in labels):
         return AGE.name
-    return GENDER.name if {label.lower() for label in labels} <= _GENDERS else EMOTION.name
+    return (
+        GENDER.name if {label.lower() for label in labels} <= _GENDERS else EMOTION.name
+    )

@@ -20,7 +20,9 @@ OwnModel = Classifier | TrunkHead
 _SIDE, _CHIP = 160, 150  # pixels
 
 
-def load_own(file: Path, name: str, compute: Compute | None = None, *, looks: int = 1) -> OwnModel:
+def load_own(
+    file: Path, name: str, compute: Compute | None = None, *, looks: int = 1
+) -> OwnModel:
     """A model file that tells the attribute `name`, by pixels (looked at `looks` times) or by what the trunk sees.
 
     Raises:
@@ -29,7 +31,9 @@ def load_own(file: Path, name: str, compute: Compute | None = None, *, looks: in
     """
     check_attribute_name(name)
     model = read_model(file, compute)
-    return TrunkHead(model, name) if reads_trunk(model) else Classifier(model, name, looks)
+    return (
+        TrunkHead(model, name) if reads_trunk(model) else Classifier(model, name, looks)
+    )
 
 
 def try_out(own: OwnModel, trunk: FaceTrunk) -> None:
@@ -42,18 +46,30 @@ def try_out(own: OwnModel, trunk: FaceTrunk) -> None:
     try:
         if isinstance(own, TrunkHead):
             chips = np.full((2, _CHIP, _CHIP, 3), 128, np.uint8)
-            net = EmotionNet.load(tells=False) if LOOK in own.reads and trunk.net is None else trunk.net
-            told = FaceTrunk(trunk.model, trunk.aligner, net, [own]).describe(chips, _two_faces())
+            net = (
+                EmotionNet.load(tells=False)
+                if LOOK in own.reads and trunk.net is None
+                else trunk.net
+            )
+            told = FaceTrunk(trunk.model, trunk.aligner, net, [own]).describe(
+                chips, _two_faces()
+            )
         else:
             told = own(image, _two_faces())
         probs = [scores.probs for scores in told.attributes.values()]
     except (ValueError, IndexError, TypeError) as exc:
-        raise ModelError(f"{own.model.name} gives no probabilities of its {len(own.labels)} labels: {exc}") from exc
+        raise ModelError(
+            f"{own.model.name} gives no probabilities of its {len(own.labels)} labels: {exc}"
+        ) from exc
     if not all(np.isfinite(values).all() for values in probs):
-        raise ModelError(f"{own.model.name} gives numbers that are no probabilities; export it anew")
+        raise ModelError(
+            f"{own.model.name} gives numbers that are no probabilities; export it anew"
+        )
 
 
 def _two_faces() -> Faces:
     corners = np.array([40, 40, 120, 120], np.float32)
     points = np.array([[60, 70], [100, 70], [80, 90], [65, 105], [95, 105]], np.float32)
-    return Faces(np.stack([corners] * 2), np.ones(2, np.float32), np.stack([points] * 2))
+    return Faces(
+        np.stack([corners] * 2), np.ones(2, np.float32), np.stack([points] * 2)
+    )

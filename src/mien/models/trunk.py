@@ -20,13 +20,18 @@ from mien.space import EmbeddingSpace
 from mien.types import F32, I64, U8, Faces, Scores
 from mien.zoo import DLIB, ZOO, spec_of
 
-_VERSION = 5  # raise it when detectors or aligner make something else of the same weights
+_VERSION = (
+    5  # raise it when detectors or aligner make something else of the same weights
+)
 # A mean of two views lies nearer to others than one: distances shrink. Of CACD-VS's folds 0 to 4 the smallest step of
 # 0.01 with which no more strangers than with one view are nearer than 0.6 (benchmarks/pairs.py).
 _OF_TWO = 1.02
 _LEANS = 0.45  # radians from upright from which the predictor is shown an upright copy
 _SHARPEST = 300  # pixels: side of the largest face in such a copy
-_DLIB_EYES = ((2, 3), (0, 1))  # dlib's five points: image-right eye's outer and inner corner, image-left's, nose base
+_DLIB_EYES = (
+    (2, 3),
+    (0, 1),
+)  # dlib's five points: image-right eye's outer and inner corner, image-left's, nose base
 
 
 class Aligner:
@@ -71,8 +76,13 @@ class Aligner:
     def mirrored(image: U8, faces: Faces) -> U8:
         """Another view (N, 150, 150, 3) of each face: cut by its own five landmarks, and mirrored."""
         to_chip = geometry.similarity(faces.landmarks, geometry.CHIP_LANDMARKS)
-        views = [geometry.cut(image, move, size=geometry.CHIP_SIZE)[:, ::-1] for move in to_chip]
-        return np.array(views, np.uint8).reshape(-1, geometry.CHIP_SIZE, geometry.CHIP_SIZE, 3)
+        views = [
+            geometry.cut(image, move, size=geometry.CHIP_SIZE)[:, ::-1]
+            for move in to_chip
+        ]
+        return np.array(views, np.uint8).reshape(
+            -1, geometry.CHIP_SIZE, geometry.CHIP_SIZE, 3
+        )
 
 
 def _inclusive(boxes: F32) -> I64:
@@ -81,10 +91,14 @@ def _inclusive(boxes: F32) -> I64:
 
 def _five_landmarks(points: F32) -> F32:
     """Eyes are the middle of their corners; nose and mouth follow from a mean face laid on the eyes and nose base."""
-    eyes = np.stack([points[:, list(corners)].mean(axis=1) for corners in _DLIB_EYES], axis=1)
+    eyes = np.stack(
+        [points[:, list(corners)].mean(axis=1) for corners in _DLIB_EYES], axis=1
+    )
     seen = np.concatenate([eyes, points[:, 4:5]], axis=1)
     to_image = geometry.invert(geometry.similarity(seen, _CHIP_SEEN))
-    rest = geometry.transform(np.broadcast_to(geometry.CHIP_LANDMARKS[2:], (len(points), 3, 2)), to_image)
+    rest = geometry.transform(
+        np.broadcast_to(geometry.CHIP_LANDMARKS[2:], (len(points), 3, 2)), to_image
+    )
     return np.concatenate([eyes, rest], axis=1).astype(np.float32)
 
 
@@ -95,7 +109,11 @@ _CHIP_SEEN = np.array([[46.7, 45.2], [103.4, 45.1], [75.1, 85.1]], dtype=np.floa
 def load_predictor(name: str) -> landmarks.ShapePredictor:
     """One of dlib's shape predictors, converted once and kept in the cache."""
     spec = spec_of(name)
-    data = store.derived(spec, lambda raw: landmarks.dumps(landmarks.read_shape_predictor(raw, spec.name)), version=1)
+    data = store.derived(
+        spec,
+        lambda raw: landmarks.dumps(landmarks.read_shape_predictor(raw, spec.name)),
+        version=1,
+    )
     return landmarks.loads(data, spec.name)
 
 
@@ -151,7 +169,10 @@ class FaceTrunk:
     def attributes(self) -> tuple[Attribute, ...]:
         """What is told."""
         ours = () if self.net is None else self.net.attributes
-        return (*ours, *(attribute for head in self.heads for attribute in head.attributes))
+        return (
+            *ours,
+            *(attribute for head in self.heads for attribute in head.attributes),
+        )
 
     @property
     def quick(self) -> tuple[Head, ...]:
@@ -160,7 +181,9 @@ class FaceTrunk:
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):
-            return self._nobody(replace(faces, embeddings=np.zeros((0, DLIB.size), np.float32)))
+            return self._nobody(
+                replace(faces, embeddings=np.zeros((0, DLIB.size), np.float32))
+            )
         return self.describe(*self._views(image, faces, two=not self.fast))
 
     def look(self, image: U8, faces: Faces, looks: I64) -> Faces:
@@ -176,7 +199,11 @@ class FaceTrunk:
         """The faces with what their chips (N, 150, 150, 3) tell; behind these a second view of each may follow."""
         faces, answers = self._told(chips, faces, self.heads, {resnet.EMBEDDING})
         first, second = np.split(answers[resnet.EMBEDDING], [len(faces)])
-        mean = np.asarray((first + second) * (_OF_TWO / 2), np.float32) if len(second) else first
+        mean = (
+            np.asarray((first + second) * (_OF_TWO / 2), np.float32)
+            if len(second)
+            else first
+        )
         return replace(faces, embeddings=mean)
 
     def tell(self, image: U8, faces: Faces, *, still: bool = True) -> Faces:
@@ -190,7 +217,9 @@ class FaceTrunk:
         """The faces with what changes from moment to moment: the ResNet never runs."""
         return self._looked(image, faces, self.quick, two=False)
 
-    def _looked(self, image: U8, faces: Faces, heads: tuple[Head, ...], *, two: bool) -> Faces:
+    def _looked(
+        self, image: U8, faces: Faces, heads: tuple[Head, ...], *, two: bool
+    ) -> Faces:
         if not len(faces):
             return self._nobody(faces)
         if self.net is None and not heads and self.aligner.anchor == "landmarks":
@@ -200,19 +229,30 @@ class FaceTrunk:
     def _views(self, image: U8, faces: Faces, *, two: bool) -> tuple[U8, Faces]:
         """The chips of faces, behind them, where two views are wanted, the second ones."""
         chips, faces = self.aligner(image, faces)
-        return (np.concatenate([chips, self.aligner.mirrored(image, faces)]) if two else chips), faces
+        return (
+            np.concatenate([chips, self.aligner.mirrored(image, faces)])
+            if two
+            else chips
+        ), faces
 
     def _nobody(self, faces: Faces) -> Faces:
         """No faces, with every column."""
-        none = (Scores(attribute, np.zeros((0, attribute.size), np.float32)) for attribute in self.attributes)
+        none = (
+            Scores(attribute, np.zeros((0, attribute.size), np.float32))
+            for attribute in self.attributes
+        )
         return faces.with_attributes(*none)
 
-    def _told(self, chips: U8, faces: Faces, heads: tuple[Head, ...], wanted: set[str]) -> tuple[Faces, dict[str, F32]]:
+    def _told(
+        self, chips: U8, faces: Faces, heads: tuple[Head, ...], wanted: set[str]
+    ) -> tuple[Faces, dict[str, F32]]:
         """The faces with their attributes, and the networks' answers: those `wanted` and those that the heads read."""
         answers = {} if self.net is None else self.net.answers(chips)
         missing = sorted(wanted.union(*(head.reads for head in heads)) - answers.keys())
         if missing:
-            answers |= zip(missing, in_chunks(self.model, chips, outputs=missing), strict=True)
+            answers |= zip(
+                missing, in_chunks(self.model, chips, outputs=missing), strict=True
+            )
         if self.net is not None:
             faces = self.net.told(faces, answers)
         for head in heads:

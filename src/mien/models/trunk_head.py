@@ -35,9 +35,16 @@ class TrunkHead:
         self.attribute = described(name, self.labels)
         unknown = [name for name in model.inputs if name not in READABLE]
         if unknown:
-            raise ModelError(f"{model.name} reads {', '.join(unknown)}; mien's networks give {', '.join(READABLE)}")
-        if LOOK in model.inputs and _preprocessing(model).get("network") != network_version():
-            raise ModelError(f"{model.name} learnt from another emotion network than this mien has; train it again")
+            raise ModelError(
+                f"{model.name} reads {', '.join(unknown)}; mien's networks give {', '.join(READABLE)}"
+            )
+        if (
+            LOOK in model.inputs
+            and _preprocessing(model).get("network") != network_version()
+        ):
+            raise ModelError(
+                f"{model.name} learnt from another emotion network than this mien has; train it again"
+            )
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -50,8 +57,12 @@ class TrunkHead:
 
     def __call__(self, faces: Faces, answers: Mapping[str, F32]) -> Faces:
         """The faces (N) with the attribute, the mean of their views, from the trunk's outputs by name."""
-        (outputs,) = self.model(*(answers[name] for name in self.reads), outputs=self.model.outputs[:1])
-        return faces.with_attributes(Scores(self.attribute, of_views(as_probabilities(outputs), faces)))
+        (outputs,) = self.model(
+            *(answers[name] for name in self.reads), outputs=self.model.outputs[:1]
+        )
+        return faces.with_attributes(
+            Scores(self.attribute, of_views(as_probabilities(outputs), faces))
+        )
 
 
 def reads_trunk(model: OnnxModel) -> bool:

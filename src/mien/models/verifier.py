@@ -42,7 +42,10 @@ class Verifier:
             return np.zeros(0, np.float32)
         crops = [cut_all(image, boxes, wider=wider) for wider in _SIZES]
         crops += [np.ascontiguousarray(look[:, :, ::-1]) for look in crops]
-        return np.asarray(self._scores(np.concatenate(crops)).reshape(len(crops), -1).mean(axis=0), np.float32)
+        return np.asarray(
+            self._scores(np.concatenate(crops)).reshape(len(crops), -1).mean(axis=0),
+            np.float32,
+        )
 
     def _scores(self, crops: U8) -> F32:
         (scores,) = in_chunks(self.model, crops, outputs=("scores",))
@@ -53,7 +56,12 @@ def cut_all(image: U8, boxes: F32, *, wider: float = 1.0) -> U8:
     """The squares (N, CROP, CROP, 3) about boxes (N, 4), as if these were `wider` times as large."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     sides = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1) * wider, 1.0)
-    return np.stack([cut(image, centre, float(side)) for centre, side in zip(centres, sides, strict=True)])
+    return np.stack(
+        [
+            cut(image, centre, float(side))
+            for centre, side in zip(centres, sides, strict=True)
+        ]
+    )
 
 
 def cut(image: U8, centre: F32, side: float, *, crop: int = CROP) -> U8:
@@ -69,7 +77,12 @@ def cut(image: U8, centre: F32, side: float, *, crop: int = CROP) -> U8:
     if averaged > 1 and min(part.shape[:2]) >= averaged:
         height, width = (length // averaged * averaged for length in part.shape[:2])
         size = (width // averaged, height // averaged)
-        part = np.asarray(cv2.resize(part[:height, :width], size, interpolation=cv2.INTER_AREA), np.uint8)
+        part = np.asarray(
+            cv2.resize(part[:height, :width], size, interpolation=cv2.INTER_AREA),
+            np.uint8,
+        )
         x, y, scale = x / averaged, y / averaged, scale * averaged
-    move = np.array([[scale, 0, crop / 2 - scale * x], [0, scale, crop / 2 - scale * y]])
+    move = np.array(
+        [[scale, 0, crop / 2 - scale * x], [0, scale, crop / 2 - scale * y]]
+    )
     return np.asarray(cv2.warpAffine(part, move, (crop, crop)), np.uint8)

@@ -32,7 +32,9 @@ def bars(series: Series, title: str) -> str:
         x = float(_LABEL)
         for k, (label, count) in enumerate(zip(series.labels, counts, strict=True)):
             width = room * count / largest
-            colour = _colour(label, k) if len(series.labels) > 1 else _colour(name, _ONE)
+            colour = (
+                _colour(label, k) if len(series.labels) > 1 else _colour(name, _ONE)
+            )
             parts.append(_rect((x, y, width, _BAR), colour, f"{name}: {count}"))
             x += width
         parts.append(_text(x + 6, y + 15, f"{sum(counts):,}"))
@@ -64,7 +66,8 @@ def legend(labels: tuple[str, ...]) -> str:
     if len(labels) < 2:
         return ""
     keys = "".join(
-        f'<span><i style="background:{_colour(label, k)}"></i>{escape(label)}</span>' for k, label in enumerate(labels)
+        f'<span><i style="background:{_colour(label, k)}"></i>{escape(label)}</span>'
+        for k, label in enumerate(labels)
     )
     return f'<p class="legend">{keys}</p>'
 
@@ -73,7 +76,9 @@ def _grid(largest: int) -> list[str]:
     parts = []
     for share in (0.0, 0.5, 1.0):
         y = _HEIGHT - (_HEIGHT - 10) * share
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(
+            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        )
         parts.append(_text(_LEFT - 6, y + 4, f"{largest * share:,.0f}", anchor="end"))
     return parts
 

@@ -87,7 +87,9 @@ def summarise(archive: Archive) -> Report:
     """
     sources = _timed(archive.table("sources"))
     attributes = archive.attributes()
-    faces = _one_each(archive, attributes).join(sources, keys="source", join_type="inner")
+    faces = _one_each(archive, attributes).join(
+        sources, keys="source", join_type="inner"
+    )
     periods = _Periods.of(sources["time"])
     return Report(
         totals=_totals(sources, faces),
@@ -95,7 +97,10 @@ def summarise(archive: Archive) -> Report:
         attributes=_series(faces, attributes, periods),
         units={one.plural: one.unit for one in attributes if one.unit},
         files_over_time=_cross(
-            periods.names(sources["time"]), sources["kind"].to_pylist(), periods.all, ("photo", "video")
+            periods.names(sources["time"]),
+            sources["kind"].to_pylist(),
+            periods.all,
+            ("photo", "video"),
         ),
         faces_per_photo=_faces_per_photo(sources),
         errors=tuple(sorted(archive.table("errors")["error"].to_pylist())),
@@ -106,7 +111,9 @@ def _timed(sources: pa.Table) -> pa.Table:
     """The sources with `time`: of EXIF, else of the file (UTC)."""
     time = pc.coalesce(sources["taken_at"], sources["mtime"].cast(pa.timestamp("us")))
     kept = sources.select(["source", "kind", "size", "faces", "status"])
-    return kept.append_column("time", time).append_column("exif", sources["taken_at"].is_valid())
+    return kept.append_column("time", time).append_column(
+        "exif", sources["taken_at"].is_valid()
+    )
 
 
 def _one_each(archive: Archive, attributes: Sequence[Attribute]) -> pa.Table:
@@ -114,14 +121,24 @@ def _one_each(archive: Archive, attributes: Sequence[Attribute]) -> pa.Table:
     wanted = ["name", *(attribute.name for attribute in attributes)]
     faces = archive.table("faces", [*_COLUMNS, *wanted[1:]])
     alone = pc.subtract(-1, faces["face"].cast(pa.int64()))
-    keyed = faces.append_column("key", pc.coalesce(faces["track_id"], alone)).sort_by([("score", "descending")])
-    best = keyed.group_by(["source", "key"], use_threads=False).aggregate([(name, "first") for name in wanted])
-    return best.rename_columns([name.removesuffix("_first") for name in best.column_names])
+    keyed = faces.append_column("key", pc.coalesce(faces["track_id"], alone)).sort_by(
+        [("score", "descending")]
+    )
+    best = keyed.group_by(["source", "key"], use_threads=False).aggregate(
+        [(name, "first") for name in wanted]
+    )
+    return best.rename_columns(
+        [name.removesuffix("_first") for name in best.column_names]
+    )
 
 
-def _series(faces: pa.Table, attributes: Sequence[Attribute], periods: _Periods) -> dict[str, Series]:
+def _series(
+    faces: pa.Table, attributes: Sequence[Attribute], periods: _Periods
+) -> dict[str, Series]:
     """What is counted of each attribute; numbers are parted by the first label that does not change."""
-    parting = next((one for one in attributes if not one.is_number and not one.momentary), None)
+    parting = next(
+        (one for one in attributes if not one.is_number and not one.momentary), None
+    )
     series: dict[str, Series] = {}
     for one in attributes:
         if one.is_number:
@@ -130,7 +147,9 @@ def _series(faces: pa.Table, attributes: Sequence[Attribute], periods: _Periods)
         series[one.plural] = _single(faces[one.name], one.labels)
         if one.momentary:
             labels, times = faces[one.name].to_pylist(), periods.names(faces["time"])
-            series[f"{one.plural}_over_time"] = _cross(times, labels, periods.all, one.labels)
+            series[f"{one.plural}_over_time"] = _cross(
+                times, labels, periods.all, one.labels
+            )
     return series
 
 
@@ -169,23 +188,35 @@ def _people(faces: pa.Table) -> tuple[Person, ...]:
     """Named people, those in most photos and videos first."""
     named = faces.filter(faces["name"].is_valid())
     each = named.group_by(["name", "kind", "source"]).aggregate([("time", "min")])
-    counted = each.group_by(["name", "kind"]).aggregate([("source", "count"), ("time_min", "min"), ("time_min", "max")])
+    counted = each.group_by(["name", "kind"]).aggregate(
+        [("source", "count"), ("time_min", "min"), ("time_min", "max")]
+    )
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in counted.to_pylist():
         rows.setdefault(row["name"], []).append(row)
     people = [_person(name, its) for name, its in rows.items()]
-    return tuple(sorted(people, key=lambda person: (-person.photos - person.videos, person.name)))
+    return tuple(
+        sorted(people, key=lambda person: (-person.photos - person.videos, person.name))
+    )
 
 
 def _person(name: str, rows: list[dict[str, Any]]) -> Person:
     by_kind = {row["kind"]: row["source_count"] for row in rows}
-    first, last = min(row["time_min_min"] for row in rows), max(row["time_min_max"] for row in rows)
-    return Person(name, by_kind.get("photo", 0), by_kind.get("video", 0), _day(first), _day(last))
+    first, last = (
+        min(row["time_min_min"] for row in rows),
+        max(row["time_min_max"] for row in rows),
+    )
+    return Person(
+        name, by_kind.get("photo", 0), by_kind.get("video", 0), _day(first), _day(last)
+    )
 
 
 def _by_steps(faces: pa.Table, number: Attribute, parting: Attribute | None) -> Series:
     """Numbers by tens ("0-9", "10-19"), parted by a label where there is one."""
-    starts = [None if value is None else int(value // STEP) * STEP for value in faces[number.name].to_pylist()]
+    starts = [
+        None if value is None else int(value // STEP) * STEP
+        for value in faces[number.name].to_pylist()
+    ]
     known = [start for start in starts if start is not None]
     if not known:
         return Series((), (), ())
@@ -208,25 +239,41 @@ def _single(values: Any, known: Sequence[str]) -> Series:
 
 
 def _cross(
-    rows: Sequence[str | None], columns: Sequence[str | None], wanted: Sequence[str], known: Sequence[str]
+    rows: Sequence[str | None],
+    columns: Sequence[str | None],
+    wanted: Sequence[str],
+    known: Sequence[str],
 ) -> Series:
     """How often each pair occurs, in the wanted rows; without a pair, no rows."""
-    counts = Counter(pair for pair in zip(rows, columns, strict=True) if None not in pair)
+    counts = Counter(
+        pair for pair in zip(rows, columns, strict=True) if None not in pair
+    )
     labels = _labels((column for _, column in counts if column is not None), known)
     if not labels:
         return Series((), (), ())
-    return Series(tuple(wanted), labels, tuple(tuple(counts[row, label] for label in labels) for row in wanted))
+    return Series(
+        tuple(wanted),
+        labels,
+        tuple(tuple(counts[row, label] for label in labels) for row in wanted),
+    )
 
 
 def _labels(found: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
     """Labels that occur: the known ones in their order, then those of models of one's own."""
     occurring = set(found)
-    return (*(label for label in known if label in occurring), *sorted(occurring.difference(known)))
+    return (
+        *(label for label in known if label in occurring),
+        *sorted(occurring.difference(known)),
+    )
 
 
 def _faces_per_photo(sources: pa.Table) -> Series:
-    photos = sources.filter(pc.and_(pc.equal(sources["status"], "done"), pc.equal(sources["kind"], "photo")))
-    counts = Counter(min(int(count), _MANY_FACES) for count in photos["faces"].to_pylist())
+    photos = sources.filter(
+        pc.and_(pc.equal(sources["status"], "done"), pc.equal(sources["kind"], "photo"))
+    )
+    counts = Counter(
+        min(int(count), _MANY_FACES) for count in photos["faces"].to_pylist()
+    )
     rows = range(max(counts, default=-1) + 1)
     names = tuple(f"{row} or more" if row == _MANY_FACES else str(row) for row in rows)
     return Series(names, ("photos",), tuple((counts[row],) for row in rows))
@@ -242,10 +289,14 @@ class _Periods:
     @classmethod
     def of(cls, times: Any) -> _Periods:
         for form in ("%Y-%m-%d", "%Y-%m"):
-            periods = cls(form, tuple(sorted(set(pc.strftime(times, format=form).to_pylist()))))
+            periods = cls(
+                form, tuple(sorted(set(pc.strftime(times, format=form).to_pylist())))
+            )
             if len(periods.all) <= _MAX_PERIODS:
                 return periods
-        return cls("%Y", tuple(sorted(set(pc.strftime(times, format="%Y").to_pylist()))))
+        return cls(
+            "%Y", tuple(sorted(set(pc.strftime(times, format="%Y").to_pylist())))
+        )
 
     def names(self, times: Any) -> list[str | None]:
         return list(pc.strftime(times, format=self.form).to_pylist())

@@ -34,7 +34,10 @@ def to_html(report: Report, title: str) -> str:
     """The whole page."""
     sections = [
         _people(report.people),
-        *(_attribute(name, series, report) for name, series in report.attributes.items()),
+        *(
+            _attribute(name, series, report)
+            for name, series in report.attributes.items()
+        ),
         _section("Photos and videos over time", report.files_over_time, charts.columns),
         _section("Faces per photo", report.faces_per_photo, charts.bars),
         _errors(report.errors),
@@ -54,7 +57,10 @@ def _attribute(name: str, series: Series, report: Report) -> str:
         return _section(title, series, charts.columns, _about_time(report.totals))
     unit = report.units.get(name)
     return _section(
-        title, series, charts.bars, f"One per face of a photo and track of a video, in {unit}." if unit else ""
+        title,
+        series,
+        charts.bars,
+        f"One per face of a photo and track of a video, in {unit}." if unit else "",
     )
 
 
@@ -68,7 +74,9 @@ def _totals(totals: Totals) -> str:
         "without a face": totals.without_face,
         "failed": totals.failed,
     }
-    shown = "".join(f"<div><b>{count:,}</b>{name}</div>" for name, count in cards.items())
+    shown = "".join(
+        f"<div><b>{count:,}</b>{name}</div>" for name, count in cards.items()
+    )
     period = f"{totals.period[0]} to {totals.period[1]}, " if totals.period else ""
     return f'<p class="dim">{period}{totals.bytes / 1e9:.2f} GB</p><div class="cards">{shown}</div>'
 
@@ -82,8 +90,15 @@ def _section(name: str, series: Series, draw: charts.Draw, note: str = "") -> st
     picture = draw(series, name)
     if not picture:
         return ""
-    rows = ((row, *counts) for row, counts in zip(series.rows, series.counts, strict=True))
-    return _block(name, note, charts.legend(series.labels) + picture, _table(("", *series.labels), rows))
+    rows = (
+        (row, *counts) for row, counts in zip(series.rows, series.counts, strict=True)
+    )
+    return _block(
+        name,
+        note,
+        charts.legend(series.labels) + picture,
+        _table(("", *series.labels), rows),
+    )
 
 
 def _people(people: Sequence[Person]) -> str:
@@ -93,9 +108,17 @@ def _people(people: Sequence[Person]) -> str:
     counts = tuple((person.photos, person.videos) for person in most)
     series = Series(tuple(person.name for person in most), ("photo", "video"), counts)
     picture = charts.legend(series.labels) + charts.bars(series, "People")
-    rows = ((person.name, person.photos, person.videos, person.first, person.last) for person in people)
+    rows = (
+        (person.name, person.photos, person.videos, person.first, person.last)
+        for person in people
+    )
     note = "In how many photos and videos each is seen."
-    return _block("People", note, picture, _table(("name", "photos", "videos", "first", "last"), rows))
+    return _block(
+        "People",
+        note,
+        picture,
+        _table(("name", "photos", "videos", "first", "last"), rows),
+    )
 
 
 def _block(name: str, note: str, picture: str, table: str) -> str:
@@ -110,7 +133,11 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    return f"<td>{value:,}</td>" if isinstance(value, int) else f"<td>{escape(str(value))}</td>"
+    return (
+        f"<td>{value:,}</td>"
+        if isinstance(value, int)
+        else f"<td>{escape(str(value))}</td>"
+    )
 
 
 def _errors(errors: Sequence[str]) -> str:
@@ -118,5 +145,9 @@ def _errors(errors: Sequence[str]) -> str:
         return ""
     listed = "".join(f"<li>{escape(error)}</li>" for error in errors[:_MOST_ERRORS])
     more = len(errors) - _MOST_ERRORS
-    rest = f"<p>and {more:,} more: the table <code>errors</code> has them</p>" if more > 0 else ""
+    rest = (
+        f"<p>and {more:,} more: the table <code>errors</code> has them</p>"
+        if more > 0
+        else ""
+    )
     return f"<h2>Failed files</h2><details><summary>{len(errors):,} files</summary><ul>{listed}</ul>{rest}</details>"

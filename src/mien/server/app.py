@@ -21,7 +21,14 @@ from mien.pipeline import Analyzer
 from mien.schemas import FaceRecord, FrameRecord
 from mien.server import bodies
 from mien.server.middleware import BodyLimits, Crowd, Observe, Trust
-from mien.server.problems import ProblemRecord, on_full_disk, on_http_error, on_invalid, on_mien_error, on_short_memory
+from mien.server.problems import (
+    ProblemRecord,
+    on_full_disk,
+    on_http_error,
+    on_invalid,
+    on_mien_error,
+    on_short_memory,
+)
 from mien.server.routes import urls
 from mien.server.service import Service, make_service
 from mien.server.settings import ServerSettings
@@ -64,13 +71,23 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         (RequestValidationError, on_invalid),
     ):
         app.add_exception_handler(kind, handler)
-    routers = [router for plugin in plugins.found(plugins.ROUTES).values() if (router := _router(plugin)) is not None]
+    routers = [
+        router
+        for plugin in plugins.found(plugins.ROUTES).values()
+        if (router := _router(plugin)) is not None
+    ]
     for router in routers:
         app.include_router(router)
     kind_of = bodies.kinds(route for router in routers for route in router.routes)
-    app.add_middleware(Crowd, check=service.gate.check, is_picture=lambda path: bodies.takes_pictures(kind_of(path)))
     app.add_middleware(
-        BodyLimits, settings=settings, bytes_for=lambda path: bodies.bytes_for(kind_of(path), settings.limits)
+        Crowd,
+        check=service.gate.check,
+        is_picture=lambda path: bodies.takes_pictures(kind_of(path)),
+    )
+    app.add_middleware(
+        BodyLimits,
+        settings=settings,
+        bytes_for=lambda path: bodies.bytes_for(kind_of(path), settings.limits),
     )
     app.add_middleware(Trust, settings=settings)
     app.add_middleware(Observe, metrics=service.metrics)
@@ -92,7 +109,9 @@ def _router(plugin: plugins.Plugin) -> APIRouter | None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     limits = service.settings.limits
-    anyio.to_thread.current_default_thread_limiter().total_tokens = limits.slots + limits.waiting + _THREADS
+    anyio.to_thread.current_default_thread_limiter().total_tokens = (
+        limits.slots + limits.waiting + _THREADS
+    )
     service.worker.start()
     urls.set_up(service)
     try:
@@ -110,8 +129,14 @@ def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = made()
-            shapes = [(shape, "serialization") for shape in (FrameRecord, FaceRecord, ProblemRecord)]
-            _, found = models_json_schema(shapes, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
+            shapes = [
+                (shape, "serialization")
+                for shape in (FrameRecord, FaceRecord, ProblemRecord)
+            ]
+            _, found = models_json_schema(
+                shapes,  # type: ignore[arg-type]
+                ref_template="#/components/schemas/{model}",
+            )
             schema["components"]["schemas"].update(found["$defs"])
             for unused in ("HTTPValidationError", "ValidationError"):
                 if f"/{unused}" not in json.dumps(schema["paths"]):

@@ -13,7 +13,9 @@ from mien.server.settings import Limits
 _KEY = "x-body"
 
 # The `openapi_extra` of a route; one without takes JSON.
-PICTURES: dict[str, Any] = {_KEY: "pictures"}  # a form with pictures: turned away while the line is full
+PICTURES: dict[str, Any] = {
+    _KEY: "pictures"
+}  # a form with pictures: turned away while the line is full
 VIDEO: dict[str, Any] = {_KEY: "video"}
 
 
@@ -22,7 +24,9 @@ def kinds(routes: Iterable[BaseRoute]) -> Callable[[str], str | None]:
     told = [
         (route.path_regex, str(route.openapi_extra[_KEY]))
         for route in routes
-        if isinstance(route, APIRoute) and route.openapi_extra and _KEY in route.openapi_extra
+        if isinstance(route, APIRoute)
+        and route.openapi_extra
+        and _KEY in route.openapi_extra
     ]
 
     def kind_of(path: str) -> str | None:

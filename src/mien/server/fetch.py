@@ -20,7 +20,12 @@ PORTS = {"http": 80, "https": 443, "rtsp": 554}
 _CHUNK = 65_536
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Kinds of addresses that stand for another one inside: NAT64 (RFC 6052, 8215), 6to4, Teredo, IPv4-compatible.
-_WRAPPED = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")))
+_WRAPPED = tuple(
+    map(
+        ipaddress.ip_network,
+        ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"),
+    )
+)
 # Not of the open Internet, though not all versions of `ipaddress` say so: site-local, documentation, segment routing,
 # discard-only, protocol assignments, the relay of 6to4.
 _SPECIAL = tuple(
@@ -88,7 +93,10 @@ class Fetcher:
         found = _look_up(host, port, wait or self.wait())
         trusted = host in self.rules.hosts or f"{host}:{port}" in self.rules.hosts
         if not trusted and not all(is_public(ip) for ip in found):
-            raise Problem("address-refused", "private, loopback and link-local addresses are not fetched")
+            raise Problem(
+                "address-refused",
+                "private, loopback and link-local addresses are not fetched",
+            )
         return Target(parts, host, port, found[0])
 
     def wait(self) -> Wait:
@@ -100,15 +108,21 @@ class Fetcher:
         for _ in range(self.rules.redirects + 1):
             target = self.resolve(url, wait)
             if target.parts.scheme not in {"http", "https"}:
-                raise Problem("address-refused", "a redirect must stay with http or https")
+                raise Problem(
+                    "address-refused", "a redirect must stay with http or https"
+                )
             answer = _get(target, wait)
             if answer.status not in _REDIRECTS:
                 return _good(answer)
             url = urljoin(url, answer.getheader("location") or "")
             answer.close()
-        raise SourceError(f"more than {self.rules.redirects} redirects; give the address they lead to")
+        raise SourceError(
+            f"more than {self.rules.redirects} redirects; give the address they lead to"
+        )
 
-    def fetch(self, url: str, *, video_path: Path, picture_bytes: int, video_bytes: int) -> Fetched:
+    def fetch(
+        self, url: str, *, video_path: Path, picture_bytes: int, video_bytes: int
+    ) -> Fetched:
         """What is at an http(s) address, told by its first bytes; a video is written to `video_path`.
 
         Raises:
@@ -120,9 +134,13 @@ class Fetcher:
                 return Fetched("stream")
             head = _read_some(answer, sniff.HEAD_BYTES)
             if sniff.is_picture(head):
-                return Fetched("picture", head + _read_all(answer, picture_bytes - len(head)))
+                return Fetched(
+                    "picture", head + _read_all(answer, picture_bytes - len(head))
+                )
             if sniff.video_format(head) is None:
-                raise InputError("at this address is neither a picture nor a video nor a stream of JPEGs")
+                raise InputError(
+                    "at this address is neither a picture nor a video nor a stream of JPEGs"
+                )
             wait.until += self.rules.video_seconds - self.rules.seconds
             with private.new_file(video_path) as file:
                 file.write(head)
@@ -140,8 +158,18 @@ def is_public(ip: str) -> bool:
             return False
     if any(address in network for network in _SPECIAL):
         return False
-    special = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_loopback
-    return address.is_global and not special and not address.is_link_local and not address.is_private
+    special = (
+        address.is_multicast
+        or address.is_reserved
+        or address.is_unspecified
+        or address.is_loopback
+    )
+    return (
+        address.is_global
+        and not special
+        and not address.is_link_local
+        and not address.is_private
+    )
 
 
 def _split(url: str) -> SplitResult:
@@ -151,9 +179,14 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         known = False
     if not known or any(c.isspace() or not c.isprintable() for c in url):
-        raise Problem("address-refused", "only http, https and rtsp addresses with a host are fetched")
+        raise Problem(
+            "address-refused",
+            "only http, https and rtsp addresses with a host are fetched",
+        )
     if parts.scheme != "rtsp" and (parts.username or parts.password):
-        raise Problem("address-refused", "addresses with a user name or password are not fetched")
+        raise Problem(
+            "address-refused", "addresses with a user name or password are not fetched"
+        )
     return parts
 
 
@@ -161,7 +194,9 @@ def _look_up(host: str, port: int, wait: Wait) -> list[str]:
     try:
         return look_up(host, port, wait)
     except TimeoutError as exc:
-        raise SourceError("the host of this address is not found in time; come again later") from exc
+        raise SourceError(
+            "the host of this address is not found in time; come again later"
+        ) from exc
     except (OSError, UnicodeError) as exc:
         raise SourceError(
             f"nobody knows the host of this address ({type(exc).__name__}); is it spelled right?"
@@ -169,13 +204,25 @@ def _look_up(host: str, port: int, wait: Wait) -> list[str]:
 
 
 def _get(target: Target, wait: Wait) -> http.client.HTTPResponse:
-    kind = http.client.HTTPSConnection if target.parts.scheme == "https" else http.client.HTTPConnection
+    kind = (
+        http.client.HTTPSConnection
+        if target.parts.scheme == "https"
+        else http.client.HTTPConnection
+    )
     query = f"?{target.parts.query}" if target.parts.query else ""
     headers = {"User-Agent": "mien", "Accept": "image/*, video/*"}
     try:
-        return get(kind(target.host, target.port), target.ip, (target.parts.path or "/") + query, headers, wait)
+        return get(
+            kind(target.host, target.port),
+            target.ip,
+            (target.parts.path or "/") + query,
+            headers,
+            wait,
+        )
     except (OSError, http.client.HTTPException, ValueError) as exc:
-        raise SourceError(f"the address does not answer ({type(exc).__name__}); is its server running?") from exc
+        raise SourceError(
+            f"the address does not answer ({type(exc).__name__}); is its server running?"
+        ) from exc
 
 
 def _good(answer: http.client.HTTPResponse) -> http.client.HTTPResponse:

@@ -19,7 +19,10 @@ async def picture_form(request: Request, service: ServiceDep) -> AsyncIterator[F
     """The form of a request that holds a place in line until it is answered; routes name their caller before it."""
     limits = service.settings.limits
     with service.gate.admit(request.state.caller), service.gate.held.held() as take:
-        yield await read_form(request, FormLimits(limits.files, limits.image_bytes, limits.field_bytes, take))
+        yield await read_form(
+            request,
+            FormLimits(limits.files, limits.image_bytes, limits.field_bytes, take),
+        )
 
 
 PictureForm = Annotated[Form, Depends(picture_form)]
@@ -33,7 +36,9 @@ def pictures_of(form: Form) -> list[Upload]:
     """
     found = [upload for upload in form.files if upload.field == "file"]
     if not found:
-        raise Problem("invalid", "send at least one picture as a file in the form field 'file'")
+        raise Problem(
+            "invalid", "send at least one picture as a file in the form field 'file'"
+        )
     return found
 
 
@@ -49,7 +54,9 @@ def _box(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        values = np.array([float(part) for part in text.strip("[] ").split(",")], np.float32)
+        values = np.array(
+            [float(part) for part in text.strip("[] ").split(",")], np.float32
+        )
     except ValueError:
         values = np.zeros(0, np.float32)
     if values.shape != (4,) or not np.isfinite(values).all():
@@ -60,7 +67,12 @@ def _box(text: str | None) -> Any:
 def form_body(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     """The OpenAPI `requestBody` of a form."""
     schema = {"type": "object", "properties": properties, "required": required}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": schema}},
+        }
+    }
 
 
 FILES = {
@@ -72,12 +84,25 @@ FILES = {
     }
 }
 VERIFICATION = {
-    "file": {**FILES["file"], "minItems": 2, "maxItems": 2, "description": "The two pictures."},
-    "largest": {"type": "boolean", "default": False, "description": "Of several faces take the largest."},
+    "file": {
+        **FILES["file"],
+        "minItems": 2,
+        "maxItems": 2,
+        "description": "The two pictures.",
+    },
+    "largest": {
+        "type": "boolean",
+        "default": False,
+        "description": "Of several faces take the largest.",
+    },
 }
 FILE = {"file": {"type": "string", "format": "binary"}}
 CHOICE = {
-    "largest": {"type": "boolean", "default": False, "description": "Of several faces take the largest."},
+    "largest": {
+        "type": "boolean",
+        "default": False,
+        "description": "Of several faces take the largest.",
+    },
     "box": {
         "type": "string",
         "description": "Of several faces take this one: x1,y1,x2,y2.",

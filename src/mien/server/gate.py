@@ -21,7 +21,12 @@ class Gate:
         self.limits = limits
         self.metrics = metrics
         total = limits.slots + limits.waiting
-        self.line = Places(total, min(total, limits.waiting_per_key), what="requests in line", retry_s=1)
+        self.line = Places(
+            total,
+            min(total, limits.waiting_per_key),
+            what="requests in line",
+            retry_s=1,
+        )
         self.held = Bytes(limits.held_bytes)
         self._running = 0
         self._pixels = 0
@@ -62,9 +67,15 @@ class Gate:
         """
         came = time.perf_counter()
         with self._free:
-            if not self._free.wait_for(partial(self._has_room, pixels), None if patient else self.limits.wait_s):
+            if not self._free.wait_for(
+                partial(self._has_room, pixels), None if patient else self.limits.wait_s
+            ):
                 self.metrics.refused.labels("busy").inc()
-                raise Problem("busy", "the networks were not free in time; come again later", {"retry-after": "5"})
+                raise Problem(
+                    "busy",
+                    "the networks were not free in time; come again later",
+                    {"retry-after": "5"},
+                )
             self._running += 1
             self._pixels += pixels
         started = time.perf_counter()
@@ -98,7 +109,11 @@ class Bytes:
         def take(count: int) -> None:
             nonlocal own
             if self.taken + count > self.total:
-                raise Problem("busy", "too much is being sent at once; come again in a second", {"retry-after": "1"})
+                raise Problem(
+                    "busy",
+                    "too much is being sent at once; come again in a second",
+                    {"retry-after": "1"},
+                )
             self.taken, own = self.taken + count, own + count
 
         try:

@@ -50,9 +50,17 @@ class KeyFile:
         if role not in ROLES:
             raise InputError(f"a key's role is one of {', '.join(ROLES)}, not {role!r}")
         if not is_visible(name) or len(name) > _LONGEST_NAME:
-            raise InputError(f"a key's name is up to {_LONGEST_NAME} characters on one line, not {name[:40]!r}")
+            raise InputError(
+                f"a key's name is up to {_LONGEST_NAME} characters on one line, not {name[:40]!r}"
+            )
         secret = "mien_" + secrets.token_urlsafe(32)
-        key = Key(secrets.token_hex(4), name, role, _hash(secret), datetime.now(UTC).isoformat(timespec="seconds"))
+        key = Key(
+            secrets.token_hex(4),
+            name,
+            role,
+            _hash(secret),
+            datetime.now(UTC).isoformat(timespec="seconds"),
+        )
         with self._changing() as keys:
             keys.append(key)
         return key, secret
@@ -66,7 +74,9 @@ class KeyFile:
         with self._changing() as keys:
             kept = [key for key in keys if key.id != key_id]
             if len(kept) == len(keys):
-                raise InputError(f"no key has the id {key_id}; 'mien serve key list' shows them")
+                raise InputError(
+                    f"no key has the id {key_id}; 'mien serve key list' shows them"
+                )
             keys[:] = kept
 
     def all(self) -> list[Key]:
@@ -90,7 +100,9 @@ class KeyFile:
         try:
             return [Key(**row) for row in from_json(self.path.read_text())["keys"]]
         except (OSError, ValueError, TypeError, KeyError) as exc:
-            raise InputError(f"{self.path} is no list of keys ({exc}); move it away and make new ones") from exc
+            raise InputError(
+                f"{self.path} is no list of keys ({exc}); move it away and make new ones"
+            ) from exc
 
     @contextmanager
     def _changing(self) -> Iterator[list[Key]]:
@@ -98,14 +110,20 @@ class KeyFile:
         busy = f"another program has been changing {self.path} for {_WAIT_S:.0f} s; try again"
         try:
             home = private.make_home(self.path.parent)
-            with locks.locked(home / f"{self.path.name}.lock", busy=busy, wait_s=_WAIT_S):
+            with locks.locked(
+                home / f"{self.path.name}.lock", busy=busy, wait_s=_WAIT_S
+            ):
                 keys = self._read() if self.path.exists() else []
                 yield keys
                 rows = {"keys": [asdict(key) for key in keys]}
                 content = json.dumps(rows, indent=1, ensure_ascii=False)
-                store.write_atomically(self.path, content.encode(), secret=True, durable=True)
+                store.write_atomically(
+                    self.path, content.encode(), secret=True, durable=True
+                )
         except OSError as exc:
-            raise InputError(f"cannot write {self.path}: {exc.strerror or exc}; choose another --data folder") from exc
+            raise InputError(
+                f"cannot write {self.path}: {exc.strerror or exc}; choose another --data folder"
+            ) from exc
 
 
 def _hash(secret: str) -> str:

@@ -10,7 +10,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-_KNOWN = ("request_id", "method", "route", "status", "ms", "bytes", "key", "client", "job", "state", "kind", "left_out")
+_KNOWN = (
+    "request_id",
+    "method",
+    "route",
+    "status",
+    "ms",
+    "bytes",
+    "key",
+    "client",
+    "job",
+    "state",
+    "kind",
+    "left_out",
+)
 _PAUSE_S = 60.0
 _MOST_KINDS = 1_000
 
@@ -20,12 +33,16 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(
+                timespec="milliseconds"
+            ),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": _message(record),
         }
-        line |= {name: getattr(record, name) for name in _KNOWN if hasattr(record, name)}
+        line |= {
+            name: getattr(record, name) for name in _KNOWN if hasattr(record, name)
+        }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
@@ -33,10 +50,13 @@ class JsonFormatter(logging.Formatter):
 
 def _message(record: logging.LogRecord) -> str:
     """What was logged, but for places on the disk: in a folder of photos they are people's names."""
-    if not isinstance(record.args, tuple) or not any(isinstance(part, Path) for part in record.args):
+    if not isinstance(record.args, tuple) or not any(
+        isinstance(part, Path) for part in record.args
+    ):
         return record.getMessage()
     return str(record.msg) % tuple(
-        f"a file ({part.suffix})" if isinstance(part, Path) else part for part in record.args
+        f"a file ({part.suffix})" if isinstance(part, Path) else part
+        for part in record.args
     )
 
 
@@ -50,7 +70,11 @@ class OnceAMinute(logging.Filter):
         self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING or hasattr(record, "request_id") or hasattr(record, "job"):
+        if (
+            record.levelno < logging.WARNING
+            or hasattr(record, "request_id")
+            or hasattr(record, "job")
+        ):
             return True
         kind = (record.name, record.lineno, str(record.msg).partition("\n")[0])
         now = self.clock()
@@ -70,7 +94,11 @@ def set_up(level: int = logging.INFO) -> None:
     """Sends what the process logs to stderr: as JSON lines; on a terminal only what matters, in words."""
     handler = logging.StreamHandler(sys.stderr)
     on_terminal = sys.stderr.isatty()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s") if on_terminal else JsonFormatter())
+    handler.setFormatter(
+        logging.Formatter("%(levelname)s: %(message)s")
+        if on_terminal
+        else JsonFormatter()
+    )
     handler.setLevel(logging.WARNING if on_terminal else logging.NOTSET)
     handler.addFilter(OnceAMinute())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -18,13 +24,25 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
-            "mien_requests_total", "Answers given.", ["method", "route", "status"], registry=self.registry
+            "mien_requests_total",
+            "Answers given.",
+            ["method", "route", "status"],
+            registry=self.registry,
         )
         self.seconds = Histogram(
-            "mien_request_seconds", "Time to an answer.", ["route"], buckets=_SECONDS, registry=self.registry
+            "mien_request_seconds",
+            "Time to an answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
         )
         self.faces = Counter("mien_faces_total", "Faces found.", registry=self.registry)
-        self.pictures = Counter("mien_pictures_total", "Pictures and frames analysed.", ["way"], registry=self.registry)
+        self.pictures = Counter(
+            "mien_pictures_total",
+            "Pictures and frames analysed.",
+            ["way"],
+            registry=self.registry,
+        )
         self.passes = Counter(
             "mien_model_passes_total",
             "Passes of networks: the detector per picture, the trunk per face.",
@@ -32,15 +50,31 @@ class Metrics:
             registry=self.registry,
         )
         self.analysis = Histogram(
-            "mien_analysis_seconds", "Time of one picture in the networks.", buckets=_SECONDS, registry=self.registry
+            "mien_analysis_seconds",
+            "Time of one picture in the networks.",
+            buckets=_SECONDS,
+            registry=self.registry,
         )
         self.waited = Histogram(
-            "mien_wait_seconds", "Time in line for the networks.", buckets=_SECONDS, registry=self.registry
+            "mien_wait_seconds",
+            "Time in line for the networks.",
+            buckets=_SECONDS,
+            registry=self.registry,
         )
-        self.refused = Counter("mien_refused_total", "Requests refused.", ["kind"], registry=self.registry)
-        self.dropped = Counter("mien_live_frames_dropped_total", "Live frames for newer ones.", registry=self.registry)
-        self.live = Gauge("mien_live_clients", "Open live connections.", registry=self.registry)
-        self.jobs = Counter("mien_jobs_total", "Jobs that ended.", ["state"], registry=self.registry)
+        self.refused = Counter(
+            "mien_refused_total", "Requests refused.", ["kind"], registry=self.registry
+        )
+        self.dropped = Counter(
+            "mien_live_frames_dropped_total",
+            "Live frames for newer ones.",
+            registry=self.registry,
+        )
+        self.live = Gauge(
+            "mien_live_clients", "Open live connections.", registry=self.registry
+        )
+        self.jobs = Counter(
+            "mien_jobs_total", "Jobs that ended.", ["state"], registry=self.registry
+        )
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 

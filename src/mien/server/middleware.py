@@ -62,8 +62,12 @@ class Observe:
         except Exception:
             log.exception("unexpected error", extra={"request_id": request_id})
             if not answer.status:
-                detail = "an error of the service; its log has more under this request id"
-                await problem_response("internal", detail, request_id=request_id)(scope, receive, answer)
+                detail = (
+                    "an error of the service; its log has more under this request id"
+                )
+                await problem_response("internal", detail, request_id=request_id)(
+                    scope, receive, answer
+                )
         finally:
             self._count(scope, answer.status or 499, time.perf_counter() - started)
 
@@ -73,8 +77,20 @@ class Observe:
         self.metrics.requests.labels(method, route, str(status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)
         state = scope["state"]
-        facts = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1)}
-        log.info("request", extra={"request_id": state["request_id"], "key": state.get("caller"), **facts})
+        facts = {
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+        }
+        log.info(
+            "request",
+            extra={
+                "request_id": state["request_id"],
+                "key": state.get("caller"),
+                **facts,
+            },
+        )
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -103,27 +119,45 @@ class Trust:
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self.app = app
-        self.hosts = None if settings.guarded else {"localhost", "127.0.0.1", "::1", settings.host, *settings.hosts}
+        self.hosts = (
+            None
+            if settings.guarded
+            else {"localhost", "127.0.0.1", "::1", settings.host, *settings.hosts}
+        )
         self.origins = settings.origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(Headers(scope=scope), scope) if scope["type"] in {"http", "websocket"} else None
+        refusal = (
+            self._refusal(Headers(scope=scope), scope)
+            if scope["type"] in {"http", "websocket"}
+            else None
+        )
         if refusal is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal[:100]})
+            await send(
+                {"type": "websocket.close", "code": 1008, "reason": refusal[:100]}
+            )
         else:
             request_id = scope.get("state", {}).get("request_id")
-            await problem_response("forbidden", refusal, request_id=request_id)(scope, receive, send)
+            await problem_response("forbidden", refusal, request_id=request_id)(
+                scope, receive, send
+            )
 
     def _refusal(self, headers: Headers, scope: Scope) -> str | None:
         host = _HOST.fullmatch(headers.get("host", ""))
         if "host" in headers and host is None:
             return "the Host header is no name and port"
-        if self.hosts is not None and (host is None or host["name"].strip("[]").lower() not in self.hosts):
-            return "this service does not go by that host name; name it with --host-name"
-        if self._is_foreign(headers, safe=scope["type"] == "http" and scope["method"] in _SAFE):
+        if self.hosts is not None and (
+            host is None or host["name"].strip("[]").lower() not in self.hosts
+        ):
+            return (
+                "this service does not go by that host name; name it with --host-name"
+            )
+        if self._is_foreign(
+            headers, safe=scope["type"] == "http" and scope["method"] in _SAFE
+        ):
             return "requests from other web pages are refused; allow them with --origin"
         return None
 
@@ -134,7 +168,11 @@ class Trust:
             return False
         if headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
             return not (safe and headers.get("sec-fetch-mode") == "navigate")
-        return not safe and origin is not None and _place_of(origin) != headers.get("host", "").lower()
+        return (
+            not safe
+            and origin is not None
+            and _place_of(origin) != headers.get("host", "").lower()
+        )
 
 
 def _place_of(origin: str) -> str | None:
@@ -148,18 +186,29 @@ def _place_of(origin: str) -> str | None:
 class Crowd:
     """Turns pictures away while the line is full, before anything else is done for them: that has to be cheap."""
 
-    def __init__(self, app: ASGIApp, check: Callable[[], None], is_picture: Callable[[str], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, check: Callable[[], None], is_picture: Callable[[str], bool]
+    ) -> None:
         self.app = app
         self.check = check
         self.is_picture = is_picture
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST" and self.is_picture(scope["path"]):
+        if (
+            scope["type"] == "http"
+            and scope["method"] == "POST"
+            and self.is_picture(scope["path"])
+        ):
             try:
                 self.check()
             except Problem as exc:
                 request_id = scope.get("state", {}).get("request_id")
-                answer = problem_response(exc.kind, str(exc.detail), request_id=request_id, headers=exc.headers)
+                answer = problem_response(
+                    exc.kind,
+                    str(exc.detail),
+                    request_id=request_id,
+                    headers=exc.headers,
+                )
                 await answer(scope, receive, send)
                 return
         await self.app(scope, receive, send)
@@ -168,7 +217,9 @@ class Crowd:
 class BodyLimits:
     """Ends bodies that are too large or come too slowly, before anybody parses them."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, bytes_for: Callable[[str], int]) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: ServerSettings, bytes_for: Callable[[str], int]
+    ) -> None:
         self.app = app
         self.limits = settings.limits
         self.bytes_for = bytes_for
@@ -182,7 +233,12 @@ class BodyLimits:
         if declared.isdigit() and int(declared) > limit:
             detail = f"the body has {int(declared) / 1e6:g} MB, at most {limit / 1e6:g} are taken here"
             request_id = scope.get("state", {}).get("request_id")
-            answer = problem_response("too-large", detail, request_id=request_id, headers={"connection": "close"})
+            answer = problem_response(
+                "too-large",
+                detail,
+                request_id=request_id,
+                headers={"connection": "close"},
+            )
             await answer(scope, receive, send)
             return
         await self.app(scope, self._limited(receive, limit), send)
@@ -199,7 +255,9 @@ class BodyLimits:
             count += len(message.get("body", b""))
             ended = not message.get("more_body", False)
             if count > limit:
-                raise Problem("too-large", f"the body is larger than {limit / 1e6:g} MB")
+                raise Problem(
+                    "too-large", f"the body is larger than {limit / 1e6:g} MB"
+                )
             overdue = time.monotonic() - started - self.limits.body_idle_s
             if not ended and count < overdue * self.limits.body_rate:
                 raise _too_slow()
@@ -215,4 +273,6 @@ class BodyLimits:
 
 
 def _too_slow() -> Problem:
-    return Problem("too-slow", "the body came too slowly; send it again", {"connection": "close"})
+    return Problem(
+        "too-slow", "the body came too slowly; send it again", {"connection": "close"}
+    )

@@ -23,7 +23,9 @@ class Models:
     def __init__(self, start: Analyzer, folder: ModelFolder | None) -> None:
         self.start = start
         self.folder = folder
-        self.serving: Mapping[str, str | None] = dict.fromkeys(sorted(self._attributes()))
+        self.serving: Mapping[str, str | None] = dict.fromkeys(
+            sorted(self._attributes())
+        )
 
     def _attributes(self) -> set[str]:
         return {part for part in self.start.parts if part != IDENTITY}
@@ -45,7 +47,11 @@ class Models:
             chosen = self._with_file(now, attribute, self._file(name))
         serving = {**self.serving, attribute: name}
         known = self._attributes()
-        self.serving = {key: value for key, value in sorted(serving.items()) if value is not None or key in known}
+        self.serving = {
+            key: value
+            for key, value in sorted(serving.items())
+            if value is not None or key in known
+        }
         return chosen
 
     def _with_file(self, now: Analyzer, attribute: str, file: ModelFile) -> Analyzer:
@@ -53,7 +59,9 @@ class Models:
             return now.with_model(attribute, now.load_model(attribute, file.file))
         except ModelError as exc:
             detail = str(exc).replace(str(file.file), file.name)
-            raise Problem("unusable-input", f"{file.name} cannot be used: {detail}") from exc
+            raise Problem(
+                "unusable-input", f"{file.name} cannot be used: {detail}"
+            ) from exc
 
     def _check(self, attribute: str) -> None:
         try:
@@ -66,8 +74,15 @@ class Models:
     def _file(self, name: str) -> ModelFile:
         found = next((file for file in self.files() if file.name == name), None)
         if found is None:
-            where = "start it with --models-dir" if self.folder is None else "GET /v1/models lists them"
-            raise Problem("model-not-found", f"this service has no model file of this name; {where}")
+            where = (
+                "start it with --models-dir"
+                if self.folder is None
+                else "GET /v1/models lists them"
+            )
+            raise Problem(
+                "model-not-found",
+                f"this service has no model file of this name; {where}",
+            )
         if found.error:
             raise Problem("unusable-input", f"{found.name}: {found.error}")
         return found

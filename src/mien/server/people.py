@@ -22,7 +22,16 @@ from mien.errors import (
     PhotoNotFound,
 )
 from mien.finding import Found, InGallery, InUnknown, Place, find
-from mien.gallery import FolderGallery, Gallery, KeptPhoto, Person, Photo, ShowsPhotos, check_name, showing
+from mien.gallery import (
+    FolderGallery,
+    Gallery,
+    KeptPhoto,
+    Person,
+    Photo,
+    ShowsPhotos,
+    check_name,
+    showing,
+)
 from mien.gallery.unknown import Undone, UnknownFaces
 from mien.pipeline import Analyzer, in_foreground, photo_of
 from mien.types import F32, U8, Faces
@@ -56,7 +65,9 @@ class People:
     `relabel(old, new)` is told of every name that changes or (new None) is forgotten.
     """
 
-    def __init__(self, analyzer: Analyzer, *, relabel: Callable[[str, str | None], None]) -> None:
+    def __init__(
+        self, analyzer: Analyzer, *, relabel: Callable[[str, str | None], None]
+    ) -> None:
         self.analyzer = analyzer
         self.revision = 0  # changes when anybody does
         self._tell = relabel
@@ -79,23 +90,34 @@ class People:
 
     def all(self) -> list[Person]:
         """Everybody, by name."""
-        return [Person(public_id(person.id), person.name, person.photos) for person in self.gallery.people()]
+        return [
+            Person(public_id(person.id), person.name, person.photos)
+            for person in self.gallery.people()
+        ]
 
     def get(self, person_id: str) -> Person:
         """One person. Raises PersonNotFound."""
         found = next((person for person in self.all() if person.id == person_id), None)
         if found is None:
-            raise PersonNotFound("nobody in the gallery has this id; GET /v1/people lists everybody")
+            raise PersonNotFound(
+                "nobody in the gallery has this id; GET /v1/people lists everybody"
+            )
         return found
 
     def named(self, name: str) -> Person:
         """One person by name. Raises PersonNotFound."""
-        found = next((person for person in self.all() if person.name == check_name(name)), None)
+        found = next(
+            (person for person in self.all() if person.name == check_name(name)), None
+        )
         if found is None:
-            raise PersonNotFound("nobody in the gallery has this name; GET /v1/people lists everybody")
+            raise PersonNotFound(
+                "nobody in the gallery has this name; GET /v1/people lists everybody"
+            )
         return found
 
-    def photo(self, content: bytes, source: str, choice: Choice, *, max_pixels: int) -> Photo:
+    def photo(
+        self, content: bytes, source: str, choice: Choice, *, max_pixels: int
+    ) -> Photo:
         """A photo made ready to enrol; raises NoFaceError, ManyFacesError, InputError."""
         image = images.read_image(content, max_pixels=max_pixels)
         faces = self.analyzer.embed(image, self.analyzer.detector(image))
@@ -110,7 +132,9 @@ class People:
         name = check_name(name)
         with self._lock:
             if any(person.name == name for person in self.gallery.people()):
-                raise PersonExists("somebody in the gallery has this name already; add the photo to them instead")
+                raise PersonExists(
+                    "somebody in the gallery has this name already; add the photo to them instead"
+                )
             self.gallery.enroll(name, photos)
             self.revision += 1
             return self.named(name)
@@ -155,12 +179,25 @@ class People:
         gallery = self.analyzer.gallery
         if gallery is not None:
             places.append(InGallery(gallery, "people"))
-        found = [one for one, _ in find(places, photo.embedding, space=self.analyzer.space, count=count)]
-        ids = {person.name: person.id for person in self.all()} if gallery is not None else {}
+        found = [
+            one
+            for one, _ in find(
+                places, photo.embedding, space=self.analyzer.space, count=count
+            )
+        ]
+        ids = (
+            {person.name: person.id for person in self.all()}
+            if gallery is not None
+            else {}
+        )
         pictured: set[tuple[str | None, str]] = set()
         if isinstance(gallery, ShowsPhotos):
             for name in {one.name for one in found if one.name is not None}:
-                pictured |= {(name, kept.sha256) for kept in gallery.photos_of(name) if kept.thumbnail}
+                pictured |= {
+                    (name, kept.sha256)
+                    for kept in gallery.photos_of(name)
+                    if kept.thumbnail
+                }
         return [
             Seen(
                 replace(one, source=PurePath(one.source).name),
@@ -185,7 +222,9 @@ class People:
         with self._lock:
             person, into = self.get(person_id), self.get(into_id)
             if person.id == into.id:
-                raise InputError("a person cannot be merged into themselves; name another")
+                raise InputError(
+                    "a person cannot be merged into themselves; name another"
+                )
             self.gallery.merge(person.name, into.name)
             self._relabel(person.name, into.name)
             return self.get(into_id)
@@ -202,7 +241,11 @@ class People:
         a person who has no photos left."""
         with self._lock:
             done = unknown.undo(self.gallery)
-            if done is not None and done.name and all(person.name != done.name for person in self.gallery.people()):
+            if (
+                done is not None
+                and done.name
+                and all(person.name != done.name for person in self.gallery.people())
+            ):
                 self._relabel(done.name, None)
             self.revision += 1
             return done
@@ -218,20 +261,30 @@ class People:
 
 def public_id(gallery_id: str) -> str:
     """A person's id as it stands in addresses: the gallery's own where it is one, else made from it."""
-    return gallery_id if _ID.fullmatch(gallery_id) else hashlib.sha256(gallery_id.encode()).hexdigest()[:32]
+    return (
+        gallery_id
+        if _ID.fullmatch(gallery_id)
+        else hashlib.sha256(gallery_id.encode()).hexdigest()[:32]
+    )
 
 
 def _chosen(faces: Faces, choice: Choice, source: str) -> int:
     if not len(faces):
-        raise NoFaceError(f"no face found in {source}; take one where the face is larger, frontal and well lit")
+        raise NoFaceError(
+            f"no face found in {source}; take one where the face is larger, frontal and well lit"
+        )
     if choice.box is not None:
         overlaps = geometry.iou(choice.box[None], faces.boxes)[0]
         if overlaps.max() < _SAME_FACE:
-            raise NoFaceError(f"no face found at that place in {source}; send the box as /v1/analyze gave it")
+            raise NoFaceError(
+                f"no face found at that place in {source}; send the box as /v1/analyze gave it"
+            )
         return int(overlaps.argmax())
     prominent = int(in_foreground(faces.landmarks).sum())
     if prominent > 1 and not choice.largest:
-        raise ManyFacesError(f"{prominent} faces found in {source}; send the box of one, or largest=true")
+        raise ManyFacesError(
+            f"{prominent} faces found in {source}; send the box of one, or largest=true"
+        )
     return int(geometry.area(faces.boxes).argmax())
 
 

@@ -30,7 +30,9 @@ class Places:
     def check(self) -> None:
         """Raises Problem where all are taken."""
         if self.taken >= self.total:
-            raise self._problem("busy", f"too many {self.what} at once; come again later")
+            raise self._problem(
+                "busy", f"too many {self.what} at once; come again later"
+            )
 
     @contextmanager
     def held(self, caller: str) -> Iterator[None]:
@@ -41,7 +43,10 @@ class Places:
         """
         self.check()
         if self._held[caller] >= self.each:
-            raise self._problem("too-many-requests", f"you have {self.each} {self.what} already; let one end first")
+            raise self._problem(
+                "too-many-requests",
+                f"you have {self.each} {self.what} already; let one end first",
+            )
         self._held[caller] += 1
         try:
             yield

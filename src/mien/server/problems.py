@@ -89,7 +89,13 @@ TYPE_OF: dict[type[MienError], str] = {
     GalleryError: "gallery-unavailable",
 }
 
-_OF_STATUS = {400: "malformed", 401: "unauthorized", 403: "forbidden", 404: "not-found", 405: "method-not-allowed"}
+_OF_STATUS = {
+    400: "malformed",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+}
 
 
 class ProblemRecord(BaseModel):
@@ -107,31 +113,52 @@ class ProblemRecord(BaseModel):
         }
     )
 
-    type: str = Field(description="A stable name of the kind of problem, `urn:mien:problem:…`.")
+    type: str = Field(
+        description="A stable name of the kind of problem, `urn:mien:problem:…`."
+    )
     title: str
     status: int
     detail: str
     request_id: str | None = Field(None, description="Stands in the service's log too.")
-    errors: list[dict[str, Any]] | None = Field(None, description="Which parameters, where that is the problem.")
+    errors: list[dict[str, Any]] | None = Field(
+        None, description="Which parameters, where that is the problem."
+    )
 
 
 class Problem(HTTPException):
     """An answer that ends a request early; `kind` is a key of `TITLES`."""
 
-    def __init__(self, kind: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, kind: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(TITLES[kind][0], detail, dict(headers) if headers else None)
         self.kind = kind
 
 
 def problem_response(
-    kind: str, detail: str, *, request_id: str | None, headers: Mapping[str, str] | None = None, errors: Any = None
+    kind: str,
+    detail: str,
+    *,
+    request_id: str | None,
+    headers: Mapping[str, str] | None = None,
+    errors: Any = None,
 ) -> Response:
     """A problem as an answer."""
     status, title = TITLES[kind]
     body = ProblemRecord(
-        type=_URN + kind, title=title, status=status, detail=detail, request_id=request_id, errors=errors
+        type=_URN + kind,
+        title=title,
+        status=status,
+        detail=detail,
+        request_id=request_id,
+        errors=errors,
     )
-    return JSONResponse(body.model_dump(exclude_none=True), status, dict(headers or {}), media_type=MEDIA_TYPE)
+    return JSONResponse(
+        body.model_dump(exclude_none=True),
+        status,
+        dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
 
 
 def kind_of(error: MienError) -> str:
@@ -142,7 +169,10 @@ def kind_of(error: MienError) -> str:
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error comes from there being no room, on the disk or in the share of its user."""
     while error is not None:
-        if getattr(error, "errno", None) in _FULL or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+        if (
+            getattr(error, "errno", None) in _FULL
+            or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+        ):
             return True
         error = error.__cause__
     return False
@@ -164,7 +194,9 @@ def on_mien_error(request: Request, error: Exception) -> Response:
 def on_short_memory(request: Request, error: Exception) -> Response:
     """Memory that is short now may not be in a moment."""
     log.error("memory is short", extra={"request_id": _id_of(request)})
-    return problem_response("busy", NO_MEMORY, request_id=_id_of(request), headers={"retry-after": "5"})
+    return problem_response(
+        "busy", NO_MEMORY, request_id=_id_of(request), headers={"retry-after": "5"}
+    )
 
 
 def on_full_disk(request: Request, error: Exception) -> Response:
@@ -172,21 +204,35 @@ def on_full_disk(request: Request, error: Exception) -> Response:
     if not is_disk_full(error):
         raise error
     log.error("no room on the disk: %s", type(error).__name__)
-    return problem_response("no-space", NO_SPACE, request_id=_id_of(request), headers={"retry-after": "60"})
+    return problem_response(
+        "no-space", NO_SPACE, request_id=_id_of(request), headers={"retry-after": "60"}
+    )
 
 
 def on_http_error(request: Request, error: Exception) -> Response:
     """A `Problem`, or what the framework itself refuses."""
     assert isinstance(error, HTTPException)  # noqa: S101
-    kind = error.kind if isinstance(error, Problem) else _OF_STATUS.get(error.status_code, "malformed")
-    return problem_response(kind, str(error.detail), request_id=_id_of(request), headers=error.headers)
+    kind = (
+        error.kind
+        if isinstance(error, Problem)
+        else _OF_STATUS.get(error.status_code, "malformed")
+    )
+    return problem_response(
+        kind, str(error.detail), request_id=_id_of(request), headers=error.headers
+    )
 
 
 def on_invalid(request: Request, error: Exception) -> Response:
     """Parameters that are not what the document says; what was sent is not repeated."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    wrong = [{"loc": [str(part) for part in e["loc"]], "msg": e["msg"]} for e in error.errors()]
-    detail = "; ".join(f"{'.'.join(e['loc'])}: {e['msg']}" for e in wrong) or "a parameter is missing"
+    wrong = [
+        {"loc": [str(part) for part in e["loc"]], "msg": e["msg"]}
+        for e in error.errors()
+    ]
+    detail = (
+        "; ".join(f"{'.'.join(e['loc'])}: {e['msg']}" for e in wrong)
+        or "a parameter is missing"
+    )
     return problem_response("invalid", detail, request_id=_id_of(request), errors=wrong)
 
 
@@ -198,14 +244,25 @@ def _id_of(request: Request) -> str | None:
 def documented(*kinds: str) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI `responses` of a route: these kinds, and those every route can answer."""
     by_status: dict[int | str, list[str]] = {}
-    for kind in ("malformed", "unauthorized", "forbidden", "too-many-requests", "invalid", "stopping", *kinds):
+    for kind in (
+        "malformed",
+        "unauthorized",
+        "forbidden",
+        "too-many-requests",
+        "invalid",
+        "stopping",
+        *kinds,
+    ):
         by_status.setdefault(TITLES[kind][0], []).append(kind)
-    return {status: _documented(int(status), names) for status, names in by_status.items()}
+    return {
+        status: _documented(int(status), names) for status, names in by_status.items()
+    }
 
 
 def _documented(status: int, kinds: list[str]) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/ProblemRecord"}
     return {
-        "description": f"{HTTPStatus(status).phrase}: " + ", ".join(f"`{_URN}{kind}`" for kind in dict.fromkeys(kinds)),
+        "description": f"{HTTPStatus(status).phrase}: "
+        + ", ".join(f"`{_URN}{kind}`" for kind in dict.fromkeys(kinds)),
         "content": {MEDIA_TYPE: {"schema": schema}},
     }

@@ -26,19 +26,33 @@ class VerificationRecord(BaseModel):
     distance: float = Field(description="Of the two faces; 0 is the same picture.")
     tolerance: float = Field(description="The largest distance of one person.")
     same: bool = Field(description="Whether the distance is within the tolerance.")
-    probability: float | None = Field(description="That they are one person, if that is as likely beforehand as not.")
-    false_match_rate: float | None = Field(description="The share of pairs of strangers that are nearer than this.")
-    false_non_match_rate: float | None = Field(description="The share of one person's pairs that are farther apart.")
+    probability: float | None = Field(
+        description="That they are one person, if that is as likely beforehand as not."
+    )
+    false_match_rate: float | None = Field(
+        description="The share of pairs of strangers that are nearer than this."
+    )
+    false_non_match_rate: float | None = Field(
+        description="The share of one person's pairs that are farther apart."
+    )
 
 
 class PersonRecord(BaseModel):
     """Somebody in the gallery."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"id": "3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7", "name": "Ada Lovelace", "photos": 2}}
+        json_schema_extra={
+            "example": {
+                "id": "3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7",
+                "name": "Ada Lovelace",
+                "photos": 2,
+            }
+        }
     )
 
-    id: str = Field(description="Stays when the name changes (in a folder gallery the name is the identity).")
+    id: str = Field(
+        description="Stays when the name changes (in a folder gallery the name is the identity)."
+    )
     name: str
     photos: int = Field(description="How many photos are enrolled.")
 
@@ -59,9 +73,15 @@ class PhotoRecord(BaseModel):
     sha256: str = Field(description="What the photo is known by.")
     source: str = Field(description="The name of its file.")
     added: datetime
-    quality: float | None = Field(description="How much the look is worth, 0 to 1; null where nobody is found in it.")
-    weight: float = Field(description="1 counts fully, less must be nearer; 0 does not count: unlike the others.")
-    thumbnail: str | None = Field(description="Where a small JPEG of the face is; null where none was kept.")
+    quality: float | None = Field(
+        description="How much the look is worth, 0 to 1; null where nobody is found in it."
+    )
+    weight: float = Field(
+        description="1 counts fully, less must be nearer; 0 does not count: unlike the others."
+    )
+    thumbnail: str | None = Field(
+        description="Where a small JPEG of the face is; null where none was kept."
+    )
     wrong: str = Field(description="What is wrong with the file, if anything.")
 
     @classmethod
@@ -156,7 +176,9 @@ class FoundRecord(BaseModel):
 class RenameRecord(BaseModel):
     """A person's new name."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "Ada King"}})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"name": "Ada King"}}
+    )
 
     name: Name
 
@@ -165,7 +187,8 @@ class MergeRecord(BaseModel):
     """Whom to merge into: that person gets all photos."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"into": "9d7e4c61b8a1f2e33f0c5b2ad4c5b6a7"}}
+        extra="forbid",
+        json_schema_extra={"example": {"into": "9d7e4c61b8a1f2e33f0c5b2ad4c5b6a7"}},
     )
 
     into: str = Field(max_length=64)
@@ -178,7 +201,9 @@ class UnknownFaceRecord(BaseModel):
     source: str = Field(description="The picture or stream it was seen in, as given.")
     seen: datetime
     expires: datetime = Field(description="When it is deleted.")
-    picture: bool = Field(description="Whether `/v1/unknown/faces/{id}` has a picture of it.")
+    picture: bool = Field(
+        description="Whether `/v1/unknown/faces/{id}` has a picture of it."
+    )
 
 
 class GroupRecord(BaseModel):
@@ -205,7 +230,9 @@ class GroupRecord(BaseModel):
     )
 
     id: str
-    by_hand: bool = Field(description="Split or merged by somebody: it only grows from then on.")
+    by_hand: bool = Field(
+        description="Split or merged by somebody: it only grows from then on."
+    )
     first_seen: datetime
     last_seen: datetime
     faces: list[UnknownFaceRecord] = Field(description="The newest first.")
@@ -233,23 +260,33 @@ class GroupRecord(BaseModel):
 class GroupsRecord(BaseModel):
     """Everybody who was seen often enough and is in no gallery."""
 
-    days: float | None = Field(description="For how long faces are kept; null where none are kept any more.")
-    waiting: int = Field(description="Faces kept that are in no group of three or more yet.")
+    days: float | None = Field(
+        description="For how long faces are kept; null where none are kept any more."
+    )
+    waiting: int = Field(
+        description="Faces kept that are in no group of three or more yet."
+    )
     groups: list[GroupRecord]
 
 
 class SplitRecord(BaseModel):
     """Which faces of a group are somebody else."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"faces": [12, 15]}})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"faces": [12, 15]}}
+    )
 
-    faces: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(min_length=1, max_length=1000)
+    faces: list[Annotated[int, Field(ge=0, le=2**31 - 1)]] = Field(
+        min_length=1, max_length=1000
+    )
 
 
 class GroupMergeRecord(BaseModel):
     """The group that is the same person."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"into": "8e1b7c6d5a4f"}})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"into": "8e1b7c6d5a4f"}}
+    )
 
     into: str = Field(max_length=64)
 
@@ -258,7 +295,9 @@ class UndoneRecord(BaseModel):
     """What was taken back."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"kind": "name", "group": "3f0c5b2a9d7e", "name": "Ada Lovelace"}}
+        json_schema_extra={
+            "example": {"kind": "name", "group": "3f0c5b2a9d7e", "name": "Ada Lovelace"}
+        }
     )
 
     kind: Literal["name", "split", "merge"]
@@ -299,7 +338,9 @@ class JobRecord(BaseModel):
     state: Literal["queued", "running", "done", "failed"]
     frames: int = Field(description="Frames behind us.")
     total: int | None = Field(description="Frames in all, where the video tells.")
-    progress: float | None = Field(description="0 to 1, where the video tells its length.")
+    progress: float | None = Field(
+        description="0 to 1, where the video tells its length."
+    )
     faces: int = Field(description="Faces found, counted in every frame.")
     draw: bool = Field(description="Whether an annotated video is made.")
     created: datetime
@@ -341,7 +382,9 @@ class AppearanceRecord(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str | None = Field(description="None for a face nobody in the gallery is near enough to.")
+    name: str | None = Field(
+        description="None for a face nobody in the gallery is near enough to."
+    )
     tracks: list[int]
     spans: list[tuple[float, float]] = Field(description="From and to, seconds.")
     frames: int
@@ -349,7 +392,12 @@ class AppearanceRecord(BaseModel):
     @classmethod
     def of(cls, row: Appearance, attributes: Iterable[Attribute]) -> AppearanceRecord:
         spans = [(round(start, 3), round(end, 3)) for start, end in row.spans]
-        known = {"name": row.name, "tracks": sorted(row.tracks), "spans": spans, "frames": row.frames}
+        known = {
+            "name": row.name,
+            "tracks": sorted(row.tracks),
+            "spans": spans,
+            "frames": row.frames,
+        }
         return cls.model_validate({**known, **row.about(attributes)})
 
 
@@ -362,10 +410,15 @@ class TimelineRecord(BaseModel):
 class UrlRecord(BaseModel):
     """What to fetch, and for streams how long to look."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"url": "https://example.org/party.jpg"}})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"url": "https://example.org/party.jpg"}},
+    )
 
     url: str = Field(min_length=1, max_length=2048)
-    seconds: float | None = Field(None, gt=0, description="How long to look at a stream; the service has a limit.")
+    seconds: float | None = Field(
+        None, gt=0, description="How long to look at a stream; the service has a limit."
+    )
     draw: bool = False
 
 
@@ -374,7 +427,12 @@ class LegacyRecord(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {"Name": ["Ada Lovelace"], "Sex": ["Female"], "Age": ["(25, 32){87%}"], "Emotion": ["Happiness"]}
+            "example": {
+                "Name": ["Ada Lovelace"],
+                "Sex": ["Female"],
+                "Age": ["(25, 32){87%}"],
+                "Emotion": ["Happiness"],
+            }
         }
     )
 
@@ -389,9 +447,15 @@ class AttributeRecord(BaseModel):
 
     name: str
     labels: list[str] = Field(description="What it tells one of; empty: a number.")
-    groups: str | None = Field(description="The field with the group a number lies in, where there are groups.")
-    plural: str = Field(description="The field of a timeline that has the share of each label, where it is momentary.")
-    momentary: bool = Field(description="Whether it changes from one moment to the next.")
+    groups: str | None = Field(
+        description="The field with the group a number lies in, where there are groups."
+    )
+    plural: str = Field(
+        description="The field of a timeline that has the share of each label, where it is momentary."
+    )
+    momentary: bool = Field(
+        description="Whether it changes from one moment to the next."
+    )
     show: str = Field(description="What is said of it, of {name} and {value}.")
     colours: dict[str, str] = Field(description="Of labels, #rrggbb.")
     caution: str = Field(description="What it must not be used for.")
@@ -405,7 +469,10 @@ class AttributeRecord(BaseModel):
             plural=attribute.plural,
             momentary=attribute.momentary,
             show=attribute.show,
-            colours={label: "#{:02x}{:02x}{:02x}".format(*rgb) for label, rgb in attribute.colours.items()},
+            colours={
+                label: "#{:02x}{:02x}{:02x}".format(*rgb)
+                for label, rgb in attribute.colours.items()
+            },
             caution=attribute.caution,
         )
 
@@ -414,11 +481,17 @@ class ServerRecord(BaseModel):
     """What this service can do, for the page and for clients."""
 
     version: str
-    role: Literal["read", "analyse", "admin"] = Field(description="What the caller may do.")
+    role: Literal["read", "analyse", "admin"] = Field(
+        description="What the caller may do."
+    )
     parts: list[str] = Field(description="What is computed: identity and attributes.")
-    attributes: list[AttributeRecord] = Field(description="What is told of faces, in the order in which it is said.")
+    attributes: list[AttributeRecord] = Field(
+        description="What is told of faces, in the order in which it is said."
+    )
     gallery: bool
-    keep_unknown_days: float | None = Field(description="For how long faces nobody owns are kept; null: they are not.")
+    keep_unknown_days: float | None = Field(
+        description="For how long faces nobody owns are kept; null: they are not."
+    )
     urls: bool
     image_bytes: int
     video_bytes: int
@@ -442,7 +515,9 @@ class ModelRecord(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": _MODEL})
 
     name: str = Field(description="The file's name without .onnx.")
-    attribute: str | None = Field(description="What it tells, by its metadata or its labels.")
+    attribute: str | None = Field(
+        description="What it tells, by its metadata or its labels."
+    )
     labels: list[str]
     licence: str | None
     active: bool = Field(description="Whether it tells something now.")
@@ -456,7 +531,10 @@ class ModelsRecord(BaseModel):
         json_schema_extra={
             "example": {
                 "models": [_MODEL],
-                "serving": {name: "moods" if name == EMOTION.name else None for name in sorted(BUILT_IN)},
+                "serving": {
+                    name: "moods" if name == EMOTION.name else None
+                    for name in sorted(BUILT_IN)
+                },
             }
         }
     )
@@ -470,9 +548,14 @@ class ModelsRecord(BaseModel):
 class ChoiceRecord(BaseModel):
     """The model file to use from now on."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"model": "moods"}})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"model": "moods"}}
+    )
 
-    model: str | None = Field(max_length=255, description="As listed; null: what the service was started with.")
+    model: str | None = Field(
+        max_length=255,
+        description="As listed; null: what the service was started with.",
+    )
 
 
 class StateRecord(BaseModel):
@@ -497,5 +580,10 @@ def _problem(job: Job) -> ProblemRecord | None:
     status, title = TITLES[job.problem["kind"]]
     kind = f"urn:mien:problem:{job.problem['kind']}"
     return ProblemRecord(
-        type=kind, title=title, status=status, detail=job.problem["detail"], request_id=None, errors=None
+        type=kind,
+        title=title,
+        status=status,
+        detail=job.problem["detail"],
+        request_id=None,
+        errors=None,
     )

@@ -12,8 +12,12 @@ from mien.server.fetch import Target
 _CHUNK = 65_536
 _HEAD_BYTES, _BODY_BYTES = 65_536, 1_000_000
 _LEAST_FRAME = 8  # FFmpeg does not pass over the bytes of smaller ones, and reads them as an answer
-_ANSWER = re.compile(rb"RTSP/1\.0 [1245]\d\d(?: [^\x00-\x1f\x7f]*)?")  # 3xx leads elsewhere
-_REQUEST = re.compile(rb"(?:OPTIONS|GET_PARAMETER|SET_PARAMETER|ANNOUNCE|TEARDOWN) [^\x00-\x20\x7f]+ RTSP/1\.0")
+_ANSWER = re.compile(
+    rb"RTSP/1\.0 [1245]\d\d(?: [^\x00-\x1f\x7f]*)?"
+)  # 3xx leads elsewhere
+_REQUEST = re.compile(
+    rb"(?:OPTIONS|GET_PARAMETER|SET_PARAMETER|ANNOUNCE|TEARDOWN) [^\x00-\x20\x7f]+ RTSP/1\.0"
+)
 _HEADER = re.compile(rb"[A-Za-z0-9-]+:[^\x00-\x08\x0a-\x1f\x7f]*")
 _LENGTH = re.compile(rb"content-length:[ \t]*(\d{1,7})[ \t]*", re.IGNORECASE)
 
@@ -49,7 +53,11 @@ class Answers:
     def _length(self) -> int | None:
         """The bytes of the first message, None while that cannot be told."""
         if self._held[:1] == b"$":
-            return 4 + int.from_bytes(self._held[2:4], "big") if len(self._held) >= 4 else None
+            return (
+                4 + int.from_bytes(self._held[2:4], "big")
+                if len(self._held) >= 4
+                else None
+            )
         end = self._held.find(b"\r\n\r\n")
         if end > _HEAD_BYTES or (end < 0 and len(self._held) > _HEAD_BYTES):
             raise Refused
@@ -91,11 +99,18 @@ class Relay:
                 continue
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(near,), name="mien-relay", daemon=True).start()
+            threading.Thread(
+                target=self._serve, args=(near,), name="mien-relay", daemon=True
+            ).start()
 
     def _serve(self, near: socket.socket) -> None:
         try:
-            with near, socket.create_connection((self._target.ip, self._target.port), self._seconds) as far:
+            with (
+                near,
+                socket.create_connection(
+                    (self._target.ip, self._target.port), self._seconds
+                ) as far,
+            ):
                 self._pass_on(near, far)
         except (OSError, Refused):
             return  # the player sees the connection end and says so

@@ -35,7 +35,9 @@ _MOST_FILES = 65_536
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-def run(settings: ServerSettings, analyzer: Analyzer, *, level: int = logging.INFO) -> None:
+def run(
+    settings: ServerSettings, analyzer: Analyzer, *, level: int = logging.INFO
+) -> None:
     """Serves until a signal; then finishes requests, puts the running job back and ends."""
     set_up(min(level, logging.INFO))
     busy = f"another 'mien serve' works in {settings.data}: stop it, or choose another --data folder"
@@ -53,7 +55,9 @@ def run(settings: ServerSettings, analyzer: Analyzer, *, level: int = logging.IN
 def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
     """uvicorn around the application, with our limits."""
     limits = settings.limits
-    places = min(limits.connections, max(_BACKLOG, open_files() - _OTHER_FILES - _BACKLOG))
+    places = min(
+        limits.connections, max(_BACKLOG, open_files() - _OTHER_FILES - _BACKLOG)
+    )
     own = {"limits": replace(limits, connections=places)}
     config = uvicorn.Config(
         app,
@@ -97,8 +101,14 @@ def check_port(host: str, port: int) -> None:
     try:
         socket.create_server((host.strip("[]"), port), family=family).close()
     except OSError as exc:
-        why = "is taken; does 'mien serve' run already?" if exc.errno == errno.EADDRINUSE else f"cannot be used: {exc}"
-        raise InputError(f"port {port} of {host} {why} Choose another with --port") from exc
+        why = (
+            "is taken; does 'mien serve' run already?"
+            if exc.errno == errno.EADDRINUSE
+            else f"cannot be used: {exc}"
+        )
+        raise InputError(
+            f"port {port} of {host} {why} Choose another with --port"
+        ) from exc
 
 
 def open_files() -> int:
@@ -121,7 +131,9 @@ class _Sending(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stuck = self.loop.call_later(self.limits.send_idle_s, self.transport.abort)
+        self._stuck = self.loop.call_later(
+            self.limits.send_idle_s, self.transport.abort
+        )
 
     def resume_writing(self) -> None:
         if self._stuck is not None:
@@ -157,7 +169,9 @@ class _Http(_Sending, H11Protocol):
             crowd = list(self.connections)
             if len(crowd) <= self.limits.connections:
                 return
-        log.warning("too many connections; the longest idle are ended, and new ones where none is idle")
+        log.warning(
+            "too many connections; the longest idle are ended, and new ones where none is idle"
+        )
         idle = [other for other in crowd if isinstance(other, _Http) and other.may_go()]
         if len(idle) > 1:  # this one is idle too
             min(idle, key=lambda other: other.idle_since).transport.abort()

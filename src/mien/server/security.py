@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 LOCAL = "local"
 _SUBPROTOCOL = "mien.key."
 
-bearer = HTTPBearer(auto_error=False, description="A key made by `mien serve key add`; not needed on loopback.")
+bearer = HTTPBearer(
+    auto_error=False,
+    description="A key made by `mien serve key add`; not needed on loopback.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,21 @@ def identify(service: Service, secret: str | None, address: str) -> Caller:
     key = _find(service, secret) if secret else None
     if key is None and (secret or service.settings.guarded):
         what = "this key is not known" if secret else "send a key"
-        detail = f"{what}: 'Authorization: Bearer KEY'; 'mien serve key add NAME' makes one"
-        raise Problem("unauthorized", detail, {"www-authenticate": 'Bearer realm="mien"'})
+        detail = (
+            f"{what}: 'Authorization: Bearer KEY'; 'mien serve key add NAME' makes one"
+        )
+        raise Problem(
+            "unauthorized", detail, {"www-authenticate": 'Bearer realm="mien"'}
+        )
     caller = Caller(LOCAL, ROLES[-1]) if key is None else Caller(key.id, key.role)
     wait = service.rates.take(f"{caller.id} {address}" if key is None else caller.id)
     if wait:
         service.metrics.refused.labels("rate").inc()
-        raise Problem("too-many-requests", "too many requests with this key", {"retry-after": str(math.ceil(wait))})
+        raise Problem(
+            "too-many-requests",
+            "too many requests with this key",
+            {"retry-after": str(math.ceil(wait))},
+        )
     return caller
 
 
@@ -73,7 +84,9 @@ def _find(service: Service, secret: str) -> Key | None:
         return service.keys.find(secret)
     except InputError as exc:
         log.error("keys: %s", exc)
-        raise Problem("stopping", "the keys cannot be read; the service's log says why") from exc
+        raise Problem(
+            "stopping", "the keys cannot be read; the service's log says why"
+        ) from exc
 
 
 def needs(role: str) -> Callable[..., Awaitable[Caller]]:
@@ -86,15 +99,22 @@ def needs(role: str) -> Callable[..., Awaitable[Caller]]:
     ) -> Caller:
         if credentials is None and request.headers.get("authorization"):
             raise Problem(
-                "unauthorized", "send 'Authorization: Bearer KEY'", {"www-authenticate": 'Bearer realm="mien"'}
+                "unauthorized",
+                "send 'Authorization: Bearer KEY'",
+                {"www-authenticate": 'Bearer realm="mien"'},
             )
         secret = credentials.credentials if credentials else None
         found = identify(service, secret, request.client.host if request.client else "")
         request.state.caller = found.id
         if not found.may(role):
-            raise Problem("forbidden", f"this needs a key with the role {role!r}; yours has {found.role!r}")
+            raise Problem(
+                "forbidden",
+                f"this needs a key with the role {role!r}; yours has {found.role!r}",
+            )
         if service.stopping.is_set():
-            raise Problem("stopping", "the service is stopping; come again", {"retry-after": "5"})
+            raise Problem(
+                "stopping", "the service is stopping; come again", {"retry-after": "5"}
+            )
         return found
 
     return caller
@@ -113,6 +133,16 @@ def secret_of_websocket(connection: HTTPConnection) -> tuple[str | None, str | N
     scheme, _, secret = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and secret:
         return secret.strip(), None
-    offered = [part.strip() for part in connection.headers.get("sec-websocket-protocol", "").split(",")]
-    found = next((part.removeprefix(_SUBPROTOCOL) for part in offered if part.startswith(_SUBPROTOCOL)), None)
+    offered = [
+        part.strip()
+        for part in connection.headers.get("sec-websocket-protocol", "").split(",")
+    ]
+    found = next(
+        (
+            part.removeprefix(_SUBPROTOCOL)
+            for part in offered
+            if part.startswith(_SUBPROTOCOL)
+        ),
+        None,
+    )
     return found, "mien.v1" if "mien.v1" in offered else None

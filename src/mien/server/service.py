@@ -46,14 +46,28 @@ class Service:
     live: Places = field(init=False)
     listeners: Places = field(init=False)
     fetches: Places = field(init=False)
-    fetch_threads: anyio.CapacityLimiter = field(init=False)  # apart from those of the other routes
+    fetch_threads: anyio.CapacityLimiter = field(
+        init=False
+    )  # apart from those of the other routes
     _choosing: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         limits = self.settings.limits
-        self.live = Places(limits.live_clients, limits.live_per_key, what="live connections", retry_s=10)
-        self.listeners = Places(limits.events_clients, limits.events_per_key, what="event streams", retry_s=10)
-        self.fetches = Places(limits.fetches, limits.fetches_per_key, what="fetched addresses", retry_s=5)
+        self.live = Places(
+            limits.live_clients,
+            limits.live_per_key,
+            what="live connections",
+            retry_s=10,
+        )
+        self.listeners = Places(
+            limits.events_clients,
+            limits.events_per_key,
+            what="event streams",
+            retry_s=10,
+        )
+        self.fetches = Places(
+            limits.fetches, limits.fetches_per_key, what="fetched addresses", retry_s=5
+        )
         self.fetch_threads = anyio.CapacityLimiter(limits.fetches)
 
     def choose(self, attribute: str, name: str | None) -> None:
@@ -63,7 +77,9 @@ class Service:
             Problem: The attribute or the model cannot be chosen, or the model does not work.
         """
         with self._choosing:
-            self.analyzer = self.worker.analyzer = self.models.choose(self.analyzer, attribute, name)
+            self.analyzer = self.worker.analyzer = self.models.choose(
+                self.analyzer, attribute, name
+            )
 
 
 def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
@@ -78,13 +94,31 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     worker.sweeps.append(unknown.sweep if keeper is None else keeper.sweep)
     keys = KeyFile(settings.data / "keys.json")
     rates = Rates(settings.limits.requests_per_minute)
-    models = Models(analyzer, None if settings.models_dir is None else ModelFolder(settings.models_dir))
-    service = Service(settings, analyzer, metrics, gate, keys, rates, people, unknown, keeper, jobs, worker, models)
+    models = Models(
+        analyzer,
+        None if settings.models_dir is None else ModelFolder(settings.models_dir),
+    )
+    service = Service(
+        settings,
+        analyzer,
+        metrics,
+        gate,
+        keys,
+        rates,
+        people,
+        unknown,
+        keeper,
+        jobs,
+        worker,
+        models,
+    )
     _watch(metrics, service)
     return service
 
 
-def _make_unknown(settings: ServerSettings, analyzer: Analyzer) -> tuple[UnknownFaces, Keeper | None]:
+def _make_unknown(
+    settings: ServerSettings, analyzer: Analyzer
+) -> tuple[UnknownFaces, Keeper | None]:
     """The unknown faces beside the analyzer's gallery, and what keeps them where they are to be kept.
 
     Raises:
@@ -92,19 +126,29 @@ def _make_unknown(settings: ServerSettings, analyzer: Analyzer) -> tuple[Unknown
         InputError: They are to be kept, but nobody is identified.
     """
     if analyzer.gallery is None:
-        unknown = open_unknown_file(settings.data / "unknown" / "no-gallery.db", space=analyzer.space)
+        unknown = open_unknown_file(
+            settings.data / "unknown" / "no-gallery.db", space=analyzer.space
+        )
     else:
         unknown = open_unknown(analyzer.gallery, data=settings.data)
     if settings.keep_unknown_days is None:
         return unknown, None
     if analyzer.gallery is None:
-        raise InputError("--keep-unknown needs a gallery, to tell who is known; start with --gallery")
+        raise InputError(
+            "--keep-unknown needs a gallery, to tell who is known; start with --gallery"
+        )
     if IDENTITY not in analyzer.only:
-        raise InputError("--keep-unknown needs identity among --only, to tell who is known")
-    return unknown, Keeper(unknown, days=settings.keep_unknown_days, tolerance=analyzer.tolerance)
+        raise InputError(
+            "--keep-unknown needs identity among --only, to tell who is known"
+        )
+    return unknown, Keeper(
+        unknown, days=settings.keep_unknown_days, tolerance=analyzer.tolerance
+    )
 
 
-def _tell_both(worker: JobWorker, unknown: UnknownFaces) -> Callable[[str, str | None], None]:
+def _tell_both(
+    worker: JobWorker, unknown: UnknownFaces
+) -> Callable[[str, str | None], None]:
     def relabel(old: str, new: str | None) -> None:
         worker.relabel(old, new)
         unknown.relabel(old, new)
@@ -114,10 +158,18 @@ def _tell_both(worker: JobWorker, unknown: UnknownFaces) -> Callable[[str, str |
 
 def _watch(metrics: Metrics, service: Service) -> None:
     gauges: list[tuple[str, str, Callable[[], float]]] = [
-        ("mien_requests_in_line", "Requests admitted and not answered.", lambda: service.gate.line.taken),
+        (
+            "mien_requests_in_line",
+            "Requests admitted and not answered.",
+            lambda: service.gate.line.taken,
+        ),
         ("mien_jobs_queued", "Jobs waiting.", lambda: service.jobs.count("queued")),
         ("mien_jobs_running", "Jobs running.", lambda: service.jobs.count("running")),
-        ("mien_event_listeners", "Open event streams.", lambda: service.listeners.taken),
+        (
+            "mien_event_listeners",
+            "Open event streams.",
+            lambda: service.listeners.taken,
+        ),
     ]
     for name, text, value in gauges:
         metrics.watch(name, text, value)

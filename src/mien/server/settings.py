@@ -12,7 +12,11 @@ MEGA = 1_000_000
 
 def default_slots() -> int:
     """Analyses at once: the processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,9 @@ class ServerSettings:
     @property
     def guarded(self) -> bool:
         """Whether a key is needed: as soon as anything but loopback is listened on."""
-        return not is_loopback(self.host) if self.keys_needed is None else self.keys_needed
+        return (
+            not is_loopback(self.host) if self.keys_needed is None else self.keys_needed
+        )
 
 
 def is_loopback(host: str) -> bool:

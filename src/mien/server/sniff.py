@@ -8,7 +8,20 @@ from mien.errors import InputError
 
 HEAD_BYTES = 1024
 _TS = 188
-_FTYP_IMAGES = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"})
+_FTYP_IMAGES = frozenset(
+    {
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"hevc",
+        b"hevx",
+        b"mif1",
+        b"msf1",
+        b"avif",
+        b"avis",
+    }
+)
 _STARTS = (
     (b"\x1a\x45\xdf\xa3", "matroska"),
     (b"FLV\x01", "flv"),
@@ -55,4 +68,6 @@ def check_video(path: Path) -> None:
     if not head:
         raise InputError("the video is empty (0 bytes)")
     if video_format(head) is None:
-        raise InputError("this is no video that can be read (mp4, mov, mkv, webm, avi, ts, ogg, flv, wmv, mpeg)")
+        raise InputError(
+            "this is no video that can be read (mp4, mov, mkv, webm, avi, ts, ogg, flv, wmv, mpeg)"
+        )

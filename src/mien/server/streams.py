@@ -99,7 +99,9 @@ class _Mjpeg:
                     yield buffer[start : end + 2]
                 buffer = buffer[end + 2 :]
             if len(buffer) > _FRAME_BYTES:
-                raise SourceError("the stream's pictures are too large, or it is none of JPEGs")
+                raise SourceError(
+                    "the stream's pictures are too large, or it is none of JPEGs"
+                )
 
     def _read(self) -> bytes:
         try:
@@ -120,14 +122,23 @@ class _Rtsp:
         seconds = wait.left()
         self._relay = Relay(target, seconds)
         parts = target.parts
-        login = f"{parts.username or ''}:{parts.password or ''}@" if parts.username else ""
+        login = (
+            f"{parts.username or ''}:{parts.password or ''}@" if parts.username else ""
+        )
         place = f"{login}127.0.0.1:{self._relay.port}"
-        patience = Patience(open_s=min(seconds, _OPEN_S), retry_s=0.0, over=partial(ended, wait))
+        patience = Patience(
+            open_s=min(seconds, _OPEN_S), retry_s=0.0, over=partial(ended, wait)
+        )
         try:
-            self._source = open_source(urlunsplit(("rtsp", place, parts.path, parts.query, "")), patience=patience)
+            self._source = open_source(
+                urlunsplit(("rtsp", place, parts.path, parts.query, "")),
+                patience=patience,
+            )
         except SourceError as exc:
             self._relay.close()
-            raise SourceError("the stream does not answer, or is none that can be read") from exc
+            raise SourceError(
+                "the stream does not answer, or is none that can be read"
+            ) from exc
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._source)

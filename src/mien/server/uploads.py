@@ -54,7 +54,12 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-async def read_form(request: Request, limits: FormLimits, *, open_file: Callable[[], BinaryIO] = io.BytesIO) -> Form:
+async def read_form(
+    request: Request,
+    limits: FormLimits,
+    *,
+    open_file: Callable[[], BinaryIO] = io.BytesIO,
+) -> Form:
     """The form in a request's body; each file goes into what `open_file` gives.
 
     Raises:
@@ -63,7 +68,10 @@ async def read_form(request: Request, limits: FormLimits, *, open_file: Callable
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
-        raise Problem("unsupported-media-type", "send multipart/form-data with the picture in the field 'file'")
+        raise Problem(
+            "unsupported-media-type",
+            "send multipart/form-data with the picture in the field 'file'",
+        )
     reader = _Reader(limits, open_file)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
@@ -94,8 +102,12 @@ class _Reader:
     def callbacks(self) -> MultipartCallbacks:
         return {
             "on_part_begin": self.part_begin,
-            "on_header_field": lambda data, start, end: self._more_header(0, data[start:end]),
-            "on_header_value": lambda data, start, end: self._more_header(1, data[start:end]),
+            "on_header_field": lambda data, start, end: self._more_header(
+                0, data[start:end]
+            ),
+            "on_header_value": lambda data, start, end: self._more_header(
+                1, data[start:end]
+            ),
             "on_header_end": self.header_end,
             "on_headers_finished": self.headers_finished,
             "on_part_data": lambda data, start, end: self.part_data(data[start:end]),
@@ -113,14 +125,19 @@ class _Reader:
     def _more_header(self, side: int, data: bytes) -> None:
         self._header[side] += data
         if len(self._header[0]) + len(self._header[1]) > _PART_HEADER_BYTES:
-            raise Problem("malformed", f"a part's header is longer than {_PART_HEADER_BYTES} bytes")
+            raise Problem(
+                "malformed",
+                f"a part's header is longer than {_PART_HEADER_BYTES} bytes",
+            )
 
     def header_end(self) -> None:
         self._headers[bytes(self._header[0]).lower()] = bytes(self._header[1])
         self._header = [bytearray(), bytearray()]
 
     def headers_finished(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        _, options = parse_options_header(
+            self._headers.get(b"content-disposition", b"")
+        )
         if b"name" not in options:
             raise Problem("malformed", "a part of the form has no name")
         name = options[b"name"].decode("utf-8", "replace")
@@ -128,7 +145,10 @@ class _Reader:
             self._field = (name, bytearray())
             return
         if len(self.form.files) >= self.limits.files:
-            raise Problem("too-large", f"send at most {self.limits.files} file{'s' * (self.limits.files > 1)} at once")
+            raise Problem(
+                "too-large",
+                f"send at most {self.limits.files} file{'s' * (self.limits.files > 1)} at once",
+            )
         self._upload = Upload(name, shown_name(options[b"filename"]), self.open_file())
         self.form.files.append(self._upload)
 
@@ -136,14 +156,18 @@ class _Reader:
         if self._upload is not None:
             self._upload.size += len(data)
             if self._upload.size > self.limits.file_bytes:
-                raise Problem("too-large", f"a file may have {self.limits.file_bytes / 1e6:g} MB at most")
+                raise Problem(
+                    "too-large",
+                    f"a file may have {self.limits.file_bytes / 1e6:g} MB at most",
+                )
             self.limits.take(len(data))
             self._upload.file.write(data)
         elif self._field is not None:
             self._field[1].extend(data)
             if len(self._field[1]) > self.limits.field_bytes:
                 raise Problem(
-                    "too-large", f"the field {self._field[0][:40]!r} is longer than {self.limits.field_bytes} bytes"
+                    "too-large",
+                    f"the field {self._field[0][:40]!r} is longer than {self.limits.field_bytes} bytes",
                 )
 
     def part_end(self) -> None:
@@ -152,7 +176,9 @@ class _Reader:
             try:
                 self.form.fields[name] = value.decode("utf-8")
             except UnicodeDecodeError:
-                raise Problem("malformed", f"the field {name[:40]!r} is not UTF-8") from None
+                raise Problem(
+                    "malformed", f"the field {name[:40]!r} is not UTF-8"
+                ) from None
 
     def end(self) -> None:
         self.ended = True

@@ -81,11 +81,16 @@ def look_up(host: str, port: int, wait: Wait) -> list[str]:
 
     def ask() -> None:
         try:
-            found.extend(str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            found.extend(
+                str(row[4][0])
+                for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            )
         except (OSError, UnicodeError) as exc:
             failed.append(exc)
 
-    thread = threading.Thread(target=ask, name="mien-names", daemon=True)  # the system gives it no time limit
+    thread = threading.Thread(
+        target=ask, name="mien-names", daemon=True
+    )  # the system gives it no time limit
     thread.start()
     while thread.is_alive():
         thread.join(min(_LOOK_S, wait.left()))
@@ -95,7 +100,11 @@ def look_up(host: str, port: int, wait: Wait) -> list[str]:
 
 
 def get(
-    connection: http.client.HTTPConnection, ip: str, path: str, headers: dict[str, str], wait: Wait
+    connection: http.client.HTTPConnection,
+    ip: str,
+    path: str,
+    headers: dict[str, str],
+    wait: Wait,
 ) -> http.client.HTTPResponse:
     """The answer to a GET, asked of one machine whatever its name resolves to by now.
 
@@ -105,7 +114,9 @@ def get(
     try:
         if isinstance(connection, http.client.HTTPSConnection):
             sock.settimeout(wait.left())
-            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=connection.host)
+            sock = ssl.create_default_context().wrap_socket(
+                sock, server_hostname=connection.host
+            )
         connection.sock = _Socket(sock, wait)
         connection.request("GET", path, headers=headers)
         return connection.getresponse()

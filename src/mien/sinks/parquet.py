@@ -47,12 +47,18 @@ def _fields(column: Column, size: int) -> list[tuple[str, pa.DataType]]:
 
 def face_table(records: Iterable[FrameRecord], schema: pa.Schema) -> pa.Table:
     """One row per face, in the columns of a `face_schema`; a picture without a face has none."""
-    return pa.Table.from_pylist([row for record in records for row in _rows(record)], schema=schema)
+    return pa.Table.from_pylist(
+        [row for record in records for row in _rows(record)], schema=schema
+    )
 
 
 def picture_table(records: Sequence[FrameRecord], told: Told) -> pa.Table:
     """As `face_table`, but a picture without a face has one row without face columns; `error` says why it failed."""
-    rows = [{**row, "error": record.error} for record in records for row in [*_rows(record)] or [_place(record)]]
+    rows = [
+        {**row, "error": record.error}
+        for record in records
+        for row in [*_rows(record)] or [_place(record)]
+    ]
     schema = face_schema(told).append(pa.field("error", pa.string()))
     return pa.Table.from_pylist(rows, schema=schema)
 
@@ -67,6 +73,9 @@ def _rows(record: FrameRecord) -> Iterator[dict[str, object]]:
 
 
 def _cells(face: FaceRecord) -> dict[str, object]:
-    told = {name: list(value.items()) if isinstance(value, Mapping) else value for name, value in face.told.items()}
+    told = {
+        name: list(value.items()) if isinstance(value, Mapping) else value
+        for name, value in face.told.items()
+    }
     points = [value for point in face.landmarks for value in point]
     return {**told, **dict(zip(_CORNERS, face.box, strict=True)), "landmarks": points}

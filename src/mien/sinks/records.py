@@ -15,7 +15,9 @@ from mien.text import ESCAPE
 
 _PLACE = ("source", "index", "time_s", "width", "height")
 _CORNERS = ("x1", "y1", "x2", "y2")
-_FLAT = frozenset({"text", "number", "integer", "flag"})  # kinds of columns that CSV holds as they are
+_FLAT = frozenset(
+    {"text", "number", "integer", "flag"}
+)  # kinds of columns that CSV holds as they are
 
 
 class Sink(Protocol):
@@ -147,8 +149,12 @@ def open_parquet(path: Path | None, told: Told) -> Sink:
     try:
         import pyarrow as pyarrow
     except ImportError as exc:
-        raise InputError("Parquet needs pyarrow; run 'pip install mien[parquet]'") from exc
-    open_text(path).close()  # says before the work, not after it, that the results could not be written
+        raise InputError(
+            "Parquet needs pyarrow; run 'pip install mien[parquet]'"
+        ) from exc
+    open_text(
+        path
+    ).close()  # says before the work, not after it, that the results could not be written
     return ParquetSink(path, told)
 
 

@@ -21,9 +21,33 @@ log = logging.getLogger(__name__)
 
 _TICK = Fraction(1, 90_000)
 _FRAGMENTED = frozenset({".mp4", ".m4v", ".mov"})
-_RECORDED = _FRAGMENTED | {".mkv", ".ts", ".mts", ".m2ts", ".avi", ".flv", ".3gp"}  # they hold H.264 and AAC
-_COPIED = frozenset({"aac", "mp3", "mp3float", "opus"})  # sound that an .mp4 holds as it is, also in fragments
-_AAC_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350)
+_RECORDED = _FRAGMENTED | {
+    ".mkv",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".avi",
+    ".flv",
+    ".3gp",
+}  # they hold H.264 and AAC
+_COPIED = frozenset(
+    {"aac", "mp3", "mp3float", "opus"}
+)  # sound that an .mp4 holds as it is, also in fragments
+_AAC_RATES = (
+    96_000,
+    88_200,
+    64_000,
+    48_000,
+    44_100,
+    32_000,
+    24_000,
+    22_050,
+    16_000,
+    12_000,
+    11_025,
+    8_000,
+    7_350,
+)
 _MOVFLAGS = "+hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"  # fragments, an index once closed
 
 
@@ -36,7 +60,9 @@ def check_place(path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix not in _RECORDED:
         others = ", ".join(sorted(_RECORDED - {".mp4"}))
-        raise InputError(f"{path}: a {suffix or 'file without a suffix'} holds no H.264; end it in .mp4 (or {others})")
+        raise InputError(
+            f"{path}: a {suffix or 'file without a suffix'} holds no H.264; end it in .mp4 (or {others})"
+        )
 
 
 class VideoRecorder:
@@ -51,7 +77,9 @@ class VideoRecorder:
         InputError: The file cannot be written, or is of a kind that holds no H.264.
     """
 
-    def __init__(self, path: Path, *, rate: float | None = None, sound: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, rate: float | None = None, sound: str | None = None
+    ) -> None:
         check_place(path)
         self.path = path
         self.rate = rate or 30.0
@@ -70,42 +98,59 @@ class VideoRecorder:
         if ticks <= self._last:
             return
         self._last = ticks
-        frame = av.VideoFrame.from_ndarray(_fitted(image, self._size_wh), format="bgr24")
+        frame = av.VideoFrame.from_ndarray(
+            _fitted(image, self._size_wh), format="bgr24"
+        )
         frame.pts, frame.time_base = ticks, _TICK
         self._mux(self._stream.encode(frame))
         self._mux_sound(time_s)
 
     def _start(self, image: U8) -> None:
         height, width = image.shape[:2]
-        self._size_wh = (width - width % 2, height - height % 2)  # H.264 in 4:2:0 takes even sizes
+        self._size_wh = (
+            width - width % 2,
+            height - height % 2,
+        )  # H.264 in 4:2:0 takes even sizes
         if self._sound is not None:
             try:
                 self._open()
                 return
             except InputError as exc:
-                log.warning("%s is written without sound: %s", self.path.name, exc.__cause__)
+                log.warning(
+                    "%s is written without sound: %s", self.path.name, exc.__cause__
+                )
                 self._drop_sound()
         self._open()
 
     def _open(self) -> None:
-        options = {"movflags": _MOVFLAGS, "flush_packets": "1"} if self.path.suffix.lower() in _FRAGMENTED else {}
+        options = (
+            {"movflags": _MOVFLAGS, "flush_packets": "1"}
+            if self.path.suffix.lower() in _FRAGMENTED
+            else {}
+        )
         try:
             self._container = av.open(str(self.path), "w", options=options)  # noqa: TID251 - is written
             self._add_stream()
             if self._sound is not None:
-                self._sound.attach(self._container, copies=self.path.suffix.lower() in _FRAGMENTED)
+                self._sound.attach(
+                    self._container, copies=self.path.suffix.lower() in _FRAGMENTED
+                )
             self._container.start_encoding()
         except (FFmpegError, OSError, ValueError) as exc:
             if self._container is not None:
                 with contextlib.suppress(FFmpegError, OSError):
                     self._container.close()
                 self._container = None
-            raise InputError(f"cannot write {self.path}: {getattr(exc, 'strerror', None) or exc}") from exc
+            raise InputError(
+                f"cannot write {self.path}: {getattr(exc, 'strerror', None) or exc}"
+            ) from exc
 
     def _add_stream(self) -> None:
         rate = Fraction(self.rate).limit_denominator(1001)
         settings = {"preset": "veryfast", "crf": "23", "bf": "0"}
-        self._stream = self._container.add_stream("libx264", rate=rate, options=settings)
+        self._stream = self._container.add_stream(
+            "libx264", rate=rate, options=settings
+        )
         self._stream.width, self._stream.height = self._size_wh
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = _TICK
@@ -116,7 +161,9 @@ class VideoRecorder:
             self._container.mux(packets)
         except (FFmpegError, OSError) as exc:
             self._broken = True
-            raise InputError(f"cannot write {self.path}: {getattr(exc, 'strerror', None) or exc}") from exc
+            raise InputError(
+                f"cannot write {self.path}: {getattr(exc, 'strerror', None) or exc}"
+            ) from exc
 
     def _mux_sound(self, time_s: float) -> None:
         """Writes the sound up to a time; what is wrong with it ends the sound, not the film."""
@@ -126,7 +173,9 @@ class VideoRecorder:
             for packet in self._sound.until(time_s):
                 self._container.mux(packet)
         except (FFmpegError, OSError, ValueError) as exc:
-            log.warning("the sound of %s ends at %.1f s: %s", self.path.name, time_s, exc)
+            log.warning(
+                "the sound of %s ends at %.1f s: %s", self.path.name, time_s, exc
+            )
             self._drop_sound()
 
     def _drop_sound(self) -> None:
@@ -140,7 +189,11 @@ class VideoRecorder:
             if not self._broken:
                 self._mux(self._stream.encode(None))
                 self._mux_sound(self._last * float(_TICK) + 1 / self.rate)
-            with contextlib.suppress(FFmpegError, OSError) if self._broken else contextlib.nullcontext():
+            with (
+                contextlib.suppress(FFmpegError, OSError)
+                if self._broken
+                else contextlib.nullcontext()
+            ):
                 self._container.close()
             self._container = None
         self._drop_sound()
@@ -149,7 +202,10 @@ class VideoRecorder:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -182,9 +238,15 @@ class Sound:
         try:
             container = containers.open_input(uri)
         except (FFmpegError, OSError, ValueError) as exc:
-            log.warning("written without sound, which cannot be read: %s", getattr(exc, "strerror", None) or exc)
+            log.warning(
+                "written without sound, which cannot be read: %s",
+                getattr(exc, "strerror", None) or exc,
+            )
             return None
-        if not container.streams.audio or container.streams.audio[0].codec_context is None:
+        if (
+            not container.streams.audio
+            or container.streams.audio[0].codec_context is None
+        ):
             container.close()
             return None
         return cls(container)
@@ -192,13 +254,19 @@ class Sound:
     def attach(self, target: Any, *, copies: bool) -> None:
         """Adds the sound's stream to the container that is written."""
         given = self._stream.codec_context
-        whole = given.name != "aac" or bool(given.extradata)  # AAC of transport streams has no head of its own
+        whole = given.name != "aac" or bool(
+            given.extradata
+        )  # AAC of transport streams has no head of its own
         self._copied = copies and given.name in _COPIED and whole
         if self._copied:
             self._out = target.add_stream_from_template(self._stream)
             return
-        rate = next((rate for rate in _AAC_RATES if rate <= given.sample_rate), _AAC_RATES[-1])
-        self._out = target.add_stream("aac", rate=rate, layout="mono" if given.channels == 1 else "stereo")
+        rate = next(
+            (rate for rate in _AAC_RATES if rate <= given.sample_rate), _AAC_RATES[-1]
+        )
+        self._out = target.add_stream(
+            "aac", rate=rate, layout="mono" if given.channels == 1 else "stereo"
+        )
 
     def until(self, time_s: float) -> Iterator[Any]:
         """The packets that belong before this time and were not given yet."""

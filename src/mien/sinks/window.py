@@ -30,7 +30,10 @@ _HINTS = {
     "SDL_VIDEO_ALLOW_SCREENSAVER": "1",
     "SDL_WINDOWS_DPI_AWARENESS": "permonitorv2",
 }
-_NAMES = ("SDL_VIDEO_X11_WMCLASS", "SDL_VIDEO_WAYLAND_WMCLASS")  # what a desktop calls the program, else python3
+_NAMES = (
+    "SDL_VIDEO_X11_WMCLASS",
+    "SDL_VIDEO_WAYLAND_WMCLASS",
+)  # what a desktop calls the program, else python3
 
 
 class Window:
@@ -59,8 +62,12 @@ class Window:
         width, height = self._fitting(size_wh)
         centre = sdl.SDL_WINDOWPOS_CENTERED
         flags = sdl.SDL_WINDOW_RESIZABLE | sdl.SDL_WINDOW_ALLOW_HIGHDPI
-        self._window = sdl.SDL_CreateWindow(self.title.encode(), centre, centre, width, height, flags)
-        self._renderer = sdl.SDL_CreateRenderer(self._window, -1, 0) if self._window else None
+        self._window = sdl.SDL_CreateWindow(
+            self.title.encode(), centre, centre, width, height, flags
+        )
+        self._renderer = (
+            sdl.SDL_CreateRenderer(self._window, -1, 0) if self._window else None
+        )
         if not self._renderer:
             raise _no_screen(sdl)
         sdl.SDL_StartTextInput()
@@ -68,7 +75,9 @@ class Window:
     def _fitting(self, size_wh: tuple[int, int]) -> tuple[int, int]:
         """The size, or the largest of its shape that the screen has room for."""
         room = self._sdl.SDL_Rect()
-        if self._sdl.SDL_GetDisplayUsableBounds(0, ctypes.byref(room)) or not (room.w and room.h):
+        if self._sdl.SDL_GetDisplayUsableBounds(0, ctypes.byref(room)) or not (
+            room.w and room.h
+        ):
             return size_wh
         scale = min(1.0, room.w / size_wh[0], room.h / size_wh[1])
         return int(size_wh[0] * scale), int(size_wh[1] * scale)
@@ -79,8 +88,13 @@ class Window:
         size_wh = (image.shape[1], image.shape[0])
         if size_wh != self._texture_wh:
             self._forget_texture()
-            kind, streams = self._sdl.SDL_PIXELFORMAT_BGR24, self._sdl.SDL_TEXTUREACCESS_STREAMING
-            self._texture = self._sdl.SDL_CreateTexture(self._renderer, kind, streams, *size_wh)
+            kind, streams = (
+                self._sdl.SDL_PIXELFORMAT_BGR24,
+                self._sdl.SDL_TEXTUREACCESS_STREAMING,
+            )
+            self._texture = self._sdl.SDL_CreateTexture(
+                self._renderer, kind, streams, *size_wh
+            )
             self._texture_wh = size_wh
         pixels = image.ctypes.data_as(ctypes.c_void_p)
         self._sdl.SDL_UpdateTexture(self._texture, None, pixels, image.strides[0])
@@ -104,18 +118,28 @@ class Window:
         self._sdl.SDL_RenderClear(self._renderer)
         if self._texture is not None:
             width, height = ctypes.c_int(), ctypes.c_int()
-            self._sdl.SDL_GetRendererOutputSize(self._renderer, ctypes.byref(width), ctypes.byref(height))
-            scale = min(width.value / self._texture_wh[0], height.value / self._texture_wh[1])
+            self._sdl.SDL_GetRendererOutputSize(
+                self._renderer, ctypes.byref(width), ctypes.byref(height)
+            )
+            scale = min(
+                width.value / self._texture_wh[0], height.value / self._texture_wh[1]
+            )
             w, h = (max(1, round(side * scale)) for side in self._texture_wh)
-            place = self._sdl.SDL_Rect((width.value - w) // 2, (height.value - h) // 2, w, h)
-            self._sdl.SDL_RenderCopy(self._renderer, self._texture, None, ctypes.byref(place))
+            place = self._sdl.SDL_Rect(
+                (width.value - w) // 2, (height.value - h) // 2, w, h
+            )
+            self._sdl.SDL_RenderCopy(
+                self._renderer, self._texture, None, ctypes.byref(place)
+            )
         self._sdl.SDL_RenderPresent(self._renderer)
 
     def key(self) -> int:
         """The next key typed, after a few milliseconds: the character's number, or one of `ENTER`, `ESCAPE`,
         `BACKSPACE`, `DELETE`; -1 for none. None is lost, however long the last call was ago."""
         event = self._sdl.SDL_Event()
-        there = self._sdl.SDL_WaitEventTimeout(ctypes.byref(event), 0 if self._typed else _WAIT_MS)
+        there = self._sdl.SDL_WaitEventTimeout(
+            ctypes.byref(event), 0 if self._typed else _WAIT_MS
+        )
         while there:
             self._take(event)
             there = self._sdl.SDL_PollEvent(ctypes.byref(event))
@@ -126,12 +150,19 @@ class Window:
         if event.type == sdl.SDL_TEXTINPUT:
             self._typed.extend(map(ord, event.text.text.decode(errors="ignore")))
         elif event.type == sdl.SDL_KEYDOWN:
-            symbol = ENTER if event.key.keysym.sym == _KEYPAD_ENTER else event.key.keysym.sym
+            symbol = (
+                ENTER if event.key.keysym.sym == _KEYPAD_ENTER else event.key.keysym.sym
+            )
             if symbol in {ENTER, ESCAPE, BACKSPACE, DELETE}:
                 self._typed.append(symbol)
-        elif event.type == sdl.SDL_WINDOWEVENT and event.window.event == sdl.SDL_WINDOWEVENT_CLOSE:
+        elif (
+            event.type == sdl.SDL_WINDOWEVENT
+            and event.window.event == sdl.SDL_WINDOWEVENT_CLOSE
+        ):
             self.closed = True
-        elif event.type == sdl.SDL_WINDOWEVENT and event.window.event in _drawn_anew(sdl):
+        elif event.type == sdl.SDL_WINDOWEVENT and event.window.event in _drawn_anew(
+            sdl
+        ):
             self._draw()
         elif event.type == sdl.SDL_RENDER_DEVICE_RESET:
             self._forget_texture()
@@ -158,7 +189,10 @@ class Window:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -174,7 +208,10 @@ def _load_sdl() -> Any:
             "the window needs SDL2, which does not load here; run 'pip install --force-reinstall PySDL2 pysdl2-dll', "
             f"or use --no-window ({exc})"
         ) from exc
-    for name, value in {**_HINTS, "SDL_VIDEODRIVER": _drivers()}.items():  # what the environment says comes first
+    for name, value in {
+        **_HINTS,
+        "SDL_VIDEODRIVER": _drivers(),
+    }.items():  # what the environment says comes first
         sdl2.SDL_SetHint(name.encode(), value.encode())
     for name in _NAMES:
         sdl2.SDL_setenv(name.encode(), b"mien", 0)
@@ -183,7 +220,11 @@ def _load_sdl() -> Any:
 
 def _drivers() -> str:
     """Which screens are tried: on Linux those that are there, elsewhere the system's own."""
-    known = {"DISPLAY": "x11", "WAYLAND_DISPLAY": "wayland"} if sys.platform == "linux" else {}
+    known = (
+        {"DISPLAY": "x11", "WAYLAND_DISPLAY": "wayland"}
+        if sys.platform == "linux"
+        else {}
+    )
     return ",".join(driver for name, driver in known.items() if os.environ.get(name))
 
 
@@ -242,7 +283,11 @@ def add_bars(image: U8, faces: Sequence[Face]) -> None:
     """Draws on a picture, under each box, how strong the likeliest label of what changes fastest is (an emotion)."""
     thick = max(4, image.shape[0] // 140)
     for face in faces:
-        told = [estimate for estimate in face.attributes.values() if estimate.attribute.momentary and estimate.label]
+        told = [
+            estimate
+            for estimate in face.attributes.values()
+            if estimate.attribute.momentary and estimate.label
+        ]
         if not told:
             continue
         likeliest, label = told[0].attribute, told[0].label or ""
@@ -260,7 +305,13 @@ def add_lines(image: U8, lines: Sequence[str]) -> None:
     height = strip_height(image.shape[0], len(lines))
     strip = Image.fromarray((image[-height:, :, ::-1] * 0.35).astype(np.uint8))
     for row, line in enumerate(lines):
-        draw_text(strip, (size // 2, size // 4 + row * round(size * 1.4)), line, size, (240, 240, 240))
+        draw_text(
+            strip,
+            (size // 2, size // 4 + row * round(size * 1.4)),
+            line,
+            size,
+            (240, 240, 240),
+        )
     image[-height:] = np.asarray(strip)[..., ::-1]
 
 

@@ -27,7 +27,9 @@ def camera(index: int) -> Iterator[Grab]:
         while True:
             good, image = capture.read()
             if not good:
-                raise SourceError(f"camera {index} gives no more pictures; is it still plugged in?")
+                raise SourceError(
+                    f"camera {index} gives no more pictures; is it still plugged in?"
+                )
             yield lambda image=image: np.asarray(image, dtype=np.uint8)  # type: ignore[misc]
     finally:
         capture.release()
@@ -51,6 +53,10 @@ def _open(index: int) -> Any:
 
 
 def _no_camera(index: int) -> str:
-    others = sorted(int(p.name[5:]) for p in Path("/dev").glob("video*") if p.name[5:].isdigit())
-    there = f"there are {', '.join(map(str, others))}" if others else "none is plugged in"
+    others = sorted(
+        int(p.name[5:]) for p in Path("/dev").glob("video*") if p.name[5:].isdigit()
+    )
+    there = (
+        f"there are {', '.join(map(str, others))}" if others else "none is plugged in"
+    )
     return f"no camera {index} ({there}); give another number, a video file or a URL: mien live clip.mp4"

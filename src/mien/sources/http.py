@@ -25,7 +25,12 @@ _LONGEST_HEAD = 1 << 14  # bytes of the header of one part of an MJPEG answer
 class Answer(Closing):
     """The answer to a GET, its body not read yet."""
 
-    def __init__(self, url: str, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def __init__(
+        self,
+        url: str,
+        connection: http.client.HTTPConnection,
+        response: http.client.HTTPResponse,
+    ) -> None:
         self.url = url
         self.content_type = response.headers.get_content_type()
         self.boundary = response.headers.get_param("boundary")
@@ -62,7 +67,9 @@ class Answer(Closing):
         while chunk := self.read_some(deadline):
             body += chunk
             if len(body) > limit:
-                raise SourceError(f"{shown(self.url)} is longer than the limit of {limit} bytes for a picture")
+                raise SourceError(
+                    f"{shown(self.url)} is longer than the limit of {limit} bytes for a picture"
+                )
         return bytes(body)
 
     def close(self) -> None:
@@ -88,18 +95,30 @@ def get(url: str, patience: Patience) -> Answer:
     raise SourceError(f"{shown(url)} redirects more than {_MOST_REDIRECTS} times")
 
 
-def _accepted(url: str, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> Answer:
+def _accepted(
+    url: str, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
+) -> Answer:
     if response.status == 200:
         return Answer(url, connection, response)
     connection.close()
-    cure = {401: "; put user:password@ before the host", 403: "; it wants other rights", 404: "; check the address"}
-    raise SourceError(f"{shown(url)} answers {response.status} {response.reason}{cure.get(response.status, '')}")
+    cure = {
+        401: "; put user:password@ before the host",
+        403: "; it wants other rights",
+        404: "; check the address",
+    }
+    raise SourceError(
+        f"{shown(url)} answers {response.status} {response.reason}{cure.get(response.status, '')}"
+    )
 
 
-def _ask(url: str, deadline: float) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def _ask(
+    url: str, deadline: float
+) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     parts = urlsplit(url)
     connection = _connection(parts, max(0.1, deadline - time.monotonic()))
-    guard = threading.Timer(max(0.1, deadline - time.monotonic()), _hang_up, [connection])
+    guard = threading.Timer(
+        max(0.1, deadline - time.monotonic()), _hang_up, [connection]
+    )
     guard.daemon = True
     guard.start()  # a head that drips in byte by byte never times out by itself
     try:
@@ -112,7 +131,11 @@ def _ask(url: str, deadline: float) -> tuple[http.client.HTTPConnection, http.cl
     except (OSError, http.client.HTTPException, ValueError) as exc:
         connection.close()
         late = time.monotonic() >= deadline
-        why = "no answer in time" if late or isinstance(exc, TimeoutError) else str(exc) or type(exc).__name__
+        why = (
+            "no answer in time"
+            if late or isinstance(exc, TimeoutError)
+            else str(exc) or type(exc).__name__
+        )
         raise SourceError(f"cannot reach {shown(url)}: {why}") from exc
     finally:
         guard.cancel()
@@ -133,7 +156,9 @@ def _connection(parts: SplitResult, timeout: float) -> http.client.HTTPConnectio
     if parts.scheme not in {"http", "https"} or not host:
         raise SourceError(f"{shown(parts.geturl())} is no http address")
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, port, timeout=timeout, context=ssl.create_default_context())
+        return http.client.HTTPSConnection(
+            host, port, timeout=timeout, context=ssl.create_default_context()
+        )
     return http.client.HTTPConnection(host, port, timeout=timeout)
 
 
@@ -154,11 +179,15 @@ def fetch_image(url: str, patience: Patience | None = None) -> U8:
     """
     patience = patience or Patience()
     with get(url, patience) as answer:
-        body = answer.read_all(limit=patience.image_bytes, deadline=time.monotonic() + patience.stall_s)
+        body = answer.read_all(
+            limit=patience.image_bytes, deadline=time.monotonic() + patience.stall_s
+        )
     try:
         return images.read_image(body)
     except InputError as exc:
-        raise SourceError(f"{shown(url)} is no picture that can be read: {exc}") from exc
+        raise SourceError(
+            f"{shown(url)} is no picture that can be read: {exc}"
+        ) from exc
 
 
 def poll(url: str, patience: Patience, *, rate: float) -> Iterator[Callable[[], U8]]:
@@ -186,7 +215,9 @@ def decode_jpeg(data: bytes, url: str) -> U8:
     try:
         return images.read_jpeg(data)
     except InputError as exc:
-        raise SourceError(f"{shown(url)} sent a picture that cannot be read: {exc}") from exc
+        raise SourceError(
+            f"{shown(url)} sent a picture that cannot be read: {exc}"
+        ) from exc
 
 
 class Parts:
@@ -206,19 +237,27 @@ class Parts:
         head = self._until(b"\r\n\r\n", _LONGEST_HEAD, deadline)
         length = _length(head)
         if length is None:
-            return self._until(b"\r\n" + self._boundary, self.patience.image_bytes, deadline, keep=True)
+            return self._until(
+                b"\r\n" + self._boundary, self.patience.image_bytes, deadline, keep=True
+            )
         if length > self.patience.image_bytes:
-            raise SourceError(f"{shown(self.answer.url)} announces a picture of {length} bytes")
+            raise SourceError(
+                f"{shown(self.answer.url)} announces a picture of {length} bytes"
+            )
         while len(self._held) < length:
             self._more(deadline)
         return self._take(length)
 
-    def _until(self, mark: bytes, limit: int, deadline: float, *, keep: bool = False) -> bytes:
+    def _until(
+        self, mark: bytes, limit: int, deadline: float, *, keep: bool = False
+    ) -> bytes:
         """What comes before a mark; the mark is dropped, or left for the next call."""
         start = 0
         while (at := self._held.find(mark, start)) < 0:
             if len(self._held) > limit:
-                raise SourceError(f"{shown(self.answer.url)} sends something else than pictures")
+                raise SourceError(
+                    f"{shown(self.answer.url)} sends something else than pictures"
+                )
             start = max(0, len(self._held) - len(mark))
             self._more(deadline)
         before = self._take(at)

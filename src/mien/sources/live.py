@@ -36,7 +36,14 @@ class LiveSource(Closing):
     frames: int | None = None
     duration_s: float | None = None
 
-    def __init__(self, name: str, connect: Connect, patience: Patience, *, rate: float | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        connect: Connect,
+        patience: Patience,
+        *,
+        rate: float | None = None,
+    ) -> None:
         self.name = name
         self.rate = rate
         self.patience = patience
@@ -46,7 +53,9 @@ class LiveSource(Closing):
         self._newest: _Newest | None = None
         self._failure: InputError | None = None
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._keep_reading, name="mien source", daemon=True)
+        self._thread = threading.Thread(
+            target=self._keep_reading, name="mien source", daemon=True
+        )
         self._thread.start()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -96,7 +105,11 @@ class LiveSource(Closing):
                     if grab is None:
                         self._check_pictures(max(began, last or began))
                         continue
-                    last, number, pause = time.monotonic(), number + 1, self.patience.first_pause_s
+                    last, number, pause = (
+                        time.monotonic(),
+                        number + 1,
+                        self.patience.first_pause_s,
+                    )
                     self._tell(newest=_Newest(grab, self._now(), number))
                 raise SourceError(f"{self.name} ended")
             except InputError as exc:
@@ -115,7 +128,9 @@ class LiveSource(Closing):
         if time.monotonic() - since > self.patience.open_s + self.patience.stall_s:
             raise SourceError(f"{shown(self.name)} sends no pictures that can be read")
 
-    def _tell(self, *, newest: _Newest | None = None, failure: InputError | None = None) -> None:
+    def _tell(
+        self, *, newest: _Newest | None = None, failure: InputError | None = None
+    ) -> None:
         with self._changed:
             self._newest = newest or self._newest
             self._failure = failure

@@ -13,8 +13,12 @@ from mien.errors import SourceError
 
 log = logging.getLogger(__name__)
 
-UNREADABLE = frozenset(".jxl .cr3 .crw .raf .orf .rw2 .x3f .psd .svg .eps .tga .exr .hdr .bpg .jxr".split())
-VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split())
+UNREADABLE = frozenset(
+    ".jxl .cr3 .crw .raf .orf .rw2 .x3f .psd .svg .eps .tga .exr .hdr .bpg .jxr".split()
+)
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .mov .m4v .avi .mkv .webm .mpg .mpeg .ts .mts .m2ts .wmv .flv .3gp .ogv".split()
+)
 
 
 def is_video(uri: str) -> bool:
@@ -39,7 +43,9 @@ def find_media(folder: Path) -> Iterator[Path]:
                 unread[Path(name).suffix.lower()] += 1
     if unread:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in unread.most_common())
-        log.warning("%s: passed over, as such pictures cannot be read here: %s", folder, kinds)
+        log.warning(
+            "%s: passed over, as such pictures cannot be read here: %s", folder, kinds
+        )
 
 
 def expand(source: str) -> list[str]:
@@ -49,10 +55,15 @@ def expand(source: str) -> list[str]:
         SourceError: A folder without photos or videos, or no name at all.
     """
     if not source:
-        raise SourceError("a source's name is empty: an unset variable? The folder one is in is called .")
+        raise SourceError(
+            "a source's name is empty: an unset variable? The folder one is in is called ."
+        )
     if not Path(source).is_dir():
         return [source]
-    found = [str(Path(source) / path.relative_to(source)) for path in find_media(Path(source))]
+    found = [
+        str(Path(source) / path.relative_to(source))
+        for path in find_media(Path(source))
+    ]
     if not found:
         raise SourceError(f"{source} holds no photos or videos")
     return found

@@ -20,7 +20,12 @@ POLL_RATE = 2.0  # pictures per second asked of a URL that gives one picture
 _STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt"})
 
 
-def open_source(uri: str | int, *, patience: Patience | None = None, poll_rate: float | None = POLL_RATE) -> Source:
+def open_source(
+    uri: str | int,
+    *,
+    patience: Patience | None = None,
+    poll_rate: float | None = POLL_RATE,
+) -> Source:
     """The frames of a photo, a folder of photos, a video file, a camera (its number), or the URL of a picture, video,
     MJPEG, RTSP or HLS stream. A context manager.
 
@@ -46,7 +51,9 @@ def open_source(uri: str | int, *, patience: Patience | None = None, poll_rate: 
     if theirs is not None:
         return theirs.load()(uri)  # type: ignore[no-any-return]
     if scheme not in _STREAMS:
-        raise SourceError(f"{shown(uri)}: {scheme} addresses are not supported; use http, https or rtsp")
+        raise SourceError(
+            f"{shown(uri)}: {scheme} addresses are not supported; use http, https or rtsp"
+        )
     return _live(uri, partial(streams.stream, uri, patience, paced=False), patience)
 
 
@@ -64,7 +71,11 @@ def _open_http(url: str, patience: Patience, poll_rate: float | None) -> Source:
         if kind.startswith("image/") and poll_rate is None:
             return Photos(url, [url])
     if kind.startswith("image/"):
-        return _live(url, partial(http.poll, url, patience, rate=poll_rate or POLL_RATE), patience)
+        return _live(
+            url,
+            partial(http.poll, url, patience, rate=poll_rate or POLL_RATE),
+            patience,
+        )
     if kind.startswith("multipart/"):
         return _live(url, partial(http.mjpeg, url, patience), patience)
     if kind in {"text/html", "application/json"}:

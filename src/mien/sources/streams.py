@@ -12,7 +12,13 @@ from av.error import FFmpegError
 from mien.errors import SourceError
 from mien.sources.base import Patience, shown
 from mien.sources.live import Grab
-from mien.sources.video import open_container, pixel_aspect, reason, to_image, video_stream
+from mien.sources.video import (
+    open_container,
+    pixel_aspect,
+    reason,
+    to_image,
+    video_stream,
+)
 
 _OPTIONS = {
     "rtsp_transport": "tcp",
@@ -67,11 +73,19 @@ class Clock:
             return True
         now = time.monotonic()
         late = 0.0 if self._offset is None else now - self._offset - time_s
-        if self._offset is None or abs(late) > 15 or (self.paced and late > self.stale_s):
-            self._offset = now - time_s  # the first picture, a jump of the stream's clock, or a pause
+        if (
+            self._offset is None
+            or abs(late) > 15
+            or (self.paced and late > self.stale_s)
+        ):
+            self._offset = (
+                now - time_s
+            )  # the first picture, a jump of the stream's clock, or a pause
             return True
         if self.paced:
             time.sleep(max(0.0, -late))
             return True
-        self._offset = min(self._offset + 1e-4, now - time_s)  # creeps, as the two clocks drift apart
+        self._offset = min(
+            self._offset + 1e-4, now - time_s
+        )  # creeps, as the two clocks drift apart
         return late <= self.stale_s

@@ -12,7 +12,12 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.error import EOFError as AvEnd, ExitError as AvTimeout, FFmpegError, InvalidDataError
+from av.error import (
+    EOFError as AvEnd,
+    ExitError as AvTimeout,
+    FFmpegError,
+    InvalidDataError,
+)
 from av.sidedata.sidedata import Type as SideData
 from numpy.typing import NDArray
 
@@ -28,7 +33,9 @@ _MOST_ASPECT = 4  # of a pixel's sides; television and anamorphic film stay belo
 _SLANT = 0.1  # about three degrees from a quarter turn
 
 
-def open_container(uri: str, patience: Patience, options: dict[str, str] | None = None) -> Any:
+def open_container(
+    uri: str, patience: Patience, options: dict[str, str] | None = None
+) -> Any:
     """The PyAV container at a path or address, with time-outs on everything that waits for a network.
 
     Raises:
@@ -36,7 +43,9 @@ def open_container(uri: str, patience: Patience, options: dict[str, str] | None 
     """
     began = time.monotonic()
     try:
-        return containers.open_input(uri, options, timeout=(patience.open_s, patience.stall_s))
+        return containers.open_input(
+            uri, options, timeout=(patience.open_s, patience.stall_s)
+        )
     except (FFmpegError, OSError, ValueError) as exc:
         late = "://" in uri and time.monotonic() - began >= 0.95 * patience.open_s
         raise SourceError(_why_not(uri, exc, late=late)) from exc
@@ -44,7 +53,9 @@ def open_container(uri: str, patience: Patience, options: dict[str, str] | None 
 
 def _why_not(uri: str, exc: Exception, *, late: bool) -> str:
     name = shown(uri)
-    if late or isinstance(exc, AvTimeout):  # FFmpeg calls an RTSP server that stays silent invalid data
+    if late or isinstance(
+        exc, AvTimeout
+    ):  # FFmpeg calls an RTSP server that stays silent invalid data
         return f"{name} does not answer in time; is the address right and the sender running?"
     if isinstance(exc, InvalidDataError):
         return f"{name} is no video that can be read, or is damaged"
@@ -66,7 +77,11 @@ def video_stream(container: Any, uri: str, *, threads: str = "AUTO") -> Any:
     Raises:
         SourceError: There is none.
     """
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    streams = [
+        s
+        for s in container.streams.video
+        if not s.disposition & av.stream.Disposition.attached_pic
+    ]
     if not streams:
         raise SourceError(f"{shown(uri)} holds no video")
     if streams[0].codec_context is None:
@@ -113,7 +128,9 @@ def _displayed(image: U8, matrix: NDArray[np.int32]) -> U8:
     across, down = (c, b) if turned else (a, d)
     if turned:
         image = image.transpose(1, 0, 2)
-    return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
+    return np.ascontiguousarray(
+        image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+    )
 
 
 def _turned(image: U8, by: F64) -> U8:
@@ -142,20 +159,30 @@ class VideoFile(Closing):
             raise
         self._aspect = pixel_aspect(self._stream)
         context = self._stream.codec_context
-        self.pixels = round(context.width * context.height * max(self._aspect or 1, 1 / (self._aspect or 1)))
+        self.pixels = round(
+            context.width
+            * context.height
+            * max(self._aspect or 1, 1 / (self._aspect or 1))
+        )
         if patience.frame_pixels is not None:  # also where it grows in the middle
             context.options = {"max_pixels": str(patience.frame_pixels)}
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
         self.duration_s = self._duration()
         self.frames = self._stream.frames or (
-            round(self.duration_s * self.rate) if self.duration_s and self.rate else None
+            round(self.duration_s * self.rate)
+            if self.duration_s and self.rate
+            else None
         )
 
     def _duration(self) -> float | None:
         if self._stream.duration is not None:
             return float(self._stream.duration * self._stream.time_base)
-        return None if self._container.duration is None else self._container.duration / av.time_base
+        return (
+            None
+            if self._container.duration is None
+            else self._container.duration / av.time_base
+        )
 
     def __iter__(self) -> Iterator[Frame]:
         start: float | None = None
@@ -165,8 +192,14 @@ class VideoFile(Closing):
             at = picture.time
             start = at if start is None else start
             step = 1 / self.rate if self.rate else 0.04
-            time_s = at - start if at is not None and start is not None else time_s + (step if index else 0.0)
-            yield Frame(to_image(picture, self._aspect), index, max(0.0, time_s), self.name)
+            time_s = (
+                at - start
+                if at is not None and start is not None
+                else time_s + (step if index else 0.0)
+            )
+            yield Frame(
+                to_image(picture, self._aspect), index, max(0.0, time_s), self.name
+            )
         if index < 0 and not self._over():
             raise SourceError(f"{shown(self.name)} holds no frame that can be read")
 
@@ -185,7 +218,11 @@ class VideoFile(Closing):
         except (FFmpegError, OSError) as exc:
             log.warning("%s breaks off: %s", shown(self.name), reason(exc))
         if damaged:
-            log.warning("%s is damaged: %d parts of it could not be decoded", shown(self.name), damaged)
+            log.warning(
+                "%s is damaged: %d parts of it could not be decoded",
+                shown(self.name),
+                damaged,
+            )
 
     def close(self) -> None:
         self._container.close()

@@ -13,7 +13,10 @@ _WINDOW = (17, 17)
 _LEVELS = 3
 _THUMB_WH = (32, 18)
 _CUT = 22.0  # grey levels of 255: mean difference of two thumbnails above which they show different scenes
-_CHANGE, _ALIKE = 8.0, 0.6  # the same for smaller differences of thumbnails that correlate less than so much
+_CHANGE, _ALIKE = (
+    8.0,
+    0.6,
+)  # the same for smaller differences of thumbnails that correlate less than so much
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,9 @@ class Shift:
 
 def thumbnail(grey: U8) -> U8:
     """A grey picture (H, W) as small as scenes can be told apart by."""
-    return np.asarray(cv2.resize(grey, _THUMB_WH, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(
+        cv2.resize(grey, _THUMB_WH, interpolation=cv2.INTER_AREA), dtype=np.uint8
+    )
 
 
 def is_cut(before: U8, after: U8) -> bool:
@@ -50,11 +55,17 @@ def follow(before: U8, after: U8, points: F32, sizes: F32) -> Shift:
     if not n:
         return Shift(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_))
     start = np.ascontiguousarray(points.reshape(-1, 1, 2), dtype=np.float32)
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, winSize=_WINDOW, maxLevel=_LEVELS)  # type: ignore[call-overload]
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        before, after, start, None, winSize=_WINDOW, maxLevel=_LEVELS
+    )  # type: ignore[call-overload]
     ways = (moved - start).reshape(n, p, 2)
-    seen = found.reshape(n, p).astype(np.bool_) & _inside(moved.reshape(n, p, 2), after.shape[1], after.shape[0])
+    seen = found.reshape(n, p).astype(np.bool_) & _inside(
+        moved.reshape(n, p, 2), after.shape[1], after.shape[0]
+    )
     by = _median(ways, seen)
-    agree = seen & (np.hypot(*np.moveaxis(ways - by[:, None], 2, 0)) < sizes[:, None] / 8)
+    agree = seen & (
+        np.hypot(*np.moveaxis(ways - by[:, None], 2, 0)) < sizes[:, None] / 8
+    )
     return Shift(by, agree.sum(axis=1) > p // 2)
 
 

@@ -11,7 +11,9 @@ from mien.attribute import Estimate
 from mien.types import F32
 
 NAME_HALF_LIFE_S = 6.0
-_LONGEST_MEMORY = 12.0  # weight of looks: older ones fade out of the means behind this many full ones
+_LONGEST_MEMORY = (
+    12.0  # weight of looks: older ones fade out of the means behind this many full ones
+)
 _LASTING_MEMORY = 200.0  # the same for age and the like: a minute of another pose must not make anybody younger
 _SURE = 0.45  # weight of votes from which a name is shown
 _SHARE = 0.6  # of all votes, to be shown
@@ -40,7 +42,9 @@ class Person:
     steady: float
     looks: int = 0
     look_s: float = -1e9
-    glance_s: float = -1e9  # when it was last seen what the face looks like, by a look or by less than one
+    glance_s: float = (
+        -1e9
+    )  # when it was last seen what the face looks like, by a look or by less than one
     weight: float = 0.0
     total: float = 0.0  # weight of looks, for what stays as it is
     quality: float = float("nan")  # of the last look
@@ -54,12 +58,16 @@ class Person:
     def learn(self, look: Look, tolerance: float, *, at_once: bool = False) -> None:
         """Takes one more look into the means and votes; its name is believed `at_once`, as that of a photo."""
         self.glance(look.told, look.time_s, look.weight)
-        mean = None if look.embedding is None else self.mean(look.embedding, look.weight)
+        mean = (
+            None if look.embedding is None else self.mean(look.embedding, look.weight)
+        )
         self.total = min(self.total + look.weight, _LASTING_MEMORY)
         self.quality = look.weight
         self.weight = min(self.weight + look.weight, _LONGEST_MEMORY)
         if self.looks and look.embedding is not None:
-            self.spread += max(0.3, 1 / self.looks) * (self.apart(look.embedding) - self.spread)
+            self.spread += max(0.3, 1 / self.looks) * (
+                self.apart(look.embedding) - self.spread
+            )
         self.embedding = self.embedding if mean is None else mean
         self._vote(look, tolerance)
         if at_once and look.name is not None:
@@ -71,7 +79,9 @@ class Person:
         """The mean descriptor (D,) with one more look of this weight."""
         return _mix(self.embedding, embedding, weight / (self.weight + weight))
 
-    def glance(self, told: Mapping[str, Estimate], time_s: float, weight: float) -> None:
+    def glance(
+        self, told: Mapping[str, Estimate], time_s: float, weight: float
+    ) -> None:
         """Takes in what the face looks like; who it is stays what it was.
 
         Of an attribute that changes, half of the mean is renewed in one half-life, by as much as this is worth beside
@@ -89,13 +99,21 @@ class Person:
     def _hear(self, name: str, new: Estimate, share: float) -> None:
         """Mixes what a look tells of one attribute into its mean; another model's answers begin a new one."""
         old = self.told.get(name)
-        mean = old.scores if old is not None and old.attribute == new.attribute else None
+        mean = (
+            old.scores if old is not None and old.attribute == new.attribute else None
+        )
         self.told[name] = Estimate(new.attribute, _mix(mean, new.scores, share))
 
     def _vote(self, look: Look, tolerance: float) -> None:
-        fade = 0.5 ** (max(0.0, look.time_s - self.look_s) / NAME_HALF_LIFE_S) if self.looks else 1.0
+        fade = (
+            0.5 ** (max(0.0, look.time_s - self.look_s) / NAME_HALF_LIFE_S)
+            if self.looks
+            else 1.0
+        )
         self.votes = {name: vote * fade for name, vote in self.votes.items()}
-        self.votes[look.name] = self.votes.get(look.name, 0.0) + look.weight * _worth(look, tolerance)
+        self.votes[look.name] = self.votes.get(look.name, 0.0) + look.weight * _worth(
+            look, tolerance
+        )
         if not np.isnan(look.distance):
             known = self.distances.get(look.name, look.distance)
             self.distances[look.name] = known + 0.3 * (look.distance - known)
@@ -104,7 +122,9 @@ class Person:
     def _decide(self) -> None:
         best = max(self.votes, key=lambda name: self.votes[name])
         total = sum(self.votes.values())
-        if self.votes[best] >= _SHARE * total and (best is None or self.votes[best] >= _SURE):
+        if self.votes[best] >= _SHARE * total and (
+            best is None or self.votes[best] >= _SURE
+        ):
             self.name = best
 
     def join(self, other: Person) -> None:
@@ -117,7 +137,11 @@ class Person:
         self.distances |= other.distances
         self.total = min(self.total + other.total, _LASTING_MEMORY)
         self.told |= other.told
-        self.looks, self.look_s, self.glance_s = self.looks + other.looks, other.look_s, other.glance_s
+        self.looks, self.look_s, self.glance_s = (
+            self.looks + other.looks,
+            other.look_s,
+            other.glance_s,
+        )
         self._decide()
 
     @property
@@ -125,7 +149,9 @@ class Person:
         """Whether one more look would hardly change what is said of this person."""
         if self.looks < 3 or self.spread > self.steady:
             return False
-        return max(self.votes.values()) >= max(2 * _SURE, 0.8 * sum(self.votes.values()))
+        return max(self.votes.values()) >= max(
+            2 * _SURE, 0.8 * sum(self.votes.values())
+        )
 
     @property
     def support(self) -> float:
@@ -141,7 +167,11 @@ class Person:
         """The distance of a descriptor from this person's mean; infinite before the first look, NaN without one."""
         if embedding is None:
             return float("nan")
-        return float("inf") if self.embedding is None else float(np.linalg.norm(self.embedding - embedding))
+        return (
+            float("inf")
+            if self.embedding is None
+            else float(np.linalg.norm(self.embedding - embedding))
+        )
 
 
 def _worth(look: Look, tolerance: float) -> float:
@@ -152,4 +182,8 @@ def _worth(look: Look, tolerance: float) -> float:
 
 
 def _mix(mean: F32 | None, new: F32, share: float) -> F32:
-    return new if mean is None else np.asarray(mean + np.float32(share) * (new - mean), dtype=np.float32)
+    return (
+        new
+        if mean is None
+        else np.asarray(mean + np.float32(share) * (new - mean), dtype=np.float32)
+    )

@@ -64,11 +64,15 @@ class Track:
     meeting: bool = False  # it overlaps another face just now
     alone: bool = False  # only looks can tell who it is: it began after a cut, or long after the picture before
     struck_s: float | None = None  # since when looks have shown somebody else
-    coasts: bool = True  # while hidden: whether it may be found again by where it would be
+    coasts: bool = (
+        True  # while hidden: whether it may be found again by where it would be
+    )
 
     @property
     def size(self) -> float:
-        return float(np.sqrt(max(1.0, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))))
+        return float(
+            np.sqrt(max(1.0, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])))
+        )
 
     @property
     def centre(self) -> F32:
@@ -89,14 +93,20 @@ class Tracker:
         self.hidden: list[Track] = []
         self._ids = count(1)
         self._updated_s: float | None = None
-        self._parted: float | None = None  # the score that is enough in the picture after a cut
+        self._parted: float | None = (
+            None  # the score that is enough in the picture after a cut
+        )
         self._attributes: dict[str, Attribute] = {}  # all that a look ever told
 
     @property
     def shown(self) -> list[Track]:
         """The tracks that are reported. A doubtful detection is reported only in a picture that stands alone."""
         sure = self.options.sure_score
-        return [t for t in self.tracks if t.person is not None and (t.alone or t.best >= sure)]
+        return [
+            t
+            for t in self.tracks
+            if t.person is not None and (t.alone or t.best >= sure)
+        ]
 
     def _somebody(self) -> Person:
         """A new person."""
@@ -105,11 +115,17 @@ class Tracker:
     @property
     def restless(self) -> bool:
         """Whether the next frame needs a detection: nobody is there, somebody new, hidden or doubtful."""
-        return not self.tracks or bool(self.hidden) or any(t.person is None or t.meeting for t in self.tracks)
+        return (
+            not self.tracks
+            or bool(self.hidden)
+            or any(t.person is None or t.meeting for t in self.tracks)
+        )
 
     def places(self) -> tuple[F32, F32]:
         """Landmarks (N, 5, 2) and sizes (N,) of all tracks, to be followed by optical flow."""
-        points = np.array([t.landmarks for t in self.tracks], np.float32).reshape(-1, 5, 2)
+        points = np.array([t.landmarks for t in self.tracks], np.float32).reshape(
+            -1, 5, 2
+        )
         return points, np.array([t.size for t in self.tracks], np.float32)
 
     def move(self, shift: Shift, scale: float = 1.0, passed_s: float = 0.0) -> None:
@@ -140,11 +156,19 @@ class Tracker:
         passed = 0.0 if self._updated_s is None else time_s - self._updated_s
         self._updated_s = time_s
         self._forget(time_s, passed)
-        near = [t for t in self.hidden if t.coasts and time_s - t.seen_s <= self.options.coast_s]
+        near = [
+            t
+            for t in self.hidden
+            if t.coasts and time_s - t.seen_s <= self.options.coast_s
+        ]
         guesses = [_coasted(t, time_s) for t in near]
         rows, columns = _assign([*self.tracks, *guesses], found)
         for row, column in zip(rows, columns, strict=True):
-            track = self.tracks[row] if row < len(self.tracks) else near[row - len(self.tracks)]
+            track = (
+                self.tracks[row]
+                if row < len(self.tracks)
+                else near[row - len(self.tracks)]
+            )
             self._hit(track, found, int(column), time_s)
             track.doubtful |= row >= len(self.tracks)
         matched = {id(self.tracks[row]) for row in rows if row < len(self.tracks)}
@@ -194,13 +218,22 @@ class Tracker:
             if track.person is None:
                 continue
             self.hidden.append(track)
-            for other in self.tracks:  # who is left where somebody vanished may be either
+            for (
+                other
+            ) in self.tracks:  # who is left where somebody vanished may be either
                 if _overlap(track, other) > 0.05:
                     other.doubtful = True
 
     def _begin(self, found: Faces, taken: set[int], time_s: float) -> list[Track]:
-        fresh = [i for i in range(len(found)) if i not in taken and found.scores[i] >= self.options.birth_score]
-        tracks = [Track(found.boxes[i], found.landmarks[i], float(found.scores[i]), time_s) for i in fresh]
+        fresh = [
+            i
+            for i in range(len(found))
+            if i not in taken and found.scores[i] >= self.options.birth_score
+        ]
+        tracks = [
+            Track(found.boxes[i], found.landmarks[i], float(found.scores[i]), time_s)
+            for i in fresh
+        ]
         enough, self._parted = self._parted, None
         for track in tracks:
             track.best = track.score
@@ -210,7 +243,9 @@ class Tracker:
     def _note_meetings(self) -> None:
         for track in self.tracks:
             track.meeting = False
-        boxes = np.array([track.box for track in self.tracks], np.float32).reshape(-1, 4)
+        boxes = np.array([track.box for track in self.tracks], np.float32).reshape(
+            -1, 4
+        )
         for i, j in np.argwhere(np.triu(geometry.iou(boxes, boxes) > _MEET, 1)):
             for track in (self.tracks[i], self.tracks[j]):
                 track.meeting = track.doubtful = True
@@ -221,15 +256,25 @@ class Tracker:
         `limit` holds for all but new faces that may be somebody who was hidden, of whom four are looked at.
         """
         needs = [(self._need(track, time_s), i) for i, track in enumerate(self.tracks)]
-        wanted = [self.tracks[i] for need, i in sorted(needs, key=lambda n: -n[0]) if need >= 1]
-        new = sum(t.person is None or not t.person.looks for t in wanted if self.hidden or t.alone)
+        wanted = [
+            self.tracks[i]
+            for need, i in sorted(needs, key=lambda n: -n[0])
+            if need >= 1
+        ]
+        new = sum(
+            t.person is None or not t.person.looks
+            for t in wanted
+            if self.hidden or t.alone
+        )
         return wanted[: max(limit, min(new, 4))]
 
     def _need(self, track: Track, time_s: float) -> float:
         person = track.person
         if person is None and track.alone:
             return 1e6
-        if person is None:  # not sure to be a face yet, unless it is one that was here before
+        if (
+            person is None
+        ):  # not sure to be a face yet, unless it is one that was here before
             return 1e5 if self.hidden else 0.0
         if not person.looks:
             return 1e6
@@ -239,33 +284,56 @@ class Tracker:
 
     def settled(self, track: Track, time_s: float) -> bool:
         """Whether it is known who a track is, so that a glance at what the face looks like does for now."""
-        if track.person is None or track.doubtful or track.meeting or track.struck_s is not None:
+        if (
+            track.person is None
+            or track.doubtful
+            or track.meeting
+            or track.struck_s is not None
+        ):
             return False
         return track.person.sure and time_s - track.person.look_s < self.options.known_s
 
-    def glance(self, track: Track, told: Mapping[str, Estimate], time_s: float, weight: float) -> None:
+    def glance(
+        self, track: Track, told: Mapping[str, Estimate], time_s: float, weight: float
+    ) -> None:
         """Takes in what a settled track's face looks like."""
-        self._attributes |= {name: estimate.attribute for name, estimate in told.items()}
+        self._attributes |= {
+            name: estimate.attribute for name, estimate in told.items()
+        }
         if track.person is not None:
             track.person.glance(told, time_s, weight)
 
     def mean(self, track: Track, embedding: F32, weight: float) -> F32:
         """The mean descriptor (D,) of a track's looks and this one; this one alone where it may show somebody else."""
         person = track.person
-        if person is None or track.doubtful or person.apart(embedding) > self.options.same:
+        if (
+            person is None
+            or track.doubtful
+            or person.apart(embedding) > self.options.same
+        ):
             return embedding
         return person.mean(embedding, weight)
 
     def learn(self, track: Track, look: Look, *, at_once: bool = False) -> None:
         """Takes a look at a track: it may be somebody else than motion said. `at_once` believes the look's name."""
-        self._attributes |= {name: estimate.attribute for name, estimate in look.told.items()}
+        self._attributes |= {
+            name: estimate.attribute for name, estimate in look.told.items()
+        }
         person = track.person
-        other = self._known(look) if person is None and track.alone else self._better(track, look.embedding)
+        other = (
+            self._known(look)
+            if person is None and track.alone
+            else self._better(track, look.embedding)
+        )
         if other is not None:
             self._swap(track, other)
         elif person is None and track.alone:
             track.person = self._somebody()
-        elif person is not None and person.looks and person.apart(look.embedding) > self.options.same:
+        elif (
+            person is not None
+            and person.looks
+            and person.apart(look.embedding) > self.options.same
+        ):
             self._strike(track, look)
             return
         track.struck_s = None
@@ -280,7 +348,9 @@ class Tracker:
         """A new face that looks like somebody who is shown elsewhere: the other one may be somebody else by now."""
         for other in self.shown:
             if other is not track and other.person is not None:
-                other.doubtful |= other.person.apart(look.embedding) < self.options.same * _SAME
+                other.doubtful |= (
+                    other.person.apart(look.embedding) < self.options.same * _SAME
+                )
 
     def _reunite(self, track: Track, person: Person, look: Look) -> None:
         """Somebody hidden who bears the same name, or looks the same, is the same: the older id goes on."""
@@ -300,7 +370,9 @@ class Tracker:
         """Somebody hidden who is the one looked at, told by looks alone: very alike, or alike and of the same name."""
         near = []
         for i, old in enumerate(self.hidden):
-            if old.person is None or (look.name and old.person.name not in (None, look.name)):
+            if old.person is None or (
+                look.name and old.person.name not in (None, look.name)
+            ):
                 continue
             namesake = look.name is not None and old.person.name == look.name
             apart = old.person.apart(look.embedding)
@@ -315,8 +387,16 @@ class Tracker:
         own = float("inf") if person is None else person.apart(embedding)
         if own < self.options.same * (_DOUBT if track.doubtful else 1.0):
             return None
-        others = self.hidden if new else [t for t in [*self.shown, *self.hidden] if t is not track]
-        near = [(t.person.apart(embedding), i) for i, t in enumerate(others) if t.person is not None]
+        others = (
+            self.hidden
+            if new
+            else [t for t in [*self.shown, *self.hidden] if t is not track]
+        )
+        near = [
+            (t.person.apart(embedding), i)
+            for i, t in enumerate(others)
+            if t.person is not None
+        ]
         limit = min(self.options.same * _LIKE, own - _LEAD * self.options.same)
         return others[min(near)[1]] if near and min(near)[0] < limit else None
 
@@ -350,13 +430,20 @@ class Tracker:
             landmarks=np.array([t.landmarks for t in shown], np.float32),
             track_ids=np.array([p.id for p in people], np.int64),
         )
-        matches = _matches(people, [t.struck_s is not None for t in shown], tolerance=self.options.tolerance)
+        matches = _matches(
+            people,
+            [t.struck_s is not None for t in shown],
+            tolerance=self.options.tolerance,
+        )
         return replace(
             faces,
             angles=np.rad2deg(geometry.turns(faces.landmarks)).astype(np.float32),
             qualities=np.array([p.quality for p in people], np.float32),
             embeddings=_column([p.embedding for p in people]),
-            attributes={name: Scores(a, _rows(people, a)) for name, a in self._attributes.items()},
+            attributes={
+                name: Scores(a, _rows(people, a))
+                for name, a in self._attributes.items()
+            },
             matches=matches if named else None,
         )
 
@@ -379,7 +466,9 @@ def _column(rows: Sequence[F32 | None]) -> F32 | None:
     return np.array([missing if row is None else row for row in rows], np.float32)
 
 
-def _matches(people: Sequence[Person], struck: Sequence[bool], *, tolerance: float) -> Matches:
+def _matches(
+    people: Sequence[Person], struck: Sequence[bool], *, tolerance: float
+) -> Matches:
     """Who each is: of those who bear one name the one with the most support keeps it, and others who are so near that
     they are the same person once more (a mirror, a screen). Where the last look showed somebody else it is nobody, at
     no distance known."""

@@ -41,7 +41,13 @@ class Architecture:
 def _application(name: str, **more: object) -> Callable[[Any, int, str | None], Any]:
     def build(keras: Any, size: int, weights: str | None) -> Any:
         make = getattr(keras.applications, name)
-        return make(include_top=False, weights=weights, input_shape=(size, size, 3), pooling="avg", **more)
+        return make(
+            include_top=False,
+            weights=weights,
+            input_shape=(size, size, 3),
+            pooling="avg",
+            **more,
+        )
 
     return build
 
@@ -53,7 +59,9 @@ def _levi_hassner(keras: Any, size: int, weights: str | None) -> Any:
     for k, (filters, side, stride, padding) in enumerate(
         ((96, 7, 4, "valid"), (256, 5, 1, "same"), (384, 3, 1, "same"))
     ):
-        x = layers.Conv2D(filters, side, stride, padding, activation="relu", name=f"conv{k + 1}")(x)
+        x = layers.Conv2D(
+            filters, side, stride, padding, activation="relu", name=f"conv{k + 1}"
+        )(x)
         x = layers.MaxPooling2D(3, 2, name=f"pool{k + 1}")(x)
         x = local_response_norm()(x) if k < 2 else x
     x = layers.Flatten()(x)
@@ -69,7 +77,16 @@ def _levi_hassner(keras: Any, size: int, weights: str | None) -> Any:
 ARCHITECTURES: dict[str, Architecture] = {
     row.name: row
     for row in (
-        Architecture("inception_v3", _application("InceptionV3"), 299, 150, 75, r"^mixed\d+$", mean=127.5, std=127.5),
+        Architecture(
+            "inception_v3",
+            _application("InceptionV3"),
+            299,
+            150,
+            75,
+            r"^mixed\d+$",
+            mean=127.5,
+            std=127.5,
+        ),
         Architecture(
             "mobilenet_v3",
             _application("MobileNetV3Large", include_preprocessing=True),
@@ -87,7 +104,15 @@ ARCHITECTURES: dict[str, Architecture] = {
             r"^block\d+[a-z]_project_bn$",
         ),
         Architecture(
-            "levi_hassner", _levi_hassner, 227, 227, 64, r"^(pool|fc)\d+$", mean=127.5, std=64.0, pretrained=False
+            "levi_hassner",
+            _levi_hassner,
+            227,
+            227,
+            64,
+            r"^(pool|fc)\d+$",
+            mean=127.5,
+            std=64.0,
+            pretrained=False,
         ),
     )
 }
@@ -99,10 +124,14 @@ def check_weights(architecture: Architecture, weights: str) -> None:
     """
     if weights in {IMAGENET, NONE}:
         if weights == IMAGENET and not architecture.pretrained:
-            raise InputError(f"there are no ImageNet weights of {architecture.name}; say --weights none or a file")
+            raise InputError(
+                f"there are no ImageNet weights of {architecture.name}; say --weights none or a file"
+            )
         return
     if not Path(weights).is_file():
-        raise InputError(f"--weights {weights}: there is no such file; it is imagenet, none, or a Keras weights file")
+        raise InputError(
+            f"--weights {weights}: there is no such file; it is imagenet, none, or a Keras weights file"
+        )
 
 
 def build(architecture: Architecture, size: int, weights: str) -> Any:
@@ -115,17 +144,26 @@ def build(architecture: Architecture, size: int, weights: str) -> Any:
     if weights == NONE:
         return architecture.build(keras, size, None)
     try:
-        with redirect_stdout(sys.stderr), warnings.catch_warnings():  # Keras tells of its downloads on stdout
-            warnings.filterwarnings("error", message=".*freshly-initialized")  # and only warns of weights it lacks
+        with (
+            redirect_stdout(sys.stderr),
+            warnings.catch_warnings(),
+        ):  # Keras tells of its downloads on stdout
+            warnings.filterwarnings(
+                "error", message=".*freshly-initialized"
+            )  # and only warns of weights it lacks
             return architecture.build(keras, size, weights)
-    except Exception as exc:  # Keras raises whatever its download or its file reader was led to
+    except (
+        Exception
+    ) as exc:  # Keras raises whatever its download or its file reader was led to
         reason = str(exc).strip().partition("\n")[0]
         if weights == IMAGENET:
             raise ModelError(
                 f"the ImageNet weights of {architecture.name} cannot be fetched ({reason}); offline, fetch the file "
                 f"elsewhere and say --weights FILE, or begin without any by --weights none"
             ) from exc
-        raise ModelError(f"{weights} does not fit {architecture.name} without its top: {reason}") from exc
+        raise ModelError(
+            f"{weights} does not fit {architecture.name} without its top: {reason}"
+        ) from exc
 
 
 def weights_id(weights: str) -> str:
@@ -155,7 +193,9 @@ def free_last_blocks(model: Any, architecture: Architecture, count: int) -> None
     keras = load_keras()
     blocks = blocks_of(model, architecture)
     if count > len(blocks):
-        raise InputError(f"--fine-tune {count}: {architecture.name} has {len(blocks)} blocks")
+        raise InputError(
+            f"--fine-tune {count}: {architecture.name} has {len(blocks)} blocks"
+        )
     for block in blocks[: len(blocks) - count]:
         for layer in block:
             layer.trainable = False

@@ -71,15 +71,25 @@ def find_sources(given: Iterable[str], into: Path) -> list[Source]:
     for name in given:
         place = Path(name)
         if place.resolve().is_relative_to(home):
-            raise InputError(f"{name} is where the crops go, or inside it: give --into another folder")
-        files = (file for file in map(Path, expand(name)) if not file.resolve().is_relative_to(home))
+            raise InputError(
+                f"{name} is where the crops go, or inside it: give --into another folder"
+            )
+        files = (
+            file
+            for file in map(Path, expand(name))
+            if not file.resolve().is_relative_to(home)
+        )
         found += [Source(file, _folder_in(place, file)) for file in files]
     return found
 
 
 def _folder_in(place: Path, file: Path) -> Path:
     """Where the crops of a file go, which was found in a place."""
-    return Path(printable(str(file.parent.relative_to(place)))) if place.is_dir() else Path()
+    return (
+        Path(printable(str(file.parent.relative_to(place))))
+        if place.is_dir()
+        else Path()
+    )
 
 
 @contextmanager
@@ -93,7 +103,10 @@ def only_writer(into: Path) -> Iterator[None]:
         into.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise InputError(f"cannot write {into}: {exc.strerror or exc}") from exc
-    with locks.locked(into / ".lock", busy=f"another 'mien crop' is writing {into}: wait for it or stop it"):
+    with locks.locked(
+        into / ".lock",
+        busy=f"another 'mien crop' is writing {into}: wait for it or stop it",
+    ):
         yield
 
 
@@ -111,14 +124,24 @@ class Cropper:
 
     def __init__(self, analyzer: Analyzer, into: Path, options: CropOptions) -> None:
         if options.per_person and analyzer.gallery is None:
-            raise InputError("--per-person names faces by a gallery: give --gallery FOLDER or --gallery FILE.db")
+            raise InputError(
+                "--per-person names faces by a gallery: give --gallery FOLDER or --gallery FILE.db"
+            )
         self.analyzer = analyzer
         self.into = into
         self.options = options
-        self._how = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()[:16]
-        self._by = f"{analyzer.described_by}-{analyzer.tolerance}" if options.per_person else analyzer.described_by
+        self._how = hashlib.sha256(
+            json.dumps(asdict(options), sort_keys=True).encode()
+        ).hexdigest()[:16]
+        self._by = (
+            f"{analyzer.described_by}-{analyzer.tolerance}"
+            if options.per_person
+            else analyzer.described_by
+        )
         self._before = dict(_read_manifest(into / MANIFEST))
-        alike = (crops for key, crops in self._before.items() if key.startswith(self._how))
+        alike = (
+            crops for key, crops in self._before.items() if key.startswith(self._how)
+        )
         self._made = [Path(name) for crops in alike for name in crops]
         self._kept: dict[Path, list[F32]] = {}
 
@@ -171,24 +194,36 @@ class Cropper:
             folder = self._folder(source, face.name)
             if sharpness(image, face.box) < self.options.sharpness:
                 yield "blurred"
-            elif not self.options.keep_duplicates and self._seen(folder, face.embedding):
+            elif not self.options.keep_duplicates and self._seen(
+                folder, face.embedding
+            ):
                 yield "nearly the same as another"
             else:
                 yield ""
 
     def _folder(self, source: Source, name: str | None) -> Path:
-        return source.folder / _file_name(name or NOBODY) if self.options.per_person else source.folder
+        return (
+            source.folder / _file_name(name or NOBODY)
+            if self.options.per_person
+            else source.folder
+        )
 
     def _seen(self, folder: Path, embedding: F32 | None) -> bool:
         """Whether a crop of this folder looks nearly the same; if not, the face is one from now on."""
         if embedding is None:
-            raise ValueError("crops are compared by descriptors: the analyzer must compute identity")
+            raise ValueError(
+                "crops are compared by descriptors: the analyzer must compute identity"
+            )
         if folder not in self._kept:
             self._kept[folder] = list(self._described(folder))
         kept = self._kept[folder]
         space = self.analyzer.space
         nearly = _NEARLY_THE_SAME * space.euclidean(space.duplicate)
-        if kept and float(geometry.l2_distances(embedding[None], np.stack(kept)).min()) < nearly:
+        if (
+            kept
+            and float(geometry.l2_distances(embedding[None], np.stack(kept)).min())
+            < nearly
+        ):
             return True
         kept.append(embedding)
         return False
@@ -203,23 +238,38 @@ class Cropper:
 
     def _write(self, source: Source, frame: Frame, face: Faces) -> str:
         """Writes the crop of the one face; gives its name below the folder of the crops."""
-        crop = aligned_crops(frame.image, face.landmarks, size=self.options.size, padding=self.options.padding)[0]
+        crop = aligned_crops(
+            frame.image,
+            face.landmarks,
+            size=self.options.size,
+            padding=self.options.padding,
+        )[0]
         stem = printable(source.file.stem)
         if is_video(str(source.file)):
             stem = f"{stem}-{frame.index:06d}"
         folder = self._folder(source, face.face(0).name)
         place = _free(self.into / folder / f"{stem}.jpg")
-        store.write_atomically(place, cv2.imencode(".jpg", crop, (cv2.IMWRITE_JPEG_QUALITY, 95))[1].tobytes())
+        store.write_atomically(
+            place,
+            cv2.imencode(".jpg", crop, (cv2.IMWRITE_JPEG_QUALITY, 95))[1].tobytes(),
+        )
         return str(place.relative_to(self.into))
 
     def _note(self, key: str, crops: list[str]) -> None:
         """Adds a line to the manifest, whole or not at all."""
         self._before[key] = crops
-        lines = [json.dumps({"key": key, "crops": crops}, ensure_ascii=False) for key, crops in self._before.items()]
+        lines = [
+            json.dumps({"key": key, "crops": crops}, ensure_ascii=False)
+            for key, crops in self._before.items()
+        ]
         try:
-            store.write_atomically(self.into / MANIFEST, ("\n".join(lines) + "\n").encode())
+            store.write_atomically(
+                self.into / MANIFEST, ("\n".join(lines) + "\n").encode()
+            )
         except OSError as exc:
-            raise InputError(f"cannot write {self.into / MANIFEST}: {exc.strerror or exc}") from exc
+            raise InputError(
+                f"cannot write {self.into / MANIFEST}: {exc.strerror or exc}"
+            ) from exc
 
     def crops(self) -> list[Path]:
         """All crops there are, of this run and those before, by folder and name."""

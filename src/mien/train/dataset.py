@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 LAST_YEAR = 100
 MAX_YEARS = 130.0
 _ADIENCE_PEOPLE = {"m": "male", "f": "female"}
-_ADIENCE_CROPS = (("faces", "coarse_tilt_aligned_face"), ("aligned", "landmark_aligned_face"))
+_ADIENCE_CROPS = (
+    ("faces", "coarse_tilt_aligned_face"),
+    ("aligned", "landmark_aligned_face"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,12 @@ class Dataset:
     def classes(self) -> tuple[str, ...]:
         """The class names in their natural order; for years all from 0 to 100, or to the oldest."""
         if self.regression:
-            return tuple(str(year) for year in range(max(LAST_YEAR, math.ceil(self.years().max(initial=0))) + 1))
+            return tuple(
+                str(year)
+                for year in range(
+                    max(LAST_YEAR, math.ceil(self.years().max(initial=0))) + 1
+                )
+            )
         return tuple(sorted({item.label for item in self.items}, key=natural))
 
     def indices(self) -> I64:
@@ -70,15 +78,26 @@ class Dataset:
 
     def sha256(self, digests: Sequence[str]) -> str:
         """The hash of what is learnt from it: every picture's own hash and its label."""
-        lines = sorted(f"{digest} {item.label}" for digest, item in zip(digests, self.items, strict=True))
+        lines = sorted(
+            f"{digest} {item.label}"
+            for digest, item in zip(digests, self.items, strict=True)
+        )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def take(self, rows: Iterable[int]) -> Dataset:
         """The same with some of its pictures."""
-        return Dataset(self.name, tuple(self.items[int(i)] for i in rows), self.regression)
+        return Dataset(
+            self.name, tuple(self.items[int(i)] for i in rows), self.regression
+        )
 
 
-def read_dataset(place: Path, *, task: str | None = None, people: str | None = None, to_learn: bool = True) -> Dataset:
+def read_dataset(
+    place: Path,
+    *,
+    task: str | None = None,
+    people: str | None = None,
+    to_learn: bool = True,
+) -> Dataset:
     """The pictures of a folder with one sub-folder per class, of a CSV (`file,label`, perhaps `person`), or of Adience.
 
     Args:
@@ -93,7 +112,9 @@ def read_dataset(place: Path, *, task: str | None = None, people: str | None = N
     regression = task == "regression"
     data = Dataset(str(place), tuple(_items(place, task, people)), regression)
     if not len(data):
-        raise InputError(f"{place} holds no pictures ({', '.join(sorted(SUFFIXES)[:6])}, …)")
+        raise InputError(
+            f"{place} holds no pictures ({', '.join(sorted(SUFFIXES)[:6])}, …)"
+        )
     if to_learn:
         return check(data)
     return check_years(data) if regression else data
@@ -105,22 +126,39 @@ def _items(place: Path, task: str | None, people: str | None) -> Iterator[Item]:
     if not place.is_dir():
         raise InputError(f"there is no folder or CSV {place}")
     folds = sorted(place.glob("fold_*_data.txt"))
-    return _from_adience(place, folds, task or "age") if folds else _from_folders(place, people)
+    return (
+        _from_adience(place, folds, task or "age")
+        if folds
+        else _from_folders(place, people)
+    )
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """The key that sorts names as people do: "class 2" before "class 10"."""
     parts = re.findall(r"\d+|\D+", text)
-    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)
+    return tuple(
+        (0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts
+    )
 
 
 def _from_folders(place: Path, people: str | None) -> Iterator[Item]:
-    folders = [folder for folder in place.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    folders = [
+        folder
+        for folder in place.iterdir()
+        if folder.is_dir() and not folder.name.startswith(".")
+    ]
     if not folders:
-        raise InputError(f"{place} holds no sub-folders: make one per class, with its pictures inside")
+        raise InputError(
+            f"{place} holds no sub-folders: make one per class, with its pictures inside"
+        )
     for folder in sorted(folders, key=lambda folder: natural(folder.name)):
         for file in sorted(folder.rglob("*")):
-            if file.suffix.lower() in SUFFIXES and file.name != SHEET and file.name[0] != "." and file.is_file():
+            if (
+                file.suffix.lower() in SUFFIXES
+                and file.name != SHEET
+                and file.name[0] != "."
+                and file.is_file()
+            ):
                 yield Item(file, composed(folder.name), _person(file.name, people))
 
 
@@ -135,22 +173,36 @@ def _from_csv(place: Path) -> Iterator[Item]:
     except UnicodeDecodeError as exc:
         raise InputError(f"{place} is no CSV in UTF-8: {exc}") from exc
     rows = csv.DictReader(io.StringIO(text))
-    missing = [name for name in ("file", "label") if name not in (rows.fieldnames or ())]
+    missing = [
+        name for name in ("file", "label") if name not in (rows.fieldnames or ())
+    ]
     if missing:
-        raise InputError(f"{place} has no column {' and '.join(missing)}: its first line must be file,label")
+        raise InputError(
+            f"{place} has no column {' and '.join(missing)}: its first line must be file,label"
+        )
     for row in rows:
         if row["file"] and row["label"]:
-            yield Item(place.parent / row["file"], row["label"].strip(), (row.get("person") or "").strip())
+            yield Item(
+                place.parent / row["file"],
+                row["label"].strip(),
+                (row.get("person") or "").strip(),
+            )
 
 
 def _from_adience(place: Path, folds: Sequence[Path], task: str) -> Iterator[Item]:
     if task not in {"age", "gender"}:
-        raise InputError(f"{place} holds Adience's fold files: say --task age or --task gender")
+        raise InputError(
+            f"{place} holds Adience's fold files: say --task age or --task gender"
+        )
     for fold in folds:
-        rows = csv.DictReader(io.StringIO(read_bytes(fold).decode("utf-8", "replace")), delimiter="\t")
+        rows = csv.DictReader(
+            io.StringIO(read_bytes(fold).decode("utf-8", "replace")), delimiter="\t"
+        )
         needed = {"user_id", "original_image", "face_id", task}
         if not needed <= set(rows.fieldnames or ()):
-            raise InputError(f"{fold} is none of Adience's fold files: it lacks {', '.join(sorted(needed))}")
+            raise InputError(
+                f"{fold} is none of Adience's fold files: it lacks {', '.join(sorted(needed))}"
+            )
         for row in rows:
             label = _adience_label(row, task)
             if label is not None:
@@ -174,7 +226,10 @@ def _adience_label(row: dict[str, str], task: str) -> str | None:
 def _adience_file(place: Path, row: dict[str, str]) -> Path:
     """Where the crop of a row is: beside the fold files, or one folder up."""
     places = [
-        root / folder / row["user_id"] / f"{prefix}.{row['face_id']}.{row['original_image']}"
+        root
+        / folder
+        / row["user_id"]
+        / f"{prefix}.{row['face_id']}.{row['original_image']}"
         for root in (place, place.parent)
         for folder, prefix in _ADIENCE_CROPS
     ]
@@ -202,7 +257,9 @@ def check_classes(data: Dataset) -> Dataset:
     """
     counts = Counter(item.label for item in data.items)
     if len(counts) < 2:
-        raise InputError(f"{data.name} holds one class only ({next(iter(counts), '')}): at least two are needed")
+        raise InputError(
+            f"{data.name} holds one class only ({next(iter(counts), '')}): at least two are needed"
+        )
     single = [label for label, count in counts.items() if count < 2]
     if single:
         names = ", ".join(repr(label) for label in single[:5])
@@ -212,7 +269,10 @@ def check_classes(data: Dataset) -> Dataset:
         )
     few = [f"{label!r} ({count})" for label, count in counts.items() if count < 10]
     if few:
-        log.warning("few pictures to learn from: %s; 20 or more a class are advised", ", ".join(few))
+        log.warning(
+            "few pictures to learn from: %s; 20 or more a class are advised",
+            ", ".join(few),
+        )
     return data
 
 
@@ -228,5 +288,7 @@ def check_years(data: Dataset) -> Dataset:
         except ValueError:
             good = False
         if not good:
-            raise InputError(f"{data.name}: {item.label!r} of {item.file} is no age in years (0 to {MAX_YEARS:.0f})")
+            raise InputError(
+                f"{data.name}: {item.label!r} of {item.file} is no age in years (0 to {MAX_YEARS:.0f})"
+            )
     return data

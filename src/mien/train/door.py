@@ -25,7 +25,9 @@ def load_keras() -> Any:
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = BACKEND
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # Keras loads huggingface_hub where it is installed
+        os.environ.setdefault(
+            "HF_HUB_DISABLE_TELEMETRY", "1"
+        )  # Keras loads huggingface_hub where it is installed
     try:
         with _silence():
             import keras
@@ -33,9 +35,13 @@ def load_keras() -> Any:
 
             _take_threads(tf)
     except ImportError as exc:
-        raise ModelError(f"networks other than face need Keras ({exc}); run \"pip install 'mien[train]'\"") from exc
+        raise ModelError(
+            f"networks other than face need Keras ({exc}); run \"pip install 'mien[train]'\""
+        ) from exc
     if keras.backend.backend() != BACKEND:
-        raise ModelError(f"Keras runs on {keras.backend.backend()} in this process; set KERAS_BACKEND={BACKEND}")
+        raise ModelError(
+            f"Keras runs on {keras.backend.backend()} in this process; set KERAS_BACKEND={BACKEND}"
+        )
     tf.get_logger().setLevel("ERROR")
     tf.config.experimental.enable_op_determinism()
     return keras
@@ -85,13 +91,19 @@ def scalars_to(folder: Path | None) -> Callable[[Mapping[str, float], int], None
 
     writer = tf.summary.create_file_writer(str(folder))
     kind = tf.compat.v1.SummaryMetadata(  # tf.summary.scalar says the same, but only with TensorBoard itself installed
-        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
+        plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
+        data_class="DATA_CLASS_SCALAR",
     )
 
     def write(values: Mapping[str, float], epoch: int) -> None:
         with writer.as_default():
             for name, value in values.items():
-                tf.summary.write(name.replace(" ", "_"), tf.constant(value, tf.float32), step=epoch, metadata=kind)
+                tf.summary.write(
+                    name.replace(" ", "_"),
+                    tf.constant(value, tf.float32),
+                    step=epoch,
+                    metadata=kind,
+                )
         writer.flush()
 
     return write
@@ -107,6 +119,8 @@ def local_response_norm() -> Any:
 
     class LocalResponseNorm(keras.layers.Layer):  # type: ignore[misc, name-defined]
         def call(self, x: Any) -> Any:
-            return tf.nn.local_response_normalization(x, depth_radius=2, bias=1.0, alpha=1e-4 / 5, beta=0.75)
+            return tf.nn.local_response_normalization(
+                x, depth_radius=2, bias=1.0, alpha=1e-4 / 5, beta=0.75
+            )
 
     return LocalResponseNorm()

@@ -16,7 +16,10 @@ def near_pairs(descriptors: F32, *, near: float) -> I64:
     """The pairs (2, P) of rows of descriptors (N, D) that are less than `near` apart, each row with itself too."""
     found = [np.zeros((2, 0), np.int64)]
     for start in range(0, len(descriptors), _ROWS):
-        close = np.argwhere(geometry.l2_distances(descriptors[start : start + _ROWS], descriptors) < near).T
+        close = np.argwhere(
+            geometry.l2_distances(descriptors[start : start + _ROWS], descriptors)
+            < near
+        ).T
         found.append((close + np.array([[start], [0]])).astype(np.int64))
     return np.concatenate(found, axis=1)
 
@@ -30,5 +33,7 @@ def near_duplicates(descriptors: F32, *, near: float) -> list[I64]:
     rows, columns = near_pairs(descriptors, near=near)
     links = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
     numbers = connected_components(links, directed=False)[1]
-    members = (np.flatnonzero(numbers == number) for number in dict.fromkeys(numbers.tolist()))
+    members = (
+        np.flatnonzero(numbers == number) for number in dict.fromkeys(numbers.tolist())
+    )
     return [rows.astype(np.int64) for rows in members if len(rows) > 1]

@@ -69,7 +69,9 @@ class Measured:
     @property
     def balanced_accuracy(self) -> float:
         """The mean of the classes' recalls: what accuracy would be with equally many pictures of each."""
-        return float(np.mean([row.recall for row in self.per_class() if row.recall is not None]))
+        return float(
+            np.mean([row.recall for row in self.per_class() if row.recall is not None])
+        )
 
     @property
     def errors(self) -> F64:
@@ -82,15 +84,27 @@ class Measured:
     def confusion(self) -> I64:
         """Counts (K, K): row the truth, column the answer."""
         k = len(self.labels)
-        return np.bincount(self.truth * k + self.guesses, minlength=k * k).reshape(k, k).astype(np.int64)
+        return (
+            np.bincount(self.truth * k + self.guesses, minlength=k * k)
+            .reshape(k, k)
+            .astype(np.int64)
+        )
 
     def per_class(self) -> tuple[ClassRow, ...]:
         """A row for each class."""
         table = self.confusion()
-        hits, of_truth, of_answers = np.diag(table), table.sum(axis=1), table.sum(axis=0)
+        hits, of_truth, of_answers = (
+            np.diag(table),
+            table.sum(axis=1),
+            table.sum(axis=0),
+        )
         return tuple(
-            ClassRow(label, int(t), float(h / t) if t else None, float(h / a) if a else None)
-            for label, h, t, a in zip(self.labels, hits, of_truth, of_answers, strict=True)
+            ClassRow(
+                label, int(t), float(h / t) if t else None, float(h / a) if a else None
+            )
+            for label, h, t, a in zip(
+                self.labels, hits, of_truth, of_answers, strict=True
+            )
         )
 
     def calibration(self) -> list[tuple[float, float, int]]:
@@ -98,24 +112,38 @@ class Measured:
         sure, right = self.probs.max(axis=1), self.guesses == self.truth
         cells = np.minimum((sure * BINS).astype(np.int64), BINS - 1)
         inside = [cells == k for k in range(BINS)]
-        return [(float(sure[c].mean()), float(right[c].mean()), int(c.sum())) for c in inside if c.any()]
+        return [
+            (float(sure[c].mean()), float(right[c].mean()), int(c.sum()))
+            for c in inside
+            if c.any()
+        ]
 
     @property
     def calibration_error(self) -> float:
         """The expected calibration error over ten bins, 0 to 1."""
-        return sum(count * abs(sure - right) for sure, right, count in self.calibration()) / max(1, len(self))
+        return sum(
+            count * abs(sure - right) for sure, right, count in self.calibration()
+        ) / max(1, len(self))
 
     def fold_values(self) -> list[float]:
         """The accuracy of each fold; of ages the mean error in years."""
-        value = (self.guesses == self.truth).astype(np.float64) if self.years is None else self.errors
-        return [float(value[self.folds == fold].mean()) for fold in np.unique(self.folds)]
+        value = (
+            (self.guesses == self.truth).astype(np.float64)
+            if self.years is None
+            else self.errors
+        )
+        return [
+            float(value[self.folds == fold].mean()) for fold in np.unique(self.folds)
+        ]
 
     def worst(self, count: int) -> I64:
         """Positions of the gravest mistakes, the gravest first: the surest wrong answers, or the largest errors."""
         if self.years is not None:
             return np.argsort(-self.errors, kind="stable")[:count].astype(np.int64)
         wrong = np.flatnonzero(self.guesses != self.truth)
-        return wrong[np.argsort(-self.probs.max(axis=1)[wrong], kind="stable")][:count].astype(np.int64)
+        return wrong[np.argsort(-self.probs.max(axis=1)[wrong], kind="stable")][
+            :count
+        ].astype(np.int64)
 
     def summary(self) -> dict[str, object]:
         """The figures as JSON shows them."""
@@ -123,14 +151,27 @@ class Measured:
         spread = float(np.std(folds, ddof=1)) if len(folds) > 1 else None
         if self.years is not None:
             errors = self.errors
-            figures = {"mean_error_years": errors.mean(), "median_error_years": np.median(errors)}
+            figures = {
+                "mean_error_years": errors.mean(),
+                "median_error_years": np.median(errors),
+            }
             figures["within_5_years"] = (errors <= 5).mean()
         else:
-            figures = {"accuracy": self.accuracy, "balanced_accuracy": self.balanced_accuracy}
+            figures = {
+                "accuracy": self.accuracy,
+                "balanced_accuracy": self.balanced_accuracy,
+            }
             figures["calibration_error"] = self.calibration_error
         rounded = {name: round(float(value), 4) for name, value in figures.items()}
-        parts = {"folds": [round(f, 4) for f in folds], "spread": None if spread is None else round(spread, 4)}
-        return {"pictures": len(self), **rounded, **(parts if spread is not None else {})}
+        parts = {
+            "folds": [round(f, 4) for f in folds],
+            "spread": None if spread is None else round(spread, 4),
+        }
+        return {
+            "pictures": len(self),
+            **rounded,
+            **(parts if spread is not None else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +187,12 @@ class Evaluated:
 
 
 def evaluate_file(
-    file: Path, data: Dataset, describer: Describer, progress: Progress = lambda done, total: None, *, looks: int = 1
+    file: Path,
+    data: Dataset,
+    describer: Describer,
+    progress: Progress = lambda done, total: None,
+    *,
+    looks: int = 1,
 ) -> Evaluated:
     """What a model file answers to a data set, by the very way `mien analyze` takes; one of pixels after 1 or 12 looks.
 
@@ -171,17 +217,25 @@ def evaluate_file(
             digests.append(hashlib.sha256(content).hexdigest())
         progress(i + 1, len(data))
     if not rows:
-        raise InputError(f"none of the {len(data)} pictures of {data.name} can be read; the first: {skipped[0]}")
+        raise InputError(
+            f"none of the {len(data)} pictures of {data.name} can be read; the first: {skipped[0]}"
+        )
     read = data.take(rows)
     measured = _measured(model.labels, read, np.concatenate(answers))
     card = Card.of(model.model.metadata)
-    return Evaluated(card, measured, read, tuple(skipped), card.data_sha256 == read.sha256(digests))
+    return Evaluated(
+        card, measured, read, tuple(skipped), card.data_sha256 == read.sha256(digests)
+    )
 
 
-def _answer(model: Classifier | TrunkHead, describer: Describer, face: FoundFace) -> F32:
+def _answer(
+    model: Classifier | TrunkHead, describer: Describer, face: FoundFace
+) -> F32:
     """Probabilities (1, K) of one face."""
     if isinstance(model, TrunkHead):
-        faces = FaceTrunk(describer.trunk, describer.aligner, describer.net, [model], fast=True)(face.image, face.faces)
+        faces = FaceTrunk(
+            describer.trunk, describer.aligner, describer.net, [model], fast=True
+        )(face.image, face.faces)
     else:
         faces = model(face.image, face.faces)
     return faces.attributes["own"].probs
@@ -192,7 +246,9 @@ def _check_labels(model: Classifier | TrunkHead, data: Dataset) -> None:
         try:
             [float(label) for label in model.labels]
         except ValueError as exc:
-            raise ModelError("this model's labels are no years; leave out --regression") from exc
+            raise ModelError(
+                "this model's labels are no years; leave out --regression"
+            ) from exc
         return
     unknown = [label for label in data.classes if label not in model.labels]
     if unknown:
@@ -205,12 +261,21 @@ def _check_labels(model: Classifier | TrunkHead, data: Dataset) -> None:
 def _measured(labels: tuple[str, ...], data: Dataset, probs: F32) -> Measured:
     years = data.years() if data.regression else None
     if years is None:
-        truth = np.array([labels.index(item.label) for item in data.items], dtype=np.int64)
+        truth = np.array(
+            [labels.index(item.label) for item in data.items], dtype=np.int64
+        )
     else:
         known = np.array([float(label) for label in labels])
         truth = np.abs(known[None] - years[:, None]).argmin(axis=1).astype(np.int64)
     everything = np.arange(len(data), dtype=np.int64)
-    return Measured(labels, truth, probs.astype(np.float64), everything, np.zeros_like(everything), years)
+    return Measured(
+        labels,
+        truth,
+        probs.astype(np.float64),
+        everything,
+        np.zeros_like(everything),
+        years,
+    )
 
 
 def as_lines(measured: Measured) -> Iterator[str]:

@@ -27,7 +27,9 @@ TRUNK_SHAPES: dict[str, tuple[int, ...]] = {
     "look": (512,),
 }
 OUTPUT = "probabilities"
-TOLERANCE = 1e-4  # largest difference between the exported network and the one that was trained
+TOLERANCE = (
+    1e-4  # largest difference between the exported network and the one that was trained
+)
 _OPSET, _IR = 17, 8
 
 
@@ -61,7 +63,9 @@ class Card:
                 measured=from_json(metadata.get("measured", "{}")),
             )
         except (ValueError, TypeError) as exc:
-            raise ModelError(f"the model file's metadata cannot be read: {exc}") from exc
+            raise ModelError(
+                f"the model file's metadata cannot be read: {exc}"
+            ) from exc
 
     def metadata(self) -> dict[str, str]:
         """As ONNX keeps it: text by name."""
@@ -82,13 +86,25 @@ def trunk_head(matrices: Mapping[str, F32], bias: F32) -> ModelProto:
     from onnx import TensorProto, checker, helper, numpy_helper
 
     names = tuple(matrices)
-    tensors = [numpy_helper.from_array(np.ascontiguousarray(matrices[name]), f"w_{name}") for name in names]
+    tensors = [
+        numpy_helper.from_array(np.ascontiguousarray(matrices[name]), f"w_{name}")
+        for name in names
+    ]
     tensors.append(numpy_helper.from_array(bias, "bias"))
-    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *TRUNK_SHAPES[name]]) for name in names]
+    inputs = [
+        helper.make_tensor_value_info(
+            name, TensorProto.FLOAT, ["N", *TRUNK_SHAPES[name]]
+        )
+        for name in names
+    ]
     output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", len(bias)])
-    graph = helper.make_graph(_head_nodes(names), "trunk_head", inputs, [output], tensors)
+    graph = helper.make_graph(
+        _head_nodes(names), "trunk_head", inputs, [output], tensors
+    )
     opset = [helper.make_opsetid("", _OPSET)]
-    model = helper.make_model(graph, producer_name="mien", opset_imports=opset, ir_version=_IR)
+    model = helper.make_model(
+        graph, producer_name="mien", opset_imports=opset, ir_version=_IR
+    )
     checker.check_model(model)
     return model
 
@@ -99,13 +115,19 @@ def _head_nodes(names: Sequence[str]) -> list[NodeProto]:
     nodes, total = [], "bias"
     for name in names:
         nodes.append(helper.make_node("Flatten", [name], [f"flat_{name}"], axis=1))
-        nodes.append(helper.make_node("Gemm", [f"flat_{name}", f"w_{name}", total], [f"sum_{name}"]))
+        nodes.append(
+            helper.make_node(
+                "Gemm", [f"flat_{name}", f"w_{name}", total], [f"sum_{name}"]
+            )
+        )
         total = f"sum_{name}"
     nodes.append(helper.make_node("Softmax", [total], [OUTPUT], axis=1))
     return nodes
 
 
-def finished(model: ModelProto, card: Card, inputs: Sequence[F32], expected: F32) -> bytes:
+def finished(
+    model: ModelProto, card: Card, inputs: Sequence[F32], expected: F32
+) -> bytes:
     """The file's bytes, once the network has given in ONNX Runtime what it gave in training.
 
     Args:
@@ -139,6 +161,8 @@ def write_model(file: Path, data: bytes) -> None:
     """
     try:
         write_atomically(file, data)
-        file.chmod(0o644)  # a temporary file is its owner's only; this one is to be shared
+        file.chmod(
+            0o644
+        )  # a temporary file is its owner's only; this one is to be shared
     except OSError as exc:
         raise MienError(f"cannot write {file}: {exc.strerror or exc}") from exc

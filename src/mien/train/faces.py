@@ -51,8 +51,13 @@ def _sized(picture: U8) -> U8:
     if small >= _SMALL_SIDE // 2:
         return picture
     factor = min(_SMALL_SIDE / 2 / small, _LARGE_SIDE / side)
-    size_wh = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
-    return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+    size_wh = (
+        max(1, round(picture.shape[1] * factor)),
+        max(1, round(picture.shape[0] * factor)),
+    )
+    return np.asarray(
+        cv2.resize(picture, size_wh, interpolation=cv2.INTER_CUBIC), dtype=np.uint8
+    )
 
 
 def pad(image: U8) -> U8:
@@ -70,7 +75,9 @@ def whole_picture(image: U8) -> Faces:
     h, w = image.shape[:2]
     side = min(h, w)
     corner = np.array([int(w * _PAD) + (w - side) / 2, int(h * _PAD) + (h - side) / 2])
-    low, high = (corner + side * edge / geometry.CHIP_SIZE for edge in geometry.CHIP_FACE)
+    low, high = (
+        corner + side * edge / geometry.CHIP_SIZE for edge in geometry.CHIP_FACE
+    )
     box = np.concatenate([low, high])[None].astype(np.float32)
     return Faces(box, np.zeros(1, np.float32), geometry.mean_landmarks(box))
 
@@ -98,7 +105,10 @@ def chip_views(face: FoundFace, aligner: Aligner, *, views: int, seed: int) -> U
 
 def crop_of(face: FoundFace, *, size: int, padding: float) -> U8:
     """The face (size, size, 3) as a classifier that reads pixels will see it."""
-    return np.asarray(aligned_crops(face.image, face.faces.landmarks, size=size, padding=padding)[0], dtype=np.uint8)
+    return np.asarray(
+        aligned_crops(face.image, face.faces.landmarks, size=size, padding=padding)[0],
+        dtype=np.uint8,
+    )
 
 
 def crop_views(crop: U8, *, views: int, seed: int) -> U8:
@@ -111,9 +121,14 @@ def crop_views(crop: U8, *, views: int, seed: int) -> U8:
 def augmented(crop: U8, rng: np.random.Generator) -> U8:
     """Another picture of the same face: turned, scaled and shifted a little, mirrored half of the time, disturbed."""
     side = crop.shape[0]
-    matrix = cv2.getRotationMatrix2D((side / 2, side / 2), rng.normal(0, 5), float(np.exp(rng.normal(0, 0.06))))
+    matrix = cv2.getRotationMatrix2D(
+        (side / 2, side / 2), rng.normal(0, 5), float(np.exp(rng.normal(0, 0.06)))
+    )
     matrix[:, 2] += rng.normal(0, 0.025, 2) * side
-    moved = np.asarray(cv2.warpAffine(crop, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    moved = np.asarray(
+        cv2.warpAffine(crop, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE),
+        dtype=np.uint8,
+    )
     changed = disturbed(moved, rng)
     return np.ascontiguousarray(changed[:, ::-1]) if rng.random() < 0.5 else changed
 
@@ -123,8 +138,13 @@ def _askew(points: F32, rng: np.random.Generator) -> F32:
     middle = points.mean(axis=1, keepdims=True)
     size = float(np.ptp(points, axis=1).max())
     angle, scale = np.deg2rad(rng.normal(0, 4)), np.exp(rng.normal(0, 0.04))
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return np.asarray((points - middle) @ turn.T + middle + rng.normal(0, 0.02, 2) * size, dtype=np.float32)
+    turn = scale * np.array(
+        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    )
+    return np.asarray(
+        (points - middle) @ turn.T + middle + rng.normal(0, 0.02, 2) * size,
+        dtype=np.float32,
+    )
 
 
 def disturbed(picture: U8, rng: np.random.Generator) -> U8:
@@ -138,4 +158,6 @@ def disturbed(picture: U8, rng: np.random.Generator) -> U8:
     side = picture.shape[0]
     small = int(side * rng.uniform(0.25, 0.8))
     shrunk = cv2.resize(changed, (small, small), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(shrunk, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    return np.asarray(
+        cv2.resize(shrunk, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.uint8
+    )

@@ -81,11 +81,23 @@ class Describer:
         self.views = views
 
     @classmethod
-    def load(cls, *, views: int = 2, detector: str = DEFAULT_DETECTOR, compute: Compute | None = None) -> Describer:
+    def load(
+        cls,
+        *,
+        views: int = 2,
+        detector: str = DEFAULT_DETECTOR,
+        compute: Compute | None = None,
+    ) -> Describer:
         found = load_detector(detector, compute=compute)
         networks = load_resnet(compute), EmotionNet.load(compute, tells=False)
         kept_as = f"{network_version()}-{described_by(detector, min_face=MIN_FACE)}"
-        return cls(found, Aligner.load(found.anchor), *networks, views=views, described_by=kept_as)
+        return cls(
+            found,
+            Aligner.load(found.anchor),
+            *networks,
+            views=views,
+            described_by=kept_as,
+        )
 
     def face(self, file: Path) -> FoundFace:
         """The face of a picture file.
@@ -115,15 +127,21 @@ class Describer:
 
     def _describe(self, content: bytes, digest: str) -> bytes:
         face = self.face_in(content)
-        chips = chip_views(face, self.aligner, views=self.views, seed=int(digest[:8], 16))
-        answers = dict(zip(_TRUNKS, self.trunk(chips, outputs=_TRUNKS), strict=True)) | self.net.answers(chips)
+        chips = chip_views(
+            face, self.aligner, views=self.views, seed=int(digest[:8], 16)
+        )
+        answers = dict(
+            zip(_TRUNKS, self.trunk(chips, outputs=_TRUNKS), strict=True)
+        ) | self.net.answers(chips)
         packed = io.BytesIO()
         kept = {name: answer.astype(np.float16) for name, answer in answers.items()}
         np.savez(packed, allow_pickle=False, found=np.array(face.found), **kept)
         return packed.getvalue()
 
 
-def describe(data: Dataset, describer: Describer, progress: Progress = lambda done, total: None) -> Seen:
+def describe(
+    data: Dataset, describer: Describer, progress: Progress = lambda done, total: None
+) -> Seen:
     """The networks' answers to all pictures; those that cannot be read are left out and named in `skipped`.
 
     Raises:
@@ -148,8 +166,16 @@ def describe(data: Dataset, describer: Describer, progress: Progress = lambda do
             answers.append(answer)
         progress(i + 1, len(data))
     _check(data, found, skipped)
-    columns = {name: np.stack([answer[name] for answer in answers]) for name in READABLE}
-    return Seen(data.take(kept), tuple(digests), np.array(found, dtype=np.bool_), columns, tuple(skipped))
+    columns = {
+        name: np.stack([answer[name] for answer in answers]) for name in READABLE
+    }
+    return Seen(
+        data.take(kept),
+        tuple(digests),
+        np.array(found, dtype=np.bool_),
+        columns,
+        tuple(skipped),
+    )
 
 
 def named(error: InputError, file: Path) -> str:
@@ -160,7 +186,9 @@ def named(error: InputError, file: Path) -> str:
 
 def _check(data: Dataset, found: Sequence[bool], skipped: Sequence[str]) -> None:
     if not found:
-        raise InputError(f"none of the {len(data)} pictures of {data.name} can be read; the first: {skipped[0]}")
+        raise InputError(
+            f"none of the {len(data)} pictures of {data.name} can be read; the first: {skipped[0]}"
+        )
     if not any(found):
         raise InputError(
             f"no face was found in any of the {len(found)} pictures of {data.name}; are they pictures of faces, "

@@ -88,7 +88,12 @@ class Trained:
     notes: tuple[str, ...] = ()
 
 
-def train(place: Path, output: Path, options: Options, progress: Progress = lambda done, total: None) -> Trained:
+def train(
+    place: Path,
+    output: Path,
+    options: Options,
+    progress: Progress = lambda done, total: None,
+) -> Trained:
     """Trains a model on the pictures of a place and writes it, with a report beside it.
 
     Raises:
@@ -112,26 +117,41 @@ def train(place: Path, output: Path, options: Options, progress: Progress = lamb
     export.write_model(output, learner.export(model, card))
     shutil.rmtree(work_folder(output), ignore_errors=True)
     page = output.with_suffix(".html")
-    report.write(page, report.Page(card, measured, seen.data, seen.skipped, _curve(model), describer, notes))
+    report.write(
+        page,
+        report.Page(
+            card, measured, seen.data, seen.skipped, _curve(model), describer, notes
+        ),
+    )
     return Trained(output, page, measured, seen, notes)
 
 
 def _check(options: Options, output: Path) -> None:
     if options.architecture not in {FACE, *ARCHITECTURES}:
         known = ", ".join([FACE, *ARCHITECTURES])
-        raise InputError(f"architecture {options.architecture!r} is unknown; there are {known}")
+        raise InputError(
+            f"architecture {options.architecture!r} is unknown; there are {known}"
+        )
     if options.class_weights not in _CLASS_WEIGHTS:
-        raise InputError(f"class weights are {' or '.join(_CLASS_WEIGHTS)}, got {options.class_weights!r}")
+        raise InputError(
+            f"class weights are {' or '.join(_CLASS_WEIGHTS)}, got {options.class_weights!r}"
+        )
     if not 0.02 <= options.held_back <= 0.5:
-        raise InputError(f"the part held back must be 0.02 to 0.5 of the pictures, got {options.held_back}")
+        raise InputError(
+            f"the part held back must be 0.02 to 0.5 of the pictures, got {options.held_back}"
+        )
     if not 0 <= options.near <= DLIB.tolerance:
-        raise InputError(f"faces are parted by a distance of 0 to {DLIB.tolerance}, got {options.near}")
+        raise InputError(
+            f"faces are parted by a distance of 0 to {DLIB.tolerance}, got {options.near}"
+        )
     if options.folds < 1 or options.views < 1:
         raise InputError("folds and views are 1 or more")
     if output.suffix != ".onnx":
         raise InputError(f"--output {output}: a model file ends in .onnx")
     if not output.resolve().parent.is_dir():
-        raise InputError(f"--output {output}: there is no folder {output.resolve().parent}")
+        raise InputError(
+            f"--output {output}: there is no folder {output.resolve().parent}"
+        )
 
 
 def idle(options: Options) -> dict[str, str]:
@@ -140,11 +160,16 @@ def idle(options: Options) -> dict[str, str]:
     found: dict[str, str] = {}
     if options.architecture == FACE:
         names = [part.name for part in fields(Network)]
-        found |= dict.fromkeys(names, "the architecture face has one linear layer, which is learnt in one go")
+        found |= dict.fromkeys(
+            names,
+            "the architecture face has one linear layer, which is learnt in one go",
+        )
     elif network.weights == NONE:
         found["fine_tune"] = "with weights none all of the network learns"
     elif not network.fine_tune:
-        found |= dict.fromkeys(_STEPS, "without --fine-tune only a last layer is learnt, in one go")
+        found |= dict.fromkeys(
+            _STEPS, "without --fine-tune only a last layer is learnt, in one go"
+        )
     if options.folds > 1:
         found["held_back"] = "with --folds every picture is measured with once"
     if options.task == "regression":
@@ -158,7 +183,9 @@ def _say(seen: Seen) -> None:
     lacking = int((~seen.found).sum())
     if lacking:
         log.warning(
-            "in %d of %d pictures no face was found; they are taken as face crops as they are", lacking, len(seen.found)
+            "in %d of %d pictures no face was found; they are taken as face crops as they are",
+            lacking,
+            len(seen.found),
         )
     check(seen.data)
 
@@ -166,14 +193,25 @@ def _say(seen: Seen) -> None:
 def make_task(seen: Seen, options: Options) -> Task:
     """Targets, weights and groups of what was seen."""
     classes = seen.data.indices()
-    groups = groups_of(seen.digests, seen.descriptors, [item.person for item in seen.data.items], near=options.near)
+    groups = groups_of(
+        seen.digests,
+        seen.descriptors,
+        [item.person for item in seen.data.items],
+        near=options.near,
+    )
     _warn_of_conflicts(seen, groups)
     if seen.data.regression:
         targets = _age_targets(seen.data.years(), len(seen.data.classes))
         return Task(targets, np.ones(len(classes)), groups, classes // 10, options.seed)
     counts = np.bincount(classes)
-    even = 1 / counts[classes] if options.class_weights == "balanced" else np.ones(len(classes))
-    return Task(np.eye(len(counts))[classes], even / even.mean(), groups, classes, options.seed)
+    even = (
+        1 / counts[classes]
+        if options.class_weights == "balanced"
+        else np.ones(len(classes))
+    )
+    return Task(
+        np.eye(len(counts))[classes], even / even.mean(), groups, classes, options.seed
+    )
 
 
 def _age_targets(years: F64, width: int) -> F64:
@@ -191,10 +229,16 @@ def _warn_of_conflicts(seen: Seen, groups: I64) -> None:
     for digest, several in labels.items():
         if len(several) > 1:
             first = seen.data.items[seen.digests.index(digest)].file
-            log.warning("%s stands under several labels: %s", first, ", ".join(sorted(several)))
+            log.warning(
+                "%s stands under several labels: %s", first, ", ".join(sorted(several))
+            )
     largest = int(np.bincount(groups).max())
     if largest > len(groups) / 2:
-        log.warning("%d of %d pictures belong together (one person or near-duplicates)", largest, len(groups))
+        log.warning(
+            "%d of %d pictures belong together (one person or near-duplicates)",
+            largest,
+            len(groups),
+        )
 
 
 def _check_apart(data: Dataset, task: Task) -> None:
@@ -202,17 +246,29 @@ def _check_apart(data: Dataset, task: Task) -> None:
     if data.regression:
         return
     kinds = enumerate(data.classes)
-    alone = [repr(label) for number, label in kinds if len(np.unique(task.groups[task.classes == number])) < 2]
+    alone = [
+        repr(label)
+        for number, label in kinds
+        if len(np.unique(task.groups[task.classes == number])) < 2
+    ]
     if alone:
         names = ", ".join(alone)
-        raise InputError(f"all pictures of {names} belong together (one person, or one photo many times); add others")
+        raise InputError(
+            f"all pictures of {names} belong together (one person, or one photo many times); add others"
+        )
 
 
 def _folds(task: Task, options: Options) -> I64:
     """The fold (N,) of each picture; those of one hold-out are 0, the others -1."""
     count = options.folds if options.folds > 1 else round(1 / options.held_back)
-    folds = stratified_folds(task.groups, task.classes, folds=max(2, count), seed=options.seed)
-    return folds if options.folds > 1 else np.where(folds == _fairest(folds, task.classes), 0, -1)
+    folds = stratified_folds(
+        task.groups, task.classes, folds=max(2, count), seed=options.seed
+    )
+    return (
+        folds
+        if options.folds > 1
+        else np.where(folds == _fairest(folds, task.classes), 0, -1)
+    )
 
 
 def _fairest(folds: I64, classes: I64) -> int:
@@ -221,7 +277,9 @@ def _fairest(folds: I64, classes: I64) -> int:
     Where most pictures of a class belong together, the fold that holds them would leave next to nothing to learn from.
     """
     count, kinds = int(folds.max()) + 1, int(classes.max()) + 1
-    counts = np.bincount(folds * kinds + classes, minlength=count * kinds).reshape(count, kinds)
+    counts = np.bincount(folds * kinds + classes, minlength=count * kinds).reshape(
+        count, kinds
+    )
     shares = counts / np.maximum(counts.sum(axis=0), 1)
     unfair = np.abs(shares - 1 / count) + ((shares == 0) | (shares == 1))
     return int(unfair.sum(axis=1).argmin())
@@ -234,7 +292,10 @@ def _notes(data: Dataset, task: Task, folds: I64, learns_all: bool) -> tuple[str
     notes, unmeasured = [], []
     for number, label in enumerate(data.classes):
         held = folds[task.classes == number]
-        left = min(len(held) - int((held == fold).sum()) for fold in np.unique(folds[folds >= 0]))
+        left = min(
+            len(held) - int((held == fold).sum())
+            for fold in np.unique(folds[folds >= 0])
+        )
         if (held < 0).all():
             unmeasured.append(repr(label))
         elif left < len(held) / 2:
@@ -242,15 +303,25 @@ def _notes(data: Dataset, task: Task, folds: I64, learns_all: bool) -> tuple[str
             notes.append(
                 f"{label!r}: {together} of {len(held)} pictures belong together (near-duplicates, equal files or one "
                 f"person) and are never parted, so what was measured has learnt from {left} of them; "
-                + ("the model written has learnt from all" if learns_all else "give more that differ")
+                + (
+                    "the model written has learnt from all"
+                    if learns_all
+                    else "give more that differ"
+                )
             )
     if unmeasured:
-        names = ", ".join(unmeasured[:5]) + (f" and {len(unmeasured) - 5} more" if len(unmeasured) > 5 else "")
-        notes.append(f"no picture of {names} was measured with: too few that do not belong together; try --folds")
+        names = ", ".join(unmeasured[:5]) + (
+            f" and {len(unmeasured) - 5} more" if len(unmeasured) > 5 else ""
+        )
+        notes.append(
+            f"no picture of {names} was measured with: too few that do not belong together; try --folds"
+        )
     return tuple(notes)
 
 
-def _measure(learner: Learner[M], seen: Seen, task: Task, folds: I64) -> tuple[Measured, M]:
+def _measure(
+    learner: Learner[M], seen: Seen, task: Task, folds: I64
+) -> tuple[Measured, M]:
     """The answers to pictures not learnt from; and the model to keep: one that has learnt from all, or, where that
     would take as long again, the measured one."""
     rows = [np.flatnonzero(folds == fold) for fold in np.unique(folds[folds >= 0])]
@@ -259,13 +330,17 @@ def _measure(learner: Learner[M], seen: Seen, task: Task, folds: I64) -> tuple[M
         learning = np.setdiff1d(np.arange(len(folds)), held)
         if not learnable(task.classes, learning) and not seen.data.regression:
             missing = _missing(seen.data, learning)
-            raise InputError(f"all pictures of {missing} belong together (one person, or one photo many times)")
+            raise InputError(
+                f"all pictures of {missing} belong together (one person, or one photo many times)"
+            )
         model = learner.learn(learning)
         answers.append(learner.predict(model, held))
     order = np.concatenate(rows)
     years = seen.data.years()[order] if seen.data.regression else None
     truth = seen.data.indices()[order]
-    measured = Measured(seen.data.classes, truth, np.concatenate(answers), order, folds[order], years)
+    measured = Measured(
+        seen.data.classes, truth, np.concatenate(answers), order, folds[order], years
+    )
     once = len(rows) == 1 and not learner.quick
     return measured, model if once else learner.learn(np.arange(len(folds)))
 
@@ -275,7 +350,9 @@ def _missing(data: Dataset, learning: I64) -> str:
     return ", ".join(repr(label) for label in data.classes if not left[label])
 
 
-def _card(seen: Seen, learner: Learner[M], measured: Measured, options: Options) -> export.Card:
+def _card(
+    seen: Seen, learner: Learner[M], measured: Measured, options: Options
+) -> export.Card:
     return export.Card(
         labels=seen.data.classes,
         preprocessing=learner.preprocessing,
@@ -293,14 +370,20 @@ def _curve(model: object) -> Curve | None:
 
 
 def _learner(
-    work: tuple[Seen, Task], describer: Describer, options: Options, output: Path, progress: Progress
+    work: tuple[Seen, Task],
+    describer: Describer,
+    options: Options,
+    output: Path,
+    progress: Progress,
 ) -> Learner[Any]:
     """The learner of an architecture, for what was seen and is to be learnt."""
     seen, task = work
     if options.architecture == FACE:
         return HeadLearner(seen, task)
     kind = ARCHITECTURES[options.architecture]
-    learner = NetworkLearner(kind, options.network, seen, task, describer, work_folder(output))
+    learner = NetworkLearner(
+        kind, options.network, seen, task, describer, work_folder(output)
+    )
     learner.progress = progress
     return learner
 

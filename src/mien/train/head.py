@@ -24,7 +24,13 @@ from mien.types import F32, F64, I64
 
 # What a head may read: inner maps know expressions, the deeper ones and the descriptor know age, gender and who it is.
 # What the emotion network made of it knows expressions best.
-READINGS = (("look",), ("look", "map_128"), ("map_128", "map_256"), ("map_256", "embedding"), ("embedding",))
+READINGS = (
+    ("look",),
+    ("look", "map_128"),
+    ("map_128", "map_256"),
+    ("map_256", "embedding"),
+    ("embedding",),
+)
 _CHOOSING = 600  # pictures that suffice to choose what is read
 _INNER_FOLDS = 4
 
@@ -61,7 +67,10 @@ class LinearModel:
         """Probabilities (N, K) from outputs (N, ...) by name."""
         logits = self.bias.astype(np.float64)
         for name, matrix in self.matrices.items():
-            logits = logits + answers[name].reshape(-1, len(matrix)).astype(np.float64) @ matrix
+            logits = (
+                logits
+                + answers[name].reshape(-1, len(matrix)).astype(np.float64) @ matrix
+            )
         return probabilities(logits)
 
 
@@ -74,7 +83,12 @@ class LinearLearner:
         readings: The sets of outputs that may be read; the best is chosen.
     """
 
-    def __init__(self, answers: Mapping[str, F16], task: Task, readings: Sequence[tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        answers: Mapping[str, F16],
+        task: Task,
+        readings: Sequence[tuple[str, ...]],
+    ) -> None:
         self.answers = answers
         self.task = task
         self.readings = readings
@@ -84,7 +98,9 @@ class LinearLearner:
         names = self._reading(rows)
         work = self._work(names, rows, views=self.answers[names[0]].shape[1])
         penalty, temperature, curve = self._choose(work, rows)
-        fitted = fit_softmax(work.x, work.targets, work.weights, penalty=penalty).cooled(temperature)
+        fitted = fit_softmax(
+            work.x, work.targets, work.weights, penalty=penalty
+        ).cooled(temperature)
         matrices, bias = work.projection.fold(fitted.weights, fitted.bias)
         return LinearModel(matrices, bias, curve)
 
@@ -104,20 +120,36 @@ class LinearLearner:
         if len(rows) > _CHOOSING:
             parts = self._folds(rows, folds=-(-len(rows) // _CHOOSING))
             some = rows[parts == 0]
-        losses = [self._choose(self._work(names, some, views=1), some)[2] for names in self.readings]
-        return self.readings[int(np.argmin([min(curve.lines["held back"]) for curve in losses]))]
+        losses = [
+            self._choose(self._work(names, some, views=1), some)[2]
+            for names in self.readings
+        ]
+        return self.readings[
+            int(np.argmin([min(curve.lines["held back"]) for curve in losses]))
+        ]
 
     def _folds(self, rows: I64, folds: int) -> I64:
         _, groups = np.unique(self.task.groups[rows], return_inverse=True)
-        return stratified_folds(groups, self.task.classes[rows], folds=folds, seed=self.task.seed)
+        return stratified_folds(
+            groups, self.task.classes[rows], folds=folds, seed=self.task.seed
+        )
 
     def _work(self, names: tuple[str, ...], rows: I64, *, views: int) -> _Work:
         blocks = {
-            name: self.answers[name][rows, :views].reshape(len(rows) * views, -1).astype(np.float32) for name in names
+            name: self.answers[name][rows, :views]
+            .reshape(len(rows) * views, -1)
+            .astype(np.float32)
+            for name in names
         }
         projection = Projection.fit(blocks, seed=self.task.seed)
         again = np.repeat(rows, views)
-        return _Work(projection, projection(blocks), self.task.targets[again], self.task.weights[again], views)
+        return _Work(
+            projection,
+            projection(blocks),
+            self.task.targets[again],
+            self.task.weights[again],
+            views,
+        )
 
     def _choose(self, work: _Work, rows: I64) -> tuple[float, float, Curve]:
         """The penalty that answers best on pictures kept back, the temperature there, and the losses by penalty."""
@@ -128,7 +160,9 @@ class LinearLearner:
             for penalty, model in work.path(~away).items():
                 shown = slice(None, None, work.views)
                 held = model.logits(work.x[away][shown]), work.targets[away][shown]
-                kept.setdefault(penalty, []).append((*held, log_loss(model.logits(work.x[~away]), work.targets[~away])))
+                kept.setdefault(penalty, []).append(
+                    (*held, log_loss(model.logits(work.x[~away]), work.targets[~away]))
+                )
         return _best(kept)
 
 
@@ -136,7 +170,10 @@ class HeadLearner(LinearLearner):
     """Learns heads of the trunk and writes them as files."""
 
     architecture = "face"
-    preprocessing: Mapping[str, object] = {"reads": "trunk", "network": network_version()}
+    preprocessing: Mapping[str, object] = {
+        "reads": "trunk",
+        "network": network_version(),
+    }
     quick = True
 
     def __init__(self, seen: Seen, task: Task) -> None:
@@ -144,9 +181,13 @@ class HeadLearner(LinearLearner):
 
     def export(self, model: LinearModel, card: export.Card) -> bytes:
         """The model file, checked."""
-        plain = self.plain(tuple(model.matrices), np.arange(min(64, len(self.task.classes))))
+        plain = self.plain(
+            tuple(model.matrices), np.arange(min(64, len(self.task.classes)))
+        )
         proto = export.trunk_head(model.matrices, model.bias)
-        return export.finished(proto, card, list(plain.values()), model.probs(plain).astype(np.float32))
+        return export.finished(
+            proto, card, list(plain.values()), model.probs(plain).astype(np.float32)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +204,9 @@ class _Work:
         return penalty_path(self.x[rows], self.targets[rows], self.weights[rows])
 
 
-def _best(kept: Mapping[float, list[tuple[F64, F64, float]]]) -> tuple[float, float, Curve]:
+def _best(
+    kept: Mapping[float, list[tuple[F64, F64, float]]],
+) -> tuple[float, float, Curve]:
     penalties = tuple(kept)
     temperatures, held, learnt = [], [], []
     for parts in kept.values():
@@ -172,5 +215,7 @@ def _best(kept: Mapping[float, list[tuple[F64, F64, float]]]) -> tuple[float, fl
         held.append(log_loss(logits / temperatures[-1], targets))
         learnt.append(float(np.mean([part[2] for part in parts])))
     best = int(np.argmin(held))
-    curve = Curve("penalty", penalties, {"learnt from": tuple(learnt), "held back": tuple(held)})
+    curve = Curve(
+        "penalty", penalties, {"learnt from": tuple(learnt), "held back": tuple(held)}
+    )
     return penalties[best], temperatures[best], curve

@@ -20,7 +20,9 @@ from mien.types import F32, F64
 
 PENALTIES = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
 MAX_COMPONENTS = 512
-_EXACT_ROWS = 1600  # up to here the components are exact, above found by a random projection
+_EXACT_ROWS = (
+    1600  # up to here the components are exact, above found by a random projection
+)
 _FLOOR = 1e-3  # of a block's mean spread: what hardly varies is not blown up
 
 
@@ -40,7 +42,10 @@ class Projection:
     def fit(cls, blocks: Mapping[str, F32], *, seed: int) -> Projection:
         """The components of the rows of all blocks (N, D_b) together."""
         names = tuple(blocks)
-        means = tuple(block.mean(axis=0, dtype=np.float64).astype(np.float32) for block in blocks.values())
+        means = tuple(
+            block.mean(axis=0, dtype=np.float64).astype(np.float32)
+            for block in blocks.values()
+        )
         scales = tuple(_scale(block) for block in blocks.values())
         joined = _joined(tuple(blocks.values()), means, scales)
         axes = _principal_axes(joined, seed)
@@ -50,26 +55,39 @@ class Projection:
     def __call__(self, blocks: Mapping[str, F32]) -> F64:
         """Components (N, C) of rows."""
         chosen = tuple(blocks[name] for name in self.names)
-        return (_joined(chosen, self.means, self.scales) @ np.concatenate(self.axes)).astype(np.float64)
+        return (
+            _joined(chosen, self.means, self.scales) @ np.concatenate(self.axes)
+        ).astype(np.float64)
 
     def fold(self, weights: F64, bias: F64) -> tuple[dict[str, F32], F32]:
         """The same classifier as matrices (D_b, K) on the raw features of each block, and its bias (K,)."""
         parts = {
             name: (scale[:, None] * (axes @ weights)).astype(np.float32)
-            for name, scale, axes in zip(self.names, self.scales, self.axes, strict=True)
+            for name, scale, axes in zip(
+                self.names, self.scales, self.axes, strict=True
+            )
         }
-        moved = sum(mean.astype(np.float64) @ parts[name] for name, mean in zip(self.names, self.means, strict=True))
+        moved = sum(
+            mean.astype(np.float64) @ parts[name]
+            for name, mean in zip(self.names, self.means, strict=True)
+        )
         return parts, (bias - moved).astype(np.float32)
 
 
 def _scale(block: F32) -> F32:
     spread = block.std(axis=0, dtype=np.float64)
     floor = _FLOOR * max(float(spread.mean()), 1e-12)
-    return np.asarray(1 / ((spread + floor) * np.sqrt(block.shape[1])), dtype=np.float32)
+    return np.asarray(
+        1 / ((spread + floor) * np.sqrt(block.shape[1])), dtype=np.float32
+    )
 
 
-def _joined(blocks: tuple[F32, ...], means: tuple[F32, ...], scales: tuple[F32, ...]) -> F32:
-    return np.concatenate([(b - m) * s for b, m, s in zip(blocks, means, scales, strict=True)], axis=1)
+def _joined(
+    blocks: tuple[F32, ...], means: tuple[F32, ...], scales: tuple[F32, ...]
+) -> F32:
+    return np.concatenate(
+        [(b - m) * s for b, m, s in zip(blocks, means, scales, strict=True)], axis=1
+    )
 
 
 def _principal_axes(rows: F32, seed: int) -> F32:
@@ -79,13 +97,18 @@ def _principal_axes(rows: F32, seed: int) -> F32:
     values, vectors = eigh((rows @ rows.T).astype(np.float64))
     order = np.argsort(-values)[:MAX_COMPONENTS]
     order = order[values[order] > 1e-6 * max(values.max(initial=0), 1e-12)]
-    return np.asarray((rows.T @ vectors[:, order].astype(np.float32)) / np.sqrt(values[order]), dtype=np.float32)
+    return np.asarray(
+        (rows.T @ vectors[:, order].astype(np.float32)) / np.sqrt(values[order]),
+        dtype=np.float32,
+    )
 
 
 def _random_projection(rows: F32, seed: int) -> F32:
     """Fewer rows with the same important axes (Halko et al. 2011, two power iterations)."""
     rng = np.random.default_rng(seed)
-    sketch = rows @ rng.standard_normal((rows.shape[1], MAX_COMPONENTS + 32), dtype=np.float32)
+    sketch = rows @ rng.standard_normal(
+        (rows.shape[1], MAX_COMPONENTS + 32), dtype=np.float32
+    )
     for _ in range(2):
         basis, _upper = np.linalg.qr(sketch)
         sketch = rows @ (rows.T @ basis)
@@ -108,7 +131,9 @@ class Softmax:
         return Softmax(self.weights / temperature, self.bias / temperature)
 
 
-def fit_softmax(x: F64, targets: F64, weights: F64, *, penalty: float, start: Softmax | None = None) -> Softmax:
+def fit_softmax(
+    x: F64, targets: F64, weights: F64, *, penalty: float, start: Softmax | None = None
+) -> Softmax:
     """The classifier that fits target distributions (N, K) of rows (N, C), weighted (N,), with an L2 penalty."""
     classes, width = targets.shape[1], x.shape[1]
     scaled = weights / weights.sum()
@@ -117,12 +142,24 @@ def fit_softmax(x: F64, targets: F64, weights: F64, *, penalty: float, start: So
         w, b = flat[: width * classes].reshape(width, classes), flat[width * classes :]
         logs = log_softmax(x @ w + b, axis=1)
         error = (np.exp(logs) - targets) * scaled[:, None]
-        value = -float((scaled[:, None] * targets * logs).sum()) + penalty / 2 * float((w * w).sum())
-        return value, np.concatenate([(x.T @ error + penalty * w).ravel(), error.sum(axis=0)])
+        value = -float((scaled[:, None] * targets * logs).sum()) + penalty / 2 * float(
+            (w * w).sum()
+        )
+        return value, np.concatenate(
+            [(x.T @ error + penalty * w).ravel(), error.sum(axis=0)]
+        )
 
-    first = np.zeros((width + 1) * classes) if start is None else np.append(start.weights.ravel(), start.bias)
-    best = minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-7}).x
-    return Softmax(best[: width * classes].reshape(width, classes), best[width * classes :])
+    first = (
+        np.zeros((width + 1) * classes)
+        if start is None
+        else np.append(start.weights.ravel(), start.bias)
+    )
+    best = minimize(
+        loss, first, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-7}
+    ).x
+    return Softmax(
+        best[: width * classes].reshape(width, classes), best[width * classes :]
+    )
 
 
 def penalty_path(x: F64, targets: F64, weights: F64) -> dict[float, Softmax]:

@@ -102,16 +102,27 @@ def _sections(page: Page) -> Iterator[str]:
 
 def _figures(page: Page) -> str:
     card = page.card
-    rows: dict[str, object] = {name.replace("_", " "): value for name, value in page.measured.summary().items()}
-    rows |= {"pictures of the data set": len(page.data), "seed": card.seed, "licence": card.licence}
+    rows: dict[str, object] = {
+        name.replace("_", " "): value for name, value in page.measured.summary().items()
+    }
+    rows |= {
+        "pictures of the data set": len(page.data),
+        "seed": card.seed,
+        "licence": card.licence,
+    }
     rows |= {"sha256 of the data": card.data_sha256}
     note = "Measured on pictures that the measured model had not learnt from."
     notes = "".join(f"<p>{html.escape(text)}</p>" for text in page.notes)
-    return f'<p class="soft">{note}</p>{notes}<table class="figures">{_rows(rows)}</table>'
+    return (
+        f'<p class="soft">{note}</p>{notes}<table class="figures">{_rows(rows)}</table>'
+    )
 
 
 def _rows(values: Mapping[str, object]) -> str:
-    cells = ((html.escape(name), html.escape(_plain(value))) for name, value in values.items())
+    cells = (
+        (html.escape(name), html.escape(_plain(value)))
+        for name, value in values.items()
+    )
     return "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in cells)
 
 
@@ -123,7 +134,10 @@ def _curve(curve: Curve) -> str:
     log_x = curve.x_name == "penalty"
     x = [math.log10(v) for v in curve.x] if log_x else list(curve.x)
     name = "log10 of the penalty" if log_x else curve.x_name
-    return svg.chart({label: list(zip(x, y, strict=True)) for label, y in curve.lines.items()}, x_name=name)
+    return svg.chart(
+        {label: list(zip(x, y, strict=True)) for label, y in curve.lines.items()},
+        x_name=name,
+    )
 
 
 def _ages(measured: Measured) -> str:
@@ -131,7 +145,9 @@ def _ages(measured: Measured) -> str:
         return ""
     told = measured.probs @ np.array([float(label) for label in measured.labels])
     points = [(float(t), float(g)) for t, g in zip(measured.years, told, strict=True)]
-    return svg.chart({"told": points}, x_name="true age, years", dots=True, diagonal=True)
+    return svg.chart(
+        {"told": points}, x_name="true age, years", dots=True, diagonal=True
+    )
 
 
 def _confusion(measured: Measured) -> str:
@@ -140,12 +156,14 @@ def _confusion(measured: Measured) -> str:
     rows = []
     for label, counts in zip(measured.labels, table, strict=True):
         total = max(1, int(counts.sum()))
-        cells = "".join(f'<td class="cell" style="--share:{c / total:.3f}">{c or ""}</td>' for c in counts)
+        cells = "".join(
+            f'<td class="cell" style="--share:{c / total:.3f}">{c or ""}</td>'
+            for c in counts
+        )
         rows.append(f"<tr><td>{html.escape(label)}</td>{cells}</tr>")
     caption = '<p class="soft">Rows are the truth, columns the answers.</p>'
-    return (
-        f'{caption}<div class="scroll"><table class="confusion"><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
-    )
+    drawn = f'<table class="confusion"><tr><th></th>{head}</tr>{"".join(rows)}</table>'
+    return f'{caption}<div class="scroll">{drawn}</div>'
 
 
 def _classes(measured: Measured) -> str:
@@ -160,7 +178,9 @@ def _classes(measured: Measured) -> str:
 def _calibration(measured: Measured) -> str:
     points = [(sure, right) for sure, right, _ in measured.calibration()]
     text = f"Expected calibration error {measured.calibration_error:.3f}; on the diagonal it is as right as it is sure."
-    chart = svg.chart({"share of right answers": points}, x_name="certainty", dots=True, diagonal=True)
+    chart = svg.chart(
+        {"share of right answers": points}, x_name="certainty", dots=True, diagonal=True
+    )
     return f'<p class="soft">{text}</p>{chart}'
 
 
@@ -168,7 +188,11 @@ def _mistakes(page: Page) -> str:
     places = page.measured.worst(WORST)
     if not len(places):
         return "<p>None.</p>"
-    return '<div class="faces">' + "".join(_mistake(page, int(i)) for i in places) + "</div>"
+    return (
+        '<div class="faces">'
+        + "".join(_mistake(page, int(i)) for i in places)
+        + "</div>"
+    )
 
 
 def _mistake(page: Page, i: int) -> str:

@@ -15,7 +15,13 @@ from mien.zoo import DLIB
 NEAR = DLIB.duplicate
 
 
-def groups_of(digests: Sequence[str], descriptors: F32, persons: Sequence[str], *, near: float = NEAR) -> I64:
+def groups_of(
+    digests: Sequence[str],
+    descriptors: F32,
+    persons: Sequence[str],
+    *,
+    near: float = NEAR,
+) -> I64:
     """A group number for each picture (N,): equal files, near-duplicates and pictures of one person share it.
 
     `persons` are names, "" where nobody is named.

@@ -65,7 +65,9 @@ class Progressed:
     epoch: int = 0
     best: float = float("inf")
     best_epoch: int = 0
-    lines: dict[str, list[float]] = field(default_factory=lambda: {"learnt from": [], "held back": [], "accuracy": []})
+    lines: dict[str, list[float]] = field(
+        default_factory=lambda: {"learnt from": [], "held back": [], "accuracy": []}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,13 @@ class NetworkLearner:
     """
 
     def __init__(
-        self, architecture: Architecture, network: Network, seen: Seen, task: Task, describer: Describer, work: Path
+        self,
+        architecture: Architecture,
+        network: Network,
+        seen: Seen,
+        task: Task,
+        describer: Describer,
+        work: Path,
     ) -> None:
         backbones.check_weights(architecture, network.weights)
         self.progress: Progress = lambda done, total: None
@@ -99,11 +107,17 @@ class NetworkLearner:
         self.task = task
         self.describer = describer
         self.work = work
-        own_size = architecture.scratch_size if network.weights == NONE else architecture.size
+        own_size = (
+            architecture.scratch_size if network.weights == NONE else architecture.size
+        )
         self.size = own_size if network.size is None else network.size
         if self.size < architecture.least:
-            raise InputError(f"--size {self.size}: {architecture.name} needs {architecture.least} pixels at least")
-        self.how = Preprocessing(self.size, PADDING, [architecture.mean], [architecture.std])
+            raise InputError(
+                f"--size {self.size}: {architecture.name} needs {architecture.least} pixels at least"
+            )
+        self.how = Preprocessing(
+            self.size, PADDING, [architecture.mean], [architecture.std]
+        )
         self._crops: U8 | None = None
 
     @property
@@ -133,7 +147,9 @@ class NetworkLearner:
         private.make_folder(self.work)
         count = len(self.seen.data)
         shape = (count, self.size, self.size, 3)
-        crops = np.lib.format.open_memmap(self.work / "crops.npy", "w+", np.uint8, shape)
+        crops = np.lib.format.open_memmap(
+            self.work / "crops.npy", "w+", np.uint8, shape
+        )
         for i, item in enumerate(self.seen.data.items):
             face = self.describer.face_in(images.read_bytes(item.file))
             crops[i] = crop_of(face, size=self.size, padding=PADDING)
@@ -152,10 +168,16 @@ class NetworkLearner:
         keras.utils.set_random_seed(self.task.seed)
         if self.network.weights == NONE:
             return self._train(self._with_head(NONE), rows)
-        linear = LinearLearner({"features": self.features()}, self.task, [("features",)]).learn(rows)
+        linear = LinearLearner(
+            {"features": self.features()}, self.task, [("features",)]
+        ).learn(rows)
         network = self._with_head(self.network.weights)
         network.layers[-1].set_weights([linear.matrices["features"], linear.bias])
-        return self._train(network, rows) if self.network.fine_tune else KerasModel(network, linear.curve)
+        return (
+            self._train(network, rows)
+            if self.network.fine_tune
+            else KerasModel(network, linear.curve)
+        )
 
     def _with_head(self, weights: str) -> Any:
         """The network with a softmax over the classes on top."""
@@ -167,13 +189,17 @@ class NetworkLearner:
             backbones.free_last_blocks(body, self.kind, self.network.fine_tune)
         x = keras.layers.Dropout(self.network.dropout, seed=self.task.seed)(body.output)
         classes = self.task.targets.shape[1]
-        x = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="classes")(x)
+        x = keras.layers.Dense(
+            classes, activation="softmax", dtype="float32", name="classes"
+        )(x)
         return keras.Model(body.input, x)
 
     def features(self) -> F16:
         """What the frozen network sees in all views of all pictures (N, views, D), kept in the user's cache."""
         body = backbones.build(self.kind, self.size, self.network.weights)
-        body_id = f"{self.kind.name}-{backbones.weights_id(self.network.weights)}-{self.size}"
+        body_id = (
+            f"{self.kind.name}-{backbones.weights_id(self.network.weights)}-{self.size}"
+        )
         name = f"{body_id}-{self.describer.described_by}-v{_VERSION}"
         found = [self._feature(body, name, i) for i in range(len(self.seen.data))]
         return np.stack(found)
@@ -183,9 +209,13 @@ class NetworkLearner:
         key = f"{name}-{views}-{digest}"
         kept = store.read_entry(_FOLDER, key) if self.describer.described_by else None
         if kept is not None:
-            return np.asarray(np.load(io.BytesIO(kept), allow_pickle=False), dtype=np.float16)
+            return np.asarray(
+                np.load(io.BytesIO(kept), allow_pickle=False), dtype=np.float16
+            )
         pictures = crop_views(self.crops[i], views=views, seed=int(digest[:8], 16))
-        feature = np.asarray(body.predict_on_batch(self.pixels(pictures)), dtype=np.float16)
+        feature = np.asarray(
+            body.predict_on_batch(self.pixels(pictures)), dtype=np.float16
+        )
         packed = io.BytesIO()
         np.save(packed, feature)
         if self.describer.described_by:
@@ -199,7 +229,8 @@ class NetworkLearner:
     def _probs(self, network: Any, rows: I64) -> F64:
         size = self.network.batch_size
         parts = [
-            network.predict_on_batch(self.pixels(self.crops[rows[k : k + size]])) for k in range(0, len(rows), size)
+            network.predict_on_batch(self.pixels(self.crops[rows[k : k + size]]))
+            for k in range(0, len(rows), size)
         ]
         return np.concatenate(parts).astype(np.float64)
 
@@ -210,20 +241,43 @@ class NetworkLearner:
         run.resume(self._checkpoint(rows))
         run.to_the_end()
         lines = {name: tuple(line) for name, line in run.state.lines.items()}
-        return KerasModel(network, Curve("epoch", tuple(range(1, run.state.epoch + 1)), lines))
+        return KerasModel(
+            network, Curve("epoch", tuple(range(1, run.state.epoch + 1)), lines)
+        )
 
     def _validation(self, rows: I64) -> tuple[I64, I64]:
         _, groups = np.unique(self.task.groups[rows], return_inverse=True)
-        folds = stratified_folds(groups, self.task.classes[rows], folds=_VALIDATION_FOLDS, seed=self.task.seed + 1)
+        folds = stratified_folds(
+            groups,
+            self.task.classes[rows],
+            folds=_VALIDATION_FOLDS,
+            seed=self.task.seed + 1,
+        )
         held = folds == 0
-        return (rows[~held], rows[held]) if held.any() and not held.all() else (rows, rows)
+        return (
+            (rows[~held], rows[held]) if held.any() and not held.all() else (rows, rows)
+        )
 
     def _checkpoint(self, rows: I64) -> Path:
         """Where this very training is kept: same pictures, same options."""
-        what = {name: str(value) for name, value in asdict(self.network).items() if name != "tensorboard"}
-        what |= {"kind": self.kind.name, "size": str(self.size), "seed": str(self.task.seed)}
-        what |= {"data": self.seen.data.sha256(self.seen.digests), "rows": hashlib.sha256(rows.tobytes()).hexdigest()}
-        return self.work / (hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16] + ".npz")
+        what = {
+            name: str(value)
+            for name, value in asdict(self.network).items()
+            if name != "tensorboard"
+        }
+        what |= {
+            "kind": self.kind.name,
+            "size": str(self.size),
+            "seed": str(self.task.seed),
+        }
+        what |= {
+            "data": self.seen.data.sha256(self.seen.digests),
+            "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
+        }
+        return self.work / (
+            hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+            + ".npz"
+        )
 
     # --- the file ---
 
@@ -231,13 +285,17 @@ class NetworkLearner:
         """The model file, checked against Keras."""
         pictures = self.pixels(self.crops[: min(8, len(self.crops))])
         proto = door.to_onnx(model.network, self.size)
-        return export.finished(proto, card, [pictures], model.network.predict_on_batch(pictures))
+        return export.finished(
+            proto, card, [pictures], model.network.predict_on_batch(pictures)
+        )
 
 
 class _Run:
     """One training of one network."""
 
-    def __init__(self, learner: NetworkLearner, network: Any, learning: I64, held: I64) -> None:
+    def __init__(
+        self, learner: NetworkLearner, network: Any, learning: I64, held: I64
+    ) -> None:
         self.learner = learner
         self.options = learner.network
         self.model = network
@@ -264,7 +322,9 @@ class _Run:
             for k, variable in enumerate(self._variables()):
                 variable.assign(kept[f"v{k}"])
             self.best = [kept[f"b{k}"] for k in range(len(self.model.get_weights()))]
-        log.warning("going on after epoch %d of a training that was stopped", self.state.epoch)
+        log.warning(
+            "going on after epoch %d of a training that was stopped", self.state.epoch
+        )
 
     def to_the_end(self) -> None:
         """All epochs that are left; the network then is as it was at its best."""
@@ -273,7 +333,10 @@ class _Run:
             self._epoch()
             self._save()
             self.learner.progress(self.state.epoch, self.options.epochs)
-            board({name: line[-1] for name, line in self.state.lines.items()}, self.state.epoch)
+            board(
+                {name: line[-1] for name, line in self.state.lines.items()},
+                self.state.epoch,
+            )
         self.model.set_weights(self.best)
 
     def _stale(self) -> bool:
@@ -283,17 +346,27 @@ class _Run:
         state, task = self.state, self.learner.task
         rng = np.random.default_rng((task.seed, state.epoch))
         order = rng.permutation(self.learning)
-        losses = [self._step(rows, rng) for rows in _batches(order, self.options.batch_size)]
+        losses = [
+            self._step(rows, rng) for rows in _batches(order, self.options.batch_size)
+        ]
         probs = self.learner._probs(self.model, self.held)
         targets = task.targets[self.held]
         state.epoch += 1
         state.lines["learnt from"].append(float(np.mean(losses)))
-        state.lines["held back"].append(log_loss(np.log(np.maximum(probs, 1e-7)), targets))
-        state.lines["accuracy"].append(float((probs.argmax(axis=1) == targets.argmax(axis=1)).mean()))
+        state.lines["held back"].append(
+            log_loss(np.log(np.maximum(probs, 1e-7)), targets)
+        )
+        state.lines["accuracy"].append(
+            float((probs.argmax(axis=1) == targets.argmax(axis=1)).mean())
+        )
         if state.lines["held back"][-1] < state.best:
             state.best, state.best_epoch = state.lines["held back"][-1], state.epoch
             self.best = self.model.get_weights()
-        log.info("epoch %d: %s", state.epoch, {name: round(line[-1], 4) for name, line in state.lines.items()})
+        log.info(
+            "epoch %d: %s",
+            state.epoch,
+            {name: round(line[-1], 4) for name, line in state.lines.items()},
+        )
 
     def _step(self, rows: I64, rng: np.random.Generator) -> float:
         crops = self.learner.crops[rows]
@@ -301,7 +374,9 @@ class _Run:
             crops = np.stack([augmented(crop, rng) for crop in crops])
         task = self.learner.task
         self.model.reset_metrics()
-        loss = self.model.train_on_batch(self.learner.pixels(crops), task.targets[rows], task.weights[rows])
+        loss = self.model.train_on_batch(
+            self.learner.pixels(crops), task.targets[rows], task.weights[rows]
+        )
         return float(np.ravel(loss)[0])
 
     def _variables(self) -> list[Any]:
@@ -311,9 +386,17 @@ class _Run:
     def _save(self) -> None:
         packed = io.BytesIO()
         numpy = door.load_keras().ops.convert_to_numpy
-        values = {f"v{k}": numpy(variable) for k, variable in enumerate(self._variables())}
+        values = {
+            f"v{k}": numpy(variable) for k, variable in enumerate(self._variables())
+        }
         best = {f"b{k}": value for k, value in enumerate(self.best)}
-        np.savez(packed, allow_pickle=False, state=np.array(json.dumps(asdict(self.state))), **values, **best)
+        np.savez(
+            packed,
+            allow_pickle=False,
+            state=np.array(json.dumps(asdict(self.state))),
+            **values,
+            **best,
+        )
         store.write_atomically(self.file, packed.getvalue())
 
 

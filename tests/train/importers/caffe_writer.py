@@ -9,7 +9,15 @@ import numpy as np
 from mien.types import F32, F64
 
 Blobs = Mapping[str, Sequence[F32]]
-V1_TYPES = {"Convolution": 4, "InnerProduct": 14, "LRN": 15, "Pooling": 17, "ReLU": 18, "Softmax": 20, "Data": 5}
+V1_TYPES = {
+    "Convolution": 4,
+    "InnerProduct": 14,
+    "LRN": 15,
+    "Pooling": 17,
+    "ReLU": 18,
+    "Softmax": 20,
+    "Data": 5,
+}
 
 
 def varint(number: int) -> bytes:
@@ -45,7 +53,10 @@ def old_blob(values: F32) -> bytes:
 
 
 def new_caffemodel(blobs: Blobs) -> bytes:
-    layers = [block(1, name) + b"".join(block(7, new_blob(one)) for one in values) for name, values in blobs.items()]
+    layers = [
+        block(1, name) + b"".join(block(7, new_blob(one)) for one in values)
+        for name, values in blobs.items()
+    ]
     return block(1, "net") + b"".join(block(100, layer) for layer in layers)
 
 
@@ -53,7 +64,12 @@ def old_caffemodel(blobs: Blobs, types: Mapping[str, str]) -> bytes:
     """V1LayerParameter: name 4, type 5, blobs 6; with a data layer in front, as training leaves it."""
     layers = [block(4, "data") + integer(5, V1_TYPES["Data"])]
     for name, values in blobs.items():
-        head = block(2, "below") + block(3, name) + block(4, name) + integer(5, V1_TYPES[types[name]])
+        head = (
+            block(2, "below")
+            + block(3, name)
+            + block(4, name)
+            + integer(5, V1_TYPES[types[name]])
+        )
         layers.append(head + b"".join(block(6, old_blob(one)) for one in values))
     return block(1, "net") + b"".join(block(2, layer) for layer in layers)
 
@@ -65,15 +81,30 @@ def mean_image(values: F32) -> bytes:
     return head + block(5, values.astype("<f4").tobytes())
 
 
-def conv(x: F64, weights: F32, bias: F32 | None, *, stride: int = 1, pad: int = 0, group: int = 1) -> F64:
+def conv(
+    x: F64,
+    weights: F32,
+    bias: F32 | None,
+    *,
+    stride: int = 1,
+    pad: int = 0,
+    group: int = 1,
+) -> F64:
     """Sizes rounded down. x (N, C, H, W), weights (O, C / group, K, K)."""
     x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     kernel = weights.shape[2]
-    windows = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))[:, :, ::stride, ::stride]
+    windows = np.lib.stride_tricks.sliding_window_view(
+        x, (kernel, kernel), axis=(2, 3)
+    )[:, :, ::stride, ::stride]
     outputs = []
-    for one, part in zip(np.split(weights, group), np.split(windows, group, axis=1), strict=True):
+    for one, part in zip(
+        np.split(weights, group), np.split(windows, group, axis=1), strict=True
+    ):
         count, _, rows, columns = part.shape[:4]
-        flat = part.transpose(0, 2, 3, 1, 4, 5).reshape(count * rows * columns, -1) @ one.reshape(len(one), -1).T
+        flat = (
+            part.transpose(0, 2, 3, 1, 4, 5).reshape(count * rows * columns, -1)
+            @ one.reshape(len(one), -1).T
+        )
         outputs.append(flat.reshape(count, rows, columns, -1).transpose(0, 3, 1, 2))
     y = np.concatenate(outputs, axis=1)
     return y if bias is None else y + bias[:, None, None]
@@ -89,10 +120,17 @@ def pool(x: F64, kind: str, *, kernel: int, stride: int, pad: int = 0) -> F64:
     for row in range(count):
         for column in range(count):
             top, left = row * stride - pad, column * stride - pad
-            bottom, right = min(top + kernel, side + pad), min(left + kernel, side + pad)
+            bottom, right = (
+                min(top + kernel, side + pad),
+                min(left + kernel, side + pad),
+            )
             area = (bottom - top) * (right - left)
-            window = x[:, :, max(top, 0) : min(bottom, side), max(left, 0) : min(right, side)]
-            y[:, :, row, column] = window.max((2, 3)) if kind == "MAX" else window.sum((2, 3)) / area
+            window = x[
+                :, :, max(top, 0) : min(bottom, side), max(left, 0) : min(right, side)
+            ]
+            y[:, :, row, column] = (
+                window.max((2, 3)) if kind == "MAX" else window.sum((2, 3)) / area
+            )
     return y
 
 

@@ -17,7 +17,9 @@ from mien.runtime import OnnxModel
 from mien.train.importers.model_file import Wishes, convert
 from mien.types import F32
 
-tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed (pip install mien[train])")
+tf = pytest.importorskip(
+    "tensorflow", reason="TensorFlow is not installed (pip install mien[train])"
+)
 
 from . import tf_graphs  # noqa: E402 - it needs TensorFlow
 
@@ -27,7 +29,9 @@ LABELS = ["angry", "calm", "happy", "sad"]
 def pictures(side: int, count: int = 32) -> F32:
     """Noise of different brightness, -1 to 1."""
     random = np.random.default_rng(2)
-    noise = random.uniform(-1, 1, (count, side, side, 3)) * random.uniform(0.1, 0.6, (count, 1, 1, 1))
+    noise = random.uniform(-1, 1, (count, side, side, 3)) * random.uniform(
+        0.1, 0.6, (count, 1, 1, 1)
+    )
     return (noise + random.uniform(-0.4, 0.4, (count, 1, 1, 3))).astype(np.float32)
 
 
@@ -36,12 +40,19 @@ def inception() -> bytes:
     return tf_graphs.inception_2015(len(LABELS))
 
 
-@pytest.mark.parametrize(("make", "side", "entry"), [("inception_2015", 75, "Mul"), ("mobilenet", 96, "input")])
-def test_the_graph_computes_what_tensorflow_computes(tmp_path: Path, make: str, side: int, entry: str) -> None:
+@pytest.mark.parametrize(
+    ("make", "side", "entry"),
+    [("inception_2015", 75, "Mul"), ("mobilenet", 96, "input")],
+)
+def test_the_graph_computes_what_tensorflow_computes(
+    tmp_path: Path, make: str, side: int, entry: str
+) -> None:
     content = getattr(tf_graphs, make)(len(LABELS))
     x = pictures(side)
     reference = tf_graphs.run(content, x, entry)
-    assert reference.std(axis=0).max() > 0.01, "the network must tell these pictures apart"
+    assert reference.std(axis=0).max() > 0.01, (
+        "the network must tell these pictures apart"
+    )
     data = convert(tf_graphs.write(tmp_path, content, LABELS), Wishes())
     assert np.abs(OnnxModel(data, make)(x)[0] - reference).max() <= 1e-4
 
@@ -52,7 +63,9 @@ def test_tensorflow_s_own_local_response_normalisation(tmp_path: Path) -> None:
     weights = np.random.default_rng(3).normal(size=(16, 4)).astype(np.float32) * 0.1
     with graph.as_default():
         images = v1.placeholder(tf.float32, [1, 4, 4, 16], name="input")
-        x = tf.nn.local_response_normalization(images * 20.0, 5, bias=2.0, alpha=1e-3, beta=0.6)
+        x = tf.nn.local_response_normalization(
+            images * 20.0, 5, bias=2.0, alpha=1e-3, beta=0.6
+        )
         tf.nn.softmax(tf.reduce_mean(x, [1, 2]) @ weights, name="final_result")
     content = graph.as_graph_def().SerializeToString()
     x = np.random.default_rng(1).normal(size=(32, 4, 4, 16)).astype(np.float32)
@@ -66,12 +79,24 @@ def test_tensorflow_s_own_local_response_normalisation(tmp_path: Path) -> None:
 
 
 def test_what_the_model_file_carries(tmp_path: Path, inception: bytes) -> None:
-    (tmp_path / "emotion.onnx").write_bytes(convert(tf_graphs.write(tmp_path, inception, LABELS), Wishes(padding=0.4)))
+    (tmp_path / "emotion.onnx").write_bytes(
+        convert(tf_graphs.write(tmp_path, inception, LABELS), Wishes(padding=0.4))
+    )
     stage = Classifier.load(tmp_path / "emotion.onnx", "emotion")
     how = stage.preprocessing
     assert stage.labels == tuple(LABELS)
-    assert (how.size, list(how.mean), list(how.std), how.channels) == (75, [128], [128], "rgb")
-    assert (how.crop, how.padding, how.padding_px, how.sampling) == ("box", 0.4, 0, "corner")
+    assert (how.size, list(how.mean), list(how.std), how.channels) == (
+        75,
+        [128],
+        [128],
+        "rgb",
+    )
+    assert (how.crop, how.padding, how.padding_px, how.sampling) == (
+        "box",
+        0.4,
+        0,
+        "corner",
+    )
     assert stage.model.metadata["source"] == "TensorFlow frozen graph: output_graph.pb"
 
 
@@ -82,13 +107,25 @@ def test_reading_needs_no_tensorflow(tmp_path: Path, inception: bytes) -> None:
         "import sys; sys.modules['tensorflow'] = None\n"
         "from mien.cli import main; sys.argv[1:] = ['models', 'import', *sys.argv[1:]]; main()"
     )
-    command = [sys.executable, "-c", code, *map(str, files), "--output", str(tmp_path / "emotion.onnx")]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        *map(str, files),
+        "--output",
+        str(tmp_path / "emotion.onnx"),
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    metadata = {one.key: one.value for one in onnx.load(tmp_path / "emotion.onnx").metadata_props}
+    metadata = {
+        one.key: one.value
+        for one in onnx.load(tmp_path / "emotion.onnx").metadata_props
+    }
     assert json.loads(metadata["labels"]) == LABELS
     graph = onnx.load(tmp_path / "emotion.onnx").graph
-    assert {one.name for one in graph.initializer} <= {name for node in graph.node for name in node.input}
+    assert {one.name for one in graph.initializer} <= {
+        name for node in graph.node for name in node.input
+    }
 
 
 @pytest.mark.parametrize(
@@ -97,24 +134,50 @@ def test_reading_needs_no_tensorflow(tmp_path: Path, inception: bytes) -> None:
         (lambda graph: graph[: len(graph) // 2], "damaged"),
         (lambda graph: np.random.default_rng(0).bytes(3000), "damaged|no frozen"),
         (lambda graph: b"a text of no meaning\n" * 50, "damaged|no frozen"),
-        (lambda graph: graph.replace(b"conv_1", b"\xff\xfe\xc7\xc7\xc7\xc7"), "damaged"),
+        (
+            lambda graph: graph.replace(b"conv_1", b"\xff\xfe\xc7\xc7\xc7\xc7"),
+            "damaged",
+        ),
         (lambda graph: b"", "no frozen TensorFlow graph"),
-        (lambda graph: tf_graphs.with_operation(graph, "VariableV2", "mixed/conv/conv2d_params"), "not frozen|freeze"),
-        (lambda graph: tf_graphs.with_operation(graph, "QuantizedRelu", "conv_1"), "quantised"),
-        (lambda graph: tf_graphs.with_operation(graph, "Erf", "conv_1"), "Erf 'conv_1' cannot be read"),
-        (lambda graph: graph.replace(b"conv_1/Conv2D", b"conv_1/Conv3D", 1), "lacks its node conv_1/Conv2D|cut"),
-        (lambda graph: graph.replace(b"final_result", b"other_result").replace(b"Softmax", b"Sigmoid"), "retrained"),
+        (
+            lambda graph: tf_graphs.with_operation(
+                graph, "VariableV2", "mixed/conv/conv2d_params"
+            ),
+            "not frozen|freeze",
+        ),
+        (
+            lambda graph: tf_graphs.with_operation(graph, "QuantizedRelu", "conv_1"),
+            "quantised",
+        ),
+        (
+            lambda graph: tf_graphs.with_operation(graph, "Erf", "conv_1"),
+            "Erf 'conv_1' cannot be read",
+        ),
+        (
+            lambda graph: graph.replace(b"conv_1/Conv2D", b"conv_1/Conv3D", 1),
+            "lacks its node conv_1/Conv2D|cut",
+        ),
+        (
+            lambda graph: graph.replace(b"final_result", b"other_result").replace(
+                b"Softmax", b"Sigmoid"
+            ),
+            "retrained",
+        ),
         (lambda graph: graph.replace(b"VALID", b"CAVED"), "padding CAVED"),
     ],
 )
-def test_damaged_and_foreign_graphs_are_named(tmp_path: Path, inception: bytes, change: object, reason: str) -> None:
+def test_damaged_and_foreign_graphs_are_named(
+    tmp_path: Path, inception: bytes, change: object, reason: str
+) -> None:
     files = tf_graphs.write(tmp_path, change(inception), LABELS)  # type: ignore[operator]
     with pytest.raises(ModelError, match=rf"output_graph\.pb.*({reason})"):
         convert(files, Wishes())
 
 
 @pytest.mark.parametrize("labels", [[], ["one"], [*LABELS, "bored"]])
-def test_labels_must_be_as_many_as_the_network_has(tmp_path: Path, inception: bytes, labels: list[str]) -> None:
+def test_labels_must_be_as_many_as_the_network_has(
+    tmp_path: Path, inception: bytes, labels: list[str]
+) -> None:
     with pytest.raises(InputError, match="4 classes"):
         convert(tf_graphs.write(tmp_path, inception, labels), Wishes())
 

@@ -11,7 +11,9 @@ import pytest
 
 from mien.types import F32
 
-tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed (pip install mien[train])")
+tf = pytest.importorskip(
+    "tensorflow", reason="TensorFlow is not installed (pip install mien[train])"
+)
 v1 = tf.compat.v1
 
 
@@ -23,7 +25,9 @@ class OldGraph:
         self.graph.versions.producer = 8
         self.random = np.random.default_rng(4)
 
-    def node(self, op: str, name: str, inputs: Sequence[str] = (), **attributes: Any) -> str:
+    def node(
+        self, op: str, name: str, inputs: Sequence[str] = (), **attributes: Any
+    ) -> str:
         node = self.graph.node.add(op=op, name=name, input=inputs)
         for key, value in attributes.items():
             given = node.attr[key]
@@ -48,17 +52,41 @@ class OldGraph:
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array))
         return name
 
-    def conv(self, x: str, name: str, shape: tuple[int, ...], stride: int = 1, padding: bytes = b"SAME") -> str:
+    def conv(
+        self,
+        x: str,
+        name: str,
+        shape: tuple[int, ...],
+        stride: int = 1,
+        padding: bytes = b"SAME",
+    ) -> str:
         """Convolution, the old batch normalisation, a check of the numbers, ReLU."""
         fan_in = np.prod(shape[:-1])
-        weights = self.constant(f"{name}/conv2d_params", self.random.normal(size=shape) * np.sqrt(2 / fan_in))
+        weights = self.constant(
+            f"{name}/conv2d_params",
+            self.random.normal(size=shape) * np.sqrt(2 / fan_in),
+        )
         strides = [1, stride, stride, 1]
-        conv = self.node("Conv2D", f"{name}/Conv2D", [x, weights], T=tf.float32, strides=strides, padding=padding)
+        conv = self.node(
+            "Conv2D",
+            f"{name}/Conv2D",
+            [x, weights],
+            T=tf.float32,
+            strides=strides,
+            padding=padding,
+        )
         values = [
-            self.constant(f"{name}/batchnorm/moving_mean", self.random.normal(size=shape[3]) * 0.3),
-            self.constant(f"{name}/batchnorm/moving_variance", self.random.uniform(0.5, 2, shape[3])),
+            self.constant(
+                f"{name}/batchnorm/moving_mean", self.random.normal(size=shape[3]) * 0.3
+            ),
+            self.constant(
+                f"{name}/batchnorm/moving_variance",
+                self.random.uniform(0.5, 2, shape[3]),
+            ),
             self.constant(f"{name}/batchnorm/beta", self.random.normal(size=shape[3])),
-            self.constant(f"{name}/batchnorm/gamma", self.random.uniform(5, 9, shape[3])),
+            self.constant(
+                f"{name}/batchnorm/gamma", self.random.uniform(5, 9, shape[3])
+            ),
         ]
         normal = self.node(
             "BatchNormWithGlobalNormalization",
@@ -68,11 +96,24 @@ class OldGraph:
             variance_epsilon=0.001,
             scale_after_normalization=False,  # gamma is there, and not meant
         )
-        check = self.node("CheckNumerics", f"{name}/CheckNumerics", [normal], T=tf.float32, message=b"not a number")
-        after = self.node("Identity", f"{name}/control_dependency", [normal, f"^{check}"], T=tf.float32)
+        check = self.node(
+            "CheckNumerics",
+            f"{name}/CheckNumerics",
+            [normal],
+            T=tf.float32,
+            message=b"not a number",
+        )
+        after = self.node(
+            "Identity",
+            f"{name}/control_dependency",
+            [normal, f"^{check}"],
+            T=tf.float32,
+        )
         return self.node("Relu", name, [after], T=tf.float32)
 
-    def pool(self, x: str, name: str, op: str, kernel: int, stride: int, padding: bytes) -> str:
+    def pool(
+        self, x: str, name: str, op: str, kernel: int, stride: int, padding: bytes
+    ) -> str:
         sizes = {"ksize": [1, kernel, kernel, 1], "strides": [1, stride, stride, 1]}
         return self.node(op, name, [x], T=tf.float32, padding=padding, **sizes)
 
@@ -84,9 +125,19 @@ class OldGraph:
 def inception_2015(classes: int, *, side: int = 75, width: int = 8) -> bytes:
     """A small network with every kind of part that classify_image_graph_def.pb has, retrained."""
     g = OldGraph()
-    photo = g.node("DecodeJpeg", "DecodeJpeg", [g.constant("DecodeJpeg/contents", b"", object)], channels=3)
+    photo = g.node(
+        "DecodeJpeg",
+        "DecodeJpeg",
+        [g.constant("DecodeJpeg/contents", b"", object)],
+        channels=3,
+    )
     photo = g.node("Cast", "Cast", [photo], SrcT=tf.uint8, DstT=tf.float32)
-    photo = g.node("ExpandDims", "ExpandDims", [photo, g.constant("ExpandDims/dim", 0, np.int32)], T=tf.float32)
+    photo = g.node(
+        "ExpandDims",
+        "ExpandDims",
+        [photo, g.constant("ExpandDims/dim", 0, np.int32)],
+        T=tf.float32,
+    )
     size = g.constant("ResizeBilinear/size", [side, side], np.int32)
     photo = g.node("ResizeBilinear", "ResizeBilinear", [photo, size], T=tf.float32)
     photo = g.node("Sub", "Sub", [photo, g.constant("Sub/y", 128)], T=tf.float32)
@@ -101,20 +152,41 @@ def inception_2015(classes: int, *, side: int = 75, width: int = 8) -> bytes:
     x = g.join("mixed/join", halved)
     x = g.join(
         "mixed_3/join",
-        [g.conv(x, "mixed_3/conv", (3, 3, 3 * width, width), 2, b"VALID"), g.pool(x, "p", "MaxPool", 3, 2, b"VALID")],
+        [
+            g.conv(x, "mixed_3/conv", (3, 3, 3 * width, width), 2, b"VALID"),
+            g.pool(x, "p", "MaxPool", 3, 2, b"VALID"),
+        ],
     )
     x = g.pool(x, "pool_3", "AvgPool", 8, 8, b"VALID")
     shape = g.constant("pool_3/_reshape/shape", [1, 4 * width], np.int32)
-    return retrained(g, g.node("Reshape", "pool_3/_reshape", [x, shape], T=tf.float32), 4 * width, classes)
+    return retrained(
+        g,
+        g.node("Reshape", "pool_3/_reshape", [x, shape], T=tf.float32),
+        4 * width,
+        classes,
+    )
 
 
 def retrained(g: OldGraph, bottleneck: str, features: int, classes: int) -> bytes:
     """What the script puts on top."""
-    x = g.node("PlaceholderWithDefault", "input/BottleneckInputPlaceholder", [bottleneck], dtype=tf.float32)
+    x = g.node(
+        "PlaceholderWithDefault",
+        "input/BottleneckInputPlaceholder",
+        [bottleneck],
+        dtype=tf.float32,
+    )
     g.graph.node[-1].attr["shape"].shape.dim.add(size=-1)
     g.graph.node[-1].attr["shape"].shape.dim.add(size=features)
-    weights = g.constant("final_training_ops/weights/final_weights", g.random.normal(size=(features, classes)))
-    read = g.node("Identity", "final_training_ops/weights/final_weights/read", [weights], T=tf.float32)
+    weights = g.constant(
+        "final_training_ops/weights/final_weights",
+        g.random.normal(size=(features, classes)),
+    )
+    read = g.node(
+        "Identity",
+        "final_training_ops/weights/final_weights/read",
+        [weights],
+        T=tf.float32,
+    )
     y = g.node("MatMul", "final_training_ops/Wx_plus_b/MatMul", [x, read], T=tf.float32)
     biases = g.constant("final_training_ops/biases/final_biases", np.zeros(classes))
     y = g.node("Add", "final_training_ops/Wx_plus_b/add", [y, biases], T=tf.float32)
@@ -122,21 +194,30 @@ def retrained(g: OldGraph, bottleneck: str, features: int, classes: int) -> byte
     return bytes(g.graph.SerializeToString())
 
 
-def mobilenet(classes: int, *, side: int = 96, width: int = 4, blocks: int = 4) -> bytes:
+def mobilenet(
+    classes: int, *, side: int = 96, width: int = 4, blocks: int = 4
+) -> bytes:
     """MobileNet v1's parts, frozen by TensorFlow: the first blocks by folded normalisation, the others fused."""
     random = np.random.default_rng(6)
 
-    def variable(name: str, shape: tuple[int, ...], scale: float = 1, around: float = 0) -> Any:
+    def variable(
+        name: str, shape: tuple[int, ...], scale: float = 1, around: float = 0
+    ) -> Any:
         values = around + random.uniform(-1.7, 1.7, shape) * scale
         return v1.get_variable(name, initializer=values.astype(np.float32))
 
     def normalized(x: Any, *, fused: bool) -> Any:
         depth = (int(x.shape[3]),)
         gamma, beta = variable("gamma", depth, 0.2, 1), variable("beta", depth, 0.3)
-        mean, variance = variable("moving_mean", depth, 0.1), variable("moving_variance", depth, 0.05, 0.15)
+        mean, variance = (
+            variable("moving_mean", depth, 0.1),
+            variable("moving_variance", depth, 0.05, 0.15),
+        )
         if not fused:
             return tf.nn.batch_normalization(x, mean, variance, beta, gamma, 0.001)
-        return v1.nn.fused_batch_norm(x, gamma, beta, mean, variance, epsilon=0.001, is_training=False)[0]
+        return v1.nn.fused_batch_norm(
+            x, gamma, beta, mean, variance, epsilon=0.001, is_training=False
+        )[0]
 
     def block(x: Any, index: int) -> Any:
         depth, stride = int(x.shape[3]), 1 + index % 2
@@ -145,25 +226,44 @@ def mobilenet(classes: int, *, side: int = 96, width: int = 4, blocks: int = 4) 
             x = tf.nn.depthwise_conv2d(x, weights, [1, stride, stride, 1], "SAME")
             x = tf.nn.relu6(normalized(x, fused=index > 2))
         with v1.variable_scope(f"Conv2d_{index}_pointwise"):
-            x = tf.nn.conv2d(x, variable("weights", (1, 1, depth, 2 * depth), (2 / depth) ** 0.5), 1, "SAME")
+            x = tf.nn.conv2d(
+                x,
+                variable("weights", (1, 1, depth, 2 * depth), (2 / depth) ** 0.5),
+                1,
+                "SAME",
+            )
             return tf.nn.relu6(normalized(x, fused=index > 2))
 
     with tf.Graph().as_default() as graph, v1.Session() as run:
         images = v1.placeholder(tf.float32, [1, side, side, 3], name="input")
         with v1.variable_scope("MobilenetV1"):
-            x = tf.nn.conv2d(images, variable("Conv2d_0/weights", (3, 3, 3, width), 0.4), 2, "SAME")
+            x = tf.nn.conv2d(
+                images, variable("Conv2d_0/weights", (3, 3, 3, width), 0.4), 2, "SAME"
+            )
             x = tf.nn.relu6(normalized(x, fused=False))
             for index in range(1, blocks + 1):
                 x = block(x, index)
             x = tf.nn.avg_pool2d(x, x.shape[1:3], 1, "VALID")
-            x = tf.nn.conv2d(x, variable("Logits/weights", (1, 1, int(x.shape[3]), 21), 0.2), 1, "SAME")
+            x = tf.nn.conv2d(
+                x,
+                variable("Logits/weights", (1, 1, int(x.shape[3]), 21), 0.2),
+                1,
+                "SAME",
+            )
             x = tf.nn.bias_add(x, variable("Logits/biases", (21,), 0.1))
             x = tf.reshape(tf.squeeze(x, [1, 2]), [-1, 21], name="Predictions/Reshape")
-        x = v1.placeholder_with_default(x, [None, 21], name="input_1/BottleneckInputPlaceholder")
-        x = tf.add(x @ variable("final_weights", (21, classes), 0.3), variable("final_biases", (classes,), 0.1))
+        x = v1.placeholder_with_default(
+            x, [None, 21], name="input_1/BottleneckInputPlaceholder"
+        )
+        x = tf.add(
+            x @ variable("final_weights", (21, classes), 0.3),
+            variable("final_biases", (classes,), 0.1),
+        )
         tf.nn.softmax(x, name="final_result")
         run.run(v1.global_variables_initializer())
-        frozen = v1.graph_util.convert_variables_to_constants(run, graph.as_graph_def(), ["final_result"])
+        frozen = v1.graph_util.convert_variables_to_constants(
+            run, graph.as_graph_def(), ["final_result"]
+        )
     return bytes(frozen.SerializeToString())
 
 
@@ -172,7 +272,9 @@ def run(content: bytes, x: F32, entry: str) -> F32:
     graph = v1.GraphDef.FromString(content)
     with tf.Graph().as_default(), v1.Session() as session:
         tf.import_graph_def(graph, name="")
-        return np.concatenate([session.run("final_result:0", {f"{entry}:0": one[None]}) for one in x])
+        return np.concatenate(
+            [session.run("final_result:0", {f"{entry}:0": one[None]}) for one in x]
+        )
 
 
 def with_operation(content: bytes, op: str, name: str = "final_result") -> bytes:

@@ -36,7 +36,12 @@ def space_of(connection: sa.Connection) -> EmbeddingSpace | None:
     if "size" not in about:  # made before there were embedders to choose from
         return ZOO[name].space if name in ZOO else None
     numbers = {key: float(about[key]) for key in ("tolerance", "linkage", "duplicate")}
-    return EmbeddingSpace(name=name, size=int(about["size"]), metric=about["metric"], **numbers)  # type: ignore[arg-type]
+    return EmbeddingSpace(
+        name=name,
+        size=int(about["size"]),
+        metric=about["metric"],  # type: ignore[arg-type]
+        **numbers,  # type: ignore[arg-type]
+    )
 
 
 def migrate(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> int:
@@ -52,7 +57,9 @@ def migrate(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> 
     about = _about(connection)
     version, last = _version(about), newest(dialect)
     if version > last:
-        raise GalleryError(f"{place} has version {version}; this mien reads {last}: update it")
+        raise GalleryError(
+            f"{place} has version {version}; this mien reads {last}: update it"
+        )
     _check_space(about, place, space)
     for number in range(version + 1, last + 1):
         script = _files(dialect)[number - 1].replace("{size}", str(space.size))
@@ -62,7 +69,9 @@ def migrate(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> 
     return version
 
 
-def check_space(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> None:
+def check_space(
+    connection: sa.Connection, *, place: str, space: EmbeddingSpace
+) -> None:
     """Raises EmbedderMismatch where a gallery's descriptors are of another space, by now."""
     _check_space(_about(connection), place, space)
 
@@ -86,17 +95,24 @@ def _check_space(about: dict[str, str], place: str, space: EmbeddingSpace) -> No
 
 def _told_of(space: EmbeddingSpace) -> dict[str, str]:
     fields = space.described()
-    return {"embedder": str(fields.pop("name")), **{key: str(value) for key, value in fields.items()}}
+    return {
+        "embedder": str(fields.pop("name")),
+        **{key: str(value) for key, value in fields.items()},
+    }
 
 
-def _note(connection: sa.Connection, about: dict[str, str], now: dict[str, str]) -> None:
+def _note(
+    connection: sa.Connection, about: dict[str, str], now: dict[str, str]
+) -> None:
     """Writes down what is not noted yet."""
     for key in now:
         if about.get(key) == now[key]:
             continue
         connection.execute(sa.text("DELETE FROM about WHERE key = :key"), {"key": key})
         row = {"key": key, "value": now[key]}
-        connection.execute(sa.text("INSERT INTO about (key, value) VALUES (:key, :value)"), row)
+        connection.execute(
+            sa.text("INSERT INTO about (key, value) VALUES (:key, :value)"), row
+        )
 
 
 def _version(about: dict[str, str]) -> int:
@@ -111,7 +127,11 @@ def _about(connection: sa.Connection) -> dict[str, str]:
 
 def _files(dialect: str) -> list[str]:
     folder = resources.files(__name__) / dialect
-    return [file.read_text() for file in sorted(folder.iterdir(), key=lambda f: f.name) if file.name.endswith(".sql")]
+    return [
+        file.read_text()
+        for file in sorted(folder.iterdir(), key=lambda f: f.name)
+        if file.name.endswith(".sql")
+    ]
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -78,7 +78,10 @@ def open_unknown_file(file: Path, *, space: EmbeddingSpace) -> UnknownFaces:
 
 def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:
     """Tells the unknown faces, where there are any, that a person has another name or (None) is forgotten."""
-    if isinstance(gallery, FolderGallery) and not _file_for(gallery.path, data).exists():
+    if (
+        isinstance(gallery, FolderGallery)
+        and not _file_for(gallery.path, data).exists()
+    ):
         return
     unknown = open_unknown(gallery, data=data)
     unknown.relabel(old, new)
@@ -86,7 +89,11 @@ def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> 
 
 
 def _file_for(folder: Path, data: Path) -> Path:
-    return data / "unknown" / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.db"
+    return (
+        data
+        / "unknown"
+        / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.db"
+    )
 
 
 def _make_home(file: Path) -> Path:
@@ -95,5 +102,7 @@ def _make_home(file: Path) -> Path:
         private.make_folder(file.parent)
         private.make_file(file)
     except OSError as exc:
-        raise GalleryError(f"cannot make {file.parent}: {exc.strerror or exc}; set MIEN_DATA to another") from exc
+        raise GalleryError(
+            f"cannot make {file.parent}: {exc.strerror or exc}; set MIEN_DATA to another"
+        ) from exc
     return file

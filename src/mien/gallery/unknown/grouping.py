@@ -68,19 +68,28 @@ def _islands(kept: Kept, reach: float) -> list[I64]:
     if not len(kept):
         return []
     joins = [_steps(kept, start, reach) for start in range(0, len(kept), _BLOCK)]
-    joins += [[(rows[0], row) for row in rows[1:]] for rows in _members(kept.pins).values()]
+    joins += [
+        [(rows[0], row) for row in rows[1:]] for rows in _members(kept.pins).values()
+    ]
     pairs = np.array([pair for some in joins for pair in some], np.int64).reshape(-1, 2)
-    from scipy.sparse import coo_array  # here: it takes as long to import as all of mien
+    from scipy.sparse import (
+        coo_array,
+    )  # here: it takes as long to import as all of mien
     from scipy.sparse.csgraph import connected_components
 
-    graph = coo_array((np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(len(kept), len(kept)))
+    graph = coo_array(
+        (np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])),
+        shape=(len(kept), len(kept)),
+    )
     count, island = connected_components(graph, directed=False)
     order = np.argsort(island, kind="stable")
     return np.split(order, np.searchsorted(island[order], np.arange(1, count)))
 
 
 def _steps(kept: Kept, start: int, reach: float) -> list[tuple[int, int]]:
-    near = _within(kept.embeddings[start : start + _BLOCK], kept.embeddings[start:], reach)
+    near = _within(
+        kept.embeddings[start : start + _BLOCK], kept.embeddings[start:], reach
+    )
     return [(start + int(i), start + int(j)) for i, j in np.argwhere(near) if i < j]
 
 
@@ -90,7 +99,9 @@ def _within(a: F32, b: F32, reach: float) -> Mask:
     return np.asarray(squared <= (reach + _SLACK) ** 2, np.bool_)
 
 
-def _with_members(rows: I64, together: list[tuple[Sequence[str], dict[str, list[int]]]]) -> I64:
+def _with_members(
+    rows: I64, together: list[tuple[Sequence[str], dict[str, list[int]]]]
+) -> I64:
     """The rows and all that bear a name of theirs."""
     everybody = set(rows.tolist())
     for names, members in together:
@@ -101,7 +112,9 @@ def _with_members(rows: I64, together: list[tuple[Sequence[str], dict[str, list[
 
 def _taken(kept: Kept, rows: I64) -> Kept:
     """Some of the rows."""
-    photos, groups, pins = ([column[i] for i in rows] for column in (kept.photos, kept.groups, kept.pins))
+    photos, groups, pins = (
+        [column[i] for i in rows] for column in (kept.photos, kept.groups, kept.pins)
+    )
     return Kept(kept.embeddings[rows], photos, groups, pins)
 
 
@@ -116,7 +129,9 @@ def _members(names: Sequence[str]) -> dict[str, list[int]]:
 
 def _linked(kept: Kept, rows: I64, reach: float) -> I64:
     """Labels (M,) of some rows by average linkage."""
-    order = sorted(range(len(rows)), key=lambda i: kept.embeddings[rows[i]].tobytes())  # the same in whatever order
+    order = sorted(
+        range(len(rows)), key=lambda i: kept.embeddings[rows[i]].tobytes()
+    )  # the same in whatever order
     ordered = rows[order]
     labels = np.empty(len(rows), np.int64)
     labels[order] = _average_linkage(*_start(kept, ordered), reach)
@@ -125,15 +140,21 @@ def _linked(kept: Kept, rows: I64, reach: float) -> I64:
 
 def _start(kept: Kept, rows: I64) -> tuple[F64, list[list[int]]]:
     """Distances between single faces, infinite where they may not be together, and what is together already."""
-    distances = l2_distances(kept.embeddings[rows], kept.embeddings[rows]).astype(np.float64)
+    distances = l2_distances(kept.embeddings[rows], kept.embeddings[rows]).astype(
+        np.float64
+    )
     photos = np.array([kept.photos[i] for i in rows], object)
     pins = np.array([kept.pins[i] for i in rows], object)
     pinned = pins != ""
     together = (pins[:, None] == pins[None]) & pinned[:, None] & pinned[None]
-    apart = (photos[:, None] == photos[None]) | ((pins[:, None] != pins[None]) & pinned[:, None] & pinned[None])
+    apart = (photos[:, None] == photos[None]) | (
+        (pins[:, None] != pins[None]) & pinned[:, None] & pinned[None]
+    )
     distances[apart & ~together] = np.inf
     clusters = [[int(i)] for i in np.flatnonzero(~pinned)]
-    clusters += [np.flatnonzero(pins == pin).tolist() for pin in sorted(set(pins[pinned]))]
+    clusters += [
+        np.flatnonzero(pins == pin).tolist() for pin in sorted(set(pins[pinned]))
+    ]
     return distances, clusters
 
 
@@ -150,7 +171,9 @@ def _average_linkage(faces: F64, clusters: list[list[int]], reach: float) -> I64
         _join(gaps, sizes, a, b)
         clusters[a], clusters[b] = clusters[a] + clusters[b], []
         nearest = np.where(gaps[:, a] < gaps[np.arange(len(gaps)), nearest], a, nearest)
-        stale = np.flatnonzero((nearest == a) | (nearest == b) | (np.arange(len(gaps)) == a))
+        stale = np.flatnonzero(
+            (nearest == a) | (nearest == b) | (np.arange(len(gaps)) == a)
+        )
         nearest[stale] = gaps[stale].argmin(axis=1)
     labels = np.empty(len(faces), np.int64)
     for label, cluster in enumerate(clusters):

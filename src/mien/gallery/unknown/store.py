@@ -54,7 +54,11 @@ _faces = sa.Table(
 _pictures = sa.Table(  # by themselves, so that they are not read where descriptors are
     "unknown_pictures",
     _metadata,
-    sa.Column("face_id", sa.ForeignKey("unknown_faces.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "face_id",
+        sa.ForeignKey("unknown_faces.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
     sa.Column("content", sa.LargeBinary, nullable=False),
 )
 _actions = sa.Table(
@@ -68,7 +72,15 @@ _actions = sa.Table(
     sqlite_autoincrement=True,
 )
 _listed = (
-    *(_faces.c.id, _faces.c.source, _faces.c.seen, _faces.c.expires, _faces.c.quality, _faces.c.group_id, _faces.c.pin),
+    *(
+        _faces.c.id,
+        _faces.c.source,
+        _faces.c.seen,
+        _faces.c.expires,
+        _faces.c.quality,
+        _faces.c.group_id,
+        _faces.c.pin,
+    ),
     _pictures.c.face_id.is_not(None).label("thumbnail"),
 )
 
@@ -96,7 +108,11 @@ class UnknownFaces:
     """
 
     def __init__(
-        self, place: str | sa.Engine, *, space: EmbeddingSpace, clock: Callable[[], float] = time.time
+        self,
+        place: str | sa.Engine,
+        *,
+        space: EmbeddingSpace,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.space = space
         self.clock = clock
@@ -116,13 +132,19 @@ class UnknownFaces:
         try:
             with self._lock, self._engine.begin() as connection:
                 if self._sqlite:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+                    connection.exec_driver_sql(
+                        "BEGIN IMMEDIATE" if writing else "BEGIN"
+                    )
                 elif writing:
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITING)))
+                    connection.execute(
+                        sa.select(sa.func.pg_advisory_xact_lock(_WRITING))
+                    )
                 yield connection
         except DBAPIError as exc:
             place = self._engine.url.render_as_string(hide_password=True)
-            raise GalleryError(f"cannot use the unknown faces in {place}: {exc.orig}; may it be written?") from exc
+            raise GalleryError(
+                f"cannot use the unknown faces in {place}: {exc.orig}; may it be written?"
+            ) from exc
 
     @contextmanager
     def _change(self) -> Iterator[sa.Connection]:
@@ -139,12 +161,18 @@ class UnknownFaces:
         A picture that was looked at before is passed over.
         """
         with self._change() as connection:
-            there = _there(connection, self.space.name, {sighting.photo for sighting in sightings})
+            there = _there(
+                connection, self.space.name, {sighting.photo for sighting in sightings}
+            )
             new = [sighting for sighting in sightings if sighting.photo not in there]
             if not new:
                 return 0
-            statement = sa.insert(_faces).returning(_faces.c.id, sort_by_parameter_order=True)
-            ids = list(connection.scalars(statement, [self._row(sighting) for sighting in new]))
+            statement = sa.insert(_faces).returning(
+                _faces.c.id, sort_by_parameter_order=True
+            )
+            ids = list(
+                connection.scalars(statement, [self._row(sighting) for sighting in new])
+            )
             pictures = [
                 {"face_id": face, "content": sighting.thumbnail}
                 for face, sighting in zip(ids, new, strict=True)
@@ -156,27 +184,61 @@ class UnknownFaces:
         return len(new)
 
     def _row(self, sighting: Sighting) -> dict[str, Any]:
-        kept = {name: getattr(sighting, name) for name in ("photo", "source", "seen", "expires", "quality")}
+        kept = {
+            name: getattr(sighting, name)
+            for name in ("photo", "source", "seen", "expires", "quality")
+        }
         row = self.space.kept(sighting.embedding[None])[0]
-        return {**kept, "embedder": self.space.name, "embedding": row.astype("<f4").tobytes()}
+        return {
+            **kept,
+            "embedder": self.space.name,
+            "embedding": row.astype("<f4").tobytes(),
+        }
 
     def _regroup(self, connection: sa.Connection, ids: Sequence[int]) -> None:
         """Groups the faces with these ids, and those near them, from scratch."""
         rows = self._load(connection)
         near, labels = regroup(
-            rows.kept, np.flatnonzero(np.isin(rows.ids, ids)), reach=self.space.euclidean(self.space.linkage)
+            rows.kept,
+            np.flatnonzero(np.isin(rows.ids, ids)),
+            reach=self.space.euclidean(self.space.linkage),
         )
         names = _names(rows.kept, near, labels)
-        moved = [(int(rows.ids[i]), name) for i, name in zip(near, names, strict=True) if rows.kept.groups[i] != name]
+        moved = [
+            (int(rows.ids[i]), name)
+            for i, name in zip(near, names, strict=True)
+            if rows.kept.groups[i] != name
+        ]
         if moved:
-            change = sa.update(_faces).where(_faces.c.id == sa.bindparam("face")).values(group_id=sa.bindparam("goes"))
-            connection.execute(change, [{"face": face, "goes": name} for face, name in moved])
+            change = (
+                sa.update(_faces)
+                .where(_faces.c.id == sa.bindparam("face"))
+                .values(group_id=sa.bindparam("goes"))
+            )
+            connection.execute(
+                change, [{"face": face, "goes": name} for face, name in moved]
+            )
 
     def _load(self, connection: sa.Connection) -> _Rows:
-        columns = (_faces.c.id, _faces.c.photo, _faces.c.group_id, _faces.c.pin, _faces.c.embedding)
-        rows = connection.execute(sa.select(*columns).where(*self._open).order_by(_faces.c.id)).all()
-        table = np.frombuffer(b"".join(row.embedding for row in rows), "<f4").reshape(len(rows), -1 if rows else 0)
-        kept = Kept(table, [r.photo for r in rows], [r.group_id for r in rows], [r.pin for r in rows])
+        columns = (
+            _faces.c.id,
+            _faces.c.photo,
+            _faces.c.group_id,
+            _faces.c.pin,
+            _faces.c.embedding,
+        )
+        rows = connection.execute(
+            sa.select(*columns).where(*self._open).order_by(_faces.c.id)
+        ).all()
+        table = np.frombuffer(b"".join(row.embedding for row in rows), "<f4").reshape(
+            len(rows), -1 if rows else 0
+        )
+        kept = Kept(
+            table,
+            [r.photo for r in rows],
+            [r.group_id for r in rows],
+            [r.pin for r in rows],
+        )
         return _Rows(np.array([row.id for row in rows], np.int64), kept)
 
     @property
@@ -201,8 +263,12 @@ class UnknownFaces:
 
     def groups(self, *, least: int = LEAST_FACES) -> list[Group]:
         """Groups of at least so many faces, and those a user made; the largest first."""
-        found = [group for group in self._all() if len(group.faces) >= least or group.by_hand]
-        return sorted(found, key=lambda group: (-len(group.faces), -group.last_seen, group.id))
+        found = [
+            group for group in self._all() if len(group.faces) >= least or group.by_hand
+        ]
+        return sorted(
+            found, key=lambda group: (-len(group.faces), -group.last_seen, group.id)
+        )
 
     def group(self, group_id: str) -> Group:
         """One group.
@@ -217,31 +283,60 @@ class UnknownFaces:
 
     def _all(self, *where: sa.ColumnElement[bool]) -> list[Group]:
         fresh = _faces.c.expires > self.clock()
-        query = sa.select(*_listed).outerjoin(_pictures).where(*self._open, fresh, *where)
+        query = (
+            sa.select(*_listed).outerjoin(_pictures).where(*self._open, fresh, *where)
+        )
         with self._transaction() as connection:
-            rows = connection.execute(query.order_by(_faces.c.seen.desc(), _faces.c.id.desc())).all()
+            rows = connection.execute(
+                query.order_by(_faces.c.seen.desc(), _faces.c.id.desc())
+            ).all()
         groups: dict[str, list[UnknownFace]] = {}
         for row in rows:
-            face = UnknownFace(row.id, row.source, row.seen, row.expires, row.quality, bool(row.thumbnail))
+            face = UnknownFace(
+                row.id,
+                row.source,
+                row.seen,
+                row.expires,
+                row.quality,
+                bool(row.thumbnail),
+            )
             groups.setdefault(row.group_id, []).append(face)
         by_hand = {row.group_id for row in rows if row.pin}
-        return [Group(name, tuple(faces), name in by_hand) for name, faces in groups.items()]
+        return [
+            Group(name, tuple(faces), name in by_hand) for name, faces in groups.items()
+        ]
 
     def described(self) -> tuple[F32, list[tuple[str, UnknownFace]]]:
         """The descriptors (N, D) of all faces in nobody's name, each with its group and what is told of it."""
         query = sa.select(*_listed, _faces.c.embedding).outerjoin(_pictures)
         with self._transaction() as connection:
-            rows = connection.execute(query.where(*self._open, _faces.c.expires > self.clock())).all()
-        table = np.frombuffer(b"".join(row.embedding for row in rows), "<f4").reshape(len(rows), self.space.size)
+            rows = connection.execute(
+                query.where(*self._open, _faces.c.expires > self.clock())
+            ).all()
+        table = np.frombuffer(b"".join(row.embedding for row in rows), "<f4").reshape(
+            len(rows), self.space.size
+        )
         faces = [
-            (row.group_id, UnknownFace(row.id, row.source, row.seen, row.expires, row.quality, bool(row.thumbnail)))
+            (
+                row.group_id,
+                UnknownFace(
+                    row.id,
+                    row.source,
+                    row.seen,
+                    row.expires,
+                    row.quality,
+                    bool(row.thumbnail),
+                ),
+            )
             for row in rows
         ]
         return table, faces
 
     def waiting(self) -> int:
         """How many faces are kept that are in no group yet."""
-        return sum(len(group.faces) for group in self._all()) - sum(len(group.faces) for group in self.groups())
+        return sum(len(group.faces) for group in self._all()) - sum(
+            len(group.faces) for group in self.groups()
+        )
 
     def thumbnail(self, face_id: int) -> bytes:
         """The small JPEG of a face.
@@ -249,11 +344,17 @@ class UnknownFaces:
         Raises:
             UnknownNotFound: The face is not kept, or without its picture.
         """
-        query = sa.select(_pictures.c.content).join(_faces).where(*self._open, _faces.c.id == face_id)
+        query = (
+            sa.select(_pictures.c.content)
+            .join(_faces)
+            .where(*self._open, _faces.c.id == face_id)
+        )
         with self._transaction() as connection:
             found = connection.scalar(query.where(_faces.c.expires > self.clock()))
         if not found:
-            raise UnknownNotFound("this face is not kept, or has expired; list the groups again")
+            raise UnknownNotFound(
+                "this face is not kept, or has expired; list the groups again"
+            )
         return bytes(found)
 
     # -- what a user decides
@@ -270,12 +371,23 @@ class UnknownFaces:
             faces = self._members(connection, group_id)
             best = sorted(faces, key=lambda face: -face.quality)[:_MOST_ENROLLED]
             query = sa.select(_pictures.c.face_id, _pictures.c.content)
-            rows = connection.execute(query.where(_pictures.c.face_id.in_([face.id for face in best])))
+            rows = connection.execute(
+                query.where(_pictures.c.face_id.in_([face.id for face in best]))
+            )
             pictures = {row.face_id: row.content for row in rows}
         photos = [_photo(face, pictures.get(face.id, b"")) for face in best]
-        enrolled = gallery.enroll(name, photos)  # before it is noted: broken off here, the group is only named again
+        enrolled = gallery.enroll(
+            name, photos
+        )  # before it is noted: broken off here, the group is only named again
         with self._change() as connection:
-            action = self._note(connection, "name", group_id, faces, name=name, photos=[p.sha256 for p in photos])
+            action = self._note(
+                connection,
+                "name",
+                group_id,
+                faces,
+                name=name,
+                photos=[p.sha256 for p in photos],
+            )
             until = self.clock() + UNDO_S
             expires = sa.case((_faces.c.expires < until, _faces.c.expires), else_=until)
             for some in _slices([face.id for face in faces]):
@@ -294,11 +406,19 @@ class UnknownFaces:
         with self._change() as connection:
             faces = self._members(connection, group_id)
             if not chosen <= {face.id for face in faces}:
-                raise UnknownNotFound(f"the group {group_id} does not hold all of these faces; list it again")
+                raise UnknownNotFound(
+                    f"the group {group_id} does not hold all of these faces; list it again"
+                )
             if not chosen or len(chosen) == len(faces):
-                raise InputError("name some faces of the group, not all of them: those become a group of their own")
+                raise InputError(
+                    "name some faces of the group, not all of them: those become a group of their own"
+                )
             self._note(connection, "split", group_id, faces)
-            _pin(connection, [face.id for face in faces if face.id not in chosen], group_id)
+            _pin(
+                connection,
+                [face.id for face in faces if face.id not in chosen],
+                group_id,
+            )
             _pin(connection, list(chosen), new)
         return self.group(new)
 
@@ -312,9 +432,14 @@ class UnknownFaces:
         if source == target:
             raise InputError("a group cannot be merged into itself; name another")
         with self._change() as connection:
-            goes, stays = self._members(connection, source), self._members(connection, target)
+            goes, stays = (
+                self._members(connection, source),
+                self._members(connection, target),
+            )
             if {face.photo for face in goes} & {face.photo for face in stays}:
-                raise InputError("these two were seen in one picture, so they are not one person; split them first")
+                raise InputError(
+                    "these two were seen in one picture, so they are not one person; split them first"
+                )
             self._note(connection, "merge", target, [*goes, *stays])
             _pin(connection, [face.id for face in (*goes, *stays)], target)
         return self.group(target)
@@ -325,22 +450,35 @@ class UnknownFaces:
         A name can be taken back for a day: its photos leave the gallery, and its faces are unknown again.
         """
         with self._transaction() as connection:
-            last = connection.execute(sa.select(_actions).order_by(_actions.c.number.desc()).limit(1)).first()
+            last = connection.execute(
+                sa.select(_actions).order_by(_actions.c.number.desc()).limit(1)
+            ).first()
         if last is None or last.expires <= self.clock():
             return None
         details = json.loads(last.details)
         if last.kind == "name":
-            with suppress(PersonNotFound):  # forgotten since: nothing is left to take out
+            with suppress(
+                PersonNotFound
+            ):  # forgotten since: nothing is left to take out
                 gallery.discard(details["name"], details["photos"])
         with self._change() as connection:
-            if connection.execute(sa.delete(_actions).where(_actions.c.number == last.number)).rowcount:
+            if connection.execute(
+                sa.delete(_actions).where(_actions.c.number == last.number)
+            ).rowcount:
                 self._restore(connection, details["faces"])
         return Undone(last.kind, details["group"], details.get("name", ""))
 
-    def _restore(self, connection: sa.Connection, faces: Sequence[Sequence[Any]]) -> None:
+    def _restore(
+        self, connection: sa.Connection, faces: Sequence[Sequence[Any]]
+    ) -> None:
         change = sa.update(_faces).where(_faces.c.id == sa.bindparam("face"))
-        values: dict[str, Any] = {name: sa.bindparam(f"was_{name}") for name in ("group_id", "pin", "expires")}
-        rows = [{"face": f, "was_group_id": g, "was_pin": p, "was_expires": e} for f, g, p, e in faces]
+        values: dict[str, Any] = {
+            name: sa.bindparam(f"was_{name}") for name in ("group_id", "pin", "expires")
+        }
+        rows = [
+            {"face": f, "was_group_id": g, "was_pin": p, "was_expires": e}
+            for f, g, p, e in faces
+        ]
         connection.execute(change.values(**values, named=""), rows)
         self._regroup(connection, [row[0] for row in faces])
 
@@ -362,19 +500,29 @@ class UnknownFaces:
         """Tells that a person got another name. With None they are forgotten: what is still kept of groups that were
         given this name is deleted, and nothing is left to take back."""
         with self._change() as connection:
-            for row in connection.execute(sa.select(_actions).where(_actions.c.kind == "name")).all():
+            for row in connection.execute(
+                sa.select(_actions).where(_actions.c.kind == "name")
+            ).all():
                 details = json.loads(row.details)
                 if details["name"] != old:
                     continue
                 this = _actions.c.number == row.number
                 if new is None:
-                    connection.execute(sa.delete(_faces).where(_faces.c.named == row.id))
+                    connection.execute(
+                        sa.delete(_faces).where(_faces.c.named == row.id)
+                    )
                     connection.execute(sa.delete(_actions).where(this))
                 else:
                     details["name"] = new
-                    connection.execute(sa.update(_actions).where(this).values(details=json.dumps(details)))
+                    connection.execute(
+                        sa.update(_actions)
+                        .where(this)
+                        .values(details=json.dumps(details))
+                    )
 
-    def _members(self, connection: sa.Connection, group_id: str) -> Sequence[sa.Row[Any]]:
+    def _members(
+        self, connection: sa.Connection, group_id: str
+    ) -> Sequence[sa.Row[Any]]:
         query = sa.select(_faces).where(*self._open, _faces.c.group_id == group_id)
         rows = connection.execute(query.order_by(_faces.c.id)).all()
         if not rows:
@@ -382,14 +530,23 @@ class UnknownFaces:
         return rows
 
     def _note(
-        self, connection: sa.Connection, kind: str, group_id: str, faces: Sequence[sa.Row[Any]], **more: object
+        self,
+        connection: sa.Connection,
+        kind: str,
+        group_id: str,
+        faces: Sequence[sa.Row[Any]],
+        **more: object,
     ) -> str:
         """Writes down how faces were before an action, so that it can be taken back; the action's id."""
         action = _new_id()
         before = [[face.id, face.group_id, face.pin, face.expires] for face in faces]
         details = json.dumps({"group": group_id, "faces": before, **more})
         until = self.clock() + UNDO_S
-        connection.execute(sa.insert(_actions).values(id=action, kind=kind, expires=until, details=details))
+        connection.execute(
+            sa.insert(_actions).values(
+                id=action, kind=kind, expires=until, details=details
+            )
+        )
         return action
 
     def close(self) -> None:
@@ -401,9 +558,17 @@ class UnknownFaces:
 def _names(kept: Kept, rows: I64, labels: I64) -> list[str]:
     """The group's id of each row (M,): of a user's group its own, else that most of its faces had, else a new one."""
     members = [rows[labels == label] for label in range(labels.max(initial=-1) + 1)]
-    pins = {i: next(filter(None, (kept.pins[row] for row in some)), "") for i, some in enumerate(members)}
+    pins = {
+        i: next(filter(None, (kept.pins[row] for row in some)), "")
+        for i, some in enumerate(members)
+    }
     names = {i: pin for i, pin in pins.items() if pin}
-    common = Counter((kept.groups[row], i) for i, some in enumerate(members) for row in some if kept.groups[row])
+    common = Counter(
+        (kept.groups[row], i)
+        for i, some in enumerate(members)
+        for row in some
+        if kept.groups[row]
+    )
     taken = set(names.values())
     for (group, i), _ in sorted(common.items(), key=lambda item: (-item[1], item[0])):
         if i not in names and group not in taken:
@@ -417,7 +582,9 @@ def _new_id() -> str:
 
 
 def _no_group(group_id: str) -> UnknownNotFound:
-    return UnknownNotFound(f"there is no group {group_id[:40]!r} of unknown faces; list them again")
+    return UnknownNotFound(
+        f"there is no group {group_id[:40]!r} of unknown faces; list them again"
+    )
 
 
 def _photo(face: sa.Row[Any], content: bytes) -> Photo:
@@ -429,13 +596,21 @@ def _photo(face: sa.Row[Any], content: bytes) -> Photo:
 
 def _pin(connection: sa.Connection, face_ids: Sequence[int], group_id: str) -> None:
     for some in _slices(face_ids):
-        connection.execute(sa.update(_faces).where(_faces.c.id.in_(some)).values(pin=group_id, group_id=group_id))
+        connection.execute(
+            sa.update(_faces)
+            .where(_faces.c.id.in_(some))
+            .values(pin=group_id, group_id=group_id)
+        )
 
 
 def _there(connection: sa.Connection, embedder: str, photos: set[str]) -> set[str]:
     """Which of these pictures were looked at before."""
     query = sa.select(_faces.c.photo).where(_faces.c.embedder == embedder)
-    return {p for some in _slices(sorted(photos)) for p in connection.scalars(query.where(_faces.c.photo.in_(some)))}
+    return {
+        p
+        for some in _slices(sorted(photos))
+        for p in connection.scalars(query.where(_faces.c.photo.in_(some)))
+    }
 
 
 def _slices(values: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -450,6 +625,8 @@ def _sqlite_engine(address: str) -> sa.Engine:
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by hand, so that writers queue and never deadlock
+    connection.isolation_level = (
+        None  # transactions are begun by hand, so that writers queue and never deadlock
+    )
     for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")

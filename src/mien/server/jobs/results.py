@@ -13,7 +13,9 @@ from mien import store
 from mien.attribute import Attribute
 from mien.tally import Tally
 
-_GAP_S = 1.0  # a person away for longer begins a new span, unless frames are further apart
+_GAP_S = (
+    1.0  # a person away for longer begins a new span, unless frames are further apart
+)
 _LEAST_S = 0.1  # a nameless track seen for less is left out
 
 
@@ -28,7 +30,12 @@ class Appearance:
     tally: Tally = field(default_factory=Tally)
 
     def seen(
-        self, time_s: float, face: Mapping[str, Any], attributes: Iterable[Attribute], *, gap_s: float = _GAP_S
+        self,
+        time_s: float,
+        face: Mapping[str, Any],
+        attributes: Iterable[Attribute],
+        *,
+        gap_s: float = _GAP_S,
     ) -> None:
         """Takes a face as it stands in a result file."""
         if self.spans and time_s - self.spans[-1][1] <= gap_s:
@@ -48,7 +55,11 @@ class Appearance:
                 mean = self.tally.mean(attribute)
                 about[attribute.name] = None if mean is None else round(mean, 1)
             elif attribute.momentary:
-                about[attribute.plural] = dict(sorted(self.tally.shares(attribute).items(), key=lambda one: -one[1]))
+                about[attribute.plural] = dict(
+                    sorted(
+                        self.tally.shares(attribute).items(), key=lambda one: -one[1]
+                    )
+                )
             else:
                 about[attribute.name] = self.tally.top(attribute)
         return about
@@ -74,7 +85,11 @@ def timeline(path: Path, attributes: Sequence[Attribute]) -> list[Appearance]:
             found.seen(record["time_s"], face, attributes, gap_s=gap_s)
             if track is not None:
                 found.tracks.add(track)
-    lasting = {track: row for track, row in nameless.items() if not step_s or row.frames * step_s >= _LEAST_S}
+    lasting = {
+        track: row
+        for track, row in nameless.items()
+        if not step_s or row.frames * step_s >= _LEAST_S
+    }
     rest = [row for track, row in lasting.items() if not _named(track, known)]
     return sorted(known.values(), key=_rank) + sorted(rest, key=_rank)
 
@@ -86,7 +101,10 @@ def _step_s(path: Path) -> float:
 
 
 def _appearance(
-    name: str | None, track: int | None, known: dict[str, Appearance], nameless: dict[int, Appearance]
+    name: str | None,
+    track: int | None,
+    known: dict[str, Appearance],
+    nameless: dict[int, Appearance],
 ) -> Appearance:
     if name is not None:
         return known.setdefault(name, Appearance(name))
@@ -106,15 +124,22 @@ def relabel(path: Path, relabels: Sequence[tuple[str, str | None]]) -> bool:
     if not path.is_file():
         return False
     content = path.read_bytes()
-    if not any(json.dumps(old, ensure_ascii=False).encode() in content for old, _ in relabels):
+    if not any(
+        json.dumps(old, ensure_ascii=False).encode() in content for old, _ in relabels
+    ):
         return False
     changed = [_relabelled(record, relabels) for record in lines(path)]
-    text = "".join(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n" for record in changed)
+    text = "".join(
+        json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+        for record in changed
+    )
     store.write_atomically(path, text.encode(), secret=True)
     return True
 
 
-def _relabelled(record: dict[str, Any], relabels: Sequence[tuple[str, str | None]]) -> dict[str, Any]:
+def _relabelled(
+    record: dict[str, Any], relabels: Sequence[tuple[str, str | None]]
+) -> dict[str, Any]:
     for face in record["faces"]:
         for old, new in relabels:
             if face.get("name") == old:

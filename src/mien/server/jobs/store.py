@@ -81,9 +81,13 @@ class JobStore:
         self.folder = data / "jobs"
         self.limits = limits
         self._lock = threading.Lock()
-        self._arriving: dict[str, str] = {}  # the owner of each job that is admitted and not in the queue yet
+        self._arriving: dict[
+            str, str
+        ] = {}  # the owner of each job that is admitted and not in the queue yet
         self._make_home(data)
-        self._engine = sa.create_engine(f"sqlite:///{data / 'jobs.db'}", connect_args={"timeout": 30})
+        self._engine = sa.create_engine(
+            f"sqlite:///{data / 'jobs.db'}", connect_args={"timeout": 30}
+        )
         sa.event.listen(self._engine, "connect", _set_up_connection)
         with self._transaction() as connection:
             _metadata.create_all(connection)
@@ -124,24 +128,42 @@ class JobStore:
         return job_id
 
     def _check_room(self, connection: sa.Connection, owner: str) -> None:
-        owners = [*connection.scalars(sa.select(_jobs.c.owner).where(_jobs.c.state.in_(_OPEN)))]
+        owners = [
+            *connection.scalars(
+                sa.select(_jobs.c.owner).where(_jobs.c.state.in_(_OPEN))
+            )
+        ]
         owners += self._arriving.values()
         everybody, own = len(owners), owners.count(owner)
         if own >= self.limits.jobs_per_key:
             detail = f"you have {own} jobs in the queue already; wait for one to end, or delete it"
             raise Problem("too-many-requests", detail, {"retry-after": "30"})
         if everybody >= self.limits.jobs_waiting:
-            raise Problem("busy", "the queue of jobs is full; come again later", {"retry-after": "30"})
+            raise Problem(
+                "busy",
+                "the queue of jobs is full; come again later",
+                {"retry-after": "30"},
+            )
 
     def add(self, job: Job) -> Job:
         """Puts a job in the queue; its files are made durable first."""
         for file in (self.folder / job.id).iterdir():
             _sync(file)
         _sync(self.folder / job.id)
-        row = {"id": job.id, "owner": job.owner, "kind": job.kind, "source": job.source, "state": "queued"}
+        row = {
+            "id": job.id,
+            "owner": job.owner,
+            "kind": job.kind,
+            "source": job.source,
+            "state": "queued",
+        }
         options = json.dumps(dict(job.options))
         with self._transaction() as connection:
-            connection.execute(sa.insert(_jobs).values(**row, options=options, total=job.total, created=time.time()))
+            connection.execute(
+                sa.insert(_jobs).values(
+                    **row, options=options, total=job.total, created=time.time()
+                )
+            )
             self._arriving.pop(job.id, None)
         return self._get(job.id)
 
@@ -155,32 +177,57 @@ class JobStore:
         """A job; with `owner`, only if it is theirs. Raises Problem."""
         job = self._get(job_id)
         if owner is not None and job.owner != owner:
-            raise Problem("job-not-found", "no job has this id; it may have been deleted, or is another key's")
+            raise Problem(
+                "job-not-found",
+                "no job has this id; it may have been deleted, or is another key's",
+            )
         return job
 
     def _get(self, job_id: str) -> Job:
         with self._transaction() as connection:
-            row = connection.execute(sa.select(_jobs).where(_jobs.c.id == job_id)).mappings().one_or_none()
+            row = (
+                connection.execute(sa.select(_jobs).where(_jobs.c.id == job_id))
+                .mappings()
+                .one_or_none()
+            )
         if row is None:
-            raise Problem("job-not-found", "no job has this id; it may have been deleted, or is another key's")
+            raise Problem(
+                "job-not-found",
+                "no job has this id; it may have been deleted, or is another key's",
+            )
         return _job(row)
 
     def list(self, owner: str | None = None) -> list[Job]:
         """The jobs of an owner (None: of everybody), newest first."""
         query = sa.select(_jobs).order_by(_jobs.c.created.desc(), _jobs.c.id)
         with self._transaction() as connection:
-            rows = connection.execute(query if owner is None else query.where(_jobs.c.owner == owner)).mappings().all()
+            rows = (
+                connection.execute(
+                    query if owner is None else query.where(_jobs.c.owner == owner)
+                )
+                .mappings()
+                .all()
+            )
         return [_job(row) for row in rows]
 
     def count(self, state: str) -> int:
         """How many jobs are in a state."""
         with self._transaction() as connection:
-            query = sa.select(sa.func.count()).select_from(_jobs).where(_jobs.c.state == state)
+            query = (
+                sa.select(sa.func.count())
+                .select_from(_jobs)
+                .where(_jobs.c.state == state)
+            )
             return connection.scalar(query) or 0
 
     def take(self) -> Job | None:
         """The oldest job in the queue, now running; None where there is none."""
-        query = sa.select(_jobs.c.id).where(_jobs.c.state == "queued").order_by(_jobs.c.created, _jobs.c.id).limit(1)
+        query = (
+            sa.select(_jobs.c.id)
+            .where(_jobs.c.state == "queued")
+            .order_by(_jobs.c.created, _jobs.c.id)
+            .limit(1)
+        )
         with self._transaction() as connection:
             job_id = connection.scalar(query)
             if job_id is None:
@@ -192,17 +239,25 @@ class JobStore:
                 "frames": 0,
                 "faces": 0,
             }
-            connection.execute(sa.update(_jobs).where(_jobs.c.id == job_id).values(**values))
+            connection.execute(
+                sa.update(_jobs).where(_jobs.c.id == job_id).values(**values)
+            )
         return self._get(job_id)
 
-    def progress(self, job_id: str, *, frames: int, faces: int, total: int | None) -> None:
+    def progress(
+        self, job_id: str, *, frames: int, faces: int, total: int | None
+    ) -> None:
         """Writes down how far a job is."""
         self._update(job_id, frames=frames, faces=faces, total=total)
 
     def end(self, job_id: str, problem: Mapping[str, str] | None = None) -> None:
         """A job's end, done or (with a problem) failed."""
         said = None if problem is None else json.dumps(dict(problem))
-        values = {"state": "failed" if problem else "done", "problem": said, "options": _without_address()}
+        values = {
+            "state": "failed" if problem else "done",
+            "problem": said,
+            "options": _without_address(),
+        }
         self._update(job_id, **values, finished=time.time())
         self.path(job_id, "input").unlink(missing_ok=True)
 
@@ -212,7 +267,9 @@ class JobStore:
 
     def _update(self, job_id: str, **values: object) -> None:
         with self._transaction() as connection:
-            connection.execute(sa.update(_jobs).where(_jobs.c.id == job_id).values(**values))
+            connection.execute(
+                sa.update(_jobs).where(_jobs.c.id == job_id).values(**values)
+            )
 
     def delete(self, job_id: str) -> None:
         """Forgets a job and removes its files."""
@@ -222,15 +279,30 @@ class JobStore:
 
     def recover(self) -> None:
         """After a start: what ran goes back into the queue, what failed too often ends, files without a job go."""
-        worn_out = json.dumps({"kind": "internal", "detail": "the job was begun too often without coming to its end"})
+        worn_out = json.dumps(
+            {
+                "kind": "internal",
+                "detail": "the job was begun too often without coming to its end",
+            }
+        )
         running = _jobs.c.state == "running"
         with self._transaction() as connection:
-            spent = sa.update(_jobs).where(running, _jobs.c.attempts >= self.limits.job_attempts)
-            connection.execute(spent.values(state="failed", problem=worn_out, finished=time.time()))
-            connection.execute(sa.update(_jobs).where(running).values(state="queued", frames=0, faces=0))
+            spent = sa.update(_jobs).where(
+                running, _jobs.c.attempts >= self.limits.job_attempts
+            )
+            connection.execute(
+                spent.values(state="failed", problem=worn_out, finished=time.time())
+            )
+            connection.execute(
+                sa.update(_jobs)
+                .where(running)
+                .values(state="queued", frames=0, faces=0)
+            )
             ended = sa.update(_jobs).where(_jobs.c.state.in_(ENDED))
             connection.execute(ended.values(options=_without_address()))
-            states = dict(connection.execute(sa.select(_jobs.c.id, _jobs.c.state)).all())
+            states = dict(
+                connection.execute(sa.select(_jobs.c.id, _jobs.c.state)).all()
+            )
         for folder in self.folder.iterdir():
             if folder.name not in states:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -241,7 +313,11 @@ class JobStore:
         """Deletes the jobs that were kept long enough."""
         before = time.time() - self.limits.jobs_kept_s
         with self._transaction() as connection:
-            old = list(connection.scalars(sa.select(_jobs.c.id).where(_jobs.c.finished < before)))
+            old = list(
+                connection.scalars(
+                    sa.select(_jobs.c.id).where(_jobs.c.finished < before)
+                )
+            )
         for job_id in old:
             self.delete(job_id)
 
@@ -253,7 +329,9 @@ class JobStore:
 def _job(row: Mapping[Any, Any]) -> Job:
     values = dict(row)
     problem = json.loads(values["problem"]) if values["problem"] else None
-    return Job(**{**values, "options": json.loads(values["options"]), "problem": problem})
+    return Job(
+        **{**values, "options": json.loads(values["options"]), "problem": problem}
+    )
 
 
 def _without_address() -> sa.ColumnElement[str]:

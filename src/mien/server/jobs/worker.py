@@ -90,7 +90,9 @@ class Copy(Closing):
 class JobWorker:
     """Works on one job at a time, frame by frame through the gate that requests go through too."""
 
-    def __init__(self, jobs: JobStore, analyzer: Analyzer, gate: Gate, metrics: Metrics) -> None:
+    def __init__(
+        self, jobs: JobStore, analyzer: Analyzer, gate: Gate, metrics: Metrics
+    ) -> None:
         self.jobs = jobs
         self.analyzer = analyzer
         self.gate = gate
@@ -107,7 +109,9 @@ class JobWorker:
     def start(self) -> None:
         """Takes up what an earlier process left, and begins."""
         self.jobs.recover()
-        self._thread = threading.Thread(target=self._work, name="mien-jobs", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, name="mien-jobs", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -146,7 +150,9 @@ class JobWorker:
                 if job.ended:
                     self._relabel(job.id, "result.jsonl", [(old, new)])
 
-    def _relabel(self, job_id: str, name: str, relabels: list[tuple[str, str | None]]) -> None:
+    def _relabel(
+        self, job_id: str, name: str, relabels: list[tuple[str, str | None]]
+    ) -> None:
         if results.relabel(self.jobs.path(job_id, name), relabels):
             self.jobs.path(job_id, "annotated.mp4").unlink(missing_ok=True)
 
@@ -187,12 +193,17 @@ class JobWorker:
                 problem = {"kind": "no-space", "detail": NO_SPACE}
         except Exception as exc:
             log.exception("job failed", extra={"job": run.job.id})
-            problem = {"kind": "internal", "detail": "an error of the service; its log has more under this job's id"}
+            problem = {
+                "kind": "internal",
+                "detail": "an error of the service; its log has more under this job's id",
+            }
             if is_disk_full(exc):
                 problem = {"kind": "no-space", "detail": NO_SPACE}
             elif is_out_of_memory(exc):
                 problem = {"kind": "busy", "detail": NO_MEMORY}
-        if self._is_left(run):  # a source that ends for that reason may say so by an error
+        if self._is_left(
+            run
+        ):  # a source that ends for that reason may say so by an error
             self._leave(run)
         else:
             self._finish(run, problem)
@@ -201,13 +212,18 @@ class JobWorker:
         return run.cancelled or self._stop.is_set()
 
     def _is_over(self, run: _Run) -> bool:
-        return self._is_left(run) or time.monotonic() - run.began > self.jobs.limits.job_s
+        return (
+            self._is_left(run) or time.monotonic() - run.began > self.jobs.limits.job_s
+        )
 
     def _check_time(self, run: _Run) -> None:
         """Raises Problem where the work took longer than any may."""
         if self._is_over(run) and not self._is_left(run):
             limit = self.jobs.limits.job_s / 60
-            raise Problem("too-large", f"the work took over {limit:.0f} minutes; cut the video, or look at every=N")
+            raise Problem(
+                "too-large",
+                f"the work took over {limit:.0f} minutes; cut the video, or look at every=N",
+            )
 
     def _leave(self, run: _Run) -> None:
         if run.cancelled:
@@ -223,11 +239,20 @@ class JobWorker:
                 return
             if problem is None:
                 self._publish(job_id, run.relabels)
-            self.jobs.progress(job_id, frames=run.frames, faces=run.faces, total=run.total)
+            self.jobs.progress(
+                job_id, frames=run.frames, faces=run.faces, total=run.total
+            )
             self.jobs.end(job_id, problem)
         state = "failed" if problem else "done"
         self.metrics.jobs.labels(state).inc()
-        log.info("job ends", extra={"job": job_id, "state": state, "kind": problem["kind"] if problem else None})
+        log.info(
+            "job ends",
+            extra={
+                "job": job_id,
+                "state": state,
+                "kind": problem["kind"] if problem else None,
+            },
+        )
 
     def _publish(self, job_id: str, relabels: list[tuple[str, str | None]]) -> None:
         part = self.jobs.path(job_id, "result.part")
@@ -243,7 +268,9 @@ class JobWorker:
         with ExitStack() as stack:
             source = stack.enter_context(_closing(self._open(run)))
             out = stack.enter_context(
-                private.make_file(self.jobs.path(job.id, "result.part")).open("w", encoding="utf-8")
+                private.make_file(self.jobs.path(job.id, "result.part")).open(
+                    "w", encoding="utf-8"
+                )
             )
             copy = stack.enter_context(self._copy(job, source))
             self._check(source)
@@ -265,9 +292,13 @@ class JobWorker:
         if job.kind == "stream":
             return self.open_stream(job, over)
         try:
-            return open_source(str(self.jobs.path(job.id, "input")), patience=self._patience(over))
+            return open_source(
+                str(self.jobs.path(job.id, "input")), patience=self._patience(over)
+            )
         except SourceError as exc:
-            raise SourceError("the upload is no video that can be read, or is damaged") from exc
+            raise SourceError(
+                "the upload is no video that can be read, or is damaged"
+            ) from exc
 
     def _patience(self, over: Callable[[], bool]) -> Patience:
         return Patience(over=over, frame_pixels=self.jobs.limits.video_pixels)
@@ -283,9 +314,18 @@ class JobWorker:
     def _check(self, source: Source) -> None:
         limit = self.jobs.limits.video_s
         if source.duration_s is not None and source.duration_s > limit:
-            raise Problem("too-large", f"the video lasts {source.duration_s:.0f} s, at most {limit:.0f} are taken")
-        if isinstance(source, VideoFile) and source.pixels > self.jobs.limits.video_pixels:
-            raise Problem("too-large", f"the video has {source.pixels} pixels a frame; scale it down first")
+            raise Problem(
+                "too-large",
+                f"the video lasts {source.duration_s:.0f} s, at most {limit:.0f} are taken",
+            )
+        if (
+            isinstance(source, VideoFile)
+            and source.pixels > self.jobs.limits.video_pixels
+        ):
+            raise Problem(
+                "too-large",
+                f"the video has {source.pixels} pixels a frame; scale it down first",
+            )
 
     def _check_frame(self, run: _Run, frame: Frame) -> None:
         if self._is_left(run):
@@ -293,21 +333,34 @@ class JobWorker:
         self._check_time(run)
         limits = self.jobs.limits
         if frame.index >= limits.video_frames:
-            raise Problem("too-large", f"the video has more than {limits.video_frames} frames; cut it")
+            raise Problem(
+                "too-large",
+                f"the video has more than {limits.video_frames} frames; cut it",
+            )
         height, width = frame.image.shape[:2]
         if width * height > limits.video_pixels:
-            raise Problem("too-large", f"the video has {width} x {height} pixels; scale it down first")
+            raise Problem(
+                "too-large",
+                f"the video has {width} x {height} pixels; scale it down first",
+            )
         if frame.time_s > limits.video_s:
-            raise Problem("too-large", f"the video lasts longer than {limits.video_s:.0f} s")
+            raise Problem(
+                "too-large", f"the video lasts longer than {limits.video_s:.0f} s"
+            )
 
     def _note(self, run: _Run, result: FrameResult, out: TextIO) -> None:
         named = replace(result, source=run.job.source)
-        out.write(frame_record(named, identity=self.analyzer.gallery is not None).to_json() + "\n")
+        out.write(
+            frame_record(named, identity=self.analyzer.gallery is not None).to_json()
+            + "\n"
+        )
         run.frames = result.index + 1
         run.faces += len(result.faces)
         self.metrics.analysed("job", len(result.faces))
         if run.frames % _WRITE_EVERY == 1 and not run.cancelled:
-            self.jobs.progress(run.job.id, frames=run.frames, faces=run.faces, total=run.total)
+            self.jobs.progress(
+                run.job.id, frames=run.frames, faces=run.faces, total=run.total
+            )
 
 
 @contextmanager

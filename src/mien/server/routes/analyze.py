@@ -48,7 +48,10 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
                 "schema": {
                     "anyOf": [
                         {"$ref": "#/components/schemas/FrameRecord"},
-                        {"type": "array", "items": {"$ref": "#/components/schemas/FrameRecord"}},
+                        {
+                            "type": "array",
+                            "items": {"$ref": "#/components/schemas/FrameRecord"},
+                        },
                     ]
                 },
                 "example": {
@@ -106,8 +109,12 @@ def analyze(
     service: ServiceDep,
     form: PictureForm,
     only: Only = None,
-    draw: Annotated[bool, Query(description="Answer with the annotated picture (one picture only).")] = False,
-    embeddings: Annotated[bool, Query(description="Add the numbers that tell who a face is.")] = False,
+    draw: Annotated[
+        bool, Query(description="Answer with the annotated picture (one picture only).")
+    ] = False,
+    embeddings: Annotated[
+        bool, Query(description="Add the numbers that tell who a face is.")
+    ] = False,
 ) -> Response:
     """Finds and describes the faces of one or several pictures.
 
@@ -118,13 +125,27 @@ def analyze(
     if draw:
         if len(uploads) > 1:
             raise Problem("invalid", "draw=true takes one picture at a time")
-        with analyzed(service, uploads[0].content(), uploads[0].filename) as (image, result):
-            return Response(jpeg(drawing.annotate(image, result.faces.only(parts))), media_type="image/jpeg")
+        with analyzed(service, uploads[0].content(), uploads[0].filename) as (
+            image,
+            result,
+        ):
+            return Response(
+                jpeg(drawing.annotate(image, result.faces.only(parts))),
+                media_type="image/jpeg",
+            )
     if len(uploads) == 1:
-        with analyzed(service, uploads[0].content(), uploads[0].filename) as (_, result):
+        with analyzed(service, uploads[0].content(), uploads[0].filename) as (
+            _,
+            result,
+        ):
             pass
         return json_response(record_of(result, parts, embeddings=embeddings))
-    return json_list([_one_of_many(service, u.content(), u.filename, parts, embeddings) for u in uploads])
+    return json_list(
+        [
+            _one_of_many(service, u.content(), u.filename, parts, embeddings)
+            for u in uploads
+        ]
+    )
 
 
 @router.post(
@@ -134,7 +155,9 @@ def analyze(
     responses=documented(*_PROBLEMS),
     openapi_extra=PICTURES | form_body(FILE, ["file"]),
 )
-def analyze_legacy(caller: Analyst, service: ServiceDep, form: PictureForm) -> LegacyRecord:
+def analyze_legacy(
+    caller: Analyst, service: ServiceDep, form: PictureForm
+) -> LegacyRecord:
     """Four parallel lists, one entry per face; an empty text where a part is not computed."""
     upload = pictures_of(form)[0]
     with analyzed(service, upload.content(), upload.filename) as (_, result):
@@ -144,7 +167,9 @@ def analyze_legacy(caller: Analyst, service: ServiceDep, form: PictureForm) -> L
         Name=[face.name or _UNKNOWN for face in faces],
         Sex=[(face.gender or "").capitalize() for face in faces],
         Age=[_legacy_age(face.probs.get("age_group", {})) for face in faces],
-        Emotion=[(face.emotion or "").title() for face in faces],  # the old service's, whatever the model's spelling
+        Emotion=[
+            (face.emotion or "").title() for face in faces
+        ],  # the old service's, whatever the model's spelling
     )
 
 
@@ -199,17 +224,27 @@ def parts_of(only: str | None, service: Service) -> frozenset[str]:
         return frozenset(there)
     wanted = frozenset(part.strip() for part in only.split(",") if part.strip())
     if not wanted or not wanted <= set(there):
-        raise Problem("invalid", f"only takes some of {', '.join(there)}, separated by commas")
+        raise Problem(
+            "invalid", f"only takes some of {', '.join(there)}, separated by commas"
+        )
     return wanted
 
 
-def record_of(result: FrameResult, parts: frozenset[str], *, embeddings: bool = False) -> FrameRecord:
+def record_of(
+    result: FrameResult, parts: frozenset[str], *, embeddings: bool = False
+) -> FrameRecord:
     """A result as JSON shows it, with the wanted parts only."""
     told = replace(result, faces=result.faces.only(parts))
     return frame_record(told, identity=IDENTITY in parts, embeddings=embeddings)
 
 
-def _one_of_many(service: Service, content: bytes, source: str, parts: frozenset[str], embeddings: bool) -> FrameRecord:
+def _one_of_many(
+    service: Service,
+    content: bytes,
+    source: str,
+    parts: frozenset[str],
+    embeddings: bool,
+) -> FrameRecord:
     try:
         with analyzed(service, content, source) as (_, result):
             pass
@@ -227,14 +262,19 @@ def json_response(record: FrameRecord) -> Response:
 
 def json_list(records: list[FrameRecord]) -> Response:
     """Several records as the answer."""
-    return Response(json.dumps([record.to_dict() for record in records]), media_type="application/json")
+    return Response(
+        json.dumps([record.to_dict() for record in records]),
+        media_type="application/json",
+    )
 
 
 def jpeg(image: U8) -> bytes:
     """A BGR picture as JPEG."""
     buffer = io.BytesIO()
     try:
-        Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).save(buffer, "JPEG", quality=92)
+        Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).save(
+            buffer, "JPEG", quality=92
+        )
     except (OSError, ValueError) as exc:
         raise InputError(f"the picture cannot be written as JPEG: {exc}") from exc
     return buffer.getvalue()

@@ -40,10 +40,14 @@ _UPLOAD = (
 )
 _KNOWN = ("job-not-found", "gallery-unavailable")
 
-JobId = Annotated[str, Path(max_length=64, examples=["0b7d6f5e4c3b2a190817263544536271"])]
+JobId = Annotated[
+    str, Path(max_length=64, examples=["0b7d6f5e4c3b2a190817263544536271"])
+]
 
 
-async def video_upload(request: Request, caller: Analyst, service: ServiceDep) -> AsyncIterator[tuple[str, Upload]]:
+async def video_upload(
+    request: Request, caller: Analyst, service: ServiceDep
+) -> AsyncIterator[tuple[str, Upload]]:
     """The id of a job to come, and the video of a form, written into the job's folder as it arrives."""
     job_id = await run_in_threadpool(service.jobs.admit, caller.id)
     limits = service.settings.limits
@@ -86,21 +90,32 @@ def add_video(
     upload: VideoUpload,
     response: Response,
     draw: Annotated[bool, Query(description="Make an annotated video too.")] = False,
-    every: Annotated[int, Query(ge=1, le=1000, description="Analyse one frame of so many.")] = 1,
+    every: Annotated[
+        int, Query(ge=1, le=1000, description="Analyse one frame of so many.")
+    ] = 1,
 ) -> JobRecord:
     """Puts a video in the queue; the job is on disk when this is answered."""
     job_id, file = upload
     check_video(service.jobs.path(job_id, "input"))
-    job = service.jobs.add(Job(job_id, caller.id, "video", file.filename, {"draw": draw, "every": every}))
+    job = service.jobs.add(
+        Job(job_id, caller.id, "video", file.filename, {"draw": draw, "every": every})
+    )
     service.worker.notify()
     response.headers["location"] = f"/v1/jobs/{job_id}"
     return JobRecord.of(job)
 
 
-@router.get("/v1/jobs", summary="Your jobs", responses=documented("gallery-unavailable"))
+@router.get(
+    "/v1/jobs", summary="Your jobs", responses=documented("gallery-unavailable")
+)
 def list_jobs(caller: Reader, service: ServiceDep) -> JobsRecord:
     """The jobs of this key, newest first; an admin sees everybody's."""
-    return JobsRecord(jobs=[JobRecord.of(service.worker.now(job)) for job in service.jobs.list(_owner(caller))])
+    return JobsRecord(
+        jobs=[
+            JobRecord.of(service.worker.now(job))
+            for job in service.jobs.list(_owner(caller))
+        ]
+    )
 
 
 @router.get("/v1/jobs/{job_id}", summary="One job", responses=documented(*_KNOWN))
@@ -109,7 +124,12 @@ def get_job(caller: Reader, service: ServiceDep, job_id: JobId) -> JobRecord:
     return JobRecord.of(find(service, caller, job_id))
 
 
-@router.delete("/v1/jobs/{job_id}", status_code=204, summary="Cancel and delete", responses=documented(*_KNOWN))
+@router.delete(
+    "/v1/jobs/{job_id}",
+    status_code=204,
+    summary="Cancel and delete",
+    responses=documented(*_KNOWN),
+)
 def delete_job(caller: Analyst, service: ServiceDep, job_id: JobId) -> Response:
     """Ends a job where it runs, and removes it with its video and results."""
     service.worker.delete(find(service, caller, job_id).id)
@@ -138,7 +158,9 @@ class _EventStream(StreamingResponse):
     """Holds a listener's place from before its first byte to its end, however it ends."""
 
     def __init__(self, service: Service, caller: Caller, job_id: str) -> None:
-        super().__init__(_events(service, caller, job_id), media_type="text/event-stream")
+        super().__init__(
+            _events(service, caller, job_id), media_type="text/event-stream"
+        )
         self.place = service.listeners.held(caller.id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,10 +203,16 @@ async def _events(service: Service, caller: Caller, job_id: str) -> AsyncIterato
 def job_result(caller: Reader, service: ServiceDep, job_id: JobId) -> Response:
     """The result of a job that is done, as JSON lines."""
     path = _result(service, caller, job_id)
-    return FileResponse(path, media_type="application/x-ndjson", filename=f"{job_id}.jsonl")
+    return FileResponse(
+        path, media_type="application/x-ndjson", filename=f"{job_id}.jsonl"
+    )
 
 
-@router.get("/v1/jobs/{job_id}/timeline", summary="Who appears when", responses=documented("not-ready", *_KNOWN))
+@router.get(
+    "/v1/jobs/{job_id}/timeline",
+    summary="Who appears when",
+    responses=documented("not-ready", *_KNOWN),
+)
 def job_timeline(caller: Reader, service: ServiceDep, job_id: JobId) -> TimelineRecord:
     """Who is to be seen from when to when in a job's video."""
     attributes = service.analyzer.told.attributes
@@ -200,7 +228,9 @@ def job_timeline(caller: Reader, service: ServiceDep, job_id: JobId) -> Timeline
         **documented("not-ready", "gone", *_KNOWN),
         200: {
             "description": "The video with boxes and labels.",
-            "content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {
+                "video/mp4": {"schema": {"type": "string", "format": "binary"}}
+            },
         },
     },
 )
@@ -208,7 +238,10 @@ def job_video(caller: Reader, service: ServiceDep, job_id: JobId) -> Response:
     """The annotated video of a job made with `draw=true`."""
     path = _result(service, caller, job_id).with_name("annotated.mp4")
     if not path.is_file():
-        raise Problem("gone", "no annotated video: not asked for, not to be made, or gone with a name it showed")
+        raise Problem(
+            "gone",
+            "no annotated video: not asked for, not to be made, or gone with a name it showed",
+        )
     return FileResponse(path, media_type="video/mp4", filename=f"{job_id}.mp4")
 
 

@@ -71,7 +71,9 @@ async def live(socket: WebSocket) -> None:
             await _serve(service, socket)
     except Problem as exc:
         await socket.accept(subprotocol=protocol)
-        await socket.close(_BUSY if exc.status_code in (429, 503) else _POLICY, str(exc.detail)[:120])
+        await socket.close(
+            _BUSY if exc.status_code in (429, 503) else _POLICY, str(exc.detail)[:120]
+        )
 
 
 def _check(service: Service, *, may: bool) -> None:
@@ -85,7 +87,9 @@ async def _serve(service: Service, socket: WebSocket) -> None:
     inbox = _Inbox()
     reader = asyncio.create_task(_read(service, socket, inbox))
     writer = asyncio.create_task(_answer(service, socket, inbox))
-    ended, pending = await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+    ended, pending = await asyncio.wait(
+        {reader, writer}, return_when=asyncio.FIRST_COMPLETED
+    )
     for task in pending:
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
@@ -93,7 +97,9 @@ async def _serve(service: Service, socket: WebSocket) -> None:
     for task in ended:
         if isinstance(task.exception(), _End):
             code, reason = task.exception().args  # type: ignore[union-attr]
-        elif task.exception() is not None and not isinstance(task.exception(), WebSocketDisconnect | RuntimeError):
+        elif task.exception() is not None and not isinstance(
+            task.exception(), WebSocketDisconnect | RuntimeError
+        ):
             log.error("live connection failed", exc_info=task.exception())
             code, reason = 1011, "an error of the service"
     with contextlib.suppress(RuntimeError, WebSocketDisconnect, OSError):
@@ -116,7 +122,10 @@ async def _read(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
             if not frame:
                 raise _End(_POLICY, "send each frame as one binary message: a JPEG")
             if len(frame) > limits.live_frame_bytes:
-                raise _End(_TOO_BIG, f"a frame may have {limits.live_frame_bytes / 1e6:g} MB at most")
+                raise _End(
+                    _TOO_BIG,
+                    f"a frame may have {limits.live_frame_bytes / 1e6:g} MB at most",
+                )
             if inbox.index > _FLOOD_PER_S * (time.monotonic() - started + 10):
                 raise _End(_POLICY, "too many frames; wait for answers")
             if inbox.put(frame):
@@ -146,7 +155,10 @@ async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
             return
         if time.monotonic() - started > service.settings.limits.live_s:
             raise _End(_GOING, "this connection lasted long enough; open another")
-        if (look.analyzer, people) != (service.analyzer, service.people.revision):  # another model or name: ask anew
+        if (look.analyzer, people) != (
+            service.analyzer,
+            service.people.revision,
+        ):  # another model or name: ask anew
             look, people = _Look(service), service.people.revision
         answer, good = await run_in_threadpool(look, *taken, time.monotonic() - started)
         bad = 0 if good else bad + 1
@@ -170,7 +182,9 @@ class _Look:
         """The answer to a frame, and whether the frame was good."""
         try:
             with self.service.gate.slot():
-                image = read_picture(content, self.service.settings.limits.live_frame_pixels)
+                image = read_picture(
+                    content, self.service.settings.limits.live_frame_pixels
+                )
                 frame = Frame(image, index, time_s, "live")
                 result = self.session.step(frame)
         except MemoryShort as exc:
@@ -186,4 +200,6 @@ class _Look:
 
 
 def _error(index: int, kind: str, detail: str) -> str:
-    return FrameRecord(source="live", index=index, faces=[], error=f"{kind}: {detail}").to_json()
+    return FrameRecord(
+        source="live", index=index, faces=[], error=f"{kind}: {detail}"
+    ).to_json()

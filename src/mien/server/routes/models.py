@@ -14,11 +14,20 @@ from mien.server.service import Service
 router = APIRouter(tags=["models"])
 
 Attribute = Annotated[
-    str, Path(max_length=40, description="A built-in attribute, or a name of your own.", examples=["glasses"])
+    str,
+    Path(
+        max_length=40,
+        description="A built-in attribute, or a name of your own.",
+        examples=["glasses"],
+    ),
 ]
 
 
-@router.get("/v1/models", summary="Model files to choose from", responses=documented("unusable-input"))
+@router.get(
+    "/v1/models",
+    summary="Model files to choose from",
+    responses=documented("unusable-input"),
+)
 def list_models(caller: Reader, service: ServiceDep) -> ModelsRecord:
     """The files in the folder the service was started with (`--models-dir`), and which of them tell what."""
     return _record(service)
@@ -27,9 +36,17 @@ def list_models(caller: Reader, service: ServiceDep) -> ModelsRecord:
 @router.put(
     "/v1/models/{attribute}",
     summary="Choose a model",
-    responses=documented("model-not-found", "model-unavailable", "unusable-input", "too-large", "too-slow"),
+    responses=documented(
+        "model-not-found",
+        "model-unavailable",
+        "unusable-input",
+        "too-large",
+        "too-slow",
+    ),
 )
-def choose_model(caller: Admin, service: ServiceDep, attribute: Attribute, choice: ChoiceRecord) -> ModelsRecord:
+def choose_model(
+    caller: Admin, service: ServiceDep, attribute: Attribute, choice: ChoiceRecord
+) -> ModelsRecord:
     """Lets a model file tell an attribute from the next request on; what is being worked on ends as it began.
 
     The choice lasts until the service ends.

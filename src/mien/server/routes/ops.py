@@ -40,12 +40,17 @@ async def ready(service: ServiceDep) -> StateRecord:
     response_class=Response,
     responses={
         **documented(),
-        200: {"description": "Prometheus' text form.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        200: {
+            "description": "Prometheus' text form.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
     },
 )
 def metrics(caller: Reader, service: ServiceDep) -> Response:
     """Requests, faces, times, queues and passes of networks."""
-    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(
+        service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
 
 
 @router.get("/v1/server", summary="What this service can do", responses=documented())
@@ -56,7 +61,10 @@ async def server(caller: Reader, service: ServiceDep) -> ServerRecord:
         version=mien.__version__,
         role=caller.role,  # type: ignore[arg-type]
         parts=list(service.analyzer.parts),
-        attributes=[AttributeRecord.of(one) for one in sorted(service.analyzer.attributes, key=lambda a: a.order)],
+        attributes=[
+            AttributeRecord.of(one)
+            for one in sorted(service.analyzer.attributes, key=lambda a: a.order)
+        ],
         gallery=service.analyzer.gallery is not None,
         keep_unknown_days=settings.keep_unknown_days,
         urls=settings.urls,

@@ -15,7 +15,11 @@ from mien.server.problems import Problem
 router = APIRouter(include_in_schema=False)
 
 _STATIC = Path(str(importlib.resources.files("mien.server") / "static"))
-_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
@@ -47,5 +51,7 @@ def _file(request: Request, name: str) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     suffix = Path(name).suffix
-    kind = _TYPES.get(suffix) or mimetypes.types_map.get(suffix, "application/octet-stream")
+    kind = _TYPES.get(suffix) or mimetypes.types_map.get(
+        suffix, "application/octet-stream"
+    )
     return Response(content, media_type=kind, headers=headers)

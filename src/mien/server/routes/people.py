@@ -9,7 +9,15 @@ from starlette.responses import Response
 
 from mien.gallery import Photo, check_name
 from mien.server.bodies import PICTURES
-from mien.server.forms import CHOICE, ENROLMENT, FILE, PictureForm, choice_of, form_body, pictures_of
+from mien.server.forms import (
+    CHOICE,
+    ENROLMENT,
+    FILE,
+    PictureForm,
+    choice_of,
+    form_body,
+    pictures_of,
+)
 from mien.server.problems import Problem, documented
 from mien.server.records import (
     FoundFaceRecord,
@@ -28,8 +36,17 @@ from mien.server.uploads import Form
 
 router = APIRouter(tags=["people"])
 
-PersonId = Annotated[str, Path(max_length=64, description="As listed.", examples=["3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7"])]
-PhotoId = Annotated[str, Path(max_length=80, description="Its sha256, as listed.", examples=["5f0c…"])]
+PersonId = Annotated[
+    str,
+    Path(
+        max_length=64,
+        description="As listed.",
+        examples=["3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7"],
+    ),
+]
+PhotoId = Annotated[
+    str, Path(max_length=80, description="Its sha256, as listed.", examples=["5f0c…"])
+]
 Top = Annotated[int, Query(ge=1, le=100, description="How many of the nearest.")]
 _ENROL = (
     "too-slow",
@@ -47,7 +64,9 @@ _STORE = ("gallery-unavailable",)
 @router.get("/v1/people", summary="Everybody", responses=documented(*_STORE))
 def list_people(caller: Reader, service: ServiceDep) -> PeopleRecord:
     """Everybody in the gallery, by name."""
-    return PeopleRecord(people=[PersonRecord.of(person) for person in service.people.all()])
+    return PeopleRecord(
+        people=[PersonRecord.of(person) for person in service.people.all()]
+    )
 
 
 @router.post(
@@ -57,11 +76,21 @@ def list_people(caller: Reader, service: ServiceDep) -> PeopleRecord:
     responses=documented("person-exists", *_ENROL),
     openapi_extra=PICTURES
     | form_body(
-        {"name": {"type": "string", "maxLength": 200, "minLength": 1, "example": "Ada Lovelace"}, **ENROLMENT},
+        {
+            "name": {
+                "type": "string",
+                "maxLength": 200,
+                "minLength": 1,
+                "example": "Ada Lovelace",
+            },
+            **ENROLMENT,
+        },
         ["name", "file"],
     ),
 )
-def add_person(caller: Admin, service: ServiceDep, form: PictureForm, response: Response) -> PersonRecord:
+def add_person(
+    caller: Admin, service: ServiceDep, form: PictureForm, response: Response
+) -> PersonRecord:
     """Adds a person from photos; what is answered 201 is on disk."""
     if "name" not in form.fields:
         raise Problem("invalid", "send the person's name in the form field 'name'")
@@ -71,8 +100,14 @@ def add_person(caller: Admin, service: ServiceDep, form: PictureForm, response: 
     return PersonRecord.of(person)
 
 
-@router.get("/v1/people/{person_id}", summary="One person", responses=documented("person-not-found", *_STORE))
-def get_person(caller: Reader, service: ServiceDep, person_id: PersonId) -> PersonRecord:
+@router.get(
+    "/v1/people/{person_id}",
+    summary="One person",
+    responses=documented("person-not-found", *_STORE),
+)
+def get_person(
+    caller: Reader, service: ServiceDep, person_id: PersonId
+) -> PersonRecord:
     """One person."""
     return PersonRecord.of(service.people.get(person_id))
 
@@ -80,9 +115,18 @@ def get_person(caller: Reader, service: ServiceDep, person_id: PersonId) -> Pers
 @router.patch(
     "/v1/people/{person_id}",
     summary="Rename",
-    responses=documented("person-not-found", "person-exists", "unusable-input", "too-large", "too-slow", *_STORE),
+    responses=documented(
+        "person-not-found",
+        "person-exists",
+        "unusable-input",
+        "too-large",
+        "too-slow",
+        *_STORE,
+    ),
 )
-def rename_person(caller: Admin, service: ServiceDep, person_id: PersonId, change: RenameRecord) -> PersonRecord:
+def rename_person(
+    caller: Admin, service: ServiceDep, person_id: PersonId, change: RenameRecord
+) -> PersonRecord:
     """Gives a person another name, in kept results too."""
     return PersonRecord.of(service.people.rename(person_id, change.name))
 
@@ -106,7 +150,9 @@ def delete_person(caller: Admin, service: ServiceDep, person_id: PersonId) -> Re
     responses=documented("person-not-found", *_ENROL),
     openapi_extra=PICTURES | form_body(ENROLMENT, ["file"]),
 )
-def add_photos(caller: Admin, service: ServiceDep, person_id: PersonId, form: PictureForm) -> PersonRecord:
+def add_photos(
+    caller: Admin, service: ServiceDep, person_id: PersonId, form: PictureForm
+) -> PersonRecord:
     """Adds photos to a person; one that is there already is not added twice."""
     service.people.get(person_id)
     person, _ = service.people.add_photos(person_id, _photos(service, form))
@@ -135,7 +181,9 @@ def get_portrait(caller: Reader, service: ServiceDep, person_id: PersonId) -> Re
     summary="Somebody's photos",
     responses=documented("person-not-found", *_STORE),
 )
-def list_photos(caller: Reader, service: ServiceDep, person_id: PersonId) -> PhotosRecord:
+def list_photos(
+    caller: Reader, service: ServiceDep, person_id: PersonId
+) -> PhotosRecord:
     """Every photo of a person. Databases keep a small picture of each face from its enrolment on; of those
     enrolled by a mien that kept none there is one as soon as the photo is enrolled once more."""
     photos = service.people.photos_of(person_id)
@@ -148,7 +196,9 @@ def list_photos(caller: Reader, service: ServiceDep, person_id: PersonId) -> Pho
     response_class=Response,
     responses={**documented("person-not-found", "photo-not-found", *_STORE), **JPEG},
 )
-def get_thumbnail(caller: Reader, service: ServiceDep, person_id: PersonId, sha256: PhotoId) -> Response:
+def get_thumbnail(
+    caller: Reader, service: ServiceDep, person_id: PersonId, sha256: PhotoId
+) -> Response:
     """The face as a small JPEG with a little around it."""
     with service.gate.slot():
         return jpeg(service.people.thumbnail(person_id, sha256))
@@ -160,7 +210,9 @@ def get_thumbnail(caller: Reader, service: ServiceDep, person_id: PersonId, sha2
     summary="Remove a photo",
     responses=documented("person-not-found", "photo-not-found", *_STORE),
 )
-def delete_photo(caller: Admin, service: ServiceDep, person_id: PersonId, sha256: PhotoId) -> Response:
+def delete_photo(
+    caller: Admin, service: ServiceDep, person_id: PersonId, sha256: PhotoId
+) -> Response:
     """Deletes one photo with its descriptor and picture; with the last one the person is forgotten."""
     service.people.discard(person_id, sha256)
     return Response(status_code=204)
@@ -169,9 +221,13 @@ def delete_photo(caller: Admin, service: ServiceDep, person_id: PersonId, sha256
 @router.post(
     "/v1/people/{person_id}/merge",
     summary="Merge into another",
-    responses=documented("person-not-found", "unusable-input", "too-large", "too-slow", *_STORE),
+    responses=documented(
+        "person-not-found", "unusable-input", "too-large", "too-slow", *_STORE
+    ),
 )
-def merge_person(caller: Admin, service: ServiceDep, person_id: PersonId, order: MergeRecord) -> PersonRecord:
+def merge_person(
+    caller: Admin, service: ServiceDep, person_id: PersonId, order: MergeRecord
+) -> PersonRecord:
     """Gives all photos of this person to another, who is answered, and forgets this one."""
     return PersonRecord.of(service.people.merge(person_id, order.into))
 
@@ -182,7 +238,9 @@ def merge_person(caller: Admin, service: ServiceDep, person_id: PersonId, order:
     responses=documented(*_ENROL),
     openapi_extra=PICTURES | form_body({**FILE, **CHOICE}, ["file"]),
 )
-def find_face(caller: Analyst, service: ServiceDep, form: PictureForm, top: Top = 12) -> FoundRecord:
+def find_face(
+    caller: Analyst, service: ServiceDep, form: PictureForm, top: Top = 12
+) -> FoundRecord:
     """The faces nearest to one of a photo: of the people in the gallery and of the unknown faces that are kept.
 
     Nothing is kept of the photo.
@@ -192,7 +250,10 @@ def find_face(caller: Analyst, service: ServiceDep, form: PictureForm, top: Top 
         raise Problem("invalid", "send one picture at a time")
     with service.gate.slot():
         return FoundRecord(
-            found=[FoundFaceRecord.of(one) for one in service.people.find(photos[0], service.unknown, top)]
+            found=[
+                FoundFaceRecord.of(one)
+                for one in service.people.find(photos[0], service.unknown, top)
+            ]
         )
 
 

@@ -14,16 +14,23 @@ from mien.server.service import Service
 from mien.server.uploads import Upload
 
 JPEG: dict[int | str, dict[str, Any]] = {
-    200: {"description": "A small JPEG.", "content": {"image/jpeg": {"schema": {"type": "string"}}}}
+    200: {
+        "description": "A small JPEG.",
+        "content": {"image/jpeg": {"schema": {"type": "string"}}},
+    }
 }
 
 
 def jpeg(content: bytes) -> Response:
     """An answer that no browser or proxy keeps."""
-    return Response(content, media_type="image/jpeg", headers={"cache-control": "no-store"})
+    return Response(
+        content, media_type="image/jpeg", headers={"cache-control": "no-store"}
+    )
 
 
-def described(service: Service, uploads: Sequence[Upload], choice: Choice) -> list[Photo]:
+def described(
+    service: Service, uploads: Sequence[Upload], choice: Choice
+) -> list[Photo]:
     """The chosen face of each picture, described one after another as the networks are free.
 
     Raises:
@@ -35,5 +42,9 @@ def described(service: Service, uploads: Sequence[Upload], choice: Choice) -> li
     for upload in uploads:
         content = upload.content()
         with service.gate.slot(min(images.pixels_of(content), pixels)):
-            photos.append(service.people.photo(content, upload.filename, choice, max_pixels=pixels))
+            photos.append(
+                service.people.photo(
+                    content, upload.filename, choice, max_pixels=pixels
+                )
+            )
     return photos

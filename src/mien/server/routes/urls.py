@@ -40,13 +40,17 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A picture: what was found in it.",
         "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/FrameRecord"}},
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/FrameRecord"}
+            },
             "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
         },
     },
     202: {
         "description": "A video or stream: its job.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobRecord"}}},
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/JobRecord"}}
+        },
     },
 }
 
@@ -54,25 +58,41 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 def set_up(service: Service) -> None:
     """Lets the job worker open streams, by the same rules as the route."""
     if service.settings.urls:
-        service.worker.open_stream = lambda job, over: open_stream(job, rules_of(service, over))
+        service.worker.open_stream = lambda job, over: open_stream(
+            job, rules_of(service, over)
+        )
 
 
 def rules_of(service: Service, over: Callable[[], bool]) -> Rules:
     """Which addresses may be fetched, and for how long, unless it is over before."""
     limits = service.settings.limits
-    return Rules(service.settings.url_hosts, limits.url_redirects, limits.url_s, limits.url_video_s, over)
+    return Rules(
+        service.settings.url_hosts,
+        limits.url_redirects,
+        limits.url_s,
+        limits.url_video_s,
+        over,
+    )
 
 
 @router.post(
-    "/v1/urls", summary="Faces at an address", response_class=Response, responses={**documented(*_PROBLEMS), **_ANSWERS}
+    "/v1/urls",
+    summary="Faces at an address",
+    response_class=Response,
+    responses={**documented(*_PROBLEMS), **_ANSWERS},
 )
-async def add_url(caller: Analyst, service: ServiceDep, order: UrlRecord, request: Request) -> Response:
+async def add_url(
+    caller: Analyst, service: ServiceDep, order: UrlRecord, request: Request
+) -> Response:
     """Fetches a picture and tells what is in it; a video or stream becomes a job. Off unless the service allows it.
 
     Only http, https and rtsp; private, loopback and link-local addresses are refused, at every redirect.
     """
     if not service.settings.urls:
-        raise Problem("forbidden", "this service fetches no addresses; start it with --urls to allow it")
+        raise Problem(
+            "forbidden",
+            "this service fetches no addresses; start it with --urls to allow it",
+        )
     gone = threading.Event()
     with service.fetches.held(caller.id):
         watch = asyncio.create_task(_watch(request, gone))
@@ -90,8 +110,12 @@ async def _watch(request: Request, gone: threading.Event) -> None:
     gone.set()
 
 
-def _answer(service: Service, caller: Caller, order: UrlRecord, gone: threading.Event) -> Response:
-    fetcher = Fetcher(rules_of(service, lambda: gone.is_set() or service.stopping.is_set()))
+def _answer(
+    service: Service, caller: Caller, order: UrlRecord, gone: threading.Event
+) -> Response:
+    fetcher = Fetcher(
+        rules_of(service, lambda: gone.is_set() or service.stopping.is_set())
+    )
     if order.url.lower().startswith("rtsp://"):
         fetcher.resolve(order.url)
         return _stream_job(service, caller, order)
@@ -103,14 +127,25 @@ def _answer(service: Service, caller: Caller, order: UrlRecord, gone: threading.
             return _picture(service, order, fetched)
         kept = True
         if fetched.kind == "video":
-            return _queue(service, Job(job_id, caller.id, "video", shown(order.url), {"draw": order.draw, "every": 1}))
+            return _queue(
+                service,
+                Job(
+                    job_id,
+                    caller.id,
+                    "video",
+                    shown(order.url),
+                    {"draw": order.draw, "every": 1},
+                ),
+            )
         return _stream_job(service, caller, order, job_id)
     finally:
         if not kept:
             service.jobs.discard(job_id)
 
 
-def _fetch(service: Service, fetcher: Fetcher, order: UrlRecord, job_id: str) -> Fetched:
+def _fetch(
+    service: Service, fetcher: Fetcher, order: UrlRecord, job_id: str
+) -> Fetched:
     limits = service.settings.limits
     return fetcher.fetch(
         order.url,
@@ -123,16 +158,26 @@ def _fetch(service: Service, fetcher: Fetcher, order: UrlRecord, job_id: str) ->
 def _picture(service: Service, order: UrlRecord, fetched: Fetched) -> Response:
     from mien import drawing
 
-    with analyzed(service, fetched.content, shown(order.url), way="url") as (image, result):
+    with analyzed(service, fetched.content, shown(order.url), way="url") as (
+        image,
+        result,
+    ):
         if order.draw:
-            return Response(jpeg(drawing.annotate(image, result.faces)), media_type="image/jpeg")
+            return Response(
+                jpeg(drawing.annotate(image, result.faces)), media_type="image/jpeg"
+            )
     return json_response(record_of(result, service.analyzer.only))
 
 
-def _stream_job(service: Service, caller: Caller, order: UrlRecord, job_id: str | None = None) -> Response:
+def _stream_job(
+    service: Service, caller: Caller, order: UrlRecord, job_id: str | None = None
+) -> Response:
     if job_id is None:
         job_id = service.jobs.admit(caller.id)
-    seconds = min(order.seconds or service.settings.limits.stream_s, service.settings.limits.stream_s)
+    seconds = min(
+        order.seconds or service.settings.limits.stream_s,
+        service.settings.limits.stream_s,
+    )
     options = {"draw": order.draw, "every": 1, "url": order.url, "seconds": seconds}
     return _queue(service, Job(job_id, caller.id, "stream", shown(order.url), options))
 
@@ -140,4 +185,6 @@ def _stream_job(service: Service, caller: Caller, order: UrlRecord, job_id: str 
 def _queue(service: Service, job: Job) -> Response:
     record = JobRecord.of(service.jobs.add(job))
     service.worker.notify()
-    return JSONResponse(record.model_dump(mode="json"), 202, {"location": f"/v1/jobs/{record.id}"})
+    return JSONResponse(
+        record.model_dump(mode="json"), 202, {"location": f"/v1/jobs/{record.id}"}
+    )

@@ -15,7 +15,14 @@ import numpy as np
 
 from mien.errors import ModelError
 from mien.models.classifier import Preprocessing
-from mien.train.importers.caffe_files import Layer, input_of, layers, parse_text, read_mean, read_weights
+from mien.train.importers.caffe_files import (
+    Layer,
+    input_of,
+    layers,
+    parse_text,
+    read_mean,
+    read_weights,
+)
 from mien.train.importers.network import INPUT, Graph, Network
 from mien.types import F32
 
@@ -46,11 +53,22 @@ def read_caffe(prototxt: Path, weights: Path, mean: Path | None = None) -> Netwo
     builder = _Builder(prototxt, weights, read_weights(weights))
     value = Value(INPUT, shape)
     if mean is not None:
-        value = Value(builder.graph.node("Sub", [INPUT, builder.graph.weight(read_mean(mean, shape))]), shape)
+        value = Value(
+            builder.graph.node(
+                "Sub", [INPUT, builder.graph.weight(read_mean(mean, shape))]
+            ),
+            shape,
+        )
     output = builder.run(layers(net, prototxt), {name: value})
     side = shape[1]
     how = Preprocessing(
-        size=side, padding=0, channels="bgr", layout="nchw", crop="box", padding_px=50, resize=max(_WARP, side)
+        size=side,
+        padding=0,
+        channels="bgr",
+        layout="nchw",
+        crop="box",
+        padding_px=50,
+        resize=max(_WARP, side),
     )
     sources = (prototxt, weights) if mean is None else (prototxt, weights, mean)
     return Network(builder.graph.model(output, shape), how, "Caffe", sources)
@@ -59,7 +77,9 @@ def read_caffe(prototxt: Path, weights: Path, mean: Path | None = None) -> Netwo
 class _Builder:
     """Turns layers into nodes."""
 
-    def __init__(self, prototxt: Path, weights_file: Path, weights: Mapping[str, list[F32]]) -> None:
+    def __init__(
+        self, prototxt: Path, weights_file: Path, weights: Mapping[str, list[F32]]
+    ) -> None:
         self.prototxt = prototxt
         self.weights_file = weights_file
         self.weights = weights
@@ -85,11 +105,15 @@ class _Builder:
             "Softmax": self.softmax,
         }
         if layer.type not in makers:
-            self._refuse(layer, f"is a {layer.type}; what can be read is {', '.join(makers)}")
+            self._refuse(
+                layer, f"is a {layer.type}; what can be read is {', '.join(makers)}"
+            )
         if len(layer.bottoms) != 1 or len(layer.tops) != 1:
             self._refuse(layer, "must have one bottom and one top")
         if layer.bottoms[0] not in blobs:
-            self._refuse(layer, f"reads {layer.bottoms[0]!r}, which no layer before it makes")
+            self._refuse(
+                layer, f"reads {layer.bottoms[0]!r}, which no layer before it makes"
+            )
         return makers[layer.type](layer, blobs[layer.bottoms[0]])
 
     def convolution(self, layer: Layer, x: Value) -> Value:
@@ -98,21 +122,49 @@ class _Builder:
         window = self._window(layer, given, x)
         dilation = _pair(given.dilation, 1)
         expected = (given.num_output, x.shape[0] // max(1, given.group), *window.kernel)
-        y = self._conv(layer, x.name, expected, window, {"dilations": dilation, "group": given.group})
+        y = self._conv(
+            layer,
+            x.name,
+            expected,
+            window,
+            {"dilations": dilation, "group": given.group},
+        )
         reach = [d * (k - 1) + 1 for d, k in zip(dilation, window.kernel, strict=True)]
         sides = [
             (side + 2 * pad - far) // step + 1
-            for side, pad, far, step in zip(x.shape[1:], window.pad, reach, window.stride, strict=True)
+            for side, pad, far, step in zip(
+                x.shape[1:], window.pad, reach, window.stride, strict=True
+            )
         ]
         if min(sides) < 1:
             self._refuse(layer, "has a kernel larger than its input")
         return Value(y, (given.num_output, *sides))
 
-    def _conv(self, layer: Layer, x: str, shape: tuple[int, ...], window: _Window, more: dict[str, Any]) -> str:
+    def _conv(
+        self,
+        layer: Layer,
+        x: str,
+        shape: tuple[int, ...],
+        window: _Window,
+        more: dict[str, Any],
+    ) -> str:
         weights = self._blob(layer, 0, shape)
-        bias = [self._blob(layer, 1, shape[:1])] if layer.message.convolution_param.bias_term else []
-        options = {"kernel_shape": window.kernel, "strides": window.stride, "pads": window.pad * 2, **more}
-        return self.graph.node("Conv", [x, self.graph.weight(weights), *map(self.graph.weight, bias)], options)
+        bias = (
+            [self._blob(layer, 1, shape[:1])]
+            if layer.message.convolution_param.bias_term
+            else []
+        )
+        options = {
+            "kernel_shape": window.kernel,
+            "strides": window.stride,
+            "pads": window.pad * 2,
+            **more,
+        }
+        return self.graph.node(
+            "Conv",
+            [x, self.graph.weight(weights), *map(self.graph.weight, bias)],
+            options,
+        )
 
     def pooling(self, layer: Layer, x: Value) -> Value:
         """Sizes are rounded up; a last window that would begin beyond the input and its padding is left out. The mean
@@ -120,7 +172,13 @@ class _Builder:
         given = layer.message.pooling_param
         window = self._window(layer, given, x)
         sides = [
-            _pooled(x.shape[i + 1], window.kernel[i], window.stride[i], window.pad[i], clip=any(window.pad))
+            _pooled(
+                x.shape[i + 1],
+                window.kernel[i],
+                window.stride[i],
+                window.pad[i],
+                clip=any(window.pad),
+            )
             for i in (0, 1)
         ]
         options = {"kernel_shape": window.kernel, "strides": window.stride}
@@ -129,41 +187,73 @@ class _Builder:
             value, before = self._zero_padded(x.name, window.pad), (0, 0)
         elif given.pool != _MAX:
             self._refuse(layer, "pools at random; what can be read is MAX and AVE")
-        whole = [side + window.pad[i] * (2 if given.pool == _AVERAGE else 1) for i, side in enumerate(x.shape[1:])]
-        after = [max(0, (sides[i] - 1) * window.stride[i] + window.kernel[i] - whole[i]) for i in (0, 1)]
+        whole = [
+            side + window.pad[i] * (2 if given.pool == _AVERAGE else 1)
+            for i, side in enumerate(x.shape[1:])
+        ]
+        after = [
+            max(0, (sides[i] - 1) * window.stride[i] + window.kernel[i] - whole[i])
+            for i in (0, 1)
+        ]
         if any(end >= kernel for end, kernel in zip(after, window.kernel, strict=True)):
-            self._refuse(layer, "has a stride so large that its last window sees nothing")
+            self._refuse(
+                layer, "has a stride so large that its last window sees nothing"
+            )
         kind = "AveragePool" if given.pool == _AVERAGE else "MaxPool"
-        return Value(self.graph.node(kind, [value], {**options, "pads": [*before, *after]}), (x.shape[0], *sides))
+        return Value(
+            self.graph.node(kind, [value], {**options, "pads": [*before, *after]}),
+            (x.shape[0], *sides),
+        )
 
     def _zero_padded(self, x: str, pad: Pair) -> str:
         if not any(pad):
             return x
-        return self.graph.node("Pad", [x, self.graph.weight(np.array([0, 0, *pad, 0, 0, *pad], dtype=np.int64))])
+        return self.graph.node(
+            "Pad",
+            [x, self.graph.weight(np.array([0, 0, *pad, 0, 0, *pad], dtype=np.int64))],
+        )
 
     def lrn(self, layer: Layer, x: Value) -> Value:
         """Caffe divides alpha by the number of channels it sums over, as ONNX does."""
         given = layer.message.lrn_param
         if given.norm_region:
-            self._refuse(layer, "normalises within channels; what can be read is ACROSS_CHANNELS")
-        options = {"size": given.local_size, "alpha": given.alpha, "beta": given.beta, "bias": given.k}
+            self._refuse(
+                layer, "normalises within channels; what can be read is ACROSS_CHANNELS"
+            )
+        options = {
+            "size": given.local_size,
+            "alpha": given.alpha,
+            "beta": given.beta,
+            "bias": given.k,
+        }
         return Value(self.graph.node("LRN", [x.name], options), x.shape)
 
     def relu(self, layer: Layer, x: Value) -> Value:
         slope = layer.message.relu_param.negative_slope
-        y = self.graph.node("LeakyRelu", [x.name], {"alpha": slope}) if slope else self.graph.node("Relu", [x.name])
+        y = (
+            self.graph.node("LeakyRelu", [x.name], {"alpha": slope})
+            if slope
+            else self.graph.node("Relu", [x.name])
+        )
         return Value(y, x.shape)
 
     def inner_product(self, layer: Layer, x: Value) -> Value:
         given, inputs = layer.message.inner_product_param, math.prod(x.shape)
         if given.axis != 1:
             self._refuse(layer, "does not begin at axis 1")
-        shape = (inputs, given.num_output) if given.transpose else (given.num_output, inputs)
+        shape = (
+            (inputs, given.num_output)
+            if given.transpose
+            else (given.num_output, inputs)
+        )
         weights = self._blob(layer, 0, shape)
         values = [self.graph.weight(weights if given.transpose else weights.T)]
         if given.bias_term:
             values.append(self.graph.weight(self._blob(layer, 1, (given.num_output,))))
-        return Value(self.graph.node("Gemm", [self.graph.node("Flatten", [x.name]), *values]), (given.num_output,))
+        return Value(
+            self.graph.node("Gemm", [self.graph.node("Flatten", [x.name]), *values]),
+            (given.num_output,),
+        )
 
     def softmax(self, layer: Layer, x: Value) -> Value:
         if layer.message.softmax_param.axis != 1:
@@ -172,12 +262,19 @@ class _Builder:
 
     def _blob(self, layer: Layer, index: int, shape: tuple[int, ...]) -> F32:
         """A layer's weights (0) or bias (1); older files write them with leading ones."""
-        blobs, foreign = self.weights.get(layer.name, []), f"{self.weights_file} does not belong to {self.prototxt}"
+        blobs, foreign = (
+            self.weights.get(layer.name, []),
+            f"{self.weights_file} does not belong to {self.prototxt}",
+        )
         if index >= len(blobs):
-            raise ModelError(f"{foreign}: it holds no {'bias' if index else 'weights'} of layer {layer.name}")
+            raise ModelError(
+                f"{foreign}: it holds no {'bias' if index else 'weights'} of layer {layer.name}"
+            )
         blob = blobs[index]
         if blob.size != math.prod(shape) or blob.shape[-len(shape) :] != shape:
-            raise ModelError(f"{foreign}: layer {layer.name} has numbers of shape {blob.shape}, expected {shape}")
+            raise ModelError(
+                f"{foreign}: layer {layer.name} has numbers of shape {blob.shape}, expected {shape}"
+            )
         return blob.reshape(shape)
 
     def _window(self, layer: Layer, given: Any, x: Value) -> _Window:
@@ -188,9 +285,15 @@ class _Builder:
             kernel = (x.shape[1], x.shape[2])
         stride = _pair(given.stride, 1, given.stride_h, given.stride_w)
         pad = _pair(given.pad, 0, given.pad_h, given.pad_w)
-        fits = all(0 <= p < k <= side + 2 * p for p, k, side in zip(pad, kernel, x.shape[1:], strict=True))
+        fits = all(
+            0 <= p < k <= side + 2 * p
+            for p, k, side in zip(pad, kernel, x.shape[1:], strict=True)
+        )
         if not fits or min(stride) < 1:
-            self._refuse(layer, f"has kernel {kernel}, stride {stride} and padding {pad} on {x.shape[1:]} pixels")
+            self._refuse(
+                layer,
+                f"has kernel {kernel}, stride {stride} and padding {pad} on {x.shape[1:]} pixels",
+            )
         return _Window(kernel, stride, pad)
 
     def _refuse(self, layer: Layer, why: str) -> NoReturn:

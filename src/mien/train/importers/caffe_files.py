@@ -163,7 +163,9 @@ def parse_text(file: Path) -> Any:
 
     net = messages()["NetParameter"]()
     try:
-        text_format.Parse(file.read_text(encoding="utf-8"), net, allow_unknown_field=True)
+        text_format.Parse(
+            file.read_text(encoding="utf-8"), net, allow_unknown_field=True
+        )
     except OSError as exc:
         raise ModelError(f"cannot read {file}: {exc.strerror or exc}") from exc
     except (text_format.ParseError, UnicodeDecodeError) as exc:
@@ -190,10 +192,14 @@ def layers(net: Any, file: Path) -> Iterator[Layer]:
     """The layers of the test phase, in order."""
     for message in net.layer or net.layers:
         if not net.layer and message.HasField("layer"):
-            raise ModelError(f"{file} is in Caffe's oldest form; run Caffe's upgrade_net_proto_text on it first")
+            raise ModelError(
+                f"{file} is in Caffe's oldest form; run Caffe's upgrade_net_proto_text on it first"
+            )
         if _in_test_phase(message):
             kind = message.type if net.layer else _v1_type(message)
-            yield Layer(message.name, kind, tuple(message.bottom), tuple(message.top), message)
+            yield Layer(
+                message.name, kind, tuple(message.bottom), tuple(message.top), message
+            )
 
 
 def _v1_type(message: Any) -> str:
@@ -204,17 +210,32 @@ def _v1_type(message: Any) -> str:
 
 def _in_test_phase(message: Any) -> bool:
     if message.include:
-        return any(not rule.HasField("phase") or rule.phase == _TEST for rule in message.include)
-    return all(rule.HasField("phase") and rule.phase != _TEST for rule in message.exclude)
+        return any(
+            not rule.HasField("phase") or rule.phase == _TEST
+            for rule in message.include
+        )
+    return all(
+        rule.HasField("phase") and rule.phase != _TEST for rule in message.exclude
+    )
 
 
 def input_of(net: Any, file: Path) -> tuple[str, tuple[int, ...]]:
     """The name of the input and its shape (3, side, side)."""
-    names, dims = list(net.input), list(net.input_dim) or [dim for shape in net.input_shape[:1] for dim in shape.dim]
+    names, dims = (
+        list(net.input),
+        list(net.input_dim)
+        or [dim for shape in net.input_shape[:1] for dim in shape.dim],
+    )
     for message in net.layer:
         if message.type == "Input" and message.input_param.shape:
             names, dims = list(message.top), list(message.input_param.shape[0].dim)
-    if len(names) != 1 or len(dims) != 4 or dims[1] != 3 or dims[2] != dims[3] or dims[2] < 1:
+    if (
+        len(names) != 1
+        or len(dims) != 4
+        or dims[1] != 3
+        or dims[2] != dims[3]
+        or dims[2] < 1
+    ):
         raise ModelError(
             f"{file} says no input of 3 colours and equal sides (found {dims or 'none'}); give the deploy prototxt"
         )
@@ -225,26 +246,51 @@ def read_weights(file: Path) -> dict[str, list[F32]]:
     """The blobs of each layer of a caffemodel that has some."""
     net = _parse_binary(file, "NetParameter", "caffemodel")
     layers = [*net.layer, *net.layers]
-    found = {layer.name: [_array(blob, file, layer.name) for blob in layer.blobs] for layer in layers}
+    found = {
+        layer.name: [_array(blob, file, layer.name) for blob in layer.blobs]
+        for layer in layers
+    }
     if not any(found.values()):
-        raise ModelError(f"{file} holds no weights: it is no caffemodel, or one in Caffe's oldest form")
+        raise ModelError(
+            f"{file} holds no weights: it is no caffemodel, or one in Caffe's oldest form"
+        )
     return {name: blobs for name, blobs in found.items() if blobs}
 
 
 def _array(blob: Any, file: Path, name: str) -> F32:
-    shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
+    shape = (
+        tuple(blob.shape.dim)
+        if blob.HasField("shape")
+        else (blob.num, blob.channels, blob.height, blob.width)
+    )
     data = np.array(blob.data or blob.double_data, dtype=np.float32)
     if math.prod(shape) != data.size:
-        raise ModelError(f"{file} is damaged: {name} has {data.size} numbers for the shape {shape}; fetch it again")
+        raise ModelError(
+            f"{file} is damaged: {name} has {data.size} numbers for the shape {shape}; fetch it again"
+        )
     return data.reshape(shape)
 
 
 def read_mean(file: Path, shape: tuple[int, ...]) -> F32:
     """The mean image (3, H, W), or (3, 1, 1) where the file holds one number per colour."""
-    blob = _array(_parse_binary(file, "BlobProto", "mean image (.binaryproto)"), file, "the mean image")
-    mean = blob.reshape(blob.shape[-3:]) if blob.ndim >= 3 and blob.size == math.prod(blob.shape[-3:]) else blob
+    blob = _array(
+        _parse_binary(file, "BlobProto", "mean image (.binaryproto)"),
+        file,
+        "the mean image",
+    )
+    mean = (
+        blob.reshape(blob.shape[-3:])
+        if blob.ndim >= 3 and blob.size == math.prod(blob.shape[-3:])
+        else blob
+    )
     if mean.ndim != 3 or mean.shape[0] != shape[0] or mean.size == 0:
-        raise ModelError(f"{file} is no mean image of 3 colours: its shape is {blob.shape}")
+        raise ModelError(
+            f"{file} is no mean image of 3 colours: its shape is {blob.shape}"
+        )
     if mean.shape[1:] == (1, 1):
         return mean
-    return np.ascontiguousarray(bilinear(mean.transpose(1, 2, 0), shape[1], sampling="centre").transpose(2, 0, 1))
+    return np.ascontiguousarray(
+        bilinear(mean.transpose(1, 2, 0), shape[1], sampling="centre").transpose(
+            2, 0, 1
+        )
+    )

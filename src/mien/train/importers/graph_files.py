@@ -52,7 +52,12 @@ message TensorProto
   repeated int64 int64_val = 10
 """
 _MOST = 1 << 28  # numbers of one constant; the largest there are have some millions
-_TYPES = {1: ("float32", "float_val"), 2: ("float64", "double_val"), 3: ("int32", "int_val"), 9: ("int64", "int64_val")}
+_TYPES = {
+    1: ("float32", "float_val"),
+    2: ("float64", "double_val"),
+    3: ("int32", "int_val"),
+    9: ("int64", "int64_val"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +90,20 @@ def read_graph(file: Path) -> dict[str, Node]:
     except OSError as exc:
         raise ModelError(f"cannot read {file}: {exc.strerror or exc}") from exc
     except DecodeError as exc:
-        raise ModelError(f"{file} is damaged or no frozen TensorFlow graph; make or fetch it again") from exc
+        raise ModelError(
+            f"{file} is damaged or no frozen TensorFlow graph; make or fetch it again"
+        ) from exc
     if not graph.node or not all(node.name and node.op for node in graph.node):
-        raise ModelError(f"{file} is no frozen TensorFlow graph: it holds no nodes (a SavedModel must be frozen first)")
+        raise ModelError(
+            f"{file} is no frozen TensorFlow graph: it holds no nodes (a SavedModel must be frozen first)"
+        )
     return {node.name: _node(node) for node in graph.node}
 
 
 def _node(node: Any) -> Node:
-    inputs = tuple(name.removesuffix(":0") for name in node.input if not name.startswith("^"))
+    inputs = tuple(
+        name.removesuffix(":0") for name in node.input if not name.startswith("^")
+    )
     return Node(node.name, node.op, inputs, {one.key: one.value for one in node.attr})
 
 
@@ -104,15 +115,25 @@ def array_of(node: Node, file: Path) -> NDArray[Any]:
     """
     tensor = node.attributes["value"].tensor if "value" in node.attributes else None
     if tensor is None or tensor.dtype not in _TYPES:
-        raise ModelError(f"{file}: the constant {node.name} holds no numbers that can be read")
+        raise ModelError(
+            f"{file}: the constant {node.name} holds no numbers that can be read"
+        )
     dtype, field = _TYPES[tensor.dtype]
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     count = math.prod(shape)
     content, listed = tensor.tensor_content, getattr(tensor, field)
-    whole = len(content) == count * np.dtype(dtype).itemsize if content else len(listed) <= count
+    whole = (
+        len(content) == count * np.dtype(dtype).itemsize
+        if content
+        else len(listed) <= count
+    )
     if not whole or count > _MOST or min(shape, default=0) < 0:
-        raise ModelError(f"{file} is damaged: the constant {node.name} does not fill its shape {shape}")
+        raise ModelError(
+            f"{file} is damaged: the constant {node.name} does not fill its shape {shape}"
+        )
     if content:
         return np.frombuffer(content, dtype=dtype).reshape(shape)
     rest = listed[-1] if listed else 0
-    return np.array([*listed, *[rest] * (count - len(listed))], dtype=dtype).reshape(shape)
+    return np.array([*listed, *[rest] * (count - len(listed))], dtype=dtype).reshape(
+        shape
+    )

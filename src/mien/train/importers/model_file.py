@@ -54,7 +54,12 @@ def convert(files: Sequence[Path], wishes: Wishes) -> bytes:
     network = _read(files, wishes)
     labels = _labels(files, wishes)
     if wishes.padding is not None:
-        network = replace(network, preprocessing=replace(network.preprocessing, padding=wishes.padding, padding_px=0))
+        network = replace(
+            network,
+            preprocessing=replace(
+                network.preprocessing, padding=wishes.padding, padding_px=0
+            ),
+        )
     _describe(network, labels, wishes.licence)
     data = bytes(network.graph.SerializeToString())
     _try_out(data, network, labels, files)
@@ -62,11 +67,21 @@ def convert(files: Sequence[Path], wishes: Wishes) -> bytes:
 
 
 def _kind_of(file: Path) -> str:
-    if file.is_dir() or file.suffix in _CHECKPOINT_ENDINGS or file.suffix.startswith(".data-"):
+    if (
+        file.is_dir()
+        or file.suffix in _CHECKPOINT_ENDINGS
+        or file.suffix.startswith(".data-")
+    ):
         return "checkpoint"
     if file.name.startswith(("checkpoint", "model.ckpt")):
         return "checkpoint"
-    endings = {".prototxt": "caffe", ".caffemodel": "caffe", ".binaryproto": "caffe", ".pb": "graph", ".txt": "labels"}
+    endings = {
+        ".prototxt": "caffe",
+        ".caffemodel": "caffe",
+        ".binaryproto": "caffe",
+        ".pb": "graph",
+        ".txt": "labels",
+    }
     return endings.get(file.suffix, "")
 
 
@@ -93,21 +108,36 @@ def _read_caffe(files: Sequence[Path]) -> Network:
     from mien.train.importers.caffe import read_caffe
 
     by_ending = {file.suffix: file for file in files}
-    if len(by_ending) != len(files) or not {".prototxt", ".caffemodel"} <= by_ending.keys():
-        raise InputError("a Caffe network is one .prototxt, one .caffemodel and, if it has one, a mean .binaryproto")
-    return read_caffe(by_ending[".prototxt"], by_ending[".caffemodel"], by_ending.get(".binaryproto"))
+    if (
+        len(by_ending) != len(files)
+        or not {".prototxt", ".caffemodel"} <= by_ending.keys()
+    ):
+        raise InputError(
+            "a Caffe network is one .prototxt, one .caffemodel and, if it has one, a mean .binaryproto"
+        )
+    return read_caffe(
+        by_ending[".prototxt"], by_ending[".caffemodel"], by_ending.get(".binaryproto")
+    )
 
 
 def _labels(files: Sequence[Path], wishes: Wishes) -> tuple[str, ...]:
     if wishes.labels in KNOWN_LABELS:
         return KNOWN_LABELS[wishes.labels]
-    lists = [Path(wishes.labels)] if wishes.labels else [file for file in files if _kind_of(file) == "labels"]
+    lists = (
+        [Path(wishes.labels)]
+        if wishes.labels
+        else [file for file in files if _kind_of(file) == "labels"]
+    )
     if len(lists) != 1:
-        raise InputError("which labels? give --labels age, --labels gender or --labels FILE with one label a line")
+        raise InputError(
+            "which labels? give --labels age, --labels gender or --labels FILE with one label a line"
+        )
     try:
         lines = lists[0].read_text(encoding="utf-8").splitlines()
     except OSError as exc:
-        raise InputError(f"cannot read the labels {lists[0]}: {exc.strerror or exc}") from exc
+        raise InputError(
+            f"cannot read the labels {lists[0]}: {exc.strerror or exc}"
+        ) from exc
     except UnicodeDecodeError as exc:
         raise InputError(f"{lists[0]} is no text file of labels") from exc
     return tuple(line.strip() for line in lines if line.strip())
@@ -116,7 +146,10 @@ def _labels(files: Sequence[Path], wishes: Wishes) -> tuple[str, ...]:
 def _describe(network: Network, labels: Sequence[str], licence: str) -> None:
     from onnx import helper
 
-    digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in network.sources}
+    digests = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in network.sources
+    }
     properties = {
         "labels": json.dumps(list(labels), ensure_ascii=False),
         "preprocessing": json.dumps(asdict(network.preprocessing)),
@@ -127,7 +160,9 @@ def _describe(network: Network, labels: Sequence[str], licence: str) -> None:
     helper.set_model_props(network.graph, properties)
 
 
-def _try_out(data: bytes, network: Network, labels: Sequence[str], files: Sequence[Path]) -> None:
+def _try_out(
+    data: bytes, network: Network, labels: Sequence[str], files: Sequence[Path]
+) -> None:
     """Runs two grey pictures through it: a network that does not hold together fails here, not in use."""
     names, how = ", ".join(map(str, files)), network.preprocessing
     model = OnnxModel(data, names, Compute("cpu", 1))

@@ -36,12 +36,18 @@ class Graph:
         self.nodes: list[NodeProto] = []
         self.weights: list[TensorProto] = []
 
-    def node(self, kind: str, inputs: Sequence[str], options: Mapping[str, Any] | None = None) -> str:
+    def node(
+        self, kind: str, inputs: Sequence[str], options: Mapping[str, Any] | None = None
+    ) -> str:
         """Adds a node and gives the name of its output."""
         from onnx import helper
 
         output = f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], f"n{len(self.nodes)}", **(options or {})))
+        self.nodes.append(
+            helper.make_node(
+                kind, list(inputs), [output], f"n{len(self.nodes)}", **(options or {})
+            )
+        )
         return output
 
     def weight(self, values: NDArray[Any]) -> str:
@@ -66,4 +72,6 @@ class Graph:
         weights = [weight for weight in self.weights if weight.name in read]
         graph = helper.make_graph(self.nodes, "imported", [x], [y], weights)
         opset = [helper.make_opsetid("", _OPSET)]
-        return helper.make_model(graph, producer_name="mien", opset_imports=opset, ir_version=_IR)
+        return helper.make_model(
+            graph, producer_name="mien", opset_imports=opset, ir_version=_IR
+        )

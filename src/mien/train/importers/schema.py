@@ -11,22 +11,35 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-_FIELD = re.compile(r"(optional|repeated) (\w+) (\w+) = (\d+)(?: \[default = (\S+)\])?$")
+_FIELD = re.compile(
+    r"(optional|repeated) (\w+) (\w+) = (\d+)(?: \[default = (\S+)\])?$"
+)
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
-def message_classes(schema: str, package: str, syntax: str = "proto2") -> dict[str, Any]:
+def message_classes(
+    schema: str, package: str, syntax: str = "proto2"
+) -> dict[str, Any]:
     """The message classes of a schema, by name, in a pool of their own."""
-    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax=syntax)
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"{package}.proto", package=package, syntax=syntax
+    )
     for block in re.split(r"\n(?=message |enum )", schema.strip()):
         head, *lines = (line.strip() for line in block.splitlines() if line.strip())
         kind, name = head.split()
-        _add_enum(file, name, lines) if kind == "enum" else _add_message(file, name, lines)
+        _add_enum(file, name, lines) if kind == "enum" else _add_message(
+            file, name, lines
+        )
     _resolve(file)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     names = [message.name for message in file.message_type]
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in names}
+    return {
+        name: message_factory.GetMessageClass(
+            pool.FindMessageTypeByName(f"{package}.{name}")
+        )
+        for name in names
+    }
 
 
 def _add_enum(file: Any, name: str, lines: list[str]) -> None:
@@ -67,4 +80,7 @@ def _resolve(file: Any) -> None:
             elif word in enums:
                 field.type, field.type_name = _Field.TYPE_ENUM, enums[word]
             else:
-                field.type, field.type_name = _Field.TYPE_MESSAGE, f".{file.package}.{word}"
+                field.type, field.type_name = (
+                    _Field.TYPE_MESSAGE,
+                    f".{file.package}.{word}",
+                )

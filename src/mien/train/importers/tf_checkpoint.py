@@ -25,10 +25,19 @@ if TYPE_CHECKING:
 SIDE = 227
 _EPSILON = 1e-3  # of batch normalisation, in all of rude-carnie's nets
 _PREPROCESSING = Preprocessing(
-    size=SIDE, padding=0, layout="nhwc", crop="box", padding_px=50, resize=256, sampling="corner", standardize=True
+    size=SIDE,
+    padding=0,
+    layout="nhwc",
+    crop="box",
+    padding_px=50,
+    resize=256,
+    sampling="corner",
+    standardize=True,
 )
 
-_Block = Sequence[Sequence[str]]  # branches of layers; "a+b" are two layers side by side on the same input
+_Block = Sequence[
+    Sequence[str]
+]  # branches of layers; "a+b" are two layers side by side on the same input
 _5: _Block = (
     ("Conv2d_0a_1x1",),
     ("Conv2d_0a_1x1", "Conv2d_0b_5x5"),
@@ -38,7 +47,13 @@ _5: _Block = (
 _6: _Block = (
     ("Conv2d_0a_1x1",),
     ("Conv2d_0a_1x1", "Conv2d_0b_1x7", "Conv2d_0c_7x1"),
-    ("Conv2d_0a_1x1", "Conv2d_0b_7x1", "Conv2d_0c_1x7", "Conv2d_0d_7x1", "Conv2d_0e_1x7"),
+    (
+        "Conv2d_0a_1x1",
+        "Conv2d_0b_7x1",
+        "Conv2d_0c_1x7",
+        "Conv2d_0d_7x1",
+        "Conv2d_0e_1x7",
+    ),
     ("average", "Conv2d_0b_1x1"),
 )
 _7_ENDS: _Block = (
@@ -64,8 +79,16 @@ _INCEPTION: Mapping[str, _Block] = {
         ("Conv2d_0a_1x1", "Conv2d_0b_1x7", "Conv2d_0c_7x1", "Conv2d_1a_3x3/2"),
         ("maximum/2",),
     ),
-    "Mixed_7b": (("Conv2d_0a_1x1",), ("Conv2d_0a_1x1", "Conv2d_0b_1x3+Conv2d_0b_3x1"), *_7_ENDS),
-    "Mixed_7c": (("Conv2d_0a_1x1",), ("Conv2d_0a_1x1", "Conv2d_0b_1x3+Conv2d_0c_3x1"), *_7_ENDS),
+    "Mixed_7b": (
+        ("Conv2d_0a_1x1",),
+        ("Conv2d_0a_1x1", "Conv2d_0b_1x3+Conv2d_0b_3x1"),
+        *_7_ENDS,
+    ),
+    "Mixed_7c": (
+        ("Conv2d_0a_1x1",),
+        ("Conv2d_0a_1x1", "Conv2d_0b_1x3+Conv2d_0c_3x1"),
+        *_7_ENDS,
+    ),
 }
 
 
@@ -84,16 +107,22 @@ def read_checkpoint(place: Path, architecture: str | None = None) -> Network:
     variables = Variables(place, _open(prefix))
     name = architecture or _told_by(variables)
     if name not in ARCHITECTURES:
-        raise InputError(f"--architecture takes {', '.join(ARCHITECTURES)}, got {name!r}")
+        raise InputError(
+            f"--architecture takes {', '.join(ARCHITECTURES)}, got {name!r}"
+        )
     scope, build = ARCHITECTURES[name]
     graph = build(replace(variables, scope=scope))
-    return Network(graph, _PREPROCESSING, f"TensorFlow checkpoint ({name})", _files_of(prefix))
+    return Network(
+        graph, _PREPROCESSING, f"TensorFlow checkpoint ({name})", _files_of(prefix)
+    )
 
 
 def _files_of(prefix: str) -> tuple[Path, ...]:
     """The files of one step: one in the old form, an index and its data in the newer one."""
     path = Path(prefix)
-    return (path,) if path.is_file() else tuple(sorted(path.parent.glob(f"{path.name}.*")))
+    return (
+        (path,) if path.is_file() else tuple(sorted(path.parent.glob(f"{path.name}.*")))
+    )
 
 
 def _tensorflow() -> Any:
@@ -103,7 +132,9 @@ def _tensorflow() -> Any:
     try:
         import tensorflow
     except ImportError as exc:
-        raise ModelError("reading a TensorFlow checkpoint needs TensorFlow; run 'pip install mien[train]'") from exc
+        raise ModelError(
+            "reading a TensorFlow checkpoint needs TensorFlow; run 'pip install mien[train]'"
+        ) from exc
     return tensorflow
 
 
@@ -115,9 +146,17 @@ def _prefix(place: Path) -> str:
         with _understood(place):
             state = _tensorflow().train.get_checkpoint_state(str(place))
         if state is None:
-            raise ModelError(f"{place} holds no checkpoint: the state file 'checkpoint' is missing or cannot be read")
-        return str(place / Path(state.model_checkpoint_path).name)  # the state file may name a folder of long ago
-    return str(place.with_suffix("")) if place.suffix.startswith((".index", ".meta", ".data-")) else str(place)
+            raise ModelError(
+                f"{place} holds no checkpoint: the state file 'checkpoint' is missing or cannot be read"
+            )
+        return str(
+            place / Path(state.model_checkpoint_path).name
+        )  # the state file may name a folder of long ago
+    return (
+        str(place.with_suffix(""))
+        if place.suffix.startswith((".index", ".meta", ".data-"))
+        else str(place)
+    )
 
 
 def _open(prefix: str) -> Any:
@@ -133,7 +172,9 @@ def _understood(place: object) -> Iterator[None]:
         yield
     except errors as exc:
         reason = str(exc).strip().partition("\n")[0]
-        raise ModelError(f"{place} is damaged or no TensorFlow checkpoint: {reason}") from exc
+        raise ModelError(
+            f"{place} is damaged or no TensorFlow checkpoint: {reason}"
+        ) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +198,9 @@ class Variables:
                 f"{', '.join(self.scopes()) or 'nothing'}); --architecture takes {', '.join(ARCHITECTURES)}"
             )
         if value.ndim != dimensions:
-            raise ModelError(f"{self.place}: {full} has the shape {value.shape}, {dimensions} dimensions expected")
+            raise ModelError(
+                f"{self.place}: {full} has the shape {value.shape}, {dimensions} dimensions expected"
+            )
         return value
 
     def get(self, name: str) -> F32 | None:
@@ -165,11 +208,15 @@ class Variables:
         if not self.reader.has_tensor(self._full(name)):
             return None
         with _understood(self.place):
-            return np.asarray(self.reader.get_tensor(self._full(name)), dtype=np.float32)
+            return np.asarray(
+                self.reader.get_tensor(self._full(name)), dtype=np.float32
+            )
 
     def scopes(self) -> list[str]:
         """The outermost scopes there are."""
-        return sorted({name.partition("/")[0] for name in self.reader.get_variable_to_shape_map()})
+        return sorted(
+            {name.partition("/")[0] for name in self.reader.get_variable_to_shape_map()}
+        )
 
     def _full(self, name: str) -> str:
         return name if name.startswith("output/") else f"{self.scope}/{name}"
@@ -180,7 +227,9 @@ def _told_by(variables: Variables) -> str:
     for name, (scope, _) in ARCHITECTURES.items():
         if scope in scopes:
             return name
-    raise ModelError(f"{variables.place} is none of rude-carnie's networks: it holds {', '.join(scopes) or 'nothing'}")
+    raise ModelError(
+        f"{variables.place} is none of rude-carnie's networks: it holds {', '.join(scopes) or 'nothing'}"
+    )
 
 
 class _Builder(Graph):
@@ -190,38 +239,58 @@ class _Builder(Graph):
         super().__init__()
         self.variables = variables
 
-    def conv(self, x: str, scope: str, *, stride: int = 1, padding: str = "SAME") -> str:
+    def conv(
+        self, x: str, scope: str, *, stride: int = 1, padding: str = "SAME"
+    ) -> str:
         """A convolution, its batch normalisation if it has one (else its bias), ReLU."""
         weights = self.variables(f"{scope}/weights", 4)
         normalized = self.variables.get(f"{scope}/BatchNorm/moving_mean") is not None
         bias = [] if normalized else [self.weight(self.variables(f"{scope}/biases", 1))]
         auto = {"SAME": "SAME_UPPER", "VALID": "VALID"}[padding]
-        options = {"kernel_shape": weights.shape[:2], "strides": [stride, stride], "auto_pad": auto}
-        x = self.node("Conv", [x, self.weight(weights.transpose(3, 2, 0, 1)), *bias], options)
-        return self.node("Relu", [self.batch_norm(x, f"{scope}/BatchNorm") if normalized else x])
+        options = {
+            "kernel_shape": weights.shape[:2],
+            "strides": [stride, stride],
+            "auto_pad": auto,
+        }
+        x = self.node(
+            "Conv", [x, self.weight(weights.transpose(3, 2, 0, 1)), *bias], options
+        )
+        return self.node(
+            "Relu", [self.batch_norm(x, f"{scope}/BatchNorm") if normalized else x]
+        )
 
     def batch_norm(self, x: str, scope: str) -> str:
         """slim leaves out gamma where ReLU follows."""
         beta, mean, variance = (
-            self.variables(f"{scope}/{name}", 1) for name in ("beta", "moving_mean", "moving_variance")
+            self.variables(f"{scope}/{name}", 1)
+            for name in ("beta", "moving_mean", "moving_variance")
         )
         gamma = self.variables.get(f"{scope}/gamma")
         values = (np.ones_like(beta) if gamma is None else gamma, beta, mean, variance)
-        return self.node("BatchNormalization", [x, *map(self.weight, values)], {"epsilon": _EPSILON})
+        return self.node(
+            "BatchNormalization", [x, *map(self.weight, values)], {"epsilon": _EPSILON}
+        )
 
     def maximum(self, x: str) -> str:
         return self.node("MaxPool", [x], {"kernel_shape": [3, 3], "strides": [2, 2]})
 
     def average(self, x: str) -> str:
         """The mean of 3 x 3 of what is there; TensorFlow counts no padding."""
-        return self.node("AveragePool", [x], {"kernel_shape": [3, 3], "auto_pad": "SAME_UPPER"})
+        return self.node(
+            "AveragePool", [x], {"kernel_shape": [3, 3], "auto_pad": "SAME_UPPER"}
+        )
 
     def lrn(self, x: str) -> str:
         """`local_response_normalization(x, 5, alpha=1e-4, beta=0.75)`: 5 channels to each side, alpha undivided."""
-        return self.node("LRN", [x], {"size": 11, "alpha": 1e-4 * 11, "beta": 0.75, "bias": 1.0})
+        return self.node(
+            "LRN", [x], {"size": 11, "alpha": 1e-4 * 11, "beta": 0.75, "bias": 1.0}
+        )
 
     def dense(self, x: str, scope: str) -> str:
-        weights, biases = self.variables(f"{scope}/weights", 2), self.variables(f"{scope}/biases", 1)
+        weights, biases = (
+            self.variables(f"{scope}/weights", 2),
+            self.variables(f"{scope}/biases", 1),
+        )
         return self.node("Gemm", [x, self.weight(weights), self.weight(biases)])
 
     def head(self, x: str) -> ModelProto:
@@ -232,7 +301,11 @@ class _Builder(Graph):
 def _levi_hassner(variables: Variables) -> ModelProto:
     """Three convolutions and two dense layers; flattened with channels last, as TensorFlow holds them."""
     graph = _Builder(variables)
-    x = graph.maximum(graph.conv(graph.transpose(INPUT, (0, 3, 1, 2)), "conv1", stride=4, padding="VALID"))
+    x = graph.maximum(
+        graph.conv(
+            graph.transpose(INPUT, (0, 3, 1, 2)), "conv1", stride=4, padding="VALID"
+        )
+    )
     normalize = graph.lrn if variables.scope == "LeviHassner" else lambda value: value
     x = graph.maximum(graph.conv(normalize(x), "conv2"))
     x = graph.maximum(graph.conv(normalize(x), "conv3"))
@@ -244,12 +317,17 @@ def _levi_hassner(variables: Variables) -> ModelProto:
 
 def _inception(variables: Variables) -> ModelProto:
     graph = _Builder(variables)
-    x = graph.conv(graph.transpose(INPUT, (0, 3, 1, 2)), "Conv2d_1a_3x3", stride=2, padding="VALID")
+    x = graph.conv(
+        graph.transpose(INPUT, (0, 3, 1, 2)), "Conv2d_1a_3x3", stride=2, padding="VALID"
+    )
     x = graph.conv(graph.conv(x, "Conv2d_2a_3x3", padding="VALID"), "Conv2d_2b_3x3")
     x = graph.conv(graph.maximum(x), "Conv2d_3b_1x1", padding="VALID")
     x = graph.maximum(graph.conv(x, "Conv2d_4a_3x3", padding="VALID"))
     for name, block in _INCEPTION.items():
-        branches = [_branch(graph, x, f"{name}/Branch_{i}", layers) for i, layers in enumerate(block)]
+        branches = [
+            _branch(graph, x, f"{name}/Branch_{i}", layers)
+            for i, layers in enumerate(block)
+        ]
         x = graph.node("Concat", branches, {"axis": 1})
     return graph.head(graph.node("Flatten", [graph.node("GlobalAveragePool", [x])]))
 
@@ -267,7 +345,11 @@ def _layer(graph: _Builder, x: str, name: str) -> str:
         return graph.maximum(x)
     if scope.endswith("/average"):
         return graph.average(x)
-    return graph.conv(x, scope, stride=2, padding="VALID") if halves else graph.conv(x, scope)
+    return (
+        graph.conv(x, scope, stride=2, padding="VALID")
+        if halves
+        else graph.conv(x, scope)
+    )
 
 
 ARCHITECTURES: Mapping[

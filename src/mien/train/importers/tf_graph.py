@@ -20,7 +20,9 @@ from mien.train.importers.network import INPUT, Graph, Network
 
 Array = NDArray[Any]
 RESULT = "final_result"  # the retrain script's --final_tensor_name
-_SAME_THING = frozenset("Identity CheckNumerics StopGradient PlaceholderWithDefault Snapshot".split())
+_SAME_THING = frozenset(
+    "Identity CheckNumerics StopGradient PlaceholderWithDefault Snapshot".split()
+)
 _ELEMENTWISE = {  # TensorFlow's name: ONNX's
     "Add": "Add",
     "AddV2": "Add",
@@ -48,17 +50,26 @@ def read_frozen_graph(file: Path) -> Network:
     entry, how = _entry(nodes, file)
     builder = _Builder(nodes, file, entry)
     output = builder.value(_result(nodes, file))
-    return Network(builder.graph.model(output, (how.size, how.size, 3)), how, "TensorFlow frozen graph", (file,))
+    return Network(
+        builder.graph.model(output, (how.size, how.size, 3)),
+        how,
+        "TensorFlow frozen graph",
+        (file,),
+    )
 
 
 def _entry(nodes: Mapping[str, Node], file: Path) -> tuple[str, Preprocessing]:
     """The node that is fed, and with what."""
-    resizer = next((node for node in nodes.values() if node.op == "ResizeBilinear"), None)
+    resizer = next(
+        (node for node in nodes.values() if node.op == "ResizeBilinear"), None
+    )
     if resizer is not None and "Mul" in nodes:
         return "Mul", _preprocessing(_size_given_to(resizer, nodes, file), 128.0, file)
     places = [node for node in nodes.values() if node.op == "Placeholder"]
     if len(places) != 1:
-        raise ModelError(f"{file} has {len(places)} placeholders; a retrained graph has one, or a 'Mul' to be fed")
+        raise ModelError(
+            f"{file} has {len(places)} placeholders; a retrained graph has one, or a 'Mul' to be fed"
+        )
     shape = places[0].attributes.get("shape")
     sides = [] if shape is None else [dim.size for dim in shape.shape.dim][1:3]
     return places[0].name, _preprocessing(sides, 127.5, file)
@@ -66,14 +77,22 @@ def _entry(nodes: Mapping[str, Node], file: Path) -> tuple[str, Preprocessing]:
 
 def _size_given_to(resizer: Node, nodes: Mapping[str, Node], file: Path) -> list[int]:
     size = nodes.get(resizer.inputs[1]) if len(resizer.inputs) > 1 else None
-    return [] if size is None or size.op != "Const" else [int(side) for side in array_of(size, file).ravel()]
+    return (
+        []
+        if size is None or size.op != "Const"
+        else [int(side) for side in array_of(size, file).ravel()]
+    )
 
 
 def _preprocessing(sides: Sequence[int], mean: float, file: Path) -> Preprocessing:
     """Pixels become -1 to 1, as the retrain script feeds them."""
     if len(sides) != 2 or sides[0] != sides[1] or sides[0] < 1:
-        raise ModelError(f"{file} does not say how large its pictures are (found {list(sides) or 'nothing'})")
-    return Preprocessing(size=sides[0], crop="box", mean=(mean,), std=(mean,), sampling="corner")
+        raise ModelError(
+            f"{file} does not say how large its pictures are (found {list(sides) or 'nothing'})"
+        )
+    return Preprocessing(
+        size=sides[0], crop="box", mean=(mean,), std=(mean,), sampling="corner"
+    )
 
 
 def _result(nodes: Mapping[str, Node], file: Path) -> str:
@@ -81,9 +100,15 @@ def _result(nodes: Mapping[str, Node], file: Path) -> str:
     if RESULT in nodes:
         return RESULT
     read = {name for node in nodes.values() for name in node.inputs}
-    ends = [node.name for node in nodes.values() if node.op == "Softmax" and node.name not in read]
+    ends = [
+        node.name
+        for node in nodes.values()
+        if node.op == "Softmax" and node.name not in read
+    ]
     if len(ends) != 1:
-        raise ModelError(f"{file} holds no node {RESULT!r} and {len(ends)} softmax layers at its end; is it retrained?")
+        raise ModelError(
+            f"{file} holds no node {RESULT!r} and {len(ends)} softmax layers at its end; is it retrained?"
+        )
     return ends[0]
 
 
@@ -101,9 +126,15 @@ class _Builder:
         waiting = [wanted]
         while waiting:
             name = waiting[-1]
-            missing = [] if name in self.values else [i for i in self._node(name).inputs if i not in self.values]
+            missing = (
+                []
+                if name in self.values
+                else [i for i in self._node(name).inputs if i not in self.values]
+            )
             if any(i in waiting for i in missing):
-                raise ModelError(f"{self.file}: node {name} needs itself; the graph is damaged")
+                raise ModelError(
+                    f"{self.file}: node {name} needs itself; the graph is damaged"
+                )
             waiting.extend(missing)
             if not missing:
                 waiting.pop()
@@ -113,7 +144,9 @@ class _Builder:
 
     def _node(self, name: str) -> Node:
         if name not in self.nodes:
-            raise ModelError(f"{self.file} lacks its node {name}; the graph is damaged, or cut")
+            raise ModelError(
+                f"{self.file} lacks its node {name}; the graph is damaged, or cut"
+            )
         return self.nodes[name]
 
     def _lay(self, node: Node) -> str:
@@ -127,7 +160,9 @@ class _Builder:
         try:
             return make(node)
         except (IndexError, KeyError) as exc:
-            raise ModelError(f"{self.file}: {node.op} {node.name} lacks an input or an attribute ({exc})") from exc
+            raise ModelError(
+                f"{self.file}: {node.op} {node.name} lacks an input or an attribute ({exc})"
+            ) from exc
 
     def _makers(self) -> Mapping[str, Callable[[Node], str]]:
         return {
@@ -137,17 +172,24 @@ class _Builder:
             "MaxPool": lambda node: self.pool(node, "MaxPool"),
             "AvgPool": lambda node: self.pool(node, "AveragePool"),
             "BatchNormWithGlobalNormalization": self.old_batch_norm,
-            **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), self.batch_norm),
+            **dict.fromkeys(
+                ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"),
+                self.batch_norm,
+            ),
             "LRN": self.lrn,
             "Relu6": self.relu6,
-            "Rsqrt": lambda node: self.graph.node("Reciprocal", [self.graph.node("Sqrt", self._inputs(node))]),
+            "Rsqrt": lambda node: self.graph.node(
+                "Reciprocal", [self.graph.node("Sqrt", self._inputs(node))]
+            ),
             "Concat": lambda node: self.concat(node, first=1),
             "ConcatV2": lambda node: self.concat(node, first=0),
             "Reshape": self.reshape,
             "Squeeze": self.squeeze,
             "Mean": self.mean,
             "MatMul": self.matmul,
-            "Softmax": lambda node: self.graph.node("Softmax", self._inputs(node), {"axis": -1}),
+            "Softmax": lambda node: self.graph.node(
+                "Softmax", self._inputs(node), {"axis": -1}
+            ),
         }
 
     def _inputs(self, node: Node) -> list[str]:
@@ -161,10 +203,18 @@ class _Builder:
         """Weights are (H, W, channels, filters of each)."""
         weights = self._constant(node, 1, dimensions=4)
         height, width, channels, filters = weights.shape
-        return self._conv(node, weights.transpose(2, 3, 0, 1).reshape(channels * filters, 1, height, width), channels)
+        return self._conv(
+            node,
+            weights.transpose(2, 3, 0, 1).reshape(channels * filters, 1, height, width),
+            channels,
+        )
 
     def _conv(self, node: Node, weights: Array, group: int) -> str:
-        dilations = list(node.attributes["dilations"].list.i)[1:3] if "dilations" in node.attributes else [1, 1]
+        dilations = (
+            list(node.attributes["dilations"].list.i)[1:3]
+            if "dilations" in node.attributes
+            else [1, 1]
+        )
         options = {
             "kernel_shape": weights.shape[2:],
             "strides": self._sides(node, "strides"),
@@ -184,33 +234,58 @@ class _Builder:
 
     def old_batch_norm(self, node: Node) -> str:
         """Inputs are the picture, mean, variance, beta and gamma; gamma may be meant to be left out."""
-        mean, variance, beta, gamma = (self._constant(node, i, dimensions=1) for i in (1, 2, 3, 4))
-        scale = gamma if node.attributes["scale_after_normalization"].b else np.ones_like(gamma)
-        weights = [self.graph.weight(values) for values in (scale, beta, mean, variance)]
+        mean, variance, beta, gamma = (
+            self._constant(node, i, dimensions=1) for i in (1, 2, 3, 4)
+        )
+        scale = (
+            gamma
+            if node.attributes["scale_after_normalization"].b
+            else np.ones_like(gamma)
+        )
+        weights = [
+            self.graph.weight(values) for values in (scale, beta, mean, variance)
+        ]
         options = {"epsilon": node.attributes["variance_epsilon"].f}
         return self._channels_first(node, "BatchNormalization", weights, options)
 
     def batch_norm(self, node: Node) -> str:
         if "is_training" in node.attributes and node.attributes["is_training"].b:
             self._refuse(node, "is in training; freeze the graph for use")
-        weights = [self.graph.weight(self._constant(node, i, dimensions=1)) for i in (1, 2, 3, 4)]
+        weights = [
+            self.graph.weight(self._constant(node, i, dimensions=1))
+            for i in (1, 2, 3, 4)
+        ]
         epsilon = node.attributes["epsilon"].f if "epsilon" in node.attributes else 1e-4
-        return self._channels_first(node, "BatchNormalization", weights, {"epsilon": epsilon})
+        return self._channels_first(
+            node, "BatchNormalization", weights, {"epsilon": epsilon}
+        )
 
     def lrn(self, node: Node) -> str:
         """TensorFlow sums over `depth_radius` to each side and does not divide alpha by their number, as ONNX does."""
         given = node.attributes
         size = 2 * (given["depth_radius"].i if "depth_radius" in given else 5) + 1
-        alpha, beta, bias = (given[name].f if name in given else rest for name, rest in _LRN_DEFAULTS.items())
-        return self._channels_first(node, "LRN", [], {"size": size, "alpha": alpha * size, "beta": beta, "bias": bias})
+        alpha, beta, bias = (
+            given[name].f if name in given else rest
+            for name, rest in _LRN_DEFAULTS.items()
+        )
+        return self._channels_first(
+            node,
+            "LRN",
+            [],
+            {"size": size, "alpha": alpha * size, "beta": beta, "bias": bias},
+        )
 
     def relu6(self, node: Node) -> str:
-        limits = [self.graph.weight(np.array(limit, dtype=np.float32)) for limit in (0, 6)]
+        limits = [
+            self.graph.weight(np.array(limit, dtype=np.float32)) for limit in (0, 6)
+        ]
         return self.graph.node("Clip", [*self._inputs(node), *limits])
 
     def concat(self, node: Node, *, first: int) -> str:
         """The axis is an input: the first one in the old form, the last one in the newer."""
-        axis = int(self._constant(node, 0 if first else len(node.inputs) - 1, dimensions=0))
+        axis = int(
+            self._constant(node, 0 if first else len(node.inputs) - 1, dimensions=0)
+        )
         values = self._inputs(node)[first : len(node.inputs) - 1 + first]
         return self.graph.node("Concat", values, {"axis": axis})
 
@@ -219,29 +294,51 @@ class _Builder:
         shape = self._constant(node, 1, dimensions=1).astype(np.int64)
         if len(shape) > 1 and shape[0] == 1:
             shape = np.array([0, *shape[1:]], dtype=np.int64)  # 0: as many as there are
-        return self.graph.node("Reshape", [self.values[node.inputs[0]], self.graph.weight(shape)])
+        return self.graph.node(
+            "Reshape", [self.values[node.inputs[0]], self.graph.weight(shape)]
+        )
 
     def squeeze(self, node: Node) -> str:
         axes = list(node.attributes["squeeze_dims"].list.i)
         if not axes or 0 in axes:
             self._refuse(node, "would squeeze the batch")
-        return self.graph.node("Squeeze", [*self._inputs(node), self.graph.weight(np.array(axes, dtype=np.int64))])
+        return self.graph.node(
+            "Squeeze",
+            [*self._inputs(node), self.graph.weight(np.array(axes, dtype=np.int64))],
+        )
 
     def mean(self, node: Node) -> str:
         axes = self._constant(node, 1).ravel().astype(int).tolist()
         keep = int("keep_dims" in node.attributes and node.attributes["keep_dims"].b)
-        return self.graph.node("ReduceMean", [self.values[node.inputs[0]]], {"axes": axes, "keepdims": keep})
+        return self.graph.node(
+            "ReduceMean",
+            [self.values[node.inputs[0]]],
+            {"axes": axes, "keepdims": keep},
+        )
 
     def matmul(self, node: Node) -> str:
-        turned = [int(name in node.attributes and node.attributes[name].b) for name in ("transpose_a", "transpose_b")]
-        return self.graph.node("Gemm", self._inputs(node), {"transA": turned[0], "transB": turned[1]})
+        turned = [
+            int(name in node.attributes and node.attributes[name].b)
+            for name in ("transpose_a", "transpose_b")
+        ]
+        return self.graph.node(
+            "Gemm", self._inputs(node), {"transA": turned[0], "transB": turned[1]}
+        )
 
-    def _channels_first(self, node: Node, kind: str, weights: Sequence[str], options: Mapping[str, Any]) -> str:
+    def _channels_first(
+        self, node: Node, kind: str, weights: Sequence[str], options: Mapping[str, Any]
+    ) -> str:
         """An operation of ONNX on pictures, its first input turned to (N, C, H, W) and its output turned back."""
-        if "data_format" in node.attributes and node.attributes["data_format"].s not in {b"", b"NHWC"}:
-            self._refuse(node, "holds channels first; graphs are read with channels last (NHWC)")
+        if "data_format" in node.attributes and node.attributes[
+            "data_format"
+        ].s not in {b"", b"NHWC"}:
+            self._refuse(
+                node, "holds channels first; graphs are read with channels last (NHWC)"
+            )
         x = self.graph.transpose(self.values[node.inputs[0]], (0, 3, 1, 2))
-        return self.graph.transpose(self.graph.node(kind, [x, *weights], options), (0, 2, 3, 1))
+        return self.graph.transpose(
+            self.graph.node(kind, [x, *weights], options), (0, 2, 3, 1)
+        )
 
     def _constant(self, node: Node, index: int, dimensions: int | None = None) -> Array:
         """The constant behind an input."""
@@ -249,10 +346,16 @@ class _Builder:
         while source.op in _SAME_THING and source.inputs:
             source = self._node(source.inputs[0])
         if source.op != "Const":
-            self._refuse(node, f"takes {source.name} for a constant, which is a {source.op}; freeze the graph first")
+            self._refuse(
+                node,
+                f"takes {source.name} for a constant, which is a {source.op}; freeze the graph first",
+            )
         values = array_of(source, self.file)
         if dimensions is not None and values.ndim != dimensions:
-            self._refuse(node, f"has a constant of shape {values.shape}, {dimensions} dimensions expected")
+            self._refuse(
+                node,
+                f"has a constant of shape {values.shape}, {dimensions} dimensions expected",
+            )
         return values
 
     def _sides(self, node: Node, name: str) -> list[int]:
@@ -261,7 +364,9 @@ class _Builder:
     def _padding(self, node: Node) -> str:
         padding = node.attributes["padding"].s.decode(errors="replace")
         if padding not in {"SAME", "VALID"}:
-            self._refuse(node, f"has the padding {padding}; what can be read is SAME and VALID")
+            self._refuse(
+                node, f"has the padding {padding}; what can be read is SAME and VALID"
+            )
         return {"SAME": "SAME_UPPER", "VALID": "VALID"}[padding]
 
     def _refuse(self, node: Node, why: str) -> NoReturn:
@@ -275,5 +380,7 @@ def _why_not(op: str) -> str:
     if op.startswith(("Variable", "VarHandle", "ReadVariable")):
         return "the graph is not frozen: run TensorFlow's freeze_graph on it first"
     if op.startswith(("Quantiz", "Dequantiz", "FakeQuant", "Requantiz")):
-        return "quantised graphs are not supported: take the network that is not quantised"
+        return (
+            "quantised graphs are not supported: take the network that is not quantised"
+        )
     return "what can be read are the operations of the retrain script's Inception v3 and MobileNet"
