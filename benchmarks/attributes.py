@@ -26,8 +26,8 @@ import cv2
 import numpy as np
 
 from mien.models.attributes import AGE_GROUPS, EMOTION, GENDER, EmotionNet, TraitHeads
+from mien.models.backbone import Aligner, load_resnet
 from mien.models.detectors import Detector, load_detector
-from mien.models.trunk import Aligner, load_resnet
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces
 
@@ -146,7 +146,7 @@ class Finder:
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
-        self.aligner = Aligner.load(detector.anchor)
+        self.aligner = Aligner.load(detector.aligns_by)
 
     def __call__(self, picture: U8) -> U8 | None:
         padded = pad(picture)
@@ -169,7 +169,7 @@ class Telling:
     """The networks that are compared, one ResNet for all: what mien ships, and what it shipped before."""
 
     def __init__(self, before: Path | None, compute: Compute) -> None:
-        self.trunk = load_resnet(compute)
+        self.backbone = load_resnet(compute)
         self.traits = TraitHeads.load(compute=compute).model
         self.emotion = EmotionNet.load(compute).model
         self.before = (
@@ -194,13 +194,13 @@ class Telling:
         return told
 
     def maps(self, chips: U8) -> Answers:
-        return dict(zip(READ, self.trunk(chips, outputs=READ), strict=True))
+        return dict(zip(READ, self.backbone(chips, outputs=READ), strict=True))
 
     def parts(self, chips: U8) -> dict[str, Callable[[], object]]:
         """What takes time, to be measured."""
         maps = self.maps(chips)
         parts = {
-            "dlib's ResNet": lambda: self.trunk(chips, outputs=READ),
+            "dlib's ResNet": lambda: self.backbone(chips, outputs=READ),
             "age and gender, heads": lambda: ask(self.traits, maps),
             "emotion network": lambda: self.emotion(chips),
         }

@@ -33,7 +33,7 @@ from mien import Analyzer, drawing
 from mien.session import Session
 from mien.sinks.video import VideoRecorder
 from mien.sources import open_source
-from mien.summary import Summary
+from mien.summary import VideoSummary
 from mien.types import U8, Frame
 
 GROWTH_MB = 20.0
@@ -77,7 +77,7 @@ class Watch:
             rss_mb=round(self.process.memory_info().rss / 2**20, 1),
             threads=self.process.num_threads(),
             files=self.process.num_fds(),
-            tracks=len(session.tracker.tracks) + len(session.tracker.hidden),
+            tracks=len(session.tracker.tracks) + len(session.tracker.lost),
             age_s=0.0 if opened is None else round(now - opened - frame.time_s, 3),
         )
         self.samples.append(sample)
@@ -123,7 +123,7 @@ def play(
     opened: float | None = None,
 ) -> Watch:
     """Analyses, sums up and records until the time is over."""
-    analyzer, summary = Analyzer(), Summary("endurance")
+    analyzer, summary = Analyzer(), VideoSummary("endurance")
     session, watch = analyzer.session(), Watch()
     with closing(analyzer), closing(Films(folder / "film.mp4")) as films:
         for frame in frames:

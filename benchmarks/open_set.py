@@ -184,7 +184,7 @@ def main() -> None:
     def describe(image):
         faces = analyzer.detector(image)
         return (
-            analyzer.trunk(image, faces[central(faces.boxes, image)]).embeddings[0]
+            analyzer.backbone(image, faces[central(faces.boxes, image)]).embeddings[0]
             if len(faces)
             else None
         )

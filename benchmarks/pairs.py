@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from mien import images, zoo
+from mien.models.backbone import load_resnet
 from mien.models.embedders import space_of
-from mien.models.trunk import load_resnet
 from mien.pipeline import Analyzer
 from mien.space import EmbeddingSpace
 from mien.types import F32, U8

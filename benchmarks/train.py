@@ -29,7 +29,7 @@ from mien.train.dataset import read_dataset
 from mien.train.evaluate import evaluate_file
 from mien.train.features import Describer
 from mien.train.fit import Options
-from mien.train.tuning import Network
+from mien.train.tuning import NetworkOptions
 
 MOODS = {"Happy": "happiness", "Sad": "sadness", "Angry": "anger", "Calm": "neutral"}
 
@@ -62,7 +62,9 @@ def measure(args: argparse.Namespace, per_class: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         lay_out(args.data, root, per_class, args.unseen, args.seed)
-        network = Network(weights=args.weights, epochs=args.epochs, size=args.size)
+        network = NetworkOptions(
+            weights=args.weights, epochs=args.epochs, size=args.size
+        )
         options = Options(
             architecture=args.architecture,
             folds=args.folds,

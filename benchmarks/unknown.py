@@ -71,7 +71,7 @@ def describe(files: list[Path]) -> tuple[list[int], F32, F32]:
             faces = analyzer.detector(picture)
             if len(faces):
                 chosen = faces[central(faces.boxes, picture)]
-                both.append(analyzer.trunk(picture, chosen).embeddings[0])
+                both.append(analyzer.backbone(picture, chosen).embeddings[0])
         if len(both) == 2:
             rows.append((i, *both))
     return (

@@ -14,7 +14,7 @@ LITERALS = {"emotion", "gender", 128}
 MAY = {  # where one may stand, and why
     "zoo.py": "the built-in models",
     "models/attributes.py": "the built-in attributes",
-    "models/trunk_head.py": "which emotion network a head was learnt on",
+    "models/backbone_head.py": "which emotion network a head was learnt on",
     "types.py": "the public properties of a face",
     "train/export.py": "sizes of what dlib's backbone gives",
     "train/backbones.py": "sizes of networks",

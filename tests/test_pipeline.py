@@ -65,7 +65,7 @@ def test_boxes_lie_in_the_picture_and_the_aligner_sees_them_whole(
     np.testing.assert_allclose(result.faces.boxes[0, [0, 1, 3]], [0, 0, 512])
     assert found.boxes[0, 0] - 40 < 0
     np.testing.assert_allclose(result.faces.landmarks, found.landmarks)
-    if analyzer.detector.anchor == "landmarks":
+    if analyzer.detector.aligns_by == "landmarks":
         np.testing.assert_allclose(
             result.faces.embeddings, analyzer.analyze(picture).faces.embeddings
         )

@@ -15,9 +15,9 @@ import pytest
 from live.clips import age_of, numbered, with_aspect, with_matrix, write_clip
 from live.servers import serving
 from mien.errors import InputError, SourceError
-from mien.sources import Patience, expand, fetch_image, is_video, open_source
+from mien.sources import Timeouts, expand, fetch_image, is_video, open_source
 
-HASTY = Patience(
+HASTY = Timeouts(
     open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.05, longest_pause_s=0.4
 )
 
@@ -156,7 +156,7 @@ def test_a_silent_rtsp_server_is_a_timeout(said: bytes) -> None:
 
         threading.Thread(target=answer, daemon=True).start()
         with pytest.raises(SourceError, match="does not answer in time"):
-            open_source(f"rtsp://127.0.0.1:{server.getsockname()[1]}/x", patience=HASTY)
+            open_source(f"rtsp://127.0.0.1:{server.getsockname()[1]}/x", timeouts=HASTY)
 
 
 def test_a_broken_tail_ends_the_video(clip: Path, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_photos_are_frames(astronaut_file: Path) -> None:
 )
 def test_addresses_that_cannot_be(uri: str) -> None:
     with pytest.raises(SourceError):
-        open_source(uri, patience=HASTY)
+        open_source(uri, timeouts=HASTY)
 
 
 def test_no_camera_is_said_in_one_line() -> None:
@@ -294,7 +294,7 @@ def test_no_camera_is_said_in_one_line() -> None:
 def test_addresses_that_fail_at_once(path: str, words: str) -> None:
     began = time.monotonic()
     with serving() as server, pytest.raises(SourceError, match=words):
-        open_source(f"{server.url}/{path}", patience=HASTY)
+        open_source(f"{server.url}/{path}", timeouts=HASTY)
     assert time.monotonic() - began < 8
 
 
@@ -307,7 +307,7 @@ def test_addresses_that_fail_at_once(path: str, words: str) -> None:
     ],
 )
 def test_pictures_that_never_end(path: str, words: str) -> None:
-    small = Patience(open_s=2, stall_s=1, retry_s=1, image_bytes=4 << 20)
+    small = Timeouts(open_s=2, stall_s=1, retry_s=1, image_bytes=4 << 20)
     began = time.monotonic()
     with serving() as server:
         with pytest.raises(SourceError, match=words):
@@ -318,12 +318,12 @@ def test_pictures_that_never_end(path: str, words: str) -> None:
 
 def test_nobody_listens() -> None:
     with pytest.raises(SourceError, match="cannot reach"):
-        open_source("http://127.0.0.1:1/shot.jpg", patience=HASTY)
+        open_source("http://127.0.0.1:1/shot.jpg", timeouts=HASTY)
 
 
 def test_passwords_are_not_shown() -> None:
     with pytest.raises(SourceError) as caught:
-        open_source("http://me:hunter2@127.0.0.1:1/shot.jpg", patience=HASTY)
+        open_source("http://me:hunter2@127.0.0.1:1/shot.jpg", timeouts=HASTY)
     assert "hunter2" not in str(caught.value)
 
 
@@ -345,7 +345,7 @@ def test_mjpeg_never_falls_behind(path: str) -> None:
     """A reader five times slower than the sender still sees what is new."""
     with (
         serving() as server,
-        open_source(f"{server.url}/{path}", patience=HASTY) as source,
+        open_source(f"{server.url}/{path}", timeouts=HASTY) as source,
     ):
         ages = []
         for frame in source:
@@ -363,7 +363,7 @@ def test_a_stream_that_was_lost_comes_back(path: str) -> None:
     """Five pictures to a connection: more than five means that it was connected again."""
     with (
         serving() as server,
-        open_source(f"{server.url}/{path}", patience=HASTY) as source,
+        open_source(f"{server.url}/{path}", timeouts=HASTY) as source,
     ):
         frames = iter(source)
         times = [next(frames).time_s for _ in range(8)]
@@ -375,7 +375,7 @@ def test_a_stream_that_was_lost_comes_back(path: str) -> None:
 def test_a_server_may_restart_and_a_dead_one_is_given_up() -> None:
     with serving() as server:
         port = server.server_address[1]
-        source = open_source(f"{server.url}/mjpeg", patience=HASTY)
+        source = open_source(f"{server.url}/mjpeg", timeouts=HASTY)
         frames = iter(source)
         next(frames)
     with serving(port):
@@ -391,7 +391,7 @@ def test_a_server_may_restart_and_a_dead_one_is_given_up() -> None:
 def test_closing_ends_the_reader() -> None:
     with serving() as server:
         before = {t.ident for t in threading.enumerate()}
-        with open_source(f"{server.url}/mjpeg", patience=HASTY) as source:
+        with open_source(f"{server.url}/mjpeg", timeouts=HASTY) as source:
             next(iter(source))
             assert any(t.name == "mien source" for t in threading.enumerate())
         left = [
@@ -405,12 +405,12 @@ def test_closing_ends_the_reader() -> None:
 @pytest.mark.slow
 def test_many_connections_leave_nothing_behind() -> None:
     """A stream that is lost every fifth picture, for two hundred pictures: no thread and no file stays."""
-    at_once = Patience(
+    at_once = Timeouts(
         open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.01, longest_pause_s=0.01
     )
     with (
         serving() as server,
-        open_source(f"{server.url}/cut", patience=at_once) as source,
+        open_source(f"{server.url}/cut", timeouts=at_once) as source,
     ):
         frames = iter(source)
         open_files, threads = [], []

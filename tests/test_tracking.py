@@ -25,7 +25,7 @@ from mien.quality import frontality, quality
 from mien.session import Session, SessionOptions
 from mien.sources import open_source
 from mien.tracking import Tracker, TrackerOptions, flow
-from mien.tracking.person import Look, Person
+from mien.tracking.person import Observation, TrackedPerson
 from mien.types import F32, I64, U8, Faces, Frame, Matches, Scores
 from mien.zoo import DLIB
 
@@ -54,8 +54,8 @@ def who(seed: int) -> F32:
     return (row / np.linalg.norm(row) / np.sqrt(2)).astype(np.float32)
 
 
-def look(seed: int, time_s: float, **more: object) -> Look:
-    return Look(time_s=time_s, weight=0.8, embedding=who(seed), **more)  # type: ignore[arg-type]
+def observation(seed: int, time_s: float, **more: object) -> Observation:
+    return Observation(time_s=time_s, weight=0.8, embedding=who(seed), **more)  # type: ignore[arg-type]
 
 
 def ids(tracker: Tracker) -> list[int]:
@@ -71,7 +71,7 @@ def seen(tracker: Tracker, *people: tuple[float, float, int], time_s: float) -> 
             people,
             key=lambda p: np.hypot(p[0] - track.centre[0], p[1] - track.centre[1]),
         )
-        tracker.learn(track, look(near[2], time_s))
+        tracker.learn(track, observation(near[2], time_s))
 
 
 def test_nobody_is_an_empty_answer() -> None:
@@ -173,13 +173,13 @@ def test_a_place_taken_over_by_a_stranger() -> None:
 
 
 def test_memory_ends() -> None:
-    tracker = Tracker(TrackerOptions(memory_s=1.0))
+    tracker = Tracker(TrackerOptions(lost_buffer_s=1.0))
     for i in range(4):
         seen(tracker, (300, 300, 1), time_s=i * STEP_S)
     seen(tracker, time_s=0.5)
-    assert len(tracker.hidden) == 1
+    assert len(tracker.lost) == 1
     seen(tracker, time_s=2.0)
-    assert tracker.hidden == []
+    assert tracker.lost == []
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,9 @@ def test_two_faces_of_one_frame_bear_one_name_only_where_they_are_one(
             if track.person is not None:
                 tracker.learn(
                     track,
-                    look(row, i * STEP_S, name="Ada", distance=(0.1, second)[row]),
+                    observation(
+                        row, i * STEP_S, name="Ada", distance=(0.1, second)[row]
+                    ),
                 )
     matches = tracker.faces(named=True).matches
     assert matches is not None
@@ -211,8 +213,10 @@ def test_where_somebody_else_was_seen_there_is_no_old_distance() -> None:
         tracker.update(faces((100, 100)), i * STEP_S)
         for track in tracker.tracks:
             if track.person is not None:
-                tracker.learn(track, look(1, i * STEP_S, name="Ada", distance=0.2))
-    tracker.learn(tracker.tracks[0], look(2, 0.7, distance=0.9))
+                tracker.learn(
+                    track, observation(1, i * STEP_S, name="Ada", distance=0.2)
+                )
+    tracker.learn(tracker.tracks[0], observation(2, 0.7, distance=0.9))
     matches = tracker.faces(named=True).matches
     assert matches is not None
     assert matches.names == (None,)
@@ -231,13 +235,13 @@ def test_the_budget_holds_and_goes_round() -> None:
         for track in due:
             assert track.person is not None
             looked[track.person.id] += 1
-            tracker.learn(track, look(100 + track.person.id, i * STEP_S))
+            tracker.learn(track, observation(100 + track.person.id, i * STEP_S))
     assert len(looked) == 20
     assert max(looked.values()) - min(looked.values()) <= 3
 
 
 def test_a_name_appears_once_sure_and_changes_only_on_evidence() -> None:
-    person = Person(1, steady=0.3)
+    person = TrackedPerson(1, steady=0.3)
     names = []
     for i, name in enumerate(
         [
@@ -256,7 +260,7 @@ def test_a_name_appears_once_sure_and_changes_only_on_evidence() -> None:
         ]
     ):
         person.learn(
-            Look(i * 0.3, 0.4, who(1), name=name, distance=0.45), tolerance=0.6
+            Observation(i * 0.3, 0.4, who(1), name=name, distance=0.45), tolerance=0.6
         )
         names.append(person.name)
     assert names[0] is None
@@ -265,17 +269,17 @@ def test_a_name_appears_once_sure_and_changes_only_on_evidence() -> None:
 
 
 def test_a_blurred_look_says_less_than_a_sharp_one() -> None:
-    person = Person(1, steady=0.3)
-    person.learn(Look(0.0, 1.0, who(1), name="Ada", distance=0.3), tolerance=0.6)
+    person = TrackedPerson(1, steady=0.3)
+    person.learn(Observation(0.0, 1.0, who(1), name="Ada", distance=0.3), tolerance=0.6)
     for i in range(5):
         person.learn(
-            Look(0.1 * i, 0.05, who(1), name="Ben", distance=0.5), tolerance=0.6
+            Observation(0.1 * i, 0.05, who(1), name="Ben", distance=0.5), tolerance=0.6
         )
     assert person.name == "Ada"
 
 
 def test_age_is_a_mean_and_emotion_is_quick() -> None:
-    person = Person(1, steady=0.3)
+    person = TrackedPerson(1, steady=0.3)
     moods = described("emotion", ("calm", "glad"))
     calm, glad = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
     for i in range(40):
@@ -288,7 +292,7 @@ def test_age_is_a_mean_and_emotion_is_quick() -> None:
             "emotion": Estimate(moods, mood),
             "gender": Estimate(GENDER, mood),
         }
-        person.learn(Look(0.1 * i, 1.0, who(1), told), tolerance=0.6)
+        person.learn(Observation(0.1 * i, 1.0, who(1), told), tolerance=0.6)
         if i == 24:
             after_half_a_second = float(person.told["emotion"].scores[1])
     assert person.told["age"].number == pytest.approx(30, abs=1)
@@ -298,12 +302,12 @@ def test_age_is_a_mean_and_emotion_is_quick() -> None:
 
 
 def test_an_age_does_not_follow_the_last_seconds() -> None:
-    """Two minutes looking up, then ten seconds looking down, which makes one look younger."""
-    person = Person(1, steady=0.3)
+    """Two minutes looking up, then ten seconds looking down, which makes one observation younger."""
+    person = TrackedPerson(1, steady=0.3)
     for i in range(390):
         age = np.eye(101, dtype=np.float32)[48 if i < 360 else 32]
         person.learn(
-            Look(i / 3, 0.8, who(1), {"age": Estimate(AGE, age)}), tolerance=0.6
+            Observation(i / 3, 0.8, who(1), {"age": Estimate(AGE, age)}), tolerance=0.6
         )
     assert person.told["age"].number == pytest.approx(46, abs=1.5)
 
@@ -406,7 +410,7 @@ def _near_a_face(picture: U8) -> NDArray[np.bool_]:
     return np.tile(near, (1, picture.shape[1] // TILE, 1))
 
 
-def told(image: U8, found: Faces, looks: I64) -> Faces:
+def told(image: U8, found: Faces, times_seen: I64) -> Faces:
     """Describes each face as the person its tile names."""
     corners = [int(box[[0, 2]].mean()) // TILE * TILE for box in found.boxes]
     rows = [who(int(image[0, x, 0])) for x in corners]
@@ -514,7 +518,7 @@ def test_photos_of_a_folder_are_no_stream(session: Session, astronaut: U8) -> No
         ["Ben"],
         ["Ada"],
     ]
-    assert not session.tracker.hidden
+    assert not session.tracker.lost
 
 
 def test_frames_without_times_are_all_looked_into(
@@ -552,7 +556,7 @@ def test_after_a_cut_who_was_not_looked_at_yet_is_nobody(
     for i in range(6):
         before = shown(session, tiles(astronaut, 1, 2), i / 25)
     assert before == [(1, "Ada"), (2, "Ben")]
-    session.tracker.due = lambda time_s, limit: []  # type: ignore[method-assign] # no time for looks
+    session.tracker.due = lambda time_s, limit: []  # type: ignore[method-assign] # no time for observations
     after = [
         shown(session, tiles(astronaut, 2, 7, scene=1), i / 25) for i in range(6, 10)
     ]
@@ -560,15 +564,15 @@ def test_after_a_cut_who_was_not_looked_at_yet_is_nobody(
 
 
 def test_a_stranger_in_a_known_place_is_not_as_near_as_the_known_one() -> None:
-    """Without a cut: the look that shows somebody else takes the name and the distance away at once."""
+    """Without a cut: the observation that shows somebody else takes the name and the distance away at once."""
     tracker = Tracker()
     for i in range(4):
         tracker.update(faces((300, 300)), i * STEP_S)
         tracker.learn(
-            tracker.tracks[0], look(1, i * STEP_S, name="Ada", distance=0.2)
+            tracker.tracks[0], observation(1, i * STEP_S, name="Ada", distance=0.2)
         ) if i else None
     tracker.update(faces((300, 300)), 0.4)
-    tracker.learn(tracker.tracks[0], look(7, 0.4, name=None, distance=0.9))
+    tracker.learn(tracker.tracks[0], observation(7, 0.4, name=None, distance=0.9))
     matches = tracker.faces(named=True).matches
     assert matches is not None
     assert matches.names == (None,)
@@ -763,8 +767,8 @@ def test_twenty_minutes_leave_nothing_behind(analyzer: Analyzer, astronaut: U8) 
         session.step(Frame(small, i, i / 3))
         if i % 300 == 299:
             sizes.append(resident_mib())
-    assert session.tracker.shown or session.tracker.hidden
-    assert len(session.tracker.hidden) < 60
+    assert session.tracker.shown or session.tracker.lost
+    assert len(session.tracker.lost) < 60
     assert len(session.tracker.tracks) <= 3
     assert sizes[-1] - sizes[0] < 20
 
@@ -778,7 +782,7 @@ def resident_mib() -> float:
 class _Scripted:
     """A detector that sees three people for a while, then others elsewhere."""
 
-    anchor = "landmarks"
+    aligns_by = "landmarks"
 
     def __init__(self) -> None:
         self.calls = 0
@@ -798,7 +802,7 @@ class _Blind:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, image: U8, found: Faces, looks: I64) -> Faces:
+    def __call__(self, image: U8, found: Faces, times_seen: I64) -> Faces:
         from dataclasses import replace
 
         self.calls += 1

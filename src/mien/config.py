@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     min_face: int = MIN_FACE
     device: str = "auto"
     threads: int | None = None
-    looks: int = 1
+    crops: int = 1
     fast: bool = False
     models_dir: Path | None = None
 

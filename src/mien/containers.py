@@ -1,4 +1,4 @@
-"""The one door to FFmpeg's readers: of listed formats and protocols only."""
+"""The only module that calls FFmpeg's readers: of listed formats and protocols only."""
 
 from __future__ import annotations
 

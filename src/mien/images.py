@@ -198,7 +198,7 @@ def _read_tiff(data: bytes, name: str, max_pixels: int) -> U8:
 
 
 def _read_page(
-    data: bytes, page: tiff.Page, name: str, max_pixels: int, orientation: int
+    data: bytes, page: tiff.TiffPage, name: str, max_pixels: int, orientation: int
 ) -> U8:
     numbers = tiff.plain_pixels(data, page, most=max_pixels)
     if numbers is None:
@@ -274,7 +274,7 @@ def _whole_files_only() -> Iterator[None]:
 def open_picture(
     file: str | PathLike[str] | IO[bytes], formats: Sequence[str] = FORMATS
 ) -> Image.Image:
-    """Pillow's picture of a file, of listed formats only: this is the one door to Pillow's readers.
+    """Pillow's picture of a file, of listed formats only: nothing else calls Pillow's readers.
 
     Those of PostScript and some others start programs on what the file says; whatever is not listed is never read.
 
@@ -285,7 +285,7 @@ def open_picture(
     there = [
         name for name in formats if name in Image.OPEN
     ]  # HEIF is there once its plug-in was asked for
-    return Image.open(file, formats=there)  # noqa: TID251 - the door
+    return Image.open(file, formats=there)  # noqa: TID251 - the only place
 
 
 def _open(data: bytes) -> Image.Image:

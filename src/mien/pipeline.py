@@ -22,17 +22,17 @@ from mien.models.angle import AngleNet
 from mien.models.attributes import (
     BUILT_IN,
     EMOTION,
-    LOOK,
+    EMOTION_FEATURES,
     TRAITS,
     EmotionNet,
     TraitHeads,
 )
-from mien.models.classifier import check_looks
+from mien.models.backbone import Aligner, FaceBackbone, Head, described_by, load_resnet
+from mien.models.backbone_head import BackboneHead
+from mien.models.classifier import check_crops
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.embedders import Embedder, load_embedder, made_of
 from mien.models.own import OwnModel, load_own, try_out
-from mien.models.trunk import Aligner, FaceTrunk, Head, described_by, load_resnet
-from mien.models.trunk_head import TrunkHead
 from mien.quality import judged, quality
 from mien.runtime import Compute
 from mien.session import Session, SessionOptions
@@ -76,7 +76,7 @@ class Identify:
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if faces.embeddings is None:
             raise ValueError(
-                "identification reads the descriptors: run the trunk first"
+                "identification reads the descriptors: run the backbone first"
             )
         tolerance = tolerance_for(faces.landmarks, self.tolerance, self.gallery.space)
         return replace(
@@ -112,7 +112,7 @@ class Analyzer:
         models: Model files of your own by the attribute they tell, a built-in one or a new one.
         device: "auto", "cpu" or "cuda".
         threads: Threads of one network pass; None takes the processors there are, 4 at most.
-        looks: How often models of your own look at a face: 1, or 12 (corners, centre, whole, mirrored; averaged).
+        crops: In how many crops models of your own see a face: 1, or 12 (corners, centre, whole, mirrored; averaged).
         false_names: Another way to say `tolerance`: the share of strangers who may be given one of the names, as 0.001;
             the more are enrolled when the analyzer is made, the nearer a face must be.
         fast: Describe a still face by one view of it: quicker, a little less sure who it is and what it looks like.
@@ -140,7 +140,7 @@ class Analyzer:
         models: Mapping[str, Path] = MappingProxyType({}),
         device: str = "auto",
         threads: int | None = None,
-        looks: int = 1,
+        crops: int = 1,
         fast: bool = False,
         false_names: float | None = None,
     ) -> None:
@@ -148,7 +148,7 @@ class Analyzer:
             raise InputError(
                 "tolerance and false_names say the same in two ways: give one of them"
             )
-        self.compute, self.looks = Compute(device, threads), check_looks(looks)
+        self.compute, self.crops = Compute(device, threads), check_crops(crops)
         given = {
             one.name
             for model in attributes
@@ -174,8 +174,8 @@ class Analyzer:
             for name, file in models.items()
             if name in self.only
         }
-        aligner = Aligner.load(self.detector.anchor)
-        dlib = FaceTrunk(load_resnet(self.compute), aligner, fast=fast)
+        aligner = Aligner.load(self.detector.aligns_by)
+        dlib = FaceBackbone(load_resnet(self.compute), aligner, fast=fast)
         if (
             embedder == DEFAULT_EMBEDDER
         ):  # one network tells who a face is and what the heads read
@@ -189,7 +189,7 @@ class Analyzer:
         self.tolerance = self.space.tolerance if tolerance is None else tolerance
         self._tell_by(own, dlib)
         for model in own.values():
-            try_out(model, self.trunk)
+            try_out(model, self.backbone)
         if isinstance(gallery, str | Path):
             check_there(str(gallery))
         self.gallery = (
@@ -203,25 +203,30 @@ class Analyzer:
         """Of the descriptors."""
         return self.embedder.space
 
-    def _tell_by(self, models: Mapping[str, OwnModel], trunk: FaceTrunk) -> None:
+    def _tell_by(self, models: Mapping[str, OwnModel], backbone: FaceBackbone) -> None:
         """Takes models of the user's by what they tell; ours tell the rest."""
         ours = (self.only & BUILT_IN.keys()) - models.keys()
         self.models: Mapping[str, OwnModel] = MappingProxyType(dict(models))
         pixels = [
-            model for model in models.values() if not isinstance(model, TrunkHead)
+            model for model in models.values() if not isinstance(model, BackboneHead)
         ]
         self.own: Sequence[AttributeModel] = [
             *pixels,
             *(model for model in self.further if self._wants(model)),
         ]
         heads: list[Head] = [
-            model for model in models.values() if isinstance(model, TrunkHead)
+            model for model in models.values() if isinstance(model, BackboneHead)
         ]
-        tells, seen = EMOTION.name in ours, any(LOOK in head.reads for head in heads)
+        tells, seen = (
+            EMOTION.name in ours,
+            any(EMOTION_FEATURES in head.reads for head in heads),
+        )
         net = EmotionNet.load(self.compute, tells=tells) if tells or seen else None
         if ours & TRAITS.keys():
             heads.append(TraitHeads.load(ours, self.compute))
-        self.trunk = FaceTrunk(trunk.model, trunk.aligner, net, heads, fast=trunk.fast)
+        self.backbone = FaceBackbone(
+            backbone.model, backbone.aligner, net, heads, fast=backbone.fast
+        )
 
     def _tolerance(self, false_names: float) -> float:
         """The tolerance at which this share of strangers gets a name of the gallery."""
@@ -244,7 +249,7 @@ class Analyzer:
             InputError: No attribute can have this name.
             ModelError: Unreadable, no network, without labels, or with labels that cannot tell the attribute.
         """
-        return load_own(file, attribute, self.compute, looks=self.looks)
+        return load_own(file, attribute, self.compute, crops=self.crops)
 
     def with_model(self, attribute: str, model: OwnModel | None) -> Analyzer:
         """This analyzer with another model for one attribute (None: ours); everything else is shared.
@@ -255,11 +260,11 @@ class Analyzer:
             ModelError: The model cannot run.
         """
         if model is not None:
-            try_out(model, self.trunk)
+            try_out(model, self.backbone)
         others = {name: own for name, own in self.models.items() if name != attribute}
         view = copy.copy(self)
         view._tell_by(
-            others if model is None else {**others, attribute: model}, self.trunk
+            others if model is None else {**others, attribute: model}, self.backbone
         )
         return view
 
@@ -282,7 +287,7 @@ class Analyzer:
         own = (model.attribute for model in self.models.values())
         told = {
             attribute.name: attribute
-            for attribute in (*self.trunk.attributes, *further, *own)
+            for attribute in (*self.backbone.attributes, *further, *own)
         }
         return tuple(
             sorted(
@@ -316,22 +321,22 @@ class Analyzer:
     def stages(self) -> list[Stage]:
         """What is done with detected faces, in order."""
         if IDENTITY not in self.only:
-            return [self.trunk.tell, *self.own]
+            return [self.backbone.tell, *self.own]
         if self.gallery is None:
-            return [*self._looks, *self.own]
+            return [*self._describers, *self.own]
         return [
-            *self._looks,
+            *self._describers,
             *self.own,
             Identify(self.gallery, tolerance=self.tolerance),
         ]
 
     @property
-    def _looks(self) -> list[Stage]:
+    def _describers(self) -> list[Stage]:
         """What gives descriptors and the attributes that are ours: dlib's network gives both in one pass."""
         return (
-            [self.trunk]
-            if isinstance(self.embedder, FaceTrunk)
-            else [self.trunk.tell, self._embedded]
+            [self.backbone]
+            if isinstance(self.embedder, FaceBackbone)
+            else [self.backbone.tell, self._embedded]
         )
 
     def _embedded(self, image: U8, faces: Faces) -> Faces:
@@ -376,19 +381,19 @@ class Analyzer:
             told = stage(image, told)
         return told if sure.all() else faces.told_by(told, sure)
 
-    def look(self, image: U8, faces: Faces, looks: I64) -> Faces:
-        """Faces of a stream with everything that was asked for but names; `looks` (N,) is how often each was seen."""
-        if isinstance(self.embedder, FaceTrunk):
-            faces = self.trunk.look(image, faces, looks)
+    def observe(self, image: U8, faces: Faces, times_seen: I64) -> Faces:
+        """Faces of a stream with everything that was asked for but names; `times_seen` (N,) says how often each was."""
+        if isinstance(self.embedder, FaceBackbone):
+            faces = self.backbone.observe(image, faces, times_seen)
         else:
-            faces = self._embedded(image, self.trunk.tell(image, faces, still=False))
+            faces = self._embedded(image, self.backbone.tell(image, faces, still=False))
         for stage in self.own:
             faces = stage(image, faces)
         return faces
 
     def glance(self, image: U8, faces: Faces) -> Faces:
         """Detected faces with what may have changed since they were looked at: no descriptors, no names."""
-        faces = self.trunk.glance(image, faces)
+        faces = self.backbone.glance(image, faces)
         for stage in self.own:
             faces = stage(image, faces)
         return faces
@@ -406,8 +411,8 @@ class Analyzer:
         }
         slow = {
             a.name
-            for head in self.trunk.heads
-            if head not in self.trunk.quick
+            for head in self.backbone.heads
+            if head not in self.backbone.quick
             for a in head.attributes
         }
         tracker = TrackerOptions(
@@ -418,7 +423,7 @@ class Analyzer:
         chosen = options or SessionOptions(tracker=tracker)
         glance = None if momentary & slow else self.glance
         return Session(
-            self.detector, self.look, search, chosen, glance=glance, space=self.space
+            self.detector, self.observe, search, chosen, glance=glance, space=self.space
         )
 
     def stream(self, uri: str | int) -> Iterator[FrameResult]:
@@ -439,8 +444,8 @@ class Analyzer:
 
     def embed(self, image: U8, faces: Faces) -> Faces:
         """Detected faces with their descriptors and nothing else."""
-        aligned = FaceTrunk(self.trunk.model, self.trunk.aligner)
-        if isinstance(self.embedder, FaceTrunk):
+        aligned = FaceBackbone(self.backbone.model, self.backbone.aligner)
+        if isinstance(self.embedder, FaceBackbone):
             return aligned(image, faces)
         return self._embedded(image, aligned.tell(image, faces))
 

@@ -1,4 +1,4 @@
-"""The only door to ONNX Runtime: a network as a function of arrays."""
+"""The only module that imports ONNX Runtime: a network as a function of arrays."""
 
 from __future__ import annotations
 

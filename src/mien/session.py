@@ -15,7 +15,7 @@ from mien.models.detectors import Detector
 from mien.quality import quality
 from mien.space import EmbeddingSpace
 from mien.tracking import Tracker, TrackerOptions, flow
-from mien.tracking.person import Look
+from mien.tracking.person import Observation
 from mien.tracking.tracker import Track
 from mien.types import F32, I64, U8, Faces, Frame, FrameResult, Matches
 from mien.zoo import DLIB
@@ -52,7 +52,7 @@ class Session:
             was looked at before.
         search: Names descriptors (N, D) by the gallery; None leaves names out.
         options: How often to do what.
-        glance: Adds attributes alone, faster than `describe`; None: every look is a whole one.
+        glance: Adds attributes alone, faster than `describe`; None: every observation is a whole one.
         space: Of the embeddings.
 
     Example:
@@ -82,7 +82,11 @@ class Session:
             least + part * (1 - least) if least > 0 else 0.0
             for part in (_SURER, _CERTAIN)
         )
-        scores = {"birth_score": least, "sure_score": sure, "certain_score": certain}
+        scores = {
+            "new_track_score": least,
+            "sure_score": sure,
+            "certain_score": certain,
+        }
         self.tracker = Tracker(replace(self.options.tracker, **scores))
         self.glance = glance
         self.people = 0  # enrolled, when somebody was last searched for
@@ -105,7 +109,7 @@ class Session:
         passed_s = self._passed(frame)
         like_photo = passed_s > self.options.apart_s
         if like_photo:
-            enough = self.tracker.options.birth_score
+            enough = self.tracker.options.new_track_score
             self.tracker.part(enough=enough, forget=not np.isfinite(passed_s))
         calm = self._follow(small, scale, passed_s)
         stands_still = passed_s <= 0  # frames without times
@@ -115,7 +119,7 @@ class Session:
         if like_photo:
             self._look_at(frame, self.tracker.tracks, at_once=True)
         else:
-            self._look(frame, passed_s)
+            self._observe(frame, passed_s)
         self.tracker.settle()
         return FrameResult(
             frame.source,
@@ -171,14 +175,15 @@ class Session:
         self._detected_s = time_s
         self.detections += 1
 
-    def _look(self, frame: Frame, passed_s: float) -> None:
+    def _observe(self, frame: Frame, passed_s: float) -> None:
         """Looks at those who need it most; and once more where that casts doubt on somebody else."""
         passes = self.options.passes * round(
             np.clip(passed_s / _FRAME_S, 1, _MOST_PASSES)
         )
         shown = self.tracker.shown
         fresh = any(
-            (t.person is not None and not t.person.looks) or t.doubtful for t in shown
+            (t.person is not None and not t.person.observations) or t.doubtful
+            for t in shown
         )
         due = self.tracker.due(frame.time_s, passes + fresh)
         settled = (
@@ -203,13 +208,15 @@ class Session:
     ) -> list[Track]:
         if not tracks:
             return tracks
-        looks = np.array(
-            [0 if t.person is None else t.person.looks for t in tracks], np.int64
+        times_seen = np.array(
+            [0 if t.person is None else t.person.observations for t in tracks], np.int64
         )
-        faces = self.describe(frame.image, _bare(tracks), looks)
+        faces = self.describe(frame.image, _bare(tracks), times_seen)
         self.passes += len(tracks)
-        for track, look in zip(tracks, self._looks(frame, tracks, faces), strict=True):
-            self.tracker.learn(track, look, at_once=at_once)
+        for track, observation in zip(
+            tracks, self._observations(frame, tracks, faces), strict=True
+        ):
+            self.tracker.learn(track, observation, at_once=at_once)
         return tracks
 
     def _glance_at(self, frame: Frame, tracks: list[Track]) -> None:
@@ -223,11 +230,13 @@ class Session:
             self.tracker.glance(track, told, frame.time_s, float(weights[i]))
         self.glances += len(tracks)
 
-    def _looks(self, frame: Frame, tracks: list[Track], faces: Faces) -> list[Look]:
+    def _observations(
+        self, frame: Frame, tracks: list[Track], faces: Faces
+    ) -> list[Observation]:
         weights = quality(frame.image, faces.boxes, faces.landmarks)
         names = self._names(tracks, faces, weights)
         return [
-            Look(
+            Observation(
                 time_s=frame.time_s,
                 weight=float(weights[i]),
                 embedding=None if faces.embeddings is None else faces.embeddings[i],
@@ -243,7 +252,7 @@ class Session:
     ) -> list[tuple[str | None, float]]:
         """Each face's name by itself: that no name is borne twice is settled over many frames, not in this one.
 
-        It is the name of all its looks' mean, unless this look may be of somebody else.
+        It is the name of all its observations' mean, unless this observation may be of somebody else.
         """
         if self.search is None or faces.embeddings is None:
             return [(None, float("nan"))] * len(faces)

@@ -33,7 +33,7 @@ class _Seen:
     )  # of what changes, by slice of time
 
 
-class Summary:
+class VideoSummary:
     """Collects the results of one video. Its size depends on the number of people, not on the length."""
 
     def __init__(self, source: str) -> None:
@@ -76,9 +76,9 @@ class Summary:
         moment = seen.moments.setdefault(int(time_s / self._slice_s), Tally())
         for told in face.attributes.values():
             fields = told.fields()
-            seen.tally.hear(told.attribute, fields)
+            seen.tally.count(told.attribute, fields)
             if told.attribute.momentary:
-                moment.hear(told.attribute, fields)
+                moment.count(told.attribute, fields)
 
     def _widen(self) -> None:
         """Doubles the length of a slice."""

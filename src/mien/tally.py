@@ -15,7 +15,7 @@ class Tally:
     numbers: dict[str, tuple[float, int]] = field(default_factory=dict)
     labels: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def hear(self, attribute: Attribute, fields: Mapping[str, object]) -> None:
+    def count(self, attribute: Attribute, fields: Mapping[str, object]) -> None:
         """Takes what one frame tells of an attribute, as it stands in JSON."""
         value, probs = fields.get(attribute.name), fields.get(f"{attribute.name}_probs")
         if isinstance(value, float | int):

@@ -52,7 +52,7 @@ _SEPARATE, _FLOAT = 2, 3
 
 
 @dataclass(frozen=True)
-class Page:
+class TiffPage:
     """One picture of a file: where its directory lies, and the whole numbers in that by their tags."""
 
     at: int
@@ -87,10 +87,10 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*")
 
 
-def pages(data: bytes) -> list[Page]:
+def pages(data: bytes) -> list[TiffPage]:
     """The pictures of a TIFF, with those inside of others, in the file's order. What is damaged is left out."""
     order = "<" if data[:2] == b"II" else ">"
-    found: dict[int, Page] = {}
+    found: dict[int, TiffPage] = {}
     waiting = list(struct.unpack_from(order + "I", data, 4)) if len(data) >= 8 else []
     while waiting and len(found) < _MOST:
         at = waiting.pop(0)
@@ -98,7 +98,7 @@ def pages(data: bytes) -> list[Page]:
             continue
         (count,) = struct.unpack_from(order + "H", data, at)
         end = at + 2 + 12 * count
-        found[at] = Page(at, order, _tags(data, at + 2, min(end, len(data)), order))
+        found[at] = TiffPage(at, order, _tags(data, at + 2, min(end, len(data)), order))
         following = (
             struct.unpack_from(order + "I", data, end) if end <= len(data) - 4 else ()
         )
@@ -124,12 +124,12 @@ def _tags(data: bytes, start: int, end: int, order: str) -> dict[int, tuple[int,
     return tags
 
 
-def alone(data: bytes, page: Page) -> bytes:
+def alone(data: bytes, page: TiffPage) -> bytes:
     """The file with this page first, as a reader that knows one page only takes it."""
     return data[:4] + struct.pack(page.order + "I", page.at) + data[8:]
 
 
-def jpeg_of(data: bytes, page: Page) -> bytes | None:
+def jpeg_of(data: bytes, page: TiffPage) -> bytes | None:
     """The JPEG file that a page consists of, if it does."""
     starts, lengths = page.tags.get(_JPEG_AT, ()), page.tags.get(_JPEG_LENGTH, ())
     if not starts and len(page.tags.get(_STRIPS, ())) == 1:
@@ -140,7 +140,7 @@ def jpeg_of(data: bytes, page: Page) -> bytes | None:
     return jpeg if jpeg.startswith(b"\xff\xd8\xff") else None
 
 
-def side_of(data: bytes, page: Page) -> int:
+def side_of(data: bytes, page: TiffPage) -> int:
     """The longer side of a page in pixels; 0 where nothing tells it."""
     if _WIDTH in page.tags:
         return max(page.number(_WIDTH), page.number(_HEIGHT))
@@ -162,7 +162,9 @@ def _jpeg_side(jpeg: bytes) -> int:
     return 0
 
 
-def plain_pixels(data: bytes, page: Page, *, most: int) -> NDArray[np.generic] | None:
+def plain_pixels(
+    data: bytes, page: TiffPage, *, most: int
+) -> NDArray[np.generic] | None:
     """The numbers (H, W) or (H, W, 3) of uncompressed strips that Pillow cannot read or reads wrongly: 16 bits plane
     by plane, fractions in colour or of 16 and 64 bits. None for all other pages, and beyond `most` pixels."""
     width, height, samples = (

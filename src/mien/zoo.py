@@ -209,7 +209,7 @@ ZOO: dict[str, ModelSpec] = {
         ),
         ModelSpec(
             name="verifier",
-            task="second look",
+            task="face verification",
             family="verifier",
             source="bundled:verifier.onnx",
             sha256="67123d4c5c3659181a37c553f8e1b40185b1e0b2f0ff2beefcb7b55112cb8571",

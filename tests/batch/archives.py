@@ -11,7 +11,7 @@ from PIL import Image
 
 from mien import images
 from mien.batch import Archive, BatchOptions
-from mien.batch.dataset import TOLD, Item, make_outcome
+from mien.batch.dataset import TOLD, BatchInput, make_outcome
 from mien.sinks.parquet import face_schema
 from mien.types import F32, U8
 
@@ -93,7 +93,7 @@ def write_faces(folder: Path, parts: list[F32]) -> None:
             table = pa.table(
                 [*columns, *hashed.values()], names=[*schema.names, *hashed]
             )
-            item = Item(f"{p}", "all", p, p, f"{p}")
+            item = BatchInput(f"{p}", "all", p, p, f"{p}")
             archive.commit(
                 make_outcome([item], [], [table.cast(pa.schema([*schema, *_HASHED]))])
             )

@@ -18,7 +18,7 @@ import pytest
 
 from batch import archives
 from mien import images
-from mien.batch import Archive, Progress, Summary, run_batch
+from mien.batch import Archive, BatchSummary, Progress, run_batch
 from mien.batch.dataset import TABLES, TOLD, faces_schema
 from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
@@ -63,7 +63,7 @@ def test_the_rows_are_those_of_the_analyzer_and_are_made_once(
     _check_sources(out, photos)
     before = parts(out)
     again = run_batch([str(photos)], out, options)
-    assert again == Summary(unchanged=5, failed_before=2)
+    assert again == BatchSummary(unchanged=5, failed_before=2)
     assert parts(out) == before
     assert archives.debris(out) == []
 

@@ -53,13 +53,13 @@ def test_a_node_is_lost_half_way_and_the_rows_are_the_same(
     (photos / "bad.jpg").write_bytes(b"bad")
     lost_at: list[int] = []
 
-    def hear(progress: Progress) -> None:
+    def on_progress(progress: Progress) -> None:
         if progress.files >= 30 and not lost_at:
             lost_at.append(progress.files)
             cluster.remove_node(second, allow_graceful=False)
 
     on_ray = archives.options(address=cluster.address, jobs=2, shard_files=3)
-    summary = run_batch([str(photos)], out, on_ray, hear)
+    summary = run_batch([str(photos)], out, on_ray, on_progress)
     assert lost_at
     assert lost_at[0] < 100
     assert (summary.analyzed, len(summary.errors)) == (121, 1)

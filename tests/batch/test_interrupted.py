@@ -14,7 +14,7 @@ import pytest
 
 from batch import archives
 from commands import MIEN, Inside
-from mien.batch import Summary, run_batch
+from mien.batch import BatchSummary, run_batch
 from mien.cli.batch import exit_code
 from mien.types import U8
 
@@ -88,15 +88,15 @@ def test_the_command(astronaut: U8, tmp_path: Path, inside: Inside) -> None:
 @pytest.mark.parametrize(
     ("summary", "code"),
     [
-        (Summary(analyzed=3), 0),
-        (Summary(unchanged=3, failed_before=1), 0),
-        (Summary(analyzed=1, errors=["missing"]), 1),
-        (Summary(analyzed=2, failed=1, errors=["bad"]), 1),
-        (Summary(unchanged=1, errors=["missing"]), 1),
-        (Summary(analyzed=2, failed=2, errors=["bad", "bad"]), 2),
+        (BatchSummary(analyzed=3), 0),
+        (BatchSummary(unchanged=3, failed_before=1), 0),
+        (BatchSummary(analyzed=1, errors=["missing"]), 1),
+        (BatchSummary(analyzed=2, failed=1, errors=["bad"]), 1),
+        (BatchSummary(unchanged=1, errors=["missing"]), 1),
+        (BatchSummary(analyzed=2, failed=2, errors=["bad", "bad"]), 2),
     ],
 )
-def test_exit_codes(summary: Summary, code: int) -> None:
+def test_exit_codes(summary: BatchSummary, code: int) -> None:
     assert exit_code(summary) == code
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.cli.options import Looking
+from mien.cli.options import SharedOptions
 from mien.config import gallery_place
 from mien.errors import GalleryError, InputError
 from mien.gallery import check_there, make_gallery
@@ -103,7 +103,7 @@ def test_serve_tells_a_terminal_what_to_open(
         "mien.server.run.run",
         lambda settings, analyzer, level: served.append(settings.host),
     )
-    monkeypatch.setattr(Looking, "analyzer", lambda self: Silent())
+    monkeypatch.setattr(SharedOptions, "analyzer", lambda self: Silent())
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     told = inside("serve", "--host", host, "--port", "8123").stderr
     assert told.splitlines()[0] == f"open {address} in a browser; Ctrl-C ends it"

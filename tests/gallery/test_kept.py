@@ -16,7 +16,7 @@ from mien import images, store, zoo
 from mien.batch.analysis import models_text
 from mien.cli.people import enroll_app, people_app
 from mien.gallery import FolderGallery, remarks
-from mien.models.trunk import described_by
+from mien.models.backbone import described_by
 from mien.pipeline import Analyzer
 from mien.train.features import Describer
 from mien.types import U8, Faces

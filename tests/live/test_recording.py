@@ -17,7 +17,7 @@ import pytest
 
 from live.clips import moving_face, numbered, write_clip
 from live.servers import serving
-from mien.cli.analyze import Item, _drawer
+from mien.cli.analyze import AnalyzeInput, _drawer
 from mien.cli.videos import VideoJob
 from mien.errors import InputError
 from mien.images import read_image
@@ -26,7 +26,7 @@ from mien.pipeline import Analyzer
 from mien.server.jobs.worker import Copy
 from mien.sinks.video import Sound, VideoRecorder
 from mien.sources import is_video, open_source
-from mien.summary import Summary, timeline
+from mien.summary import VideoSummary, timeline
 from mien.types import U8, Faces, Frame, FrameResult, Scores
 
 TIMES = [0.0, 0.04, 0.08, 0.3, 0.34, 0.9, 1.0, 1.04, 1.5, 1.98]
@@ -142,7 +142,7 @@ def test_containers_that_hold_no_h264_are_refused_before_the_work(
         VideoRecorder(Path(name))
     if is_video(name):
         with pytest.raises(InputError, match=r"end it in \.mp4"):
-            _drawer(Path(name), [Item(str(film))])
+            _drawer(Path(name), [AnalyzeInput(str(film))])
 
 
 @pytest.mark.parametrize("part", ["write", "close"])
@@ -352,7 +352,7 @@ def result(index: int, *people: tuple[int, str]) -> FrameResult:
 
 
 def test_a_summary_tells_who_was_there_when() -> None:
-    summary = Summary("film")
+    summary = VideoSummary("film")
     for i in range(
         80
     ):  # 20 s: one all the time, one from 5 to 10 s and again from 15 s
@@ -374,7 +374,7 @@ def test_a_summary_tells_who_was_there_when() -> None:
 
 
 def test_a_summary_of_samples_two_seconds_apart() -> None:
-    summary = Summary("film")
+    summary = VideoSummary("film")
     for i in range(0, 80, 8):  # 20 s: one all the time but for a sample
         summary.add(result(i, *([(1, "calm")] if i != 32 else [])))
     (person,) = summary.to_dict()["people"]
@@ -384,7 +384,7 @@ def test_a_summary_of_samples_two_seconds_apart() -> None:
 
 @pytest.mark.slow
 def test_a_summary_does_not_grow_with_the_length() -> None:
-    summary = Summary("film")
+    summary = VideoSummary("film")
     for i in range(4 * 3600):
         summary.add(result(i, (1, "calm")))
     (person,) = summary.to_dict()["people"]
@@ -393,6 +393,6 @@ def test_a_summary_does_not_grow_with_the_length() -> None:
 
 
 def test_a_summary_of_nobody() -> None:
-    about = Summary("film").to_dict()
+    about = VideoSummary("film").to_dict()
     assert about["people"] == []
     assert timeline(about).shape[2] == 3

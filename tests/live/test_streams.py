@@ -21,9 +21,9 @@ from mien.errors import SourceError
 from mien.server.fetch import Rules
 from mien.server.jobs.store import Job
 from mien.server.streams import open_stream
-from mien.sources import Patience, open_source
+from mien.sources import Timeouts, open_source
 
-HASTY = Patience(
+HASTY = Timeouts(
     open_s=6.0, stall_s=2.0, retry_s=25.0, first_pause_s=0.1, longest_pause_s=0.5
 )
 RTSP_SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -74,7 +74,7 @@ def rtsp(port: int) -> Iterator[subprocess.Popen[str]]:
 def test_rtsp_shows_what_is_new(port: int) -> None:
     with (
         rtsp(port),
-        open_source(f"rtsp://127.0.0.1:{port}/clock", patience=HASTY) as source,
+        open_source(f"rtsp://127.0.0.1:{port}/clock", timeouts=HASTY) as source,
     ):
         ages, times = [], []
         for frame in source:
@@ -109,7 +109,7 @@ def test_the_service_s_relay_lets_a_real_stream_through(port: int) -> None:
 @pytest.mark.slow
 def test_rtsp_survives_a_frozen_sender_and_a_restart(port: int) -> None:
     with rtsp(port) as server:
-        source = open_source(f"rtsp://127.0.0.1:{port}/clock", patience=HASTY)
+        source = open_source(f"rtsp://127.0.0.1:{port}/clock", timeouts=HASTY)
         frames = iter(source)
         next(frames)
         os.kill(
@@ -128,13 +128,13 @@ def test_rtsp_survives_a_frozen_sender_and_a_restart(port: int) -> None:
 @pytest.mark.slow
 def test_rtsp_address_without_a_stream(port: int) -> None:
     with rtsp(port), pytest.raises(SourceError):
-        open_source(f"rtsp://127.0.0.1:{port}/nothing", patience=HASTY)
+        open_source(f"rtsp://127.0.0.1:{port}/nothing", timeouts=HASTY)
 
 
 def test_nobody_listens_on_rtsp() -> None:
     began = time.monotonic()
     with pytest.raises(SourceError):
-        open_source("rtsp://127.0.0.1:1/clock", patience=HASTY)
+        open_source("rtsp://127.0.0.1:1/clock", timeouts=HASTY)
     assert time.monotonic() - began < HASTY.open_s + 3
 
 
@@ -164,7 +164,7 @@ def segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_hls_with_an_end_is_a_file(segments: Path) -> None:
     with serving(segments=segments) as server:
         server.playlist = (segments / "whole.m3u8").read_bytes  # type: ignore[method-assign]
-        with open_source(f"{server.url}/hls/whole.m3u8", patience=HASTY) as source:
+        with open_source(f"{server.url}/hls/whole.m3u8", timeouts=HASTY) as source:
             assert not source.live
             times = [frame.time_s for frame in source]
     assert len(times) == 300
@@ -176,7 +176,7 @@ def test_live_hls_plays_at_its_own_pace(segments: Path) -> None:
     """Pieces of a second come at once; their frames are shown over a second."""
     with (
         serving(segments=segments) as server,
-        open_source(f"{server.url}/hls/live.m3u8", patience=HASTY) as source,
+        open_source(f"{server.url}/hls/live.m3u8", timeouts=HASTY) as source,
     ):
         assert source.live
         arrived, levels = [], []

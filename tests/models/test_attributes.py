@@ -8,7 +8,7 @@ from skimage import data
 
 from mien import Analyzer
 from mien.models.attributes import BUILT_IN, EmotionNet, TraitHeads, described
-from mien.models.trunk import Aligner, FaceTrunk, load_resnet
+from mien.models.backbone import Aligner, FaceBackbone, load_resnet
 from mien.runtime import Compute
 from mien.types import U8, Faces
 
@@ -19,8 +19,8 @@ ONE = Compute("cpu", 1)
 
 
 @pytest.fixture(scope="module")
-def trunk() -> FaceTrunk:
-    return FaceTrunk(
+def backbone() -> FaceBackbone:
+    return FaceBackbone(
         load_resnet(ONE),
         Aligner.load("box"),
         EmotionNet.load(ONE),
@@ -66,17 +66,17 @@ MIRRORED_FACE = np.array([[511 - 272, 66, 511 - 176, 162]], np.float32)
     ids=["as it is", "grey", "dark", "mirrored", "box moved", "box larger"],
 )
 def test_the_astronaut_is_a_smiling_woman_of_about_thirty(
-    trunk: FaceTrunk, change: Callable[[U8], U8], box: np.ndarray
+    backbone: FaceBackbone, change: Callable[[U8], U8], box: np.ndarray
 ) -> None:
-    (found,) = trunk(change(astronaut()), face(box))
+    (found,) = backbone(change(astronaut()), face(box))
     assert found.gender == "female"
     assert found.emotion == "happiness"
     assert 22 <= found.age <= 42
 
 
-def test_every_row_of_every_attribute_sums_to_one(trunk: FaceTrunk) -> None:
+def test_every_row_of_every_attribute_sums_to_one(backbone: FaceBackbone) -> None:
     boxes = np.concatenate([FACE, FACE + 60, FACE - 40]).astype(np.float32)
-    faces = trunk(astronaut(), face(boxes))
+    faces = backbone(astronaut(), face(boxes))
     assert {
         name: scores.attribute for name, scores in faces.attributes.items()
     } == BUILT_IN
@@ -86,13 +86,13 @@ def test_every_row_of_every_attribute_sums_to_one(trunk: FaceTrunk) -> None:
         assert (scores.probs >= 0).all()
 
 
-def test_no_faces_keep_every_column(trunk: FaceTrunk) -> None:
+def test_no_faces_keep_every_column(backbone: FaceBackbone) -> None:
     empty = Faces(
         np.zeros((0, 4), np.float32),
         np.zeros(0, np.float32),
         np.zeros((0, 5, 2), np.float32),
     )
-    for seen in (trunk(astronaut(), empty), trunk.tell(astronaut(), empty)):
+    for seen in (backbone(astronaut(), empty), backbone.tell(astronaut(), empty)):
         shapes = {name: scores.probs.shape for name, scores in seen.attributes.items()}
         assert shapes == {"age": (0, 101), "gender": (0, 2), "emotion": (0, 8)}
         assert {
@@ -100,9 +100,11 @@ def test_no_faces_keep_every_column(trunk: FaceTrunk) -> None:
         } == BUILT_IN
 
 
-def test_a_face_is_described_the_same_alone_and_in_company(trunk: FaceTrunk) -> None:
-    alone = trunk(astronaut(), face())
-    both = trunk(
+def test_a_face_is_described_the_same_alone_and_in_company(
+    backbone: FaceBackbone,
+) -> None:
+    alone = backbone(astronaut(), face())
+    both = backbone(
         astronaut(), face(np.concatenate([FACE - 40, FACE]).astype(np.float32))
     )
     assert both.face(1).age == pytest.approx(alone.face(0).age, abs=1e-2)
@@ -125,9 +127,12 @@ def test_only_what_is_wanted_is_computed(only: set[str]) -> None:
 
 
 def test_what_a_face_looks_like_is_told_without_saying_who_it_is(
-    trunk: FaceTrunk,
+    backbone: FaceBackbone,
 ) -> None:
-    told, described_too = trunk.tell(astronaut(), face()), trunk(astronaut(), face())
+    told, described_too = (
+        backbone.tell(astronaut(), face()),
+        backbone(astronaut(), face()),
+    )
     assert told.embeddings is None
     for name, scores in described_too.attributes.items():
         np.testing.assert_allclose(told.attributes[name].probs, scores.probs, atol=1e-5)
@@ -138,7 +143,7 @@ def test_emotion_does_without_the_descriptors_network(
     only: list[str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     analyzer = Analyzer(only=only, threads=1)
-    monkeypatch.setattr(analyzer.trunk, "model", None)
+    monkeypatch.setattr(analyzer.backbone, "model", None)
     faces = analyzer.detector(astronaut())
     (found,) = (
         analyzer.describe(astronaut(), faces)
@@ -151,33 +156,38 @@ def test_emotion_does_without_the_descriptors_network(
 
 @pytest.mark.parametrize("fast", [False, True], ids=["two views", "fast"])
 def test_age_is_the_same_whether_or_not_it_is_told_who_it_is(
-    trunk: FaceTrunk, fast: bool, monkeypatch: pytest.MonkeyPatch
+    backbone: FaceBackbone, fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trunk, "fast", fast)
-    (named,), (told,) = trunk(astronaut(), face()), trunk.tell(astronaut(), face())
+    monkeypatch.setattr(backbone, "fast", fast)
+    (named,), (told,) = (
+        backbone(astronaut(), face()),
+        backbone.tell(astronaut(), face()),
+    )
     assert told.age == pytest.approx(named.age, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_what_is_told_of_a_photo_is_the_mean_of_two_views(
-    trunk: FaceTrunk, name: str
+    backbone: FaceBackbone, name: str
 ) -> None:
     one, other = (
-        trunk.look(astronaut(), face(), np.array([i])).attributes[name].probs
+        backbone.observe(astronaut(), face(), np.array([i])).attributes[name].probs
         for i in (0, 1)
     )
     assert np.abs(one - other).max() > 2e-5
     np.testing.assert_allclose(
-        trunk(astronaut(), face()).attributes[name].probs, (one + other) / 2, atol=5e-6
+        backbone(astronaut(), face()).attributes[name].probs,
+        (one + other) / 2,
+        atol=5e-6,
     )
 
 
 def test_a_smile_is_surely_one_and_a_face_out_of_sight_surely_nothing(
-    trunk: FaceTrunk,
+    backbone: FaceBackbone,
 ) -> None:
-    (seen,) = trunk(astronaut(), face())
+    (seen,) = backbone(astronaut(), face())
     nothing = np.full((512, 512, 3), 127, np.uint8)
-    (unseen,) = trunk(nothing, face())
+    (unseen,) = backbone(nothing, face())
     assert (seen.attributes["emotion"].sure, seen.attributes["gender"].sure) == (
         True,
         True,
@@ -186,8 +196,8 @@ def test_a_smile_is_surely_one_and_a_face_out_of_sight_surely_nothing(
     assert unseen.attributes["emotion"].text.endswith("?")
 
 
-def test_the_age_lies_in_its_interval(trunk: FaceTrunk) -> None:
-    (found,) = trunk(astronaut(), face())
+def test_the_age_lies_in_its_interval(backbone: FaceBackbone) -> None:
+    (found,) = backbone(astronaut(), face())
     low, high = found.attributes["age"].interval
     assert low < found.age < high
     assert 4 < high - low < 40

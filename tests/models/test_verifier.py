@@ -1,4 +1,4 @@
-"""The second look tells faces from other things, wherever and however large they are."""
+"""The second stage tells faces from other things, wherever and however large they are."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_six_looks_are_the_mean_of_three_sizes_and_their_mirrors(
 ) -> None:
     mirrored = np.ascontiguousarray(astronaut[:, ::-1])
     width = astronaut.shape[1]
-    looks = []
+    views = []
     for wider in (1.0, 0.85, 1.18):
         half = (FACE[:, 2:] - FACE[:, :2]) / 2 * np.float32(wider)
         middle = (FACE[:, :2] + FACE[:, 2:]) / 2
@@ -54,9 +54,9 @@ def test_six_looks_are_the_mean_of_three_sizes_and_their_mirrors(
         back = np.stack(
             [width - box[:, 2], box[:, 1], width - box[:, 0], box[:, 3]], axis=1
         )
-        looks += [verifier(astronaut, box)[0], verifier(mirrored, back)[0]]
+        views += [verifier(astronaut, box)[0], verifier(mirrored, back)[0]]
     assert verifier.steady(astronaut, FACE)[0] == pytest.approx(
-        np.mean(looks), abs=0.02
+        np.mean(views), abs=0.02
     )
     assert verifier.steady(astronaut, FACE[:0]).shape == (0,)
 

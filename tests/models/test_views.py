@@ -15,10 +15,10 @@ def found(analyzer: Analyzer, astronaut: U8) -> Faces:
     return analyzer.detector(astronaut)
 
 
-def seen(analyzer: Analyzer, image: U8, faces: Faces, looks: int) -> F32:
-    """The descriptors of one view, as the stream's look of this number takes it."""
-    embeddings = analyzer.trunk.look(
-        image, faces, np.full(len(faces), looks)
+def seen(analyzer: Analyzer, image: U8, faces: Faces, times_seen: int) -> F32:
+    """The descriptors of one view, as the stream's observation of this number takes it."""
+    embeddings = analyzer.backbone.observe(
+        image, faces, np.full(len(faces), times_seen)
     ).embeddings
     assert embeddings is not None
     return embeddings
@@ -27,8 +27,10 @@ def seen(analyzer: Analyzer, image: U8, faces: Faces, looks: int) -> F32:
 def test_a_still_face_is_the_mean_of_two_views(
     analyzer: Analyzer, astronaut: U8, found: Faces
 ) -> None:
-    both = analyzer.trunk(astronaut, found).embeddings
-    one, mirrored = (seen(analyzer, astronaut, found, looks) for looks in (0, 1))
+    both = analyzer.backbone(astronaut, found).embeddings
+    one, mirrored = (
+        seen(analyzer, astronaut, found, times_seen) for times_seen in (0, 1)
+    )
     assert 0.05 < float(np.linalg.norm(one - mirrored)) < 0.4
     np.testing.assert_allclose(both, 1.02 * (one + mirrored) / 2, atol=1e-4)
 
@@ -38,7 +40,7 @@ def test_fast_is_dlibs_one_view(
 ) -> None:
     fast = Analyzer(detector=analyzer.detector, only=["identity"], fast=True)
     np.testing.assert_allclose(
-        fast.trunk(astronaut, found).embeddings,
+        fast.backbone(astronaut, found).embeddings,
         seen(analyzer, astronaut, found, 2),
         atol=1e-4,
     )
@@ -53,7 +55,7 @@ def test_two_views_bring_a_face_and_its_mirror_image_together(
         seen(analyzer, astronaut, found, 0) - seen(analyzer, mirrored, there, 0)
     )
     both = [
-        analyzer.trunk(image, faces).embeddings
+        analyzer.backbone(image, faces).embeddings
         for image, faces in ((astronaut, found), (mirrored, there))
     ]
     assert both[0] is not None
@@ -67,9 +69,9 @@ def test_the_views_of_a_stream_take_turns_and_are_named_by_their_mean(
     told: list[int] = []
     asked: list[F32] = []
 
-    def look(image: U8, faces: Faces, looks: I64) -> Faces:
-        told.extend(map(int, looks))
-        return analyzer.look(image, faces, looks)
+    def observe(image: U8, faces: Faces, times_seen: I64) -> Faces:
+        told.extend(map(int, times_seen))
+        return analyzer.observe(image, faces, times_seen)
 
     def nobody(embeddings: F32) -> Matches:
         asked.append(embeddings[0])
@@ -77,13 +79,13 @@ def test_the_views_of_a_stream_take_turns_and_are_named_by_their_mean(
             (None,) * len(embeddings), np.full(len(embeddings), np.nan, np.float32)
         )
 
-    session = Session(analyzer.detector, look, nobody)
+    session = Session(analyzer.detector, observe, nobody)
     for i in range(12):
         faces = session.step(Frame(astronaut, i, i / 10, "film")).faces
     assert told[:4] == [0, 1, 2, 3]
     one, mirrored = (
-        seen(analyzer, astronaut, analyzer.detector(astronaut), looks)[0]
-        for looks in (0, 1)
+        seen(analyzer, astronaut, analyzer.detector(astronaut), times_seen)[0]
+        for times_seen in (0, 1)
     )
     assert float(np.linalg.norm(asked[1] - (one + mirrored) / 2)) < 0.05
     assert faces.embeddings is not None

@@ -24,7 +24,7 @@ from mien.models.attributes import AGE, EMOTION, GENDER
 from mien.schemas import FrameRecord, error_record, frame_record
 from mien.sinks.parquet import face_schema, face_table, picture_table
 from mien.sinks.records import CsvSink, JsonlSink, Sink
-from mien.summary import Summary
+from mien.summary import VideoSummary
 from mien.types import F32, Faces, FrameResult, Matches, Scores
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -154,7 +154,7 @@ def test_labels() -> None:
 
 
 def test_the_summary_of_a_video() -> None:
-    summary = Summary("party.mp4")
+    summary = VideoSummary("party.mp4")
     for result in results():
         summary.add(result)
     assert summary.to_dict() == json.loads((GOLDEN / "summary.json").read_text())

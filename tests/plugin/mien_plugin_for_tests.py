@@ -42,7 +42,7 @@ def _rows(box: np.ndarray) -> tuple[slice, slice]:
 class Centre:
     """Says that there is a face in the middle of every picture."""
 
-    anchor = "box"
+    aligns_by = "box"
     threshold = 0.5
 
     def __init__(self, min_face: int, compute: object) -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from mien.batch import Archive
 from mien.batch.dataset import TOLD, Row, make_outcome
-from mien.batch.inputs import Item
+from mien.batch.inputs import BatchInput
 from mien.cli.report import report_app
 from mien.report import charts, summarise, to_html
 from mien.report.numbers import Series
@@ -33,8 +33,8 @@ def face(score: float = 0.9, **more: object) -> FaceRecord:
     )
 
 
-def item(source: str) -> Item:
-    return Item(source, "in", 1000, MTIME * 1_000_000, source)
+def item(source: str) -> BatchInput:
+    return BatchInput(source, "in", 1000, MTIME * 1_000_000, source)
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def write_clip(
 
 
 def write_head(file: Path, labels: list[str], **metadata: str) -> Path:
-    """A model that reads the trunk's descriptor and is always sure of its first label."""
+    """A model that reads the backbone's descriptor and is always sure of its first label."""
     bias = np.zeros(len(labels), np.float32)
     bias[0] = 50
     constants = [
@@ -141,7 +141,7 @@ def write_head(file: Path, labels: list[str], **metadata: str) -> Path:
     )
     own = {
         "labels": json.dumps(labels),
-        "preprocessing": json.dumps({"reads": "trunk"}),
+        "preprocessing": json.dumps({"reads": "backbone"}),
         **metadata,
     }
     helper.set_model_props(model, own)

@@ -131,7 +131,7 @@ def test_metrics_count(client: Client, photo: bytes) -> None:
         in text
     )
     assert "mien_faces_total 1.0" in text
-    assert 'mien_model_passes_total{model="trunk"} 1.0' in text
+    assert 'mien_model_passes_total{model="backbone"} 1.0' in text
 
 
 def test_logs_tell_no_names(

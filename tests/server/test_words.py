@@ -178,7 +178,7 @@ def write_broken(file: Path, *, constant: float | None) -> Path:
         ir_version=10,
     )
     helper.set_model_props(
-        model, {"labels": '["Calm", "Wild"]', "preprocessing": '{"reads": "trunk"}'}
+        model, {"labels": '["Calm", "Wild"]', "preprocessing": '{"reads": "backbone"}'}
     )
     onnx.save(model, file)
     return file
@@ -203,7 +203,8 @@ def test_a_model_is_tried_before_it_is_taken(
 
 def test_a_model_that_works_passes(models: Analyzer, tmp_path: Path) -> None:
     try_out(
-        load_own(write_head(tmp_path / "a.onnx", ["a", "b"]), "emotion"), models.trunk
+        load_own(write_head(tmp_path / "a.onnx", ["a", "b"]), "emotion"),
+        models.backbone,
     )
 
 

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from mien import images
 from mien.cli import app
 from mien.errors import InputError
+from mien.models.backbone_head import BackboneHead, network_version
 from mien.models.own import load_own
-from mien.models.trunk_head import TrunkHead, network_version
 from mien.pipeline import Analyzer
 from mien.runtime import OnnxModel
 from mien.server import ServerSettings, create_app
@@ -68,7 +68,7 @@ def test_the_file_says_what_it_is(trained: Trained) -> None:
     }
     assert json.loads(metadata["labels"]) == ["Angry", "Happy"]
     assert json.loads(metadata["preprocessing"]) == {
-        "reads": "trunk",
+        "reads": "backbone",
         "network": network_version(),
     }
     assert (metadata["architecture"], metadata["seed"], metadata["licence"]) == (
@@ -125,20 +125,20 @@ def test_one_pass_of_the_trunk_serves_all(
 ) -> None:
     assert analyzer_of_moods.own == []
     calls: list[int] = []
-    trunk = analyzer_of_moods.trunk.model
+    backbone = analyzer_of_moods.backbone.model
 
     class Counting:
         def __call__(self, chips: U8, **more: object) -> object:
             calls.append(len(chips))
-            return trunk(chips, **more)  # type: ignore[arg-type]
+            return backbone(chips, **more)  # type: ignore[arg-type]
 
-    analyzer_of_moods.trunk.model = Counting()  # type: ignore[assignment]
+    analyzer_of_moods.backbone.model = Counting()  # type: ignore[assignment]
     try:
         faces = analyzer_of_moods.analyze(
             np.hstack([astronaut, astronaut[:, ::-1]])
         ).faces
     finally:
-        analyzer_of_moods.trunk.model = trunk
+        analyzer_of_moods.backbone.model = backbone
     assert len(faces) >= 2
     assert calls == [2 * len(faces)]  # two views of each
 
@@ -208,7 +208,7 @@ def test_evaluate_answers_as_training_measured(trained: Trained, small: Path) ->
     result = evaluate_file(trained.file, read_dataset(small), Describer.load())
     assert result.learnt
     model = load_own(trained.file, "x")
-    assert isinstance(model, TrunkHead)
+    assert isinstance(model, BackboneHead)
     plain = [
         trained.seen.answers[name][:, 0].astype(np.float32) for name in model.reads
     ]

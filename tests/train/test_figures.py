@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from mien.cli import app
 from mien.errors import InputError
-from mien.train.dataset import Dataset, Item
+from mien.train.dataset import Dataset, Sample
 from mien.train.evaluate import Measured, as_lines
 from mien.train.fit import Options, _folds, _notes, idle
 from mien.train.head import Task
-from mien.train.tuning import Network
+from mien.train.tuning import NetworkOptions
 from mien.types import I64
 
 
@@ -32,7 +32,7 @@ def a_dataset(classes: list[int]) -> Dataset:
     return Dataset(
         "moods",
         tuple(
-            Item(Path(f"{i}.jpg"), "happy" if k else "calm")
+            Sample(Path(f"{i}.jpg"), "happy" if k else "calm")
             for i, k in enumerate(classes)
         ),
     )
@@ -97,11 +97,14 @@ def test_a_class_without_a_picture_has_no_recall() -> None:
         (
             Options(
                 architecture="inception_v3",
-                network=Network(weights="none", fine_tune=2),
+                network=NetworkOptions(weights="none", fine_tune=2),
             ),
             {"fine_tune"},
         ),
-        (Options(architecture="inception_v3", network=Network(fine_tune=2)), set()),
+        (
+            Options(architecture="inception_v3", network=NetworkOptions(fine_tune=2)),
+            set(),
+        ),
         (Options(folds=3, task="regression"), {"held_back", "class_weights"}),
     ],
 )

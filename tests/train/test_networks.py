@@ -15,17 +15,17 @@ from mien.errors import InputError, ModelError
 from mien.models.classifier import Preprocessing
 from mien.models.own import load_own
 from mien.pipeline import Analyzer
-from mien.train import backbones, door, export, fit, tuning
+from mien.train import backbones, export, fit, keras_backend, tuning
 from mien.train.dataset import read_dataset
 from mien.train.evaluate import evaluate_file
 from mien.train.features import Describer
 from mien.train.fit import Options
-from mien.train.tuning import Network
+from mien.train.tuning import NetworkOptions
 from mien.types import U8
 
 pytest.importorskip("keras", reason="the extra 'train' is not installed")
 
-TINY = Network(weights="none", size=64, epochs=3, batch_size=8)
+TINY = NetworkOptions(weights="none", size=64, epochs=3, batch_size=8)
 
 
 def weights_of(file: Path) -> list[np.ndarray]:
@@ -122,7 +122,10 @@ def test_other_options_do_not_take_up_an_old_training(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tuning._Run, "resume", stop)
-    for network in (TINY, Network(weights="none", size=64, epochs=3, batch_size=16)):
+    for network in (
+        TINY,
+        NetworkOptions(weights="none", size=64, epochs=3, batch_size=16),
+    ):
         with pytest.raises(KeyboardInterrupt):
             fit.train(
                 small,
@@ -135,7 +138,7 @@ def test_other_options_do_not_take_up_an_old_training(
 @pytest.fixture(scope="module")
 def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What stands in for a file of ImageNet weights: the network's own first ones."""
-    keras = door.load_keras()
+    keras = keras_backend.load_keras()
     keras.utils.set_random_seed(3)
     file = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
     backbones.build(backbones.ARCHITECTURES["mobilenet_v3"], 64, "none").save_weights(
@@ -148,7 +151,7 @@ def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_frozen_network_learns_its_last_layer_only(
     small: Path, mobilenet_weights: Path, tmp_path: Path
 ) -> None:
-    network = Network(weights=str(mobilenet_weights), size=64)
+    network = NetworkOptions(weights=str(mobilenet_weights), size=64)
     trained = fit.train(
         small,
         tmp_path / "m.onnx",
@@ -183,7 +186,7 @@ def test_fine_tuning_moves_the_last_blocks_only(mobilenet_weights: Path) -> None
 def test_fine_tuning_runs_through(
     small: Path, mobilenet_weights: Path, tmp_path: Path
 ) -> None:
-    network = Network(
+    network = NetworkOptions(
         weights=str(mobilenet_weights),
         size=64,
         fine_tune=1,
@@ -216,9 +219,9 @@ def test_local_response_normalisation_is_caffes() -> None:
     squares = np.pad(x.astype(np.float64) ** 2, ((0, 0), (0, 0), (0, 0), (2, 2)))
     sums = sum(squares[..., k : k + 8] for k in range(5))
     expected = x / (1 + 1e-4 / 5 * sums) ** 0.75
-    door.load_keras()
+    keras_backend.load_keras()
     np.testing.assert_allclose(
-        np.asarray(door.local_response_norm()(x)), expected, rtol=1e-4
+        np.asarray(keras_backend.local_response_norm()(x)), expected, rtol=1e-4
     )
 
 
@@ -230,7 +233,9 @@ def test_weights_that_cannot_be_had(
         fit.train(
             small,
             tmp_path / "m.onnx",
-            Options(architecture=architecture, network=Network(weights, size=size)),
+            Options(
+                architecture=architecture, network=NetworkOptions(weights, size=size)
+            ),
         )
 
     with pytest.raises(InputError, match="no ImageNet weights of levi_hassner"):
@@ -245,10 +250,10 @@ def test_weights_that_cannot_be_had(
 
 
 def test_an_export_that_differs_is_not_written() -> None:
-    model = export.trunk_head(
+    model = export.backbone_head(
         {"embedding": np.ones((128, 2), np.float32)}, np.array([0, 3], np.float32)
     )
-    card = export.Card(("a", "b"), {"reads": "trunk"}, "face", 0, "", "", {})
+    card = export.Card(("a", "b"), {"reads": "backbone"}, "face", 0, "", "", {})
     with pytest.raises(ModelError, match="differs from the trained one"):
         export.finished(
             model,
@@ -262,7 +267,7 @@ def test_an_export_that_differs_is_not_written() -> None:
 def test_inception_v3_from_nothing_runs_through(
     small: Path, tmp_path: Path, astronaut: U8
 ) -> None:
-    network = Network(weights="none", size=75, epochs=1)
+    network = NetworkOptions(weights="none", size=75, epochs=1)
     trained = fit.train(
         small,
         tmp_path / "m.onnx",

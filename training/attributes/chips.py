@@ -12,8 +12,8 @@ import numpy as np
 from data import SETS, pad, picture, read
 
 from mien import geometry
+from mien.models.backbone import Aligner
 from mien.models.detectors import Detector, load_detector
-from mien.models.trunk import Aligner
 from mien.runtime import Compute
 from mien.types import Faces
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 def cut_set(data: Path, work: Path, name: str, detector: Detector) -> None:
     faces = read(data, name)
-    aligner = Aligner.load(detector.anchor)
+    aligner = Aligner.load(detector.aligns_by)
     chips = np.lib.format.open_memmap(
         work / f"{name}.npy", "w+", np.uint8, (len(faces), SIDE, SIDE, 3)
     )

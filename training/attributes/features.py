@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from views import WHOLE, disturbed
 
-from mien.models.trunk import load_resnet
+from mien.models.backbone import load_resnet
 from mien.runtime import Compute, OnnxModel
 
 AGED = ("portraits", "aaf", "utkface")
@@ -29,16 +29,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--views", type=int, nargs="+", default=VIEWS)
     args = parser.parse_args()
-    trunk = load_resnet(Compute("cpu", 1))
+    backbone = load_resnet(Compute("cpu", 1))
     for view in args.views:
         for name in AGED:
             if not (args.work / f"{name}-v{view}.done").exists():
-                see(args.work, name, view, trunk)
+                see(args.work, name, view, backbone)
                 (args.work / f"{name}-v{view}.done").touch()
                 print(name, view, flush=True)
 
 
-def see(work: Path, name: str, view: int, trunk: OnnxModel) -> None:
+def see(work: Path, name: str, view: int, backbone: OnnxModel) -> None:
     """Row i of what is kept belongs to chip `EVERY` times i."""
     chips = np.load(work / f"{name}.npy", mmap_mode="r")
     rows = np.arange(0, len(chips), EVERY.get(name, 1))
@@ -61,7 +61,7 @@ def see(work: Path, name: str, view: int, trunk: OnnxModel) -> None:
                 ]
             )
         for key, values in zip(
-            SHAPES, trunk(batch, outputs=tuple(SHAPES)), strict=True
+            SHAPES, backbone(batch, outputs=tuple(SHAPES)), strict=True
         ):
             maps[key][start : start + len(batch)] = values
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from data import SETS
 
-from mien.models.trunk import load_resnet
+from mien.models.backbone import load_resnet
 from mien.runtime import Compute, OnnxModel
 
 MESH_SIDE = 256
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parser.parse_args()
     mesh, blend = _network(args.mesh), _network(args.blendshapes)
-    trunk = load_resnet(Compute("cpu", 1))
+    backbone = load_resnet(Compute("cpu", 1))
     heads = OnnxModel(args.heads.read_bytes(), "heads", Compute("cpu", 1))
     for name in args.sets:
         target = args.work / f"{name}-taught.npz"
@@ -65,7 +65,7 @@ def main() -> None:
                 target,
                 rows=rows,
                 **blendshapes(mesh, blend, chips, rows),
-                **older(trunk, heads, chips, rows),
+                **older(backbone, heads, chips, rows),
             )
             print(f"{name}: {len(rows)} of {len(chips)} chips", flush=True)
 
@@ -94,13 +94,13 @@ def blendshapes(
 
 
 def older(
-    trunk: OnnxModel, heads: OnnxModel, chips: np.ndarray, rows: np.ndarray
+    backbone: OnnxModel, heads: OnnxModel, chips: np.ndarray, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The older heads' probabilities of these rows."""
     parts: dict[str, list[np.ndarray]] = {"age": [], "gender": [], "emotion": []}
     for start in range(0, len(rows), 32):
         batch = chips[rows[start : start + 32]]
-        answers = trunk(batch, outputs=("map_128", "map_256", "embedding"))
+        answers = backbone(batch, outputs=("map_128", "map_256", "embedding"))
         for key, probs in zip(
             parts, heads(*answers, outputs=tuple(parts)), strict=True
         ):

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from mien.batch.dataset import Archive
-from mien.batch.run import BatchOptions, Progress, Summary, run_batch
+from mien.batch.run import BatchOptions, BatchSummary, Progress, run_batch
 
-__all__ = ["Archive", "BatchOptions", "Progress", "Summary", "run_batch"]
+__all__ = ["Archive", "BatchOptions", "BatchSummary", "Progress", "run_batch"]

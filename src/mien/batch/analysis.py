@@ -16,7 +16,7 @@ from mien import images, zoo
 from mien.attribute import IDENTITY
 from mien.batch import inputs
 from mien.batch.dataset import Outcome, Row, make_outcome
-from mien.batch.inputs import Item
+from mien.batch.inputs import BatchInput
 from mien.errors import InputError
 from mien.models import embedders
 from mien.models.attributes import BUILT_IN
@@ -35,7 +35,7 @@ USUAL: Choices = {  # of those that decide what rows say, what the Analyzer take
     "tolerance": None,
     "min_face": MIN_FACE,
     "only": PARTS,
-    "looks": 1,
+    "crops": 1,
 }
 LATER: Choices = {  # the same, of choices that older archives do not know
     "fast": False,
@@ -46,7 +46,7 @@ LATER: Choices = {  # the same, of choices that older archives do not know
 
 @dataclass(frozen=True)
 class Listener:
-    """Hears how a shard gets on: `begun(i)` before item i, `done(bytes)` as work gets done."""
+    """Told how a shard gets on: `begun(i)` before item i, `done(bytes)` as work gets done."""
 
     begun: Callable[[int], None] = lambda index: None
     done: Callable[[float], None] = lambda size: None
@@ -82,7 +82,7 @@ class ShardAnalyzer:
         self.schema = face_schema(self.analyzer.told)
 
     def __call__(
-        self, items: tuple[Item, ...], listener: Listener | None = None
+        self, items: tuple[BatchInput, ...], listener: Listener | None = None
     ) -> Outcome:
         """The tables of these items; one that cannot be read becomes an error, the others go on."""
         listener = listener or Listener()
@@ -92,7 +92,7 @@ class ShardAnalyzer:
             listener.begun(index)
             found, error = _Found(), None
             try:
-                self._look(item, found, listener)
+                self._analyze(item, found, listener)
             except InputError as exc:
                 error = _named(item, exc)
                 found.faces.clear()
@@ -100,14 +100,14 @@ class ShardAnalyzer:
             tables.extend(self._stamped(table, found) for table in found.faces)
         return make_outcome(items, rows, tables, self.analyzer.told)
 
-    def _look(self, item: Item, found: _Found, listener: Listener) -> None:
+    def _analyze(self, item: BatchInput, found: _Found, listener: Listener) -> None:
         if item.is_video:
             self._video(item, found, listener)
         else:
             self._photo(item, found)
             listener.done(item.size)
 
-    def _photo(self, item: Item, found: _Found) -> None:
+    def _photo(self, item: BatchInput, found: _Found) -> None:
         data = inputs.read(item)
         found.content_hash = hashlib.sha256(data).hexdigest()
         image = images.read_image(data)
@@ -117,10 +117,10 @@ class ShardAnalyzer:
         result = self.analyzer.analyze_frame(Frame(image, source=item.source))
         found.faces.append(face_table([self._record(result, item)], self.schema))
 
-    def _video(self, item: Item, found: _Found, listener: Listener) -> None:
+    def _video(self, item: BatchInput, found: _Found, listener: Listener) -> None:
         with inputs.local_copy(item) as path, _calling(path, item.source):
             found.content_hash = inputs.digest(
-                Item(item.source, item.root, item.size, item.mtime_us, str(path))
+                BatchInput(item.source, item.root, item.size, item.mtime_us, str(path))
             )
             records: list[FrameRecord] = []
             for result, share in self._frames(path):
@@ -145,7 +145,7 @@ class ShardAnalyzer:
                 if frame.index % self.every == 0:
                     yield step(frame), share * self.every
 
-    def _record(self, result: FrameResult, item: Item) -> FrameRecord:
+    def _record(self, result: FrameResult, item: BatchInput) -> FrameRecord:
         record = frame_record(
             result, identity=IDENTITY in self.analyzer.only, embeddings=True
         )
@@ -170,7 +170,7 @@ def _repeated(value: str | None, count: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), count)
 
 
-def _row(item: Item, found: _Found, error: str | None) -> Row:
+def _row(item: BatchInput, found: _Found, error: str | None) -> Row:
     return Row(
         item=item,
         content_hash=found.content_hash,
@@ -183,7 +183,7 @@ def _row(item: Item, found: _Found, error: str | None) -> Row:
     )
 
 
-def _named(item: Item, error: InputError) -> str:
+def _named(item: BatchInput, error: InputError) -> str:
     """An error with the file's name as the results call it."""
     text = str(error)
     if item.source in text:

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 import mien
 from mien import attribute, locks
 from mien.attribute import Attribute
-from mien.batch.inputs import Item
+from mien.batch.inputs import BatchInput
 from mien.columns import Told
 from mien.errors import InputError, MienError
 from mien.models.attributes import BUILT_IN
@@ -97,7 +97,7 @@ _SETTINGS = "mien-batch.json"
 class Row:
     """What became of one item; `error` is None where all went well. `taken_at` is the camera's own clock."""
 
-    item: Item
+    item: BatchInput
     content_hash: str | None = None
     taken_at: datetime | None = None
     width: int = 0
@@ -131,7 +131,7 @@ class Known(NamedTuple):
     failed: bool
 
 
-def part_name(items: Iterable[Item]) -> str:
+def part_name(items: Iterable[BatchInput]) -> str:
     """The name of the part that holds these files in this state: the same files, the same name."""
     digest = hashlib.sha256()
     for item in items:
@@ -140,7 +140,7 @@ def part_name(items: Iterable[Item]) -> str:
 
 
 def make_outcome(
-    items: Iterable[Item],
+    items: Iterable[BatchInput],
     rows: Iterable[Row],
     faces: Iterable[pa.Table],
     told: Told = TOLD,
@@ -253,7 +253,8 @@ class Archive:
                 f"{self.folder} has schema version {about.get('schema_version')}, this mien reads {SCHEMA_VERSION}: "
                 "use the mien that made it, or another --output"
             )
-        return dict(about["settings"])
+        renamed = {"looks": "crops"}  # in archives of mien 0.1
+        return {renamed.get(key, key): made for key, made in about["settings"].items()}
 
     def _check(self, settings: Mapping[str, object]) -> None:
         wanted = json.loads(json.dumps(settings))

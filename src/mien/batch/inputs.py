@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BatchInput:
     """One photo or video.
 
     `source` is what the results call it, `root` the input it was found under; `size` is bytes and `mtime_us`
@@ -43,9 +43,9 @@ class Item:
         return sources.is_video(self.path)
 
 
-def find_all(inputs: Iterable[str]) -> tuple[list[Item], list[str]]:
+def find_all(inputs: Iterable[str]) -> tuple[list[BatchInput], list[str]]:
     """The photos and videos of all inputs, each once, and why inputs cannot be used."""
-    found: dict[str, Item] = {}
+    found: dict[str, BatchInput] = {}
     problems: list[str] = []
     for given in inputs:
         try:
@@ -56,7 +56,7 @@ def find_all(inputs: Iterable[str]) -> tuple[list[Item], list[str]]:
     return list(found.values()), problems
 
 
-def find(given: str) -> list[Item]:
+def find(given: str) -> list[BatchInput]:
     """The photos and videos under a file, folder, glob or address, in the order of their names.
 
     Raises:
@@ -83,7 +83,7 @@ def shown(address: str) -> str:
     )
 
 
-def _local(given: str) -> list[Item]:
+def _local(given: str) -> list[BatchInput]:
     if _MAGIC.search(given) and not Path(given).exists():
         matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - the pattern may be absolute
         paths = [path for match in matches for path in _inside(match)]
@@ -104,7 +104,7 @@ def _is_media(path: str) -> bool:
     )
 
 
-def _local_item(path: str, root: str) -> Item:
+def _local_item(path: str, root: str) -> BatchInput:
     try:
         about = Path(path).stat()
     except OSError as exc:
@@ -112,10 +112,10 @@ def _local_item(path: str, root: str) -> Item:
     except ValueError as exc:
         raise SourceError(f"{path!r} is no file name: {exc}") from exc
     source = printable(str(Path(path)))
-    return Item(source, root, about.st_size, about.st_mtime_ns // 1000, path)
+    return BatchInput(source, root, about.st_size, about.st_mtime_ns // 1000, path)
 
 
-def _remote(given: str) -> list[Item]:
+def _remote(given: str) -> list[BatchInput]:
     system, path = open_place(given)
     base, pattern = _split_glob(path.rstrip("/"))
     root = shown(given)
@@ -133,7 +133,9 @@ def _remote(given: str) -> list[Item]:
             not rest or _wanted(inside)
         ):
             items.append(
-                Item(prefix + rest, root, info.size, _mtime_us(info), info.path, given)
+                BatchInput(
+                    prefix + rest, root, info.size, _mtime_us(info), info.path, given
+                )
             )
     return sorted(items, key=lambda item: item.source)
 
@@ -209,7 +211,7 @@ def _system(place: str) -> Any:
     return open_place(place)[0]
 
 
-def read(item: Item) -> bytes:
+def read(item: BatchInput) -> bytes:
     """A file's bytes.
 
     Raises:
@@ -226,7 +228,7 @@ def read(item: Item) -> bytes:
         raise InputError(f"cannot read {item.source}: {exc}") from exc
 
 
-def digest(item: Item) -> str:
+def digest(item: BatchInput) -> str:
     """A file's SHA-256 in hex, read piece by piece.
 
     Raises:
@@ -239,7 +241,7 @@ def digest(item: Item) -> str:
 
 
 @contextmanager
-def local_copy(item: Item) -> Iterator[Path]:
+def local_copy(item: BatchInput) -> Iterator[Path]:
     """A file as a path on this machine: itself, or a copy that lasts as long as the block.
 
     Raises:
@@ -254,7 +256,7 @@ def local_copy(item: Item) -> Iterator[Path]:
         yield path
 
 
-def _fetch(item: Item, path: Path) -> None:
+def _fetch(item: BatchInput, path: Path) -> None:
     try:
         with (
             _system(item.place).open_input_stream(

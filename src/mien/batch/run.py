@@ -11,7 +11,7 @@ from typing import Protocol
 from mien.batch import inputs
 from mien.batch.analysis import LATER, USUAL, Choices, models_text
 from mien.batch.dataset import Archive, Known, Outcome
-from mien.batch.inputs import Item
+from mien.batch.inputs import BatchInput
 from mien.batch.workers import Shard, WorkerOptions, Workers, usable_cores
 from mien.errors import InputError
 
@@ -48,7 +48,7 @@ class Progress:
 
 
 @dataclass
-class Summary:
+class BatchSummary:
     """What a run did: files analysed, of these failed, found unchanged, and whose rows were removed; faces; errors of
     files and of inputs in words."""
 
@@ -65,9 +65,9 @@ class Summary:
 class Plan:
     """What has to be done; `stale` maps sources whose rows have to go to their parts."""
 
-    todo: list[Item]
+    todo: list[BatchInput]
     stale: Mapping[str, str]
-    summary: Summary
+    summary: BatchSummary
 
 
 class Executor(Protocol):
@@ -80,8 +80,8 @@ def run_batch(
     given: list[str],
     folder: Path,
     options: BatchOptions,
-    hear: Callable[[Progress], None] = lambda progress: None,
-) -> Summary:
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> BatchSummary:
     """Analyses what of the inputs is missing or changed in the folder. Killed at any time, a second call completes it.
 
     Raises:
@@ -95,7 +95,7 @@ def run_batch(
         plan = make_plan(items, archive.known(), options)
         plan.summary.errors.extend(problems)
         archive.drop(plan.stale)
-        _execute(plan, archive, options, hear)
+        _execute(plan, archive, options, on_progress)
     return plan.summary
 
 
@@ -112,10 +112,10 @@ def settings_of(options: BatchOptions) -> dict[str, object]:
 
 
 def make_plan(
-    items: list[Item], known: Mapping[str, Known], options: BatchOptions
+    items: list[BatchInput], known: Mapping[str, Known], options: BatchOptions
 ) -> Plan:
     """Compares the files there are with the files that are known."""
-    summary = Summary()
+    summary = BatchSummary()
     todo, stale = [], {}
     for item in items:
         before = known.get(item.source)
@@ -136,7 +136,7 @@ def make_plan(
     return Plan(todo, {**stale, **gone}, summary)
 
 
-def _unchanged(item: Item, before: Known, options: BatchOptions) -> bool:
+def _unchanged(item: BatchInput, before: Known, options: BatchOptions) -> bool:
     if before.failed and options.retry_failed:
         return False
     if item.size != before.size:
@@ -146,7 +146,7 @@ def _unchanged(item: Item, before: Known, options: BatchOptions) -> bool:
     return item.mtime_us == before.mtime_us
 
 
-def make_shards(items: list[Item], *, jobs: int, files: int) -> list[Shard]:
+def make_shards(items: list[BatchInput], *, jobs: int, files: int) -> list[Shard]:
     """Photos in handfuls, every video for itself; videos first, so that none is left over at the end."""
     photos = [item for item in items if not item.is_video]
     videos = sorted(
@@ -164,7 +164,7 @@ def _execute(
     plan: Plan,
     archive: Archive,
     options: BatchOptions,
-    hear: Callable[[Progress], None],
+    on_progress: Callable[[Progress], None],
 ) -> None:
     if not plan.todo:
         return
@@ -173,7 +173,7 @@ def _execute(
     done = {"files": 0, "size": 0}
 
     def working(size: float) -> None:
-        hear(Progress(done["files"], of_files, done["size"] + size, of_size))
+        on_progress(Progress(done["files"], of_files, done["size"] + size, of_size))
 
     with _executor(options, jobs, working) as executor:
         for outcome in executor.outcomes(
@@ -197,7 +197,7 @@ def _executor(
     return nullcontext(Cluster(worker, address=options.address, jobs=options.jobs))
 
 
-def _count(summary: Summary, outcome: Outcome) -> None:
+def _count(summary: BatchSummary, outcome: Outcome) -> None:
     summary.analyzed += len(outcome.tables["sources"])
     summary.faces += len(outcome.tables["faces"])
     errors = outcome.errors()

@@ -24,12 +24,12 @@ from typing import Self
 
 from mien.batch.analysis import Choices, Listener, ShardAnalyzer
 from mien.batch.dataset import Outcome, Row, make_outcome
-from mien.batch.inputs import Item
+from mien.batch.inputs import BatchInput
 from mien.errors import MienError
 
 log = logging.getLogger(__name__)
 
-Shard = tuple[Item, ...]
+Shard = tuple[BatchInput, ...]
 
 _STRIKES = 2  # deaths after which an item counts as their cause
 _FALSE_STARTS = 3  # deaths in a row of workers that had not begun anything
@@ -104,7 +104,7 @@ class _Worker:
         theirs.close()
         self.ready = False
         self.shard: Shard | None = None
-        self.begun: Item | None = None
+        self.begun: BatchInput | None = None
         self.worked = 0.0
 
     def give(self, shard: Shard) -> None:
@@ -249,7 +249,7 @@ class Workers:
             queue.appendleft(rest)
 
 
-def _killer(item: Item, how: str) -> Outcome:
+def _killer(item: BatchInput, how: str) -> Outcome:
     error = f"{item.source}: ended the process that read it, {_STRIKES} times ({how}): damaged, or too large for memory"
     return make_outcome([item], [Row(item, error=error)], [])
 

@@ -26,7 +26,7 @@ from mien import drawing, images, plugins, sources
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, outputs
 from mien.cli.inputs import content_of
-from mien.cli.options import KeepUnknown, Looking, keeper, looking
+from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
 from mien.cli.progress import progress
 from mien.cli.videos import VideoJob, is_stream
 from mien.columns import Told
@@ -45,7 +45,7 @@ analyze_app = new_app()
 
 
 @dataclass(frozen=True)
-class Item:
+class AnalyzeInput:
     """One input: `name` is how results call it, `root` the folder it was found in."""
 
     name: str
@@ -53,9 +53,9 @@ class Item:
 
 
 @analyze_app.command()
-@looking
+@with_shared_options
 def analyze(
-    look: Looking,
+    shared: SharedOptions,
     source: Annotated[
         list[str],
         typer.Argument(
@@ -101,7 +101,7 @@ def analyze(
     items, failed = _items(source)
     if not items:
         raise InputError("; ".join(failed) or "nothing to analyze")
-    look.place(
+    shared.place(
         make=keep_unknown is not None
     )  # strangers are kept in a gallery that may be new
     names = [item.name for item in items]
@@ -109,11 +109,11 @@ def analyze(
     draws = _drawer(draw, items)
     if summary is not None:
         _check_summary(summary, names)
-    analyzer = look.analyzer(
-        **({"threads": 1} if jobs > 1 and look.threads is None else {})
+    analyzer = shared.analyzer(
+        **({"threads": 1} if jobs > 1 and shared.threads is None else {})
     )
-    keep = keeper(analyzer, keep_unknown)
-    video = VideoJob(analyzer, every, summary=summary, keeper=keep)
+    keep = collector(analyzer, keep_unknown)
+    video = VideoJob(analyzer, every, summary=summary, collector=keep)
     work = Work(analyzer, IDENTITY in analyzer.only, embeddings, draws, video)
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
@@ -124,13 +124,13 @@ def analyze(
         raise typer.Exit(UNUSABLE if bad == len(items) + len(failed) else SOME_FAILED)
 
 
-def _items(given: Iterable[str]) -> tuple[list[Item], list[str]]:
-    items: list[Item] = []
+def _items(given: Iterable[str]) -> tuple[list[AnalyzeInput], list[str]]:
+    items: list[AnalyzeInput] = []
     failed: list[str] = []
     for name in given:
         try:
             items.extend(
-                Item(found, name if found != name else None)
+                AnalyzeInput(found, name if found != name else None)
                 for found in sources.expand(name)
             )
         except InputError as exc:
@@ -177,10 +177,10 @@ class Work:
     analyzer: Analyzer
     identity: bool
     embeddings: bool
-    draw: Callable[[Item], Path] | None
+    draw: Callable[[AnalyzeInput], Path] | None
     video: VideoJob
 
-    def frames(self, item: Item) -> Iterator[FrameRecord]:
+    def frames(self, item: AnalyzeInput) -> Iterator[FrameRecord]:
         """The records of a video or address; its error at the end where it failed."""
         try:
             job = (
@@ -196,7 +196,7 @@ class Work:
         except InputError as exc:
             yield error_record(item.name, exc)
 
-    def __call__(self, item: Item) -> FrameRecord:
+    def __call__(self, item: AnalyzeInput) -> FrameRecord:
         """The record of one photo; its error where it failed."""
         try:
             picture = content_of(item.name) if item.name == "-" else item.name
@@ -210,17 +210,17 @@ class Work:
         self.video.spare.run(lambda: self._write(item, frame, result))
         return record
 
-    def _write(self, item: Item, frame: Frame, result: FrameResult) -> None:
+    def _write(self, item: AnalyzeInput, frame: Frame, result: FrameResult) -> None:
         """What is made of a photo beside its record."""
-        if self.video.keeper is not None:
-            self.video.keeper.keep(frame.image, result.faces, source=item.name)
+        if self.video.collector is not None:
+            self.video.collector.keep(frame.image, result.faces, source=item.name)
         if self.draw is not None:
             images.write_image(
                 self.draw(item), drawing.annotate(frame.image, result.faces)
             )
 
 
-def _run(work: Work, items: list[Item], sink: Sink, jobs: int) -> int:
+def _run(work: Work, items: list[AnalyzeInput], sink: Sink, jobs: int) -> int:
     """Writes all results; gives the number of inputs that failed."""
     bad = 0
     with ExitStack() as stack:
@@ -235,7 +235,7 @@ def _run(work: Work, items: list[Item], sink: Sink, jobs: int) -> int:
 
 
 def _records(
-    work: Work, items: list[Item], pool: ThreadPoolExecutor, jobs: int
+    work: Work, items: list[AnalyzeInput], pool: ThreadPoolExecutor, jobs: int
 ) -> Iterator[FrameRecord]:
     """The records of all inputs in their order: photos side by side, videos one after the other."""
     for streamed, some in groupby(items, key=lambda item: is_stream(item.name)):
@@ -275,7 +275,9 @@ def _progress(total: int) -> AbstractContextManager[Callable[[], None]]:
     return progress("analyzing", total) if total > 1 else nullcontext(lambda: None)
 
 
-def _drawer(draw: Path | None, items: list[Item]) -> Callable[[Item], Path] | None:
+def _drawer(
+    draw: Path | None, items: list[AnalyzeInput]
+) -> Callable[[AnalyzeInput], Path] | None:
     """Where the annotated copy of an input goes: the file itself for one input, else a folder that mirrors them."""
     if draw is None:
         return None
@@ -314,9 +316,9 @@ def _check_copy(draw: Path, name: str) -> None:
         check_place(draw)
 
 
-def _copy_places(folder: Path, items: list[Item]) -> dict[Item, Path]:
+def _copy_places(folder: Path, items: list[AnalyzeInput]) -> dict[AnalyzeInput, Path]:
     """A place of its own for the copy of each input."""
-    places: dict[Item, Path] = {}
+    places: dict[AnalyzeInput, Path] = {}
     taken: set[Path] = set()
     for item in items:
         first = _copy_place(folder, item)
@@ -328,7 +330,7 @@ def _copy_places(folder: Path, items: list[Item]) -> dict[Item, Path]:
     return places
 
 
-def _copy_place(folder: Path, item: Item) -> Path:
+def _copy_place(folder: Path, item: AnalyzeInput) -> Path:
     place = folder / (
         os.path.relpath(item.name, item.root) if item.root else _last_name(item.name)
     )

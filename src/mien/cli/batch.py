@@ -13,20 +13,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
 
 from mien.cli import DONE, SOME_FAILED, UNUSABLE, new_app
-from mien.cli.options import Looking, looking
+from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import refuse_inputs
 from mien.errors import InputError
 
 if TYPE_CHECKING:
-    from mien.batch import Progress, Summary
+    from mien.batch import BatchSummary, Progress
 
 batch_app = new_app()
 
 
 @batch_app.command()
-@looking
+@with_shared_options
 def batch(
-    look: Looking,
+    shared: SharedOptions,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -77,11 +77,11 @@ def batch(
         ) from exc
     refuse_inputs("--output", [output], inputs)
     options = BatchOptions(
-        look.choices(), every, jobs, address, by_content, retry_failed
+        shared.choices(), every, jobs, address, by_content, retry_failed
     )
     start = time.monotonic()
-    with _progress() as hear:
-        summary = run_batch(inputs, output, options, hear)
+    with _progress() as on_progress:
+        summary = run_batch(inputs, output, options, on_progress)
     for reason in summary.errors:
         typer.echo(f"mien: {reason}", err=True)
     typer.echo(_said(summary, time.monotonic() - start), err=True)
@@ -89,7 +89,7 @@ def batch(
         raise typer.Exit(code)
 
 
-def exit_code(summary: Summary) -> int:
+def exit_code(summary: BatchSummary) -> int:
     """Done, some failed, or nothing that could be used."""
     if not summary.errors:
         return DONE
@@ -97,7 +97,7 @@ def exit_code(summary: Summary) -> int:
     return SOME_FAILED if usable else UNUSABLE
 
 
-def _said(summary: Summary, seconds: float) -> str:
+def _said(summary: BatchSummary, seconds: float) -> str:
     parts = [
         f"{summary.analyzed} files analysed, {summary.faces} faces, {len(summary.errors)} failed"
     ]

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mien import images
 from mien.cli import new_app
-from mien.cli.options import Looking, looking
+from mien.cli.options import SharedOptions, with_shared_options
 from mien.pipeline import Analyzer
 from mien.types import U8, Faces
 
@@ -28,9 +28,9 @@ _SECONDS_PER_PART = 1.5
 
 
 @bench_app.command()
-@looking
+@with_shared_options
 def bench(
-    look: Looking,
+    shared: SharedOptions,
     photo: Annotated[
         Path | None,
         typer.Option("--photo", help="Measure on this photo instead of noise."),
@@ -41,7 +41,7 @@ def bench(
 
     Example: [bold]mien bench --detector yunet --threads 1[/bold]
     """
-    analyzer = look.analyzer(gallery=None)
+    analyzer = shared.analyzer(gallery=None)
     rows = [
         {"part": part, **_timed(run)} for part, run in _parts(analyzer, photo).items()
     ]
@@ -65,16 +65,16 @@ def _parts(analyzer: Analyzer, photo: Path | None) -> dict[str, Callable[[], obj
     """What is measured, by name. The networks' time does not depend on what is in the picture."""
     picture = images.read_image(photo) if photo else _noise(*_SIZES[0])
     faces = _central_faces(picture, 16)
-    chips, _ = analyzer.trunk.aligner(picture, faces)
+    chips, _ = analyzer.backbone.aligner(picture, faces)
     parts: dict[str, Callable[[], object]] = {
         f"detect {width}x{height}": _detecting(
             analyzer, cv2.resize(picture, (width, height))
         )
         for width, height in _SIZES
     }
-    parts["align, 1 face"] = lambda: analyzer.trunk.aligner(picture, faces[:1])
-    parts["describe, 1 face"] = lambda: analyzer.trunk.describe(chips[:1], faces[:1])
-    parts["describe, 16 faces"] = lambda: analyzer.trunk.describe(chips, faces)
+    parts["align, 1 face"] = lambda: analyzer.backbone.aligner(picture, faces[:1])
+    parts["describe, 1 face"] = lambda: analyzer.backbone.describe(chips[:1], faces[:1])
+    parts["describe, 16 faces"] = lambda: analyzer.backbone.describe(chips, faces)
     if photo:
         parts["the whole photo"] = lambda: analyzer.analyze(photo)
     return parts

@@ -11,7 +11,7 @@ import typer
 from mien import images
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
-from mien.cli.options import Looking, looking
+from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import folder_to_write
 from mien.cli.progress import progress
 from mien.errors import InputError
@@ -22,9 +22,9 @@ crop_app = new_app()
 
 
 @crop_app.command()
-@looking
+@with_shared_options
 def crop(
-    look: Looking,
+    shared: SharedOptions,
     source: Annotated[
         list[str],
         typer.Argument(help="Photos, videos, folders (with all inside them)."),
@@ -89,7 +89,7 @@ def crop(
         size, padding, every_face, sharpness, every, keep_duplicates, per_person
     )
     with only_writer(into):
-        cropper = Cropper(look.analyzer(only=(IDENTITY,)), into, options)
+        cropper = Cropper(shared.analyzer(only=(IDENTITY,)), into, options)
         left_out: Counter[str] = Counter()
         bad = 0
         with progress("cropping", len(sources)) as advance:

@@ -20,7 +20,7 @@ from mien import images
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, new_app
 from mien.cli.inputs import content_of, offering_largest
-from mien.cli.options import Looking, looking
+from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import console, file_to_write
 from mien.cli.progress import progress
 from mien.errors import InputError
@@ -50,9 +50,9 @@ _PAPER, _INK, _NO_PICTURE = (250, 250, 250), (40, 40, 40), (225, 225, 225)
 
 
 @find_app.command()
-@looking
+@with_shared_options
 def find(
-    look: Looking,
+    shared: SharedOptions,
     photo: Annotated[str, typer.Argument(help="A photo of the face to look for.")],
     more: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
     places: Annotated[
@@ -87,7 +87,7 @@ def find(
         )
     if sheet is not None:
         file_to_write("--sheet", sheet, suffixes=images.WRITABLE, inputs=[photo])
-    analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=look.place())
+    analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=shared.place())
     with offering_largest():
         asked = analyzer.photo(content_of(photo), source=photo, largest=largest)
     failures: list[str] = []

@@ -17,17 +17,17 @@ import typer
 from mien.cli import INTERRUPTED, SOME_FAILED, new_app
 from mien.cli.options import (
     KeepUnknown,
-    Looking,
     ModelsDir,
-    keeper,
-    looking,
+    SharedOptions,
+    collector,
     models_dir,
+    with_shared_options,
 )
 from mien.cli.outputs import file_to_write
 from mien.cli.videos import Spare
+from mien.collecting import UnknownCollector
 from mien.drawing import Annotator
 from mien.errors import InputError
-from mien.keeping import Keeper
 from mien.models.folder import ModelFile, ModelFolder
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder, check_place
@@ -80,9 +80,9 @@ class Stats:
 
 
 @live_app.command()
-@looking
+@with_shared_options
 def live(
-    look: Looking,
+    shared: SharedOptions,
     source: Annotated[
         str,
         typer.Argument(
@@ -125,13 +125,18 @@ def live(
     _check_record(record, source)
     with ExitStack() as stack:
         frames = stack.enter_context(open_source(uri))
-        look.place(make=True)
-        analyzer = look.analyzer()
+        shared.place(make=True)
+        analyzer = shared.analyzer()
         stack.callback(analyzer.close)
         folder = models_dir(models)
         choice = None if folder is None else ModelFolder(folder)
         play = Play(
-            analyzer, frames, record, max_frames, choice, keeper(analyzer, keep_unknown)
+            analyzer,
+            frames,
+            record,
+            max_frames,
+            choice,
+            collector(analyzer, keep_unknown),
         )
         counted = _run(play, windowed=not no_window)
     if stats:
@@ -158,7 +163,7 @@ def _check_record(record: Path | None, source: str) -> None:
 
 
 @dataclass(frozen=True)
-class Seen:
+class AnnotatedFrame:
     """A frame, what was found in it, and both drawn where it was recorded."""
 
     frame: Frame
@@ -172,18 +177,22 @@ class Recording:
     def __init__(self, recorder: VideoRecorder, annotate: Annotator) -> None:
         self.recorder = recorder
         self.annotate = annotate
-        self._last: Seen | None = None
+        self._last: AnnotatedFrame | None = None
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Adds the next frame."""
         canvas = self.annotate(frame.image, result.faces)
-        self._last = Seen(frame, result, canvas)
+        self._last = AnnotatedFrame(frame, result, canvas)
         self.recorder.write(canvas, frame.time_s)
 
-    def seen(self, frame: Frame, result: FrameResult) -> Seen:
+    def seen(self, frame: Frame, result: FrameResult) -> AnnotatedFrame:
         """A frame, drawn if it is the one that was just written."""
         last = self._last
-        return last if last is not None and last.frame is frame else Seen(frame, result)
+        return (
+            last
+            if last is not None and last.frame is frame
+            else AnnotatedFrame(frame, result)
+        )
 
 
 class Play:
@@ -196,7 +205,7 @@ class Play:
         record: Path | None,
         max_frames: int | None,
         models: ModelFolder | None = None,
-        keeper: Keeper | None = None,
+        collector: UnknownCollector | None = None,
     ) -> None:
         self.analyzer = analyzer
         self.models = models
@@ -205,7 +214,7 @@ class Play:
         self.source = source
         self.record = record
         self.max_frames = max_frames
-        self.keeper = keeper
+        self.collector = collector
         self.interrupted = False
         self.spare = Spare()
         self.annotate = Annotator()
@@ -233,7 +242,7 @@ class Play:
             else f"{file.attribute} by {file.name}"
         )
 
-    def results(self, stats: Stats) -> Generator[Seen, None, None]:
+    def results(self, stats: Stats) -> Generator[AnnotatedFrame, None, None]:
         """Every frame with what was found in it; recorded on the way; Ctrl-C ends it in good order."""
         analyzer = self.analyzer
         session = analyzer.session()
@@ -242,8 +251,8 @@ class Play:
             record = None if recording is None else self.spare.writer(recording.write)
             keep = (
                 None
-                if self.keeper is None
-                else self.spare.writer(self.keeper.stream().keep)
+                if self.collector is None
+                else self.spare.writer(self.collector.stream().keep)
             )
             try:
                 asked = time.perf_counter()
@@ -259,7 +268,7 @@ class Play:
                         keep(frame, result)
                     stats.add(len(result.faces), time.perf_counter() - began)
                     yield (
-                        Seen(frame, result)
+                        AnnotatedFrame(frame, result)
                         if recording is None
                         else recording.seen(frame, result)
                     )

@@ -274,7 +274,7 @@ def import_model(
         return
     from mien.train.importers.model_file import (
         UNKNOWN_LICENCE,
-        Wishes,
+        ImportOptions,
         convert,
         is_foreign,
     )
@@ -287,7 +287,7 @@ def import_model(
         raise InputError("say where the model file goes: --output FILE.onnx")
     file_to_write("--output", output, suffixes=(".onnx",), inputs=file)
     data = convert(
-        file, Wishes(labels, architecture, licence or UNKNOWN_LICENCE, padding)
+        file, ImportOptions(labels, architecture, licence or UNKNOWN_LICENCE, padding)
     )
     _write(output, data)
     typer.echo(f"{output}: taken from {', '.join(map(str, file))}")

@@ -12,11 +12,11 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from mien.attribute import IDENTITY
+from mien.collecting import UnknownCollector
 from mien.config import gallery_place, load_settings
 from mien.errors import InputError
 from mien.gallery import Gallery, open_gallery
 from mien.gallery.unknown import open_unknown
-from mien.keeping import Keeper
 from mien.models.attributes import BUILT_IN
 from mien.models.embedders import space_of
 from mien.pipeline import Analyzer, kept_under
@@ -26,9 +26,9 @@ _PANEL = "Looking at faces"
 _MOST_DAYS = 36_500
 
 
-def _option(name: str, text: str, **more: Any) -> Any:
+def _option(names: str, text: str, **more: Any) -> Any:
     return typer.Option(
-        name, help=text, rich_help_panel=_PANEL, show_default=False, **more
+        *names.split(), help=text, rich_help_panel=_PANEL, show_default=False, **more
     )
 
 
@@ -56,7 +56,7 @@ def models_dir(given: Path | None) -> Path | None:
 
 
 @dataclass(frozen=True)
-class Looking:
+class SharedOptions:
     """How to look at faces, as given on the command line; None means: as the settings say."""
 
     gallery: Annotated[
@@ -120,11 +120,11 @@ class Looking:
     gender_model: Annotated[
         Path | None, _option("--gender-model", "An .onnx file of your own for gender.")
     ] = None
-    looks: Annotated[
+    crops: Annotated[
         int | None,
         _option(
-            "--looks",
-            "How often your own models look at a face: 1, or 12 (corners, centre, mirrored; averaged).",
+            "--crops --looks",  # the second is its old name
+            "In how many crops your own models see a face: 1, or 12 (corners, centre, mirrored; averaged).",
         ),
     ] = None
     fast: Annotated[
@@ -164,7 +164,7 @@ class Looking:
                 "min_face",
                 "device",
                 "threads",
-                "looks",
+                "crops",
                 "fast",
             )
         }
@@ -251,7 +251,7 @@ KeepUnknown = Annotated[
 ]
 
 
-def keeper(analyzer: Analyzer, days: float | None) -> Keeper | None:
+def collector(analyzer: Analyzer, days: float | None) -> UnknownCollector | None:
     """What keeps unknown faces for so many days; None where none are to be kept.
 
     Raises:
@@ -264,14 +264,14 @@ def keeper(analyzer: Analyzer, days: float | None) -> Keeper | None:
             "--keep-unknown needs a gallery (--gallery) and identity (among --only) to tell who is known"
         )
     unknown = open_unknown(analyzer.gallery, data=data_dir())
-    found = Keeper(unknown, days=days, tolerance=analyzer.tolerance)
+    found = UnknownCollector(unknown, days=days, tolerance=analyzer.tolerance)
     found.sweep()
     return found
 
 
-def looking(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the shared options; it receives them as its first argument, a `Looking`."""
-    hints = get_type_hints(Looking, include_extras=True)
+def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the shared options; it receives them as its first argument, a `SharedOptions`."""
+    hints = get_type_hints(SharedOptions, include_extras=True)
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     shared = [
         inspect.Parameter(
@@ -280,12 +280,13 @@ def looking(command: Callable[..., None]) -> Callable[..., None]:
             default=f.default,
             annotation=hints[f.name],
         )
-        for f in fields(Looking)
+        for f in fields(SharedOptions)
     ]
 
     def run(**given: Any) -> None:
         command(
-            Looking(**{f.name: given.pop(f.name) for f in fields(Looking)}), **given
+            SharedOptions(**{f.name: given.pop(f.name) for f in fields(SharedOptions)}),
+            **given,
         )
 
     keyword_own = [

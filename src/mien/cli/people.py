@@ -23,7 +23,7 @@ from mien import images, sources, store
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check, people_photos
 from mien.cli.inputs import content_of, offering_largest
-from mien.cli.options import GalleryOption, Looking, looking
+from mien.cli.options import GalleryOption, SharedOptions, with_shared_options
 from mien.cli.outputs import console, file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
@@ -57,9 +57,9 @@ _LONGEST_PICTURE = 200_000  # characters of a small picture in an exported file
 
 
 @enroll_app.command()
-@looking
+@with_shared_options
 def enroll(
-    look: Looking,
+    shared: SharedOptions,
     name: Annotated[
         str, typer.Argument(help="The person's name, any printable characters.")
     ],
@@ -77,8 +77,8 @@ def enroll(
 
     Example: [bold]mien enroll "Ada Lovelace" ada1.jpg ada2.jpg --gallery people.db[/bold]
     """
-    place = look.somewhere(look.place(make=True))
-    analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=place)
+    place = shared.somewhere(shared.place(make=True))
+    analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=place)
     files = [Path(found) for given in photo for found in sources.expand(given)]
     shown = track(
         files,
@@ -119,7 +119,7 @@ def _gallery(analyzer: Analyzer) -> Gallery:
 
 
 def _open(place: str | None, *, may_be_new: bool = False) -> Gallery:
-    return Looking(gallery=place).open_gallery(make=may_be_new)
+    return SharedOptions(gallery=place).open_gallery(make=may_be_new)
 
 
 def _relabel(gallery: Gallery, old: str, new: str | None) -> None:
@@ -578,4 +578,4 @@ def reembed(
     """
     from mien.cli.people_reembed import run
 
-    run(Looking(gallery=gallery or ctx.obj, embedder=embedder), left)
+    run(SharedOptions(gallery=gallery or ctx.obj, embedder=embedder), left)

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mien.gallery.check import Report
+from mien.gallery.check import GalleryCheck
 
 
-def as_json(report: Report) -> str:
+def as_json(report: GalleryCheck) -> str:
     """The report as one JSON object; distances that there are none of are null."""
     return json.dumps(_plain(dataclasses.asdict(report)), ensure_ascii=False, indent=1)
 
@@ -30,7 +30,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: GalleryCheck, console: Console) -> None:
     """Prints the report as tables for people."""
     console.print(
         f"{report.photos} photos of {report.people} people at tolerance {report.tolerance:g}"
@@ -98,7 +98,7 @@ def _cell(value: object) -> str:
     return escape(str(value))
 
 
-def _suggested(report: Report) -> str:
+def _suggested(report: GalleryCheck) -> str:
     best = report.suggestion
     if best is None:
         return "no tolerance suggested: too few people have several photos (20 photos beside others of the same person)"

@@ -13,7 +13,7 @@ from rich.progress import track
 from mien import store
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED
-from mien.cli.options import Looking
+from mien.cli.options import SharedOptions
 from mien.cli.outputs import file_to_write
 from mien.cli.people import exported, write_export
 from mien.errors import GalleryError, InputError
@@ -27,19 +27,19 @@ _TRIES = 5  # others may enrol meanwhile
 T = TypeVar("T")
 
 
-def run(look: Looking, left: Path | None) -> None:
+def run(shared: SharedOptions, left: Path | None) -> None:
     """Describes a gallery anew, and says what could not be.
 
     Raises:
         GalleryError: It keeps no photos, or others change it all the time.
     """
-    opened = look.open_gallery()
-    analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=None)
+    opened = shared.open_gallery()
+    analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=None)
     if isinstance(opened, FolderGallery):
         stay = _folder(opened, analyzer)
     elif isinstance(opened, SqlGallery):
         stay = _database(
-            opened, analyzer, _free(left or _beside(look.place(), opened.space.name))
+            opened, analyzer, _free(left or _beside(shared.place(), opened.space.name))
         )
     else:
         raise GalleryError(

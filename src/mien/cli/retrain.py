@@ -133,7 +133,7 @@ def _output(given: Mapping[str, str]) -> Path:
 def _options(given: Mapping[str, str], place: Path) -> Options:
     from mien.train.dataset import read_dataset
     from mien.train.fit import Options
-    from mien.train.tuning import Network
+    from mien.train.tuning import NetworkOptions
 
     batch = max(2, int(_number(given, "train_batch_size", 100)))
     steps, pictures = (
@@ -141,7 +141,7 @@ def _options(given: Mapping[str, str], place: Path) -> Options:
         len(read_dataset(place)),
     )
     rate = _number(given, "learning_rate", 0) or None
-    network = Network(
+    network = NetworkOptions(
         weights=given.get("weights", "imagenet"),
         epochs=max(1, math.ceil(steps * batch / max(pictures, batch))),
         batch_size=batch,

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien import private
-from mien.cli.options import KeepUnknown, Looking, ModelsDir, looking, models_dir
+from mien.cli.options import (
+    KeepUnknown,
+    ModelsDir,
+    SharedOptions,
+    models_dir,
+    with_shared_options,
+)
 from mien.config import NOBODY, gallery_place
 from mien.errors import InputError
 from mien.gallery import remarks
@@ -59,7 +65,7 @@ def _serving(text: str, *names: str, **more: object) -> object:
 
 
 def _serve(
-    look: Looking,
+    shared: SharedOptions,
     ctx: typer.Context,
     host: Annotated[
         str, _serving("Address to listen on [127.0.0.1].", "--host")
@@ -113,25 +119,25 @@ def _serve(
         models_dir=models_dir(models),
         keep_unknown_days=keep_unknown,
     )
-    _run(look, settings)
+    _run(shared, settings)
 
 
-serve_app.callback(invoke_without_command=True)(looking(_serve))
+serve_app.callback(invoke_without_command=True)(with_shared_options(_serve))
 
 
-def _run(look: Looking, settings: ServerSettings) -> None:
+def _run(shared: SharedOptions, settings: ServerSettings) -> None:
     from mien.server.run import check_port, run
 
     check_port(settings.host, settings.port)
     private.make_home(settings.data)
-    look = replace(
-        look,
-        gallery=gallery_place(look.gallery, make=True, data=settings.data) or NOBODY,
+    shared = replace(
+        shared,
+        gallery=gallery_place(shared.gallery, make=True, data=settings.data) or NOBODY,
     )
     if sys.stderr.isatty():
         address = f"http://{_seen_from_here(settings.host)}:{settings.port}"
         typer.echo(f"open {address} in a browser; Ctrl-C ends it", err=True)
-    analyzer = look.analyzer()
+    analyzer = shared.analyzer()
     remarks(analyzer.gallery)  # a warning tells each at once, not at the first request
     run(settings, analyzer, level=logging.getLogger().level)
 

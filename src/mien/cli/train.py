@@ -154,11 +154,11 @@ def train(
     Example: [bold]mien train moods/ --output moods.onnx[/bold]
     """
     from mien.train.fit import Options
-    from mien.train.tuning import Network
+    from mien.train.tuning import NetworkOptions
 
     if regression and task:
         raise InputError("give --regression or --task, not both")
-    network = Network(
+    network = NetworkOptions(
         weights,
         fine_tune,
         size,
@@ -253,9 +253,11 @@ def evaluate(
         str | None,
         typer.Option("--task", help="Of Adience's fold files: age or gender."),
     ] = None,
-    looks: Annotated[
+    crops: Annotated[
         int,
-        typer.Option("--looks", help="1, or 12 (corners, centre, mirrored; averaged)."),
+        typer.Option(
+            "--crops", "--looks", help="1, or 12 (corners, centre, mirrored; averaged)."
+        ),
     ] = 1,
     report: Annotated[
         Path | None,
@@ -281,7 +283,7 @@ def evaluate(
     )
     describer = Describer.load()
     with counter("measuring") as advance:
-        result = measuring.evaluate_file(model, data, describer, advance, looks=looks)
+        result = measuring.evaluate_file(model, data, describer, advance, crops=crops)
     for reason in result.skipped:
         typer.echo(f"mien: left out: {reason}", err=True)
     if result.learnt:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from mien import store
 from mien.cli import new_app
-from mien.cli.options import GalleryOption, Looking
+from mien.cli.options import GalleryOption, SharedOptions
 from mien.cli.outputs import folder_to_write
 from mien.errors import InputError
 from mien.gallery import Gallery
@@ -37,7 +37,7 @@ Format = Annotated[str, typer.Option("--format", help=" | ".join(_FORMATS))]
 def _opened(
     ctx: typer.Context, gallery: str | None
 ) -> Iterator[tuple[UnknownFaces, Gallery]]:
-    opened = Looking(gallery=gallery or ctx.obj).open_gallery()
+    opened = SharedOptions(gallery=gallery or ctx.obj).open_gallery()
     unknown = open_unknown(opened, data=store.data_dir())
     try:
         yield unknown, opened

@@ -10,16 +10,16 @@ import typer
 from mien.attribute import IDENTITY
 from mien.cli import DONE, SOME_FAILED, new_app
 from mien.cli.inputs import content_of, offering_largest
-from mien.cli.options import Looking, looking
+from mien.cli.options import SharedOptions, with_shared_options
 from mien.verification import Verification
 
 verify_app = new_app()
 
 
 @verify_app.command()
-@looking
+@with_shared_options
 def verify(
-    look: Looking,
+    shared: SharedOptions,
     one: Annotated[
         str,
         typer.Argument(
@@ -38,7 +38,7 @@ def verify(
 
     Example: [bold]mien verify ada1.jpg ada2.jpg[/bold]
     """
-    analyzer = look.analyzer(only=(IDENTITY,), models={}, gallery=None)
+    analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=None)
     with offering_largest():
         found = analyzer.verify(content_of(one), content_of(other), largest=largest)
     typer.echo(json.dumps(found.to_dict()) if as_json else "\n".join(_lines(found)))

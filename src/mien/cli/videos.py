@@ -14,12 +14,12 @@ import typer
 
 from mien import drawing, images
 from mien.cli.progress import progress
+from mien.collecting import UnknownCollector
 from mien.errors import InputError, MienError
-from mien.keeping import Keeper
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder
 from mien.sources import Photos, Source, is_video, open_source
-from mien.summary import Summary, timeline
+from mien.summary import VideoSummary, timeline
 from mien.types import Frame, FrameResult
 
 Write = Callable[[Frame, FrameResult], object]
@@ -54,21 +54,21 @@ class Spare:
 
 @dataclass(frozen=True)
 class VideoJob:
-    """How videos are analysed: every so many frames, with an annotated copy, a summary and a keeper of unknown faces
+    """How videos are analysed: every so many frames, with an annotated copy, a summary and a collector of unknown faces
     where wanted."""
 
     analyzer: Analyzer
     every: int = 1
     draw: Path | None = None
     summary: Path | None = None
-    keeper: Keeper | None = None
+    collector: UnknownCollector | None = None
     spare: Spare = field(default_factory=Spare)
 
     def results(self, name: str) -> Generator[FrameResult, None, None]:
         """The results of a video file, or of whatever is at an address, in the order of its frames.
 
-        Whatever ends it, the copy and the summary of what was seen until then are complete. A copy, summary or keeper
-        that fails ends alone.
+        Whatever ends it, the copy and the summary of what was seen until then are complete. A copy, summary
+        or collector that fails ends alone.
 
         Raises:
             InputError: The source cannot be opened or was lost.
@@ -94,13 +94,13 @@ class VideoJob:
         if self.draw is not None:
             writers.append(self._drawing(stack, frames, self.draw))
         if self.summary is not None:
-            summary = Summary(frames.name)
+            summary = VideoSummary(frames.name)
             stack.callback(
                 self.spare.run, partial(write_summary, summary, self.summary)
             )
             writers.append(lambda frame, result: summary.add(result))
-        if self.keeper is not None:
-            writers.append(_keeping(frames, self.keeper))
+        if self.collector is not None:
+            writers.append(_collecting(frames, self.collector))
         return [self.spare.writer(write) for write in writers]
 
     def _drawing(self, stack: ExitStack, frames: Source, place: Path) -> Write:
@@ -127,15 +127,15 @@ def is_stream(name: str) -> bool:
     return "://" in name or is_video(name)
 
 
-def _keeping(frames: Source, keeper: Keeper) -> Write:
+def _collecting(frames: Source, collector: UnknownCollector) -> Write:
     if isinstance(frames, Photos):
-        return lambda frame, result: keeper.keep(
+        return lambda frame, result: collector.keep(
             frame.image, result.faces, source=frame.source
         )
-    return keeper.stream().keep
+    return collector.stream().keep
 
 
-def write_summary(summary: Summary, place: Path) -> None:
+def write_summary(summary: VideoSummary, place: Path) -> None:
     """Writes the summary as JSON, and the picture of its timeline beside it as .png.
 
     Raises:

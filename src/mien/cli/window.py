@@ -26,7 +26,7 @@ from mien.sinks.window import (
 from mien.types import F32, U8, Frame, FrameResult
 
 if TYPE_CHECKING:
-    from mien.cli.live import Play, Seen, Stats
+    from mien.cli.live import AnnotatedFrame, Play, Stats
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Picture:
 class Line:
     """What the threads of a window tell each other: results to be drawn, pictures to be shown, how it ended."""
 
-    results: Slot[Seen] = field(default_factory=Slot)
+    results: Slot[AnnotatedFrame] = field(default_factory=Slot)
     pictures: Slot[Picture] = field(default_factory=Slot)
     errors: list[BaseException] = field(default_factory=list)
     analysed: threading.Event = field(default_factory=threading.Event)

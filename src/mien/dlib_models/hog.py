@@ -89,7 +89,9 @@ def detect(
                 memory, planes, 2 * planes.height + 1, 2 * planes.width + 2
             )
             planes = replace(larger, at=memory.move(larger.at, planes.at, larger.size))
-        boxes, scores, filters = _scan(_Look(memory, bins, score, threshold), planes)
+        boxes, scores, filters = _scan(
+            _LevelScan(memory, bins, score, threshold), planes
+        )
     keep = _nms(boxes, scores)
     return _downscale(boxes[keep], upsample), scores[keep], filters[keep]
 
@@ -369,7 +371,7 @@ def _pyramid(memory: Arena, planes: _Planes) -> Iterator[_Planes]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _LevelScan:
     """Looks at one level: the windows that reach the threshold.
 
     Boxes (N, 4) in pixels of level 0, scores (N,), filters (N,).
@@ -388,11 +390,11 @@ class _Look:
         return _window_boxes(column, row, level), found[number, row, column], number
 
 
-def _scan(look: _Look, planes: _Planes) -> tuple[F64, F32, I64]:
+def _scan(scan: _LevelScan, planes: _Planes) -> tuple[F64, F32, I64]:
     """All windows of all levels that reach the threshold, best first: boxes, scores, filters."""
     parts = [
-        look(level, smaller)
-        for level, smaller in enumerate(_pyramid(look.memory, planes))
+        scan(level, smaller)
+        for level, smaller in enumerate(_pyramid(scan.memory, planes))
     ]
     boxes, scores, filters = (
         np.concatenate(column) for column in zip(*parts, strict=True)

@@ -92,14 +92,14 @@ class _Kernel:
         """(P, 2) whole pixels of the face in a box (4,)."""
         near = _around(box, image.shape)
         with self._lock:
-            missed, found = self._look(image, near, box)
+            missed, found = self._refine(image, near, box)
             if missed:  # a landmark strayed far from the box
-                _, found = self._look(
+                _, found = self._refine(
                     image, (0, 0, image.shape[1], image.shape[0]), box
                 )
             return found
 
-    def _look(
+    def _refine(
         self, image: U8, near: tuple[int, int, int, int], box: I64
     ) -> tuple[bool, F32]:
         left, top, right, bottom = near

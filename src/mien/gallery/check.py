@@ -63,7 +63,7 @@ class Suggestion:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class GalleryCheck:
     """What `check` found; `suggestion` is None where too few people have several photos, `remarks`
     are on photos that gave no face, or several."""
 
@@ -91,7 +91,7 @@ class _Neighbours:
 
 def check(
     enrolled: Iterable[Enrolled], *, tolerance: float, space: EmbeddingSpace
-) -> Report:
+) -> GalleryCheck:
     """Looks for people who are one, photos under the wrong name, and people too alike; suggests a tolerance.
 
     Every photo is compared with every other: 10,000 photos take seconds, 100,000 some minutes.
@@ -99,7 +99,7 @@ def check(
     everything = list(enrolled)
     names, persons = number([one.name for one in everything])
     if not everything:
-        return Report(0, 0, tolerance, (), (), (), (), None)
+        return GalleryCheck(0, 0, tolerance, (), (), (), (), None)
     table = np.array([one.photo.embedding for one in everything], np.float32)
     near = _neighbours(table, persons, tolerance, space)
     photos = _People(
@@ -116,7 +116,7 @@ def check(
     )
     duplicates = tuple(pair for pair in pairs if pair.typical <= tolerance)
     odd = _odd(everything, photos, near, tolerance, duplicates)
-    return Report(
+    return GalleryCheck(
         people=len(names),
         photos=len(everything),
         tolerance=tolerance,

@@ -57,7 +57,7 @@ class AngleNet:
     ) -> Turns:
         """How far faces are turned from where their landmarks (N, 5, 2) say: about 0 where these are right.
 
-        The mean of looks at several sizes, each also mirrored, is steadier.
+        The mean of views at several sizes, each also mirrored, is steadier.
         """
         if not len(landmarks):
             return _NONE
@@ -67,11 +67,11 @@ class AngleNet:
             [geometry.similarity(landmarks, frame) for frame in frames]
         )
         crops = np.stack([geometry.cut(image, to_crop, size=CROP) for to_crop in maps])
-        looks = self._up(np.concatenate([crops, crops[:, :, ::-1]])).reshape(
+        views = self._up(np.concatenate([crops, crops[:, :, ::-1]])).reshape(
             2, len(sizes), -1, 2
         )
-        looks[1, ..., 0] *= -1  # mirrored, clockwise is the other way round
-        return _turns(looks.mean(axis=(0, 1)))
+        views[1, ..., 0] *= -1  # mirrored, clockwise is the other way round
+        return _turns(views.mean(axis=(0, 1)))
 
     def doubtful(self, image: U8, landmarks: F32) -> Mask:
         """Which faces (N,) surely do not stand as their landmarks (N, 5, 2) say."""

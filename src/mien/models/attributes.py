@@ -29,7 +29,8 @@ AGE_GROUPS = Groups(
     ),
     starts=(0, 3, 7, 14, 23, 35, 46, 57),
 )
-LOOK = "look"  # what the emotion network saw, (N, 512): for heads of one's own
+# What the emotion network saw, (N, 512), by its name in model files: for heads of one's own.
+EMOTION_FEATURES = "look"
 _CAUTION = "a guess at how a face looks; decide nothing about a person by it"
 AGE = Attribute(
     "age",
@@ -167,8 +168,8 @@ class EmotionNet:
         return cls(OnnxModel(store.read(spec), spec.name, compute), tells=tells)
 
     def answers(self, chips: U8) -> dict[str, F32]:
-        """What its pass over chips (N, 150, 150, 3) uint8 BGR gives: probabilities (N, 8), and `LOOK` (N, 512)."""
-        names = (EMOTION.name, LOOK)
+        """What its pass over chips (N, 150, 150, 3) uint8 BGR gives: probabilities (N, 8), and what it saw (N, 512)."""
+        names = (EMOTION.name, EMOTION_FEATURES)
         return dict(
             zip(names, in_chunks(self.model, chips, outputs=names), strict=True)
         )

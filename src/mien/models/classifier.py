@@ -22,7 +22,7 @@ from mien.runtime import Compute, OnnxModel
 from mien.text import from_json
 from mien.types import F32, I64, U8, Faces, Scores
 
-LOOKS = (1, 12)
+CROP_COUNTS = (1, 12)
 _CHOICES = {
     "channels": ("rgb", "bgr"),
     "layout": ("nhwc", "nchw"),
@@ -31,7 +31,7 @@ _CHOICES = {
 }
 _AROUND = (
     256 / 227
-)  # how much wider than one look the picture is whose corners are looked at
+)  # how much wider than one crop the picture is whose corners are looked at
 _PASS = 32  # pictures that go through the network at once
 
 
@@ -80,30 +80,30 @@ class Classifier:
     Args:
         model: The network, with its metadata.
         name: What it tells, a built-in attribute or a new one.
-        looks: 1, or 12: the whole, four corners and the centre, each also mirrored, their probabilities averaged.
+        crops: 1, or 12: the whole, four corners and the centre, each also mirrored, their probabilities averaged.
 
     Raises:
-        InputError: `looks` is neither.
+        InputError: `crops` is neither.
         ModelError: The network carries no labels, or preprocessing that cannot be read.
     """
 
-    def __init__(self, model: OnnxModel, name: str, looks: int = 1) -> None:
+    def __init__(self, model: OnnxModel, name: str, crops: int = 1) -> None:
         self.model = model
-        self.looks = check_looks(looks)
+        self.crops = check_crops(crops)
         self.labels = labels_of(model)
         self.attribute = described(name, self.labels)
         self.preprocessing = _preprocessing(model)
 
     @classmethod
     def load(
-        cls, file: Path, name: str, compute: Compute | None = None, *, looks: int = 1
+        cls, file: Path, name: str, compute: Compute | None = None, *, crops: int = 1
     ) -> Classifier:
         """Reads a model file.
 
         Raises:
             ModelError: Unreadable, no network, or without labels.
         """
-        return cls(read_model(file, compute), name, looks)
+        return cls(read_model(file, compute), name, crops)
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -114,7 +114,7 @@ class Classifier:
             return faces.with_attributes(
                 Scores(self.attribute, np.zeros((0, self.attribute.size), np.float32))
             )
-        step = max(1, _PASS // self.looks)
+        step = max(1, _PASS // self.crops)
         parts = [
             self._probabilities(image, faces[i : i + step])
             for i in range(0, len(faces), step)
@@ -122,14 +122,14 @@ class Classifier:
         return faces.with_attributes(Scores(self.attribute, np.concatenate(parts)))
 
     def _probabilities(self, image: U8, faces: Faces) -> F32:
-        """One row of probabilities (N, K) per face, the mean over its looks."""
+        """One row of probabilities (N, K) per face, the mean over its crops."""
         how = self.preprocessing
         views = [
-            look_at(crop, how, looks=self.looks) for crop in self._crops(image, faces)
+            crops_of(crop, how, crops=self.crops) for crop in self._crops(image, faces)
         ]
         probs = as_probabilities(self.model(feed(np.concatenate(views), how))[0])
         return np.asarray(
-            probs.reshape(len(faces), self.looks, -1).mean(axis=1), dtype=np.float32
+            probs.reshape(len(faces), self.crops, -1).mean(axis=1), dtype=np.float32
         )
 
     def _crops(self, image: U8, faces: Faces) -> Sequence[U8]:
@@ -140,7 +140,7 @@ class Classifier:
             )
         return list(
             aligned_crops(
-                image, faces.landmarks, size=_side(how, self.looks), padding=how.padding
+                image, faces.landmarks, size=_side(how, self.crops), padding=how.padding
             )
         )
 
@@ -158,28 +158,28 @@ def read_model(file: Path, compute: Compute | None = None) -> OnnxModel:
     return OnnxModel(data, str(file), compute)
 
 
-def check_looks(looks: int) -> int:
-    """The number of looks.
+def check_crops(crops: int) -> int:
+    """The number of crops.
 
     Raises:
         InputError: It is neither 1 nor 12.
     """
-    if looks not in LOOKS:
-        raise InputError(f"looks: 1 or 12, got {looks}")
-    return looks
+    if crops not in CROP_COUNTS:
+        raise InputError(f"crops: 1 or 12, got {crops}")
+    return crops
 
 
-def _side(how: Preprocessing, looks: int) -> int:
-    """The side of the picture that looks are taken of; twelve need one wider than themselves."""
-    return how.resize or (how.size if looks == 1 else round(how.size * _AROUND))
+def _side(how: Preprocessing, crops: int) -> int:
+    """The side of the picture that crops are taken of; twelve need one wider than themselves."""
+    return how.resize or (how.size if crops == 1 else round(how.size * _AROUND))
 
 
-def look_at(crop: U8, how: Preprocessing, *, looks: int) -> F32:
-    """Looks (`looks`, size, size, 3) at one crop, BGR 0 to 255: the whole, then corners and centre, mirrored ones after
+def crops_of(crop: U8, how: Preprocessing, *, crops: int) -> F32:
+    """Crops (`crops`, size, size, 3) at one crop, BGR 0 to 255: the whole, then corners and centre, mirrored ones after
     their originals."""
-    picture = bilinear(crop, _side(how, looks), sampling=how.sampling)
+    picture = bilinear(crop, _side(how, crops), sampling=how.sampling)
     whole = bilinear(picture, how.size, sampling=how.sampling)
-    if looks == 1:
+    if crops == 1:
         return whole[None]
     free = len(picture) - how.size
     places = ((0, 0), (0, free), (free, 0), (free, free), (free // 2, free // 2))

@@ -14,7 +14,7 @@ import numpy as np
 
 from mien import geometry, store
 from mien.models.angle import AngleNet, Turns
-from mien.models.detectors import MIN_FACE, Anchor, detect_at_scales, scales_for
+from mien.models.detectors import MIN_FACE, AlignsBy, detect_at_scales, scales_for
 from mien.models.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces, Mask
@@ -43,7 +43,7 @@ class Compact:
     Scores join those of both networks, 0 to 1: they order faces well and are no probabilities.
     """
 
-    anchor: ClassVar[Anchor] = "landmarks"
+    aligns_by: ClassVar[AlignsBy] = "landmarks"
     reliable = 16  # pixels: the smallest face it finds most of
     nms_threshold = 0.3
     proposal, clear = (
@@ -63,7 +63,7 @@ class Compact:
         0.35,
         0.25,
     )  # sure of its angle: that a face stands, and that every quarter turn is worth a try
-    near = 0.8  # part of the threshold from which the second network looks six times
+    near = 0.8  # part of the threshold from which the second network takes six views
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
 
@@ -92,7 +92,7 @@ class Compact:
 
     def __call__(self, image: U8) -> Faces:
         return detect_at_scales(
-            self.look, image, self.scales(image), nms=self.nms_threshold
+            self.detect_once, image, self.scales(image), nms=self.nms_threshold
         )
 
     def scales(self, image: U8) -> tuple[float, ...]:
@@ -105,7 +105,7 @@ class Compact:
             else (*scales, self.whole_side / side)
         )
 
-    def look(self, image: U8) -> Faces:
+    def detect_once(self, image: U8) -> Faces:
         """The faces of the picture as it stands."""
         cells = self._cells(image)
         proposed = self._proposed(cells, self.proposal)
@@ -151,7 +151,7 @@ class Compact:
         return faces[faces.scores >= self.threshold]
 
     def _leans(self, image: U8, landmarks: F32) -> Turns:
-        """How far faces are turned from where their landmarks say; where they are, by several looks."""
+        """How far faces are turned from where their landmarks say; where they are, by several views."""
         first = self.angle.leans(image, landmarks)
         lean = np.abs(first.angles) > _NOISE
         steady = self.angle.leans(image, landmarks[lean], sizes=_SIZES)
@@ -298,7 +298,7 @@ def _upright_patch(box: F32, angle: float) -> F32:
 
 
 def joined(first: F32, second: F32) -> F32:
-    """One score of both networks' (N,): the closer look counts twice. Chosen on photos kept from both trainings."""
+    """One score of both networks' (N,): the second counts twice. Chosen on photos kept from both trainings."""
     return np.asarray(np.sqrt(second * np.sqrt(first)), np.float32)
 
 

@@ -15,7 +15,7 @@ from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces, Mask
 from mien.zoo import ModelSpec, spec_of
 
-Anchor = Literal["box", "landmarks"]
+AlignsBy = Literal["box", "landmarks"]
 
 MIN_FACE = 40
 _CHEAP_SIDE = 1280  # pictures up to this long a side are looked at as they are, once
@@ -25,11 +25,11 @@ _SMALLEST_SIDE = 4  # of a picture in which a detector looks for a face
 
 
 class Detector(Protocol):
-    """Finds faces. `anchor` says what of its answer is to be trusted for alignment: the box (drawn as dlib draws it,
+    """Finds faces. `aligns_by` says what of its answer is to be trusted for alignment: the box (drawn as dlib draws it,
     the landmarks are then those of a mean face) or the landmarks."""
 
     @property
-    def anchor(self) -> Anchor: ...
+    def aligns_by(self) -> AlignsBy: ...
 
     def __call__(self, image: U8) -> Faces:
         """The faces of a picture (H, W, 3) uint8 BGR, best first."""
@@ -116,7 +116,7 @@ class Mmod:
     Boxes are dlib's, corners inclusive; scores are its confidences cut to 0 to 1.
     """
 
-    anchor: ClassVar[Anchor] = "box"
+    aligns_by: ClassVar[AlignsBy] = "box"
 
     def __init__(
         self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0
@@ -149,7 +149,7 @@ class Hog:
     Boxes are dlib's, corners inclusive; scores are its own cut to 0 to 1.
     """
 
-    anchor: ClassVar[Anchor] = "box"
+    aligns_by: ClassVar[AlignsBy] = "box"
 
     def __init__(
         self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0
@@ -184,7 +184,7 @@ class Hog:
 class Yunet:
     """YuNet (Wu et al. 2023) of opencv_zoo, on pictures of any size."""
 
-    anchor: ClassVar[Anchor] = "landmarks"
+    aligns_by: ClassVar[AlignsBy] = "landmarks"
     reliable = 16  # pixels: the smallest face it finds most of
     nms_threshold = 0.3
 
@@ -205,9 +205,11 @@ class Yunet:
 
     def __call__(self, image: U8) -> Faces:
         scales = scales_for(image, min_face=self.min_face, reliable=self.reliable)
-        return detect_at_scales(self._look, image, scales, nms=self.nms_threshold)
+        return detect_at_scales(
+            self._detect_once, image, scales, nms=self.nms_threshold
+        )
 
-    def _look(self, image: U8) -> Faces:
+    def _detect_once(self, image: U8) -> Faces:
         blob = (
             geometry.pad_to_multiple(image, 32)
             .transpose(2, 0, 1)[None]
@@ -287,7 +289,7 @@ def load_yunet(*, min_face: int, compute: Compute | None = None) -> Detector:
     return Yunet.load(spec_of("yunet"), min_face=min_face, compute=compute)
 
 
-SECOND_LOOKS = {
+SECOND_STAGES = {
     "compact": ("verifier", "angle")
 }  # what else a family of detectors reads
 
@@ -303,7 +305,7 @@ def made_of(name: str) -> tuple[str, ...]:
     if theirs is not None and theirs.package != plugins.OWN:
         version = theirs.entry.dist.version if theirs.entry.dist else ""
         return (f"{name}@{theirs.package}-{version}",)
-    names = (name, *SECOND_LOOKS.get(spec_of(name).family, ()))
+    names = (name, *SECOND_STAGES.get(spec_of(name).family, ()))
     return tuple(f"{one}@{spec_of(one).sha256[:12]}" for one in names)
 
 

@@ -48,7 +48,7 @@ class ModelFolder:
                 f"there is no folder {self.place}; name one with model files (.onnx)"
             )
         known = {
-            key: self._known.get(key) or _look(key[0]) for key in _states(self.place)
+            key: self._known.get(key) or _read(key[0]) for key in _states(self.place)
         }
         self._known = known
         return list(known.values())
@@ -71,7 +71,7 @@ def _states(place: Path) -> list[tuple[Path, int, int]]:
     return [(file, state.st_mtime_ns, state.st_size) for file, state in found]
 
 
-def _look(file: Path) -> ModelFile:
+def _read(file: Path) -> ModelFile:
     try:
         model = OnnxModel(file.read_bytes(), file.name, Compute("cpu", 1))
         labels = labels_of(model)

@@ -8,22 +8,22 @@ import numpy as np
 
 from mien.attribute import check_attribute_name
 from mien.errors import ModelError
-from mien.models.attributes import LOOK, EmotionNet
+from mien.models.attributes import EMOTION_FEATURES, EmotionNet
+from mien.models.backbone import FaceBackbone
+from mien.models.backbone_head import BackboneHead, reads_backbone
 from mien.models.classifier import Classifier, read_model
-from mien.models.trunk import FaceTrunk
-from mien.models.trunk_head import TrunkHead, reads_trunk
 from mien.runtime import Compute
 from mien.types import Faces
 
-OwnModel = Classifier | TrunkHead
+OwnModel = Classifier | BackboneHead
 
 _SIDE, _CHIP = 160, 150  # pixels
 
 
 def load_own(
-    file: Path, name: str, compute: Compute | None = None, *, looks: int = 1
+    file: Path, name: str, compute: Compute | None = None, *, crops: int = 1
 ) -> OwnModel:
-    """A model file that tells the attribute `name`, by pixels (looked at `looks` times) or by what the trunk sees.
+    """A model file that tells the attribute `name`, by pixels (in `crops` crops) or by what the backbone sees.
 
     Raises:
         InputError: No attribute can have this name.
@@ -32,11 +32,13 @@ def load_own(
     check_attribute_name(name)
     model = read_model(file, compute)
     return (
-        TrunkHead(model, name) if reads_trunk(model) else Classifier(model, name, looks)
+        BackboneHead(model, name)
+        if reads_backbone(model)
+        else Classifier(model, name, crops)
     )
 
 
-def try_out(own: OwnModel, trunk: FaceTrunk) -> None:
+def try_out(own: OwnModel, backbone: FaceBackbone) -> None:
     """Runs a model once, on two faces of nobody: that a file can be loaded does not say that it works.
 
     Raises:
@@ -44,14 +46,14 @@ def try_out(own: OwnModel, trunk: FaceTrunk) -> None:
     """
     image = np.full((_SIDE, _SIDE, 3), 128, np.uint8)
     try:
-        if isinstance(own, TrunkHead):
+        if isinstance(own, BackboneHead):
             chips = np.full((2, _CHIP, _CHIP, 3), 128, np.uint8)
             net = (
                 EmotionNet.load(tells=False)
-                if LOOK in own.reads and trunk.net is None
-                else trunk.net
+                if EMOTION_FEATURES in own.reads and backbone.net is None
+                else backbone.net
             )
-            told = FaceTrunk(trunk.model, trunk.aligner, net, [own]).describe(
+            told = FaceBackbone(backbone.model, backbone.aligner, net, [own]).describe(
                 chips, _two_faces()
             )
         else:

@@ -37,11 +37,11 @@ class Verifier:
         return self._scores(cut_all(image, boxes))
 
     def steady(self, image: U8, boxes: F32) -> F32:
-        """The mean (N,) of six looks: at three sizes, each also mirrored. A hand is a face in one, seldom in all."""
+        """The mean (N,) of six views: at three sizes, each also mirrored. A hand is a face in one, seldom in all."""
         if not len(boxes):
             return np.zeros(0, np.float32)
         crops = [cut_all(image, boxes, wider=wider) for wider in _SIZES]
-        crops += [np.ascontiguousarray(look[:, :, ::-1]) for look in crops]
+        crops += [np.ascontiguousarray(view[:, :, ::-1]) for view in crops]
         return np.asarray(
             self._scores(np.concatenate(crops)).reshape(len(crops), -1).mean(axis=0),
             np.float32,

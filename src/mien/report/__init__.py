@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mien.report.numbers import Report, summarise
+from mien.report.numbers import BatchReport, summarise
 from mien.report.page import to_html
 
-__all__ = ["Report", "summarise", "to_html"]
+__all__ = ["BatchReport", "summarise", "to_html"]

@@ -37,7 +37,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Person:
+class PersonCount:
     """Somebody of the gallery: in how many photos and videos, and when first and last."""
 
     name: str
@@ -57,7 +57,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Report:
+class BatchReport:
     """All that the page shows; every series may be empty.
 
     `attributes` has a series for each attribute by its plural ("ages", "genders"), and one "…_over_time" for each that
@@ -65,7 +65,7 @@ class Report:
     """
 
     totals: Totals
-    people: tuple[Person, ...]
+    people: tuple[PersonCount, ...]
     attributes: Mapping[str, Series]
     files_over_time: Series
     faces_per_photo: Series
@@ -79,7 +79,7 @@ class Report:
         return {**plain, **plain.pop("attributes")}
 
 
-def summarise(archive: Archive) -> Report:
+def summarise(archive: Archive) -> BatchReport:
     """Counts what an archive holds.
 
     Raises:
@@ -91,7 +91,7 @@ def summarise(archive: Archive) -> Report:
         sources, keys="source", join_type="inner"
     )
     periods = _Periods.of(sources["time"])
-    return Report(
+    return BatchReport(
         totals=_totals(sources, faces),
         people=_people(faces),
         attributes=_series(faces, attributes, periods),
@@ -184,7 +184,7 @@ def _day(time: datetime) -> str:
     return time.date().isoformat()
 
 
-def _people(faces: pa.Table) -> tuple[Person, ...]:
+def _people(faces: pa.Table) -> tuple[PersonCount, ...]:
     """Named people, those in most photos and videos first."""
     named = faces.filter(faces["name"].is_valid())
     each = named.group_by(["name", "kind", "source"]).aggregate([("time", "min")])
@@ -200,13 +200,13 @@ def _people(faces: pa.Table) -> tuple[Person, ...]:
     )
 
 
-def _person(name: str, rows: list[dict[str, Any]]) -> Person:
+def _person(name: str, rows: list[dict[str, Any]]) -> PersonCount:
     by_kind = {row["kind"]: row["source_count"] for row in rows}
     first, last = (
         min(row["time_min_min"] for row in rows),
         max(row["time_min_max"] for row in rows),
     )
-    return Person(
+    return PersonCount(
         name, by_kind.get("photo", 0), by_kind.get("video", 0), _day(first), _day(last)
     )
 

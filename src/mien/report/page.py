@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from mien.report import charts
-from mien.report.numbers import Person, Report, Series, Totals
+from mien.report.numbers import BatchReport, PersonCount, Series, Totals
 
 _MOST_PEOPLE = 30  # in the picture; the table has them all
 _MOST_ERRORS = 200
@@ -30,7 +30,7 @@ th:first-child,td:first-child{text-align:left}li{overflow-wrap:anywhere}
 """
 
 
-def to_html(report: Report, title: str) -> str:
+def to_html(report: BatchReport, title: str) -> str:
     """The whole page."""
     sections = [
         _people(report.people),
@@ -51,7 +51,7 @@ def to_html(report: Report, title: str) -> str:
     )
 
 
-def _attribute(name: str, series: Series, report: Report) -> str:
+def _attribute(name: str, series: Series, report: BatchReport) -> str:
     title = name.replace("_", " ").capitalize()
     if name.endswith("_over_time"):
         return _section(title, series, charts.columns, _about_time(report.totals))
@@ -101,7 +101,7 @@ def _section(name: str, series: Series, draw: charts.Draw, note: str = "") -> st
     )
 
 
-def _people(people: Sequence[Person]) -> str:
+def _people(people: Sequence[PersonCount]) -> str:
     if not people:
         return ""
     most = people[:_MOST_PEOPLE]

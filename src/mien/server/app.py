@@ -20,7 +20,12 @@ from mien.errors import MienError, PluginError
 from mien.pipeline import Analyzer
 from mien.schemas import FaceRecord, FrameRecord
 from mien.server import bodies
-from mien.server.middleware import BodyLimits, Crowd, Observe, Trust
+from mien.server.middleware import (
+    AdmissionControl,
+    BodyLimits,
+    HostAndOriginCheck,
+    Observe,
+)
 from mien.server.problems import (
     ProblemRecord,
     on_full_disk,
@@ -80,7 +85,7 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         app.include_router(router)
     kind_of = bodies.kinds(route for router in routers for route in router.routes)
     app.add_middleware(
-        Crowd,
+        AdmissionControl,
         check=service.gate.check,
         is_picture=lambda path: bodies.takes_pictures(kind_of(path)),
     )
@@ -89,7 +94,7 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         settings=settings,
         bytes_for=lambda path: bodies.bytes_for(kind_of(path), settings.limits),
     )
-    app.add_middleware(Trust, settings=settings)
+    app.add_middleware(HostAndOriginCheck, settings=settings)
     app.add_middleware(Observe, metrics=service.metrics)
     app.openapi = _document(app)  # type: ignore[method-assign]
     return app

@@ -45,7 +45,7 @@ class Metrics:
         )
         self.passes = Counter(
             "mien_model_passes_total",
-            "Passes of networks: the detector per picture, the trunk per face.",
+            "Passes of networks: the detector per picture, the backbone per face.",
             ["model"],
             registry=self.registry,
         )
@@ -87,7 +87,7 @@ class Metrics:
         self.pictures.labels(way).inc()
         self.faces.inc(faces)
         self.passes.labels("detector").inc()
-        self.passes.labels("trunk").inc(faces)
+        self.passes.labels("backbone").inc(faces)
 
     def text(self) -> bytes:
         """The page Prometheus reads."""

@@ -114,7 +114,7 @@ class _Answer:
         await self.send(message)
 
 
-class Trust:
+class HostAndOriginCheck:
     """Refuses names this service does not go by (DNS rebinding) and web pages that are not its own (CSRF)."""
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
@@ -183,7 +183,7 @@ def _place_of(origin: str) -> str | None:
         return None
 
 
-class Crowd:
+class AdmissionControl:
     """Turns pictures away while the line is full, before anything else is done for them: that has to be cheap."""
 
     def __init__(

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from mien.attribute import IDENTITY
+from mien.collecting import UnknownCollector
 from mien.errors import InputError
 from mien.gallery.unknown import UnknownFaces, open_unknown, open_unknown_file
-from mien.keeping import Keeper
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
 from mien.server.gate import Gate
@@ -38,7 +38,7 @@ class Service:
     rates: Rates
     people: People
     unknown: UnknownFaces
-    keeper: Keeper | None
+    collector: UnknownCollector | None
     jobs: JobStore
     worker: JobWorker
     models: Models
@@ -88,10 +88,10 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     gate = Gate(settings.limits, metrics)
     jobs = JobStore(settings.data, settings.limits)
     worker = JobWorker(jobs, analyzer, gate, metrics)
-    unknown, keeper = _make_unknown(settings, analyzer)
+    unknown, collector = _make_unknown(settings, analyzer)
     people = People(analyzer, relabel=_tell_both(worker, unknown))
-    worker.keeper = keeper
-    worker.sweeps.append(unknown.sweep if keeper is None else keeper.sweep)
+    worker.collector = collector
+    worker.sweeps.append(unknown.sweep if collector is None else collector.sweep)
     keys = KeyFile(settings.data / "keys.json")
     rates = Rates(settings.limits.requests_per_minute)
     models = Models(
@@ -107,7 +107,7 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
         rates,
         people,
         unknown,
-        keeper,
+        collector,
         jobs,
         worker,
         models,
@@ -118,7 +118,7 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
 
 def _make_unknown(
     settings: ServerSettings, analyzer: Analyzer
-) -> tuple[UnknownFaces, Keeper | None]:
+) -> tuple[UnknownFaces, UnknownCollector | None]:
     """The unknown faces beside the analyzer's gallery, and what keeps them where they are to be kept.
 
     Raises:
@@ -141,7 +141,7 @@ def _make_unknown(
         raise InputError(
             "--keep-unknown needs identity among --only, to tell who is known"
         )
-    return unknown, Keeper(
+    return unknown, UnknownCollector(
         unknown, days=settings.keep_unknown_days, tolerance=analyzer.tolerance
     )
 

@@ -15,7 +15,7 @@ from mien.server.fetch import Fetcher, Rules, Target
 from mien.server.jobs.store import Job
 from mien.server.relay import Relay
 from mien.server.wire import Wait
-from mien.sources import Patience, Source, open_source
+from mien.sources import Source, Timeouts, open_source
 from mien.sources.base import Closing
 from mien.types import Frame
 
@@ -126,13 +126,13 @@ class _Rtsp:
             f"{parts.username or ''}:{parts.password or ''}@" if parts.username else ""
         )
         place = f"{login}127.0.0.1:{self._relay.port}"
-        patience = Patience(
+        timeouts = Timeouts(
             open_s=min(seconds, _OPEN_S), retry_s=0.0, over=partial(ended, wait)
         )
         try:
             self._source = open_source(
                 urlunsplit(("rtsp", place, parts.path, parts.query, "")),
-                patience=patience,
+                timeouts=timeouts,
             )
         except SourceError as exc:
             self._relay.close()

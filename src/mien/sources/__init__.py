@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mien.sources.base import Patience, Source
+from mien.sources.base import Source, Timeouts
 from mien.sources.http import fetch_image
 from mien.sources.media import VIDEO_SUFFIXES, expand, find_media, is_video
 from mien.sources.opening import open_source
@@ -10,9 +10,9 @@ from mien.sources.photos import Photos
 
 __all__ = [
     "VIDEO_SUFFIXES",
-    "Patience",
     "Photos",
     "Source",
+    "Timeouts",
     "expand",
     "fetch_image",
     "find_media",

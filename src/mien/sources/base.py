@@ -17,7 +17,7 @@ _SECRET = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """How long a source may take, in seconds, and how much it may send.
 
     `open_s` to connect; `stall_s` without a picture before it counts as lost; `retry_s` from the loss of a live source

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from mien import images
 from mien.errors import InputError, SourceError
-from mien.sources.base import Closing, Patience, shown
+from mien.sources.base import Closing, Timeouts, shown
 from mien.types import U8
 
 _MOST_REDIRECTS = 5
@@ -77,13 +77,13 @@ class Answer(Closing):
         self._connection.close()
 
 
-def get(url: str, patience: Patience) -> Answer:
+def get(url: str, timeouts: Timeouts) -> Answer:
     """Asks for an address and follows up to five redirects.
 
     Raises:
         SourceError: No answer in time, an error status, too many redirects, or another protocol.
     """
-    deadline = time.monotonic() + patience.open_s
+    deadline = time.monotonic() + timeouts.open_s
     at = url
     for _ in range(_MOST_REDIRECTS + 1):
         connection, response = _ask(at, deadline)
@@ -170,17 +170,17 @@ def _headers(parts: SplitResult) -> dict[str, str]:
     return headers
 
 
-def fetch_image(url: str, patience: Patience | None = None) -> U8:
+def fetch_image(url: str, timeouts: Timeouts | None = None) -> U8:
     """The picture at an address, upright BGR.
 
     Raises:
         SourceError: It cannot be had in time.
         InputError: It is no picture.
     """
-    patience = patience or Patience()
-    with get(url, patience) as answer:
+    timeouts = timeouts or Timeouts()
+    with get(url, timeouts) as answer:
         body = answer.read_all(
-            limit=patience.image_bytes, deadline=time.monotonic() + patience.stall_s
+            limit=timeouts.image_bytes, deadline=time.monotonic() + timeouts.stall_s
         )
     try:
         return images.read_image(body)
@@ -190,20 +190,20 @@ def fetch_image(url: str, patience: Patience | None = None) -> U8:
         ) from exc
 
 
-def poll(url: str, patience: Patience, *, rate: float) -> Iterator[Callable[[], U8]]:
+def poll(url: str, timeouts: Timeouts, *, rate: float) -> Iterator[Callable[[], U8]]:
     """The picture at an address, asked for `rate` times a second, for as long as it is answered."""
     due = time.monotonic()
     while True:
-        image = fetch_image(url, patience)
+        image = fetch_image(url, timeouts)
         yield lambda image=image: image  # type: ignore[misc]
         due = max(due + 1 / rate, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def mjpeg(url: str, patience: Patience) -> Iterator[Callable[[], U8]]:
+def mjpeg(url: str, timeouts: Timeouts) -> Iterator[Callable[[], U8]]:
     """The pictures of a `multipart/x-mixed-replace` answer, each still to be decoded by a call."""
-    with get(url, patience) as answer:
-        parts = Parts(answer, patience)
+    with get(url, timeouts) as answer:
+        parts = Parts(answer, timeouts)
         while True:
             jpeg = parts.next()
             if jpeg:
@@ -223,24 +223,24 @@ def decode_jpeg(data: bytes, url: str) -> U8:
 class Parts:
     """The parts of a multipart answer, one after the other."""
 
-    def __init__(self, answer: Answer, patience: Patience) -> None:
+    def __init__(self, answer: Answer, timeouts: Timeouts) -> None:
         self.answer = answer
-        self.patience = patience
+        self.timeouts = timeouts
         boundary = str(answer.boundary or "")
         self._boundary = b"--" + boundary.strip('"').removeprefix("--").encode()
         self._held = bytearray()
 
     def next(self) -> bytes:
         """The body of the next part. Raises SourceError when it does not come in time, is too long, or all is over."""
-        deadline = time.monotonic() + self.patience.stall_s
-        self._until(self._boundary, _CHUNK + self.patience.image_bytes, deadline)
+        deadline = time.monotonic() + self.timeouts.stall_s
+        self._until(self._boundary, _CHUNK + self.timeouts.image_bytes, deadline)
         head = self._until(b"\r\n\r\n", _LONGEST_HEAD, deadline)
         length = _length(head)
         if length is None:
             return self._until(
-                b"\r\n" + self._boundary, self.patience.image_bytes, deadline, keep=True
+                b"\r\n" + self._boundary, self.timeouts.image_bytes, deadline, keep=True
             )
-        if length > self.patience.image_bytes:
+        if length > self.timeouts.image_bytes:
             raise SourceError(
                 f"{shown(self.answer.url)} announces a picture of {length} bytes"
             )

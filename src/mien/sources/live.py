@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mien.errors import InputError, SourceError
-from mien.sources.base import Closing, Patience, shown
+from mien.sources.base import Closing, Timeouts, shown
 from mien.types import U8, Frame
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class LiveSource(Closing):
     """The newest picture of a stream, whenever one is asked for.
 
     `connect` gives the pictures of one connection and raises SourceError when it is lost. After a loss it is called
-    again with growing pauses, until `patience.retry_s` went by without a picture. The first connection is not retried.
+    again with growing pauses, until `timeouts.retry_s` went by without a picture. The first connection is not retried.
     """
 
     live = True
@@ -40,13 +40,13 @@ class LiveSource(Closing):
         self,
         name: str,
         connect: Connect,
-        patience: Patience,
+        timeouts: Timeouts,
         *,
         rate: float | None = None,
     ) -> None:
         self.name = name
         self.rate = rate
-        self.patience = patience
+        self.timeouts = timeouts
         self._connect = connect
         self._began = time.monotonic()
         self._changed = threading.Condition()
@@ -62,7 +62,7 @@ class LiveSource(Closing):
         index, seen = 0, -1
         while (newest := self._wait(seen)) is not None:
             seen = newest.number
-            if self._now() - newest.time_s > self.patience.stale_s:
+            if self._now() - newest.time_s > self.timeouts.stale_s:
                 continue
             try:
                 image = newest.grab()
@@ -87,7 +87,7 @@ class LiveSource(Closing):
         """The first picture after the one seen; None once the source was closed."""
         with self._changed:
             while self._newest is None or self._newest.number == seen:
-                if self._closed.is_set() or self.patience.over():
+                if self._closed.is_set() or self.timeouts.over():
                     return None
                 if self._failure is not None:
                     raise self._failure
@@ -95,12 +95,12 @@ class LiveSource(Closing):
             return self._newest
 
     def _keep_reading(self) -> None:
-        pause, number, last = self.patience.first_pause_s, 0, None
+        pause, number, last = self.timeouts.first_pause_s, 0, None
         while not self._closed.is_set():
             try:
                 began = time.monotonic()
                 for grab in self._connect():
-                    if self._closed.is_set() or self.patience.over():
+                    if self._closed.is_set() or self.timeouts.over():
                         return
                     if grab is None:
                         self._check_pictures(max(began, last or began))
@@ -108,12 +108,12 @@ class LiveSource(Closing):
                     last, number, pause = (
                         time.monotonic(),
                         number + 1,
-                        self.patience.first_pause_s,
+                        self.timeouts.first_pause_s,
                     )
                     self._tell(newest=_Newest(grab, self._now(), number))
                 raise SourceError(f"{self.name} ended")
             except InputError as exc:
-                if last is None or time.monotonic() - last > self.patience.retry_s:
+                if last is None or time.monotonic() - last > self.timeouts.retry_s:
                     self._tell(failure=exc)
                     return
                 log.warning("%s; trying again", exc)
@@ -121,11 +121,11 @@ class LiveSource(Closing):
                 self._tell(failure=SourceError(f"reading {self.name} failed: {exc!r}"))
                 raise
             self._closed.wait(pause)
-            pause = min(2 * pause, self.patience.longest_pause_s)
+            pause = min(2 * pause, self.timeouts.longest_pause_s)
 
     def _check_pictures(self, since: float) -> None:
         """Raises SourceError where much comes, but no picture, for too long."""
-        if time.monotonic() - since > self.patience.open_s + self.patience.stall_s:
+        if time.monotonic() - since > self.timeouts.open_s + self.timeouts.stall_s:
             raise SourceError(f"{shown(self.name)} sends no pictures that can be read")
 
     def _tell(

@@ -1,4 +1,4 @@
-"""One door for every kind of source."""
+"""Opens every kind of source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from mien import images, plugins
 from mien.errors import SourceError
 from mien.sources import http, streams
-from mien.sources.base import Patience, Source, shown
+from mien.sources.base import Source, Timeouts, shown
 from mien.sources.camera import camera
 from mien.sources.live import Connect, LiveSource
 from mien.sources.media import expand, is_video
@@ -23,7 +23,7 @@ _STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "sr
 def open_source(
     uri: str | int,
     *,
-    patience: Patience | None = None,
+    timeouts: Timeouts | None = None,
     poll_rate: float | None = POLL_RATE,
 ) -> Source:
     """The frames of a photo, a folder of photos, a video file, a camera (its number), or the URL of a picture, video,
@@ -39,14 +39,14 @@ def open_source(
         ...     for frame in frames:
         ...         print(frame.index, frame.time_s, frame.image.shape)
     """
-    patience = patience or Patience()
+    timeouts = timeouts or Timeouts()
     if isinstance(uri, int):
-        return _live(f"camera {uri}", partial(camera, uri), patience)
+        return _live(f"camera {uri}", partial(camera, uri), timeouts)
     scheme = urlsplit(uri).scheme if "://" in uri else ""
     if not scheme:
-        return _open_path(uri, patience)
+        return _open_path(uri, timeouts)
     if scheme in {"http", "https"}:
-        return _open_http(uri, patience, poll_rate)
+        return _open_http(uri, timeouts, poll_rate)
     theirs = plugins.found(plugins.SOURCES).get(scheme)
     if theirs is not None:
         return theirs.load()(uri)  # type: ignore[no-any-return]
@@ -54,49 +54,49 @@ def open_source(
         raise SourceError(
             f"{shown(uri)}: {scheme} addresses are not supported; use http, https or rtsp"
         )
-    return _live(uri, partial(streams.stream, uri, patience, paced=False), patience)
+    return _live(uri, partial(streams.stream, uri, timeouts, paced=False), timeouts)
 
 
-def _open_path(path: str, patience: Patience) -> Source:
+def _open_path(path: str, timeouts: Timeouts) -> Source:
     if Path(path).is_dir():
         return Photos(path, [file for file in expand(path) if not is_video(file)])
     if Path(path).suffix.lower() in images.SUFFIXES:
         return Photos(path, [path])
-    return VideoFile(path, patience)
+    return VideoFile(path, timeouts)
 
 
-def _open_http(url: str, patience: Patience, poll_rate: float | None) -> Source:
-    with http.get(url, patience) as answer:
+def _open_http(url: str, timeouts: Timeouts, poll_rate: float | None) -> Source:
+    with http.get(url, timeouts) as answer:
         kind = answer.content_type
         if kind.startswith("image/") and poll_rate is None:
             return Photos(url, [url])
     if kind.startswith("image/"):
         return _live(
             url,
-            partial(http.poll, url, patience, rate=poll_rate or POLL_RATE),
-            patience,
+            partial(http.poll, url, timeouts, rate=poll_rate or POLL_RATE),
+            timeouts,
         )
     if kind.startswith("multipart/"):
-        return _live(url, partial(http.mjpeg, url, patience), patience)
+        return _live(url, partial(http.mjpeg, url, timeouts), timeouts)
     if kind in {"text/html", "application/json"}:
         raise SourceError(
             f"{shown(url)} is a page ({kind}), not a picture or video; give the address of the video itself"
         )
-    return _open_video(url, patience)
+    return _open_video(url, timeouts)
 
 
-def _open_video(url: str, patience: Patience) -> Source:
+def _open_video(url: str, timeouts: Timeouts) -> Source:
     """A video that has an end is a file; one that has none is a stream (HLS without an end comes in bursts)."""
-    with streams.open_stream(url, patience) as container:
+    with streams.open_stream(url, timeouts) as container:
         endless = container.duration is None
         paced = container.format.name.startswith("hls")
     if not endless:
-        return VideoFile(url, patience)
-    return _live(url, partial(streams.stream, url, patience, paced=paced), patience)
+        return VideoFile(url, timeouts)
+    return _live(url, partial(streams.stream, url, timeouts, paced=paced), timeouts)
 
 
-def _live(name: str, connect: Connect, patience: Patience) -> LiveSource:
+def _live(name: str, connect: Connect, timeouts: Timeouts) -> LiveSource:
     """Waits for the first picture, so that a wrong address is told at once."""
-    source = LiveSource(name, connect, patience)
+    source = LiveSource(name, connect, timeouts)
     source.wait_until_up()
     return source

@@ -10,7 +10,7 @@ from typing import Any
 from av.error import FFmpegError
 
 from mien.errors import SourceError
-from mien.sources.base import Patience, shown
+from mien.sources.base import Timeouts, shown
 from mien.sources.live import Grab
 from mien.sources.video import (
     open_container,
@@ -28,21 +28,21 @@ _OPTIONS = {
 }
 
 
-def open_stream(uri: str, patience: Patience) -> Any:
+def open_stream(uri: str, timeouts: Timeouts) -> Any:
     """The PyAV container of a stream. Raises SourceError."""
     options = _OPTIONS if uri.startswith("rtsp") else {"analyzeduration": "3000000"}
-    return open_container(uri, patience, options)
+    return open_container(uri, timeouts, options)
 
 
-def stream(uri: str, patience: Patience, *, paced: bool) -> Iterator[Grab | None]:
+def stream(uri: str, timeouts: Timeouts, *, paced: bool) -> Iterator[Grab | None]:
     """The pictures of one connection as they come.
 
     `paced` streams (HLS) come in bursts of seconds: their pictures are held back until they are due. Of the others,
     a picture that comes late against the stream's own clock is thrown away.
     """
-    container = open_stream(uri, patience)
+    container = open_stream(uri, timeouts)
     try:
-        yield from _pictures(container, uri, Clock(patience.stale_s, paced=paced))
+        yield from _pictures(container, uri, Clock(timeouts.stale_s, paced=paced))
     except (FFmpegError, OSError) as exc:
         raise SourceError(f"{shown(uri)} was lost: {reason(exc)}") from exc
     finally:

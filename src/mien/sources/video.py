@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mien import containers
 from mien.errors import SourceError
-from mien.sources.base import Closing, Patience, shown
+from mien.sources.base import Closing, Timeouts, shown
 from mien.types import F64, U8, Frame
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _SLANT = 0.1  # about three degrees from a quarter turn
 
 
 def open_container(
-    uri: str, patience: Patience, options: dict[str, str] | None = None
+    uri: str, timeouts: Timeouts, options: dict[str, str] | None = None
 ) -> Any:
     """The PyAV container at a path or address, with time-outs on everything that waits for a network.
 
@@ -44,10 +44,10 @@ def open_container(
     began = time.monotonic()
     try:
         return containers.open_input(
-            uri, options, timeout=(patience.open_s, patience.stall_s)
+            uri, options, timeout=(timeouts.open_s, timeouts.stall_s)
         )
     except (FFmpegError, OSError, ValueError) as exc:
-        late = "://" in uri and time.monotonic() - began >= 0.95 * patience.open_s
+        late = "://" in uri and time.monotonic() - began >= 0.95 * timeouts.open_s
         raise SourceError(_why_not(uri, exc, late=late)) from exc
 
 
@@ -147,11 +147,11 @@ class VideoFile(Closing):
 
     live = False
 
-    def __init__(self, uri: str, patience: Patience | None = None) -> None:
+    def __init__(self, uri: str, timeouts: Timeouts | None = None) -> None:
         self.name = uri
-        patience = patience or Patience()
-        self._over = patience.over
-        self._container = open_container(uri, patience)
+        timeouts = timeouts or Timeouts()
+        self._over = timeouts.over
+        self._container = open_container(uri, timeouts)
         try:
             self._stream = video_stream(self._container, uri)
         except SourceError:
@@ -164,8 +164,8 @@ class VideoFile(Closing):
             * context.height
             * max(self._aspect or 1, 1 / (self._aspect or 1))
         )
-        if patience.frame_pixels is not None:  # also where it grows in the middle
-            context.options = {"max_pixels": str(patience.frame_pixels)}
+        if timeouts.frame_pixels is not None:  # also where it grows in the middle
+            context.options = {"max_pixels": str(timeouts.frame_pixels)}
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.rate = float(rate) if rate else None
         self.duration_s = self._duration()

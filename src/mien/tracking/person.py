@@ -11,16 +11,14 @@ from mien.attribute import Estimate
 from mien.types import F32
 
 NAME_HALF_LIFE_S = 6.0
-_LONGEST_MEMORY = (
-    12.0  # weight of looks: older ones fade out of the means behind this many full ones
-)
+_LONGEST_MEMORY = 12.0  # weight of observations: older ones fade out of the means behind this many full ones
 _LASTING_MEMORY = 200.0  # the same for age and the like: a minute of another pose must not make anybody younger
 _SURE = 0.45  # weight of votes from which a name is shown
 _SHARE = 0.6  # of all votes, to be shown
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Observation:
     """One look at a face: its weight 0 to 1, descriptor (D,) if who it is was asked for, what each attribute's model
     tells of it, and who the gallery says it is (None: nobody near enough) at which distance, Euclidean (NaN: nobody
     enrolled)."""
@@ -34,49 +32,51 @@ class Look:
 
 
 @dataclass(slots=True)
-class Person:
-    """Grows with every look. `id` is the track id; nobody is sure whose looks are usually further than `steady` from
-    their mean."""
+class TrackedPerson:
+    """Grows with every observation. `id` is the track id; nobody is sure whose observations are usually
+    further than `steady` from their mean."""
 
     id: int
     steady: float
-    looks: int = 0
-    look_s: float = -1e9
-    glance_s: float = (
-        -1e9
-    )  # when it was last seen what the face looks like, by a look or by less than one
+    observations: int = 0
+    observed_s: float = -1e9
+    glance_s: float = -1e9  # when it was last seen what the face looks like, by an observation or by less than one
     weight: float = 0.0
-    total: float = 0.0  # weight of looks, for what stays as it is
-    quality: float = float("nan")  # of the last look
+    total: float = 0.0  # weight of observations, for what stays as it is
+    quality: float = float("nan")  # of the last observation
     embedding: F32 | None = None
-    spread: float = 0.0  # smoothed distance of looks from the mean before them
+    spread: float = 0.0  # smoothed distance of observations from the mean before them
     told: dict[str, Estimate] = field(default_factory=dict)
     votes: dict[str | None, float] = field(default_factory=dict)
     distances: dict[str | None, float] = field(default_factory=dict)
     name: str | None = None
 
-    def learn(self, look: Look, tolerance: float, *, at_once: bool = False) -> None:
-        """Takes one more look into the means and votes; its name is believed `at_once`, as that of a photo."""
-        self.glance(look.told, look.time_s, look.weight)
+    def learn(
+        self, observation: Observation, tolerance: float, *, at_once: bool = False
+    ) -> None:
+        """Takes one more observation into the means and votes; its name is believed `at_once`, as that of a photo."""
+        self.glance(observation.told, observation.time_s, observation.weight)
         mean = (
-            None if look.embedding is None else self.mean(look.embedding, look.weight)
+            None
+            if observation.embedding is None
+            else self.mean(observation.embedding, observation.weight)
         )
-        self.total = min(self.total + look.weight, _LASTING_MEMORY)
-        self.quality = look.weight
-        self.weight = min(self.weight + look.weight, _LONGEST_MEMORY)
-        if self.looks and look.embedding is not None:
-            self.spread += max(0.3, 1 / self.looks) * (
-                self.apart(look.embedding) - self.spread
+        self.total = min(self.total + observation.weight, _LASTING_MEMORY)
+        self.quality = observation.weight
+        self.weight = min(self.weight + observation.weight, _LONGEST_MEMORY)
+        if self.observations and observation.embedding is not None:
+            self.spread += max(0.3, 1 / self.observations) * (
+                self.apart(observation.embedding) - self.spread
             )
         self.embedding = self.embedding if mean is None else mean
-        self._vote(look, tolerance)
-        if at_once and look.name is not None:
-            self.name = look.name
-        self.looks += 1
-        self.look_s = look.time_s
+        self._vote(observation, tolerance)
+        if at_once and observation.name is not None:
+            self.name = observation.name
+        self.observations += 1
+        self.observed_s = observation.time_s
 
     def mean(self, embedding: F32, weight: float) -> F32:
-        """The mean descriptor (D,) with one more look of this weight."""
+        """The mean descriptor (D,) with one more observation of this weight."""
         return _mix(self.embedding, embedding, weight / (self.weight + weight))
 
     def glance(
@@ -85,7 +85,7 @@ class Person:
         """Takes in what the face looks like; who it is stays what it was.
 
         Of an attribute that changes, half of the mean is renewed in one half-life, by as much as this is worth beside
-        a usual look; of one that stays, each look counts by its weight.
+        a usual observation; of one that stays, each observation counts by its weight.
         """
         passed = max(0.0, time_s - self.glance_s)
         for name, new in told.items():
@@ -97,26 +97,28 @@ class Person:
         self.glance_s = time_s
 
     def _hear(self, name: str, new: Estimate, share: float) -> None:
-        """Mixes what a look tells of one attribute into its mean; another model's answers begin a new one."""
+        """Mixes what an observation tells of one attribute into its mean; another model's answers begin a new one."""
         old = self.told.get(name)
         mean = (
             old.scores if old is not None and old.attribute == new.attribute else None
         )
         self.told[name] = Estimate(new.attribute, _mix(mean, new.scores, share))
 
-    def _vote(self, look: Look, tolerance: float) -> None:
+    def _vote(self, observation: Observation, tolerance: float) -> None:
         fade = (
-            0.5 ** (max(0.0, look.time_s - self.look_s) / NAME_HALF_LIFE_S)
-            if self.looks
+            0.5 ** (max(0.0, observation.time_s - self.observed_s) / NAME_HALF_LIFE_S)
+            if self.observations
             else 1.0
         )
         self.votes = {name: vote * fade for name, vote in self.votes.items()}
-        self.votes[look.name] = self.votes.get(look.name, 0.0) + look.weight * _worth(
-            look, tolerance
-        )
-        if not np.isnan(look.distance):
-            known = self.distances.get(look.name, look.distance)
-            self.distances[look.name] = known + 0.3 * (look.distance - known)
+        self.votes[observation.name] = self.votes.get(
+            observation.name, 0.0
+        ) + observation.weight * _worth(observation, tolerance)
+        if not np.isnan(observation.distance):
+            known = self.distances.get(observation.name, observation.distance)
+            self.distances[observation.name] = known + 0.3 * (
+                observation.distance - known
+            )
         self._decide()
 
     def _decide(self) -> None:
@@ -127,7 +129,7 @@ class Person:
         ):
             self.name = best
 
-    def join(self, other: Person) -> None:
+    def join(self, other: TrackedPerson) -> None:
         """Takes in what was learnt of the same person under another id."""
         share = other.weight / max(1e-6, self.weight + other.weight)
         if other.embedding is not None:
@@ -137,17 +139,17 @@ class Person:
         self.distances |= other.distances
         self.total = min(self.total + other.total, _LASTING_MEMORY)
         self.told |= other.told
-        self.looks, self.look_s, self.glance_s = (
-            self.looks + other.looks,
-            other.look_s,
+        self.observations, self.observed_s, self.glance_s = (
+            self.observations + other.observations,
+            other.observed_s,
             other.glance_s,
         )
         self._decide()
 
     @property
     def sure(self) -> bool:
-        """Whether one more look would hardly change what is said of this person."""
-        if self.looks < 3 or self.spread > self.steady:
+        """Whether one more observation would hardly change what is said of this person."""
+        if self.observations < 3 or self.spread > self.steady:
             return False
         return max(self.votes.values()) >= max(
             2 * _SURE, 0.8 * sum(self.votes.values())
@@ -164,7 +166,7 @@ class Person:
         return self.distances.get(self.name, float("nan"))
 
     def apart(self, embedding: F32 | None) -> float:
-        """The distance of a descriptor from this person's mean; infinite before the first look, NaN without one."""
+        """The distance of a descriptor from this person's mean; infinite before one is known, NaN without."""
         if embedding is None:
             return float("nan")
         return (
@@ -174,11 +176,13 @@ class Person:
         )
 
 
-def _worth(look: Look, tolerance: float) -> float:
+def _worth(observation: Observation, tolerance: float) -> float:
     """Of one vote: the nearer the more; less for nobody, since a face half covered or turned away is nobody too."""
-    if look.name is None:
+    if observation.name is None:
         return 0.4
-    return 0.6 + (max(0.0, 1 - look.distance / tolerance) if tolerance > 0 else 0.0)
+    return 0.6 + (
+        max(0.0, 1 - observation.distance / tolerance) if tolerance > 0 else 0.0
+    )
 
 
 def _mix(mean: F32 | None, new: F32, share: float) -> F32:

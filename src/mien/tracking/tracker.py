@@ -1,4 +1,4 @@
-"""Which face is which from frame to frame, by motion first and by looks where motion cannot tell."""
+"""Which face is which from frame to frame, by motion first and by observations where motion cannot tell."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ import numpy as np
 from mien import geometry
 from mien.attribute import Attribute, Estimate, Scores
 from mien.tracking.flow import Shift
-from mien.tracking.person import Look, Person
+from mien.tracking.person import Observation, TrackedPerson
 from mien.types import AGAIN, F32, I64, Faces, Mask, Matches
 from mien.zoo import DLIB
 
-# Parts of `same`: a look this far from a doubtful track's own person is suspect; one this near to somebody else is
-# that person, if it leads by so much.
+# Parts of `same`: an observation this far from a doubtful track's own person is suspect; one this near to somebody
+# else is that person, if it leads by so much.
 _DOUBT, _LIKE, _LEAD = 0.8, 0.9, 0.25
 _MEET = 0.1  # overlap (IoU) of two faces from which either may be taken for the other
 _JUMP = 0.25  # of the logarithm of a face's size, from one detection to the next: it may be another face
-_STEADY = 0.5  # distance of looks from their mean, above which the face was covered, blurred or turned in some
+_STEADY = 0.5  # distance of observations from their mean, above which the face was covered, blurred or turned in some
 _SAME = 0.7  # part of `same`: means of descriptors this near are one person
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerOptions:
-    """`birth_score` a detection needs to begin a track. It is shown at once from `certain_score` on; from `sure_score`
-    on when it was found twice, or the last detection is `birth_s` or longer ago (somebody who was here before is shown
-    as soon as a look says so). A hidden person is remembered for `memory_s`, found again by motion within `coast_s`;
-    `same` is the distance of two descriptors below which they may be one person; a look is due after `sure_s` or
-    `unsure_s`; for somebody sure a glance does, unless the last look is `known_s` or longer ago. Who looks like
-    somebody else for `strike_s` is somebody else. Distances are Euclidean, whatever the space of the descriptors."""
+    """`new_track_score` a detection needs to begin a track. It is shown at once from `certain_score` on; from
+    `sure_score` on when it was found twice, or the last detection is `confirm_s` or longer ago (somebody who was here
+    before is shown as soon as an observation says so). A lost person is remembered for `lost_buffer_s`, found again by motion within
+    `max_age_s`; `same` is the distance of two descriptors below which they may be one person; an observation is due
+    after `sure_s` or `unsure_s`; for somebody sure a glance does, unless the last observation is `known_s` or longer
+    ago. Who looks like somebody else for `strike_s` is somebody else. Distances are Euclidean, whatever the space of
+    the descriptors."""
 
-    birth_score: float = 0.6
+    new_track_score: float = 0.6
     sure_score: float = 0.6
     certain_score: float = 0.95
-    birth_s: float = 0.12
+    confirm_s: float = 0.12
     strike_s: float = 0.06
-    memory_s: float = 10.0
-    coast_s: float = 0.5
+    lost_buffer_s: float = 10.0
+    max_age_s: float = 0.5
     same: float = DLIB.tolerance
     tolerance: float = DLIB.tolerance
     sure_s: float = 0.3
@@ -59,13 +60,13 @@ class Track:
     hits: int = 1
     velocity: F32 | None = None  # (2,) pixels per second
     found_at: F32 | None = None  # (2,) the centre at the last detection
-    person: Person | None = None
+    person: TrackedPerson | None = None
     doubtful: bool = False  # it met another face: who it is has to be looked at again
     meeting: bool = False  # it overlaps another face just now
-    alone: bool = False  # only looks can tell who it is: it began after a cut, or long after the picture before
-    struck_s: float | None = None  # since when looks have shown somebody else
-    coasts: bool = (
-        True  # while hidden: whether it may be found again by where it would be
+    alone: bool = False  # only observations can tell who it is: it began after a cut, or long after the picture before
+    struck_s: float | None = None  # since when observations have shown somebody else
+    predictable: bool = (
+        True  # while lost: whether it may be found again by where it would be
     )
 
     @property
@@ -85,18 +86,18 @@ class Track:
 
 class Tracker:
     """The tracks of one stream. Call `move` with every frame's flow, `update` with every detection, `learn` with every
-    look; `faces` is what to show. Not safe to share between threads."""
+    observation; `faces` is what to show. Not safe to share between threads."""
 
     def __init__(self, options: TrackerOptions | None = None) -> None:
         self.options = options or TrackerOptions()
         self.tracks: list[Track] = []
-        self.hidden: list[Track] = []
+        self.lost: list[Track] = []
         self._ids = count(1)
         self._updated_s: float | None = None
         self._parted: float | None = (
             None  # the score that is enough in the picture after a cut
         )
-        self._attributes: dict[str, Attribute] = {}  # all that a look ever told
+        self._attributes: dict[str, Attribute] = {}  # all that an observation ever told
 
     @property
     def shown(self) -> list[Track]:
@@ -108,16 +109,16 @@ class Tracker:
             if t.person is not None and (t.alone or t.best >= sure)
         ]
 
-    def _somebody(self) -> Person:
+    def _somebody(self) -> TrackedPerson:
         """A new person."""
-        return Person(next(self._ids), steady=_STEADY * self.options.same)
+        return TrackedPerson(next(self._ids), steady=_STEADY * self.options.same)
 
     @property
     def restless(self) -> bool:
-        """Whether the next frame needs a detection: nobody is there, somebody new, hidden or doubtful."""
+        """Whether the next frame needs a detection: nobody is there, somebody new, lost or doubtful."""
         return (
             not self.tracks
-            or bool(self.hidden)
+            or bool(self.lost)
             or any(t.person is None or t.meeting for t in self.tracks)
         )
 
@@ -144,24 +145,26 @@ class Tracker:
 
         There a face is shown at once from a score of `enough` on.
         """
-        known = [t for t in self.tracks if t.person is not None and t.person.looks]
-        self.hidden = [] if forget else [*self.hidden, *known]
-        for track in self.hidden:
-            track.coasts = False
+        known = [
+            t for t in self.tracks if t.person is not None and t.person.observations
+        ]
+        self.lost = [] if forget else [*self.lost, *known]
+        for track in self.lost:
+            track.predictable = False
         self.tracks = []
         self._parted = enough
 
     def update(self, found: Faces, time_s: float) -> None:
-        """Gives detections to tracks; what is left over begins new ones, who is missing is hidden at once."""
+        """Gives detections to tracks; what is left over begins new ones, who is missing is lost at once."""
         passed = 0.0 if self._updated_s is None else time_s - self._updated_s
         self._updated_s = time_s
         self._forget(time_s, passed)
         near = [
             t
-            for t in self.hidden
-            if t.coasts and time_s - t.seen_s <= self.options.coast_s
+            for t in self.lost
+            if t.predictable and time_s - t.seen_s <= self.options.max_age_s
         ]
-        guesses = [_coasted(t, time_s) for t in near]
+        guesses = [_predicted(t, time_s) for t in near]
         rows, columns = _assign([*self.tracks, *guesses], found)
         for row, column in zip(rows, columns, strict=True):
             track = (
@@ -173,16 +176,16 @@ class Tracker:
             track.doubtful |= row >= len(self.tracks)
         matched = {id(self.tracks[row]) for row in rows if row < len(self.tracks)}
         back = [near[row - len(self.tracks)] for row in rows if row >= len(self.tracks)]
-        self._hide([t for t in self.tracks if id(t) not in matched], time_s)
-        self.hidden = [t for t in self.hidden if all(t is not b for b in back)]
+        self._mark_lost([t for t in self.tracks if id(t) not in matched], time_s)
+        self.lost = [t for t in self.lost if all(t is not b for b in back)]
         self.tracks += back + self._begin(found, set(map(int, columns)), time_s)
-        self._bear(late=passed >= self.options.birth_s)
+        self._confirm(late=passed >= self.options.confirm_s)
         self._note_meetings()
 
     def _forget(self, time_s: float, passed: float) -> None:
         """Who was in the picture before is remembered, however long ago it is."""
-        memory = max(self.options.memory_s, passed)
-        self.hidden = [t for t in self.hidden if 0 <= time_s - t.seen_s <= memory]
+        memory = max(self.options.lost_buffer_s, passed)
+        self.lost = [t for t in self.lost if 0 <= time_s - t.seen_s <= memory]
 
     def _hit(self, track: Track, found: Faces, row: int, time_s: float) -> None:
         passed = time_s - track.seen_s
@@ -192,13 +195,13 @@ class Tracker:
         track.best = max(track.best, track.score)
         track.hits += 1
         track.alone = False
-        track.seen_s, track.coasts = time_s, True
+        track.seen_s, track.predictable = time_s, True
         track.found_at = track.centre
-        if before is not None and 0 < passed < self.options.coast_s:
+        if before is not None and 0 < passed < self.options.max_age_s:
             track.velocity = np.asarray((track.found_at - before) / passed)
         track.doubtful |= abs(np.log(track.size / size)) > _JUMP
 
-    def _bear(self, *, late: bool) -> None:
+    def _confirm(self, *, late: bool) -> None:
         """Begins to show the tracks that were seen clearly, and twice where that costs no time."""
         certain, sure = self.options.certain_score, self.options.sure_score
         for track in self.tracks:
@@ -207,17 +210,17 @@ class Tracker:
                 track.person = self._somebody()
 
     def settle(self) -> None:
-        """Begins to show what looks have not made known of a picture that stands alone."""
+        """Begins to show what observations have not made known of a picture that stands alone."""
         for track in self.tracks:
             if track.person is None and track.alone:
                 track.person = self._somebody()
 
-    def _hide(self, gone: Sequence[Track], time_s: float) -> None:
+    def _mark_lost(self, gone: Sequence[Track], time_s: float) -> None:
         for track in gone:
             self.tracks = [t for t in self.tracks if t is not track]
             if track.person is None:
                 continue
-            self.hidden.append(track)
+            self.lost.append(track)
             for (
                 other
             ) in self.tracks:  # who is left where somebody vanished may be either
@@ -228,7 +231,7 @@ class Tracker:
         fresh = [
             i
             for i in range(len(found))
-            if i not in taken and found.scores[i] >= self.options.birth_score
+            if i not in taken and found.scores[i] >= self.options.new_track_score
         ]
         tracks = [
             Track(found.boxes[i], found.landmarks[i], float(found.scores[i]), time_s)
@@ -253,7 +256,7 @@ class Tracker:
     def due(self, time_s: float, limit: int) -> list[Track]:
         """The tracks that need a look most: never seen, then doubtful, unsure, stale ones.
 
-        `limit` holds for all but new faces that may be somebody who was hidden, of whom four are looked at.
+        `limit` holds for all but new faces that may be somebody who was lost, of whom four are looked at.
         """
         needs = [(self._need(track, time_s), i) for i, track in enumerate(self.tracks)]
         wanted = [
@@ -262,9 +265,9 @@ class Tracker:
             if need >= 1
         ]
         new = sum(
-            t.person is None or not t.person.looks
+            t.person is None or not t.person.observations
             for t in wanted
-            if self.hidden or t.alone
+            if self.lost or t.alone
         )
         return wanted[: max(limit, min(new, 4))]
 
@@ -275,8 +278,8 @@ class Tracker:
         if (
             person is None
         ):  # not sure to be a face yet, unless it is one that was here before
-            return 1e5 if self.hidden else 0.0
-        if not person.looks:
+            return 1e5 if self.lost else 0.0
+        if not person.observations:
             return 1e6
         period = self.options.sure_s if person.sure else self.options.unsure_s
         need = (time_s - person.glance_s) / period
@@ -291,7 +294,10 @@ class Tracker:
             or track.struck_s is not None
         ):
             return False
-        return track.person.sure and time_s - track.person.look_s < self.options.known_s
+        return (
+            track.person.sure
+            and time_s - track.person.observed_s < self.options.known_s
+        )
 
     def glance(
         self, track: Track, told: Mapping[str, Estimate], time_s: float, weight: float
@@ -304,7 +310,7 @@ class Tracker:
             track.person.glance(told, time_s, weight)
 
     def mean(self, track: Track, embedding: F32, weight: float) -> F32:
-        """The mean descriptor (D,) of a track's looks and this one; this one alone where it may show somebody else."""
+        """The mean descriptor (D,) of a track's observations and this one; this alone where it may show somebody else."""
         person = track.person
         if (
             person is None
@@ -314,16 +320,18 @@ class Tracker:
             return embedding
         return person.mean(embedding, weight)
 
-    def learn(self, track: Track, look: Look, *, at_once: bool = False) -> None:
-        """Takes a look at a track: it may be somebody else than motion said. `at_once` believes the look's name."""
+    def learn(
+        self, track: Track, observation: Observation, *, at_once: bool = False
+    ) -> None:
+        """Takes in an observation: it may be of somebody else than motion said. `at_once` believes its name."""
         self._attributes |= {
-            name: estimate.attribute for name, estimate in look.told.items()
+            name: estimate.attribute for name, estimate in observation.told.items()
         }
         person = track.person
         other = (
-            self._known(look)
+            self._known(observation)
             if person is None and track.alone
-            else self._better(track, look.embedding)
+            else self._better(track, observation.embedding)
         )
         if other is not None:
             self._swap(track, other)
@@ -331,66 +339,71 @@ class Tracker:
             track.person = self._somebody()
         elif (
             person is not None
-            and person.looks
-            and person.apart(look.embedding) > self.options.same
+            and person.observations
+            and person.apart(observation.embedding) > self.options.same
         ):
-            self._strike(track, look)
+            self._strike(track, observation)
             return
         track.struck_s = None
         track.doubtful = track.meeting
         if track.person is not None:
-            self._reunite(track, track.person, look)
-            track.person.learn(look, self.options.tolerance, at_once=at_once)
-        if track.person is None or track.person.looks <= 2:
-            self._doubt_doubles(track, look)
+            self._reunite(track, track.person, observation)
+            track.person.learn(observation, self.options.tolerance, at_once=at_once)
+        if track.person is None or track.person.observations <= 2:
+            self._doubt_doubles(track, observation)
 
-    def _doubt_doubles(self, track: Track, look: Look) -> None:
+    def _doubt_doubles(self, track: Track, observation: Observation) -> None:
         """A new face that looks like somebody who is shown elsewhere: the other one may be somebody else by now."""
         for other in self.shown:
             if other is not track and other.person is not None:
                 other.doubtful |= (
-                    other.person.apart(look.embedding) < self.options.same * _SAME
+                    other.person.apart(observation.embedding)
+                    < self.options.same * _SAME
                 )
 
-    def _reunite(self, track: Track, person: Person, look: Look) -> None:
-        """Somebody hidden who bears the same name, or looks the same, is the same: the older id goes on."""
-        limit = min(self.options.same * _SAME, person.apart(look.embedding))
-        for old in self.hidden:
+    def _reunite(
+        self, track: Track, person: TrackedPerson, observation: Observation
+    ) -> None:
+        """Somebody lost who bears the same name, or looks the same, is the same: the older id goes on."""
+        limit = min(self.options.same * _SAME, person.apart(observation.embedding))
+        for old in self.lost:
             if old.person is None or old.person.id >= person.id:
                 continue
             named = person.name is not None and old.person.name == person.name
-            if named or old.person.apart(look.embedding) < limit:
+            if named or old.person.apart(observation.embedding) < limit:
                 if named:
                     old.person.join(person)
                 track.person = old.person
-                self.hidden = [t for t in self.hidden if t is not old]
+                self.lost = [t for t in self.lost if t is not old]
                 return
 
-    def _known(self, look: Look) -> Track | None:
-        """Somebody hidden who is the one looked at, told by looks alone: very alike, or alike and of the same name."""
+    def _known(self, observation: Observation) -> Track | None:
+        """Somebody lost who is the one looked at, by observations alone: very alike, or alike and of one name."""
         near = []
-        for i, old in enumerate(self.hidden):
+        for i, old in enumerate(self.lost):
             if old.person is None or (
-                look.name and old.person.name not in (None, look.name)
+                observation.name and old.person.name not in (None, observation.name)
             ):
                 continue
-            namesake = look.name is not None and old.person.name == look.name
-            apart = old.person.apart(look.embedding)
+            namesake = (
+                observation.name is not None and old.person.name == observation.name
+            )
+            apart = old.person.apart(observation.embedding)
             if apart < self.options.same * (1.0 if namesake else _SAME):
                 near.append((apart, i))
-        return self.hidden[min(near)[1]] if near else None
+        return self.lost[min(near)[1]] if near else None
 
     def _better(self, track: Track, embedding: F32 | None) -> Track | None:
-        """Another shown or hidden track whose person this look resembles much more than the track's own."""
+        """Another shown or lost track whose person this observation resembles much more than the track's own."""
         person = track.person
-        new = person is None or not person.looks
+        new = person is None or not person.observations
         own = float("inf") if person is None else person.apart(embedding)
         if own < self.options.same * (_DOUBT if track.doubtful else 1.0):
             return None
         others = (
-            self.hidden
+            self.lost
             if new
-            else [t for t in [*self.shown, *self.hidden] if t is not track]
+            else [t for t in [*self.shown, *self.lost] if t is not track]
         )
         near = [
             (t.person.apart(embedding), i)
@@ -401,22 +414,24 @@ class Tracker:
         return others[min(near)[1]] if near and min(near)[0] < limit else None
 
     def _swap(self, track: Track, other: Track) -> None:
-        newborn = track.person is None or not track.person.looks
+        fresh = track.person is None or not track.person.observations
         track.person, other.person = other.person, track.person
-        if any(other is h for h in self.hidden) and newborn:
-            self.hidden = [h for h in self.hidden if h is not other]
-        other.doubtful, other.coasts = True, False
+        if any(other is h for h in self.lost) and fresh:
+            self.lost = [h for h in self.lost if h is not other]
+        other.doubtful, other.predictable = True, False
 
-    def _strike(self, track: Track, look: Look) -> None:
-        """A look that shows nobody known: when that lasts somebody new has taken the track over."""
-        track.struck_s = look.time_s if track.struck_s is None else track.struck_s
+    def _strike(self, track: Track, observation: Observation) -> None:
+        """An observation that shows nobody known: when that lasts somebody new has taken the track over."""
+        track.struck_s = (
+            observation.time_s if track.struck_s is None else track.struck_s
+        )
         if track.person is not None:
-            track.person.look_s = track.person.glance_s = look.time_s
-        if look.time_s - track.struck_s < self.options.strike_s or track.meeting:
+            track.person.observed_s = track.person.glance_s = observation.time_s
+        if observation.time_s - track.struck_s < self.options.strike_s or track.meeting:
             return
-        self.hidden.append(replace(track, coasts=False))
+        self.lost.append(replace(track, predictable=False))
         track.person, track.struck_s, track.doubtful = self._somebody(), None, False
-        track.person.learn(look, self.options.tolerance)
+        track.person.learn(observation, self.options.tolerance)
 
     def faces(self, *, named: bool) -> Faces:
         """The shown tracks with all that is known of them; what is not known yet is NaN. `named` adds `matches`."""
@@ -448,7 +463,7 @@ class Tracker:
         )
 
 
-def _rows(people: Sequence[Person], attribute: Attribute) -> F32:
+def _rows(people: Sequence[TrackedPerson], attribute: Attribute) -> F32:
     """A smoothed attribute (N, K); NaN where nobody looked yet."""
     rows = np.full((len(people), attribute.size), np.nan, np.float32)
     for i, person in enumerate(people):
@@ -467,11 +482,11 @@ def _column(rows: Sequence[F32 | None]) -> F32 | None:
 
 
 def _matches(
-    people: Sequence[Person], struck: Sequence[bool], *, tolerance: float
+    people: Sequence[TrackedPerson], struck: Sequence[bool], *, tolerance: float
 ) -> Matches:
     """Who each is: of those who bear one name the one with the most support keeps it, and others who are so near that
-    they are the same person once more (a mirror, a screen). Where the last look showed somebody else it is nobody, at
-    no distance known."""
+    they are the same person once more (a mirror, a screen). Where the last observation showed somebody else it is
+    nobody, at no distance known."""
     names: list[str | None] = [None] * len(people)
     distances = np.array([p.distance for p in people], np.float32)
     distances[np.array(struck, np.bool_)] = np.nan
@@ -482,8 +497,8 @@ def _matches(
     return Matches(tuple(names), distances)
 
 
-def _coasted(track: Track, time_s: float) -> Track:
-    """Where a hidden face would be if it had gone on as before."""
+def _predicted(track: Track, time_s: float) -> Track:
+    """Where a lost face would be if it had gone on as before."""
     moved = replace(track)
     if track.velocity is not None:
         moved.move((track.velocity * (time_s - track.seen_s)).astype(np.float32))

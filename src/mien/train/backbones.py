@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import InputError, ModelError
-from mien.train.door import load_keras, local_response_norm
+from mien.train.keras_backend import load_keras, local_response_norm
 
 IMAGENET, NONE = "imagenet", "none"
 

@@ -45,7 +45,7 @@ class CropOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CropSource:
     """A photo or video to crop, and the folder below `into` where its crops go."""
 
     file: Path
@@ -60,14 +60,14 @@ class Done:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-def find_sources(given: Iterable[str], into: Path) -> list[Source]:
+def find_sources(given: Iterable[str], into: Path) -> list[CropSource]:
     """The photos and videos given; those in a folder keep the sub-folders they lie in, crops made before are left out.
 
     Raises:
         InputError: A source lies inside `into`, or a folder holds no photos or videos.
     """
     home = into.resolve()
-    found: list[Source] = []
+    found: list[CropSource] = []
     for name in given:
         place = Path(name)
         if place.resolve().is_relative_to(home):
@@ -79,7 +79,7 @@ def find_sources(given: Iterable[str], into: Path) -> list[Source]:
             for file in map(Path, expand(name))
             if not file.resolve().is_relative_to(home)
         )
-        found += [Source(file, _folder_in(place, file)) for file in files]
+        found += [CropSource(file, _folder_in(place, file)) for file in files]
     return found
 
 
@@ -145,7 +145,7 @@ class Cropper:
         self._made = [Path(name) for crops in alike for name in crops]
         self._kept: dict[Path, list[F32]] = {}
 
-    def __call__(self, source: Source) -> Done:
+    def __call__(self, source: CropSource) -> Done:
         """The crops of one source, written to the folder.
 
         Raises:
@@ -165,10 +165,10 @@ class Cropper:
             raise
         return Done(tuple(written), left_out)
 
-    def _crop(self, source: Source, written: list[str]) -> dict[str, int]:
+    def _crop(self, source: CropSource, written: list[str]) -> dict[str, int]:
         """Writes the crops of a source and adds their names to `written`; how many faces were left out, by reason."""
         left_out: dict[str, int] = defaultdict(int)
-        for frame, faces in self._looks(source.file):
+        for frame, faces in self._frames(source.file):
             for i, reason in enumerate(self._reasons(source, frame.image, faces)):
                 if reason:
                     left_out[reason] += 1
@@ -176,7 +176,7 @@ class Cropper:
                     written.append(self._write(source, frame, faces[np.array([i])]))
         return dict(left_out)
 
-    def _looks(self, file: Path) -> Iterator[tuple[Frame, Faces]]:
+    def _frames(self, file: Path) -> Iterator[tuple[Frame, Faces]]:
         """The frames of a photo or video, with their faces described."""
         with open_source(str(file)) as frames:
             for frame in frames:
@@ -188,7 +188,7 @@ class Cropper:
             return faces
         return faces[np.array([geometry.face_sizes(faces.landmarks).argmax()])]
 
-    def _reasons(self, source: Source, image: U8, faces: Faces) -> Iterator[str]:
+    def _reasons(self, source: CropSource, image: U8, faces: Faces) -> Iterator[str]:
         """Why each face is left out; "" keeps it."""
         for face in faces:
             folder = self._folder(source, face.name)
@@ -201,7 +201,7 @@ class Cropper:
             else:
                 yield ""
 
-    def _folder(self, source: Source, name: str | None) -> Path:
+    def _folder(self, source: CropSource, name: str | None) -> Path:
         return (
             source.folder / _file_name(name or NOBODY)
             if self.options.per_person
@@ -236,7 +236,7 @@ class Cropper:
                 faces = self.analyzer.embed(found.image, found.faces)
                 yield from () if faces.embeddings is None else faces.embeddings
 
-    def _write(self, source: Source, frame: Frame, face: Faces) -> str:
+    def _write(self, source: CropSource, frame: Frame, face: Faces) -> str:
         """Writes the crop of the one face; gives its name below the folder of the crops."""
         crop = aligned_crops(
             frame.image,

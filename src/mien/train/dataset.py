@@ -34,7 +34,7 @@ _ADIENCE_CROPS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class Sample:
     """One picture: its label as text (a class name, or years) and who is on it, "" where that is not known."""
 
     file: Path
@@ -47,7 +47,7 @@ class Dataset:
     """Pictures in a fixed order. With `regression` the labels are years; else `classes` are the names they bear."""
 
     name: str
-    items: tuple[Item, ...]
+    items: tuple[Sample, ...]
     regression: bool = False
 
     def __len__(self) -> int:
@@ -120,7 +120,7 @@ def read_dataset(
     return check_years(data) if regression else data
 
 
-def _items(place: Path, task: str | None, people: str | None) -> Iterator[Item]:
+def _items(place: Path, task: str | None, people: str | None) -> Iterator[Sample]:
     if place.is_file():
         return _from_csv(place)
     if not place.is_dir():
@@ -141,7 +141,7 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     )
 
 
-def _from_folders(place: Path, people: str | None) -> Iterator[Item]:
+def _from_folders(place: Path, people: str | None) -> Iterator[Sample]:
     folders = [
         folder
         for folder in place.iterdir()
@@ -159,7 +159,7 @@ def _from_folders(place: Path, people: str | None) -> Iterator[Item]:
                 and file.name[0] != "."
                 and file.is_file()
             ):
-                yield Item(file, composed(folder.name), _person(file.name, people))
+                yield Sample(file, composed(folder.name), _person(file.name, people))
 
 
 def _person(name: str, people: str | None) -> str:
@@ -167,7 +167,7 @@ def _person(name: str, people: str | None) -> str:
     return person if found else ""
 
 
-def _from_csv(place: Path) -> Iterator[Item]:
+def _from_csv(place: Path) -> Iterator[Sample]:
     try:
         text = read_bytes(place).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -182,14 +182,14 @@ def _from_csv(place: Path) -> Iterator[Item]:
         )
     for row in rows:
         if row["file"] and row["label"]:
-            yield Item(
+            yield Sample(
                 place.parent / row["file"],
                 row["label"].strip(),
                 (row.get("person") or "").strip(),
             )
 
 
-def _from_adience(place: Path, folds: Sequence[Path], task: str) -> Iterator[Item]:
+def _from_adience(place: Path, folds: Sequence[Path], task: str) -> Iterator[Sample]:
     if task not in {"age", "gender"}:
         raise InputError(
             f"{place} holds Adience's fold files: say --task age or --task gender"
@@ -206,7 +206,7 @@ def _from_adience(place: Path, folds: Sequence[Path], task: str) -> Iterator[Ite
         for row in rows:
             label = _adience_label(row, task)
             if label is not None:
-                yield Item(_adience_file(place, row), label, row["user_id"])
+                yield Sample(_adience_file(place, row), label, row["user_id"])
 
 
 def _adience_label(row: dict[str, str], task: str) -> str | None:

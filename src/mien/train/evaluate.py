@@ -11,14 +11,14 @@ import numpy as np
 
 from mien import images
 from mien.errors import InputError, ModelError
+from mien.models.backbone import FaceBackbone
+from mien.models.backbone_head import BackboneHead
 from mien.models.classifier import Classifier
 from mien.models.own import load_own
-from mien.models.trunk import FaceTrunk
-from mien.models.trunk_head import TrunkHead
 from mien.runtime import Compute
 from mien.train.dataset import Dataset
 from mien.train.export import Card
-from mien.train.faces import FoundFace
+from mien.train.faces import TrainingFace
 from mien.train.features import Describer, Progress, named
 from mien.types import F32, F64, I64
 
@@ -192,15 +192,15 @@ def evaluate_file(
     describer: Describer,
     progress: Progress = lambda done, total: None,
     *,
-    looks: int = 1,
+    crops: int = 1,
 ) -> Evaluated:
-    """What a model file answers to a data set, by the very way `mien analyze` takes; one of pixels after 1 or 12 looks.
+    """What a model file answers to a data set, by the very way `mien analyze` takes; one of pixels after 1 or 12 crops.
 
     Raises:
         ModelError: The file is no model with labels.
         InputError: The data set's classes are not the model's.
     """
-    model = load_own(file, "own", Compute("cpu"), looks=looks)
+    model = load_own(file, "own", Compute("cpu"), crops=crops)
     _check_labels(model, data)
     rows: list[int] = []
     digests: list[str] = []
@@ -229,19 +229,19 @@ def evaluate_file(
 
 
 def _answer(
-    model: Classifier | TrunkHead, describer: Describer, face: FoundFace
+    model: Classifier | BackboneHead, describer: Describer, face: TrainingFace
 ) -> F32:
     """Probabilities (1, K) of one face."""
-    if isinstance(model, TrunkHead):
-        faces = FaceTrunk(
-            describer.trunk, describer.aligner, describer.net, [model], fast=True
+    if isinstance(model, BackboneHead):
+        faces = FaceBackbone(
+            describer.backbone, describer.aligner, describer.net, [model], fast=True
         )(face.image, face.faces)
     else:
         faces = model(face.image, face.faces)
     return faces.attributes["own"].probs
 
 
-def _check_labels(model: Classifier | TrunkHead, data: Dataset) -> None:
+def _check_labels(model: Classifier | BackboneHead, data: Dataset) -> None:
     if data.regression:
         try:
             [float(label) for label in model.labels]

@@ -12,6 +12,7 @@ import numpy as np
 
 from mien import __version__
 from mien.errors import MienError, ModelError
+from mien.models.attributes import EMOTION_FEATURES
 from mien.runtime import Compute, OnnxModel
 from mien.store import write_atomically
 from mien.text import from_json
@@ -20,11 +21,11 @@ from mien.types import F32
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-TRUNK_SHAPES: dict[str, tuple[int, ...]] = {
+BACKBONE_SHAPES: dict[str, tuple[int, ...]] = {
     "embedding": (128,),
     "map_128": (128, 8, 8),
     "map_256": (256, 4, 4),
-    "look": (512,),
+    EMOTION_FEATURES: (512,),
 }
 OUTPUT = "probabilities"
 TOLERANCE = (
@@ -81,8 +82,8 @@ class Card:
         }
 
 
-def trunk_head(matrices: Mapping[str, F32], bias: F32) -> ModelProto:
-    """A softmax over linear functions of the trunk's outputs: `matrices` (D, K) by output, `bias` (K,)."""
+def backbone_head(matrices: Mapping[str, F32], bias: F32) -> ModelProto:
+    """A softmax over linear functions of the backbone's outputs: `matrices` (D, K) by output, `bias` (K,)."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     names = tuple(matrices)
@@ -93,13 +94,13 @@ def trunk_head(matrices: Mapping[str, F32], bias: F32) -> ModelProto:
     tensors.append(numpy_helper.from_array(bias, "bias"))
     inputs = [
         helper.make_tensor_value_info(
-            name, TensorProto.FLOAT, ["N", *TRUNK_SHAPES[name]]
+            name, TensorProto.FLOAT, ["N", *BACKBONE_SHAPES[name]]
         )
         for name in names
     ]
     output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", len(bias)])
     graph = helper.make_graph(
-        _head_nodes(names), "trunk_head", inputs, [output], tensors
+        _head_nodes(names), "backbone_head", inputs, [output], tensors
     )
     opset = [helper.make_opsetid("", _OPSET)]
     model = helper.make_model(

@@ -9,9 +9,9 @@ import numpy as np
 
 from mien import geometry
 from mien.dlib_models import chip
+from mien.models.backbone import Aligner
 from mien.models.classifier import aligned_crops
 from mien.models.detectors import Detector
-from mien.models.trunk import Aligner
 from mien.types import F32, U8, Faces
 
 _SMALL_SIDE = 240  # pixels: smaller pictures are face crops, enlarged before detection as any small face would be
@@ -20,7 +20,7 @@ _PAD = 0.5  # of the side, on every side of a picture too tight for a detector
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFace:
+class TrainingFace:
     """A face in a picture: `image` (H, W, 3) uint8 BGR, perhaps enlarged or padded; `faces` holds that one face;
     `found` is false where no detector saw it and the whole picture stands in for it."""
 
@@ -29,18 +29,18 @@ class FoundFace:
     found: bool
 
 
-def find_face(detector: Detector, picture: U8) -> FoundFace:
+def find_face(detector: Detector, picture: U8) -> TrainingFace:
     """The largest face of a picture (H, W, 3) uint8 BGR; where none is found, the picture counts as a crop."""
     image = _sized(picture)
     if min(picture.shape[:2]) >= _SMALL_SIDE:
         faces = detector(image)
         if len(faces):
-            return FoundFace(image, _largest(faces), found=True)
+            return TrainingFace(image, _largest(faces), found=True)
     padded = pad(image)
     faces = detector(padded)
     if len(faces):
-        return FoundFace(padded, _largest(faces), found=True)
-    return FoundFace(padded, whole_picture(image), found=False)
+        return TrainingFace(padded, _largest(faces), found=True)
+    return TrainingFace(padded, whole_picture(image), found=False)
 
 
 def _sized(picture: U8) -> U8:
@@ -87,8 +87,8 @@ def _largest(faces: Faces) -> Faces:
     return faces[np.array([best])]
 
 
-def chip_views(face: FoundFace, aligner: Aligner, *, views: int, seed: int) -> U8:
-    """Chips (views, 150, 150, 3) as the trunk reads them: the plain one, its mirror image, then disturbed ones.
+def chip_views(face: TrainingFace, aligner: Aligner, *, views: int, seed: int) -> U8:
+    """Chips (views, 150, 150, 3) as the backbone reads them: the plain one, its mirror image, then disturbed ones.
 
     The disturbances follow from `seed` alone: light, size and a chip cut a little askew, as other cameras will.
     """
@@ -103,7 +103,7 @@ def chip_views(face: FoundFace, aligner: Aligner, *, views: int, seed: int) -> U
     return np.ascontiguousarray(chips[:views], dtype=np.uint8)
 
 
-def crop_of(face: FoundFace, *, size: int, padding: float) -> U8:
+def crop_of(face: TrainingFace, *, size: int, padding: float) -> U8:
     """The face (size, size, 3) as a classifier that reads pixels will see it."""
     return np.asarray(
         aligned_crops(face.image, face.faces.landmarks, size=size, padding=padding)[0],

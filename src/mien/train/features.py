@@ -13,26 +13,26 @@ from numpy.typing import NDArray
 
 from mien import images, store
 from mien.errors import InputError
-from mien.models.attributes import LOOK, EmotionNet
+from mien.models.attributes import EMOTION_FEATURES, EmotionNet
+from mien.models.backbone import Aligner, described_by, load_resnet
+from mien.models.backbone_head import READABLE, network_version
 from mien.models.detectors import MIN_FACE, Detector, load_detector
-from mien.models.trunk import Aligner, described_by, load_resnet
-from mien.models.trunk_head import READABLE, network_version
 from mien.pipeline import DEFAULT_DETECTOR
 from mien.runtime import Compute, OnnxModel
 from mien.train.dataset import Dataset
-from mien.train.faces import FoundFace, chip_views, find_face
+from mien.train.faces import TrainingFace, chip_views, find_face
 from mien.types import F32
 
 F16 = NDArray[np.float16]
 
 _VERSION = 2  # raise it when what is kept changes
 _FOLDER = "bottlenecks"
-_TRUNKS = tuple(name for name in READABLE if name != LOOK)
+_BACKBONE_OUTPUTS = tuple(name for name in READABLE if name != EMOTION_FEATURES)
 Progress = Callable[[int, int], None]  # done, of how many
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FeatureTable:
     """The pictures of a data set that could be read, and the networks' answers.
 
     `answers` maps each of their outputs to (N, views, ...) float16, the plain view first; `digests` are the
@@ -57,17 +57,17 @@ class Describer:
     Args:
         detector: Finds the faces.
         aligner: Cuts their chips.
-        trunk: dlib's face ResNet.
+        backbone: dlib's face ResNet.
         net: The emotion network.
         views: Chips per picture: the plain one, its mirror image, then disturbed ones.
-        described_by: All that decides the answers, see `trunk.described_by`; None: nothing is kept.
+        described_by: All that decides the answers, see `backbone.described_by`; None: nothing is kept.
     """
 
     def __init__(
         self,
         detector: Detector,
         aligner: Aligner,
-        trunk: OnnxModel,
+        backbone: OnnxModel,
         net: EmotionNet,
         *,
         views: int = 2,
@@ -76,7 +76,7 @@ class Describer:
         self.described_by = described_by
         self.detector = detector
         self.aligner = aligner
-        self.trunk = trunk
+        self.backbone = backbone
         self.net = net
         self.views = views
 
@@ -93,13 +93,13 @@ class Describer:
         kept_as = f"{network_version()}-{described_by(detector, min_face=MIN_FACE)}"
         return cls(
             found,
-            Aligner.load(found.anchor),
+            Aligner.load(found.aligns_by),
             *networks,
             views=views,
             described_by=kept_as,
         )
 
-    def face(self, file: Path) -> FoundFace:
+    def face(self, file: Path) -> TrainingFace:
         """The face of a picture file.
 
         Raises:
@@ -107,7 +107,7 @@ class Describer:
         """
         return self.face_in(images.read_bytes(file))
 
-    def face_in(self, content: bytes) -> FoundFace:
+    def face_in(self, content: bytes) -> TrainingFace:
         """The face of a picture's bytes."""
         return find_face(self.detector, images.read_image(content))
 
@@ -116,7 +116,7 @@ class Describer:
 
         One picture is one batch, whatever is in the cache already, so that a resumed run sees the very same numbers.
         """
-        key = f"trunk-{self.described_by}-v{_VERSION}-{self.views}-{digest}"
+        key = f"backbone-{self.described_by}-v{_VERSION}-{self.views}-{digest}"
         kept = store.read_entry(_FOLDER, key) if self.described_by else None
         if kept is None:
             kept = self._describe(content, digest)
@@ -131,7 +131,11 @@ class Describer:
             face, self.aligner, views=self.views, seed=int(digest[:8], 16)
         )
         answers = dict(
-            zip(_TRUNKS, self.trunk(chips, outputs=_TRUNKS), strict=True)
+            zip(
+                _BACKBONE_OUTPUTS,
+                self.backbone(chips, outputs=_BACKBONE_OUTPUTS),
+                strict=True,
+            )
         ) | self.net.answers(chips)
         packed = io.BytesIO()
         kept = {name: answer.astype(np.float16) for name, answer in answers.items()}
@@ -141,7 +145,7 @@ class Describer:
 
 def describe(
     data: Dataset, describer: Describer, progress: Progress = lambda done, total: None
-) -> Seen:
+) -> FeatureTable:
     """The networks' answers to all pictures; those that cannot be read are left out and named in `skipped`.
 
     Raises:
@@ -169,7 +173,7 @@ def describe(
     columns = {
         name: np.stack([answer[name] for answer in answers]) for name in READABLE
     }
-    return Seen(
+    return FeatureTable(
         data.take(kept),
         tuple(digests),
         np.array(found, dtype=np.bool_),

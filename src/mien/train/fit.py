@@ -17,10 +17,10 @@ from mien.train import export, report
 from mien.train.backbones import ARCHITECTURES, NONE
 from mien.train.dataset import Dataset, check, read_dataset
 from mien.train.evaluate import Measured
-from mien.train.features import Describer, Progress, Seen, describe
+from mien.train.features import Describer, FeatureTable, Progress, describe
 from mien.train.head import Curve, HeadLearner, Task
 from mien.train.splits import NEAR, groups_of, learnable, stratified_folds
-from mien.train.tuning import Network, NetworkLearner
+from mien.train.tuning import NetworkLearner, NetworkOptions
 from mien.types import F64, I64
 from mien.zoo import DLIB
 
@@ -53,7 +53,7 @@ class Options:
     class_weights: str = "balanced"
     licence: str | None = None
     views: int = 2
-    network: Network = field(default_factory=Network)
+    network: NetworkOptions = field(default_factory=NetworkOptions)
 
 
 class Learner(Protocol[M]):
@@ -84,7 +84,7 @@ class Trained:
     file: Path
     report: Path
     measured: Measured
-    seen: Seen
+    seen: FeatureTable
     notes: tuple[str, ...] = ()
 
 
@@ -159,7 +159,7 @@ def idle(options: Options) -> dict[str, str]:
     network = options.network
     found: dict[str, str] = {}
     if options.architecture == FACE:
-        names = [part.name for part in fields(Network)]
+        names = [part.name for part in fields(NetworkOptions)]
         found |= dict.fromkeys(
             names,
             "the architecture face has one linear layer, which is learnt in one go",
@@ -177,7 +177,7 @@ def idle(options: Options) -> dict[str, str]:
     return found
 
 
-def _say(seen: Seen) -> None:
+def _say(seen: FeatureTable) -> None:
     for reason in seen.skipped:
         log.warning("left out: %s", reason)
     lacking = int((~seen.found).sum())
@@ -190,7 +190,7 @@ def _say(seen: Seen) -> None:
     check(seen.data)
 
 
-def make_task(seen: Seen, options: Options) -> Task:
+def make_task(seen: FeatureTable, options: Options) -> Task:
     """Targets, weights and groups of what was seen."""
     classes = seen.data.indices()
     groups = groups_of(
@@ -221,7 +221,7 @@ def _age_targets(years: F64, width: int) -> F64:
     return np.asarray(bell / bell.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def _warn_of_conflicts(seen: Seen, groups: I64) -> None:
+def _warn_of_conflicts(seen: FeatureTable, groups: I64) -> None:
     """Says which pictures are the same file under two labels."""
     labels: dict[str, set[str]] = {}
     for digest, item in zip(seen.digests, seen.data.items, strict=True):
@@ -320,7 +320,7 @@ def _notes(data: Dataset, task: Task, folds: I64, learns_all: bool) -> tuple[str
 
 
 def _measure(
-    learner: Learner[M], seen: Seen, task: Task, folds: I64
+    learner: Learner[M], seen: FeatureTable, task: Task, folds: I64
 ) -> tuple[Measured, M]:
     """The answers to pictures not learnt from; and the model to keep: one that has learnt from all, or, where that
     would take as long again, the measured one."""
@@ -351,7 +351,7 @@ def _missing(data: Dataset, learning: I64) -> str:
 
 
 def _card(
-    seen: Seen, learner: Learner[M], measured: Measured, options: Options
+    seen: FeatureTable, learner: Learner[M], measured: Measured, options: Options
 ) -> export.Card:
     return export.Card(
         labels=seen.data.classes,
@@ -370,7 +370,7 @@ def _curve(model: object) -> Curve | None:
 
 
 def _learner(
-    work: tuple[Seen, Task],
+    work: tuple[FeatureTable, Task],
     describer: Describer,
     options: Options,
     output: Path,

@@ -1,4 +1,4 @@
-"""The `face` architecture: a linear head on the frozen trunk, learnt in seconds from a few pictures a class."""
+"""The `face` architecture: a linear head on the frozen backbone, learnt in seconds from a few pictures a class."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.models.trunk_head import network_version
+from mien.models.attributes import EMOTION_FEATURES
+from mien.models.backbone_head import network_version
 from mien.train import export
-from mien.train.features import F16, Seen
+from mien.train.features import F16, FeatureTable
 from mien.train.linear import (
     Projection,
     Softmax,
@@ -25,8 +26,8 @@ from mien.types import F32, F64, I64
 # What a head may read: inner maps know expressions, the deeper ones and the descriptor know age, gender and who it is.
 # What the emotion network made of it knows expressions best.
 READINGS = (
-    ("look",),
-    ("look", "map_128"),
+    (EMOTION_FEATURES,),
+    (EMOTION_FEATURES, "map_128"),
     ("map_128", "map_256"),
     ("map_256", "embedding"),
     ("embedding",),
@@ -167,16 +168,16 @@ class LinearLearner:
 
 
 class HeadLearner(LinearLearner):
-    """Learns heads of the trunk and writes them as files."""
+    """Learns heads of the backbone and writes them as files."""
 
     architecture = "face"
     preprocessing: Mapping[str, object] = {
-        "reads": "trunk",
+        "reads": "backbone",
         "network": network_version(),
     }
     quick = True
 
-    def __init__(self, seen: Seen, task: Task) -> None:
+    def __init__(self, seen: FeatureTable, task: Task) -> None:
         super().__init__(seen.answers, task, READINGS)
 
     def export(self, model: LinearModel, card: export.Card) -> bytes:
@@ -184,7 +185,7 @@ class HeadLearner(LinearLearner):
         plain = self.plain(
             tuple(model.matrices), np.arange(min(64, len(self.task.classes)))
         )
-        proto = export.trunk_head(model.matrices, model.bias)
+        proto = export.backbone_head(model.matrices, model.bias)
         return export.finished(
             proto, card, list(plain.values()), model.probs(plain).astype(np.float32)
         )

@@ -20,10 +20,10 @@ import numpy as np
 from mien import images, private, store
 from mien.errors import InputError
 from mien.models.classifier import Preprocessing, feed
-from mien.train import backbones, door, export
+from mien.train import backbones, export, keras_backend
 from mien.train.backbones import IMAGENET, NONE, Architecture
 from mien.train.faces import augmented, crop_of, crop_views
-from mien.train.features import F16, Describer, Progress, Seen
+from mien.train.features import F16, Describer, FeatureTable, Progress
 from mien.train.head import Curve, LinearLearner, Task
 from mien.train.linear import log_loss
 from mien.train.splits import stratified_folds
@@ -38,7 +38,7 @@ _VALIDATION_FOLDS = 6  # one of them decides when to stop
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class NetworkOptions:
     """How a network is trained.
 
     `weights` is "imagenet", "none" or a file; `fine_tune` the number of last blocks that learn too; `size` the side
@@ -84,7 +84,7 @@ class NetworkLearner:
     Args:
         architecture: Which.
         network: How.
-        seen: The pictures and what the trunk saw in them (for the groups; the network reads pixels).
+        seen: The pictures and what the backbone saw in them (for the groups; the network reads pixels).
         task: What is to be learnt.
         describer: Finds the faces.
         work: A folder for checkpoints and crops.
@@ -93,8 +93,8 @@ class NetworkLearner:
     def __init__(
         self,
         architecture: Architecture,
-        network: Network,
-        seen: Seen,
+        network: NetworkOptions,
+        seen: FeatureTable,
         task: Task,
         describer: Describer,
         work: Path,
@@ -163,7 +163,7 @@ class NetworkLearner:
 
     def learn(self, rows: I64) -> KerasModel:
         """The network that the pictures `rows` teach."""
-        keras = door.load_keras()
+        keras = keras_backend.load_keras()
         keras.backend.clear_session()
         keras.utils.set_random_seed(self.task.seed)
         if self.network.weights == NONE:
@@ -181,7 +181,7 @@ class NetworkLearner:
 
     def _with_head(self, weights: str) -> Any:
         """The network with a softmax over the classes on top."""
-        keras = door.load_keras()
+        keras = keras_backend.load_keras()
         body = backbones.build(self.kind, self.size, weights)
         if weights == NONE:
             backbones.quicken_statistics(body)
@@ -284,7 +284,7 @@ class NetworkLearner:
     def export(self, model: KerasModel, card: export.Card) -> bytes:
         """The model file, checked against Keras."""
         pictures = self.pixels(self.crops[: min(8, len(self.crops))])
-        proto = door.to_onnx(model.network, self.size)
+        proto = keras_backend.to_onnx(model.network, self.size)
         return export.finished(
             proto, card, [pictures], model.network.predict_on_batch(pictures)
         )
@@ -304,7 +304,7 @@ class _Run:
         self.state = Progressed()
         self.best: list[np.ndarray] = []
         self.file = Path()
-        keras = door.load_keras()
+        keras = keras_backend.load_keras()
         rate = self.options.learning_rate
         if rate is None:
             rate = 1e-3 if self.options.weights == NONE else 1e-4
@@ -328,7 +328,7 @@ class _Run:
 
     def to_the_end(self) -> None:
         """All epochs that are left; the network then is as it was at its best."""
-        board = door.scalars_to(self.options.tensorboard)
+        board = keras_backend.scalars_to(self.options.tensorboard)
         while self.state.epoch < self.options.epochs and not self._stale():
             self._epoch()
             self._save()
@@ -385,7 +385,7 @@ class _Run:
 
     def _save(self) -> None:
         packed = io.BytesIO()
-        numpy = door.load_keras().ops.convert_to_numpy
+        numpy = keras_backend.load_keras().ops.convert_to_numpy
         values = {
             f"v{k}": numpy(variable) for k, variable in enumerate(self._variables())
         }

@@ -12,12 +12,12 @@ from mien.errors import InputError, MienError, ModelError
 from mien.models.attributes import AGE_GROUPS
 from mien.models.classifier import Classifier, bilinear
 from mien.runtime import OnnxModel
-from mien.train.importers.model_file import Wishes, convert
+from mien.train.importers.model_file import ImportOptions, convert
 from mien.types import F32
 
 from . import caffe_writer as caffe
 
-LABELS = Wishes(labels="gender")
+LABELS = ImportOptions(labels="gender")
 
 
 def numbers(*shape: int, scale: float = 1.0, seed: int = 0) -> F32:
@@ -138,7 +138,7 @@ def test_pooling_rounds_and_clips_as_caffe_does(
     (tmp_path / "labels.txt").write_text("\n".join(map(str, range(count))))
     files = written(tmp_path, net, caffe.new_caffemodel(weights))
     outputs = OnnxModel(
-        convert(files, Wishes(labels=str(tmp_path / "labels.txt"))), "pool"
+        convert(files, ImportOptions(labels=str(tmp_path / "labels.txt"))), "pool"
     )(x)[0]
     assert np.abs(outputs - expected).max() <= 1e-5
 
@@ -211,7 +211,8 @@ def test_the_whole_levi_hassner_net_in_its_old_form_with_its_mean(
     mean = np.random.default_rng(1).uniform(70, 120, (3, 256, 256)).astype(np.float32)
     (tmp_path / "mean.binaryproto").write_bytes(caffe.mean_image(mean))
     model = OnnxModel(
-        convert([*files, tmp_path / "mean.binaryproto"], Wishes(labels="age")), "levi"
+        convert([*files, tmp_path / "mean.binaryproto"], ImportOptions(labels="age")),
+        "levi",
     )
     small_mean = bilinear(mean.transpose(1, 2, 0), 227, sampling="centre").transpose(
         2, 0, 1
@@ -236,7 +237,7 @@ def test_what_the_model_file_carries(tmp_path: Path) -> None:
     files = written(tmp_path, SMALL, caffe.new_caffemodel(SMALL_BLOBS))
     output = tmp_path / "gender.onnx"
     output.write_bytes(
-        convert(files, Wishes(labels="gender", licence="for research only"))
+        convert(files, ImportOptions(labels="gender", licence="for research only"))
     )
     stage = Classifier.load(output, "gender")
     assert stage.labels == ("male", "female")
@@ -327,7 +328,7 @@ def test_labels_must_be_known_and_as_many_as_the_network_has(
 ) -> None:
     assert len(AGE_GROUPS.labels) == 8
     with pytest.raises(InputError, match="label"):
-        convert(written(tmp_path, SMALL, GOOD), Wishes(labels=labels))
+        convert(written(tmp_path, SMALL, GOOD), ImportOptions(labels=labels))
 
 
 @pytest.mark.parametrize(

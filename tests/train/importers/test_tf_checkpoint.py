@@ -16,9 +16,9 @@ from onnx.helper import make_attribute
 
 from mien.errors import InputError, ModelError
 from mien.models.attributes import AGE_GROUPS
-from mien.models.classifier import Preprocessing, feed, look_at
+from mien.models.classifier import Preprocessing, crops_of, feed
 from mien.runtime import OnnxModel
-from mien.train.importers.model_file import Wishes, convert
+from mien.train.importers.model_file import ImportOptions, convert
 from mien.train.importers.tf_checkpoint import read_checkpoint
 from mien.types import F32
 
@@ -28,7 +28,7 @@ tf = pytest.importorskip(
 
 from . import tf_networks  # noqa: E402 - it needs TensorFlow
 
-AGE = Wishes(labels="age")
+AGE = ImportOptions(labels="age")
 
 
 def pictures(count: int = 32) -> F32:
@@ -107,8 +107,10 @@ def test_networks_with_batch_normalisation(
     x = pictures()
     reference = tf_networks.save(tmp_path, network, x)
     assert reference.std(axis=0).max() > 0.01
-    given = convert([tmp_path], Wishes(labels="gender", architecture=architecture))
-    seen = convert([tmp_path], Wishes(labels="gender"))
+    given = convert(
+        [tmp_path], ImportOptions(labels="gender", architecture=architecture)
+    )
+    seen = convert([tmp_path], ImportOptions(labels="gender"))
     assert np.abs(run(given, x) - reference).max() <= 1e-4
     assert given == seen
 
@@ -166,19 +168,19 @@ def test_pictures_are_fed_as_tensorflow_1_fed_them(small: tuple[Path, F32]) -> N
     crop = np.random.default_rng(1).integers(0, 256, (311, 190, 3), dtype=np.uint8)
     resize = tf.compat.v1.image.resize_bilinear
     picture = resize(crop[None, ..., ::-1].astype(np.float32), (256, 256))
-    looks = [resize(picture, (227, 227))[0]]
-    looks += [
+    views = [resize(picture, (227, 227))[0]]
+    views += [
         picture[0, y : y + 227, x : x + 227]
         for y, x in ((0, 0), (0, 29), (29, 0), (29, 29), (14, 14))
     ]
-    twelve = [side for look in looks for side in (look, tf.image.flip_left_right(look))]
+    twelve = [side for view in views for side in (view, tf.image.flip_left_right(view))]
     expected = np.stack(
-        [tf.image.per_image_standardization(look).numpy() for look in twelve]
+        [tf.image.per_image_standardization(view).numpy() for view in twelve]
     )
-    ours = feed(look_at(crop, how, looks=12), how)
+    ours = feed(crops_of(crop, how, crops=12), how)
     assert ours.shape == (12, 227, 227, 3)
     assert np.abs(ours - expected).max() <= 1e-3
-    assert np.array_equal(feed(look_at(crop, how, looks=1), how)[0], ours[0])
+    assert np.array_equal(feed(crops_of(crop, how, crops=1), how)[0], ours[0])
 
 
 def damage(folder: Path, name: str, content: bytes | None) -> None:
@@ -233,12 +235,12 @@ def test_another_architecture_is_refused(
     with pytest.raises(
         ModelError, match=r"21936 holds no variable .*it holds LeviHassner"
     ):
-        convert([small[0]], Wishes(labels="age", architecture=architecture))
+        convert([small[0]], ImportOptions(labels="age", architecture=architecture))
 
 
 def test_an_unknown_architecture_is_refused(small: tuple[Path, F32]) -> None:
     with pytest.raises(InputError, match="levi_hassner_bn"):
-        convert([small[0]], Wishes(labels="age", architecture="resnet"))
+        convert([small[0]], ImportOptions(labels="age", architecture="resnet"))
 
 
 def test_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
@@ -266,7 +268,7 @@ def test_a_missing_variable_is_named(tmp_path: Path) -> None:
 def test_from_the_checkpoint_to_a_face(
     small: tuple[Path, F32], tmp_path: Path, astronaut_file: Path
 ) -> None:
-    """`mien models import`, then `mien analyze` with one look and with twelve."""
+    """`mien models import`, then `mien analyze` with one crop and with twelve."""
 
     def mien(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [
@@ -293,7 +295,7 @@ def test_from_the_checkpoint_to_a_face(
         f"{tmp_path / 'age.onnx'}: taken from {small[0]}",
     ), made.stderr
     probs = []
-    for looks in (1, 12):
+    for crops in (1, 12):
         result = mien(
             "analyze",
             astronaut_file,
@@ -301,8 +303,8 @@ def test_from_the_checkpoint_to_a_face(
             "age",
             "--age-model",
             tmp_path / "age.onnx",
-            "--looks",
-            looks,
+            "--crops",
+            crops,
         )
         assert result.returncode == 0, result.stderr
         (face,) = json.loads(result.stdout)["faces"]
@@ -310,7 +312,7 @@ def test_from_the_checkpoint_to_a_face(
         probs.append(list(face["age_group_probs"].values()))
     assert not np.allclose(probs[0], probs[1], atol=1e-4)
     refused = mien(
-        "analyze", astronaut_file, "--age-model", tmp_path / "age.onnx", "--looks", 5
+        "analyze", astronaut_file, "--age-model", tmp_path / "age.onnx", "--crops", 5
     )
     assert refused.returncode == 2
-    assert "looks: 1 or 12" in refused.stderr
+    assert "crops: 1 or 12" in refused.stderr

@@ -14,7 +14,7 @@ import pytest
 from mien.errors import InputError, ModelError
 from mien.models.classifier import Classifier
 from mien.runtime import OnnxModel
-from mien.train.importers.model_file import Wishes, convert
+from mien.train.importers.model_file import ImportOptions, convert
 from mien.types import F32
 
 tf = pytest.importorskip(
@@ -53,7 +53,7 @@ def test_the_graph_computes_what_tensorflow_computes(
     assert reference.std(axis=0).max() > 0.01, (
         "the network must tell these pictures apart"
     )
-    data = convert(tf_graphs.write(tmp_path, content, LABELS), Wishes())
+    data = convert(tf_graphs.write(tmp_path, content, LABELS), ImportOptions())
     assert np.abs(OnnxModel(data, make)(x)[0] - reference).max() <= 1e-4
 
 
@@ -80,7 +80,9 @@ def test_tensorflow_s_own_local_response_normalisation(tmp_path: Path) -> None:
 
 def test_what_the_model_file_carries(tmp_path: Path, inception: bytes) -> None:
     (tmp_path / "emotion.onnx").write_bytes(
-        convert(tf_graphs.write(tmp_path, inception, LABELS), Wishes(padding=0.4))
+        convert(
+            tf_graphs.write(tmp_path, inception, LABELS), ImportOptions(padding=0.4)
+        )
     )
     stage = Classifier.load(tmp_path / "emotion.onnx", "emotion")
     how = stage.preprocessing
@@ -171,7 +173,7 @@ def test_damaged_and_foreign_graphs_are_named(
 ) -> None:
     files = tf_graphs.write(tmp_path, change(inception), LABELS)  # type: ignore[operator]
     with pytest.raises(ModelError, match=rf"output_graph\.pb.*({reason})"):
-        convert(files, Wishes())
+        convert(files, ImportOptions())
 
 
 @pytest.mark.parametrize("labels", [[], ["one"], [*LABELS, "bored"]])
@@ -179,9 +181,9 @@ def test_labels_must_be_as_many_as_the_network_has(
     tmp_path: Path, inception: bytes, labels: list[str]
 ) -> None:
     with pytest.raises(InputError, match="4 classes"):
-        convert(tf_graphs.write(tmp_path, inception, labels), Wishes())
+        convert(tf_graphs.write(tmp_path, inception, labels), ImportOptions())
 
 
 def test_a_graph_without_labels_asks_for_them(tmp_path: Path, inception: bytes) -> None:
     with pytest.raises(InputError, match="--labels"):
-        convert(tf_graphs.write(tmp_path, inception, LABELS)[:1], Wishes())
+        convert(tf_graphs.write(tmp_path, inception, LABELS)[:1], ImportOptions())

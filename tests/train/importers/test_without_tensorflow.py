@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import ModelError
-from mien.train.importers.model_file import Wishes, convert
+from mien.train.importers.model_file import ImportOptions, convert
 
 from . import caffe_writer as caffe
 from .test_caffe import GOOD, SMALL, written
@@ -20,7 +20,7 @@ def test_checkpoints_ask_for_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ModelError, match=r"pip install mien\[train\]"):
-        convert([tmp_path], Wishes(labels="age"))
+        convert([tmp_path], ImportOptions(labels="age"))
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ class Appearance:
             self.spans.append([time_s, time_s])
         self.frames += 1
         for attribute in attributes:
-            self.tally.hear(attribute, face)
+            self.tally.count(attribute, face)
 
     def about(self, attributes: Iterable[Attribute]) -> dict[str, object]:
         """What was told, by attribute: the mean of a number, the likeliest label, or of what changes the share of

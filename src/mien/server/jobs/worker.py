@@ -13,9 +13,9 @@ from functools import partial
 from typing import Protocol, TextIO
 
 from mien import drawing, private
+from mien.collecting import UnknownCollector
 from mien.errors import InputError, MienError, SourceError
 from mien.images import is_out_of_memory
-from mien.keeping import Keeper
 from mien.pipeline import Analyzer
 from mien.schemas import frame_record
 from mien.server.gate import Gate
@@ -24,7 +24,7 @@ from mien.server.jobs.store import Job, JobStore
 from mien.server.metrics import Metrics
 from mien.server.problems import NO_MEMORY, NO_SPACE, Problem, is_disk_full, kind_of
 from mien.sinks.video import VideoRecorder
-from mien.sources import Patience, Source, open_source
+from mien.sources import Source, Timeouts, open_source
 from mien.sources.base import Closing
 from mien.sources.video import VideoFile
 from mien.types import Frame, FrameResult
@@ -98,7 +98,7 @@ class JobWorker:
         self.gate = gate
         self.metrics = metrics
         self.open_stream: OpenStream = _no_streams
-        self.keeper: Keeper | None = None
+        self.collector: UnknownCollector | None = None
         self.sweeps: list[Callable[[], object]] = [jobs.sweep]
         self._files = threading.Lock()
         self._news = threading.Event()
@@ -263,7 +263,7 @@ class JobWorker:
     def _analyse(self, run: _Run) -> None:
         job = run.job
         session = self.analyzer.session()
-        keep = None if self.keeper is None else self.keeper.stream().keep
+        keep = None if self.collector is None else self.collector.stream().keep
         every = int(job.options.get("every", 1))
         with ExitStack() as stack:
             source = stack.enter_context(_closing(self._open(run)))
@@ -293,15 +293,15 @@ class JobWorker:
             return self.open_stream(job, over)
         try:
             return open_source(
-                str(self.jobs.path(job.id, "input")), patience=self._patience(over)
+                str(self.jobs.path(job.id, "input")), timeouts=self._timeouts(over)
             )
         except SourceError as exc:
             raise SourceError(
                 "the upload is no video that can be read, or is damaged"
             ) from exc
 
-    def _patience(self, over: Callable[[], bool]) -> Patience:
-        return Patience(over=over, frame_pixels=self.jobs.limits.video_pixels)
+    def _timeouts(self, over: Callable[[], bool]) -> Timeouts:
+        return Timeouts(over=over, frame_pixels=self.jobs.limits.video_pixels)
 
     def _copy(self, job: Job, source: Source) -> Copy:
         if not job.options.get("draw"):

@@ -197,8 +197,8 @@ def analyzed(
         image = read_picture(content, limits.image_pixels)
         result = service.analyzer.analyze_frame(Frame(image, source=source))
         service.metrics.analysed(way, len(result.faces))
-        if service.keeper is not None:
-            service.keeper.keep(image, result.faces, source=source)
+        if service.collector is not None:
+            service.collector.keep(image, result.faces, source=source)
         yield image, result
 
 

@@ -145,7 +145,7 @@ async def _next(socket: WebSocket, inbox: _Inbox, idle_s: float) -> Message:
 
 async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
     started = time.monotonic()
-    look, people, bad = _Look(service), service.people.revision, 0
+    stream, people, bad = _ClientStream(service), service.people.revision, 0
     while not service.stopping.is_set():
         try:
             taken = await asyncio.wait_for(inbox.take(), 1)
@@ -155,12 +155,14 @@ async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
             return
         if time.monotonic() - started > service.settings.limits.live_s:
             raise _End(_GOING, "this connection lasted long enough; open another")
-        if (look.analyzer, people) != (
+        if (stream.analyzer, people) != (
             service.analyzer,
             service.people.revision,
         ):  # another model or name: ask anew
-            look, people = _Look(service), service.people.revision
-        answer, good = await run_in_threadpool(look, *taken, time.monotonic() - started)
+            stream, people = _ClientStream(service), service.people.revision
+        answer, good = await run_in_threadpool(
+            stream, *taken, time.monotonic() - started
+        )
         bad = 0 if good else bad + 1
         if bad > _BAD_FRAMES:
             raise _End(_POLICY, "these are no pictures")
@@ -169,14 +171,16 @@ async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
     raise _End(_GOING, "the service is stopping")
 
 
-class _Look:
+class _ClientStream:
     """Looks at one client's frames: who is there is remembered, and kept where unknown faces are."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.analyzer = service.analyzer
         self.session = self.analyzer.session()
-        self.keeper = None if service.keeper is None else service.keeper.stream()
+        self.collector = (
+            None if service.collector is None else service.collector.stream()
+        )
 
     def __call__(self, index: int, content: bytes, time_s: float) -> tuple[str, bool]:
         """The answer to a frame, and whether the frame was good."""
@@ -194,8 +198,8 @@ class _Look:
         except Problem as exc:
             return _error(index, exc.kind, str(exc.detail)), True
         self.service.metrics.analysed("live", len(result.faces))
-        if self.keeper is not None:
-            self.keeper.keep(frame, result)
+        if self.collector is not None:
+            self.collector.keep(frame, result)
         return record_of(result, self.analyzer.only).to_json(), True
 
 

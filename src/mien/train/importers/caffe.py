@@ -23,7 +23,7 @@ from mien.train.importers.caffe_files import (
     read_mean,
     read_weights,
 )
-from mien.train.importers.network import INPUT, Graph, Network
+from mien.train.importers.network import INPUT, Graph, ImportedNetwork
 from mien.types import F32
 
 _WARP = 256  # photos are brought to this size before they are cropped to what the network takes (caffe.Classifier)
@@ -39,7 +39,9 @@ class Value:
     shape: tuple[int, ...]
 
 
-def read_caffe(prototxt: Path, weights: Path, mean: Path | None = None) -> Network:
+def read_caffe(
+    prototxt: Path, weights: Path, mean: Path | None = None
+) -> ImportedNetwork:
     """The network of a deploy prototxt with the weights of a caffemodel.
 
     It takes BGR pixels 0 to 255; the mean image, brought to the input's size, is subtracted inside the graph, as
@@ -71,7 +73,7 @@ def read_caffe(prototxt: Path, weights: Path, mean: Path | None = None) -> Netwo
         resize=max(_WARP, side),
     )
     sources = (prototxt, weights) if mean is None else (prototxt, weights, mean)
-    return Network(builder.graph.model(output, shape), how, "Caffe", sources)
+    return ImportedNetwork(builder.graph.model(output, shape), how, "Caffe", sources)
 
 
 class _Builder:

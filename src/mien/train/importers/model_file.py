@@ -14,7 +14,7 @@ from mien.errors import InputError, ModelError
 from mien.models.attributes import AGE, AGE_GROUPS, GENDER
 from mien.models.classifier import feed
 from mien.runtime import Compute, OnnxModel
-from mien.train.importers.network import Network
+from mien.train.importers.network import ImportedNetwork
 
 KNOWN_LABELS = {
     AGE.name: AGE_GROUPS.labels,
@@ -25,7 +25,7 @@ _CHECKPOINT_ENDINGS = (".index", ".meta", ".ckpt")
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class ImportOptions:
     """What the files do not say themselves.
 
     `labels` is "age" (the eight Adience groups), "gender", or a text file with one label a line; None: the text file
@@ -44,23 +44,23 @@ def is_foreign(files: Sequence[Path]) -> bool:
     return any(_kind_of(file) in {"caffe", "checkpoint", "graph"} for file in files)
 
 
-def convert(files: Sequence[Path], wishes: Wishes) -> bytes:
+def convert(files: Sequence[Path], options: ImportOptions) -> bytes:
     """A model file (.onnx) made of a network's files, tried out before it is given.
 
     Raises:
-        InputError: The files or the wishes do not make one network.
+        InputError: The files or the options do not make one network.
         ModelError: A file is damaged, foreign or cannot be read.
     """
-    network = _read(files, wishes)
-    labels = _labels(files, wishes)
-    if wishes.padding is not None:
+    network = _read(files, options)
+    labels = _labels(files, options)
+    if options.padding is not None:
         network = replace(
             network,
             preprocessing=replace(
-                network.preprocessing, padding=wishes.padding, padding_px=0
+                network.preprocessing, padding=options.padding, padding_px=0
             ),
         )
-    _describe(network, labels, wishes.licence)
+    _describe(network, labels, options.licence)
     data = bytes(network.graph.SerializeToString())
     _try_out(data, network, labels, files)
     return data
@@ -85,7 +85,7 @@ def _kind_of(file: Path) -> str:
     return endings.get(file.suffix, "")
 
 
-def _read(files: Sequence[Path], wishes: Wishes) -> Network:
+def _read(files: Sequence[Path], options: ImportOptions) -> ImportedNetwork:
     networks = [file for file in files if _kind_of(file) != "labels"]
     kinds = {_kind_of(file) for file in networks}
     if kinds == {"caffe"}:
@@ -101,10 +101,10 @@ def _read(files: Sequence[Path], wishes: Wishes) -> Network:
         return read_frozen_graph(networks[0])
     from mien.train.importers.tf_checkpoint import read_checkpoint
 
-    return read_checkpoint(networks[0], wishes.architecture)
+    return read_checkpoint(networks[0], options.architecture)
 
 
-def _read_caffe(files: Sequence[Path]) -> Network:
+def _read_caffe(files: Sequence[Path]) -> ImportedNetwork:
     from mien.train.importers.caffe import read_caffe
 
     by_ending = {file.suffix: file for file in files}
@@ -120,12 +120,12 @@ def _read_caffe(files: Sequence[Path]) -> Network:
     )
 
 
-def _labels(files: Sequence[Path], wishes: Wishes) -> tuple[str, ...]:
-    if wishes.labels in KNOWN_LABELS:
-        return KNOWN_LABELS[wishes.labels]
+def _labels(files: Sequence[Path], options: ImportOptions) -> tuple[str, ...]:
+    if options.labels in KNOWN_LABELS:
+        return KNOWN_LABELS[options.labels]
     lists = (
-        [Path(wishes.labels)]
-        if wishes.labels
+        [Path(options.labels)]
+        if options.labels
         else [file for file in files if _kind_of(file) == "labels"]
     )
     if len(lists) != 1:
@@ -143,7 +143,7 @@ def _labels(files: Sequence[Path], wishes: Wishes) -> tuple[str, ...]:
     return tuple(line.strip() for line in lines if line.strip())
 
 
-def _describe(network: Network, labels: Sequence[str], licence: str) -> None:
+def _describe(network: ImportedNetwork, labels: Sequence[str], licence: str) -> None:
     from onnx import helper
 
     digests = {
@@ -161,7 +161,7 @@ def _describe(network: Network, labels: Sequence[str], licence: str) -> None:
 
 
 def _try_out(
-    data: bytes, network: Network, labels: Sequence[str], files: Sequence[Path]
+    data: bytes, network: ImportedNetwork, labels: Sequence[str], files: Sequence[Path]
 ) -> None:
     """Runs two grey pictures through it: a network that does not hold together fails here, not in use."""
     names, how = ", ".join(map(str, files)), network.preprocessing

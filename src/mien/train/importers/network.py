@@ -20,7 +20,7 @@ _OPSET, _IR = 17, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class ImportedNetwork:
     """A network taken over: its graph, how it wants to be fed, what kind it is (in words), the files it came from."""
 
     graph: ModelProto

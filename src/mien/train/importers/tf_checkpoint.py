@@ -16,7 +16,7 @@ import numpy as np
 
 from mien.errors import InputError, ModelError
 from mien.models.classifier import Preprocessing
-from mien.train.importers.network import INPUT, Graph, Network
+from mien.train.importers.network import INPUT, Graph, ImportedNetwork
 from mien.types import F32
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ _INCEPTION: Mapping[str, _Block] = {
 }
 
 
-def read_checkpoint(place: Path, architecture: str | None = None) -> Network:
+def read_checkpoint(place: Path, architecture: str | None = None) -> ImportedNetwork:
     """The network of a checkpoint: its folder (with the state file `checkpoint`), or the path of one step in it.
 
     Args:
@@ -112,7 +112,7 @@ def read_checkpoint(place: Path, architecture: str | None = None) -> Network:
         )
     scope, build = ARCHITECTURES[name]
     graph = build(replace(variables, scope=scope))
-    return Network(
+    return ImportedNetwork(
         graph, _PREPROCESSING, f"TensorFlow checkpoint ({name})", _files_of(prefix)
     )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mien.errors import ModelError
 from mien.models.classifier import Preprocessing
 from mien.train.importers.graph_files import Node, array_of, read_graph
-from mien.train.importers.network import INPUT, Graph, Network
+from mien.train.importers.network import INPUT, Graph, ImportedNetwork
 
 Array = NDArray[Any]
 RESULT = "final_result"  # the retrain script's --final_tensor_name
@@ -38,7 +38,7 @@ _ELEMENTWISE = {  # TensorFlow's name: ONNX's
 }
 
 
-def read_frozen_graph(file: Path) -> Network:
+def read_frozen_graph(file: Path) -> ImportedNetwork:
     """The network of a frozen graph, from its resized picture to its probabilities.
 
     Inception is fed at `Mul`, behind the decoding and resizing that its graph carries; a MobileNet at its placeholder.
@@ -50,7 +50,7 @@ def read_frozen_graph(file: Path) -> Network:
     entry, how = _entry(nodes, file)
     builder = _Builder(nodes, file, entry)
     output = builder.value(_result(nodes, file))
-    return Network(
+    return ImportedNetwork(
         builder.graph.model(output, (how.size, how.size, 3)),
         how,
         "TensorFlow frozen graph",

@@ -1,4 +1,4 @@
-"""One look and twelve, the crop by the box, and how the classic networks are fed, each against a plain computation."""
+"""One crop and twelve, the crop by the box, and how the classic networks are fed, each against a plain computation."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def plain_resize(image: F64, size: int, *, corner: bool) -> F64:
     return out
 
 
-def plain_looks(picture: F64, *, corner: bool) -> list[F64]:
+def plain_crops(picture: F64, *, corner: bool) -> list[F64]:
     free = AROUND - SIZE
-    looks = [plain_resize(picture, SIZE, corner=corner)]
+    views = [plain_resize(picture, SIZE, corner=corner)]
     for y, x in (
         (0, 0),
         (0, free),
@@ -81,12 +81,12 @@ def plain_looks(picture: F64, *, corner: bool) -> list[F64]:
         (free, free),
         (int(free / 2), int(free / 2)),
     ):
-        looks.append(picture[y : y + SIZE, x : x + SIZE])
-    return [side for look in looks for side in (look, look[:, ::-1])]
+        views.append(picture[y : y + SIZE, x : x + SIZE])
+    return [side for view in views for side in (view, view[:, ::-1])]
 
 
-def plain_softmax(look: F64, *, standardize: bool) -> F64:
-    rgb = look[..., ::-1]
+def plain_softmax(view: F64, *, standardize: bool) -> F64:
+    rgb = view[..., ::-1]
     mean, deviation = (
         (rgb.mean(), max(rgb.std(), 1 / rgb.size**0.5)) if standardize else (128, 64)
     )
@@ -108,10 +108,10 @@ def two_faces() -> Faces:
     return Faces(boxes, np.ones(2, np.float32), landmarks.astype(np.float32))
 
 
-@pytest.mark.parametrize("looks", [1, 12])
-def test_the_classic_way_of_looking(tmp_path: Path, astronaut: U8, looks: int) -> None:
+@pytest.mark.parametrize("crops", [1, 12])
+def test_the_classic_way_of_cropping(tmp_path: Path, astronaut: U8, crops: int) -> None:
     """The box and 20 pixels, cut at the border, its aspect not kept, to 64 pixels, then 45; standardised; averaged."""
-    stage = Classifier.load(linear(tmp_path / "m.onnx", **CLASSIC), "mood", looks=looks)
+    stage = Classifier.load(linear(tmp_path / "m.onnx", **CLASSIC), "mood", crops=crops)
     probs = stage(astronaut, two_faces()).attributes["mood"].probs
     for row, (x1, y1, x2, y2) in zip(
         probs, ((150, 40, 302, 210), (400, 410, 512, 512)), strict=True
@@ -119,7 +119,7 @@ def test_the_classic_way_of_looking(tmp_path: Path, astronaut: U8, looks: int) -
         picture = plain_resize(
             astronaut[y1:y2, x1:x2].astype(np.float64), AROUND, corner=True
         )
-        views = plain_looks(picture, corner=True)[:looks]
+        views = plain_crops(picture, corner=True)[:crops]
         expected = np.mean(
             [plain_softmax(view, standardize=True) for view in views], axis=0
         )
@@ -128,27 +128,27 @@ def test_the_classic_way_of_looking(tmp_path: Path, astronaut: U8, looks: int) -
 
 
 def test_twelve_looks_at_an_aligned_face(tmp_path: Path, astronaut: U8) -> None:
-    """Cut by the landmarks at the size that looks are taken of; without one said, a little larger than a look."""
+    """Cut by the landmarks at the size that crops are taken of; without one said, a little larger than a crop."""
     how = {"size": SIZE, "mean": [128], "std": [64], "padding": 0.25}
     stage = Classifier.load(
-        linear(tmp_path / "m.onnx", **how, resize=AROUND), "mood", looks=12
+        linear(tmp_path / "m.onnx", **how, resize=AROUND), "mood", crops=12
     )
     probs = stage(astronaut, two_faces()).attributes["mood"].probs
     crops = aligned_crops(astronaut, two_faces().landmarks, size=AROUND, padding=0.25)
     for row, crop in zip(probs, crops, strict=True):
-        views = plain_looks(crop.astype(np.float64), corner=False)
+        views = plain_crops(crop.astype(np.float64), corner=False)
         expected = np.mean(
             [plain_softmax(view, standardize=False) for view in views], axis=0
         )
         assert np.abs(row - expected).max() <= 1e-4
-    without = Classifier.load(linear(tmp_path / "w.onnx", **how), "mood", looks=12)(
+    without = Classifier.load(linear(tmp_path / "w.onnx", **how), "mood", crops=12)(
         astronaut, two_faces()
     )
     assert np.allclose(without.attributes["mood"].probs.sum(axis=1), 1, atol=1e-5)
 
 
 def test_many_faces_go_through_in_parts(tmp_path: Path, astronaut: U8) -> None:
-    stage = Classifier.load(linear(tmp_path / "m.onnx", **CLASSIC), "mood", looks=12)
+    stage = Classifier.load(linear(tmp_path / "m.onnx", **CLASSIC), "mood", crops=12)
     faces = two_faces()[np.arange(7) % 2]
     probs = stage(astronaut, faces).attributes["mood"].probs
     assert np.array_equal(
@@ -200,7 +200,7 @@ def test_preprocessing_that_cannot_be_is_refused(
         Classifier.load(linear(tmp_path / "m.onnx", **preprocessing), "mood")
 
 
-@pytest.mark.parametrize("looks", [0, 2, 10, -1])
-def test_looks_are_one_or_twelve(looks: int) -> None:
+@pytest.mark.parametrize("crops", [0, 2, 10, -1])
+def test_crops_are_one_or_twelve(crops: int) -> None:
     with pytest.raises(InputError, match="1 or 12"):
-        Analyzer(only=["identity"], looks=looks)
+        Analyzer(only=["identity"], crops=crops)

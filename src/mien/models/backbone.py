@@ -12,9 +12,9 @@ import numpy as np
 from mien import geometry, store
 from mien.attribute import Attribute
 from mien.dlib_models import chip, landmarks, resnet
-from mien.models.attributes import LOOK, EmotionNet, TraitHeads
-from mien.models.detectors import Anchor, made_of
-from mien.models.trunk_head import TrunkHead
+from mien.models.attributes import EMOTION_FEATURES, EmotionNet, TraitHeads
+from mien.models.backbone_head import BackboneHead
+from mien.models.detectors import AlignsBy, made_of
 from mien.runtime import Compute, OnnxModel, in_chunks
 from mien.space import EmbeddingSpace
 from mien.types import F32, I64, U8, Faces, Scores
@@ -37,17 +37,19 @@ _DLIB_EYES = (
 class Aligner:
     """Cuts faces upright into dlib's 150-pixel chips, by dlib's five points found inside each face's box."""
 
-    def __init__(self, predictor: landmarks.ShapePredictor, *, anchor: Anchor) -> None:
+    def __init__(
+        self, predictor: landmarks.ShapePredictor, *, aligns_by: AlignsBy
+    ) -> None:
         self.predictor = predictor
-        self.anchor = anchor
+        self.aligns_by = aligns_by
 
     @classmethod
-    def load(cls, anchor: Anchor) -> Aligner:
-        return cls(load_predictor("dlib_landmarks_5"), anchor=anchor)
+    def load(cls, aligns_by: AlignsBy) -> Aligner:
+        return cls(load_predictor("dlib_landmarks_5"), aligns_by=aligns_by)
 
     def points(self, image: U8, faces: Faces) -> F32:
         """dlib's five points (N, 5, 2), pixels."""
-        if self.anchor == "box":
+        if self.aligns_by == "box":
             return landmarks.predict(self.predictor, image, _inclusive(faces.boxes))
         boxes = geometry.square_boxes(faces.landmarks)
         points = landmarks.predict(self.predictor, image, _inclusive(boxes))
@@ -68,7 +70,7 @@ class Aligner:
         """The chips (N, 150, 150, 3) uint8 BGR, and the faces with landmarks at least as good as they had."""
         points = self.points(image, faces)
         chips = chip.cut_chips(image, points)
-        if self.anchor == "landmarks":
+        if self.aligns_by == "landmarks":
             return chips, faces
         return chips, replace(faces, landmarks=_five_landmarks(points))
 
@@ -133,10 +135,10 @@ def described_by(detector: str, *, min_face: int, embedder: Sequence[str] = ()) 
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
 
 
-Head = TrunkHead | TraitHeads
+Head = BackboneHead | TraitHeads
 
 
-class FaceTrunk:
+class FaceBackbone:
     """The stage that aligns faces and looks at them: dlib's face ResNet tells who they are, `net` what they feel like.
 
     Adds `embeddings` (N, 128), not L2-normalised: distances mean what they mean in dlib (0.6 decides), the emotion of
@@ -177,7 +179,9 @@ class FaceTrunk:
     @property
     def quick(self) -> tuple[Head, ...]:
         """The heads that do without the ResNet."""
-        return tuple(head for head in self.heads if set(head.reads) == {LOOK})
+        return tuple(
+            head for head in self.heads if set(head.reads) == {EMOTION_FEATURES}
+        )
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
         if not len(faces):
@@ -186,12 +190,12 @@ class FaceTrunk:
             )
         return self.describe(*self._views(image, faces, two=not self.fast))
 
-    def look(self, image: U8, faces: Faces, looks: I64) -> Faces:
+    def observe(self, image: U8, faces: Faces, times_seen: I64) -> Faces:
         """The faces of a stream, each in one view: the two take turns, by how often (N,) a face was looked at."""
         if not len(faces):
             return self(image, faces)
         chips, faces = self.aligner(image, faces)
-        odd = np.flatnonzero(looks % 2)
+        odd = np.flatnonzero(times_seen % 2)
         chips[odd] = self.aligner.mirrored(image, faces[odd])
         return self.describe(chips, faces)
 
@@ -211,18 +215,18 @@ class FaceTrunk:
 
         Those of a stream are not `still`: one view of each is enough.
         """
-        return self._looked(image, faces, self.heads, two=still and not self.fast)
+        return self._told_of(image, faces, self.heads, two=still and not self.fast)
 
     def glance(self, image: U8, faces: Faces) -> Faces:
         """The faces with what changes from moment to moment: the ResNet never runs."""
-        return self._looked(image, faces, self.quick, two=False)
+        return self._told_of(image, faces, self.quick, two=False)
 
-    def _looked(
+    def _told_of(
         self, image: U8, faces: Faces, heads: tuple[Head, ...], *, two: bool
     ) -> Faces:
         if not len(faces):
             return self._nobody(faces)
-        if self.net is None and not heads and self.aligner.anchor == "landmarks":
+        if self.net is None and not heads and self.aligner.aligns_by == "landmarks":
             return faces
         return self._told(*self._views(image, faces, two=two), heads, set())[0]
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mien.collecting import UnknownCollector, thumbnail
 from mien.gallery.unknown import UnknownFaces
-from mien.keeping import Keeper, thumbnail
 from mien.pipeline import Analyzer
 from mien.types import U8, Faces, Frame, FrameResult, Matches
 from mien.zoo import DLIB
@@ -22,11 +22,11 @@ def described(analyzer: Analyzer, astronaut: U8) -> Faces:
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> Keeper:
+def collector(tmp_path: Path) -> UnknownCollector:
     unknown = UnknownFaces(
         f"sqlite:///{tmp_path / 'people.db'}", space=replace(DLIB, name="test")
     )
-    return Keeper(unknown, days=30, tolerance=0.6)
+    return UnknownCollector(unknown, days=30, tolerance=0.6)
 
 
 def known(faces: Faces, name: str | None, distance: float) -> Faces:
@@ -42,15 +42,15 @@ def shrunk(faces: Faces, scale: float) -> Faces:
 
 
 def test_a_good_look_at_a_stranger_is_kept(
-    keeper: Keeper, astronaut: U8, described: Faces
+    collector: UnknownCollector, astronaut: U8, described: Faces
 ) -> None:
     assert len(described) == 1
-    assert keeper.keep(astronaut, described, source="a.png") == 1
+    assert collector.keep(astronaut, described, source="a.png") == 1
     assert (
-        keeper.keep(astronaut, known(described, None, 0.61), source="b.png") == 0
+        collector.keep(astronaut, known(described, None, 0.61), source="b.png") == 0
     )  # the same picture again
-    assert keeper.unknown.waiting() == 1
-    (group,) = keeper.unknown.groups(least=1)
+    assert collector.unknown.waiting() == 1
+    (group,) = collector.unknown.groups(least=1)
     assert group.faces[0].source == "a.png"
     assert group.faces[0].expires - group.faces[0].seen == pytest.approx(30 * 86_400)
 
@@ -61,7 +61,7 @@ def test_a_good_look_at_a_stranger_is_kept(
     ids=["known", "near enough, but named no one", "a stranger", "nobody is known"],
 )
 def test_known_people_are_not_kept(
-    keeper: Keeper,
+    collector: UnknownCollector,
     astronaut: U8,
     described: Faces,
     name: str | None,
@@ -69,27 +69,34 @@ def test_known_people_are_not_kept(
     kept: int,
 ) -> None:
     assert (
-        keeper.keep(astronaut, known(described, name, distance), source="a.png") == kept
+        collector.keep(astronaut, known(described, name, distance), source="a.png")
+        == kept
     )
 
 
 @pytest.mark.parametrize(("sigma", "kept"), [(0, 1), (12, 0)])
 def test_blurred_faces_are_not_kept(
-    keeper: Keeper, astronaut: U8, described: Faces, sigma: int, kept: int
+    collector: UnknownCollector, astronaut: U8, described: Faces, sigma: int, kept: int
 ) -> None:
     image = cv2.GaussianBlur(astronaut, (0, 0), sigma) if sigma else astronaut
-    assert keeper.keep(np.asarray(image, np.uint8), described, source="a.png") == kept
+    assert (
+        collector.keep(np.asarray(image, np.uint8), described, source="a.png") == kept
+    )
 
 
 @pytest.mark.parametrize(("scale", "kept"), [(1.0, 1), (0.5, 1), (0.25, 0)])
 def test_small_faces_are_not_kept(
-    keeper: Keeper, astronaut: U8, described: Faces, scale: float, kept: int
+    collector: UnknownCollector,
+    astronaut: U8,
+    described: Faces,
+    scale: float,
+    kept: int,
 ) -> None:
     image = cv2.resize(
         astronaut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
     )
     assert (
-        keeper.keep(
+        collector.keep(
             np.asarray(image, np.uint8), shrunk(described, scale), source="a.png"
         )
         == kept
@@ -97,20 +104,21 @@ def test_small_faces_are_not_kept(
 
 
 def test_faces_nobody_looked_at_are_not_kept(
-    keeper: Keeper, astronaut: U8, described: Faces
+    collector: UnknownCollector, astronaut: U8, described: Faces
 ) -> None:
     blank = replace(described, embeddings=np.full((1, 128), np.nan, np.float32))
-    assert keeper.keep(astronaut, blank, source="a.png") == 0
+    assert collector.keep(astronaut, blank, source="a.png") == 0
     assert (
-        keeper.keep(astronaut, replace(described, embeddings=None), source="a.png") == 0
+        collector.keep(astronaut, replace(described, embeddings=None), source="a.png")
+        == 0
     )
-    assert keeper.keep(astronaut, Faces.empty(), source="a.png") == 0
+    assert collector.keep(astronaut, Faces.empty(), source="a.png") == 0
 
 
 def test_a_stream_keeps_a_track_every_ten_seconds(
-    keeper: Keeper, astronaut: U8, described: Faces
+    collector: UnknownCollector, astronaut: U8, described: Faces
 ) -> None:
-    stream = keeper.stream()
+    stream = collector.stream()
     kept = []
     for i, (time_s, track) in enumerate(
         [(0, 1), (0.1, 1), (5, 1), (5.1, 2), (10.1, 1), (12, 2), (15.2, 2)]

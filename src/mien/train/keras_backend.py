@@ -1,4 +1,4 @@
-"""The only door to Keras: imported when a network is trained, always on TensorFlow, quietly, the same each time."""
+"""Keras, imported here alone, when a network is trained: always on TensorFlow, quietly, the same each time."""
 
 from __future__ import annotations
 

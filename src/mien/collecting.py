@@ -26,7 +26,7 @@ LEAST_QUALITY = 0.3
 _AGAIN_S = 10.0  # seconds of a stream after which somebody who is still there is kept once more
 
 
-class Keeper:
+class UnknownCollector:
     """Keeps unknown faces for `days`; safe to share between threads.
 
     Args:
@@ -59,9 +59,9 @@ class Keeper:
             self.unknown.add(self._sightings(image, faces, source)) if len(faces) else 0
         )
 
-    def stream(self) -> StreamKeeper:
+    def stream(self) -> StreamCollector:
         """The same for the frames of one stream."""
-        return StreamKeeper(self)
+        return StreamCollector(self)
 
     def sweep(self) -> int:
         """Deletes what is older than `days`; returns how many faces went."""
@@ -108,12 +108,12 @@ class Keeper:
         ]
 
 
-class StreamKeeper:
+class StreamCollector:
     """Keeps the unknown faces of one stream: everybody once, and again while they stay, so that hours of one person
     do not become thousands of faces. Not safe to share between threads."""
 
-    def __init__(self, keeper: Keeper) -> None:
-        self.keeper = keeper
+    def __init__(self, collector: UnknownCollector) -> None:
+        self.collector = collector
         self._kept_s: dict[int, float] = {}
 
     def keep(self, frame: Frame, result: FrameResult) -> int:
@@ -129,7 +129,7 @@ class StreamKeeper:
         due = result.faces[
             np.array([track not in self._kept_s for track in tracks.tolist()], np.bool_)
         ]
-        kept = due[self.keeper.wanted(frame.image, due)]
+        kept = due[self.collector.wanted(frame.image, due)]
         if len(kept) and kept.track_ids is not None:
             self._kept_s |= dict.fromkeys(kept.track_ids.tolist(), frame.time_s)
-        return self.keeper.add(frame.image, kept, source=result.source)
+        return self.collector.add(frame.image, kept, source=result.source)
