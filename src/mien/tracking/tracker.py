@@ -27,12 +27,12 @@ _SAME = 0.7  # part of `same`: means of descriptors this near are one person
 @dataclass(frozen=True, slots=True)
 class TrackerOptions:
     """`new_track_score` a detection needs to begin a track. It is shown at once from `certain_score` on; from
-    `sure_score` on when it was found twice, or the last detection is `confirm_s` or longer ago (somebody who was here
-    before is shown as soon as an observation says so). A lost person is remembered for `lost_buffer_s`, found again by motion within
-    `max_age_s`; `same` is the distance of two descriptors below which they may be one person; an observation is due
-    after `sure_s` or `unsure_s`; for somebody sure a glance does, unless the last observation is `known_s` or longer
-    ago. Who looks like somebody else for `strike_s` is somebody else. Distances are Euclidean, whatever the space of
-    the descriptors."""
+    `sure_score` on when it was found twice, or the last detection is `confirm_s` or longer ago (somebody who
+    was here before is shown as soon as an observation says so). A lost person is remembered for
+    `lost_buffer_s`, found again by motion within `max_age_s`; `same` is the distance of two descriptors below
+    which they may be one person; an observation is due after `sure_s` or `unsure_s`; for somebody sure a glance
+    does, unless the last observation is `known_s` or longer ago. Who looks like somebody else for `strike_s` is
+    somebody else. Distances are Euclidean, whatever the space of the descriptors."""
 
     new_track_score: float = 0.6
     sure_score: float = 0.6
@@ -310,7 +310,7 @@ class Tracker:
             track.person.glance(told, time_s, weight)
 
     def mean(self, track: Track, embedding: F32, weight: float) -> F32:
-        """The mean descriptor (D,) of a track's observations and this one; this alone where it may show somebody else."""
+        """The mean descriptor (D,) of a track's observations and this one; of this alone if it may be of another."""
         person = track.person
         if (
             person is None
