@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from commands import Inside
+
 import mien
 from mien import plugins
 from mien.drawing import label_lines
-from mien.errors import InputError, PluginError
+from mien.errors import InputError, PluginError, SourceError
 from mien.server.app import create_app
 from mien.server.settings import ServerSettings
 from mien.types import U8
@@ -139,13 +141,10 @@ def test_a_detector_a_source_and_a_gallery_of_a_package(photo: Path) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_an_embedder_of_a_package_names_faces_in_photos_and_streams(
-    photo: Path, tmp_path: Path
+    photo: Path, people: Path
 ) -> None:
-    place = tmp_path / "people"
-    place.mkdir()
-    (place / "Ada Lovelace.png").write_bytes(photo.read_bytes())
     analyzer = mien.Analyzer(
-        gallery=place, embedder="projection", only=["identity", "age"], threads=1
+        gallery=people, embedder="projection", only=["identity", "age"], threads=1
     )
     assert (analyzer.space.size, analyzer.tolerance) == (512, 0.2)
     (face,) = analyzer.analyze(photo).faces
@@ -177,6 +176,68 @@ def test_an_embedder_of_a_package_in_batch(photo: Path, tmp_path: Path) -> None:
         json.loads(faces.schema.metadata[b"mien.embedding_space"])["metric"] == "cosine"
     )
     assert "projection@mien-plugin-for-tests-1.0" in faces["models"][0].as_py()
+
+
+@pytest.fixture
+def people(tmp_path: Path, photo: Path) -> Path:
+    """A folder gallery of one."""
+    place = tmp_path / "people"
+    place.mkdir()
+    (place / "Ada Lovelace.png").write_bytes(photo.read_bytes())
+    return place
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_embedder_of_a_package_names_faces_over_http(
+    photo: Path, people: Path, tmp_path: Path
+) -> None:
+    analyzer = mien.Analyzer(
+        gallery=people, embedder="projection", only=["identity"], threads=1
+    )
+    app = create_app(ServerSettings(data=tmp_path / "data"), analyzer)
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        files = {"file": ("a.png", photo.read_bytes())}
+        (face,) = client.post("/v1/analyze", files=files).json()["faces"]
+        assert face["name"] == "Ada Lovelace"
+        assert face["distance"] == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_embedder_of_a_package_in_live(
+    inside: Inside, photo: Path, people: Path
+) -> None:
+    told = inside(
+        "live",
+        f"still://{photo}",
+        "--no-window",
+        "--stats",
+        "--embedder",
+        "projection",
+        "--only",
+        "identity",
+        "--gallery",
+        people,
+    )
+    assert told.returncode == 0, told.stderr
+    stats = json.loads(told.stdout)
+    assert (stats["frames"], stats["faces"]) == (3, 3)
+
+
+@pytest.mark.usefixtures("installed")
+def test_our_own_parts_stand_in_the_same_table(photo: Path, astronaut: U8) -> None:
+    from mien.cli import _COMMANDS
+    from mien.models.embedders import load_embedder
+
+    assert set(_COMMANDS) < set(plugins.found(plugins.COMMANDS))
+    assert {"still", "http", "rtsp"} < set(plugins.found(plugins.SOURCES))
+    with pytest.raises(SourceError, match="camera addresses are not supported"):
+        mien.open_source("camera://0")
+    (face,) = mien.Analyzer(only=["identity"], threads=1).analyze(astronaut).faces
+    dlib = load_embedder("dlib_resnet")
+    faces = mien.Analyzer(only=["age"], threads=1).detector(astronaut)
+    rows = dlib(astronaut, faces).embeddings
+    assert rows is not None
+    np.testing.assert_allclose(rows[0], face.embedding, atol=1e-5)
 
 
 @pytest.mark.usefixtures("installed")

@@ -39,9 +39,11 @@ GROUPS = (
     ROUTES,
 )
 
+PATH, CAMERA = "path", "camera"  # the sources that have no scheme
 OWN = "mien"  # the package of our own parts
 OFF = "MIEN_NO_PLUGINS"  # set: only our own parts
 
+_STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt")
 _SERVED = (
     "analyze",
     "verify",
@@ -62,13 +64,41 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "mmod": "mien.models.detectors:load_mmod",
         "yunet": "mien.models.detectors:load_yunet",
     },
-    EMBEDDERS: {"sface": "mien.models.embedders:load_sface"},
+    EMBEDDERS: {
+        "dlib_resnet": "mien.models.backbone:load_backbone",
+        "sface": "mien.models.embedders:load_sface",
+    },
     GALLERIES: {
         "folder": "mien.gallery.folder:open_folder",
         "sqlite": "mien.gallery.sqlite:open_sqlite",
         "postgresql": "mien.gallery.postgres:open_postgres",
         "postgres": "mien.gallery.postgres:open_postgres",
     },
+    SOURCES: {
+        PATH: "mien.sources.opening:open_path",
+        CAMERA: "mien.sources.opening:open_camera",
+        "http": "mien.sources.opening:open_http",
+        "https": "mien.sources.opening:open_http",
+        **dict.fromkeys(_STREAMS, "mien.sources.opening:open_stream"),
+    },
+    COMMANDS: {
+        "analyze": "mien.cli.analyze:analyze_app",
+        "live": "mien.cli.live:live_app",
+        "verify": "mien.cli.verify:verify_app",
+        "batch": "mien.cli.batch:batch_app",
+        "report": "mien.cli.report:report_app",
+        "serve": "mien.cli.serve:serve_app",
+        "enroll": "mien.cli.people:enroll_app",
+        "find": "mien.cli.find:find_app",
+        "people": "mien.cli.people:people_app",
+        "crop": "mien.cli.crop:crop_app",
+        "train": "mien.cli.train:train_app",
+        "evaluate": "mien.cli.train:evaluate_app",
+        "retrain": "mien.cli.retrain:retrain_app",
+        "models": "mien.cli.models:models_app",
+        "bench": "mien.cli.bench:bench_app",
+        "doctor": "mien.cli.doctor:doctor_app",
+    },  # in the order of the help
     ROUTES: {name: f"mien.server.routes.{name}:router" for name in _SERVED},
     FORMATS: {
         "table": "mien.cli.tables:open_table",
@@ -93,8 +123,10 @@ class Plugin:
         """The factory.
 
         Raises:
-            PluginError: It cannot be imported; says whose it is.
+            PluginError: It cannot be imported; says whose it is. One of ours says itself what it lacks.
         """
+        if self.package == OWN:
+            return self.entry.load()  # type: ignore[no-any-return]
         try:
             factory = self.entry.load()
         except Exception as exc:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mien.cli import app
-from mien.cli.live import Play, Stats
+from mien.cli.playing import Play, Stats
 from mien.errors import InputError
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer

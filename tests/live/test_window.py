@@ -19,7 +19,7 @@ from PIL import ImageGrab
 from commands import Inside
 from live.clips import moving_face, write_clip
 from mien.attribute import Estimate
-from mien.cli.live import Play, Stats
+from mien.cli.playing import Play, Stats
 from mien.cli.window import Line, Picture, Screen
 from mien.errors import InputError
 from mien.models.attributes import described

@@ -114,7 +114,7 @@ class Still:
     frames = 3
     duration_s = 0.3
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, **_: object) -> None:
         self.name = uri
 
     def __iter__(self) -> Iterator[Frame]:

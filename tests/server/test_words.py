@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mien import private
 from mien.errors import GalleryError, InputError
 from mien.gallery import FolderGallery, SqliteGallery, check_name
+from mien.models.backbone_head import BackboneHead
 from mien.models.own import load_own, try_out
 from mien.pipeline import Analyzer
 from mien.server import KeyFile
@@ -199,6 +200,13 @@ def test_a_model_is_tried_before_it_is_taken(
         assert str(tmp_path) not in answer.text
     assert client.http.get("/v1/models").json()["serving"]["emotion"] is None
     assert client.analyze(photo).json()["faces"][0]["emotion"] == before
+
+
+def test_heads_of_mien_0_1_still_work(models: Analyzer, tmp_path: Path) -> None:
+    old = {"preprocessing": '{"reads": "trunk"}'}
+    head = load_own(write_head(tmp_path / "a.onnx", ["a", "b"], **old), "emotion")
+    assert isinstance(head, BackboneHead)
+    try_out(head, models.backbone)
 
 
 def test_a_model_that_works_passes(models: Analyzer, tmp_path: Path) -> None:

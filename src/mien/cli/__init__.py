@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
-import importlib.util
 import io
 import logging
 import os
@@ -20,86 +18,68 @@ from mien.text import ESCAPE, did_you_mean
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 # The first line of each command's help stands here too, so that `mien --help` need not import what all commands need.
-_COMMANDS: dict[
-    str, tuple[str, str, str]
-] = {  # name: (module that holds NAME_app, group in the help, what it does)
+_COMMANDS: dict[str, tuple[str, str]] = {  # name: (group in the help, what it does)
     "analyze": (
-        "mien.cli.analyze",
         "Look",
         "Tell who is in photos and videos, how old, which gender, which emotion.",
     ),
     "live": (
-        "mien.cli.live",
         "Look",
         "Tell who is in front of a camera or in a stream, while they move.",
     ),
     "verify": (
-        "mien.cli.verify",
         "Look",
         "Tell whether two photos show one person, and how often such an answer is right.",
     ),
     "batch": (
-        "mien.cli.batch",
         "Look",
         "Analyse archives of photos and videos into Parquet tables. What is done is not done again.",
     ),
     "report": (
-        "mien.cli.report",
         "Look",
         "Tell what a batch result holds: people, ages, emotions over time, in one HTML file or as JSON.",
     ),
     "serve": (
-        "mien.cli.serve",
         "Look",
         "The HTTP API and the page, on http://127.0.0.1:8000 unless told otherwise.",
     ),
     "enroll": (
-        "mien.cli.people",
         "People",
         "Add a person to the gallery.",
     ),
     "find": (
-        "mien.cli.find",
         "People",
         "Find where a face was seen before: in galleries, unknown faces, batch results and photos.",
     ),
     "people": (
-        "mien.cli.people",
         "People",
         "List the people in the gallery, or change them.",
     ),
     "crop": (
-        "mien.cli.crop",
         "Models of your own",
         "Cut the faces out of photos and videos, upright and sharp, one folder per class as `mien train` reads them.",
     ),
     "train": (
-        "mien.cli.train",
         "Models of your own",
         "Train a model on folders of faces: for --emotion-model, --age-model, --gender-model everywhere.",
     ),
     "evaluate": (
-        "mien.cli.train",
         "Models of your own",
         "Measure a model on pictures it has not learnt from: accuracy, classes, confusion, calibration.",
     ),
     "retrain": (
-        "mien.cli.retrain",
         "Models of your own",
         "Train with the options of TensorFlow's old retrain.py.",
     ),
     "models": (
-        "mien.cli.models",
         "Models and machine",
         "List the models: what for, licence, size, what they were trained on, and whether they are on this machine.",
     ),
     "bench": (
-        "mien.cli.bench",
         "Models and machine",
         "Measure the speed of every part on this machine: medians in milliseconds.",
     ),
     "doctor": (
-        "mien.cli.doctor",
         "Models and machine",
         "Say what is here and what is missing, with its cure: versions, devices, packages, models, folders, plug-ins.",
     ),
@@ -113,9 +93,9 @@ def new_app() -> typer.Typer:
     )
 
 
-def _of_package(plugin: plugins.Plugin):  # type: ignore[no-untyped-def]
-    """A command that a package offers: a Typer application, or what makes one. One that cannot be loaded stands in the
-    help all the same and says why when it is called."""
+def _command(plugin: plugins.Plugin):  # type: ignore[no-untyped-def]
+    """A command, ours or a package's: a Typer application, or what makes one. A package's that cannot be loaded stands
+    in the help all the same and says why when it is called."""
     try:
         made = plugin.load()
         made = made if isinstance(made, typer.Typer) else made()
@@ -123,7 +103,8 @@ def _of_package(plugin: plugins.Plugin):  # type: ignore[no-untyped-def]
         made = _broken(exc)
     command = typer.main.get_command(made)
     command.name = plugin.name
-    command.rich_help_panel = "Of other packages"  # type: ignore[attr-defined]
+    group, _ = _COMMANDS.get(plugin.name, ("Of other packages", ""))
+    command.rich_help_panel = group  # type: ignore[attr-defined]
     return command
 
 
@@ -141,37 +122,17 @@ class LazyGroup(TyperGroup):
     """Imports a command's module only when that command is asked for."""
 
     def list_commands(self, ctx: object) -> list[str]:
-        ours = [
-            name
-            for name, (module, *_) in _COMMANDS.items()
-            if importlib.util.find_spec(module)
-        ]
-        return [
-            *ours,
-            *(
-                name
-                for name in plugins.found(plugins.COMMANDS)
-                if name not in _COMMANDS
-            ),
-        ]
+        return list(plugins.found(plugins.COMMANDS))
 
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
-        known = [*_COMMANDS, *plugins.found(plugins.COMMANDS)]
+        known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
             ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], known)}")
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]
-        theirs = plugins.found(plugins.COMMANDS).get(cmd_name)
-        if cmd_name not in _COMMANDS:
-            return None if theirs is None else _of_package(theirs)
-        module, group, _ = _COMMANDS[cmd_name]
-        command = typer.main.get_command(
-            getattr(importlib.import_module(module), f"{cmd_name}_app")
-        )
-        command.name = cmd_name
-        command.rich_help_panel = group  # type: ignore[attr-defined]
-        return command
+        plugin = plugins.found(plugins.COMMANDS).get(cmd_name)
+        return None if plugin is None else _command(plugin)
 
     def format_help(self, ctx, formatter) -> None:  # type: ignore[no-untyped-def]
         """The help that lists all commands imports none of ours: the table says what they do."""
@@ -182,7 +143,7 @@ class LazyGroup(TyperGroup):
     def _listed(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]
         if cmd_name not in _COMMANDS:
             return self.get_command(ctx, cmd_name)
-        _, group, does = _COMMANDS[cmd_name]
+        group, does = _COMMANDS[cmd_name]
         return TyperCommand(cmd_name, help=does, rich_help_panel=group)
 
 

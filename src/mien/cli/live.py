@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import time
-from collections.abc import Generator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from mien.cli import INTERRUPTED, SOME_FAILED, new_app
@@ -24,59 +19,13 @@ from mien.cli.options import (
     with_shared_options,
 )
 from mien.cli.outputs import file_to_write
-from mien.cli.videos import Spare
-from mien.collecting import UnknownCollector
-from mien.drawing import Annotator
+from mien.cli.playing import Play, Stats
 from mien.errors import InputError
-from mien.models.folder import ModelFile, ModelFolder
-from mien.pipeline import Analyzer
-from mien.sinks.video import VideoRecorder, check_place
-from mien.sources import VIDEO_SUFFIXES, Source, is_video, open_source
-from mien.types import I64, U8, Frame, FrameResult
+from mien.models.folder import ModelFolder
+from mien.sinks.video import check_place
+from mien.sources import VIDEO_SUFFIXES, is_video, open_source
 
 live_app = new_app()
-
-_BIN_MS = 0.1
-_BINS = 50_000  # 5 s; anything slower counts as that
-
-
-@dataclass
-class Stats:
-    """Counts frames, faces and how long each frame took, in a space that does not grow."""
-
-    frames: int = 0
-    faces: int = 0
-    started: float = field(default_factory=time.perf_counter)
-    _took: I64 = field(default_factory=lambda: np.zeros(_BINS, np.int64))
-
-    def add(self, faces: int, took_s: float) -> None:
-        """One more frame with this many faces."""
-        self.frames += 1
-        self.faces += faces
-        self._took[min(_BINS - 1, int(took_s * 1000 / _BIN_MS))] += 1
-
-    def quantile_ms(self, part: float) -> float:
-        """The time below which this part of the frames stayed."""
-        if not self.frames:
-            return 0.0
-        return float(
-            (np.searchsorted(np.cumsum(self._took), part * self.frames) + 1) * _BIN_MS
-        )
-
-    def line(self) -> str:
-        """The one line of `--stats`."""
-        wall = max(1e-9, time.perf_counter() - self.started)
-        p50, p95 = (round(self.quantile_ms(part), 1) for part in (0.5, 0.95))
-        fps = round(self.frames / wall, 1)
-        return json.dumps(
-            {
-                "frames": self.frames,
-                "fps": fps,
-                "p50_ms": p50,
-                "p95_ms": p95,
-                "faces": self.faces,
-            }
-        )
 
 
 @live_app.command()
@@ -160,131 +109,6 @@ def _check_record(record: Path | None, source: str) -> None:
         )
     check_place(record)
     file_to_write("--record", record, suffixes=VIDEO_SUFFIXES, inputs=[source])
-
-
-@dataclass(frozen=True)
-class AnnotatedFrame:
-    """A frame, what was found in it, and both drawn where it was recorded."""
-
-    frame: Frame
-    result: FrameResult
-    canvas: U8 | None = None
-
-
-class Recording:
-    """Writes annotated frames to a film, and keeps the last one for whoever shows it too."""
-
-    def __init__(self, recorder: VideoRecorder, annotate: Annotator) -> None:
-        self.recorder = recorder
-        self.annotate = annotate
-        self._last: AnnotatedFrame | None = None
-
-    def write(self, frame: Frame, result: FrameResult) -> None:
-        """Adds the next frame."""
-        canvas = self.annotate(frame.image, result.faces)
-        self._last = AnnotatedFrame(frame, result, canvas)
-        self.recorder.write(canvas, frame.time_s)
-
-    def seen(self, frame: Frame, result: FrameResult) -> AnnotatedFrame:
-        """A frame, drawn if it is the one that was just written."""
-        last = self._last
-        return (
-            last
-            if last is not None and last.frame is frame
-            else AnnotatedFrame(frame, result)
-        )
-
-
-class Play:
-    """A source, its session and what is written of it."""
-
-    def __init__(
-        self,
-        analyzer: Analyzer,
-        source: Source,
-        record: Path | None,
-        max_frames: int | None,
-        models: ModelFolder | None = None,
-        collector: UnknownCollector | None = None,
-    ) -> None:
-        self.analyzer = analyzer
-        self.models = models
-        self.chosen: ModelFile | None = None  # None: as at the start
-        self._start = analyzer
-        self.source = source
-        self.record = record
-        self.max_frames = max_frames
-        self.collector = collector
-        self.interrupted = False
-        self.spare = Spare()
-        self.annotate = Annotator()
-
-    def next_model(self) -> str:
-        """Goes on to the folder's next model, after the last to those of the start; what to say of it.
-
-        Raises:
-            MienError: The folder or the model file cannot be used.
-        """
-        if self.models is None:
-            raise InputError("no models to choose from: start with --models-dir FOLDER")
-        files = [None, *(file for file in self.models.files() if not file.error)]
-        file = files[
-            (files.index(self.chosen) + 1) % len(files) if self.chosen in files else 0
-        ]
-        analyzer = self._start
-        if file is not None:
-            model = analyzer.load_model(file.attribute, file.file)
-            analyzer = analyzer.with_model(file.attribute, model)
-        self.analyzer, self.chosen = analyzer, file
-        return (
-            "the models of the start"
-            if file is None
-            else f"{file.attribute} by {file.name}"
-        )
-
-    def results(self, stats: Stats) -> Generator[AnnotatedFrame, None, None]:
-        """Every frame with what was found in it; recorded on the way; Ctrl-C ends it in good order."""
-        analyzer = self.analyzer
-        session = analyzer.session()
-        with ExitStack() as stack:
-            recording = self._recording(stack)
-            record = None if recording is None else self.spare.writer(recording.write)
-            keep = (
-                None
-                if self.collector is None
-                else self.spare.writer(self.collector.stream().keep)
-            )
-            try:
-                asked = time.perf_counter()
-                for frame in self.source:
-                    began = time.perf_counter() if self.source.live else asked
-                    if analyzer is not self.analyzer:
-                        analyzer = self.analyzer
-                        session = analyzer.session()
-                    result = session.step(frame)
-                    if record is not None:
-                        record(frame, result)
-                    if keep is not None:
-                        keep(frame, result)
-                    stats.add(len(result.faces), time.perf_counter() - began)
-                    yield (
-                        AnnotatedFrame(frame, result)
-                        if recording is None
-                        else recording.seen(frame, result)
-                    )
-                    if stats.frames == self.max_frames:
-                        return
-                    asked = time.perf_counter()
-            except KeyboardInterrupt:
-                self.interrupted = True
-
-    def _recording(self, stack: ExitStack) -> Recording | None:
-        if self.record is None:
-            return None
-        sound = None if self.source.live else self.source.name
-        recorder = VideoRecorder(self.record, rate=self.source.rate, sound=sound)
-        stack.callback(self.spare.run, recorder.close)
-        return Recording(recorder, self.annotate)
 
 
 def _run(play: Play, *, windowed: bool) -> Stats:

@@ -2,58 +2,54 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from mien import images, sources, store
+from mien import sources, store
 from mien.attribute import IDENTITY
-from mien.cli import SOME_FAILED, UNUSABLE, new_app, people_check, people_photos
+from mien.cli import (
+    SOME_FAILED,
+    UNUSABLE,
+    new_app,
+    people_check,
+    people_files,
+    people_photos,
+    people_reembed,
+)
 from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import GalleryOption, SharedOptions, with_shared_options
 from mien.cli.outputs import console, file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
-from mien.errors import GalleryError, InputError, PersonNotFound, PhotoNotFound
+from mien.errors import GalleryError, InputError, PersonNotFound
 from mien.gallery import (
-    Enrolled,
     Gallery,
     KeptPhoto,
-    Photo,
-    ShowsPhotos,
     check_name,
     remarks,
     showing,
 )
 from mien.gallery.check import check as check_gallery
-from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown import tell_unknown
 from mien.gallery.weights import GOOD
 from mien.pipeline import Analyzer
-from mien.space import EmbeddingSpace
-from mien.text import did_you_mean, from_json
-from mien.types import F32
+from mien.text import did_you_mean
 
 enroll_app = new_app()
 people_app = new_app()
 
 people_app.add_typer(unknown_app, name="unknown")
-
-_FORMAT = "mien people 1"
-_LONGEST_PICTURE = 200_000  # characters of a small picture in an exported file
 
 
 @enroll_app.command()
@@ -322,59 +318,15 @@ def export_people(
     opened = _open(gallery or ctx.obj)
     file_to_write("FILE", file, suffixes=(".json",))
     everything = list(opened.enrolled())
-    rows = [exported(one) | _picture(opened, one) for one in everything]
-    write_export(file, rows, opened.space.name)
+    rows = [
+        people_files.exported(one) | people_files.picture(opened, one)
+        for one in everything
+    ]
+    people_files.write(file, rows, opened.space.name)
     typer.echo(
         f"{len(everything)} photos of {len({one.name for one in everything})} people in {file}",
         err=True,
     )
-
-
-def write_export(
-    file: Path, rows: Sequence[Mapping[str, object]], embedder: str
-) -> None:
-    """Writes photos as `import_people` reads them, for their user's eyes only.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
-    document = {"format": _FORMAT, "embedder": embedder, "photos": rows}
-    try:
-        store.write_atomically(
-            file,
-            json.dumps(document, ensure_ascii=False, indent=1).encode(),
-            secret=True,
-        )
-    except OSError as exc:
-        raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
-
-
-def exported(one: Enrolled) -> dict[str, object]:
-    """A photo as it stands in an exported file."""
-    row = [
-        float(f"{value:.9g}") for value in one.photo.embedding
-    ]  # 9 digits are all that float32 has
-    photo = one.photo
-    return {
-        "name": one.name,
-        "sha256": photo.sha256,
-        "source": photo.source,
-        "quality": photo.quality,
-        "embedding": row,
-    }
-
-
-def _picture(gallery: Gallery, one: Enrolled) -> dict[str, str]:
-    """The small picture of the face, where there is one."""
-    if not isinstance(gallery, ShowsPhotos):
-        return {}
-    with contextlib.suppress(PhotoNotFound):
-        return {
-            "thumbnail": base64.b64encode(
-                gallery.thumbnail(one.name, one.photo.sha256)
-            ).decode()
-        }
-    return {}
 
 
 @people_app.command(name="import")
@@ -393,9 +345,9 @@ def import_people(
     opened = _open(gallery or ctx.obj, may_be_new=True)
     is_npy = file.suffix.lower() == ".npy"
     people = (
-        _read_npy(file, name, opened.space)
+        people_files.read_npy(file, name, opened.space)
         if is_npy
-        else _read_json(file, opened.space)
+        else people_files.read_json(file, opened.space)
     )
     shown = track(
         people.items(),
@@ -461,99 +413,6 @@ def index(
     opened.drop_index() if drop else opened.create_index()
 
 
-def _bare(row: F32, file: Path) -> Photo:
-    return Photo(row, bare_sha256(row), file.name)
-
-
-def _read_npy(
-    file: Path, name: str | None, space: EmbeddingSpace
-) -> dict[str, list[Photo]]:
-    try:
-        rows = np.load(file, allow_pickle=False)
-    except (OSError, ValueError) as exc:
-        raise InputError(f"{file} is no .npy file of descriptors: {exc}") from exc
-    return {
-        name or file.stem: [_bare(row, file) for row in _checked(rows, file, space)]
-    }
-
-
-def _read_json(file: Path, space: EmbeddingSpace) -> dict[str, list[Photo]]:
-    try:
-        document = from_json(content_of(file))
-    except ValueError as exc:
-        raise InputError(f"{file} is no JSON: {exc}") from exc
-    people: dict[str, list[Photo]] = {}
-    for name, rows, about in _named_rows(document, file, space):
-        photos = [
-            replace(_bare(row, file), **about) for row in _checked(rows, file, space)
-        ]
-        people.setdefault(name, []).extend(photos)
-    return people
-
-
-def _named_rows(
-    document: Any, file: Path, space: EmbeddingSpace
-) -> list[tuple[str, Any, dict[str, Any]]]:
-    """The name, the descriptors, and what else is known of each photo or of each person's photos."""
-    if isinstance(document, dict) and document.get("format") == _FORMAT:
-        if document.get("embedder") != space.name:
-            theirs = document.get("embedder")
-            raise InputError(
-                f"{file} holds descriptors of {theirs}, the gallery those of {space.name}"
-            )
-        try:
-            return [
-                (str(photo["name"]), photo["embedding"], _about(photo))
-                for photo in document["photos"]
-            ]
-        except (KeyError, TypeError) as exc:
-            raise InputError(
-                f"{file} is an exported gallery that is damaged: {exc!r}; export it anew"
-            ) from exc
-    if isinstance(document, dict):
-        return [(str(name), rows, {}) for name, rows in document.items()]
-    raise InputError(
-        f"{file} is neither an exported gallery nor an object of {{name: [descriptors]}}"
-    )
-
-
-def _about(photo: dict[str, Any]) -> dict[str, Any]:
-    """What an exported photo says of itself, as far as it can be believed; files of earlier versions say nothing."""
-    kinds = {"sha256": str, "source": str, "quality": float}
-    known: dict[str, Any] = {
-        key: kind(photo[key])
-        for key, kind in kinds.items()
-        if isinstance(photo.get(key), kind | int)
-    }
-    picture = photo.get("thumbnail")
-    if isinstance(picture, str) and len(picture) <= _LONGEST_PICTURE:
-        known["thumbnail"] = _jpeg(picture)
-    return known
-
-
-def _jpeg(text: str) -> bytes:
-    """A small picture as it stands in a file; nothing where it is none."""
-    with contextlib.suppress(ValueError, InputError):
-        content = base64.b64decode(text, validate=True)
-        images.read_jpeg(content)
-        return content
-    return b""
-
-
-def _checked(rows: Any, file: Path, space: EmbeddingSpace) -> list[F32]:
-    try:
-        table = np.atleast_2d(np.asarray(rows, dtype=np.float32))
-    except (TypeError, ValueError) as exc:
-        raise InputError(
-            f"{file}: descriptors must be lists of {space.size} numbers: {exc}"
-        ) from exc
-    if table.ndim != 2 or table.shape[1] != space.size or not np.isfinite(table).all():
-        raise InputError(
-            f"{file}: descriptors must be {space.size} finite numbers each, got shape {table.shape}"
-        )
-    return list(table)
-
-
 @people_app.command()
 def reembed(
     ctx: typer.Context,
@@ -576,6 +435,6 @@ def reembed(
 
     Example: [bold]mien people reembed --gallery people.db --embedder sface[/bold]
     """
-    from mien.cli.people_reembed import run
-
-    run(SharedOptions(gallery=gallery or ctx.obj, embedder=embedder), left)
+    people_reembed.run(
+        SharedOptions(gallery=gallery or ctx.obj, embedder=embedder), left
+    )

@@ -12,10 +12,9 @@ from rich.progress import track
 
 from mien import store
 from mien.attribute import IDENTITY
-from mien.cli import SOME_FAILED
+from mien.cli import SOME_FAILED, people_files
 from mien.cli.options import SharedOptions
 from mien.cli.outputs import file_to_write
-from mien.cli.people import exported, write_export
 from mien.errors import GalleryError, InputError
 from mien.gallery import FolderGallery, Gallery
 from mien.gallery.sql import SqlGallery
@@ -100,9 +99,9 @@ def _keep(gallery: SqlGallery, without: Sequence[int], file: Path) -> int:
     """Writes the photos that will leave the gallery into a file; returns how many."""
     going = set(without)
     numbered = zip(gallery.photo_ids(), gallery.enrolled(), strict=False)
-    rows = [exported(one) for key, one in numbered if key in going]
+    rows = [people_files.exported(one) for key, one in numbered if key in going]
     if rows:
-        write_export(
+        people_files.write(
             file_to_write("--left", file, suffixes=(".json",)), rows, gallery.space.name
         )
     return len(rows)

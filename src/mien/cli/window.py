@@ -8,11 +8,12 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import cv2
 
 from mien import drawing, images
+from mien.cli.playing import AnnotatedFrame, Play, Stats
 from mien.errors import InputError, MienError
 from mien.sinks.window import (
     ESCAPE,
@@ -24,9 +25,6 @@ from mien.sinks.window import (
     strip_height,
 )
 from mien.types import F32, U8, Frame, FrameResult
-
-if TYPE_CHECKING:
-    from mien.cli.live import AnnotatedFrame, Play, Stats
 
 log = logging.getLogger(__name__)
 

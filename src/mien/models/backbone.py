@@ -126,6 +126,11 @@ def load_resnet(compute: Compute | None = None) -> OnnxModel:
     return OnnxModel(data, spec.name, compute)
 
 
+def load_backbone(*, compute: Compute | None = None) -> FaceBackbone:
+    """dlib's face ResNet as an embedder by itself, for faces whose landmarks can be trusted."""
+    return FaceBackbone(load_resnet(compute), Aligner.load("landmarks"))
+
+
 def described_by(detector: str, *, min_face: int, embedder: Sequence[str] = ()) -> str:
     """What decides the descriptors of a picture, as a few letters: every file of weights, the smallest face looked for,
     this code. What is kept of them is kept under it. `embedder` is what another embedder than dlib's is made of."""

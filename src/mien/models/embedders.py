@@ -80,8 +80,6 @@ def run(model: OnnxModel, crops: F32) -> F32:
 def load_embedder(name: str, compute: Compute | None = None) -> Embedder:
     """An embedder by its name: of the zoo, of an installed package, or a file that was taken in.
 
-    dlib's is not made here: it is the backbone that attributes read too.
-
     Raises:
         InputError: Nothing has that name.
         ModelError: Its weights are not on this machine, or damaged.

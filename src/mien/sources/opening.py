@@ -17,7 +17,6 @@ from mien.sources.photos import Photos
 from mien.sources.video import VideoFile
 
 POLL_RATE = 2.0  # pictures per second asked of a URL that gives one picture
-_STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt"})
 
 
 def open_source(
@@ -39,25 +38,41 @@ def open_source(
         ...     for frame in frames:
         ...         print(frame.index, frame.time_s, frame.image.shape)
     """
-    timeouts = timeouts or Timeouts()
+    opener = plugins.found(plugins.SOURCES)[_kind_of(uri)].load()
+    return opener(uri, timeouts=timeouts or Timeouts(), poll_rate=poll_rate)  # type: ignore[no-any-return]
+
+
+def _kind_of(uri: str | int) -> str:
+    """Which row of the table opens a source.
+
+    Raises:
+        SourceError: None does.
+    """
     if isinstance(uri, int):
-        return _live(f"camera {uri}", partial(camera, uri), timeouts)
+        return plugins.CAMERA
     scheme = urlsplit(uri).scheme if "://" in uri else ""
     if not scheme:
-        return _open_path(uri, timeouts)
-    if scheme in {"http", "https"}:
-        return _open_http(uri, timeouts, poll_rate)
-    theirs = plugins.found(plugins.SOURCES).get(scheme)
-    if theirs is not None:
-        return theirs.load()(uri)  # type: ignore[no-any-return]
-    if scheme not in _STREAMS:
+        return plugins.PATH
+    schemes = plugins.found(plugins.SOURCES).keys() - {plugins.PATH, plugins.CAMERA}
+    if scheme not in schemes:
         raise SourceError(
             f"{shown(uri)}: {scheme} addresses are not supported; use http, https or rtsp"
         )
+    return scheme
+
+
+def open_camera(number: int, *, timeouts: Timeouts, **_: object) -> Source:
+    """A camera of this machine."""
+    return _live(f"camera {number}", partial(camera, number), timeouts)
+
+
+def open_stream(uri: str, *, timeouts: Timeouts, **_: object) -> Source:
+    """A stream that FFmpeg reads."""
     return _live(uri, partial(streams.stream, uri, timeouts, paced=False), timeouts)
 
 
-def _open_path(path: str, timeouts: Timeouts) -> Source:
+def open_path(path: str, *, timeouts: Timeouts, **_: object) -> Source:
+    """A photo, a folder of photos, or a video file."""
     if Path(path).is_dir():
         return Photos(path, [file for file in expand(path) if not is_video(file)])
     if Path(path).suffix.lower() in images.SUFFIXES:
@@ -65,7 +80,12 @@ def _open_path(path: str, timeouts: Timeouts) -> Source:
     return VideoFile(path, timeouts)
 
 
-def _open_http(url: str, timeouts: Timeouts, poll_rate: float | None) -> Source:
+def open_http(url: str, *, timeouts: Timeouts, poll_rate: float | None) -> Source:
+    """Whatever is at a URL: a picture, a video, MJPEG or HLS.
+
+    Raises:
+        SourceError: It does not answer, or is neither.
+    """
     with http.get(url, timeouts) as answer:
         kind = answer.content_type
         if kind.startswith("image/") and poll_rate is None:
