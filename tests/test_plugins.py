@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from commands import Inside
-
 import mien
+from commands import Inside
 from mien import plugins
 from mien.drawing import label_lines
 from mien.errors import InputError, PluginError, SourceError
