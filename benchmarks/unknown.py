@@ -172,7 +172,7 @@ def one_by_one(photos: Photos) -> tuple[float, float]:
     order = np.random.default_rng(0).permutation(len(photos.files))
     with tempfile.TemporaryDirectory() as folder:
         unknown = UnknownFaces(
-            f"sqlite:///{folder}/unknown.db", space=replace(DLIB, name="benchmark")
+            Path(folder) / "unknown.db", space=replace(DLIB, name="benchmark")
         )
         now = unknown.clock()
         start = time.perf_counter()

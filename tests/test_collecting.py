@@ -23,9 +23,7 @@ def described(analyzer: Analyzer, astronaut: U8) -> Faces:
 
 @pytest.fixture
 def collector(tmp_path: Path) -> UnknownCollector:
-    unknown = UnknownFaces(
-        f"sqlite:///{tmp_path / 'people.db'}", space=replace(DLIB, name="test")
-    )
+    unknown = UnknownFaces(tmp_path / "people.db", space=replace(DLIB, name="test"))
     return UnknownCollector(unknown, days=30, tolerance=0.6)
 
 

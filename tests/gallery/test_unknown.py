@@ -59,7 +59,7 @@ class World:
 
     def open(self) -> UnknownFaces:
         return UnknownFaces(
-            f"sqlite:///{self.path}", space=replace(DLIB, name="test"), clock=self.time
+            self.path, space=replace(DLIB, name="test"), clock=self.time
         )
 
     def seen(
@@ -234,7 +234,7 @@ def test_a_picture_counts_once(world: World, unknown: UnknownFaces) -> None:
 def test_other_embedders_are_not_mixed(world: World, unknown: UnknownFaces) -> None:
     unknown.add([world.seen(1, i) for i in range(3)])
     other = UnknownFaces(
-        f"sqlite:///{world.path}", space=replace(DLIB, name="another"), clock=world.time
+        world.path, space=replace(DLIB, name="another"), clock=world.time
     )
     assert other.groups() == []
     other.add([world.seen(1, 0)])
@@ -531,6 +531,4 @@ def test_telling_a_folder_that_kept_nobody_makes_no_file(tmp_path: Path) -> None
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "people.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(GalleryError, match=r"people\.db"):
-        UnknownFaces(
-            f"sqlite:///{tmp_path / 'people.db'}", space=replace(DLIB, name="test")
-        )
+        UnknownFaces(tmp_path / "people.db", space=replace(DLIB, name="test"))

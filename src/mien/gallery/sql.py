@@ -7,19 +7,15 @@ import uuid
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import (
-    DBAPIError,
-    OperationalError,
-    TimeoutError as PoolTimeoutError,
-)
 
+from mien import database
 from mien.errors import GalleryError, PersonExists, PersonNotFound, PhotoNotFound
 from mien.gallery import migrations
 from mien.gallery.base import Enrolled, KeptPhoto, Person, Photo, as_kept, check_name
@@ -165,23 +161,9 @@ class SqlGallery(ABC):
             self._begin(connection, write=write)
             yield connection
 
-    @contextmanager
-    def translated(self) -> Iterator[None]:
+    def translated(self) -> AbstractContextManager[None]:
         """Raises the database's errors as our own."""
-        try:
-            yield
-        except OperationalError as exc:
-            raise GalleryError(
-                f"cannot use {self.place}: {_reason(exc)}; is it there, and may it be written?"
-            ) from exc
-        except DBAPIError as exc:
-            raise GalleryError(
-                f"cannot use {self.place}: {_reason(exc)}; is it a gallery?"
-            ) from exc
-        except PoolTimeoutError as exc:
-            raise GalleryError(
-                f"cannot use {self.place}: all connections are busy; try again"
-            ) from exc
+        return database.translated(self.place, what="a gallery")
 
     def check_ready(self) -> None:
         with self.transaction() as connection:
@@ -579,11 +561,3 @@ def _rows(
         }
         for ((person, sha256), photo), weight in zip(new.items(), weights, strict=True)
     ]
-
-
-def _reason(exc: DBAPIError) -> str:
-    return (
-        str(exc.orig).strip().splitlines()[0]
-        if str(exc.orig).strip()
-        else type(exc.orig).__name__
-    )

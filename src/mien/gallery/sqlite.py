@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import sqlalchemy as sa
 
-from mien import private
+from mien import database, private
 from mien.errors import GalleryError
 from mien.gallery import migrations
 from mien.gallery.search import told_in
@@ -20,7 +20,6 @@ from mien.gallery.table import Rows, Table
 from mien.space import EmbeddingSpace
 from mien.types import F32, Matches
 
-_BUSY_SECONDS = 30
 _CHANGES_KEPT = 100_000  # a process that missed more reads everything anew
 _READ = 16_384  # rows at a time
 _FORGET = "DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?"
@@ -42,49 +41,29 @@ class SqliteGallery(SqlGallery):
         self, path: Path, *, space: EmbeddingSpace, as_it_is: bool = False
     ) -> None:
         _make_file(path)
-        engine = sa.create_engine(
-            f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS}
-        )
-        super().__init__(engine, place=str(path), space=space)
+        super().__init__(database.sqlite_engine(path), place=str(path), space=space)
         self.path = path
         self._lock = threading.Lock()
         self._seen = -1  # the last change that the table knows
-        sa.event.listen(engine, "connect", _set_up_connection)
         self._migrate(as_it_is=as_it_is)
         self._table = Table(self.space.size)
 
     def _migrate(self, *, as_it_is: bool) -> None:
-        copy = self.path.with_name(f"{self.path.name}.before-migration")
         with self.transaction(write=True) as connection:
             if migrations.is_older(connection):
-                self._keep_copy(copy)
+                database.keep_copy(self.path)
             self._bring_up_to_date(connection, as_it_is=as_it_is)
-        copy.unlink(missing_ok=True)
-
-    def _keep_copy(self, copy: Path) -> None:
-        """The file as it is, until its migration is through."""
-        copy.unlink(missing_ok=True)
-        _make_file(copy)
-        with (
-            closing(sqlite3.connect(self.path)) as old,
-            closing(sqlite3.connect(copy)) as new,
-        ):
-            old.backup(new)
+        database.drop_copy(self.path)
 
     def _begin(self, connection: sa.Connection, *, write: bool) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN DEFERRED")
+        database.begin(connection, write=write)
 
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[sa.Connection]:
-        try:
-            with super().transaction(write=write) as connection:
-                yield connection
-                if write:
-                    connection.exec_driver_sql(_FORGET, (_CHANGES_KEPT,))
-        except sqlite3.Error as exc:  # of the driver itself, which reads descriptors
-            raise GalleryError(
-                f"cannot use {self.place}: {exc}; is it damaged? Put a copy in its place"
-            ) from exc
+        with super().transaction(write=write) as connection:
+            yield connection
+            if write:
+                connection.exec_driver_sql(_FORGET, (_CHANGES_KEPT,))
 
     def reembed(
         self, space: EmbeddingSpace, rows: Mapping[int, F32], without: Collection[int]
@@ -202,11 +181,3 @@ def _rows(rows: list[tuple[int, str, float, bytes]], size: int) -> Rows:
         np.array(weights, np.float32),
         table.astype(np.float32),
     )
-
-
-def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = (
-        None  # transactions are begun by hand, so that writers queue and never deadlock
-    )
-    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from importlib import resources
-
 import sqlalchemy as sa
 
+from mien import database
 from mien.errors import EmbedderMismatch, GalleryError
 from mien.space import EmbeddingSpace
 from mien.zoo import ZOO
@@ -63,8 +60,7 @@ def migrate(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> 
     _check_space(about, place, space)
     for number in range(version + 1, last + 1):
         script = _files(dialect)[number - 1].replace("{size}", str(space.size))
-        for statement in _statements(script):
-            connection.exec_driver_sql(statement)
+        database.execute(connection, script)
     _note(connection, about, {"version": str(last), **_told_of(space)})
     return version
 
@@ -126,19 +122,4 @@ def _about(connection: sa.Connection) -> dict[str, str]:
 
 
 def _files(dialect: str) -> list[str]:
-    folder = resources.files(__name__) / dialect
-    return [
-        file.read_text()
-        for file in sorted(folder.iterdir(), key=lambda f: f.name)
-        if file.name.endswith(".sql")
-    ]
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script; sqlite3 knows where each ends, also those of triggers."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+    return database.scripts(__name__, dialect)

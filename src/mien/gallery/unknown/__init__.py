@@ -59,7 +59,7 @@ def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
     if isinstance(gallery, PostgresGallery):
         return UnknownFaces(gallery.engine, space=gallery.space)
     if isinstance(gallery, SqliteGallery):
-        return UnknownFaces(f"sqlite:///{gallery.path}", space=gallery.space)
+        return UnknownFaces(gallery.path, space=gallery.space)
     raise GalleryError(
         "unknown faces are kept beside a folder of photos, a .db file or PostgreSQL; name one of these as the gallery"
     )
@@ -73,7 +73,7 @@ def open_unknown_file(file: Path, *, space: EmbeddingSpace) -> UnknownFaces:
     """
     from mien.gallery.unknown.store import UnknownFaces
 
-    return UnknownFaces(f"sqlite:///{_make_home(file)}", space=space)
+    return UnknownFaces(_make_home(file), space=space)
 
 
 def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import threading
 import time
 import uuid
@@ -12,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from mien.errors import GalleryError, InputError, PersonNotFound, UnknownNotFound
+from mien import database
+from mien.errors import InputError, PersonNotFound, UnknownNotFound
 from mien.gallery.base import Photo, check_name
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown.base import Enroller, Group, Sighting, Undone, UnknownFace
@@ -28,12 +28,12 @@ from mien.types import F32, I64
 
 UNDO_S = 24 * 3600.0  # how long a name can be taken back: until then its faces are kept
 _MOST_ENROLLED = 12  # faces of a group that become photos of a person: the best
-_BUSY_SECONDS = 30
 _WRITING = 0x6D69656E  # the lock of whoever writes in PostgreSQL
 _BATCH = 500  # values in one query
 
 T = TypeVar("T")
 
+_SCHEMA = database.Schema("unknown", "mien.gallery.unknown.migrations")
 _metadata = sa.MetaData()
 _faces = sa.Table(
     "unknown_faces",
@@ -98,7 +98,7 @@ class UnknownFaces:
     when it returns, and what it deleted is gone from the file.
 
     Args:
-        place: The database: `sqlite:///path`, or the engine of a gallery, which closes it itself.
+        place: The database: a SQLite file, or the engine of a gallery, which closes it itself.
             Tables are made where they are missing.
         space: Of the descriptors; those of others are not looked at.
         clock: Seconds since 1970.
@@ -109,7 +109,7 @@ class UnknownFaces:
 
     def __init__(
         self,
-        place: str | sa.Engine,
+        place: Path | sa.Engine,
         *,
         space: EmbeddingSpace,
         clock: Callable[[], float] = time.time,
@@ -118,9 +118,18 @@ class UnknownFaces:
         self.clock = clock
         self._lock = threading.RLock()
         self._borrowed = isinstance(place, sa.Engine)
-        self._engine = _sqlite_engine(place) if isinstance(place, str) else place
+        self._engine = (
+            place if isinstance(place, sa.Engine) else database.sqlite_engine(place)
+        )
         with self._transaction(writing=True) as connection:
-            _metadata.create_all(connection)
+            _SCHEMA.migrate(connection, place=self._place)
+        if self._sqlite:
+            database.drop_copy(Path(str(self._engine.url.database)))
+
+    @property
+    def _place(self) -> str:
+        address = self._engine.url.render_as_string(hide_password=True)
+        return f"the unknown faces in {address}"
 
     @property
     def _sqlite(self) -> bool:
@@ -129,22 +138,16 @@ class UnknownFaces:
     @contextmanager
     def _transaction(self, *, writing: bool = False) -> Iterator[sa.Connection]:
         """A transaction; of those that write, in whatever process, one at a time."""
-        try:
-            with self._lock, self._engine.begin() as connection:
-                if self._sqlite:
-                    connection.exec_driver_sql(
-                        "BEGIN IMMEDIATE" if writing else "BEGIN"
-                    )
-                elif writing:
-                    connection.execute(
-                        sa.select(sa.func.pg_advisory_xact_lock(_WRITING))
-                    )
-                yield connection
-        except DBAPIError as exc:
-            place = self._engine.url.render_as_string(hide_password=True)
-            raise GalleryError(
-                f"cannot use the unknown faces in {place}: {exc.orig}; may it be written?"
-            ) from exc
+        with (
+            self._lock,
+            database.translated(self._place, what="a gallery"),
+            self._engine.begin() as connection,
+        ):
+            if self._sqlite:
+                database.begin(connection, write=writing)
+            elif writing:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITING)))
+            yield connection
 
     @contextmanager
     def _change(self) -> Iterator[sa.Connection]:
@@ -616,17 +619,3 @@ def _there(connection: sa.Connection, embedder: str, photos: set[str]) -> set[st
 def _slices(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """The values in portions that fit one query."""
     return (values[i : i + _BATCH] for i in range(0, len(values), _BATCH))
-
-
-def _sqlite_engine(address: str) -> sa.Engine:
-    engine = sa.create_engine(address, connect_args={"timeout": _BUSY_SECONDS})
-    sa.event.listen(engine, "connect", _set_up_connection)
-    return engine
-
-
-def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = (
-        None  # transactions are begun by hand, so that writers queue and never deadlock
-    )
-    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import threading
 import time
 import uuid
@@ -17,9 +16,8 @@ from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from mien import private
+from mien import database, private
 from mien.errors import GalleryError
 from mien.server.problems import Problem
 from mien.server.settings import Limits
@@ -28,6 +26,8 @@ ENDED = frozenset({"done", "failed"})
 _OPEN = ("queued", "running")
 _ADDRESS = "url"  # the option that may hold a password: gone when the job has ended
 
+_PLACE = "the jobs' database"
+_SCHEMA = database.Schema("jobs", "mien.server.jobs.migrations")
 _metadata = sa.MetaData()
 _jobs = sa.Table(
     "jobs",
@@ -85,12 +85,10 @@ class JobStore:
             str, str
         ] = {}  # the owner of each job that is admitted and not in the queue yet
         self._make_home(data)
-        self._engine = sa.create_engine(
-            f"sqlite:///{data / 'jobs.db'}", connect_args={"timeout": 30}
-        )
-        sa.event.listen(self._engine, "connect", _set_up_connection)
+        self._engine = database.sqlite_engine(data / "jobs.db")
         with self._transaction() as connection:
-            _metadata.create_all(connection)
+            _SCHEMA.migrate(connection, place=_PLACE)
+        database.drop_copy(data / "jobs.db")
 
     def _make_home(self, data: Path) -> None:
         try:
@@ -103,12 +101,13 @@ class JobStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
-        try:
-            with self._lock, self._engine.begin() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                yield connection
-        except DBAPIError as exc:
-            raise GalleryError(f"cannot use the jobs' database: {exc.orig}") from exc
+        with (
+            self._lock,
+            database.translated(_PLACE, what="one"),
+            self._engine.begin() as connection,
+        ):
+            database.begin(connection, write=True)
+            yield connection
 
     def path(self, job_id: str, name: str) -> Path:
         """A file of a job: "input", "result.jsonl" or "annotated.mp4"."""
@@ -344,9 +343,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by hand
-    for pragma in ("synchronous = FULL", "secure_delete = ON"):
-        connection.execute(f"PRAGMA {pragma}")

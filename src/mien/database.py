@@ -1,0 +1,163 @@
+"""Databases: SQLite files as all of ours are set up, transactions, and numbered SQL that brings tables up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import (
+    DBAPIError,
+    OperationalError,
+    TimeoutError as PoolTimeoutError,
+)
+
+from mien import private
+from mien.errors import GalleryError
+
+_BUSY_SECONDS = 30
+_versions = sa.Table(
+    "schema_versions",
+    sa.MetaData(),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+
+
+def sqlite_engine(path: Path | str) -> sa.Engine:
+    """The connections to a SQLite file. What a transaction acknowledged survives a crash, what it deleted leaves no
+    bytes; writers queue."""
+    engine = sa.create_engine(
+        f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS}
+    )
+    sa.event.listen(engine, "connect", _set_up_connection)
+    return engine
+
+
+def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
+    # Transactions are begun by hand, so that writers queue and never deadlock.
+    connection.isolation_level = None
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def begin(connection: sa.Connection, *, write: bool) -> None:
+    """Begins a transaction of SQLite; one that writes keeps other writers out from here on."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN DEFERRED")
+
+
+@contextmanager
+def translated(place: str, *, what: str) -> Iterator[None]:
+    """Raises a database's errors as our own; `what` the place should be ("a gallery")."""
+    try:
+        yield
+    except OperationalError as exc:
+        raise GalleryError(
+            f"cannot use {place}: {_reason(exc)}; is it there, and may it be written?"
+        ) from exc
+    except DBAPIError as exc:
+        raise GalleryError(
+            f"cannot use {place}: {_reason(exc)}; is it {what}?"
+        ) from exc
+    except PoolTimeoutError as exc:
+        raise GalleryError(
+            f"cannot use {place}: all connections are busy; try again"
+        ) from exc
+    except sqlite3.Error as exc:  # of the driver itself, which reads descriptors
+        raise GalleryError(
+            f"cannot use {place}: {exc}; is it damaged? Put a copy in its place"
+        ) from exc
+
+
+def _reason(exc: DBAPIError) -> str:
+    lines = str(exc.orig).strip().splitlines()
+    return lines[0] if lines else type(exc.orig).__name__
+
+
+# -- migrations
+
+
+def scripts(package: str, dialect: str) -> list[str]:
+    """The numbered SQL files of a package for one kind of database, the first first."""
+    folder = resources.files(package) / dialect
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return [file.read_text() for file in files if file.name.endswith(".sql")]
+
+
+def execute(connection: sa.Connection, script: str) -> None:
+    """Runs the statements of a script; sqlite3 knows where each ends, also those of triggers."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.exec_driver_sql(statement)
+            statement = ""
+
+
+def keep_copy(path: Path) -> None:
+    """Copies a SQLite file as it is, before its migration."""
+    drop_copy(path)
+    private.make_file(_copy_of(path))
+    with (
+        closing(sqlite3.connect(path)) as old,
+        closing(sqlite3.connect(_copy_of(path))) as new,
+    ):
+        old.backup(new)
+
+
+def drop_copy(path: Path) -> None:
+    """Deletes the copy: the migration is through."""
+    _copy_of(path).unlink(missing_ok=True)
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.before-migration")
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The tables of one purpose in a database that may hold others: `name` is what their version is noted under,
+    `package` holds their numbered SQL files."""
+
+    name: str
+    package: str
+
+    def migrate(self, connection: sa.Connection, *, place: str) -> None:
+        """Makes the tables, or brings those of an older version up to date.
+
+        Runs in the caller's transaction, which must keep others out. Of a SQLite file a copy is kept before; whoever
+        called drops it when the transaction is through.
+
+        Raises:
+            GalleryError: A newer mien made them.
+        """
+        files = scripts(self.package, connection.dialect.name)
+        version = self.version(connection)
+        if version > len(files):
+            raise GalleryError(
+                f"{place} has version {version}; this mien reads {len(files)}: update it"
+            )
+        file = connection.engine.url.database
+        if 0 < version < len(files) and connection.dialect.name == "sqlite" and file:
+            keep_copy(Path(file))
+        for script in files[version:]:
+            execute(connection, script)
+        if version < len(files):
+            self._note(connection, len(files))
+
+    def version(self, connection: sa.Connection) -> int:
+        """The version of the tables that are there; 0: none, or of before versions were noted."""
+        if not sa.inspect(connection).has_table(_versions.name):
+            return 0
+        query = sa.select(_versions.c.version).where(_versions.c.name == self.name)
+        return connection.scalar(query) or 0
+
+    def _note(self, connection: sa.Connection, version: int) -> None:
+        _versions.create(connection, checkfirst=True)
+        connection.execute(sa.delete(_versions).where(_versions.c.name == self.name))
+        row = {"name": self.name, "version": version}
+        connection.execute(sa.insert(_versions).values(row))
