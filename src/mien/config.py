@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import ClassVar
 
 import platformdirs
 from pydantic import ValidationError
@@ -28,6 +29,8 @@ class Settings(BaseSettings):
         env_prefix="MIEN_", env_ignore_empty=True, extra="ignore"
     )
 
+    first_file: ClassVar[Path | None] = None  # read before the others
+
     gallery: str | None = None
     detector: str = DEFAULT_DETECTOR
     embedder: str = DEFAULT_EMBEDDER
@@ -49,7 +52,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        files = [Path("mien.toml")]
+        first = settings_cls.first_file if issubclass(settings_cls, Settings) else None
+        files = [Path("mien.toml") if first is None else first, Path("mien.toml")]
         with contextlib.suppress(RuntimeError):  # of users without a home folder
             files.append(platformdirs.user_config_path("mien") / "mien.toml")
         return (
@@ -84,15 +88,24 @@ def gallery_place(
     return place if named or own.exists() else None
 
 
-def load_settings() -> Settings:
-    """The settings of this process.
+def load_settings(file: Path | None = None) -> Settings:
+    """The settings of this process; with `file`, what it says comes before the other files.
 
     Raises:
         InputError: A value in the environment or in mien.toml cannot be used.
     """
     try:
-        return Settings()
+        return Settings() if file is None else _reading(file)()
     except (ValidationError, ValueError) as exc:
         raise InputError(
             f"a setting cannot be used (MIEN_* in the environment, or mien.toml): {exc}"
         ) from exc
+
+
+def _reading(file: Path) -> type[Settings]:
+    """The settings that read one more file, right behind the environment."""
+
+    class Further(Settings):
+        first_file = file
+
+    return Further

@@ -84,6 +84,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     COMMANDS: {
         "analyze": "mien.cli.analyze:analyze_app",
         "live": "mien.cli.live:live_app",
+        "watch": "mien.cli.watch:watch_app",
         "verify": "mien.cli.verify:verify_app",
         "batch": "mien.cli.batch:batch_app",
         "report": "mien.cli.report:report_app",

@@ -64,11 +64,13 @@ def cutout(image: U8, box: F32) -> U8:
     )
 
 
-def film(actors: list[Actor], *, seconds: float) -> Iterator[tuple[Frame, list[Truth]]]:
+def film(
+    actors: list[Actor], *, seconds: float, rate: float = RATE
+) -> Iterator[tuple[Frame, list[Truth]]]:
     """The frames of a film and what is true of each; later actors stand in front of earlier ones."""
     stage = _stage()
-    for index in range(round(seconds * RATE)):
-        time_s = index / RATE
+    for index in range(round(seconds * rate)):
+        time_s = index / rate
         picture, truths = stage.copy(), []
         for actor in actors:
             pose = actor.part(time_s)

@@ -27,6 +27,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {  # name: (group in the help, what it d
         "Look",
         "Tell who is in front of a camera or in a stream, while they move.",
     ),
+    "watch": (
+        "Look",
+        "Watch cameras day and night: who came, when, where, how old, in which mood; a line of JSON each.",
+    ),
     "verify": (
         "Look",
         "Tell whether two photos show one person, and how often such an answer is right.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,9 @@ def _open(index: int) -> Any:
 
 
 def _no_camera(index: int) -> str:
+    device = Path(f"/dev/video{index}")
+    if device.exists() and not os.access(device, os.R_OK | os.W_OK):
+        return f"may not use {device}; add this user to the group {device.group()}"
     others = sorted(
         int(p.name[5:]) for p in Path("/dev").glob("video*") if p.name[5:].isdigit()
     )

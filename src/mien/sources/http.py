@@ -101,8 +101,11 @@ def _accepted(
     if response.status == 200:
         return Answer(url, connection, response)
     connection.close()
+    refused = "; put user:password@ before the host"
+    if urlsplit(url).username is not None:
+        refused = ": wrong user or password"
     cure = {
-        401: "; put user:password@ before the host",
+        401: refused,
         403: "; it wants other rights",
         404: "; check the address",
     }

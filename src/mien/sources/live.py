@@ -72,6 +72,11 @@ class LiveSource(Closing):
             yield Frame(image, index, newest.time_s, self.name)
             index += 1
 
+    @property
+    def received(self) -> int:
+        """How many pictures have come so far, those included that nobody took."""
+        return 0 if self._newest is None else self._newest.number
+
     def wait_until_up(self) -> None:
         """Returns when the first picture has come. Raises SourceError when there will be none."""
         try:

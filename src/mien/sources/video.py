@@ -16,6 +16,7 @@ from av.error import (
     EOFError as AvEnd,
     ExitError as AvTimeout,
     FFmpegError,
+    HTTPUnauthorizedError as AvRefused,
     InvalidDataError,
 )
 from av.sidedata.sidedata import Type as SideData
@@ -57,6 +58,8 @@ def _why_not(uri: str, exc: Exception, *, late: bool) -> str:
         exc, AvTimeout
     ):  # FFmpeg calls an RTSP server that stays silent invalid data
         return f"{name} does not answer in time; is the address right and the sender running?"
+    if isinstance(exc, AvRefused):
+        return f"{name} wants a user and password, or these are wrong"
     if isinstance(exc, InvalidDataError):
         return f"{name} is no video that can be read, or is damaged"
     if "://" not in uri and not Path(uri).exists():

@@ -1,0 +1,84 @@
+"""`mien watch`: the cameras of a mien.toml, day and night; what happens is a line of JSON."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from mien.cli import INTERRUPTED, new_app
+from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
+from mien.config import load_settings
+from mien.watch.settings import find_file, read_file
+from mien.watch.visits import Event
+from mien.watch.watcher import Watcher
+
+watch_app = new_app()
+
+
+@watch_app.command()
+@with_shared_options
+def watch(
+    options: SharedOptions,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="What to watch: a mien.toml with [[cameras]]."),
+    ] = None,
+    keep_unknown: KeepUnknown = None,
+) -> None:
+    """Watch cameras day and night: who came, when, where, how old, in which mood; a line of JSON each.
+
+    Cameras, zones and what is kept stand in mien.toml; docs/watch.md tells how. Ctrl-C ends it.
+
+    Example: [bold]mien watch mien.toml --gallery people/[/bold]
+    """
+    found = find_file(file)
+    said = read_file(found)
+    options = _filled_in(options, found)
+    options.place(make=True)
+    with ExitStack() as stack:
+        analyzer = options.analyzer()
+        stack.callback(analyzer.close)
+        days = keep_unknown or said.watch.keep_unknown
+        watcher = Watcher(analyzer, said, _print, collector=collector(analyzer, days))
+        interrupted = _ending(watcher)
+        watcher.run()
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _filled_in(options: SharedOptions, file: Path) -> SharedOptions:
+    """The options, with what the environment or the file says where they say nothing."""
+    settings = load_settings(file)
+    shared = {f.name for f in fields(SharedOptions)} & type(
+        settings
+    ).model_fields.keys()
+    unsaid = [name for name in shared if getattr(options, name) is None]
+    return replace(options, **{name: getattr(settings, name) for name in unsaid})
+
+
+def _ending(watcher: Watcher) -> list[int]:
+    """Lets SIGINT and SIGTERM end the watching in good order; holds the SIGINT that did."""
+    interrupted: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            interrupted.append(number)
+            signal.signal(number, signal.default_int_handler)  # the next one is abrupt
+        watcher.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    return interrupted
+
+
+def _print(event: Event) -> None:
+    sys.stdout.write(json.dumps(event.to_dict(), ensure_ascii=False) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,216 @@
+"""One camera as it is written down: where its pictures come from, which part of them is looked at, and when."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
+
+from mien.text import composed, is_visible
+
+_LONGEST_NAME = 100
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HOURS = re.compile(r"(?:([a-z,-]+)\s+)?(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)")
+_DAY = 24 * 60  # minutes
+
+
+class Strict(BaseModel):
+    """A table of the file; a key that it does not have is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A span of every week: from minute `start` to minute `end` of these days (0 is Monday), `end` of the next day
+    where it is not after `start`."""
+
+    days: frozenset[int]
+    start: int
+    end: int
+    text: str
+
+    def __contains__(self, moment: datetime) -> bool:
+        minute = moment.hour * 60 + moment.minute
+        day = moment.weekday()
+        if self.start < self.end:
+            return day in self.days and self.start <= minute < self.end
+        if minute >= self.start:
+            return day in self.days
+        return (day - 1) % 7 in self.days and minute < self.end
+
+
+def read_hours(text: object) -> Hours:
+    """The span that a text like "22:00-06:00" or "mon-fri 8:00-18:00" names.
+
+    Raises:
+        ValueError: It names none.
+    """
+    if isinstance(text, Hours):
+        return text
+    found = _HOURS.fullmatch(str(text).strip().lower())
+    if found is None:
+        raise ValueError(f'{text!r} is no time; write "mon-fri 8:00-18:00"')
+    start, end = _minute(found[2], found[3]), _minute(found[4], found[5])
+    return Hours(frozenset(_days(found[1] or "mon-sun")), start, end, str(text))
+
+
+def _minute(hour: str, minute: str) -> int:
+    at = int(hour) * 60 + int(minute)
+    if int(minute) > 59 or at > _DAY:
+        raise ValueError(f"there is no {hour}:{minute}; a day goes from 0:00 to 24:00")
+    return at
+
+
+def _days(text: str) -> Iterable[int]:
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        for name in (first, last or first):
+            if name not in _DAYS:
+                raise ValueError(f"{name!r} is no day; days are {', '.join(_DAYS)}")
+        start, end = _DAYS.index(first), _DAYS.index(last or first)
+        yield from ((start + i) % 7 for i in range((end - start) % 7 + 1))
+
+
+def within(hours: Iterable[Hours], at: float) -> bool:
+    """Whether a time (seconds since 1970) lies in one of the spans, by the clock on the wall; none means always."""
+    spans = tuple(hours)
+    moment = datetime.fromtimestamp(at)
+    return not spans or any(moment in span for span in spans)
+
+
+WrittenHours = Annotated[
+    Hours,
+    BeforeValidator(read_hours),
+    PlainSerializer(lambda hours: hours.text, return_type=str),
+]
+Point = tuple[float, float]
+
+
+class Zone(Strict):
+    """A part of the picture, as a polygon of points (x, y), in parts of its width and height: to `look` at, or to
+    `leave_out`."""
+
+    name: str = ""
+    look: tuple[Point, ...] | None = None
+    leave_out: tuple[Point, ...] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.look is None) == (self.leave_out is None):
+            raise ValueError("a zone has either look or leave_out, a list of points")
+        if len(self.points) < 3:
+            raise ValueError("a zone needs three points or more")
+        for x, y in self.points:
+            if not (0 <= x <= 1 and 0 <= y <= 1):
+                raise ValueError(
+                    f"the point [{x:g}, {y:g}] lies outside the picture: "
+                    "points are parts of its width and height, from 0 to 1"
+                )
+        if self.look is not None and not self.name:
+            raise ValueError("a zone to look at needs a name, which its events bear")
+        return self
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return self.look or self.leave_out or ()
+
+
+class Camera(Strict):
+    """One camera: its name, where its pictures come from, how they are turned and what of them is looked at."""
+
+    name: str
+    source: int | str
+    user: str = ""
+    password_env: str = ""
+    password_file: Path | None = None
+    turn: Literal[0, 90, 180, 270] = 0
+    flip: bool = False
+    zones: tuple[Zone, ...] = ()
+    least_face: int = Field(default=0, ge=0)
+    hours: tuple[WrittenHours, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        kept = composed(name)
+        if not is_visible(kept) or len(kept) > _LONGEST_NAME:
+            raise ValueError(
+                f"a camera's name has 1 to {_LONGEST_NAME} printable characters"
+            )
+        return kept
+
+    @field_validator("source")
+    @classmethod
+    def _found(cls, source: int | str) -> int | str:
+        if isinstance(source, str) and source.isdecimal():
+            return int(source)
+        if source == "" or (isinstance(source, int) and source < 0):
+            raise ValueError("source is a camera's number, a file or an address")
+        return source
+
+    @model_validator(mode="after")
+    def _has_one_password(self) -> Self:
+        if self.password_env and self.password_file:
+            raise ValueError("give password_env or password_file, not both")
+        if (self.password_env or self.password_file) and not self.user:
+            raise ValueError("a password needs a user")
+        return self
+
+    @property
+    def uri(self) -> int | str:
+        """What to open: the source with its user and password.
+
+        Raises:
+            ValueError: The password is not where it is said to be, or others can read it.
+        """
+        if not self.user or not isinstance(self.source, str):
+            return self.source
+        parts = urlsplit(self.source)
+        login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        place = parts.netloc.rpartition("@")[2]
+        return parts._replace(netloc=f"{login}@{place}").geturl()
+
+    @property
+    def password(self) -> str:
+        """Raises ValueError where it cannot be had."""
+        if self.password_file is not None:
+            return read_secret(self.password_file)
+        if not self.password_env:
+            return ""
+        found = os.environ.get(self.password_env)
+        if found is None:
+            raise ValueError(
+                f"the environment has no {self.password_env}, its password; set it"
+            )
+        return found
+
+
+def read_secret(file: Path) -> str:
+    """The first line of a file that only its user can read.
+
+    Raises:
+        ValueError: It cannot be read, or others can read it too.
+    """
+    try:
+        if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ValueError(f"others can read {file}; run: chmod 600 {file}")
+        return (file.read_text().splitlines() or [""])[0]
+    except OSError as exc:
+        raise ValueError(f"cannot read {file}: {exc.strerror or exc}") from exc

@@ -1,0 +1,255 @@
+"""One camera's pictures, looked after in a thread of its own: opened, lost, opened again; the newest one waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from mien.errors import MienError, SourceError
+from mien.sources import Source, Timeouts, open_source
+from mien.sources.base import shown
+from mien.types import Frame
+from mien.watch.cameras import Camera, within
+from mien.watch.motion import Motion
+from mien.watch.view import View
+
+log = logging.getLogger(__name__)
+
+_QUIET_S, _BUSY_S = 0.2, 0.08  # between two pictures that are looked at for motion
+_STALL_S = 4.5  # without a picture: lost
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_ANYWAY_S = 10.0  # without motion, a picture is looked at all the same
+_AFTER_MOTION_S = 2.0
+
+State = Literal["starting", "up", "down", "off", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """How a camera does: its state since when, pictures a second, the seconds from picture to what is told of it, the
+    last picture's time, and why it is down. Times are seconds since 1970."""
+
+    name: str
+    state: State = "starting"
+    since: float = 0.0
+    fps: float = 0.0
+    delay_s: float | None = None
+    last_picture: float | None = None
+    looked_at: int = 0
+    why: str = ""
+
+
+class Feed:
+    """The pictures of one camera in which something moves.
+
+    Args:
+        camera: Which.
+        tell: Called from the feed's thread when a picture waits or the state changes.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        tell: Callable[[], None],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.camera = camera
+        self.view = View(camera)
+        self.live = True
+        self._tell = tell
+        self._clock = clock
+        self._began = clock()
+        self._motion = Motion(self.view.mask)
+        self._state = CameraState(camera.name, since=self._began)
+        self._lock = threading.Condition()
+        self._waiting: Frame | None = None
+        self._film_s = 0.0
+        self._busy_until = 0.0
+        self._anyway_s = 0.0
+        self._heard = 0.0  # when the last picture came, by the monotonic clock
+        self._counted = (0, 0.0)  # pictures that had come by when
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._supervise, name=f"camera {camera.name}", daemon=True
+        )
+
+    @property
+    def state(self) -> CameraState:
+        return self._state
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a picture is to be looked at."""
+        return self._waiting is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether no picture will come any more: a film that is at its end."""
+        return self._state.state == "ended" and not self.waiting
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the feed was made: by the clock, or, of a film, in the film."""
+        return self._clock() - self._began if self.live else self._film_s
+
+    def at(self, time_s: float) -> float:
+        """A time of a frame as seconds since 1970."""
+        return self._began + time_s
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread; one that waits for a network ends by its time-out."""
+        self._stop.set()
+        with self._lock:
+            self._lock.notify_all()
+
+    def join(self) -> None:
+        self._thread.join(timeout=2.0)
+
+    def take(self) -> Frame | None:
+        """The picture that waits, if one does."""
+        with self._lock:
+            frame, self._waiting = self._waiting, None
+            self._lock.notify_all()
+        return frame
+
+    def looked(self, frame: Frame, *, busy_s: float) -> None:
+        """Tells that a picture was looked at; for `busy_s` more seconds all of them are wanted, motion or not."""
+        self._busy_until = max(self._busy_until, frame.time_s + busy_s)
+        delay = self.now_s - frame.time_s if self.live else None
+        state = self._state
+        if delay is not None and state.delay_s is not None:
+            delay = state.delay_s + 0.1 * (delay - state.delay_s)
+        self._state = replace(state, delay_s=delay, looked_at=state.looked_at + 1)
+
+    def _supervise(self) -> None:
+        pause = _FIRST_PAUSE_S
+        while not self._stop.is_set():
+            before = self._state.last_picture
+            try:
+                if self._watch_while_on():
+                    self._become("ended")
+                    return
+            except MienError as exc:
+                self._become("down", str(exc))
+            except Exception as exc:  # one camera must not take the others along
+                log.exception("camera %s", self.camera.name)
+                self._become("down", f"reading failed: {exc!r}")
+            if self._state.last_picture != before or self._state.state == "off":
+                pause = _FIRST_PAUSE_S
+            self._stop.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _watch_while_on(self) -> bool:
+        """Reads one connection; true when a film has come to its end.
+
+        Raises:
+            MienError: It cannot be opened, or was lost.
+        """
+        if not self._on():
+            self._become("off", "not now, by its hours")
+            return False
+        try:
+            uri = self.camera.uri
+        except ValueError as exc:
+            raise SourceError(str(exc)) from exc
+        timeouts = Timeouts(retry_s=0.0, over=self._given_up)
+        self._heard = time.monotonic()
+        with open_source(uri, timeouts=timeouts) as source:
+            self.live = source.live
+            if not source.live and "://" in str(uri):
+                raise SourceError(f"{shown(str(uri))} is a file to download, no camera")
+            self._read(source)
+        if self._stop.is_set() or not source.live:
+            return not source.live
+        if self._on():
+            raise SourceError("no picture came for 5 seconds")
+        return False
+
+    def _on(self) -> bool:
+        return within(self.camera.hours, self._clock())
+
+    def _given_up(self) -> bool:
+        """Whether nobody waits for this connection any more."""
+        stalled = self.live and time.monotonic() - self._heard > self._wait_s
+        return self._stop.is_set() or stalled or not self._on()
+
+    @property
+    def _wait_s(self) -> float:
+        opening = self._state.state != "up"
+        return Timeouts().open_s + _STALL_S if opening else _STALL_S
+
+    def _read(self, source: Source) -> None:
+        offset = self.now_s if source.live else 0.0
+        first, due = None, 0.0
+        for frame in source:
+            if self._stop.is_set():
+                return
+            self._heard = time.monotonic()
+            self._count(getattr(source, "received", frame.index + 1))
+            first = frame.time_s if first is None else first
+            time_s = offset + frame.time_s - (first if source.live else 0.0)
+            if not source.live:
+                self._film_s = time_s
+            if time_s < due - 1e-3:
+                continue
+            wanted = self._see(replace(frame, time_s=time_s, source=self.camera.name))
+            due = time_s + (_BUSY_S if wanted else _QUIET_S)
+            if source.live:  # what comes meanwhile is passed over, and not decoded
+                self._stop.wait(max(0.0, due - self.now_s))
+
+    def _see(self, frame: Frame) -> bool:
+        """Looks for motion in a picture and offers it where it is worth a look; returns whether it was."""
+        self._picture_came(frame)
+        frame = replace(frame, image=self.view.of(frame.image))
+        if self._motion.moved(frame.image, frame.time_s):
+            self._busy_until = max(self._busy_until, frame.time_s + _AFTER_MOTION_S)
+        if frame.time_s > self._busy_until and frame.time_s < self._anyway_s:
+            return False
+        self._anyway_s = frame.time_s + _ANYWAY_S
+        self._offer(frame)
+        return True
+
+    def _picture_came(self, frame: Frame) -> None:
+        self._state = replace(self._state, last_picture=self.at(frame.time_s))
+        if self._state.state != "up":
+            self._become("up")
+
+    def _count(self, received: int) -> None:
+        """Notes how many pictures of this connection have come, for the pictures a second."""
+        before, since = self._counted
+        passed = self._heard - since
+        if received < before or passed > 10:
+            self._counted = (received, self._heard)
+        elif passed >= 1:
+            fps = (received - before) / passed
+            self._state = replace(self._state, fps=round(fps, 1))
+            self._counted = (received, self._heard)
+
+    def _offer(self, frame: Frame) -> None:
+        """Lets the picture wait; of a camera the newest one does, of a film each is waited for."""
+        with self._lock:
+            while not self.live and self._waiting is not None:
+                if self._stop.is_set():
+                    return
+                self._lock.wait(0.5)
+            self._waiting = frame
+        self._tell()
+
+    def _become(self, state: State, why: str = "") -> None:
+        if (state, why) == (self._state.state, self._state.why):
+            return
+        if state != self._state.state:
+            self._state = replace(self._state, since=self._clock())
+        self._state = replace(self._state, state=state, why=why)
+        say = log.warning if state == "down" else log.info
+        say("camera %s is %s%s", self.camera.name, state, f": {why}" if why else "")
+        self._tell()

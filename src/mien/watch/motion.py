@@ -1,0 +1,95 @@
+"""Whether something moves: a small grey picture beside what it usually looks like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mien.types import F32, U8, Mask
+
+_SIDE = 160  # pixels of the small picture's longer side
+_LEARN_S = 4.0  # in which the usual picture is renewed by two thirds
+_FLOOR = 5.0  # of 255: a smaller change is never seen
+_TIMES = 4.0  # the usual change of a pixel, above which it has changed
+_NOISE_TIMES = 3.5  # the same of the whole picture's noise just now
+_LEAST = 0.002  # of the picture: a face much smaller is of no use
+_FLOOD = 4 * _FLOOR  # more than this is a passer-by, which is not usual yet
+_SOLID = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))  # rain is thinner
+_STRIDE = np.ones((7, 7), np.uint8)  # how far something moves between two pictures
+
+
+@dataclass(slots=True)
+class _Scene:
+    usual: F32  # (h, w)
+    spread: F32  # (h, w), by how much each pixel usually differs
+    before: F32  # (h, w), the last picture
+    seen_s: float
+    mask: Mask  # (h, w), what counts
+    moving: Mask  # (h, w), what had changed in the last picture
+
+
+class Motion:
+    """Looks at one camera's pictures in their order. What flickers, rains or waves becomes usual at its place; what
+    changes everywhere at once (a lamp, the camera's exposure) is no motion.
+
+    Args:
+        mask: Which part is looked at, (H, W) of any size; None: all.
+    """
+
+    def __init__(self, mask: Mask | None = None) -> None:
+        self._mask = mask
+        self._scene: _Scene | None = None
+
+    def moved(self, image: U8, time_s: float) -> bool:
+        """Whether something moves in the next picture, (H, W, 3) BGR."""
+        grey = _small(image)
+        scene = self._scene
+        if scene is None or scene.usual.shape != grey.shape:
+            self._scene = self._begun(grey, time_s)
+            return True
+        passed = float(np.clip(time_s - scene.seen_s, 0.0, 1.0))
+        changed = _changed(scene, grey)
+        near = cv2.dilate(scene.moving.astype(np.uint8), _STRIDE) > 0
+        share = float((changed & near).mean())  # a drop of rain is gone by now
+        scene.before, scene.seen_s, scene.moving = grey, time_s, changed
+        _learn(scene, grey, np.float32(1 - np.exp(-passed / _LEARN_S)))
+        return share > _LEAST
+
+    def _begun(self, grey: F32, time_s: float) -> _Scene:
+        mask = np.ones(grey.shape, np.bool_)
+        if self._mask is not None:
+            part = cv2.resize(self._mask.astype(np.uint8), grey.shape[::-1])
+            mask = np.asarray(part > 0, np.bool_)
+        spread = np.full_like(grey, _FLOOR / _TIMES)
+        nowhere = np.zeros(grey.shape, np.bool_)
+        return _Scene(grey, spread, grey, time_s, mask, nowhere)
+
+
+def _changed(scene: _Scene, grey: F32) -> Mask:
+    """Pixels (h, w) that differ by more than usual and than the noise; what is thin does not count."""
+    apart = grey - scene.usual
+    apart -= np.median(apart)
+    flicker = grey - scene.before
+    noise = 1.48 * float(np.median(np.abs(flicker - np.median(flicker))))
+    bound = np.maximum(_TIMES * scene.spread, max(_FLOOR, _NOISE_TIMES * noise))
+    changed = ((np.abs(apart) > bound) & scene.mask).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(changed, cv2.MORPH_OPEN, _SOLID) > 0)
+
+
+def _learn(scene: _Scene, grey: F32, share: np.float32) -> None:
+    apart = grey - scene.usual
+    scene.usual = scene.usual + share * apart
+    off = np.minimum(np.abs(apart - np.median(apart)), _FLOOD)
+    scene.spread = scene.spread + share / 4 * (off - scene.spread)
+
+
+def _small(image: U8) -> F32:
+    """A picture as a small grey one, a little smoothed."""
+    height, width = image.shape[:2]
+    scale = _SIDE / max(height, width)
+    size_wh = (max(3, round(width * scale)), max(3, round(height * scale)))
+    small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    return np.asarray(cv2.GaussianBlur(grey, (3, 3), 0), np.float32)

@@ -1,0 +1,169 @@
+"""What a mien.toml says about watching, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import BaseModel, Field, ValidationError
+
+from mien.config import Settings
+from mien.errors import InputError
+from mien.text import did_you_mean
+from mien.watch.cameras import Camera, Strict
+
+_MOST_DAYS = 36_500
+_EXAMPLE = '[[cameras]] with name = "door" and source = "rtsp://…"'
+
+
+class Keeping(Strict):
+    """What is kept: visits for `keep_days` (None: not at all), pictures of them, strangers' descriptors for
+    `keep_unknown` days. Who is not seen for `absence_s` has gone."""
+
+    keep_days: float | None = Field(default=None, gt=0, le=_MOST_DAYS)
+    keep_pictures: Literal["none", "face", "frame"] = "none"
+    keep_unknown: float | None = Field(default=None, gt=0, le=_MOST_DAYS)
+    absence_s: float = Field(default=10.0, ge=1, le=3600)
+
+
+class WatchFile(Strict):
+    """All that is written down."""
+
+    cameras: tuple[Camera, ...] = ()
+    watch: Keeping = Keeping()
+
+
+def find_file(given: Path | None) -> Path:
+    """The file named, else mien.toml in the working folder, else that in the user's.
+
+    Raises:
+        InputError: There is none.
+    """
+    places = [Path("mien.toml"), platformdirs.user_config_path("mien") / "mien.toml"]
+    if given is not None:
+        places = [given]
+    for place in places:
+        if place.is_file():
+            return place
+    raise InputError(
+        f"there is no {' and no '.join(map(str, places))}; write one with {_EXAMPLE}"
+    )
+
+
+def read_file(file: Path) -> WatchFile:
+    """What a file says.
+
+    Raises:
+        InputError: It cannot be read, or something in it cannot be: all that is wrong, a line each.
+    """
+    try:
+        said = tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise InputError(f"cannot read {file}: {exc}") from exc
+    own = {name: said[name] for name in said if name not in Settings.model_fields}
+    try:
+        found = WatchFile.model_validate(own)
+    except ValidationError as exc:
+        wrong = [_sentence(error, own) for error in exc.errors()]
+        raise InputError("\n".join(f"{file}: {line}" for line in wrong)) from exc
+    cameras = [_beside(camera, file.parent) for camera in found.cameras]
+    _check(cameras, file)
+    return found.model_copy(update={"cameras": tuple(cameras)})
+
+
+def _beside(camera: Camera, folder: Path) -> Camera:
+    """The camera with its files found from the folder of the file that names them."""
+    changes: dict[str, object] = {}
+    if isinstance(camera.source, str) and "://" not in camera.source:
+        changes["source"] = str(folder / camera.source)
+    if camera.password_file is not None:
+        changes["password_file"] = folder / camera.password_file
+    return camera.model_copy(update=changes)
+
+
+def _check(cameras: Sequence[Camera], file: Path) -> None:
+    """Raises InputError where cameras that are right one by one cannot be watched together."""
+    if not cameras:
+        raise InputError(f"{file} names no camera; add {_EXAMPLE}")
+    names = Counter(camera.name for camera in cameras)
+    doubled = [name for name, count in names.items() if count > 1]
+    if doubled:
+        raise InputError(f"{file}: two cameras are called {doubled[0]!r}; rename one")
+    for camera in cameras:
+        try:
+            _check_secret(camera, file)
+        except ValueError as exc:
+            raise InputError(f"{file}: camera {camera.name!r}: {exc}") from exc
+        source = camera.source
+        if (
+            isinstance(source, str)
+            and "://" not in source
+            and not Path(source).exists()
+        ):
+            raise InputError(
+                f"{file}: camera {camera.name!r}: there is no file {source}"
+            )
+
+
+def _check_secret(camera: Camera, file: Path) -> None:
+    """Raises ValueError where the password is not there, or where others can read it."""
+    if isinstance(camera.uri, int) or camera.user:
+        return
+    others = stat.S_IMODE(file.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
+    if urlsplit(camera.uri).password and others:
+        raise ValueError(
+            f"its source holds a password and others can read {file}; "
+            f"run: chmod 600 {file}, or use user and password_env"
+        )
+
+
+def _sentence(error: Any, said: Mapping[str, Any]) -> str:
+    """What pydantic found, with the place as the user wrote it."""
+    *place, last = error["loc"]
+    if isinstance(last, int):  # one of a list is named by what it is
+        place.append(last)
+    where, model = _place(place, said)
+    if error["type"] == "extra_forbidden":
+        known = model.model_fields if model is not None else ()
+        near = did_you_mean(str(last), known)
+        return f"{where}there is no key {last!r}{near}"
+    message = error["msg"].removeprefix("Value error, ")
+    if isinstance(last, int) or (error["type"] == "value_error" and not place):
+        return f"{where}{message}"
+    return f"{where}{last}: {message}"
+
+
+def _place(path: Sequence[str | int], said: Any) -> tuple[str, type[BaseModel] | None]:
+    """The names along a path, and the table it leads to."""
+    words: list[str] = []
+    model: type[BaseModel] | None = WatchFile
+    for step in path:
+        inside = isinstance(said, Mapping | Sequence) and not isinstance(said, str)
+        try:
+            said = said[step] if inside else None
+        except (KeyError, IndexError):
+            said = None
+        if isinstance(step, int):
+            name = said.get("name") if isinstance(said, Mapping) else None
+            words[-1:] = [f"{words[-1].removesuffix('s')} {name or step + 1}"]
+        else:
+            model = _model_of(model, step)
+            words.append(step)
+    return "".join(f"{word}: " for word in words), model
+
+
+def _model_of(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
+    """The table that stands under a key of another one."""
+    if model is None or key not in model.model_fields:
+        return None
+    annotation = model.model_fields[key].annotation
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None

@@ -1,0 +1,169 @@
+"""All cameras at once: their pictures take turns before one analyzer, and visits come out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import cv2
+
+from mien import geometry
+from mien.attribute import IDENTITY
+from mien.collecting import StreamCollector, UnknownCollector
+from mien.errors import MienError
+from mien.images import thumbnail
+from mien.pipeline import Analyzer
+from mien.session import Session
+from mien.types import Face, Frame
+from mien.watch.feed import CameraState, Feed
+from mien.watch.settings import WatchFile
+from mien.watch.visits import Event, Visits
+
+log = logging.getLogger(__name__)
+
+_PRESENCE_S = 3.0  # after somebody was seen, all pictures are looked at
+_NEWCOMER_TURNS = 2  # ahead is a camera where somebody nobody knows has come
+_IDLE_S = 0.25
+_FRAME_SIDE, _FRAME_QUALITY = 1280, 85  # of pictures that are kept whole
+
+
+@dataclass(slots=True)
+class _Post:
+    """What belongs to one camera."""
+
+    feed: Feed
+    session: Session
+    visits: Visits
+    collector: StreamCollector | None
+    served: int = 0  # the turn in which it was looked at last
+
+
+class Watcher:
+    """Watches cameras until it is told to stop, or all of them are films that have ended.
+
+    Args:
+        analyzer: Looks at faces.
+        said: Which cameras, and what is kept of them.
+        tell: Gets every event, from the thread that `run` is called in.
+        collector: Keeps strangers' faces; None: nobody does.
+    """
+
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        said: WatchFile,
+        tell: Callable[[Event], None],
+        *,
+        collector: UnknownCollector | None = None,
+    ) -> None:
+        self.analyzer = analyzer
+        self.said = said
+        self.tell = tell
+        self.collector = collector
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._turn = 0
+        self._failing: set[str] = set()
+        self._posts = [self._post(Feed(c, self._wake.set)) for c in said.cameras]
+
+    def _post(self, feed: Feed) -> _Post:
+        space = self.analyzer.space
+        visits = Visits(
+            feed.camera.name,
+            absence_s=self.said.watch.absence_s,
+            alike=space.euclidean(space.tolerance),
+            identity=IDENTITY in self.analyzer.only,
+            at=feed.at,
+        )
+        session = self.analyzer.session()
+        if feed.camera.least_face and hasattr(session.detector, "min_face"):
+            session.detector.min_face = feed.camera.least_face  # a copy of its own
+        collector = None if self.collector is None else self.collector.stream()
+        return _Post(feed, session, visits, collector)
+
+    @property
+    def states(self) -> list[CameraState]:
+        """How each camera does."""
+        return [post.feed.state for post in self._posts]
+
+    def stop(self) -> None:
+        """Makes `run` return soon; may be called from a signal's handler."""
+        self._stop.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Watches. At the end all visits are ended and all threads have been told to."""
+        for post in self._posts:
+            post.feed.start()
+        try:
+            while not self._stop.is_set() and not self._over:
+                self._step()
+        finally:
+            for post in self._posts:
+                post.feed.stop()
+            for post in self._posts:
+                self._tell_all(post.visits.close())
+                post.feed.join()
+
+    @property
+    def _over(self) -> bool:
+        return all(post.feed.over for post in self._posts)
+
+    def _step(self) -> None:
+        """Looks at one picture, if one waits; ends the visits of those who have gone."""
+        self._wake.clear()
+        waiting = [post for post in self._posts if post.feed.waiting]
+        if not waiting:
+            self._wake.wait(_IDLE_S)
+        else:
+            post = min(waiting, key=_turn)
+            frame = post.feed.take()
+            if frame is not None:
+                self._look(post, frame)
+        for post in self._posts:
+            if not post.feed.waiting:
+                self._tell_all(post.visits.pass_time(post.feed.now_s))
+
+    def _look(self, post: _Post, frame: Frame) -> None:
+        self._turn += 1
+        post.served = self._turn
+        name = post.feed.camera.name
+        try:
+            result = post.session.step(frame)
+            if post.collector is not None:
+                post.collector.keep(frame, result)
+            self._failing.discard(name)
+        except MienError as exc:  # of the gallery: it may be back for the next picture
+            if name not in self._failing:
+                log.warning("camera %s: %s", name, exc)
+            self._failing.add(name)
+            return
+        faces = result.faces
+        view = post.feed.view
+        zones = [view.zone_of(b, result.width, result.height) for b in faces.boxes]
+        self._tell_all(post.visits.see(frame, result, zones, self._picture))
+        present = any(zone is not None for zone in zones)
+        post.feed.looked(frame, busy_s=_PRESENCE_S if present else 0.0)
+
+    def _picture(self, frame: Frame, face: Face) -> bytes:
+        """What is kept of a good look at somebody."""
+        kept = self.said.watch.keep_pictures
+        if kept == "none":
+            return b""
+        if kept == "face":
+            return thumbnail(frame.image, face.box)
+        scale = min(1.0, _FRAME_SIDE / max(frame.image.shape[:2]))
+        small = geometry.shrink(frame.image, scale)
+        options = [cv2.IMWRITE_JPEG_QUALITY, _FRAME_QUALITY]
+        return bytes(cv2.imencode(".jpg", small, options)[1].tobytes())
+
+    def _tell_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.tell(event)
+
+
+def _turn(post: _Post) -> int:
+    """Whose turn it is: of the camera that waited longest, earlier where somebody new is there."""
+    return post.served - (_NEWCOMER_TURNS if post.visits.unsure else 0)

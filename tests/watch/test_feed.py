@@ -1,0 +1,154 @@
+"""One camera's pictures, while it fails in all the ways cameras do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mien.watch.cameras import Camera
+from mien.watch.feed import CameraState, Feed
+from watch.conftest import MjpegCamera
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> float:
+    """Waits for something; how long it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it did not happen"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+@pytest.fixture
+def feed_of() -> Iterator[Callable[..., Feed]]:
+    feeds: list[Feed] = []
+
+    def make(source: str, **more: object) -> Feed:
+        feed = Feed(Camera(name="wall", source=source, **more), lambda: None)
+        feeds.append(feed)
+        feed.start()
+        return feed
+
+    yield make
+    for feed in feeds:
+        feed.stop()
+        feed.join()
+
+
+def test_a_camera_comes_up_and_a_quiet_one_is_looked_at_once(
+    blank: MjpegCamera, feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(blank.address)
+    until(lambda: feed.waiting)
+    frame = feed.take()
+    assert frame is not None
+    assert frame.source == "wall"
+    assert frame.image.shape == (90, 160, 3)
+    until(lambda: feed.state.fps > 0)
+    assert feed.state.state == "up"
+    assert 8 < feed.state.fps < 30, "the camera's, not that of what was looked at"
+    last = feed.state.last_picture
+    assert last is not None
+    assert abs(time.time() - last) < 2
+    time.sleep(2.5)  # as long as the first motion counts
+    feed.take()
+    time.sleep(0.5)
+    assert not feed.waiting, "nothing moves"
+
+
+@pytest.mark.slow
+def test_a_stall_is_noticed_in_five_seconds(
+    blank: MjpegCamera, feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(blank.address)
+    until(lambda: feed.state.state == "up")
+    blank.mode = "stalled"
+    assert until(lambda: feed.state.state == "down") < 6
+    assert feed.state.why
+    blank.mode = "on"
+    until(lambda: feed.state.state == "up")
+
+
+@pytest.mark.slow
+def test_a_camera_unplugged_again_and_again_leaks_nothing(
+    blank: MjpegCamera, feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(blank.address)
+    until(lambda: feed.state.state == "up")
+    threads, files = threading.active_count(), open_files()
+    for _ in range(8):
+        blank.mode = "gone"
+        until(lambda: feed.state.state == "down")
+        blank.mode = "on"
+        until(lambda: feed.state.state == "up")
+    until(lambda: threading.active_count() <= threads)
+    assert open_files() <= files + 1
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_wrong_password_is_said_as_such(
+    blank: MjpegCamera, feed_of: Callable[..., Feed]
+) -> None:
+    blank.mode = "locked"
+    feed = feed_of(blank.address.replace("//", "//me:guess@"))
+    until(lambda: feed.state.state == "down")
+    assert "wrong user or password" in feed.state.why
+    assert "guess" not in feed.state.why
+
+
+def test_a_film_to_download_is_no_camera(
+    tmp_path: Path, feed_of: Callable[..., Feed], face_film: Path
+) -> None:
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    def handler(*args: object) -> SimpleHTTPRequestHandler:
+        return SimpleHTTPRequestHandler(*args, directory=str(face_film.parent))  # type: ignore[arg-type]
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)  # type: ignore[arg-type]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    feed = feed_of(f"http://127.0.0.1:{server.server_port}/{face_film.name}")
+    until(lambda: feed.state.state == "down")
+    server.shutdown()
+    server.server_close()
+    assert "is a file to download, no camera" in feed.state.why
+
+
+def test_outside_its_hours_a_camera_is_not_opened(
+    blank: MjpegCamera, feed_of: Callable[..., Feed]
+) -> None:
+    now = time.localtime()
+    later = f"{(now.tm_hour + 2) % 24}:00-{(now.tm_hour + 3) % 24}:00"
+    feed = feed_of(blank.address, hours=(later,))
+    until(lambda: feed.state.state == "off")
+    assert feed.state.last_picture is None
+
+
+def test_a_film_is_read_to_its_end(
+    face_film: Path, feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(str(face_film))
+    times: list[float] = []
+    while not feed.over:
+        frame = feed.take()
+        if frame is None:
+            time.sleep(0.001)
+            continue
+        times.append(frame.time_s)
+        feed.looked(frame, busy_s=3.0)
+    assert len(times) >= 18  # 2.4 seconds, a picture every 0.12
+    assert times == sorted(times)
+    assert feed.state == CameraState(
+        "wall",
+        "ended",
+        since=feed.state.since,
+        fps=feed.state.fps,
+        last_picture=feed.state.last_picture,
+        looked_at=len(times),
+    )
