@@ -64,7 +64,7 @@ def _by_index() -> str:
 
 
 def _text(row: np.ndarray) -> str:
-    from mien.gallery.sql import vector_text
+    from mien.gallery.schema import vector_text
 
     return vector_text(row)
 

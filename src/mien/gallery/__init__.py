@@ -20,6 +20,7 @@ from mien.gallery.base import (
     check_name,
     showing,
 )
+from mien.gallery.counter import CounterExample, KeepsCounterExamples, keeping
 from mien.gallery.folder import Describe, FolderGallery
 from mien.gallery.search import match
 from mien.space import EmbeddingSpace
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from mien.gallery.sqlite import SqliteGallery
 
 __all__ = [
+    "CounterExample",
     "Enrolled",
     "FindsNearest",
     "FolderGallery",
     "Gallery",
+    "KeepsCounterExamples",
     "KeptPhoto",
     "Person",
     "Photo",
@@ -42,6 +45,7 @@ __all__ = [
     "SqliteGallery",
     "check_name",
     "check_there",
+    "keeping",
     "make_gallery",
     "match",
     "open_gallery",

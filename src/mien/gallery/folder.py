@@ -15,9 +15,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -38,11 +36,19 @@ from mien.gallery.base import (
     as_kept,
     check_name,
 )
-from mien.gallery.search import match, told_in
+from mien.gallery.counter import (
+    CounterExample,
+    CounterRows,
+    are_enrolled,
+    check_not_enrolled,
+)
+from mien.gallery.counter_folder import CounterFiles
+from mien.gallery.names import file_name, name_of
+from mien.gallery.search import match, per_face, told_in
 from mien.gallery.weights import weigh_people
 from mien.quality import quality
 from mien.space import EmbeddingSpace
-from mien.text import composed, did_you_mean, printable
+from mien.text import did_you_mean, printable
 from mien.types import F32, Faces, Matches
 
 log = logging.getLogger(__name__)
@@ -55,7 +61,6 @@ _BESIDE = (
 )  # kept of a photo beside the descriptor: the quality, the number of faces, the box of the largest
 _NO_BOX = (np.nan,) * 4
 _SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
-_LONGEST_FILE_NAME = 255  # bytes
 
 
 class FolderGallery:
@@ -79,6 +84,7 @@ class FolderGallery:
         self.space = space
         self._describe = describe
         self._described_by = described_by
+        self._counter = CounterFiles(path, space)
         self._lock = threading.Lock()
         self._known: tuple[list[object], list[Enrolled]] | None = None
         self._remarks: tuple[Remark, ...] = ()
@@ -98,7 +104,7 @@ class FolderGallery:
                 else []
             )
             if files:
-                found.setdefault(_name_of(entry), []).extend(files)
+                found.setdefault(name_of(entry), []).extend(files)
         return found
 
     def _photos_in(self, folder: Path) -> list[Path]:
@@ -152,12 +158,13 @@ class FolderGallery:
                     name,
                     [replace(found, sha256=sha256, content=b"", thumbnail=picture)],
                 )
-                _on_disk(file.unlink, self.path)
+                with _on_disk(self.path):
+                    file.unlink()
         return left
 
     def enroll(self, name: str, photos: Sequence[Photo]) -> int:
         name = check_name(name)
-        home = self.path / _file_name(name)
+        home = self.path / file_name(name)
         if _leads_out_of(self.path, home):
             raise GalleryError(
                 f"{name} is a link that leads out of the gallery; put a folder in its place"
@@ -172,10 +179,47 @@ class FolderGallery:
                 home / self._file_for(photo),
                 photo.content or _npy(as_kept(photo, self.space)),
             )
-            _on_disk(
-                partial(store.write_atomically, file, content, secret=True), self.path
-            )
+            with _on_disk(self.path):
+                store.write_atomically(file, content, secret=True)
+        if new:
+            self._drop_enrolled(name, [photo.embedding for photo in new.values()])
         return len(new)
+
+    def deny(self, name: str, faces: Sequence[Photo]) -> int:
+        name = check_name(name)
+        self._files_of(name)
+        if not faces:
+            return 0
+        rows = self.space.kept(np.stack([face.embedding for face in faces]))
+        check_not_enrolled(name, rows, self._descriptors_of(name), self.space)
+        with _on_disk(self.path):
+            return self._counter.add(name, faces)
+
+    def allow(self, name: str, ids: Sequence[str]) -> int:
+        name = check_name(name)
+        self._files_of(name)
+        with _on_disk(self.path):
+            return self._counter.take_back(name, ids)
+
+    def counter_examples(self, name: str | None = None) -> list[CounterExample]:
+        if name is not None:
+            self._files_of(name)
+        wanted = self.photos().keys() if name is None else {check_name(name)}
+        return [one for one in self._counter.read() if one.name in wanted]
+
+    def _descriptors_of(self, name: str) -> F32:
+        return self._stacked([one for one in self._read() if one.name == name])
+
+    def _drop_enrolled(self, name: str, rows: Sequence[F32]) -> None:
+        """Forgets those of a person's counter-examples that are photos of the person by now: the later word counts."""
+        mine = [one for one in self._counter.read() if one.name == name]
+        if not mine or not len(rows):
+            return
+        denied = np.stack([one.embedding for one in mine])
+        wrong = are_enrolled(denied, self.space.kept(np.stack(rows)), self.space)
+        ids = [one.id for one, is_wrong in zip(mine, wrong, strict=True) if is_wrong]
+        with _on_disk(self.path):
+            self._counter.take_back(name, ids)
 
     def enroll_all(self, people: Iterable[tuple[str, Sequence[Photo]]]) -> int:
         return sum(self.enroll(name, photos) for name, photos in people)
@@ -250,7 +294,7 @@ class FolderGallery:
         return picture
 
     def remove(self, name: str) -> None:
-        self._delete(self._files_of(name))
+        self._delete(name, self._files_of(name))
 
     def discard(self, name: str, sha256s: Sequence[str]) -> int:
         named = set(sha256s)
@@ -260,17 +304,22 @@ class FolderGallery:
             if self._sha256(file, file.read_bytes()) in named
         ]
         self._check_no_link(files)
-        self._delete(files)
+        self._delete(name, files)
         return len(files)
 
-    def _delete(self, files: Sequence[Path]) -> None:
+    def _delete(self, name: str, files: Sequence[Path]) -> None:
+        """Deletes photos of a person, and with the last all that is not them."""
         for file in files:
             store.clear_entries(
                 "descriptors", f"{hashlib.sha256(file.read_bytes()).hexdigest()}-"
             )
         for entry in dict.fromkeys(map(self._entry_of, files)):
-            _on_disk(entry.unlink, self.path)
+            with _on_disk(self.path):
+                entry.unlink()
         self._remove_empty(files)
+        if check_name(name) not in self.photos():
+            with _on_disk(self.path):
+                self._counter.take_back(check_name(name))
 
     def _entry_of(self, file: Path) -> Path:
         """What is deleted of a photo: the file, or the link to the folder it is in."""
@@ -301,16 +350,21 @@ class FolderGallery:
         self._files_of(target)
         if check_name(source) != check_name(target):
             self._move(source, check_name(target))
+            rows = self._descriptors_of(check_name(target))
+            self._drop_enrolled(check_name(target), list(rows))
 
     def _move(self, source: str, target: str) -> None:
-        home = self.path / _file_name(target)
+        home = self.path / file_name(target)
         files = self._files_of(source)
         self._check_no_link(files)
         for file in files:
-            _on_disk(partial(private.make_missing, home), self.path)
-            goal = home / file.name if _is_bare(file) else _take_name(home / file.name)
-            _on_disk(partial(_move, file, goal), self.path)
+            with _on_disk(self.path):
+                private.make_missing(home)
+                goal = home / file.name
+                _move(file, goal if _is_bare(file) else _take_name(goal))
         self._remove_empty(files)
+        with _on_disk(self.path):
+            self._counter.move(source, target)
 
     def _remove_empty(self, files: Iterable[Path]) -> None:
         """Removes the sub-folders that the files were in, as far as nothing else is in them."""
@@ -468,10 +522,23 @@ class FolderGallery:
         weights = np.array([one.weight for one in everything], np.float32)
         owners = [one.name for one in everything]
         probes, rows = self.space.kept(embeddings), self._stacked(everything)
-        limits = self.space.to_euclidean(tolerance)
-        return told_in(
-            self.space, match(probes, owners, rows, tolerance=limits, weights=weights)
+        limits = per_face(self.space.to_euclidean(tolerance), len(probes))
+        denied = self._counter.read()
+        against = CounterRows(
+            [one.name for one in denied],
+            np.array([one.embedding for one in denied], np.float32).reshape(
+                -1, self.space.size
+            ),
         )
+        found = match(
+            probes,
+            owners,
+            rows,
+            tolerance=limits,
+            weights=weights,
+            stricter=against.stricter(probes, limits, self.space),
+        )
+        return told_in(self.space, found)
 
     def _stacked(self, everything: Sequence[Enrolled]) -> F32:
         rows = [one.photo.embedding for one in everything]
@@ -583,10 +650,6 @@ def _entries(folder: Path) -> list[Path]:
         return []
 
 
-def _name_of(entry: Path) -> str:
-    return composed(unquote(printable(entry.name if entry.is_dir() else entry.stem)))
-
-
 def _leads_out_of(gallery: Path, entry: Path) -> bool:
     """Whether an entry of a gallery is a link to something outside, or to nothing at all."""
     try:
@@ -607,17 +670,6 @@ def _move(file: Path, goal: Path) -> None:
     file.unlink()
 
 
-def _file_name(name: str) -> str:
-    """The name as a file name: only what a file system cannot hold is written as %XX."""
-    quoted = name.replace("%", "%25").replace("/", "%2F").replace("\\", "%5C")
-    quoted = "%2E" + quoted[1:] if quoted.startswith(".") else quoted
-    if len(quoted.encode()) > _LONGEST_FILE_NAME:
-        raise InputError(
-            f"the name has {len(quoted.encode())} bytes, a folder's at most {_LONGEST_FILE_NAME}; shorten it"
-        )
-    return quoted
-
-
 def _take_name(path: Path) -> Path:
     """The path, or the next one that is free: taken by an empty file, so that no other process takes it too."""
     counter, goal = 2, path
@@ -634,9 +686,11 @@ def _take_name(path: Path) -> Path:
             ) from exc
 
 
-def _on_disk(change: Callable[[], object], gallery: Path) -> None:
+@contextlib.contextmanager
+def _on_disk(gallery: Path) -> Iterator[None]:
+    """Raises what the system refuses as an error of ours."""
     try:
-        change()
+        yield
     except OSError as exc:
         raise GalleryError(
             f"cannot write in {gallery}: {exc.strerror or exc}; check its permissions"

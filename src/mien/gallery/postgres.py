@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -13,8 +14,10 @@ from sqlalchemy.exc import ArgumentError
 
 from mien.errors import GalleryError
 from mien.gallery import migrations
+from mien.gallery.counter import NEARER, Stricter, stricter
+from mien.gallery.schema import vector_text
 from mien.gallery.search import Candidates, decide, nobody, number, per_face, told_in
-from mien.gallery.sql import SqlGallery, vector_text
+from mien.gallery.sql import SqlGallery
 from mien.space import EmbeddingSpace
 from mien.types import F32, Matches
 
@@ -35,16 +38,26 @@ _WITHIN = sa.text(
 _CLOSEST = sa.text(
     f"SELECT id, {_APART} AS apart FROM photos ORDER BY apart, id LIMIT :count"  # noqa: S608
 )
-_FIRST = sa.text(f"SELECT {_APART} FROM photos WHERE weight > 0 ORDER BY 1 LIMIT 1")  # noqa: S608
+_FIRST = sa.text(
+    f"SELECT {_APART} FROM photos WHERE weight > 0 AND person_id NOT IN "  # noqa: S608
+    " (SELECT id FROM people WHERE name = ANY(:without)) ORDER BY 1 LIMIT 1"
+)
+_SIZES = sa.text(
+    "SELECT (SELECT count(*) FROM people), EXISTS (SELECT 1 FROM counter_examples)"
+)
+_NOT_THEM = sa.text(
+    f"SELECT name, min({_APART}) FROM counter_examples JOIN people"  # noqa: S608
+    f" ON people.id = person_id WHERE {_APART} < :near GROUP BY name"
+)
 _SET_INDEX = sa.text(
     f"SET LOCAL hnsw.ef_search = {_NEAREST}; SET LOCAL hnsw.iterative_scan = relaxed_order"
 )
 
 _TAKE_PLACE = (
-    "ALTER TABLE photos DROP COLUMN embedding",
-    "ALTER TABLE photos RENAME COLUMN anew TO embedding",
-    "ALTER TABLE photos ALTER COLUMN embedding SET NOT NULL",
-    "ALTER TABLE photos ALTER COLUMN embedding SET STORAGE PLAIN",
+    "DROP COLUMN embedding",
+    "RENAME COLUMN anew TO embedding",
+    "ALTER COLUMN embedding SET NOT NULL",
+    "ALTER COLUMN embedding SET STORAGE PLAIN",
 )
 
 Candidate = tuple[
@@ -116,10 +129,13 @@ class PostgresGallery(SqlGallery):
             return nobody(0)
         limits = per_face(self.space.to_euclidean(tolerance), len(embeddings))
         ask = _ask_index if self.is_indexed() else _ask_all
-        probes = zip(self.space.kept(embeddings), limits, strict=True)
+        probes = self.space.kept(embeddings)
         with self.transaction() as connection:
-            found = [ask(connection, row, float(limit)) for row, limit in probes]
-            people = connection.scalar(sa.text("SELECT count(*) FROM people")) or 0
+            people, denied = connection.execute(_SIZES).one()
+            found = []
+            for row, limit in zip(probes, map(float, limits), strict=True):
+                stricter = self._stricter(connection, row, limit) if denied else {}
+                found.append(ask(connection, row, limit, stricter))
         near = [
             (face, name, apart, weighted)
             for face, candidates in enumerate(found)
@@ -132,7 +148,7 @@ class PostgresGallery(SqlGallery):
             np.array([row[k] for row in near], np.float32) for k in (2, 3)
         )
         nearest = np.array(
-            [min((apart for *_, apart in some), default=np.nan) for some in found],
+            [min((apart for *_, apart in some), default=np.inf) for some in found],
             np.float32,
         )
         candidates = Candidates(faces, persons, distances, weights)
@@ -141,28 +157,34 @@ class PostgresGallery(SqlGallery):
             decide(candidates, names, limits=limits, nearest=nearest, people=people),
         )
 
+    def _stricter(
+        self, connection: sa.Connection, probe: F32, tolerance: float
+    ) -> Stricter:
+        """What counter-examples ask of a face."""
+        given = {"probe": vector_text(probe), "near": tolerance / NEARER}
+        nearest = connection.execute(_NOT_THEM, given).all()
+        return stricter(dict(nearest), self.space)
+
     def _put(
-        self, connection: sa.Connection, rows: list[dict[str, object]], size: int
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        rows: Mapping[Any, F32],
+        size: int,
     ) -> None:
         if size == self.space.size:
-            super()._put(connection, rows, size)
+            super()._put(connection, table, rows, size)
             return
-        connection.execute(
-            sa.text(f"ALTER TABLE photos ADD COLUMN anew vector({size})")
+        grow = f"ALTER TABLE {table.name} ADD COLUMN anew vector({size})"
+        connection.execute(sa.text(grow))
+        update = sa.text(
+            f"UPDATE {table.name} SET anew = CAST(:row AS vector) WHERE id = :key"  # noqa: S608
         )
-        texts = [
-            {"key": row["key"], "row": vector_text(np.asarray(row["row"]))}
-            for row in rows
-        ]
-        if texts:
-            connection.execute(
-                sa.text(
-                    "UPDATE photos SET anew = CAST(:row AS vector) WHERE id = :key"
-                ),
-                texts,
-            )
+        if rows:
+            texts = [{"key": k, "row": vector_text(row)} for k, row in rows.items()]
+            connection.execute(update, texts)
         for change in _TAKE_PLACE:
-            connection.execute(sa.text(change))
+            connection.execute(sa.text(f"ALTER TABLE {table.name} {change}"))
         self._indexed = (time.monotonic(), False)  # it went with the old column
 
     def _closest(self, probe: F32, count: int) -> tuple[list[int], list[float]]:
@@ -225,26 +247,37 @@ def open_postgres(
 
 
 def _ask_all(
-    connection: sa.Connection, probe: F32, tolerance: float
+    connection: sa.Connection, probe: F32, tolerance: float, stricter: Stricter
 ) -> list[Candidate]:
     """Everybody within the tolerance; if there is nobody, the distance to the nearest."""
     given = {"probe": vector_text(probe)}
-    within = [
-        tuple(row)
-        for row in connection.execute(_WITHIN, {**given, "tolerance": tolerance})
+    found = connection.execute(_WITHIN, {**given, "tolerance": tolerance}).all()
+    within = _allowed(found, stricter)
+    if within:
+        return within
+    without = [
+        name for name, weighted, _ in found if weighted > stricter.get(name, np.inf)
     ]
-    return within or [
-        ("", np.inf, apart) for apart in connection.scalars(_FIRST, given)
-    ]
+    nearest = connection.scalars(_FIRST, {**given, "without": without})
+    return [("", np.inf, apart) for apart in nearest]
 
 
 def _ask_index(
-    connection: sa.Connection, probe: F32, tolerance: float
+    connection: sa.Connection, probe: F32, tolerance: float, stricter: Stricter
 ) -> list[Candidate]:
     """The nearest photos that the index gives, at their exact distances."""
     connection.execute(_SET_INDEX)
     found = connection.execute(by_index(len(probe)), {"probe": vector_text(probe)})
-    return [tuple(row) for row in found]
+    return _allowed(found, stricter)
+
+
+def _allowed(found: Iterable[Any], stricter: Stricter) -> list[Candidate]:
+    """Candidates without people who it is not."""
+    return [
+        (name, weighted, apart)
+        for name, weighted, apart in found
+        if weighted <= stricter.get(name, np.inf)
+    ]
 
 
 def by_index(size: int) -> sa.TextClause:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mien.gallery.counter import Stricter
 from mien.geometry import l2_distances
 from mien.space import EmbeddingSpace
 from mien.types import AGAIN, F32, F64, I64, Matches
@@ -32,13 +33,15 @@ def match(
     *,
     tolerance: float | F32,
     weights: F32 | None = None,
+    stricter: Sequence[Stricter] = (),
 ) -> Matches:
     """Names the faces of one picture.
 
     Each face gets the person of its nearest descriptor, if within `tolerance` (one for all, or one per face): see
     `assign` for a person whom several faces resemble. `owners` names the row of `descriptors` (M, D) it stands beside;
     `weights` (M,) makes rows count less: one of 0.8 must be nearer than 0.8 of the tolerance, one of 0 never counts.
-    All distances are Euclidean.
+    `stricter` has the tolerance of each face for single people, by name, where that is less: see `counter`. All
+    distances are Euclidean.
     """
     weights = np.ones(len(descriptors), np.float32) if weights is None else weights
     counting = np.flatnonzero(weights > 0)
@@ -48,23 +51,30 @@ def match(
     distances = l2_distances(embeddings, descriptors[counting])
     weighted = distances / weights[counting]
     limits = per_face(tolerance, len(embeddings))
-    faces, rows = np.nonzero(weighted <= limits[:, None])
+    refused = np.zeros(weighted.shape, np.bool_)
+    for face, single in enumerate(stricter):
+        for name, limit in single.items():
+            if name in names:
+                theirs = persons == names.index(name)
+                refused[face] |= theirs & (weighted[face] > limit)
+    faces, rows = np.nonzero((weighted <= limits[:, None]) & ~refused)
+    nearest = np.where(refused, np.inf, distances).min(axis=1)
     near = Candidates(
         faces, persons[rows], distances[faces, rows], weighted[faces, rows]
     )
-    return decide(
-        near, names, limits=limits, nearest=distances.min(axis=1), people=len(names)
-    )
+    return decide(near, names, limits=limits, nearest=nearest, people=len(names))
 
 
 def decide(
     near: Candidates, names: Sequence[str], *, limits: F32, nearest: F32, people: int
 ) -> Matches:
-    """The matches of a picture's faces: the name of the person whom each takes, at the distance to that person; where
-    it takes none, the distance to the `nearest` (N,). `limits` (N,) are the tolerances of the faces, `people` how
-    many there are to be found."""
+    """The matches of a picture's faces: the name of the person whom each takes, at the distance to that person.
+
+    Where it takes none, the distance to the `nearest` (N,) whom it can be; infinite where that is nobody. `limits` (N,)
+    are the tolerances of the faces, `people` how many there are to be found.
+    """
     taken = assign(near, limits=limits)
-    distances = np.array(nearest, np.float32)
+    distances = np.where(np.isinf(nearest), np.nan, nearest).astype(np.float32)
     distances[taken >= 0] = near.distances[taken[taken >= 0]]
     return Matches(
         tuple(None if i < 0 else names[near.persons[i]] for i in taken),

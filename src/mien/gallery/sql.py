@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from mien import database
 from mien.errors import GalleryError, PersonExists, PersonNotFound, PhotoNotFound
-from mien.gallery import migrations
+from mien.gallery import counter_sql, migrations
 from mien.gallery.base import Enrolled, KeptPhoto, Person, Photo, as_kept, check_name
+from mien.gallery.counter import CounterExample
+from mien.gallery.schema import COUNTER_EXAMPLES, PEOPLE, PHOTOS, PICTURES, damaged
 from mien.gallery.weights import changed, weigh, weigh_people
 from mien.space import EmbeddingSpace
 from mien.text import did_you_mean, printable
@@ -31,90 +33,6 @@ _TRIES = 8
 _UNWEIGHED = 1  # the version of SQLite galleries whose photos have no weights yet
 
 
-class Vector(sa.types.UserDefinedType[F32]):
-    """pgvector's column type, in its text form."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_options: Any) -> str:
-        return "vector"
-
-    def bind_processor(self, dialect: sa.Dialect) -> Any:
-        return vector_text
-
-    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
-        return lambda text: np.fromstring(text[1:-1], np.float32, sep=",")
-
-
-class Blob(sa.types.TypeDecorator[F32]):
-    """Little-endian float32."""
-
-    impl = sa.LargeBinary
-    cache_ok = True
-
-    def process_bind_param(
-        self, value: F32 | None, dialect: sa.Dialect
-    ) -> bytes | None:
-        return None if value is None else np.asarray(value, dtype="<f4").tobytes()
-
-    def process_result_value(
-        self, value: bytes | None, dialect: sa.Dialect
-    ) -> F32 | None:
-        if value is None:
-            return None
-        check_blobs([value])
-        return np.frombuffer(value, dtype="<f4").astype(np.float32)
-
-
-def check_blobs(blobs: Sequence[object], size: int | None = None) -> None:
-    """Raises GalleryError where something that should be a descriptor's bytes, of so many numbers, is not."""
-    for blob in blobs:
-        if (
-            not isinstance(blob, bytes)
-            or len(blob) % 4
-            or size not in (None, len(blob) // 4)
-        ):
-            raise _damaged()
-
-
-def _damaged() -> GalleryError:
-    return GalleryError(
-        "a descriptor in the gallery is damaged; put a copy of the file in its place, or enrol anew"
-    )
-
-
-def vector_text(row: F32) -> str:
-    """A descriptor (D,) as pgvector reads it; no digit is lost."""
-    return f"[{','.join(map(repr, row.tolist()))}]"
-
-
-_metadata = sa.MetaData()
-PEOPLE = sa.Table(
-    "people",
-    _metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text),
-)
-PHOTOS = sa.Table(
-    "photos",
-    _metadata,
-    sa.Column("id", sa.BigInteger, primary_key=True),
-    sa.Column("person_id", sa.ForeignKey("people.id")),
-    sa.Column("sha256", sa.Text),
-    sa.Column("source", sa.Text),
-    sa.Column("embedding", Blob().with_variant(Vector(), "postgresql")),
-    sa.Column("quality", sa.Float),
-    sa.Column("weight", sa.Float),
-    sa.Column("created", sa.DateTime(timezone=True), server_default=sa.func.now()),
-)
-PICTURES = sa.Table(  # by themselves, so that they are not read where descriptors are
-    "pictures",
-    _metadata,
-    sa.Column(
-        "photo_id", sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True
-    ),
-    sa.Column("content", sa.LargeBinary),
-)
 _KEEP_PICTURE = sa.text(
     "INSERT INTO pictures (photo_id, content) SELECT id, :content FROM photos"
     " WHERE person_id = :person AND sha256 = :sha256 ON CONFLICT DO NOTHING"
@@ -215,6 +133,8 @@ class SqlGallery(ABC):
         }
         if new:
             connection.execute(sa.insert(PHOTOS), _rows(new, stranger=self._stranger))
+            people = list({person for person, _ in new})
+            counter_sql.drop_enrolled(connection, people, self.space)
         pictures = [
             {"person": ids[name], "sha256": photo.sha256, "content": photo.thumbnail}
             for name, photos in wanted.items()
@@ -327,7 +247,9 @@ class SqlGallery(ABC):
             )
             connection.execute(moved.values(person_id=into_id))
             connection.execute(sa.delete(PHOTOS).where(PHOTOS.c.person_id == from_id))
+            counter_sql.move(connection, from_id, into_id)
             connection.execute(sa.delete(PEOPLE).where(PEOPLE.c.id == from_id))
+            counter_sql.drop_enrolled(connection, [into_id], self.space)
             self._weigh(connection, [into_id])
 
     def discard(self, name: str, sha256s: Sequence[str]) -> int:
@@ -341,6 +263,25 @@ class SqlGallery(ABC):
                 connection.execute(sa.delete(PEOPLE).where(PEOPLE.c.id == person))
             self._weigh(connection, [person])
         return gone
+
+    def deny(self, name: str, faces: Sequence[Photo]) -> int:
+        with self.transaction(write=True) as connection:
+            migrations.check_space(connection, place=self.place, space=self.space)
+            person = self._require(connection, name)
+            named = person, check_name(name)
+            return counter_sql.add(connection, named, faces, self.space)
+
+    def allow(self, name: str, ids: Sequence[str]) -> int:
+        with self.transaction(write=True) as connection:
+            person = self._require(connection, name)
+            return counter_sql.take_back(connection, person, ids)
+
+    def counter_examples(self, name: str | None = None) -> list[CounterExample]:
+        with self.transaction() as connection:
+            person = None
+            if name is not None:
+                person = self._require(connection, name, hold=False)
+            return counter_sql.read(connection, person)
 
     def photos_of(self, name: str) -> list[KeptPhoto]:
         columns = (
@@ -360,7 +301,12 @@ class SqlGallery(ABC):
             rows = connection.execute(query.where(PHOTOS.c.person_id == person)).all()
         return [
             KeptPhoto(
-                sha256, source, _seconds(created), quality, weight, bool(pictured)
+                sha256,
+                source,
+                counter_sql.seconds(created),
+                quality,
+                weight,
+                bool(pictured),
             )
             for sha256, source, created, quality, weight, pictured in rows
         ]
@@ -394,39 +340,52 @@ class SqlGallery(ABC):
         return b"" if found is None else bytes(found)
 
     def reembed(
-        self, space: EmbeddingSpace, rows: Mapping[int, F32], without: Collection[int]
+        self,
+        space: EmbeddingSpace,
+        rows: Mapping[int, F32],
+        without: Collection[int],
+        examples: Mapping[str, F32 | None] = MappingProxyType({}),
     ) -> bool:
         """Gives photos other descriptors, by id; the gallery is of their space from then on. Photos `without` one go
-        where their old one is of another space. All of it happens, or nothing; nothing (False) also where photos came
-        meanwhile that are in neither.
+        where their old one is of another space, and so do counter-examples that have none among `examples`. All of it
+        happens, or nothing; nothing (False) also where photos or counter-examples came meanwhile.
         """
+        examples_new = {k: row for k, row in examples.items() if row is not None}
         with self.transaction(write=True) as connection:
             there = set(connection.scalars(sa.select(PHOTOS.c.id)))
-            if not there <= rows.keys() | set(without):
+            denied = set(connection.scalars(sa.select(COUNTER_EXAMPLES.c.id)))
+            if not (there <= rows.keys() | set(without) and denied <= examples.keys()):
                 return False
             if space.name != self.space.name:
                 for some in _batched(there.intersection(without)):
                     connection.execute(sa.delete(PHOTOS).where(PHOTOS.c.id.in_(some)))
-            new = [
-                {"key": key, "row": row} for key, row in rows.items() if key in there
-            ]
-            self._put(connection, new, space.size)
+                for some in _batched(denied - examples_new.keys()):
+                    lost = COUNTER_EXAMPLES.c.id.in_(some)
+                    connection.execute(sa.delete(COUNTER_EXAMPLES).where(lost))
+            new = {key: row for key, row in rows.items() if key in there}
+            self._put(connection, PHOTOS, new, space.size)
+            self._put(connection, COUNTER_EXAMPLES, examples_new, space.size)
             migrations.note_space(connection, space)
             self.space = space
             self._weigh(connection, connection.scalars(sa.select(PEOPLE.c.id)).all())
         return True
 
     def _put(
-        self, connection: sa.Connection, rows: list[dict[str, object]], size: int
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        rows: Mapping[Any, F32],
+        size: int,
     ) -> None:
-        """Writes descriptors of so many numbers over those that are there."""
+        """Writes descriptors of so many numbers, by id, over those that are there."""
         update = (
-            sa.update(PHOTOS)
-            .where(PHOTOS.c.id == sa.bindparam("key"))
+            sa.update(table)
+            .where(table.c.id == sa.bindparam("key"))
             .values(embedding=sa.bindparam("row"))
         )
         if rows:
-            connection.execute(update, rows)
+            values = [{"key": key, "row": row} for key, row in rows.items()]
+            connection.execute(update, values)
 
     def _require(
         self, connection: sa.Connection, name: str, *, hold: bool = True
@@ -503,7 +462,7 @@ class SqlGallery(ABC):
                 weight,
             ) in connection.execution_options(yield_per=_READ).execute(query):
                 if row.shape != (self.space.size,):
-                    raise _damaged()
+                    raise damaged()
                 yield Enrolled(
                     name, Photo(row, sha256, source, quality=quality), weight
                 )
@@ -519,16 +478,11 @@ class SqlGallery(ABC):
 
     def _stacked(self, rows: Sequence[F32]) -> F32:
         if any(row.shape != (self.space.size,) for row in rows):
-            raise _damaged()
+            raise damaged()
         return np.array(rows, np.float32).reshape(-1, self.space.size)
 
     def close(self) -> None:
         self.engine.dispose()
-
-
-def _seconds(created: datetime) -> float:
-    """Seconds since 1970; SQLite's times are in UTC and do not say so."""
-    return (created if created.tzinfo else created.replace(tzinfo=UTC)).timestamp()
 
 
 def _pairs(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import sqlalchemy as sa
@@ -14,8 +15,10 @@ import sqlalchemy as sa
 from mien import database, private
 from mien.errors import GalleryError
 from mien.gallery import migrations
-from mien.gallery.search import told_in
-from mien.gallery.sql import SqlGallery, check_blobs
+from mien.gallery.counter import CounterRows
+from mien.gallery.schema import check_blobs
+from mien.gallery.search import per_face, told_in
+from mien.gallery.sql import SqlGallery
 from mien.gallery.table import Rows, Table
 from mien.space import EmbeddingSpace
 from mien.types import F32, Matches
@@ -24,6 +27,9 @@ _CHANGES_KEPT = 100_000  # a process that missed more reads everything anew
 _READ = 16_384  # rows at a time
 _FORGET = "DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?"
 _LOGGED = "SELECT (SELECT min(id) FROM changes), (SELECT max(id) FROM changes)"  # each is one step in the index
+_DENIED_SINCE = (
+    "SELECT 1 FROM changes WHERE id > ? AND photo_id IS NULL AND person_id IS NULL"
+)
 _COLUMNS = "SELECT id, person_id, weight, embedding FROM photos"
 
 
@@ -47,6 +53,7 @@ class SqliteGallery(SqlGallery):
         self._seen = -1  # the last change that the table knows
         self._migrate(as_it_is=as_it_is)
         self._table = Table(self.space.size)
+        self._counter = CounterRows((), np.zeros((0, self.space.size), np.float32))
 
     def _migrate(self, *, as_it_is: bool) -> None:
         with self.transaction(write=True) as connection:
@@ -66,9 +73,13 @@ class SqliteGallery(SqlGallery):
                 connection.exec_driver_sql(_FORGET, (_CHANGES_KEPT,))
 
     def reembed(
-        self, space: EmbeddingSpace, rows: Mapping[int, F32], without: Collection[int]
+        self,
+        space: EmbeddingSpace,
+        rows: Mapping[int, F32],
+        without: Collection[int],
+        examples: Mapping[str, F32 | None] = MappingProxyType({}),
     ) -> bool:
-        done = super().reembed(space, rows, without)
+        done = super().reembed(space, rows, without, examples)
         with self._lock:
             self._table, self._seen = Table(self.space.size), -1
         return done
@@ -77,11 +88,11 @@ class SqliteGallery(SqlGallery):
         self._fresh()
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
-        limits = self.space.to_euclidean(tolerance)
-        return told_in(
-            self.space,
-            self._fresh().search(self.space.kept(embeddings), tolerance=limits),
-        )
+        limits = per_face(self.space.to_euclidean(tolerance), len(embeddings))
+        probes, table = self.space.kept(embeddings), self._fresh()
+        stricter = self._counter.stricter(probes, limits, self.space)
+        found = table.search(probes, tolerance=limits, stricter=stricter)
+        return told_in(self.space, found)
 
     def _closest(self, probe: F32, count: int) -> tuple[list[int], list[float]]:
         ids, distances = self._fresh().closest(probe, count)
@@ -97,10 +108,13 @@ class SqliteGallery(SqlGallery):
             with self._lock:
                 if self._seen < 0 or (first or 0) > self._seen + 1:
                     self._table = _read_all(connection, self.space.size)
+                    self._counter = _read_counter(connection, self.space.size)
                 elif (
                     last > self._seen
                 ):  # else another thread, that looked later, has been here
                     _read_changes(connection, self._table, self._seen)
+                    if connection.exec_driver_sql(_DENIED_SINCE, (self._seen,)).first():
+                        self._counter = _read_counter(connection, self.space.size)
                 self._seen = max(self._seen, last or 0)
             return self._table
 
@@ -151,6 +165,16 @@ def _read_changes(connection: sa.Connection, table: Table, seen: int) -> None:
         for row in some
     ]
     table.change(gone, _rows(rows, table.size), names)
+
+
+def _read_counter(connection: sa.Connection, size: int) -> CounterRows:
+    rows = connection.exec_driver_sql(
+        "SELECT person_id, embedding FROM counter_examples"
+    ).all()
+    blobs = [blob for _, blob in rows]
+    check_blobs(blobs, size)
+    table = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(-1, size)
+    return CounterRows([person for person, _ in rows], table.astype(np.float32))
 
 
 def _names(connection: sa.Connection, query: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mien.gallery.counter import Stricter
 from mien.gallery.search import Candidates, decide, nobody, per_face
 from mien.types import F32, F64, I64, Matches
 
@@ -166,8 +167,15 @@ class Table:
         )
         return np.column_stack([kept, np.sqrt(np.maximum(rest, 0))])
 
-    def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
-        """Who each row of `embeddings` (N, D) is; all rows are faces of one picture."""
+    def search(
+        self,
+        embeddings: F32,
+        *,
+        tolerance: float | F32,
+        stricter: Sequence[Stricter] = (),
+    ) -> Matches:
+        """Who each row of `embeddings` (N, D) is; all rows are faces of one picture. `stricter` has the tolerance of
+        each face for single persons, where that is less."""
         count = len(embeddings)
         with self._lock.shared():
             if not count or not self._findable:
@@ -175,10 +183,11 @@ class Table:
             limits = per_face(tolerance, count)
             parts = [slice(start, start + _FACES) for start in range(0, count, _FACES)]
             found = [
-                face
-                for part in parts
-                for face in self._near(embeddings[part], limits[part], count)
+                _Nearest(float(limit), count, self._people.numbered(single))
+                for limit, single in zip(limits, stricter or ({},) * count, strict=True)
             ]
+            for part in parts:
+                self._look_for(embeddings[part], found[part])
             faces = np.repeat(np.arange(count), [len(face.persons) for face in found])
             persons, distances, weighted = (
                 np.concatenate([getattr(face, column) for face in found])
@@ -204,11 +213,10 @@ class Table:
             best = best[np.isfinite(distances[best])]
             return self._ids[best], distances[best]
 
-    def _near(self, embeddings: F32, limits: F32, count: int) -> list[_Nearest]:
-        """For each face: the `count` people nearest to it within its tolerance, and the distance to the nearest row."""
+    def _look_for(self, embeddings: F32, found: Sequence[_Nearest]) -> None:
+        """Finds the people nearest to each face, and the distance to the nearest row."""
         short = self._shortened(np.asarray(embeddings, np.float32))
         own = np.einsum("ij,ij->i", short, short)
-        found = [_Nearest(float(limit), count) for limit in limits]
         for start in range(0, self._used, _BLOCK):
             here = slice(start, min(start + _BLOCK, self._used))
             rows = self._short[start // _BLOCK][: here.stop - start]
@@ -234,7 +242,6 @@ class Table:
                 self._compare(
                     embeddings[i], start + np.flatnonzero(bounds[i] <= reach), face
                 )
-        return found
 
     def _compare(self, probe: F32, slots: I64, face: _Nearest) -> None:
         if len(slots):
@@ -253,15 +260,16 @@ class Table:
 
 
 class _Nearest:
-    """The people nearest to one face so far."""
+    """The `count` people nearest to one face so far, within a limit; those in `stricter`, by number, within theirs."""
 
-    def __init__(self, limit: float, count: int) -> None:
+    def __init__(self, limit: float, count: int, stricter: dict[int, float]) -> None:
         self.persons = np.zeros(0, np.int64)
         self.weighted = np.zeros(
             0
         )  # the distance to each one's nearest photo over its weight; the nearest first
         self.distances = np.zeros(0)  # to the same photos
-        self.distance = np.inf  # to the nearest row of all
+        self.distance = np.inf  # to the nearest row of anybody whom it can be
+        self._stricter = stricter
         self._limit = limit
         self._count = count
 
@@ -273,9 +281,13 @@ class _Nearest:
         return max(self._limit, self.distance)
 
     def add(self, persons: I64, distances: F64, weights: F32) -> None:
-        self.distance = min(self.distance, float(distances.min()))
         weighted = distances / weights
-        near = weighted <= self._limit
+        refused = np.zeros(len(persons), np.bool_)
+        for person, limit in self._stricter.items():
+            refused |= (persons == person) & (weighted > limit)
+        nearest = distances[~refused].min(initial=np.inf)
+        self.distance = min(self.distance, float(nearest))
+        near = (weighted <= self._limit) & ~refused
         persons = np.append(self.persons, persons[near])
         distances = np.append(self.distances, distances[near])
         weighted = np.append(self.weighted, weighted[near])
@@ -313,6 +325,14 @@ class _People:
     def rename(self, names: dict[str, str]) -> None:
         for key, name in names.items():
             self.names[self._number(key)] = name
+
+    def numbered(self, limits: Stricter) -> dict[int, float]:
+        """What is said of persons by their numbers, as far as they are here."""
+        return {
+            self._numbers[key]: limit
+            for key, limit in limits.items()
+            if key in self._numbers
+        }
 
     def come(self, keys: Sequence[str]) -> list[int]:
         """The numbers of the persons of new photos."""

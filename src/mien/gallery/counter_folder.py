@@ -1,0 +1,102 @@
+"""Counter-examples of a gallery that is a folder: `.not/Ada Lovelace/ID.EMBEDDER.json` in it.
+
+What begins with a dot is nobody's photo: they go where the folder goes, and nobody is enrolled by them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from mien import private, store
+from mien.errors import InputError
+from mien.gallery.base import Photo
+from mien.gallery.counter import CounterExample, as_denied, as_record, from_record
+from mien.gallery.names import file_name, name_of
+from mien.space import EmbeddingSpace
+from mien.text import from_json, printable
+
+log = logging.getLogger(__name__)
+
+HOME = ".not"
+
+
+class CounterFiles:
+    """One file for each face that is not somebody; whose it is not, its folder says."""
+
+    def __init__(self, gallery: Path, space: EmbeddingSpace) -> None:
+        self.home = gallery / HOME
+        self.space = space
+        self._known: tuple[object, list[CounterExample]] = ((), [])
+
+    def _suffix(self) -> str:
+        return f".{self.space.name}.json"
+
+    def of(self, name: str) -> list[Path]:
+        """The files of a person, of whatever space."""
+        return sorted((self.home / file_name(name)).glob("*.json"))
+
+    def read(self) -> list[CounterExample]:
+        """All of our space, in the order in which they were said."""
+        files = sorted(self.home.glob(f"*/*{self._suffix()}"))
+        state = [(file, file.stat().st_mtime_ns) for file in files if file.exists()]
+        if self._known[0] != state:
+            found = [one for file in files if (one := self._read_one(file))]
+            self._known = state, sorted(found, key=lambda one: (one.added, one.id))
+        return self._known[1]
+
+    def _read_one(self, file: Path) -> CounterExample | None:
+        try:
+            found = from_record(from_json(file.read_bytes()), self.space)
+        except FileNotFoundError:  # it went just now
+            return None
+        except (ValueError, InputError) as exc:
+            log.warning("%s is passed over: %s; delete it, or say it anew", file, exc)
+            return None
+        return replace(found, name=name_of(file.parent))
+
+    def add(self, name: str, faces: Sequence[Photo]) -> int:
+        """Keeps faces that are not a person; returns how many were new."""
+        home, new = self.home / file_name(name), 0
+        for number, face in as_denied(faces, self.space).items():
+            file = home / (number + self._suffix())
+            if file.exists():
+                continue
+            source, picture = printable(face.source), face.thumbnail
+            said = CounterExample(
+                number, name, face.embedding, source, time.time(), picture
+            )
+            content = json.dumps(as_record(said), ensure_ascii=False).encode()
+            store.write_atomically(file, content, secret=True, durable=True)
+            new += 1
+        return new
+
+    def take_back(self, name: str, ids: Collection[str] | None = None) -> int:
+        """Deletes some of those of a person (None: all, of whatever space); returns how many there were."""
+        gone = [
+            file
+            for file in self.of(name)
+            if ids is None or file.name.partition(".")[0] in ids
+        ]
+        for file in gone:
+            file.unlink(missing_ok=True)
+        self._remove_empty(name)
+        return len(gone)
+
+    def move(self, source: str, target: str) -> None:
+        """Makes those of a person another's."""
+        for file in self.of(source):
+            home = self.home / file_name(target)
+            private.make_missing(home)
+            file.replace(home / file.name)
+        self._remove_empty(source)
+
+    def _remove_empty(self, name: str) -> None:
+        for folder in (self.home / file_name(name), self.home):
+            with suppress(OSError):  # something is in it, or it was never there
+                folder.rmdir()
