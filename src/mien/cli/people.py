@@ -24,6 +24,7 @@ from mien.cli import (
     new_app,
     people_check,
     people_files,
+    people_not,
     people_photos,
     people_reembed,
 )
@@ -34,9 +35,12 @@ from mien.cli.unknown import unknown_app
 from mien.config import load_settings
 from mien.errors import GalleryError, InputError, PersonNotFound
 from mien.gallery import (
+    CounterExample,
     Gallery,
+    KeepsCounterExamples,
     KeptPhoto,
     check_name,
+    keeping,
     remarks,
     showing,
 )
@@ -307,11 +311,54 @@ def merge(
     )
 
 
+@people_app.command(name="not")
+def not_them(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Who it is not.")],
+    photo: Annotated[
+        list[str] | None,
+        typer.Argument(help="Photos of somebody else, alone in each."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", help="A group of unknown faces ('mien people unknown')."
+        ),
+    ] = None,
+    take_back: Annotated[
+        list[str] | None,
+        typer.Option("--take-back", help="Forget this again, by its number."),
+    ] = None,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Of several faces take the largest.")
+    ] = False,
+    gallery: GalleryOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="List as JSON.")] = False,
+) -> None:
+    """Say who a face is not: it never gets that name again, and faces like it must be nearer. Without a photo: list.
+
+    Example: [bold]mien people not "Ada Lovelace" party.jpg[/bold]
+    """
+    options = SharedOptions(gallery=gallery or ctx.obj)
+    if sum(map(bool, (photo, group, take_back))) > 1:
+        raise InputError("say one of PHOTO, --group and --take-back at a time")
+    if photo:
+        people_not.say(options, name, photo, largest=largest)
+        return
+    opened = options.open_gallery()
+    if group is not None:
+        people_not.say_group(opened, name, group)
+    elif take_back:
+        people_not.take_back(opened, name, take_back)
+    else:
+        people_not.show(keeping(opened).counter_examples(name), as_json=as_json)
+
+
 @people_app.command(name="export")
 def export_people(
     ctx: typer.Context, file: Path, gallery: GalleryOption = None
 ) -> None:
-    """Write names, descriptors and the small pictures of the faces to a JSON file.
+    """Write names, descriptors, the small pictures of the faces, and who is not whom to a JSON file.
 
     Example: [bold]mien people export people.json[/bold]
     """
@@ -322,7 +369,10 @@ def export_people(
         people_files.exported(one) | people_files.picture(opened, one)
         for one in everything
     ]
-    people_files.write(file, rows, opened.space.name)
+    denied = (
+        opened.counter_examples() if isinstance(opened, KeepsCounterExamples) else []
+    )
+    people_files.write(file, rows, opened.space.name, denied)
     typer.echo(
         f"{len(everything)} photos of {len({one.name for one in everything})} people in {file}",
         err=True,
@@ -344,11 +394,11 @@ def import_people(
     """
     opened = _open(gallery or ctx.obj, may_be_new=True)
     is_npy = file.suffix.lower() == ".npy"
-    people = (
-        people_files.read_npy(file, name, opened.space)
-        if is_npy
-        else people_files.read_json(file, opened.space)
-    )
+    denied: list[CounterExample] = []
+    if is_npy:
+        people = people_files.read_npy(file, name, opened.space)
+    else:
+        people, denied = people_files.read_json(file, opened.space)
     shown = track(
         people.items(),
         "people",
@@ -357,6 +407,7 @@ def import_people(
         disable=len(people) < 1000,
     )
     added = opened.enroll_all(shown)
+    people_files.deny_all(opened, denied)
     typer.echo(f"{added} new photos of {len(people)} people from {file}", err=True)
 
 

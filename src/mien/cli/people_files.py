@@ -15,7 +15,15 @@ import numpy as np
 from mien import images, store
 from mien.cli.inputs import content_of
 from mien.errors import InputError, PhotoNotFound
-from mien.gallery import Enrolled, Gallery, Photo, ShowsPhotos
+from mien.gallery import (
+    CounterExample,
+    Enrolled,
+    Gallery,
+    Photo,
+    ShowsPhotos,
+    keeping,
+)
+from mien.gallery.counter import as_record, from_record
 from mien.gallery.folder import bare_sha256
 from mien.space import EmbeddingSpace
 from mien.text import from_json
@@ -25,13 +33,21 @@ _FORMAT = "mien people 1"
 _LONGEST_PICTURE = 200_000  # characters of a small picture in an exported file
 
 
-def write(file: Path, rows: Sequence[Mapping[str, object]], embedder: str) -> None:
-    """Writes photos as `read_json` reads them, for their user's eyes only.
+def write(
+    file: Path,
+    rows: Sequence[Mapping[str, object]],
+    embedder: str,
+    denied: Sequence[CounterExample] = (),
+) -> None:
+    """Writes photos, and who is `denied` to be whom, as `read_json` reads them, for their user's eyes only.
 
     Raises:
         InputError: The file cannot be written.
     """
-    document = {"format": _FORMAT, "embedder": embedder, "photos": rows}
+    document: dict[str, object] = {"format": _FORMAT, "embedder": embedder}
+    document["photos"] = rows
+    if denied:
+        document["not"] = [as_record(one) for one in denied]
     try:
         store.write_atomically(
             file,
@@ -91,8 +107,10 @@ def read_npy(
     }
 
 
-def read_json(file: Path, space: EmbeddingSpace) -> dict[str, list[Photo]]:
-    """The photos of an exported file, or an object of names and their descriptors, by person.
+def read_json(
+    file: Path, space: EmbeddingSpace
+) -> tuple[dict[str, list[Photo]], list[CounterExample]]:
+    """The photos of an exported file, or an object of names and their descriptors, by person; and who is not whom.
 
     Raises:
         InputError: It is neither, damaged, or of another embedder.
@@ -107,7 +125,28 @@ def read_json(file: Path, space: EmbeddingSpace) -> dict[str, list[Photo]]:
             replace(_bare(row, file), **about) for row in _checked(rows, file, space)
         ]
         people.setdefault(name, []).extend(photos)
-    return people
+    return people, _denied(document, space)
+
+
+def _denied(document: Any, space: EmbeddingSpace) -> list[CounterExample]:
+    """The counter-examples of an exported file; files of earlier versions have none."""
+    if document.get("format") != _FORMAT:
+        return []
+    found = []
+    for record in document.get("not", []):
+        example = from_record(record, space)
+        picture = str(record.get("thumbnail", ""))
+        is_small = len(picture) <= _LONGEST_PICTURE
+        found.append(replace(example, thumbnail=_jpeg(picture) if is_small else b""))
+    return found
+
+
+def deny_all(gallery: Gallery, denied: Sequence[CounterExample]) -> None:
+    """Remembers all of these; who is enrolled as that person by now is no counter-example."""
+    for one in denied:
+        face = Photo(one.embedding, "", one.source, thumbnail=one.thumbnail)
+        with contextlib.suppress(InputError):
+            keeping(gallery).deny(one.name, [face])
 
 
 def _named_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,6 +64,7 @@ def _folder(gallery: FolderGallery, analyzer: Analyzer) -> int:
 def _database(gallery: SqlGallery, analyzer: Analyzer, left: Path) -> int:
     rows: dict[int, F32] = {}
     without: list[int] = []
+    examples: dict[str, F32 | None] = {}
     for _ in range(_TRIES):
         new = [
             key for key in gallery.photo_ids() if key not in rows and key not in without
@@ -79,8 +80,12 @@ def _database(gallery: SqlGallery, analyzer: Analyzer, left: Path) -> int:
             if gallery.space.name != analyzer.space.name
             else 0
         )
-        if gallery.reembed(analyzer.space, rows, without):
+        for one in gallery.counter_examples():
+            examples[one.id] = _described(one.thumbnail, analyzer)
+        other = gallery.space.name != analyzer.space.name
+        if gallery.reembed(analyzer.space, rows, without, examples):
             _say(gallery, len(rows), len(without), left if kept else None)
+            _say_lost(examples, other=other)
             return len(without)
     raise GalleryError(
         "others enrol people all the time; stop them, then run it again: nothing was changed"
@@ -116,6 +121,16 @@ def _say(gallery: Gallery, done: int, without: int, file: Path | None) -> None:
     if without:
         typer.echo(
             f"mien: {without} photos have no picture that shows a face: {told}",
+            err=True,
+        )
+
+
+def _say_lost(examples: Mapping[str, F32 | None], *, other: bool) -> None:
+    """Says of how many faces it is not known any more who they are not."""
+    lost = sum(row is None for row in examples.values())
+    if lost and other:
+        typer.echo(
+            f"mien: {lost} faces that are known not to be somebody have no picture: they are forgotten",
             err=True,
         )
 

@@ -5,10 +5,11 @@ What begins with a dot is nobody's photo: they go where the folder goes, and nob
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,26 @@ class CounterFiles:
             file.unlink(missing_ok=True)
         self._remove_empty(name)
         return len(gone)
+
+    def take_over(self, describe: Callable[[bytes], Photo]) -> int:
+        """Describes anew, by their pictures, those that other embedders left; returns how many have none that shows a
+        face: they stay."""
+        left = 0
+        for file in sorted(self.home.glob("*/*.json")):
+            if file.name.endswith(self._suffix()):
+                continue
+            try:
+                record = from_json(file.read_bytes())
+                picture = base64.b64decode(record["thumbnail"])
+                face = describe(picture)
+            except (KeyError, TypeError, ValueError, InputError):
+                left += 1
+                continue
+            source = str(record.get("source", ""))
+            face = replace(face, source=source, thumbnail=picture)
+            self.add(name_of(file.parent), [face])
+            file.unlink()
+        return left
 
     def move(self, source: str, target: str) -> None:
         """Makes those of a person another's."""

@@ -144,7 +144,8 @@ class FolderGallery:
     def take_over(self, describe: Callable[[bytes], Photo]) -> int:
         """Describes anew, by the small pictures that stand beside them, what other embedders left without its photo;
         returns how many have none that shows a face and stay as they are."""
-        left = 0
+        with _on_disk(self.path):
+            left = self._counter.take_over(describe)
         for name, files in self.photos().items():
             for file in filter(self._is_others, files):
                 picture = _npy_picture(_content(file))

@@ -372,13 +372,7 @@ class UnknownFaces:
         name = check_name(name)
         with self._transaction() as connection:
             faces = self._members(connection, group_id)
-            best = sorted(faces, key=lambda face: -face.quality)[:_MOST_ENROLLED]
-            query = sa.select(_pictures.c.face_id, _pictures.c.content)
-            rows = connection.execute(
-                query.where(_pictures.c.face_id.in_([face.id for face in best]))
-            )
-            pictures = {row.face_id: row.content for row in rows}
-        photos = [_photo(face, pictures.get(face.id, b"")) for face in best]
+            photos = _best(connection, faces)
         enrolled = gallery.enroll(
             name, photos
         )  # before it is noted: broken off here, the group is only named again
@@ -397,6 +391,11 @@ class UnknownFaces:
                 change = sa.update(_faces).where(_faces.c.id.in_(some))
                 connection.execute(change.values(named=action, expires=expires))
         return enrolled
+
+    def photos(self, group_id: str) -> list[Photo]:
+        """A group's best faces as a gallery takes them. Raises UnknownNotFound."""
+        with self._transaction() as connection:
+            return _best(connection, self._members(connection, group_id))
 
     def split(self, group_id: str, face_ids: Sequence[int]) -> Group:
         """Makes a group of its own of some faces of a group; neither takes the other's faces from then on.
@@ -588,6 +587,15 @@ def _no_group(group_id: str) -> UnknownNotFound:
     return UnknownNotFound(
         f"there is no group {group_id[:40]!r} of unknown faces; list them again"
     )
+
+
+def _best(connection: sa.Connection, faces: Sequence[sa.Row[Any]]) -> list[Photo]:
+    best = sorted(faces, key=lambda face: -face.quality)[:_MOST_ENROLLED]
+    query = sa.select(_pictures.c.face_id, _pictures.c.content)
+    ids = [face.id for face in best]
+    rows = connection.execute(query.where(_pictures.c.face_id.in_(ids)))
+    pictures = {row.face_id: row.content for row in rows}
+    return [_photo(face, pictures.get(face.id, b"")) for face in best]
 
 
 def _photo(face: sa.Row[Any], content: bytes) -> Photo:
