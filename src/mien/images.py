@@ -117,6 +117,23 @@ def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> U
         raise InputError(f"{name} is damaged or cut off: {exc}") from exc
 
 
+def read_with_alpha(path: Path) -> tuple[U8, F32]:
+    """A picture file as (H, W, 3) BGR, upright, and how opaque it is (H, W), 0 to 1.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    image = read_image(path)
+    with opened(read_bytes(path)) as picture:
+        if not picture.has_transparency_data:
+            return image, np.ones(image.shape[:2], np.float32)
+        upright = ImageOps.exif_transpose(picture).convert("RGBA")
+    rgba = np.asarray(upright)
+    bgr = cv2.cvtColor(np.ascontiguousarray(rgba[..., :3]), cv2.COLOR_RGB2BGR)
+    alpha = rgba[..., 3].astype(np.float32) / np.float32(255)
+    return np.asarray(bgr, np.uint8), np.asarray(alpha, np.float32)
+
+
 def is_out_of_memory(exc: BaseException) -> bool:
     """Whether an error of ours, Pillow, OpenCV or ONNX Runtime says that memory is short."""
     if isinstance(exc, MemoryError) or (
@@ -133,7 +150,7 @@ def pixels_of(data: bytes) -> int:
             return max(
                 (tiff.side_of(data, page) ** 2 for page in tiff.pages(data)), default=0
             )
-        with _open(data) as picture:
+        with opened(data) as picture:
             return picture.width * picture.height
     except Exception:  # a damaged head: whoever decodes the picture will say so
         return 0
@@ -150,7 +167,7 @@ def _what_it_is(data: bytes) -> str:
 
 def _decoded(data: bytes, name: str, max_pixels: int, *, orientation: int = 0) -> U8:
     """The picture in a file's bytes, upright; `orientation` counts where the file itself tells none."""
-    with _open(data) as picture:
+    with opened(data) as picture:
         _check_size(picture, name, max_pixels)
         _check_scans(data, name)
         exif = picture.getexif()
@@ -234,7 +251,7 @@ def read_bytes(path: Path) -> bytes:
 def taken_at(data: bytes) -> datetime | None:
     """When a picture was taken by its EXIF, as the camera's clock showed it, without a time zone; None if unknown."""
     try:
-        with _open(data) as picture:
+        with opened(data) as picture:
             exif = picture.getexif()
             text = exif.get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL) or exif.get(
                 _DATE_TIME
@@ -288,7 +305,12 @@ def open_picture(
     return Image.open(file, formats=there)  # noqa: TID251 - the only place
 
 
-def _open(data: bytes) -> Image.Image:
+def opened(data: bytes) -> Image.Image:
+    """Pillow's picture of a file's bytes, of which only the head was read.
+
+    Raises:
+        UnidentifiedImageError: It is none we read. The readers themselves raise more.
+    """
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         import pi_heif
 
@@ -306,7 +328,7 @@ def read_jpeg(data: bytes) -> U8:
     """
     if not data.startswith(_JPEG):
         raise InputError("this is no JPEG")
-    with _open(data) as picture:  # reads the header only
+    with opened(data) as picture:  # reads the header only
         _check_size(picture, "the picture", MAX_PIXELS)
     _check_scans(data, "the picture")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # noqa: TID251 - JPEG only

@@ -47,6 +47,7 @@ _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "tcp", "srt")
 _SERVED = (
     "analyze",
     "verify",
+    "blur",
     "people",
     "unknown",
     "jobs",
@@ -86,6 +87,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "live": "mien.cli.live:live_app",
         "watch": "mien.cli.watch:watch_app",
         "verify": "mien.cli.verify:verify_app",
+        "blur": "mien.cli.blur:blur_app",
         "batch": "mien.cli.batch:batch_app",
         "report": "mien.cli.report:report_app",
         "serve": "mien.cli.serve:serve_app",

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import mien
+from mien import images
+from mien.models.detectors import load_detector
 from mien.pipeline import Analyzer
 from mien.server import KeyFile, ServerSettings
 from mien.types import U8
@@ -190,6 +192,23 @@ def test_photo_name_the_unknown_rename_delete_with_undo(
     assert names(service) == []
     page.go("photos")
     page.page.wait_for_selector("#photos-canvas .face.unknown")
+
+
+def test_a_blurred_copy_is_taken_away(
+    page: Page, photo_file: Path, tmp_path: Path
+) -> None:
+    page.go("photos")
+    page.page.set_input_files("#photos-input", photo_file)
+    page.page.wait_for_selector("#photos-canvas .face")
+    with page.page.expect_download() as download:
+        page.page.click("#photos-blur")
+    assert download.value.suggested_filename == "astronaut-blurred.jpg"
+    download.value.save_as(tmp_path / "copy.jpg")
+    before, after = (
+        images.read_image(path) for path in (photo_file, tmp_path / "copy.jpg")
+    )
+    assert before.shape == after.shape
+    assert not len(load_detector("compact", min_face=40)(after))
 
 
 def test_photos_of_a_person_are_seen_and_removed(

@@ -17,7 +17,7 @@ import pytest
 
 from live.clips import moving_face, numbered, write_clip
 from live.servers import serving
-from mien.cli.analyze import AnalyzeInput, _drawer
+from mien.cli.copies import AnalyzeInput, copies_of
 from mien.cli.videos import VideoJob
 from mien.errors import InputError
 from mien.images import read_image
@@ -142,7 +142,7 @@ def test_containers_that_hold_no_h264_are_refused_before_the_work(
         VideoRecorder(Path(name))
     if is_video(name):
         with pytest.raises(InputError, match=r"end it in \.mp4"):
-            _drawer(Path(name), [AnalyzeInput(str(film))])
+            copies_of("--draw", Path(name), [AnalyzeInput(str(film))])
 
 
 @pytest.mark.parametrize("part", ["write", "close"])

@@ -35,6 +35,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {  # name: (group in the help, what it d
         "Look",
         "Tell whether two photos show one person, and how often such an answer is right.",
     ),
+    "blur": (
+        "Look",
+        "Make faces unrecognisable in copies of photos and videos; everybody's, or all but some people's.",
+    ),
     "batch": (
         "Look",
         "Analyse archives of photos and videos into Parquet tables. What is done is not done again.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,16 +14,16 @@ from contextlib import (
     nullcontext,
 )
 from dataclasses import dataclass, replace
-from itertools import chain, count, groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Annotated, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 
-from mien import drawing, images, plugins, sources
+from mien import drawing, images, plugins
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, outputs
+from mien.cli.copies import AnalyzeInput, copies_of, inputs_of
 from mien.cli.inputs import content_of
 from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
 from mien.cli.progress import progress
@@ -34,22 +33,12 @@ from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
 from mien.schemas import FrameRecord, error_record, frame_record
 from mien.sinks.records import Sink
-from mien.sinks.video import check_place
-from mien.sources import VIDEO_SUFFIXES, is_video
 from mien.types import Frame, FrameResult
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 analyze_app = new_app()
-
-
-@dataclass(frozen=True)
-class AnalyzeInput:
-    """One input: `name` is how results call it, `root` the folder it was found in."""
-
-    name: str
-    root: str | None = None
 
 
 @analyze_app.command()
@@ -98,7 +87,7 @@ def analyze(
 
     Example: [bold]mien analyze party.jpg --gallery people/ --draw party-boxes.jpg[/bold]
     """
-    items, failed = _items(source)
+    items, failed = inputs_of(source)
     if not items:
         raise InputError("; ".join(failed) or "nothing to analyze")
     shared.place(
@@ -106,7 +95,7 @@ def analyze(
     )  # strangers are kept in a gallery that may be new
     names = [item.name for item in items]
     open_sink = _format(format, output, names)
-    draws = _drawer(draw, items)
+    draws = None if draw is None else copies_of("--draw", draw, items)
     if summary is not None:
         _check_summary(summary, names)
     analyzer = shared.analyzer(
@@ -122,20 +111,6 @@ def analyze(
         raise typer.Exit(SOME_FAILED)
     if bad:
         raise typer.Exit(UNUSABLE if bad == len(items) + len(failed) else SOME_FAILED)
-
-
-def _items(given: Iterable[str]) -> tuple[list[AnalyzeInput], list[str]]:
-    items: list[AnalyzeInput] = []
-    failed: list[str] = []
-    for name in given:
-        try:
-            items.extend(
-                AnalyzeInput(found, name if found != name else None)
-                for found in sources.expand(name)
-            )
-        except InputError as exc:
-            failed.append(str(exc))
-    return items, failed
 
 
 def _format(
@@ -273,87 +248,3 @@ def _in_order(
 
 def _progress(total: int) -> AbstractContextManager[Callable[[], None]]:
     return progress("analyzing", total) if total > 1 else nullcontext(lambda: None)
-
-
-def _drawer(
-    draw: Path | None, items: list[AnalyzeInput]
-) -> Callable[[AnalyzeInput], Path] | None:
-    """Where the annotated copy of an input goes: the file itself for one input, else a folder that mirrors them."""
-    if draw is None:
-        return None
-    suffix = draw.suffix.lower()
-    if draw.is_dir() or not suffix:
-        places = _copy_places(draw, items)
-        outputs.refuse_inputs("--draw", places.values(), [item.name for item in items])
-        outputs.folder_to_write("--draw", draw)
-        return lambda item: _made(places[item])
-    if suffix not in images.WRITABLE | VIDEO_SUFFIXES:
-        raise InputError(
-            f"--draw {draw}: a picture ends in .jpg or .png, a video in .mp4; "
-            "a folder that is not there yet has no dot in its name"
-        )
-    if len(items) > 1:
-        raise InputError(
-            f"--draw {draw} is one file, but there are {len(items)} inputs: give a folder"
-        )
-    _check_copy(draw, items[0].name)
-    return lambda item: draw
-
-
-def _check_copy(draw: Path, name: str) -> None:
-    """Refuses a copy of another kind than the input; what an address holds is known once it is open."""
-    kinds = VIDEO_SUFFIXES if is_stream(name) else images.WRITABLE
-    if "://" in name:
-        kinds |= images.WRITABLE
-    elif is_video(str(draw)) and not is_video(name):
-        raise InputError(f"--draw {draw} is a video, but {name} is a photo")
-    elif is_video(name) and not is_video(str(draw)):
-        raise InputError(
-            f"--draw {draw} is a picture, but {name} is a video: give a name that ends in .mp4"
-        )
-    outputs.file_to_write("--draw", draw, suffixes=kinds, inputs=[name])
-    if is_video(str(draw)):
-        check_place(draw)
-
-
-def _copy_places(folder: Path, items: list[AnalyzeInput]) -> dict[AnalyzeInput, Path]:
-    """A place of its own for the copy of each input."""
-    places: dict[AnalyzeInput, Path] = {}
-    taken: set[Path] = set()
-    for item in items:
-        first = _copy_place(folder, item)
-        stems = chain([first.stem], (f"{first.stem} {number}" for number in count(2)))
-        places[item] = next(
-            place for place in map(first.with_stem, stems) if place not in taken
-        )
-        taken.add(places[item])
-    return places
-
-
-def _copy_place(folder: Path, item: AnalyzeInput) -> Path:
-    place = folder / (
-        os.path.relpath(item.name, item.root) if item.root else _last_name(item.name)
-    )
-    if is_stream(item.name):
-        return place.with_suffix(".mp4")
-    return (
-        place if place.suffix.lower() in images.WRITABLE else place.with_suffix(".jpg")
-    )
-
-
-def _made(place: Path) -> Path:
-    """The place, with the folders it is in."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise InputError(f"cannot write {place}: {exc.strerror or exc}") from exc
-    return place
-
-
-def _last_name(name: str) -> str:
-    parts = urlsplit(name) if "://" in name else None
-    return (
-        Path(name).name
-        if parts is None
-        else Path(parts.path).name or parts.hostname or "stream"
-    )

@@ -80,6 +80,12 @@ export function analyze(file, { draw = false, signal } = {}) {
   return draw ? send("POST", "/v1/analyze?draw=true", { form, signal }).then((a) => a.blob()) : json("POST", "/v1/analyze", { form, signal });
 }
 
+export function blur(file) {
+  const form = new FormData();
+  form.append("file", file, file.name ?? "photo.jpg");
+  return send("POST", "/v1/blur", { form }).then((a) => a.blob());
+}
+
 export function enrol({ id, name, files, box, largest }) {
   const form = new FormData();
   if (name !== undefined) form.append("name", name);

@@ -39,6 +39,7 @@ function show(item) {
   $("photos-drop").hidden = items.length > 0;
   $("photos-work").hidden = items.length === 0;
   $("photos-clear").hidden = items.length === 0;
+  $("photos-blur").hidden = true;
   strip();
   if (item) draw();
 }
@@ -76,6 +77,7 @@ async function draw() {
   canvas.classList.toggle("small-faces", faces.length > 1 && narrow > faces.length / 2);
   arrange(buttons);
   $("photos-caption").textContent = item.error ? "" : item.file.name;
+  $("photos-blur").hidden = !item.result;
   panel(item, faces, picture);
 }
 
@@ -147,10 +149,20 @@ function pictureOf(one) {
   return img;
 }
 
+// The picture with unrecognisable faces, to be kept.
+async function takeBlurred(item) {
+  const copy = await api.blur(item.file);
+  const url = URL.createObjectURL(copy);
+  el("a", { href: url, download: `${item.file.name.replace(/\.[^.]*$/, "")}-blurred.jpg` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  announce(`A blurred copy of ${item.file.name} was saved. Look at it before you publish it.`);
+}
+
 export function start(choose) {
   for (const id of ["photos-add", "photos-drop"]) $(id).addEventListener("click", () => $("photos-input").click());
   $("photos-input").addEventListener("change", (e) => { choose([...e.target.files]); e.target.value = ""; });
   $("photos-clear").addEventListener("click", clear);
+  $("photos-blur").addEventListener("click", () => takeBlurred(current).catch(complain));
   $("photos-strip").addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;

@@ -1,0 +1,120 @@
+"""Films with covered faces: looked through once, then written, so that what comes later is known before."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from mien.blur.cover import Style, cover
+from mien.blur.trails import Trail, TrailFinder
+from mien.blur.whom import FaceFinder, Whom
+from mien.quality import quality
+from mien.sinks.video import VideoRecorder
+from mien.sources.video import VideoFile
+from mien.types import U8, Faces, Frame
+
+_LOOK_S = 0.2  # between two looks at who somebody is
+_GOOD = 0.25  # quality of a look that counts
+_BETWEEN_S = 1.5  # how far a look says who somebody is
+
+
+def blur_film(
+    source: str,
+    place: Path,
+    finder: FaceFinder,
+    style: Style,
+    advance: Callable[[], object] = lambda: None,
+) -> int:
+    """Writes a copy of a video in which faces are covered, with its timing and sound; gives how many faces it had.
+
+    `advance` is called after each frame, twice for each: the film is looked through before it is written. The copy is
+    there once it is whole.
+
+    Raises:
+        InputError: The video cannot be read, or the place cannot be written.
+    """
+    with VideoFile(source) as frames:
+        trails = watch(_told(frames, advance), finder)
+    covering = Covering(trails, finder.whom)
+    part = place.with_name(f".mien-part-{place.name}")
+    try:
+        with (
+            VideoFile(source) as frames,
+            VideoRecorder(part, rate=frames.rate, sound=source) as recorder,
+        ):
+            for frame in _told(frames, advance):
+                image = covering(frame.image, frame.index, frame.time_s, style)
+                recorder.write(image, frame.time_s)
+        part.replace(place)
+    finally:
+        part.unlink(missing_ok=True)
+    return len(covering.covered)
+
+
+def _told(frames: Iterable[Frame], advance: Callable[[], object]) -> Iterable[Frame]:
+    for frame in frames:
+        yield frame
+        advance()
+
+
+def watch(frames: Iterable[Frame], finder: FaceFinder) -> list[Trail]:
+    """The trails of all faces of a film, and who they are where that matters."""
+    found = TrailFinder()
+    for frame in frames:
+        faces = finder.detector(frame.image)
+        trails = found.step(frame, faces)
+        if finder.whom.by_name:
+            _look(frame, faces, trails, finder)
+    return found.trails
+
+
+def _look(frame: Frame, faces: Faces, trails: list[Trail], finder: FaceFinder) -> None:
+    """Looks who those are that nobody looked at for a while; a poor look says nothing."""
+    due = [
+        i
+        for i, trail in enumerate(trails)
+        if frame.time_s - trail.looked_s >= _LOOK_S or trail.looked_s > frame.time_s
+    ]
+    worth = quality(frame.image, faces.boxes[due], faces.landmarks[due])
+    good = [i for i, one in zip(due, worth, strict=True) if one >= _GOOD]
+    names = finder.names(frame.image, faces[np.array(good, np.int64)])
+    for i, name in zip(good, names, strict=True):
+        trails[i].looks.append((frame.time_s, name))
+        trails[i].looked_s = frame.time_s
+
+
+class Covering:
+    """What is covered in each frame of a film that was watched; the frames are asked for in their order."""
+
+    def __init__(self, trails: Iterable[Trail], whom: Whom) -> None:
+        self.whom = whom
+        self.covered: set[int] = set()  # seeds of the faces covered so far
+        self._coming = deque(sorted(trails, key=lambda trail: trail.start))
+        self._here: list[Trail] = []
+
+    def __call__(self, image: U8, index: int, time_s: float, style: Style) -> U8:
+        """A frame with its faces covered."""
+        while self._coming and self._coming[0].start <= index:
+            self._here.append(self._coming.popleft())
+        self._here = [trail for trail in self._here if index < trail.end]
+        hidden = [trail for trail in self._here if self.covers(trail, time_s)]
+        if not hidden:
+            return image
+        self.covered.update(trail.seed for trail in hidden if trail.sure)
+        boxes = np.stack([trail.wide_box(index) for trail in hidden])
+        return cover(image, boxes, style, [trail.seed for trail in hidden])
+
+    def covers(self, trail: Trail, time_s: float) -> bool:
+        """Whether a face is covered at a time: by the looks at it before and after, both of which have to spare it."""
+        if not self.whom.by_name:
+            return True
+        after = bisect_left(trail.looks, time_s, key=lambda look: look[0])
+        near = trail.looks[max(0, after - 1) : after + 1]
+        if not self.whom.in_doubt:
+            return any(self.whom.covers(name) for _, name in near)
+        near = [look for look in near if abs(look[0] - time_s) <= _BETWEEN_S]
+        return not near or any(self.whom.covers(name) for _, name in near)

@@ -1,0 +1,185 @@
+"""`mien blur`: copies of photos and videos in which nobody can be recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien import images
+from mien.attribute import IDENTITY
+from mien.blur.cover import STYLES, Style, style_of
+from mien.blur.film import blur_film
+from mien.blur.photo import blur_photo
+from mien.blur.whom import FaceFinder, Whom
+from mien.cli import SOME_FAILED, UNUSABLE, new_app
+from mien.cli.copies import AnalyzeInput, copies_of, inputs_of
+from mien.cli.options import GalleryOption, SharedOptions
+from mien.cli.progress import progress
+from mien.errors import InputError, MienError
+from mien.runtime import Compute
+from mien.sources import is_video
+from mien.sources.video import VideoFile
+
+blur_app = new_app()
+
+
+@blur_app.command()
+def blur(
+    source: Annotated[
+        list[str],
+        typer.Argument(help="Photos, videos, folders (with all inside them)."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="The copy: a file, or a folder for several."
+        ),
+    ],
+    style: Annotated[
+        str,
+        typer.Option(
+            "--style", help=f"{' | '.join(STYLES)}, or a picture to put there."
+        ),
+    ] = "blur",
+    spared: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--except",
+            metavar="NAME",
+            help="Everybody but this person of the gallery; again for more.",
+        ),
+    ] = None,
+    people: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--people",
+            metavar="NAME",
+            help="Nobody but this person of the gallery; again for more.",
+        ),
+    ] = None,
+    unknown: Annotated[
+        bool,
+        typer.Option("--unknown", help="Only people who are not in the gallery."),
+    ] = False,
+    strip_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--strip-metadata",
+            help="Leave out where, when and with what it was taken, too.",
+        ),
+    ] = False,
+    gallery: GalleryOption = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tolerance",
+            min=0.0,
+            help="Largest distance between faces of one person.",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Threads of one network pass."),
+    ] = None,
+) -> None:
+    """Make faces unrecognisable in copies of photos and videos; everybody's, or all but some people's.
+
+    Faces are looked for more eagerly than elsewhere, and in videos followed forwards and backwards. Thumbnails and
+    other pictures hidden in a photo go. Look at the copies before you publish them.
+
+    Example: [bold]mien blur party.jpg --output party-blurred.jpg[/bold]
+    """
+    whom = _whom(spared, people, unknown)
+    cover = style_of(style)
+    items, failed = inputs_of(source)
+    addresses = [item.name for item in items if "://" in item.name]
+    if addresses:
+        raise InputError(
+            f"{addresses[0]} is an address; save it as a file first: a film is looked through twice"
+        )
+    if not items:
+        raise InputError("; ".join(failed) or "nothing to blur")
+    place = copies_of("--output", output, items)
+    analyzer = None
+    if whom.by_name:
+        shared = SharedOptions(gallery=gallery, tolerance=tolerance, threads=threads)
+        analyzer = shared.analyzer(only=(IDENTITY,))
+    finder = FaceFinder(whom, analyzer, compute=Compute("auto", threads))
+    for reason in failed:
+        typer.echo(f"mien: {reason}", err=True)
+    done = _run(BlurJob(finder, cover, strip_metadata), items, place)
+    bad = len(items) - len(done) + len(failed)
+    _tell(done, output)
+    if bad:
+        raise typer.Exit(UNUSABLE if not done else SOME_FAILED)
+
+
+def _whom(
+    spared: Sequence[str] | None, people: Sequence[str] | None, unknown: bool
+) -> Whom:
+    if bool(spared) + bool(people) + unknown > 1:
+        raise InputError("--except, --people and --unknown: give one kind of them")
+    only = frozenset(people) if people else None
+    return Whom(frozenset(spared or ()), only, unknown)
+
+
+@dataclass(frozen=True)
+class BlurJob:
+    """How each input is copied."""
+
+    finder: FaceFinder
+    style: Style
+    strip: bool
+
+    def __call__(self, item: AnalyzeInput, place: Path) -> int:
+        """Writes the copy of an input; gives how many faces were covered.
+
+        Raises:
+            MienError: It cannot be read, or the copy cannot be written.
+        """
+        if not is_video(item.name):
+            content = images.read_bytes(Path(item.name))
+            return blur_photo(content, place, self.finder, self.style, strip=self.strip)
+        with VideoFile(item.name) as film:
+            frames = film.frames
+        twice = None if frames is None else 2 * frames
+        with progress(Path(item.name).name, twice) as advance:
+            return blur_film(item.name, place, self.finder, self.style, advance)
+
+
+def _run(
+    job: BlurJob, items: list[AnalyzeInput], place: Callable[[AnalyzeInput], Path]
+) -> dict[str, int]:
+    """How many faces were covered in each input that could be copied; of the others it says why not."""
+    done: dict[str, int] = {}
+    photos = sum(not is_video(item.name) for item in items)
+    with ExitStack() as stack:
+        advance = (
+            stack.enter_context(progress("blurring", len(items)))
+            if photos == len(items) > 1
+            else lambda: None
+        )
+        for item in items:
+            try:
+                done[item.name] = job(item, place(item))
+            except MienError as exc:
+                typer.echo(f"mien: {exc}", err=True)
+            advance()
+    return done
+
+
+def _tell(done: dict[str, int], output: Path) -> None:
+    if not done:
+        return
+    empty = [name for name, count in done.items() if not count]
+    count = sum(done.values())
+    faces = "1 face" if count == 1 else f"{count} faces"
+    typer.echo(f"{faces} covered: {output}", err=True)
+    for name in empty:
+        typer.echo(f"no face covered in {name}", err=True)
