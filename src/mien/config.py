@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import ClassVar
 
-import platformdirs
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,16 +15,38 @@ from pydantic_settings import (
 
 from mien.errors import InputError
 from mien.gallery import check_there, make_gallery
+from mien.limits import Limits
 from mien.models.detectors import MIN_FACE
 from mien.pipeline import DEFAULT_DETECTOR, DEFAULT_EMBEDDER
-from mien.store import data_dir
+from mien.store import data_dir, settings_files
+
+
+class ServeSettings(BaseModel):
+    """What `mien serve` takes where no option is given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    urls: bool = False
+    url_hosts: tuple[str, ...] = ()
+    keep_unknown_days: float | None = Field(None, gt=0)
+    limits: Limits = Field(default_factory=Limits)
 
 
 class Settings(BaseSettings):
-    """What commands take where no option is given."""
+    """What commands take where no option is given; docs/configuration.md says what each is.
+
+    `cache`, `data` and `offline` are read by `store`, in the same order and without the weight of this class.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="MIEN_", env_ignore_empty=True, extra="ignore"
+        env_prefix="MIEN_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="ignore",
     )
 
     first_file: ClassVar[Path | None] = None  # read before the others
@@ -42,6 +62,10 @@ class Settings(BaseSettings):
     crops: int = 1
     fast: bool = False
     models_dir: Path | None = None
+    cache: Path | None = None
+    data: Path | None = None
+    offline: bool = False
+    serve: ServeSettings = ServeSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -53,9 +77,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         first = settings_cls.first_file if issubclass(settings_cls, Settings) else None
-        files = [Path("mien.toml") if first is None else first, Path("mien.toml")]
-        with contextlib.suppress(RuntimeError):  # of users without a home folder
-            files.append(platformdirs.user_config_path("mien") / "mien.toml")
+        files = [*([] if first is None else [first]), *settings_files()]
         return (
             init_settings,
             env_settings,
@@ -96,7 +118,15 @@ def load_settings(file: Path | None = None) -> Settings:
     """
     try:
         return Settings() if file is None else _reading(file)()
-    except (ValidationError, ValueError) as exc:
+    except ValidationError as exc:
+        wrong = (
+            f"{'.'.join(map(str, error['loc']))}: {error['msg'].lower()}"
+            for error in exc.errors()
+        )
+        raise InputError(
+            f"a setting cannot be used (MIEN_* in the environment, or mien.toml): {'; '.join(wrong)}"
+        ) from exc
+    except ValueError as exc:
         raise InputError(
             f"a setting cannot be used (MIEN_* in the environment, or mien.toml): {exc}"
         ) from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import importlib.resources
@@ -10,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,19 +27,53 @@ _DIGEST_BYTES = 32
 
 
 def cache_dir() -> Path:
-    """The user's cache folder: `$MIEN_CACHE`, else the platform's own place."""
-    chosen = os.environ.get("MIEN_CACHE")
+    """The user's cache folder: `$MIEN_CACHE` or mien.toml's `cache`, else the platform's own place."""
+    chosen = _setting("cache")
     return (
         Path(chosen) if chosen else _at_home(platformdirs.user_cache_path, "MIEN_CACHE")
     )
 
 
 def data_dir() -> Path:
-    """Where keys, jobs and people are kept where no other place is named: `$MIEN_DATA`, else the platform's own."""
-    chosen = os.environ.get("MIEN_DATA")
+    """Where keys, jobs and people are kept where no other place is named: `$MIEN_DATA` or mien.toml's `data`, else
+    the platform's own."""
+    chosen = _setting("data")
     return (
         Path(chosen) if chosen else _at_home(platformdirs.user_data_path, "MIEN_DATA")
     )
+
+
+def settings_files() -> list[Path]:
+    """Where settings are looked for, in this order: the working folder, the user's own."""
+    files = [Path("mien.toml")]
+    with contextlib.suppress(RuntimeError):  # of users without a home folder
+        files.append(platformdirs.user_config_path("mien") / "mien.toml")
+    return files
+
+
+def _setting(key: str) -> str | None:
+    """One of the settings of `config.Settings`, which is too heavy to be loaded where weights are read.
+
+    Raises:
+        InputError: A mien.toml cannot be read.
+    """
+    if value := os.environ.get(f"MIEN_{key.upper()}"):
+        return value
+    for file in settings_files():
+        try:
+            said = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as exc:
+            raise InputError(f"cannot read {file}: {exc}") from exc
+        if key in said:
+            return str(said[key])
+    return None
+
+
+def is_offline() -> bool:
+    """Whether nothing may be downloaded: `$MIEN_OFFLINE`, or mien.toml's `offline`."""
+    return (_setting("offline") or "").lower() in {"1", "true", "yes", "on"}
 
 
 def _at_home(place: Callable[[str], Path], instead: str) -> Path:
@@ -203,7 +239,7 @@ def download(spec: ModelSpec) -> Path:
     """
     if spec.bundled:
         return path_of(spec)
-    if os.environ.get("MIEN_OFFLINE", "").lower() in {"1", "true", "yes"}:
+    if is_offline():
         raise ModelError(
             f"MIEN_OFFLINE is set; fetch {spec.source} elsewhere and run 'mien models import FILE'"
         )

@@ -7,7 +7,7 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -19,15 +19,18 @@ from mien.cli.options import (
     models_dir,
     with_shared_options,
 )
-from mien.config import NOBODY, gallery_place
+from mien.config import NOBODY, gallery_place, load_settings
 from mien.errors import InputError
 from mien.gallery import remarks
 from mien.store import data_dir
 
 if TYPE_CHECKING:
+    from mien.limits import Limits
     from mien.server import KeyFile, ServerSettings
 
 _PANEL = "Serving"
+
+T = TypeVar("T", "Limits", "ServerSettings")
 
 serve_app = typer.Typer(
     name="serve",
@@ -68,18 +71,19 @@ def _serve(
     shared: SharedOptions,
     ctx: typer.Context,
     host: Annotated[
-        str, _serving("Address to listen on [127.0.0.1].", "--host")
-    ] = "127.0.0.1",
+        str | None, _serving("Address to listen on [127.0.0.1].", "--host")
+    ] = None,
     port: Annotated[
-        int, _serving("Port to listen on [8000].", "--port", min=0, max=65535)
-    ] = 8000,
+        int | None,
+        _serving("Port to listen on [8000].", "--port", min=0, max=65535),
+    ] = None,
     data: Annotated[
         Path | None,
         _serving("Folder for keys, jobs and people [$MIEN_DATA].", "--data"),
     ] = None,
     urls: Annotated[
-        bool, _serving("Let clients name addresses to fetch.", "--urls")
-    ] = False,
+        bool | None, _serving("Let clients name addresses to fetch.", "--urls")
+    ] = None,
     url_host: Annotated[
         list[str] | None,
         _serving("A private host that may be fetched too.", "--url-host"),
@@ -91,12 +95,13 @@ def _serve(
         list[str] | None, _serving("A web page that may call it.", "--origin")
     ] = None,
     rate: Annotated[
-        int,
+        int | None,
         _serving("Requests per minute and key, 0 for no limit [0].", "--rate", min=0),
-    ] = 0,
+    ] = None,
     keep_hours: Annotated[
-        float, _serving("How long jobs are kept [24].", "--keep-hours", min=0.01)
-    ] = 24.0,
+        float | None,
+        _serving("How long jobs are kept [24].", "--keep-hours", min=0.01),
+    ] = None,
     models: ModelsDir = None,
     keep_unknown: KeepUnknown = None,
 ) -> None:
@@ -104,22 +109,33 @@ def _serve(
         return
     _need_extra()
     from mien.server import ServerSettings
-    from mien.server.settings import Limits
 
-    limits = Limits(requests_per_minute=rate, jobs_kept_s=keep_hours * 3600)
-    settings = ServerSettings(
-        data=data or data_dir(),
-        host=host,
-        port=port,
-        hosts=tuple(host_name or ()),
-        origins=tuple(origin or ()),
-        urls=urls,
-        url_hosts=tuple(url_host or ()),
+    said = load_settings().serve
+    limits = _over(
+        said.limits,
+        requests_per_minute=rate,
+        jobs_kept_s=None if keep_hours is None else keep_hours * 3600,
+    )
+    as_said = {name: getattr(said, name) for name in type(said).model_fields}
+    settings = _over(
+        ServerSettings(**as_said, data=data or data_dir()),
         limits=limits,
         models_dir=models_dir(models),
+        host=host,
+        port=port,
+        hosts=tuple(host_name) if host_name else None,
+        origins=tuple(origin) if origin else None,
+        urls=urls,
+        url_hosts=tuple(url_host) if url_host else None,
         keep_unknown_days=keep_unknown,
     )
     _run(shared, settings)
+
+
+def _over(chosen: T, **options: Any) -> T:
+    """What was chosen, with the options that were given in the place of it."""
+    given = {name: option for name, option in options.items() if option is not None}
+    return replace(chosen, **given)
 
 
 serve_app.callback(invoke_without_command=True)(with_shared_options(_serve))

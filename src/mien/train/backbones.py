@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mien import store
 from mien.errors import InputError, ModelError
 from mien.train.keras_backend import load_keras, local_response_norm
 
@@ -126,6 +127,11 @@ def check_weights(architecture: Architecture, weights: str) -> None:
         if weights == IMAGENET and not architecture.pretrained:
             raise InputError(
                 f"there are no ImageNet weights of {architecture.name}; say --weights none or a file"
+            )
+        if weights == IMAGENET and store.is_offline():
+            raise InputError(
+                f"MIEN_OFFLINE is set, and the ImageNet weights of {architecture.name} would be fetched; "
+                "say --weights FILE (what was fetched before lies in ~/.keras/models), or --weights none"
             )
         return
     if not Path(weights).is_file():
