@@ -27,12 +27,12 @@ class ServeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     urls: bool = False
     url_hosts: tuple[str, ...] = ()
-    keep_unknown_days: float | None = Field(None, gt=0)
+    keep_unknown_days: float | None = Field(default=None, gt=0)
     limits: Limits = Field(default_factory=Limits)
 
 
