@@ -1,5 +1,8 @@
 # `make` or `make help` lists the targets. Everything happens in .venv, from package registries only.
 
+# Compiled once: the tests start hundreds of processes, each of which would compile all of mien anew.
+export PYTHONDONTWRITEBYTECODE =
+
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin

@@ -9,7 +9,9 @@ import signal
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +37,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files that load TensorFlow hold slow tests only, and are not even read where those are left out."""
+    without_slow = config.option.markexpr == "not slow"
+    return (without_slow and collection_path.name.startswith("test_tf_")) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with the most slow tests come first, so that no worker is left alone with a long one at the end."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
@@ -43,19 +51,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache that lasts one test run, and no settings of the user."""
+    """A cache that lasts one test run, the same for all workers, and no settings of the user."""
     patch = pytest.MonkeyPatch()
-    patch.setenv(
-        "MIEN_CACHE",
-        os.environ.get("MIEN_TEST_CACHE", str(tmp_path_factory.mktemp("cache"))),
-    )
+    several = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if several else base) / "cache"
+    patch.setenv("MIEN_CACHE", os.environ.get("MIEN_TEST_CACHE", str(cache)))
     patch.setenv("MIEN_DATA", str(tmp_path_factory.mktemp("data") / "mien"))
     for name in ("MIEN_GALLERY", "MIEN_DETECTOR", "MIEN_OFFLINE", "MIEN_THREADS"):
         patch.delenv(name, raising=False)
-    if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the processors
+    if several:  # they share the processors
         patch.setattr(runtime, "default_threads", lambda: 1)
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _networks_are_loaded_once() -> Iterator[None]:
+    """Each command, service and analyzer of the tests makes its networks anew: all share what was loaded first."""
+    make, loaded = runtime.ort.InferenceSession, {}
+
+    def load(data: bytes, options: Any, providers: list[str]) -> object:
+        key = (sha256(data).digest(), options.intra_op_num_threads, *providers)
+        if key not in loaded:
+            loaded[key] = make(data, options, providers=providers)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime.ort, "InferenceSession", load)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -128,6 +128,7 @@ def test_enrolling_asks_for_exactly_one_face(
     assert analyzer.photo(two.read_bytes(), largest=True).embedding.shape == (128,)
 
 
+@pytest.mark.slow
 def test_people_far_behind_do_not_disturb_enrolling(
     analyzer: Analyzer, astronaut: U8, tmp_path: Path
 ) -> None:

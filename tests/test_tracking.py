@@ -356,6 +356,7 @@ def analyzer(_own_cache: None) -> Analyzer:
     return Analyzer(detector=fast_detector(), only=["identity"], threads=1)
 
 
+@pytest.mark.slow
 def test_a_face_that_moves_keeps_one_id_and_a_tight_box(
     analyzer: Analyzer, astronaut: U8
 ) -> None:
@@ -450,6 +451,7 @@ def test_one_frame_is_enough_to_be_shown_and_named(
     assert shown(session, tiles(astronaut, 1, 7), 0.0) == [(1, "Ada"), (2, None)]
 
 
+@pytest.mark.slow
 def test_who_is_known_is_only_glanced_at_between_looks(
     analyzer: Analyzer, astronaut: U8
 ) -> None:

@@ -45,6 +45,7 @@ def photos(tmp_path: Path, astronaut: U8, face_free: U8) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_rows_are_those_of_the_analyzer_and_are_made_once(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -117,6 +117,7 @@ def test_only(
     assert not absent & face.keys()
 
 
+@pytest.mark.slow
 def test_formats_and_outputs(
     astronaut_file: Path, tmp_path: Path, inside: Inside
 ) -> None:
@@ -151,6 +152,7 @@ def test_parquet(astronaut_file: Path, tmp_path: Path, inside: Inside) -> None:
     )
 
 
+@pytest.mark.slow
 def test_folders_some_bad_inputs_and_drawing(
     astronaut: U8, face_free: U8, tmp_path: Path
 ) -> None:

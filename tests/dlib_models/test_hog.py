@@ -71,6 +71,7 @@ def pictures(astronaut: U8) -> dict[str, U8]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.parametrize("upsample", [0, 1, 2])
 @pytest.mark.parametrize(
@@ -160,6 +161,7 @@ def test_nobody_there(name: str, astronaut: U8, score: hog.Scorer) -> None:
     )
 
 
+@pytest.mark.slow
 def test_threads_at_once_change_nothing(astronaut: U8, score: hog.Scorer) -> None:
     image = rgb(astronaut)
     alone = hog.detect(score, image, upsample=1, threshold=-0.7)

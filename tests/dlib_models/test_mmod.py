@@ -82,6 +82,7 @@ def test_boxes_are_dlibs_on_the_fixtures(
     assert found >= 4
 
 
+@pytest.mark.slow
 def test_window_by_window_is_the_same(
     run: mmod.Run, astronaut: U8, monkeypatch: pytest.MonkeyPatch
 ) -> None:

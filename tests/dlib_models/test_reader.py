@@ -133,6 +133,7 @@ def test_a_file_of_another_model_is_refused(
                 PARSERS[name](weights(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARSERS)
 def test_cut_files_are_refused(name: str, weights: Callable[[str], bytes]) -> None:
     data = weights(name)
@@ -155,6 +156,7 @@ def outcome(parse: Callable[[bytes], object], data: bytes) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_flipped_bytes_in_the_detector(weights: Callable[[str], bytes]) -> None:
     data, rng = weights(MMOD), np.random.default_rng(3)
     heads = [
@@ -175,6 +177,7 @@ def test_flipped_bytes_in_the_detector(weights: Callable[[str], bytes]) -> None:
     assert 0 < taken < len(places)
 
 
+@pytest.mark.slow
 def test_flipped_bytes_in_the_face_network(weights: Callable[[str], bytes]) -> None:
     data, rng = weights(RESNET), np.random.default_rng(4)
     body = data[

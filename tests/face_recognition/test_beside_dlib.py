@@ -96,6 +96,7 @@ def test_without_dlib_nothing_of_it_is_offered(
     assert len(face_recognition.face_encodings(photo, [BOX])) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.parametrize("threshold", [0.0, -0.6])
 def test_run_gives_dlibs_three_results(
@@ -271,6 +272,7 @@ def test_a_grey_picture_without_a_face_has_no_encodings() -> None:
     assert face_recognition.face_encodings(np.zeros((90, 90), np.uint8)) == []
 
 
+@pytest.mark.slow
 def test_import_star_brings_the_originals_names(original_source: Path) -> None:
     tree = ast.parse((original_source / "face_recognition" / "api.py").read_text())
     targets = [

@@ -53,6 +53,7 @@ def recognise(known: Path, photos: Path, *options: str) -> Result:
     return result
 
 
+@pytest.mark.slow
 def test_names_as_the_original_prints_them(folders: tuple[Path, Path]) -> None:
     known, photos = folders
     lines = recognise(known, photos).output.splitlines()
@@ -92,6 +93,7 @@ def test_one_photo(
     assert f"{photos / 'one.png'},{expected}" in lines
 
 
+@pytest.mark.slow
 def test_locations_are_of_the_photo_as_it_is(
     tmp_path: Path, folders: tuple[Path, Path], upper: U8
 ) -> None:
@@ -200,6 +202,7 @@ def test_a_single_picture_needs_no_processes(
         assert "use 1 or more, or -1" in refused.stderr
 
 
+@pytest.mark.slow
 def test_programs_may_call_the_commands_functions(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

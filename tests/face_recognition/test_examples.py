@@ -35,6 +35,7 @@ def known(original_tests: Path) -> dict[str, list[float]]:
     return {name: encoding.tolist() for name, encoding in encodings.items()}
 
 
+@pytest.mark.slow
 def test_who_is_it(known: dict[str, list[float]], original_tests: Path) -> None:
     """recognize_faces_in_pictures, face_distance, web_service_example, facerec_from_webcam_faster."""
     upload = io.BytesIO((original_tests / "test_images" / "obama2.jpg").read_bytes())
@@ -85,6 +86,7 @@ def test_drawing_on_a_face(photo: U8) -> None:
     assert photo[top:bottom, left:right].shape == (90, 90, 3)
 
 
+@pytest.mark.slow
 def test_neighbours(original_tests: Path) -> None:
     """face_recognition_knn and face_recognition_svm: a table of encodings with the names beside it."""
     table, names = [], []

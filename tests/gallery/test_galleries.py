@@ -285,6 +285,7 @@ def test_who_two_faces_of_one_picture_are(
         )
 
 
+@pytest.mark.slow
 @given(st.integers(0, 6), st.integers(0, 8), st.floats(0, 3), st.integers(0, 99))
 def test_matching_equals_the_plain_way(
     faces: int, photos: int, tolerance: float, seed: int

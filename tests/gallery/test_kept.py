@@ -107,6 +107,7 @@ def test_training_and_batches_name_every_part_of_a_detector() -> None:
     assert "verifier@" not in models_text({"detector": "hog"})
 
 
+@pytest.mark.slow
 def test_a_run_with_another_detector_spoils_nothing(
     analyzer: Analyzer, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +142,7 @@ def lost(tmp_path: Path, astronaut: U8, face_free: U8) -> Path:
     return people
 
 
+@pytest.mark.slow
 def test_who_is_lost_is_said_in_every_run(
     analyzer: Analyzer, lost: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,6 +164,7 @@ def test_who_is_lost_is_said_in_every_run(
         )
 
 
+@pytest.mark.slow
 def test_people_and_check_list_who_is_lost(lost: Path) -> None:
     run = CliRunner().invoke
     listed = run(people_app, ["--gallery", str(lost), "--json"])

@@ -104,6 +104,7 @@ def test_descriptors_of_another_size_are_not_enrolled(tmp_path: Path) -> None:
         gallery.enroll("Ada", [photo(1)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [8, 512])
 def test_the_table_finds_what_comparing_with_all_finds(size: int) -> None:
     rng = np.random.default_rng(size)

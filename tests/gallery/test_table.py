@@ -43,6 +43,7 @@ def same_as_the_plain_way(
         np.testing.assert_allclose(found.distances, plain.distances, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "people", [10, 5_000], ids=["searched whole", "searched by short forms"]
 )

@@ -118,6 +118,7 @@ def test_large_picture_is_also_looked_at_as_a_whole(astronaut: U8) -> None:
     assert faces.boxes[0, 2] - faces.boxes[0, 0] > 700
 
 
+@pytest.mark.slow
 def test_a_large_picture_is_searched_in_tiles_and_each_face_found_once(
     astronaut: U8,
 ) -> None:

@@ -127,6 +127,7 @@ def test_files_that_do_not_say_what_they_are_and_names_that_are_none(
         mien.Analyzer(embedder="compact")
 
 
+@pytest.mark.slow
 def test_an_imported_embedder_names_faces_and_its_gallery_refuses_others(
     tmp_path: Path, astronaut: U8, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def told_live(socket: WebSocketTestSession, photo: bytes) -> object:
     raise AssertionError("no face was shown in 20 frames")
 
 
+@pytest.mark.slow
 def test_jobs_are_told_by_the_new_model(
     start: Start, folder: Path, clip: bytes
 ) -> None:

@@ -158,6 +158,7 @@ def test_who_may_see_photos_and_remove_them(
     )
 
 
+@pytest.mark.slow
 def test_where_else_a_face_is(
     start: Start, gallery: str, photo: bytes, two_faces: bytes, astronaut: U8
 ) -> None:

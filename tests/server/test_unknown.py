@@ -50,6 +50,7 @@ def test_known_people_are_not_kept(
     }
 
 
+@pytest.mark.slow
 @GALLERIES
 def test_seen_named_recognised_undone(
     start: Start, gallery: str, astronaut: U8, photo: bytes
@@ -89,6 +90,7 @@ def test_seen_named_recognised_undone(
     assert group["id"] in {g["id"] for g in listed(client)}
 
 
+@pytest.mark.slow
 def test_split_merge_undo_delete(start: Start, astronaut: U8, tmp_path: Path) -> None:
     client = start(keep_unknown_days=30)
     see(client, takes(astronaut, 5))
@@ -120,6 +122,7 @@ def test_split_merge_undo_delete(start: Start, astronaut: U8, tmp_path: Path) ->
     assert b"\xff\xd8\xff" not in (tmp_path / "people.db").read_bytes()
 
 
+@pytest.mark.slow
 def test_deleting_a_person_deletes_what_was_kept_of_them(
     start: Start, astronaut: U8, tmp_path: Path
 ) -> None:
@@ -193,6 +196,7 @@ def test_roles(start: Start, astronaut: U8, tmp_path: Path) -> None:
     assert client.http.delete(place, headers=headers["admin"]).status_code == 204
 
 
+@pytest.mark.slow
 def test_live_and_videos_keep_somebody_once_in_a_while(
     start: Start, astronaut: U8, clip: bytes
 ) -> None:

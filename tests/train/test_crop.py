@@ -45,6 +45,7 @@ def files(folder: Path) -> list[str]:
     )
 
 
+@pytest.mark.slow
 def test_class_folders_stay_and_what_is_no_use_is_left_out(
     downloads: Path, tmp_path: Path, inside: Inside
 ) -> None:
@@ -79,6 +80,7 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_running_again_does_only_what_is_new(
     downloads: Path, astronaut: U8, tmp_path: Path, inside: Inside
 ) -> None:
@@ -114,6 +116,7 @@ def test_the_face_lies_in_a_crop_as_training_reads_it(
     )  # where dlib's 150-pixel chip has them
 
 
+@pytest.mark.slow
 def test_broken_pictures_are_named_and_the_others_done(
     downloads: Path, tmp_path: Path, inside: Inside
 ) -> None:
@@ -131,6 +134,7 @@ def test_broken_pictures_are_named_and_the_others_done(
     )
 
 
+@pytest.mark.slow
 def test_crops_are_not_cropped_again(downloads: Path, inside: Inside) -> None:
     into = downloads / "faces"
     assert inside("crop", downloads, "--into", into).returncode == 0
@@ -162,6 +166,7 @@ def test_people_get_folders_of_their_own(
     assert (into / "Eileen Collins" / "astronaut.jpg").is_file()
 
 
+@pytest.mark.slow
 def test_of_a_video_each_look_is_taken_once(
     face_film: Path, tmp_path: Path, inside: Inside
 ) -> None:
@@ -193,6 +198,7 @@ def test_of_a_video_each_look_is_taken_once(
     assert sorted(names) == some
 
 
+@pytest.mark.slow
 def test_a_later_run_knows_the_crops_of_earlier_ones(
     downloads: Path, astronaut: U8, tmp_path: Path, inside: Inside
 ) -> None:
@@ -209,6 +215,7 @@ def test_a_later_run_knows_the_crops_of_earlier_ones(
     assert files(into) == before
 
 
+@pytest.mark.slow
 def test_crops_that_were_deleted_stay_deleted(
     downloads: Path, tmp_path: Path, inside: Inside
 ) -> None:

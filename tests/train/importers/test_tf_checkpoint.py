@@ -22,6 +22,7 @@ from mien.train.importers.model_file import ImportOptions, convert
 from mien.train.importers.tf_checkpoint import read_checkpoint
 from mien.types import F32
 
+pytestmark = pytest.mark.slow
 tf = pytest.importorskip(
     "tensorflow", reason="TensorFlow is not installed (pip install mien[train])"
 )
@@ -53,7 +54,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, F32]:
     return folder, tf_networks.save(folder, network, pictures(2))
 
 
-@pytest.mark.slow
 def test_levi_hassner_at_its_full_size(tmp_path: Path) -> None:
     x = pictures()
     reference = tf_networks.save(
@@ -87,7 +87,6 @@ def with_lrn(data: bytes, *, size: int, alpha: float) -> bytes:
     return model.SerializeToString()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "architecture"),
     [
@@ -264,7 +263,6 @@ def test_a_missing_variable_is_named(tmp_path: Path) -> None:
         convert([tmp_path], AGE)
 
 
-@pytest.mark.slow
 def test_from_the_checkpoint_to_a_face(
     small: tuple[Path, F32], tmp_path: Path, astronaut_file: Path
 ) -> None:

@@ -17,6 +17,7 @@ from mien.runtime import OnnxModel
 from mien.train.importers.model_file import ImportOptions, convert
 from mien.types import F32
 
+pytestmark = pytest.mark.slow
 tf = pytest.importorskip(
     "tensorflow", reason="TensorFlow is not installed (pip install mien[train])"
 )
@@ -102,7 +103,6 @@ def test_what_the_model_file_carries(tmp_path: Path, inception: bytes) -> None:
     assert stage.model.metadata["source"] == "TensorFlow frozen graph: output_graph.pb"
 
 
-@pytest.mark.slow
 def test_reading_needs_no_tensorflow(tmp_path: Path, inception: bytes) -> None:
     files = tf_graphs.write(tmp_path, inception, LABELS)
     code = (
