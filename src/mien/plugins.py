@@ -49,6 +49,7 @@ _SERVED = (
     "verify",
     "blur",
     "people",
+    "counter",
     "unknown",
     "jobs",
     "models",

@@ -14,6 +14,7 @@ import pytest
 
 import mien
 from mien import images
+from mien.gallery import Photo
 from mien.models.detectors import load_detector
 from mien.pipeline import Analyzer
 from mien.server import KeyFile, ServerSettings
@@ -258,6 +259,39 @@ def test_where_else_is_this_face(
     page.shot("where-else")
     page.page.click("#dialog-ok")
     page.page.wait_for_selector("dialog", state="hidden")
+
+
+def test_this_is_not_her(
+    page: Page, service: Listening, photo: bytes, photo_file: Path
+) -> None:
+    """Said, taken back at once, said again, taken back among the person's photos."""
+    gallery = service.app.state.service.people.gallery
+    row = service.app.state.service.analyzer.photo(photo).embedding
+    step = np.random.default_rng(3).normal(size=128)
+    beside = np.asarray(row + 0.45 * step / np.linalg.norm(step), np.float32)
+    gallery.enroll("Eve", [Photo(beside, "e" * 64, "eve.jpg")])
+    page.go("photos")
+    page.page.set_input_files("#photos-input", photo_file)
+    named, unnamed = "#photos-faces .who:not(.unknown)", "#photos-faces .who.unknown"
+    page.page.wait_for_selector(named)
+    page.page.click("button[aria-label='This is not Eve']")
+    page.page.wait_for_selector(unnamed)
+    page.page.click(".toast button")  # undo
+    page.page.wait_for_selector(named)
+    page.page.click("button[aria-label='This is not Eve']")
+    page.page.wait_for_selector(unnamed)
+    page.go("people")
+    page.page.click("button[aria-label='Photos of Eve']")
+    page.page.wait_for_function(
+        "() => document.querySelector('dialog [aria-label=\"Not Eve\"] .mug')"
+        "?.naturalWidth > 40"
+    )
+    page.shot("not-them")
+    page.page.click("dialog [aria-label='Not Eve'] label")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("dialog", state="hidden")
+    page.go("photos")
+    page.page.wait_for_selector(named)
 
 
 @pytest.fixture

@@ -119,6 +119,66 @@ def test_photos_are_seen_and_removed_one_by_one(
     )
 
 
+def beside(photo: bytes, client: Client) -> Photo:
+    """Somebody whom the face of a photo is taken for."""
+    row = client.analyzer.photo(photo).embedding
+    step = np.random.default_rng(3).normal(size=128)
+    near = np.asarray(row + 0.45 * step / np.linalg.norm(step), np.float32)
+    return Photo(near, "e" * 64, "eve.jpg")
+
+
+def test_who_a_face_is_not(start: Start, gallery: str, photo: bytes) -> None:
+    client = start(gallery=gallery)
+    client.analyzer.gallery.enroll("Eve", [beside(photo, client)])
+    (eve,) = client.http.get("/v1/people").json()["people"]
+    home = f"/v1/people/{eve['id']}/not"
+    assert client.analyze(photo).json()["faces"][0]["name"] == "Eve"
+    sent = {"file": ("far/party.jpg", photo)}
+    said = client.http.post(home, files=sent)
+    assert said.status_code == 201
+    (face,) = said.json()["faces"]
+    assert face["source"] == "party.jpg"
+    assert client.analyze(photo).json()["faces"][0]["name"] is None
+    assert client.http.get(home).json() == said.json()
+    picture = client.http.get(face["thumbnail"])
+    assert picture.content.startswith(b"\xff\xd8\xff")
+    assert client.http.delete(f"{home}/{face['id']}").status_code == 204
+    gone = client.http.delete(f"{home}/{face['id']}").json()
+    assert gone["type"] == "urn:mien:problem:photo-not-found"
+    assert client.http.get(face["thumbnail"]).status_code == 404
+    assert client.analyze(photo).json()["faces"][0]["name"] == "Eve"
+    client.enrol("Ada", photo)
+    ada = next(
+        person["id"]
+        for person in client.http.get("/v1/people").json()["people"]
+        if person["name"] == "Ada"
+    )
+    refused = client.http.post(f"/v1/people/{ada}/not", files=sent).json()
+    assert "is enrolled as Ada" in refused["detail"]
+    assert client.http.post(home, data={"group": "12ab"}).status_code in (404, 415)
+    nothing = client.http.post(home, files={"other": ("", b"")})
+    assert nothing.json()["type"] == "urn:mien:problem:invalid"
+
+
+def test_a_group_of_unknown_faces_is_not_her(
+    start: Start, photo: bytes, astronaut: U8
+) -> None:
+    client = start(keep_unknown_days=1)
+    for shift in range(4):
+        client.analyze(encoded(np.roll(astronaut, 9 * shift, axis=1)))
+    (group,) = client.http.get("/v1/unknown").json()["groups"]
+    client.analyzer.gallery.enroll("Eve", [beside(photo, client)])
+    (eve,) = client.http.get("/v1/people").json()["people"]
+    assert client.analyze(photo).json()["faces"][0]["name"] == "Eve"
+    form = {"group": (None, group["id"])}
+    said = client.http.post(f"/v1/people/{eve['id']}/not", files=form)
+    assert said.status_code == 201, said.text
+    assert len(said.json()["faces"]) == 4
+    assert client.analyze(photo).json()["faces"][0]["name"] is None
+    (there,) = client.http.get("/v1/unknown").json()["groups"]
+    assert there["id"] == group["id"]
+
+
 def test_who_has_no_picture_has_none(client: Client) -> None:
     client.service.people.gallery.enroll(
         "Ada", [Photo(np.ones(128, np.float32), "0" * 64, "/home/ada/ada.jpg")]

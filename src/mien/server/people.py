@@ -23,6 +23,7 @@ from mien.errors import (
 )
 from mien.finding import Found, InGallery, InUnknown, Place, find
 from mien.gallery import (
+    CounterExample,
     FolderGallery,
     Gallery,
     KeptPhoto,
@@ -30,8 +31,10 @@ from mien.gallery import (
     Photo,
     ShowsPhotos,
     check_name,
+    keeping,
     showing,
 )
+from mien.gallery.counter import as_denied
 from mien.gallery.unknown import Undone, UnknownFaces
 from mien.pipeline import Analyzer, in_foreground, photo_of
 from mien.types import F32, U8, Faces
@@ -171,6 +174,28 @@ class People:
                 raise PhotoNotFound("this person has no such photo; list them again")
             if all(person.name != name for person in self.gallery.people()):
                 self._tell(name, None)
+            self.revision += 1
+
+    def deny(self, person_id: str, faces: Sequence[Photo]) -> list[CounterExample]:
+        """Remembers faces that are not a person, as which they are given. Raises PersonNotFound, InputError."""
+        with self._lock:
+            name = self.get(person_id).name
+            keeping(self.gallery).deny(name, faces)
+            self.revision += 1
+        said = as_denied(faces, self.gallery.space)
+        return [one for one in self.denied(person_id) if one.id in said]
+
+    def denied(self, person_id: str) -> list[CounterExample]:
+        """Faces that are not a person, without where their pictures are. Raises PersonNotFound."""
+        found = keeping(self.gallery).counter_examples(self.get(person_id).name)
+        return [replace(one, source=PurePath(one.source).name) for one in found]
+
+    def allow(self, person_id: str, example_id: str) -> None:
+        """Takes back that a face is not a person. Raises PersonNotFound, PhotoNotFound."""
+        with self._lock:
+            name = self.get(person_id).name
+            if not keeping(self.gallery).allow(name, [example_id]):
+                raise PhotoNotFound("there is no such face; list them again")
             self.revision += 1
 
     def find(self, photo: Photo, unknown: UnknownFaces, count: int) -> list[Seen]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from mien.attribute import Attribute
-from mien.gallery import KeptPhoto, Person
+from mien.gallery import CounterExample, KeptPhoto, Person
 from mien.gallery.unknown import Group, Undone
 from mien.models.attributes import BUILT_IN, EMOTION
 from mien.server.jobs.results import Appearance
@@ -120,6 +120,53 @@ class PhotosRecord(BaseModel):
     )
 
     photos: list[PhotoRecord]
+
+
+class CounterExampleRecord(BaseModel):
+    """A face that is not somebody."""
+
+    id: str
+    source: str = Field(description="The picture it is from, as the service knows it.")
+    added: datetime
+    thumbnail: str | None = Field(description="Where a small JPEG of it is.")
+
+
+class CounterExamplesRecord(BaseModel):
+    """Faces that are not somebody."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "faces": [
+                    {
+                        "id": "3f0c5b2a9d7e",
+                        "source": "party.jpg",
+                        "added": "2026-01-05T10:00:00Z",
+                        "thumbnail": None,
+                    }
+                ]
+            }
+        }
+    )
+
+    faces: list[CounterExampleRecord]
+
+    @classmethod
+    def of(
+        cls, person_id: str, examples: Iterable[CounterExample]
+    ) -> CounterExamplesRecord:
+        home = f"/v1/people/{person_id}/not"
+        return cls(
+            faces=[
+                CounterExampleRecord(
+                    id=one.id,
+                    source=one.source,
+                    added=datetime.fromtimestamp(one.added, UTC),
+                    thumbnail=f"{home}/{one.id}/thumbnail" if one.thumbnail else None,
+                )
+                for one in examples
+            ]
+        )
 
 
 class FoundFaceRecord(BaseModel):

@@ -53,6 +53,14 @@ export function find(file, box) {
   form.append("box", box.join(","));
   return json("POST", "/v1/find", { form }).then((answer) => answer.found);
 }
+export const denied = async (id) => (await json("GET", `/v1/people/${id}/not`)).faces;
+export function deny(id, file, box) {
+  const form = new FormData();
+  form.append("file", file, file.name ?? "photo.jpg");
+  form.append("box", box.join(","));
+  return json("POST", `/v1/people/${id}/not`, { form }).then((answer) => answer.faces);
+}
+export const allow = (id, face) => send("DELETE", `/v1/people/${id}/not/${face}`);
 export const removePhoto = (id, sha256) => send("DELETE", `/v1/people/${id}/photos/${sha256}`);
 export const unknown = () => json("GET", "/v1/unknown");
 export const nameUnknown = (id, name) => json("POST", `/v1/unknown/${id}/name`, { json: { name } });

@@ -106,18 +106,25 @@ function remove(person) {
 
 // Each photo with its face, when it came and how good it is; chosen ones are removed.
 async function showPhotos(person) {
-  const photos = await api.photos(person.id);
+  const [photos, denied] = await Promise.all([api.photos(person.id), api.denied(person.id)]);
   const boxes = photos.map((photo) => el("input", { type: "checkbox", name: "photo", value: photo.sha256, "aria-label": described(photo), hidden: !canChange }));
   const tiles = photos.map((photo, i) => el("label", { title: photo.source }, boxes[i], tile(photo), el("small", {}, when(photo)), el("small", {}, worth(photo))));
   const hint = canChange ? `Choose the photos that should go. Without any ${person.name} is forgotten.` : "Faces that mien compares with.";
-  const body = el("div", {}, el("p", { class: "hint" }, hint), el("div", { class: "mugs choose told", role: "group", "aria-label": "Photos" }, ...tiles));
-  const done = await ask({ title: `Photos of ${person.name}`, body, ok: canChange ? "Remove" : "Close", submit: () => (canChange ? removeChosen(person, boxes) : null) });
+  const others = denied.map((face) => el("input", { type: "checkbox", name: "not", value: face.id, "aria-label": `${face.source}, ${when(face)}`, hidden: !canChange }));
+  const body = el("div", {}, el("p", { class: "hint" }, hint), el("div", { class: "mugs choose told", role: "group", "aria-label": "Photos" }, ...tiles),
+    denied.length > 0 && el("p", { class: "hint" }, `Faces that were said not to be ${person.name}.${canChange ? " Chosen ones may get the name again." : ""}`),
+    denied.length > 0 && el("div", { class: "mugs choose told", role: "group", "aria-label": `Not ${person.name}` }, ...denied.map((face, i) => el("label", { title: face.source }, others[i], tile(face), el("small", {}, when(face))))));
+  const done = await ask({ title: `Photos of ${person.name}`, body, ok: canChange ? "Remove" : "Close", submit: () => (canChange ? removeChosen(person, boxes, others) : null) });
+  if (done === "allowed") return changed(`Taken back: these may be ${person.name}.`);
   if (done) changed(done === photos.length ? `${person.name} is forgotten.` : `${done === 1 ? "1 photo" : `${done} photos`} of ${person.name} removed.`);
 }
 
-async function removeChosen(person, boxes) {
+async function removeChosen(person, boxes, others) {
   const chosen = boxes.filter((box) => box.checked);
-  if (!chosen.length) throw new Error("Choose the photos to remove.");
+  const allowed = others.filter((box) => box.checked);
+  if (!chosen.length && !allowed.length) throw new Error("Choose the photos to remove.");
+  for (const box of allowed) await api.allow(person.id, box.value);
+  if (!chosen.length) return "allowed";
   for (const box of chosen) await api.removePhoto(person.id, box.value);
   return chosen.length;
 }

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { nameFace } from "./naming.js";
-import { $, about, announce, arrange, ask, bars, changing, complain, crop, el, faceButton, nameOf, refill } from "./ui.js";
+import { $, about, announce, arrange, ask, bars, changing, complain, crop, el, faceButton, nameOf, refill, toast } from "./ui.js";
 
 const items = [];
 let current = null;
@@ -121,6 +121,7 @@ function row(item, face, picture, called) {
     el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about(face, { long: true, without: charted }) || `score ${face.score.toFixed(2)}`)),
     face.distance === undefined ? el("span") : el("div", { class: "tools-column" },
       el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : `Name ${called}`, on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
+      known && el("button", { class: "button quiet small", type: "button", "aria-label": `This is not ${face.name}`, on: { click: () => notThem(item, face).catch(complain) } }, `Not ${face.name}`),
       el("button", { class: "button quiet small", type: "button", "aria-label": `Where else is ${known ? face.name : called}?`, on: { click: () => whereElse(item, face).catch(complain) } }, "Where else?")),
     ...charted.map((one) => bars(face[`${one.name}_probs`])));
 }
@@ -129,6 +130,21 @@ async function name(item, face) {
   try {
     if (await nameFace(face, item.file, item.picture)) await again();
   } catch (error) { complain(error); }
+}
+
+// The face never gets this name again, until that is taken back.
+async function notThem(item, face) {
+  const person = (await api.people()).find((one) => one.name === face.name);
+  if (!person) throw new Error(`${face.name} is not in the gallery any more.`);
+  const said = await api.deny(person.id, item.file, face.box);
+  const take = async () => {
+    for (const one of said) await api.allow(person.id, one.id);
+    window.dispatchEvent(new CustomEvent("mien:people"));
+  };
+  const text = `This is not ${face.name}: noted. Faces like it must be nearer to get the name.`;
+  toast(text, { action: "Undo", seconds: 8, run: () => take().catch(complain) });
+  announce(text);
+  window.dispatchEvent(new CustomEvent("mien:people"));
 }
 
 // The faces nearest to one, of those enrolled and those kept as unknown.
