@@ -14,6 +14,7 @@ _HOME = (
     "jobs",
     "unknown",
     "people",
+    "visits",
 )  # what the names in a data folder begin with
 
 

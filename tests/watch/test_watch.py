@@ -14,7 +14,9 @@ import pytest
 
 from commands import MIEN, Inside
 from live.clips import write_clip
+from mien import images
 from mien.types import U8
+from mien.watch.store import VisitStore
 from watch import plays
 from watch.conftest import VISITS, MjpegCamera
 
@@ -48,7 +50,8 @@ def test_each_visit_of_the_script_is_one_event(
     played: Path, gallery: Path, tmp_path: Path, inside: Inside
 ) -> None:
     camera = f'name = "door"\nsource = "{played}"'
-    file = camera_file(tmp_path, camera, more="[watch]\nabsence_s = 1.8\n")
+    keep = 'absence_s = 1.8\nkeep_days = 1\nkeep_pictures = "face"'
+    file = camera_file(tmp_path, camera, more=f"[watch]\n{keep}\n")
     done = inside("watch", file, "--gallery", gallery)
     assert done.returncode == 0, done.stderr
     events = events_of(done.stdout)
@@ -68,6 +71,15 @@ def test_each_visit_of_the_script_is_one_event(
     assert sum(ada["emotions"].values()) == pytest.approx(1, abs=1e-3)
     assert len(ada["best"]) == 3
     assert ada["zone"] is None
+    store = VisitStore(gallery.with_name("people.visits.db"))
+    kept = store.visits()
+    assert [(v.id, v.person, v.to_dict()["end"]) for v in reversed(kept)] == [
+        (e["id"], e["person"], e["end"]) for e in events if e["event"] == "end"
+    ]
+    assert [len(v.pictures) for v in kept] == [len(v.told["best"]) for v in kept]
+    face = images.read_image(store.picture(ada["id"]))
+    store.close()
+    assert min(face.shape[:2]) >= 64
 
 
 @pytest.mark.slow

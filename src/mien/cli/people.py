@@ -49,6 +49,7 @@ from mien.gallery.unknown import tell_unknown
 from mien.gallery.weights import GOOD
 from mien.pipeline import Analyzer
 from mien.text import did_you_mean
+from mien.watch.store import tell_visits
 
 enroll_app = new_app()
 people_app = new_app()
@@ -123,13 +124,10 @@ def _open(place: str | None, *, may_be_new: bool = False) -> Gallery:
 
 
 def _relabel(gallery: Gallery, old: str, new: str | None) -> None:
-    """Tells what is kept of unknown people that a name has changed or is forgotten."""
-    tell_unknown(
-        gallery,
-        data=store.data_dir(),
-        old=check_name(old),
-        new=None if new is None else check_name(new),
-    )
+    """Tells what is kept of unknown people and of visits that a name has changed or is forgotten."""
+    names = (check_name(old), None if new is None else check_name(new))
+    for tell in (tell_unknown, tell_visits):
+        tell(gallery, data=store.data_dir(), old=names[0], new=names[1])
 
 
 @people_app.callback(invoke_without_command=True)

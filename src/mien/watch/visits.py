@@ -43,11 +43,14 @@ class BestLook:
 @dataclass(frozen=True, slots=True)
 class Event:
     """What is told of a visit: that it began, that who it is or was has changed, that it ended, or that it is part of
-    another one (`into`)."""
+    another one (`into`). `begins`, `ends` (None: it goes on) and `seen` (last) are seconds since 1970."""
 
     kind: Kind
     visit: str
     camera: str
+    begins: float
+    ends: float | None
+    seen: float
     told: dict[str, Any]
     best: tuple[BestLook, ...] = ()
     into: str = ""
@@ -339,18 +342,19 @@ class Visits:
             yield self._event("end", visit)
 
     def _event(self, kind: Kind, visit: Visit, *, into: str = "") -> Event:
-        end = None if kind in {"begin", "change"} else self.at(visit.last_s)
+        begins, seen = self.at(visit.begin_s), self.at(visit.last_s)
+        ends = None if kind in {"begin", "change"} else seen
         best = tuple(visit.best)
         told: dict[str, Any] = {
-            "begin": iso(self.at(visit.begin_s)),
-            "end": None if end is None else iso(end),
+            "begin": iso(begins),
+            "end": None if ends is None else iso(ends),
             **visit.fields(),
             "best": [
                 {"at": iso(one.at), "quality": one.quality, "box": one.box}
                 for one in best
             ],
         }
-        return Event(kind, visit.id, self.camera, told, best, into)
+        return Event(kind, visit.id, self.camera, begins, ends, seen, told, best, into)
 
 
 def iso(at: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 _PRESENCE_S = 3.0  # after somebody was seen, all pictures are looked at
 _NEWCOMER_TURNS = 2  # ahead is a camera where somebody nobody knows has come
 _IDLE_S = 0.25
+_NOTE_S = 10.0
 _FRAME_SIDE, _FRAME_QUALITY = 1280, 85  # of pictures that are kept whole
 
 
@@ -47,6 +49,7 @@ class Watcher:
         analyzer: Looks at faces.
         said: Which cameras, and what is kept of them.
         tell: Gets every event, from the thread that `run` is called in.
+        going_on: Gets every ten seconds until when (since 1970) each open visit was seen.
         collector: Keeps strangers' faces; None: nobody does.
     """
 
@@ -56,8 +59,11 @@ class Watcher:
         said: WatchFile,
         tell: Callable[[Event], None],
         *,
+        going_on: Callable[[dict[str, float]], None] = lambda _: None,
         collector: UnknownCollector | None = None,
     ) -> None:
+        self.going_on = going_on
+        self._noted = time.monotonic()
         self.analyzer = analyzer
         self.said = said
         self.tell = tell
@@ -125,6 +131,26 @@ class Watcher:
         for post in self._posts:
             if not post.feed.waiting:
                 self._tell_all(post.visits.pass_time(post.feed.now_s))
+        if time.monotonic() - self._noted > _NOTE_S:
+            self._noted = time.monotonic()
+            self._note()
+
+    def _note(self) -> None:
+        """Tells of the visits that go on; deletes strangers' faces that were kept long enough."""
+        self.going_on(
+            {
+                visit.id: post.feed.at(visit.last_s)
+                for post in self._posts
+                for visit in post.visits.open
+                if visit.told
+            }
+        )
+        if self.collector is None:
+            return
+        try:
+            self.collector.sweep()
+        except MienError as exc:
+            log.warning("%s", exc)
 
     def _look(self, post: _Post, frame: Frame) -> None:
         self._turn += 1

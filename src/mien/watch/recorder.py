@@ -1,0 +1,100 @@
+"""What happens, written down in a thread of its own, so that no database holds up the looking."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from mien.errors import MienError
+from mien.watch.store import Message, VisitStore
+from mien.watch.visits import Event
+
+log = logging.getLogger(__name__)
+
+_MOST_WAITING = 10_000
+_SWEEP_S = 60.0
+_RETRY_S = 1.0
+_FAREWELL_S = 10.0  # for what waits at the end
+
+Item = Event | Mapping[str, float]
+
+
+class Recorder:
+    """Writes events down in their order, again and again until the database takes them; sweeps every minute.
+
+    Args:
+        store: Where to.
+        keep_days: How long visits are kept; None: only what is to be told is written down.
+        messages: What is to be told of an event, and to whom.
+    """
+
+    def __init__(
+        self,
+        store: VisitStore,
+        *,
+        keep_days: float | None,
+        messages: Callable[[Event], Sequence[Message]] = lambda _: (),
+    ) -> None:
+        self.store = store
+        self.keep_days = keep_days
+        self.messages = messages
+        self._waiting: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._ending = False
+        self._failing = False
+        self._swept = -_SWEEP_S
+        self._thread = threading.Thread(
+            target=self._run, name="watch recorder", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Takes an event, or until when visits that go on were seen. Returns at once."""
+        with self._changed:
+            if len(self._waiting) >= _MOST_WAITING:
+                self._waiting.popleft()
+                log.error("the database is away for too long: an event is lost")
+            self._waiting.append(item)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Writes down what waits, if the database takes it soon."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+        self._thread.join(timeout=_FAREWELL_S)
+
+    def _run(self) -> None:
+        while not (self._ending and not self._waiting):
+            with self._changed:
+                if not self._waiting and not self._ending:
+                    self._changed.wait(_RETRY_S)
+            try:
+                self._work()
+                self._failing = False
+            except MienError as exc:
+                if not self._failing:
+                    log.warning("%s; trying again", exc)
+                self._failing = True
+                time.sleep(_RETRY_S)
+
+    def _work(self) -> None:
+        """Writes down all that waits. Raises GalleryError where the database is away."""
+        while self._waiting:
+            item = self._waiting[0]
+            if isinstance(item, Event):
+                keep = self.keep_days is not None
+                self.store.record(item, self.messages(item), keep=keep)
+            else:
+                self.store.touch(item)
+            with self._changed:
+                if self._waiting and self._waiting[0] is item:
+                    self._waiting.popleft()
+        if time.monotonic() - self._swept >= _SWEEP_S:
+            self.store.sweep(keep_days=self.keep_days)
+            self._swept = time.monotonic()

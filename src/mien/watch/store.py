@@ -1,0 +1,542 @@
+"""What was watched, in a database: visits for as long as was asked for, their pictures, what is still to be told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from mien import database, private
+from mien.errors import GalleryError, InputError
+from mien.gallery import Gallery
+from mien.watch.visits import BestLook, Event, iso
+
+ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has ended
+_SCHEMA = database.Schema("watch", "mien.watch.migrations")
+_WRITING = 0x77617463  # the lock of whoever writes in PostgreSQL
+_OWN = ("begin", "end", "zone", "who", "person")  # told in columns of their own
+
+_metadata = sa.MetaData()
+_visits = sa.Table(
+    "watch_visits",
+    _metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger),
+    sa.Column("camera", sa.Text),
+    sa.Column("zone", sa.Text),
+    sa.Column("begins", sa.Double),
+    sa.Column("ends", sa.Double),
+    sa.Column("seen", sa.Double),
+    sa.Column("who", sa.Text),
+    sa.Column("person", sa.Text),
+    sa.Column("told", sa.Text),
+)
+_pictures = sa.Table(
+    "watch_pictures",
+    _metadata,
+    sa.Column("visit_id", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, primary_key=True),
+    sa.Column("content", sa.LargeBinary),
+)
+_queue = sa.Table(
+    "watch_queue",
+    _metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True),
+    sa.Column("target", sa.Text),
+    sa.Column("visit_id", sa.Text),
+    sa.Column("person", sa.Text),
+    sa.Column("body", sa.Text),
+    sa.Column("due", sa.Double),
+    sa.Column("expires", sa.Double),
+    sa.Column("tries", sa.Integer),
+)
+_cameras = sa.Table(
+    "watch_cameras",
+    _metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("said", sa.Text),
+)
+_counter = sa.Table(
+    "watch_counter",
+    _metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.BigInteger),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptVisit:
+    """A visit as it is kept. `number` grows with every change of any visit: what changed later has a larger one."""
+
+    id: str
+    number: int
+    camera: str
+    zone: str
+    begins: float
+    ends: float | None
+    who: str
+    person: str | None
+    told: Mapping[str, Any]
+    pictures: tuple[float, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        named = {"who": self.who, "person": self.person} if self.who else {}
+        return {
+            "id": self.id,
+            "number": self.number,
+            "camera": self.camera,
+            "zone": self.zone or None,
+            "begin": iso(self.begins),
+            "end": None if self.ends is None else iso(self.ends),
+            **named,
+            **self.told,
+            "pictures": [iso(at) for at in self.pictures],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which visits: of a person or camera, that were going on between two times (seconds since 1970)."""
+
+    person: str | None = None
+    camera: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def clauses(self) -> Iterator[sa.ColumnElement[bool]]:
+        if self.person is not None:
+            yield _visits.c.person == self.person
+        if self.camera is not None:
+            yield _visits.c.camera == self.camera
+        if self.since is not None:
+            yield sa.or_(_visits.c.ends.is_(None), _visits.c.ends >= self.since)
+        if self.until is not None:
+            yield _visits.c.begins <= self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something still to be told to somebody: `target` names whom; tried `tries` times so far."""
+
+    number: int
+    target: str
+    visit_id: str
+    body: str
+    expires: float
+    tries: int
+    person: str | None = field(default=None)
+
+
+class VisitStore:
+    """Visits in a database. Safe to share between threads and processes; what a call changed is on disk when it
+    returns, and what it deleted is gone from the file.
+
+    Args:
+        place: A SQLite file, or the engine of a gallery, which closes it itself.
+        clock: Seconds since 1970.
+
+    Raises:
+        GalleryError: The database cannot be used.
+    """
+
+    def __init__(
+        self, place: Path | sa.Engine, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.clock = clock
+        self._lock = threading.RLock()
+        self._borrowed = isinstance(place, sa.Engine)
+        if isinstance(place, sa.Engine):
+            self._engine = place
+        else:
+            self._engine = _sqlite(place)
+        with self._transaction(writing=True) as connection:
+            _SCHEMA.migrate(connection, place=self._place)
+        if self._file is not None:
+            database.drop_copy(self._file)
+
+    @property
+    def _place(self) -> str:
+        address = self._engine.url.render_as_string(hide_password=True)
+        return f"the visits in {address}"
+
+    @property
+    def _file(self) -> Path | None:
+        name = self._engine.url.database
+        sqlite = self._engine.dialect.name == "sqlite"
+        return Path(name) if sqlite and name else None
+
+    @contextmanager
+    def _transaction(self, *, writing: bool = False) -> Iterator[sa.Connection]:
+        """A transaction; of those that write, in whatever process, one at a time."""
+        with (
+            database.translated(self._place, what="a database of visits"),
+            self._lock,
+            self._engine.begin() as connection,
+        ):
+            if self._file is not None:
+                database.begin(connection, write=writing)
+            elif writing:
+                lock = sa.func.pg_advisory_xact_lock(_WRITING)
+                connection.execute(sa.select(lock))
+            yield connection
+
+    # -- what happens
+
+    def record(
+        self, event: Event, messages: Sequence[Message] = (), *, keep: bool = True
+    ) -> bool:
+        """Keeps what happened to a visit (not without `keep`), and what is to be told of it, at once or not at all.
+
+        False: the visit was deleted meanwhile, and nothing is kept or told of it any more.
+        """
+        with self._transaction(writing=True) as connection:
+            if keep and not _keep(connection, event):
+                return False
+            _enqueue(connection, messages)
+        return True
+
+    def touch(self, seen: Mapping[str, float]) -> None:
+        """Notes that visits go on, and until when by now."""
+        if not seen:
+            return
+        change = (
+            sa.update(_visits)
+            .where(_visits.c.id == sa.bindparam("visit"))
+            .values(seen=sa.bindparam("at"))
+        )
+        rows = [{"visit": visit, "at": at} for visit, at in seen.items()]
+        with self._transaction(writing=True) as connection:
+            connection.execute(change, rows)
+
+    # -- looking
+
+    def visits(
+        self,
+        wanted: Wanted | None = None,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+    ) -> list[KeptVisit]:
+        """The visits that changed last, the newest first; `before` a number: the page behind."""
+        query = sa.select(_visits).where(*(wanted or Wanted()).clauses())
+        if before is not None:
+            query = query.where(_visits.c.number < before)
+        return self._kept(query.order_by(_visits.c.number.desc()).limit(limit))
+
+    def changes(self, after: int, *, limit: int = 100) -> list[KeptVisit]:
+        """The visits that changed after a number, the oldest change first."""
+        query = sa.select(_visits).where(_visits.c.number > after)
+        return self._kept(query.order_by(_visits.c.number).limit(limit))
+
+    def last_number(self) -> int:
+        """The number of the last change so far."""
+        with self._transaction() as connection:
+            return connection.scalar(sa.select(_counter.c.value)) or 0
+
+    def visit(self, visit_id: str) -> KeptVisit:
+        """One visit. Raises InputError where it is not kept."""
+        found = self._kept(sa.select(_visits).where(_visits.c.id == visit_id))
+        if not found:
+            raise InputError("no visit has this id, or it is not kept any more")
+        return found[0]
+
+    def _kept(self, query: sa.Select[Any]) -> list[KeptVisit]:
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+            ids = [row.id for row in rows]
+            pictures = connection.execute(
+                sa.select(_pictures.c.visit_id, _pictures.c.at)
+                .where(_pictures.c.visit_id.in_(ids))
+                .order_by(_pictures.c.at)
+            ).all()
+        at: dict[str, list[float]] = {}
+        for picture in pictures:
+            at.setdefault(picture.visit_id, []).append(picture.at)
+        return [_kept_visit(row, tuple(at.get(row.id, ()))) for row in rows]
+
+    def picture(self, visit_id: str, number: int = 0) -> bytes:
+        """A picture that is kept of a visit, by its place among them. Raises InputError where there is none."""
+        query = (
+            sa.select(_pictures.c.content)
+            .where(_pictures.c.visit_id == visit_id)
+            .order_by(_pictures.c.at)
+            .offset(number)
+            .limit(1)
+        )
+        with self._transaction() as connection:
+            found = connection.scalar(query)
+        if found is None:
+            raise InputError("no picture is kept of this visit")
+        return bytes(found)
+
+    # -- forgetting
+
+    def sweep(self, *, keep_days: float | None) -> int:
+        """Ends visits that nobody goes on with, deletes what was kept long enough and what could not be told in time;
+        returns how many visits went."""
+        now = self.clock()
+        open_ones = _visits.c.ends.is_(None)
+        with self._transaction(writing=True) as connection:
+            left = sa.update(_visits).where(
+                open_ones, _visits.c.seen < now - ABANDONED_S
+            )
+            connection.execute(left.values(ends=_visits.c.seen))
+            connection.execute(sa.delete(_queue).where(_queue.c.expires < now))
+            if keep_days is None:
+                return 0
+            old = _visits.c.ends < now - keep_days * 86_400
+            gone = _delete(connection, old)
+        if gone:
+            self._empty_log()
+        return gone
+
+    def relabel(self, old: str, new: str | None) -> int:
+        """Tells that a person has another name, or (None) is forgotten: what is kept of their visits goes, also what
+        was still to be told. Returns how many visits it was."""
+        with self._transaction(writing=True) as connection:
+            if new is None:
+                queued = sa.delete(_queue).where(_queue.c.person == old)
+                connection.execute(queued)
+                count = _delete(connection, _visits.c.person == old)
+            else:
+                count = _rename(connection, old, new)
+        if new is None:
+            self._empty_log()
+        return count
+
+    def forget(self, visit_id: str) -> None:
+        """Deletes one visit for good. Raises InputError where it is not kept."""
+        with self._transaction(writing=True) as connection:
+            if not _delete(connection, _visits.c.id == visit_id):
+                raise InputError("no visit has this id, or it is not kept any more")
+        self._empty_log()
+
+    def _empty_log(self) -> None:
+        """Of what was deleted the write-ahead log keeps nothing either."""
+        if self._file is not None:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    # -- what is still to be told
+
+    def due(self, *, limit: int = 20) -> list[Message]:
+        """What is to be told by now, the oldest first."""
+        query = sa.select(_queue).where(_queue.c.due <= self.clock())
+        with self._transaction() as connection:
+            rows = connection.execute(
+                query.order_by(_queue.c.number).limit(limit)
+            ).all()
+        return [
+            Message(
+                r.number, r.target, r.visit_id, r.body, r.expires, r.tries, r.person
+            )
+            for r in rows
+        ]
+
+    def told(self, number: int) -> None:
+        """Something was told: it is not kept any longer."""
+        with self._transaction(writing=True) as connection:
+            connection.execute(sa.delete(_queue).where(_queue.c.number == number))
+
+    def later(self, number: int, due: float) -> None:
+        """Something could not be told; it is tried again."""
+        change = sa.update(_queue).where(_queue.c.number == number)
+        with self._transaction(writing=True) as connection:
+            connection.execute(change.values(due=due, tries=_queue.c.tries + 1))
+
+    # -- cameras that were added
+
+    def cameras(self) -> dict[str, dict[str, Any]]:
+        """What was said of each, by its id."""
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(_cameras).order_by(_cameras.c.id)).all()
+        return {row.id: json.loads(row.said) for row in rows}
+
+    def put_camera(self, camera_id: str, said: Mapping[str, Any]) -> None:
+        """Keeps a camera, new or changed."""
+        with self._transaction(writing=True) as connection:
+            connection.execute(sa.delete(_cameras).where(_cameras.c.id == camera_id))
+            row = {"id": camera_id, "said": json.dumps(dict(said))}
+            connection.execute(sa.insert(_cameras).values(**row))
+
+    def drop_camera(self, camera_id: str) -> None:
+        with self._transaction(writing=True) as connection:
+            connection.execute(sa.delete(_cameras).where(_cameras.c.id == camera_id))
+        self._empty_log()
+
+    def close(self) -> None:
+        """Gives back files and connections."""
+        if not self._borrowed:
+            self._engine.dispose()
+
+
+def open_visits(gallery: Gallery | None, *, data: Path) -> VisitStore:
+    """The visits that belong to a gallery: in a file beside it, in its PostgreSQL; of a folder of photos, and of
+    nobody, in a file under `data`.
+
+    Raises:
+        GalleryError: They cannot be kept there.
+    """
+    from mien.gallery.postgres import PostgresGallery
+
+    if isinstance(gallery, PostgresGallery):
+        return VisitStore(gallery.engine)
+    return VisitStore(_file_for(gallery, data))
+
+
+def tell_visits(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:
+    """Tells the visits, where any are kept, that a person has another name or (None) is forgotten."""
+    from mien.gallery.postgres import PostgresGallery
+
+    if (
+        not isinstance(gallery, PostgresGallery)
+        and not _file_for(gallery, data).exists()
+    ):
+        return
+    visits = open_visits(gallery, data=data)
+    visits.relabel(old, new)
+    visits.close()
+
+
+def _file_for(gallery: Gallery | None, data: Path) -> Path:
+    from mien.gallery.sqlite import SqliteGallery
+
+    if isinstance(gallery, SqliteGallery):
+        return gallery.path.with_name(f"{gallery.path.stem}.visits.db")
+    place = getattr(gallery, "path", None)
+    name = "nobody" if place is None else _short(Path(place))
+    return data / "visits" / f"{name}.db"
+
+
+def _short(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+
+
+def _sqlite(file: Path) -> sa.Engine:
+    """A file that only its user can read, which may be read while it is written."""
+    try:
+        private.make_folder(file.parent) if not file.parent.exists() else None
+        private.make_file(file)
+    except OSError as exc:
+        raise GalleryError(f"cannot make {file}: {exc.strerror or exc}") from exc
+    engine = database.sqlite_engine(file)
+    sa.event.listen(engine, "connect", _set_up_log)
+    return engine
+
+
+def _set_up_log(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _keep(connection: sa.Connection, event: Event) -> bool:
+    this = _visits.c.id == event.visit
+    if event.kind == "joined":
+        return bool(_delete(connection, this))
+    row = {**_row(event), "number": _next(connection)}
+    if event.kind == "begin":
+        connection.execute(sa.insert(_visits).values(id=event.visit, **row))
+    elif not connection.execute(sa.update(_visits).where(this).values(**row)).rowcount:
+        return False
+    _keep_pictures(connection, event.visit, event.best)
+    return True
+
+
+def _row(event: Event) -> dict[str, Any]:
+    told = {name: told for name, told in event.told.items() if name not in _OWN}
+    return {
+        "camera": event.camera,
+        "zone": event.told.get("zone") or "",
+        "begins": event.begins,
+        "ends": event.ends,
+        "seen": event.seen,
+        "who": event.told.get("who") or "",
+        "person": event.told.get("person"),
+        "told": json.dumps(told, ensure_ascii=False),
+    }
+
+
+def _kept_visit(row: sa.Row[Any], pictures: tuple[float, ...]) -> KeptVisit:
+    return KeptVisit(
+        id=row.id,
+        number=row.number,
+        camera=row.camera,
+        zone=row.zone,
+        begins=row.begins,
+        ends=row.ends,
+        who=row.who,
+        person=row.person,
+        told=json.loads(row.told),
+        pictures=pictures,
+    )
+
+
+def _next(connection: sa.Connection) -> int:
+    """The number of a change that is larger than all before, also than those of what was deleted."""
+    connection.execute(sa.update(_counter).values(value=_counter.c.value + 1))
+    return int(connection.scalar(sa.select(_counter.c.value)) or 0)
+
+
+def _keep_pictures(
+    connection: sa.Connection, visit: str, best: Sequence[BestLook]
+) -> None:
+    """Keeps the pictures of the best looks, and no others."""
+    kept = {look.at: look.picture for look in best if look.picture}
+    mine = _pictures.c.visit_id == visit
+    gone = sa.delete(_pictures).where(mine, _pictures.c.at.not_in(list(kept)))
+    connection.execute(gone)
+    there = set(connection.scalars(sa.select(_pictures.c.at).where(mine)))
+    new = [
+        {"visit_id": visit, "at": at, "content": content}
+        for at, content in kept.items()
+        if at not in there
+    ]
+    if new:
+        connection.execute(sa.insert(_pictures), new)
+
+
+def _enqueue(connection: sa.Connection, messages: Sequence[Message]) -> None:
+    rows = [
+        {
+            "target": message.target,
+            "visit_id": message.visit_id,
+            "person": message.person,
+            "body": message.body,
+            "due": 0.0,
+            "expires": message.expires,
+            "tries": 0,
+        }
+        for message in messages
+    ]
+    if rows:
+        connection.execute(sa.insert(_queue), rows)
+
+
+def _delete(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
+    """Deletes visits, their pictures, and what was still to be told of them; returns how many."""
+    ids = list(connection.scalars(sa.select(_visits.c.id).where(which)))
+    for i in range(0, len(ids), 500):
+        some = ids[i : i + 500]
+        connection.execute(sa.delete(_queue).where(_queue.c.visit_id.in_(some)))
+        connection.execute(sa.delete(_visits).where(_visits.c.id.in_(some)))
+    return len(ids)
+
+
+def _rename(connection: sa.Connection, old: str, new: str) -> int:
+    """Gives a person's visits another name; returns how many."""
+    query = sa.select(_visits.c.id).where(_visits.c.person == old)
+    ids = list(connection.scalars(query.order_by(_visits.c.number)))
+    for visit in ids:
+        change = sa.update(_visits).where(_visits.c.id == visit)
+        connection.execute(change.values(person=new, number=_next(connection)))
+    return len(ids)

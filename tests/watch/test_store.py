@@ -1,0 +1,270 @@
+"""What is kept of visits, in SQLite and PostgreSQL; what was deleted is gone."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from commands import Inside
+from mien.errors import GalleryError, InputError
+from mien.gallery import Photo, SqliteGallery
+from mien.watch.recorder import Recorder
+from mien.watch.store import ABANDONED_S, Message, VisitStore, Wanted, open_visits
+from mien.watch.visits import BestLook, Event
+from mien.zoo import DLIB
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+
+
+class Clock:
+    """A clock that stands still unless it is set."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+) -> Iterator[VisitStore]:
+    place: Path | sa.Engine = tmp_path / "visits.db"
+    if request.param == "postgres":
+        place = request.getfixturevalue("postgres_server")
+    kept = VisitStore(place, clock=clock)
+    yield kept
+    for visit in kept.visits(limit=1000):
+        kept.forget(visit.id)
+    kept.close()
+
+
+def event(
+    kind: str = "begin",
+    visit: str = "v1",
+    *,
+    at: float = NOW,
+    person: str | None = None,
+    camera: str = "door",
+    picture: bytes = b"",
+) -> Event:
+    who = "unknown" if person is None else "known"
+    best = (BestLook(at, 0.9, (0.0, 0.0, 9.0, 9.0), picture),) if picture else ()
+    told: dict[str, Any] = {"zone": "gate", "who": who, "person": person, "age": 30.5}
+    ends = at + 5 if kind == "end" else None
+    return Event(kind, visit, camera, at, ends, at + 5, told, best)  # type: ignore[arg-type]
+
+
+def message(person: str | None = None, visit: str = "v1") -> Message:
+    return Message(0, "house", visit, "{}", NOW + DAY, 0, person)
+
+
+def test_a_visit_is_kept_from_its_begin_to_its_end(store: VisitStore) -> None:
+    assert store.record(event())
+    (begun,) = store.visits()
+    assert (begun.ends, begun.who, begun.person) == (None, "unknown", None)
+    store.record(event("change", person="Ada"))
+    store.record(event("end", person="Ada"))
+    (ended,) = store.visits()
+    assert ended.number > begun.number
+    assert ended.to_dict() == {
+        "id": "v1",
+        "number": ended.number,
+        "camera": "door",
+        "zone": "gate",
+        "begin": "2027-01-15T08:00:00.000Z",
+        "end": "2027-01-15T08:00:05.000Z",
+        "who": "known",
+        "person": "Ada",
+        "age": 30.5,
+        "pictures": [],
+    }
+
+
+def test_what_is_asked_for_is_found(store: VisitStore) -> None:
+    store.record(event(visit="a", person="Ada"))
+    store.record(event(visit="b", person="Ben", camera="yard", at=NOW + 100))
+    store.record(event("end", visit="a", person="Ada"))
+
+    def ids(**wanted: Any) -> list[str]:
+        return [visit.id for visit in store.visits(Wanted(**wanted))]
+
+    assert ids() == ["a", "b"], "the last change first"
+    assert ids(person="Ada") == ["a"]
+    assert ids(camera="yard") == ["b"]
+    assert ids(since=NOW + 50) == ["b"], "a has ended by then"
+    assert ids(until=NOW + 50) == ["a"]
+    newest = store.visits(limit=1)[0]
+    assert [v.id for v in store.visits(before=newest.number)] == ["b"]
+
+
+def test_a_cursor_misses_nothing(store: VisitStore) -> None:
+    """Also where the last change is deleted before the next one."""
+    start = store.last_number()
+    store.record(event(visit="a"))
+    store.record(event(visit="b"))
+    seen = store.changes(start)
+    assert [visit.id for visit in seen] == ["a", "b"]
+    store.forget("b")
+    store.record(event(visit="c"))
+    assert [visit.id for visit in store.changes(seen[-1].number)] == ["c"]
+
+
+def test_a_joined_visit_is_no_visit_of_its_own(store: VisitStore) -> None:
+    store.record(event(visit="a"))
+    store.record(event(visit="b"))
+    store.record(replace(event("end", visit="b"), kind="joined", into="a"))
+    assert [visit.id for visit in store.visits()] == ["a"]
+
+
+def test_pictures_follow_the_best_looks(store: VisitStore) -> None:
+    store.record(event(picture=b"first"))
+    assert store.picture("v1") == b"first"
+    store.record(event("change", at=NOW + 1, picture=b"second"))
+    assert store.picture("v1") == b"second"
+    assert len(store.visits()[0].pictures) == 1
+    with pytest.raises(InputError, match="no picture is kept"):
+        store.picture("v1", 1)
+
+
+def test_what_was_kept_long_enough_goes(store: VisitStore, clock: Clock) -> None:
+    store.record(event(visit="old", picture=b"picture"))
+    store.record(event("end", visit="old"), [message(visit="old")])
+    clock.now += 2 * DAY
+    store.record(event("end", visit="x"))  # of nobody: it never began
+    assert store.sweep(keep_days=3) == 0
+    clock.now += 2 * DAY
+    assert store.sweep(keep_days=3) == 1
+    assert store.visits() == []
+    assert store.due() == []
+    with pytest.raises(InputError):
+        store.picture("old")
+
+
+def test_a_visit_that_a_kill_left_open_is_ended(
+    store: VisitStore, clock: Clock
+) -> None:
+    store.record(event())
+    clock.now += ABANDONED_S - 10
+    store.touch({"v1": clock.now})
+    store.sweep(keep_days=None)
+    assert store.visits()[0].ends is None
+    clock.now += ABANDONED_S + 10
+    store.sweep(keep_days=None)
+    assert store.visits()[0].ends == pytest.approx(NOW + ABANDONED_S - 10)
+
+
+def test_who_is_forgotten_disappears_and_stays_away(store: VisitStore) -> None:
+    store.record(event(visit="a"))
+    store.record(event("change", visit="a", person="Ada"), [message("Ada", "a")])
+    store.record(event(visit="b", person="Ben"))
+    assert store.relabel("Ada", None) == 1
+    assert [visit.id for visit in store.visits()] == ["b"]
+    assert store.due() == []
+    late = event("end", visit="a", person="Ada")
+    assert not store.record(late, [message("Ada", "a")]), "it goes on, unseen"
+    assert store.due() == []
+    assert [visit.id for visit in store.visits()] == ["b"]
+
+
+def test_another_name_is_a_change(store: VisitStore) -> None:
+    store.record(event(visit="a", person="Ada"))
+    store.record(event(visit="b", person="Ada"))
+    last = store.last_number()
+    assert store.relabel("Ada", "Ada Lovelace") == 2
+    assert {v.person for v in store.changes(last)} == {"Ada Lovelace"}
+    assert len({v.number for v in store.changes(last)}) == 2
+
+
+def test_what_is_to_be_told_waits_until_it_was(store: VisitStore, clock: Clock) -> None:
+    store.record(event(), [message(), message()])
+    first, second = store.due()
+    store.told(first.number)
+    store.later(second.number, clock.now + 10)
+    assert store.due() == []
+    clock.now += 11
+    (again,) = store.due()
+    assert (again.number, again.tries) == (second.number, 1)
+    clock.now += DAY
+    store.sweep(keep_days=None)
+    assert store.due() == [], "after a day it is not told any more"
+
+
+def test_deleted_means_gone_from_the_file(tmp_path: Path) -> None:
+    store = VisitStore(tmp_path / "visits.db")
+    name = "Nobody Shall Know"
+    store.record(event(person=name, picture=name.encode() * 50), [message(name)])
+    files = list(tmp_path.glob("visits.db*"))
+    assert any(name.encode() in file.read_bytes() for file in files)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    store.relabel(name, None)
+    files = list(tmp_path.glob("visits.db*"))
+    assert not any(name.encode() in file.read_bytes() for file in files)
+    store.close()
+
+
+def test_one_of_a_newer_mien_is_refused(tmp_path: Path) -> None:
+    VisitStore(tmp_path / "visits.db").close()
+    with sqlite3.connect(tmp_path / "visits.db") as connection:
+        connection.execute("UPDATE schema_versions SET version = 99")
+    connection.close()
+    with pytest.raises(GalleryError, match="version 99"):
+        VisitStore(tmp_path / "visits.db")
+
+
+def test_people_remove_and_rename_tell_the_visits(
+    tmp_path: Path, inside: Inside
+) -> None:
+    place = tmp_path / "people.db"
+    gallery = SqliteGallery(place, space=DLIB)
+    photo = Photo(np.ones(128, np.float32) / 20, "0" * 64)
+    gallery.enroll("Ada", [photo])
+    visits = open_visits(gallery, data=tmp_path)
+    assert (tmp_path / "people.visits.db").is_file(), "beside the gallery"
+    visits.record(event(person="Ada"))
+    inside("people", "rename", "Ada", "Ida", "--gallery", place)
+    assert [visit.person for visit in visits.visits()] == ["Ida"]
+    done = inside("people", "remove", "Ida", "--yes", "--gallery", place)
+    assert done.returncode == 0, done.stderr
+    assert visits.visits() == []
+    visits.close()
+    gallery.close()
+
+
+def test_the_recorder_tries_until_the_database_is_back(tmp_path: Path) -> None:
+    store = VisitStore(tmp_path / "visits.db")
+    away = threading.Event()
+    away.set()
+    record = store.record
+
+    def flaky(*args: Any, **more: Any) -> bool:
+        if away.is_set():
+            away.clear()
+            raise GalleryError("the database is away")
+        return record(*args, **more)
+
+    store.record = flaky  # type: ignore[method-assign]
+    recorder = Recorder(store, keep_days=1)
+    recorder.start()
+    for visit in ("a", "b"):
+        recorder.put(event(visit=visit, at=time.time()))
+    recorder.close()
+    assert [visit.id for visit in store.visits()] == ["b", "a"]
+    store.close()
