@@ -38,6 +38,11 @@ _MODULE = "face_recognition/__init__.py"
 _FOLDERS = {"cv2": OPENCV, "onnxruntime": _RUNTIME}
 
 
+def lacking(what: str, package: str, extra: str) -> str:
+    """What to say where a library of an extra is not installed."""
+    return f"{what} needs {package}; run \"pip install 'mien[{extra}]'\""
+
+
 _AGAIN = "install mien again with pip's --force-reinstall --no-deps"
 
 

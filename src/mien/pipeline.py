@@ -420,11 +420,9 @@ class Analyzer:
             tolerance=self.space.euclidean(self.tolerance),
             sure_s=0.35 if momentary else 1.0,
         )
-        chosen = options or SessionOptions(tracker=tracker)
+        chosen = replace(options or SessionOptions(tracker=tracker), space=self.space)
         glance = None if momentary & slow else self.glance
-        return Session(
-            self.detector, self.observe, search, chosen, glance=glance, space=self.space
-        )
+        return Session(self.detector, self.observe, search, chosen, glance=glance)
 
     def stream(self, uri: str | int) -> Iterator[FrameResult]:
         """Tracked and smoothed results of a video, camera (its number) or stream, one per frame.

@@ -11,7 +11,12 @@ import numpy as np
 
 from mien import geometry
 from mien.gallery.search import told_in
-from mien.models.detectors import Detector
+from mien.models.detectors import (
+    Detector,
+    FindsAnyAngle,
+    HasReliableSize,
+    HasThreshold,
+)
 from mien.quality import quality
 from mien.space import EmbeddingSpace
 from mien.tracking import Tracker, TrackerOptions, flow
@@ -32,7 +37,7 @@ class SessionOptions:
     """A detection every `detect_s` while all is calm, on pictures of `detect_side` pixels if `min_face` allows that;
     `passes` of the face network per thirtieth of a second; frames more than `apart_s` apart are judged like photos;
     `keep_score` is the part of the detector's threshold that keeps a face already tracked; `any_angle` also finds faces
-    that lie or stand on their heads, which takes time."""
+    that lie or stand on their heads, which takes time; `space` is that of the embeddings."""
 
     detect_s: float = 0.06
     detect_side: int = 640
@@ -41,6 +46,7 @@ class SessionOptions:
     keep_score: float = 0.6
     any_angle: bool = False
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
+    space: EmbeddingSpace = DLIB
 
 
 class Session:
@@ -53,7 +59,6 @@ class Session:
         search: Names descriptors (N, D) by the gallery; None leaves names out.
         options: How often to do what.
         glance: Adds attributes alone, faster than `describe`; None: every observation is a whole one.
-        space: Of the embeddings.
 
     Example:
         >>> session = analyzer.session()
@@ -68,7 +73,6 @@ class Session:
         options: SessionOptions | None = None,
         *,
         glance: Callable[[U8, Faces], Faces] | None = None,
-        space: EmbeddingSpace = DLIB,
     ) -> None:
         self.options = options or SessionOptions()
         self.detector = _eager(
@@ -76,8 +80,8 @@ class Session:
         )
         self.describe = describe
         self.search = search
-        self.space = space
-        least = getattr(detector, "threshold", 0.0)
+        self.space = self.options.space
+        least = _threshold_of(detector)
         sure, certain = (
             least + part * (1 - least) if least > 0 else 0.0
             for part in (_SURER, _CERTAIN)
@@ -141,13 +145,10 @@ class Session:
 
     def _scale_for(self, side: int) -> float:
         """As small as the options ask for, but not so small that the detector misses its smallest face."""
-        reliable, min_face = (
-            getattr(self.detector, "reliable", 0),
-            getattr(self.detector, "min_face", 1),
-        )
-        return float(
-            min(1.0, max(self.options.detect_side / side, reliable / min_face))
-        )
+        least = self.options.detect_side / side
+        if isinstance(self.detector, HasReliableSize):
+            least = max(least, self.detector.reliable / self.detector.min_face)
+        return float(min(1.0, least))
 
     def _follow(self, small: U8, scale: float, passed_s: float) -> bool:
         """Moves the tracks along; false where the flow cannot be trusted and a detection has to tell."""
@@ -295,11 +296,14 @@ def _eager(detector: Detector, part: float, *, any_angle: bool) -> Detector:
 
     It finds faces at any angle only if that is asked for.
     """
-    threshold = getattr(detector, "threshold", 0.0)
-    if threshold <= 0:
+    if not isinstance(detector, HasThreshold) or detector.threshold <= 0:
         return detector
     eager = copy.copy(detector)
-    eager.threshold = threshold * part  # type: ignore[attr-defined]
-    if hasattr(detector, "any_angle"):
-        eager.any_angle = any_angle  # type: ignore[attr-defined]
+    eager.threshold = detector.threshold * part
+    if isinstance(eager, FindsAnyAngle):
+        eager.any_angle = any_angle
     return eager
+
+
+def _threshold_of(detector: Detector) -> float:
+    return detector.threshold if isinstance(detector, HasThreshold) else 0.0

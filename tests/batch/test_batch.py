@@ -19,7 +19,7 @@ import pytest
 from batch import archives
 from mien import images
 from mien.batch import Archive, BatchSummary, Progress, run_batch
-from mien.batch.dataset import TABLES, TOLD, faces_schema
+from mien.batch.dataset import TABLES, TOLD, faces_schema, make_outcome
 from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
 from mien.schemas import frame_record
@@ -329,3 +329,18 @@ def test_workers_do_not_outlive_the_batch(photos: Path, tmp_path: Path) -> None:
     assert multiprocessing.active_children() == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+def test_an_archive_of_mien_0_1_goes_on(tmp_path: Path) -> None:
+    """What is called crops now was called looks."""
+    with Archive.writing(tmp_path, {"crops": 1}) as archive:
+        archive.commit(make_outcome([], [], []))
+    file = tmp_path / "mien-batch.json"
+    file.write_text(file.read_text().replace('"crops"', '"looks"'))
+    with Archive.writing(tmp_path, {"crops": 1}) as archive:
+        assert archive.settings() == {"crops": 1}
+    with (
+        pytest.raises(InputError, match="crops 1, now 12"),
+        Archive.writing(tmp_path, {"crops": 12}),
+    ):
+        pass

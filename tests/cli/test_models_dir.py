@@ -56,7 +56,7 @@ def test_live_goes_through_the_models_of_a_folder(
     write_head(tmp_path / "ages.onnx", ["33", "70"])
     clip = write_clip(tmp_path / "clip.mp4", astronaut, seconds=7)
     with open_source(str(clip)) as frames:
-        play = Play(analyzer, frames, None, None, ModelFolder(tmp_path))
+        play = Play(analyzer, frames, None, ModelFolder(tmp_path))
         seen, said = [], []
         for shown in play.results(Stats()):
             if shown.frame.index % (2 * ON_SCREEN) == ON_SCREEN:
@@ -73,4 +73,4 @@ def test_live_without_a_folder_says_so(
         open_source(str(astronaut_file)) as frames,
         pytest.raises(InputError, match="--models-dir"),
     ):
-        Play(analyzer, frames, None, None).next_model()
+        Play(analyzer, frames).next_model()

@@ -20,7 +20,7 @@ from mien.models.backbone import described_by
 from mien.pipeline import Analyzer
 from mien.train.features import Describer
 from mien.types import U8, Faces
-from mien.zoo import DLIB
+from mien.zoo import DLIB, spec_of
 
 DETECTORS = ("compact", "hog", "mmod")
 
@@ -105,6 +105,11 @@ def test_training_and_batches_name_every_part_of_a_detector() -> None:
     assert Describer.load().described_by.endswith(described_by("compact", min_face=40))
     assert "verifier@" in models_text({"detector": "compact"})
     assert "verifier@" not in models_text({"detector": "hog"})
+    everything = models_text({})
+    for name in ("angle", "attributes", "dlib_landmarks_5", "dlib_resnet", "emotion"):
+        assert f"{name}@{spec_of(name).sha256[:12]}" in everything
+    assert "emotion@" not in models_text({"only": ("identity", "age")})
+    assert "attributes@" not in models_text({"only": ("emotion",)})
 
 
 @pytest.mark.slow

@@ -317,7 +317,7 @@ def test_what_is_recorded_is_drawn_once(
     """The window shows the pictures of the film; where that cannot be written, it draws for itself."""
     clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut, frames=4))
     with open_source(str(clip)) as source:
-        play = Play(analyzer, source, tmp_path / "film.mp4", None)
+        play = Play(analyzer, source, tmp_path / "film.mp4")
         drawn: list[int] = []
         play.annotate = lambda image, faces: drawn.append(len(faces)) or image.copy()  # type: ignore[assignment, func-returns-value]
         seen = list(play.results(Stats()))
@@ -378,7 +378,7 @@ def test_space_pauses_and_goes_on(analyzer: Analyzer, astronaut: U8) -> None:
 
 
 def _play(analyzer: Analyzer) -> Play:
-    return Play(analyzer, None, None, None)  # type: ignore[arg-type]
+    return Play(analyzer, None)  # type: ignore[arg-type]
 
 
 def test_no_screen_is_said_in_one_line(

@@ -19,7 +19,7 @@ from mien.batch.dataset import Outcome, Row, make_outcome
 from mien.batch.inputs import BatchInput
 from mien.errors import InputError
 from mien.models import embedders
-from mien.models.attributes import BUILT_IN
+from mien.models.attributes import BUILT_IN, EMOTION, TRAITS
 from mien.models.detectors import MIN_FACE, made_of
 from mien.pipeline import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, PARTS, Analyzer
 from mien.schemas import FrameRecord, frame_record
@@ -196,11 +196,13 @@ def models_text(choices: Choices) -> str:
     own: Mapping[str, Path] = choices.get("models", {})
     embedder = choices.get("embedder", DEFAULT_EMBEDDER)
     ours = set(choices.get("only") or PARTS) & BUILT_IN.keys() - own.keys()
-    names = ["dlib_landmarks_5", *(["attributes"] if ours else [])]
+    traits = ours & TRAITS.keys()
+    names = ["dlib_landmarks_5", "angle"]
+    names += ["attributes"] if traits else []
+    names += ["emotion"] if EMOTION.name in ours else []
     parts = list(made_of(choices.get("detector", DEFAULT_DETECTOR)))
-    if (
-        embedder == DEFAULT_EMBEDDER or ours
-    ):  # heads read dlib's network, whatever tells who a face is
+    # Heads read dlib's network, whatever tells who a face is.
+    if embedder == DEFAULT_EMBEDDER or traits:
         names.insert(0, DEFAULT_EMBEDDER)
     if embedder != DEFAULT_EMBEDDER:
         parts += embedders.made_of(embedder)

@@ -19,6 +19,7 @@ import pyarrow as pa
 from mien.batch.dataset import Outcome
 from mien.batch.workers import Shard, WorkerOptions, Workers
 from mien.errors import MienError
+from mien.installs import lacking
 
 _KNOCK_S = 10.0
 _QUIET = {  # unless the user says otherwise
@@ -111,7 +112,7 @@ def connect(address: str) -> Any:
         import ray
         import ray.data
     except ImportError as exc:
-        raise MienError("--address needs Ray; run 'pip install mien[cluster]'") from exc
+        raise MienError(lacking("--address", "Ray", "cluster")) from exc
     _knock(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)

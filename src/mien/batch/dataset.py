@@ -30,6 +30,7 @@ import mien
 from mien import attribute, locks
 from mien.attribute import Attribute
 from mien.batch.inputs import BatchInput
+from mien.batch.layout import SETTINGS
 from mien.columns import Told
 from mien.errors import InputError, MienError
 from mien.models.attributes import BUILT_IN
@@ -89,8 +90,6 @@ ERRORS = pa.schema(
     [("source", pa.string()), ("error", pa.string()), *_STAMP], metadata=_ABOUT
 )
 TABLES = ("faces", "errors", "sources")  # in the order in which a part is written
-
-_SETTINGS = "mien-batch.json"
 
 
 @dataclass(frozen=True)
@@ -241,12 +240,12 @@ class Archive:
         Raises:
             InputError: This is no folder that 'mien batch' has written.
         """
-        path = self.folder / _SETTINGS
+        path = self.folder / SETTINGS
         try:
             about = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as exc:
             raise InputError(
-                f"{self.folder} is no result of 'mien batch': cannot read {_SETTINGS} in it"
+                f"{self.folder} is no result of 'mien batch': cannot read {SETTINGS} in it"
             ) from exc
         if about.get("schema_version") != SCHEMA_VERSION:
             raise InputError(
@@ -258,7 +257,7 @@ class Archive:
 
     def _check(self, settings: Mapping[str, object]) -> None:
         wanted = json.loads(json.dumps(settings))
-        if not (self.folder / _SETTINGS).exists():
+        if not (self.folder / SETTINGS).exists():
             self.unclaimed = wanted
             return
         made = self.settings()
@@ -273,7 +272,7 @@ class Archive:
             )
 
     def _claim(self) -> None:
-        path = self.folder / _SETTINGS
+        path = self.folder / SETTINGS
         about = {"schema_version": SCHEMA_VERSION, "settings": self.unclaimed}
         with _writable(path), _replacing(path) as temporary:
             temporary.write_text(

@@ -16,6 +16,7 @@ from mien.cli import DONE, SOME_FAILED, UNUSABLE, new_app
 from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import refuse_inputs
 from mien.errors import InputError
+from mien.installs import lacking
 
 if TYPE_CHECKING:
     from mien.batch import BatchSummary, Progress
@@ -72,9 +73,7 @@ def batch(
     try:
         from mien.batch import BatchOptions, run_batch
     except ImportError as exc:
-        raise InputError(
-            "mien batch needs pyarrow; run 'pip install mien[parquet]'"
-        ) from exc
+        raise InputError(lacking("mien batch", "pyarrow", "parquet")) from exc
     refuse_inputs("--output", [output], inputs)
     options = BatchOptions(
         shared.choices(), every, jobs, address, by_content, retry_failed

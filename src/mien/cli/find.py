@@ -18,6 +18,7 @@ from rich.table import Table
 
 from mien import images
 from mien.attribute import IDENTITY
+from mien.batch import is_result
 from mien.cli import SOME_FAILED, new_app
 from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import SharedOptions, with_shared_options
@@ -35,6 +36,7 @@ from mien.finding import (
 )
 from mien.gallery import DATABASE_SUFFIXES, Photo, check_there, open_gallery
 from mien.gallery.unknown import open_unknown
+from mien.installs import lacking
 from mien.lettering import draw_text, text_size
 from mien.pipeline import Analyzer
 from mien.space import EmbeddingSpace
@@ -141,7 +143,7 @@ def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Place:
         return InGallery(gallery, name)
     if not path.exists():
         raise InputError(f"--in {name}: there is no such file or folder")
-    if (path / "mien-batch.json").is_file():
+    if is_result(path):
         return _batch(path, analyzer.space)
     place = InPhotos(analyzer, name, failed=failures.append)
     if not place.files:
@@ -153,9 +155,7 @@ def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Place:
 
 def _batch(folder: Path, space: EmbeddingSpace) -> Place:
     if importlib.util.find_spec("pyarrow") is None:
-        raise InputError(
-            "reading a batch result needs pyarrow; run \"pip install 'mien[parquet]'\""
-        )
+        raise InputError(lacking("reading a batch result", "pyarrow", "parquet"))
     from mien.batch import Archive
 
     return InBatch(Archive.open(folder), str(folder), space=space)

@@ -83,11 +83,11 @@ def live(
             analyzer,
             frames,
             record,
-            max_frames,
             choice,
             collector(analyzer, keep_unknown),
         )
-        counted = _run(play, windowed=not no_window)
+        counted = Stats(most=max_frames)
+        _run(play, counted, windowed=not no_window)
     if stats:
         typer.echo(counted.line())
     if play.interrupted:
@@ -111,13 +111,11 @@ def _check_record(record: Path | None, source: str) -> None:
     file_to_write("--record", record, suffixes=VIDEO_SUFFIXES, inputs=[source])
 
 
-def _run(play: Play, *, windowed: bool) -> Stats:
-    stats = Stats()
+def _run(play: Play, stats: Stats, *, windowed: bool) -> None:
     if not windowed:
         for _ in play.results(stats):
             pass
-        return stats
+        return
     from mien.cli.window import show
 
     show(play, stats)
-    return stats

@@ -27,8 +27,9 @@ _BINS = 50_000  # 5 s; anything slower counts as that
 
 @dataclass
 class Stats:
-    """Counts frames, faces and how long each frame took, in a space that does not grow."""
+    """Counts frames, faces and how long each frame took, in a space that does not grow. `most` frames are played."""
 
+    most: int | None = None
     frames: int = 0
     faces: int = 0
     started: float = field(default_factory=time.perf_counter)
@@ -104,8 +105,7 @@ class Play:
         self,
         analyzer: Analyzer,
         source: Source,
-        record: Path | None,
-        max_frames: int | None,
+        record: Path | None = None,
         models: ModelFolder | None = None,
         collector: UnknownCollector | None = None,
     ) -> None:
@@ -115,7 +115,6 @@ class Play:
         self._start = analyzer
         self.source = source
         self.record = record
-        self.max_frames = max_frames
         self.collector = collector
         self.interrupted = False
         self.spare = Spare()
@@ -174,7 +173,7 @@ class Play:
                         if recording is None
                         else recording.seen(frame, result)
                     )
-                    if stats.frames == self.max_frames:
+                    if stats.frames == stats.most:
                         return
                     asked = time.perf_counter()
             except KeyboardInterrupt:

@@ -11,6 +11,7 @@ import typer
 from mien.cli import new_app
 from mien.cli.outputs import file_to_write
 from mien.errors import InputError
+from mien.installs import lacking
 
 report_app = new_app()
 
@@ -53,9 +54,7 @@ def report(
         from mien.batch import Archive
         from mien.report import summarise, to_html
     except ImportError as exc:
-        raise InputError(
-            "mien report needs pyarrow; run 'pip install mien[parquet]'"
-        ) from exc
+        raise InputError(lacking("mien report", "pyarrow", "parquet")) from exc
     found = summarise(Archive.open(folder))
     text = (
         to_html(found, title)

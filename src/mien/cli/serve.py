@@ -22,6 +22,7 @@ from mien.cli.options import (
 from mien.config import NOBODY, gallery_place, load_settings
 from mien.errors import InputError
 from mien.gallery import remarks
+from mien.installs import lacking
 from mien.store import data_dir
 
 if TYPE_CHECKING:
@@ -172,9 +173,7 @@ def _need_extra() -> None:
         if importlib.util.find_spec(name) is None
     ]
     if missing:
-        raise InputError(
-            f"mien serve needs {', '.join(missing)}; run \"pip install 'mien[server]'\""
-        )
+        raise InputError(lacking("mien serve", ", ".join(missing), "server"))
 
 
 def _keys(data: Path | None) -> KeyFile:

@@ -18,6 +18,7 @@ from mien.gallery.counter import NEARER, Stricter, stricter
 from mien.gallery.schema import vector_text
 from mien.gallery.search import Candidates, decide, nobody, number, per_face, told_in
 from mien.gallery.sql import SqlGallery
+from mien.installs import lacking
 from mien.space import EmbeddingSpace
 from mien.types import F32, Matches
 
@@ -297,9 +298,7 @@ def _short(size: int) -> str:
 
 def _checked_url(text: str) -> sa.URL:
     if importlib.util.find_spec("psycopg") is None:
-        raise GalleryError(
-            "a PostgreSQL gallery needs psycopg; run \"pip install 'mien[postgres]'\""
-        )
+        raise GalleryError(lacking("a PostgreSQL gallery", "psycopg", "postgres"))
     try:
         url = sa.make_url(text).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError) as exc:

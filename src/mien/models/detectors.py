@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,6 +34,38 @@ class Detector(Protocol):
     def __call__(self, image: U8) -> Faces:
         """The faces of a picture (H, W, 3) uint8 BGR, best first."""
         ...
+
+
+# What a detector may have besides, so that streams, which ask for less than it gives by itself, can say so.
+
+
+@runtime_checkable
+class HasThreshold(Protocol):
+    """The smallest score of a face; of 0 or below there is none to lower."""
+
+    threshold: float
+
+
+@runtime_checkable
+class HasLeastFace(Protocol):
+    """The smallest face it looks for, pixels."""
+
+    min_face: int
+
+
+@runtime_checkable
+class HasReliableSize(HasLeastFace, Protocol):
+    """The smallest face, in pixels of what it sees, that it finds most of."""
+
+    @property
+    def reliable(self) -> int: ...
+
+
+@runtime_checkable
+class FindsAnyAngle(Protocol):
+    """Whether it looks for faces that lie or stand on their heads."""
+
+    any_angle: bool
 
 
 def scales_for(image: U8, *, min_face: int, reliable: int) -> tuple[float, ...]:

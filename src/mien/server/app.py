@@ -34,7 +34,6 @@ from mien.server.problems import (
     on_mien_error,
     on_short_memory,
 )
-from mien.server.routes import urls
 from mien.server.service import Service, make_service
 from mien.server.settings import ServerSettings
 
@@ -118,7 +117,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         limits.slots + limits.waiting + _THREADS
     )
     service.worker.start()
-    urls.set_up(service)
     try:
         yield
     finally:

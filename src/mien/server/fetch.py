@@ -14,6 +14,7 @@ from mien import private
 from mien.errors import InputError, SourceError
 from mien.server import sniff
 from mien.server.problems import Problem
+from mien.server.settings import ServerSettings
 from mien.server.wire import Wait, get, look_up
 
 PORTS = {"http": 80, "https": 443, "rtsp": 554}
@@ -55,6 +56,18 @@ class Rules:
     seconds: float
     video_seconds: float = 300.0
     over: Callable[[], bool] = field(default=lambda: False)
+
+
+def rules_of(settings: ServerSettings, over: Callable[[], bool]) -> Rules:
+    """Which addresses a service fetches, and for how long, unless it is over before."""
+    limits = settings.limits
+    return Rules(
+        settings.url_hosts,
+        limits.url_redirects,
+        limits.url_s,
+        limits.url_video_s,
+        over,
+    )
 
 
 @dataclass(frozen=True, slots=True)

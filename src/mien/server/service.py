@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 
@@ -14,9 +15,10 @@ from mien.errors import InputError
 from mien.gallery.unknown import UnknownFaces, open_unknown, open_unknown_file
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
+from mien.server.fetch import rules_of
 from mien.server.gate import Gate
-from mien.server.jobs.store import JobStore
-from mien.server.jobs.worker import JobWorker
+from mien.server.jobs.store import Job, JobStore
+from mien.server.jobs.worker import JobWorker, Strangers
 from mien.server.keys import KeyFile
 from mien.server.metrics import Metrics
 from mien.server.models import Models
@@ -24,6 +26,8 @@ from mien.server.people import People
 from mien.server.places import Places
 from mien.server.rates import Rates
 from mien.server.settings import ServerSettings
+from mien.server.streams import open_stream
+from mien.sources import Source
 
 
 @dataclass(slots=True)
@@ -77,9 +81,8 @@ class Service:
             Problem: The attribute or the model cannot be chosen, or the model does not work.
         """
         with self._choosing:
-            self.analyzer = self.worker.analyzer = self.models.choose(
-                self.analyzer, attribute, name
-            )
+            self.analyzer = self.models.choose(self.analyzer, attribute, name)
+            self.worker.use(self.analyzer)
 
 
 def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
@@ -87,11 +90,10 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     metrics = Metrics()
     gate = Gate(settings.limits, metrics)
     jobs = JobStore(settings.data, settings.limits)
-    worker = JobWorker(jobs, analyzer, gate, metrics)
-    unknown, collector = _make_unknown(settings, analyzer)
-    people = People(analyzer, relabel=_tell_both(worker, unknown))
-    worker.collector = collector
-    worker.sweeps.append(unknown.sweep if collector is None else collector.sweep)
+    strangers = _make_unknown(settings, analyzer)
+    opener = partial(_open_stream, settings) if settings.urls else None
+    worker = JobWorker(jobs, analyzer, gate, strangers, opener)
+    people = People(analyzer, relabel=_tell_both(worker, strangers.faces))
     keys = KeyFile(settings.data / "keys.json")
     rates = Rates(settings.limits.requests_per_minute)
     models = Models(
@@ -106,8 +108,8 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
         keys,
         rates,
         people,
-        unknown,
-        collector,
+        strangers.faces,
+        strangers.collector,
         jobs,
         worker,
         models,
@@ -116,9 +118,7 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     return service
 
 
-def _make_unknown(
-    settings: ServerSettings, analyzer: Analyzer
-) -> tuple[UnknownFaces, UnknownCollector | None]:
+def _make_unknown(settings: ServerSettings, analyzer: Analyzer) -> Strangers:
     """The unknown faces beside the analyzer's gallery, and what keeps them where they are to be kept.
 
     Raises:
@@ -132,7 +132,7 @@ def _make_unknown(
     else:
         unknown = open_unknown(analyzer.gallery, data=settings.data)
     if settings.keep_unknown_days is None:
-        return unknown, None
+        return Strangers(unknown, None)
     if analyzer.gallery is None:
         raise InputError(
             "--keep-unknown needs a gallery, to tell who is known; start with --gallery"
@@ -141,9 +141,15 @@ def _make_unknown(
         raise InputError(
             "--keep-unknown needs identity among --only, to tell who is known"
         )
-    return unknown, UnknownCollector(
-        unknown, days=settings.keep_unknown_days, tolerance=analyzer.tolerance
-    )
+    days, tolerance = settings.keep_unknown_days, analyzer.tolerance
+    return Strangers(unknown, UnknownCollector(unknown, days=days, tolerance=tolerance))
+
+
+def _open_stream(
+    settings: ServerSettings, job: Job, over: Callable[[], bool]
+) -> Source:
+    """The stream of a job, by the same rules as what a request fetches."""
+    return open_stream(job, rules_of(settings, over))
 
 
 def _tell_both(

@@ -10,6 +10,7 @@ from typing import Protocol, TextIO
 
 from mien.columns import Told
 from mien.errors import InputError
+from mien.installs import lacking
 from mien.schemas import FaceRecord, FrameRecord
 from mien.text import ESCAPE
 
@@ -149,9 +150,7 @@ def open_parquet(path: Path | None, told: Told) -> Sink:
     try:
         import pyarrow as pyarrow
     except ImportError as exc:
-        raise InputError(
-            "Parquet needs pyarrow; run 'pip install mien[parquet]'"
-        ) from exc
+        raise InputError(lacking("Parquet", "pyarrow", "parquet")) from exc
     open_text(
         path
     ).close()  # says before the work, not after it, that the results could not be written

@@ -233,9 +233,9 @@ def _answer(
 ) -> F32:
     """Probabilities (1, K) of one face."""
     if isinstance(model, BackboneHead):
-        faces = FaceBackbone(
-            describer.backbone, describer.aligner, describer.net, [model], fast=True
-        )(face.image, face.faces)
+        seen = describer.backbone
+        own = FaceBackbone(seen.model, seen.aligner, seen.net, [model], fast=True)
+        faces = own(face.image, face.faces)
     else:
         faces = model(face.image, face.faces)
     return faces.attributes["own"].probs

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from mien import images, store
 from mien.errors import InputError
 from mien.models.attributes import EMOTION_FEATURES, EmotionNet
-from mien.models.backbone import Aligner, described_by, load_resnet
+from mien.models.backbone import Aligner, FaceBackbone, described_by, load_resnet
 from mien.models.backbone_head import READABLE, network_version
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.pipeline import DEFAULT_DETECTOR
-from mien.runtime import Compute, OnnxModel
+from mien.runtime import Compute
 from mien.train.dataset import Dataset
 from mien.train.faces import TrainingFace, chip_views, find_face
 from mien.types import F32
@@ -56,9 +56,7 @@ class Describer:
 
     Args:
         detector: Finds the faces.
-        aligner: Cuts their chips.
-        backbone: dlib's face ResNet.
-        net: The emotion network.
+        backbone: Cuts their chips; dlib's face ResNet and the emotion network.
         views: Chips per picture: the plain one, its mirror image, then disturbed ones.
         described_by: All that decides the answers, see `backbone.described_by`; None: nothing is kept.
     """
@@ -66,18 +64,14 @@ class Describer:
     def __init__(
         self,
         detector: Detector,
-        aligner: Aligner,
-        backbone: OnnxModel,
-        net: EmotionNet,
+        backbone: FaceBackbone,
         *,
         views: int = 2,
         described_by: str | None = None,
     ) -> None:
         self.described_by = described_by
         self.detector = detector
-        self.aligner = aligner
         self.backbone = backbone
-        self.net = net
         self.views = views
 
     @classmethod
@@ -89,12 +83,15 @@ class Describer:
         compute: Compute | None = None,
     ) -> Describer:
         found = load_detector(detector, compute=compute)
-        networks = load_resnet(compute), EmotionNet.load(compute, tells=False)
+        networks = FaceBackbone(
+            load_resnet(compute),
+            Aligner.load(found.aligns_by),
+            EmotionNet.load(compute, tells=False),
+        )
         kept_as = f"{network_version()}-{described_by(detector, min_face=MIN_FACE)}"
         return cls(
             found,
-            Aligner.load(found.aligns_by),
-            *networks,
+            networks,
             views=views,
             described_by=kept_as,
         )
@@ -128,15 +125,17 @@ class Describer:
     def _describe(self, content: bytes, digest: str) -> bytes:
         face = self.face_in(content)
         chips = chip_views(
-            face, self.aligner, views=self.views, seed=int(digest[:8], 16)
+            face, self.backbone.aligner, views=self.views, seed=int(digest[:8], 16)
         )
         answers = dict(
             zip(
                 _BACKBONE_OUTPUTS,
-                self.backbone(chips, outputs=_BACKBONE_OUTPUTS),
+                self.backbone.model(chips, outputs=_BACKBONE_OUTPUTS),
                 strict=True,
             )
-        ) | self.net.answers(chips)
+        )
+        if self.backbone.net is not None:
+            answers |= self.backbone.net.answers(chips)
         packed = io.BytesIO()
         kept = {name: answer.astype(np.float16) for name, answer in answers.items()}
         np.savez(packed, allow_pickle=False, found=np.array(face.found), **kept)

@@ -20,7 +20,7 @@ from mien.train.evaluate import Measured
 from mien.train.features import Describer, FeatureTable, Progress, describe
 from mien.train.head import Curve, HeadLearner, Task
 from mien.train.splits import NEAR, groups_of, learnable, stratified_folds
-from mien.train.tuning import NetworkLearner, NetworkOptions
+from mien.train.tuning import Lesson, NetworkLearner, NetworkOptions, Workshop
 from mien.types import F64, I64
 from mien.zoo import DLIB
 
@@ -106,7 +106,9 @@ def train(
     seen = describe(data, describer, progress)
     _say(seen)
     task = make_task(seen, options)
-    learner = _learner((seen, task), describer, options, output, progress)
+    learner = _learner(
+        Lesson(seen, task), describer, options, Workshop(work_folder(output), progress)
+    )
     _check_apart(seen.data, task)
     folds = _folds(task, options)
     notes = _notes(seen.data, task, folds, learner.quick or options.folds > 1)
@@ -370,22 +372,16 @@ def _curve(model: object) -> Curve | None:
 
 
 def _learner(
-    work: tuple[FeatureTable, Task],
+    lesson: Lesson,
     describer: Describer,
     options: Options,
-    output: Path,
-    progress: Progress,
+    workshop: Workshop,
 ) -> Learner[Any]:
     """The learner of an architecture, for what was seen and is to be learnt."""
-    seen, task = work
     if options.architecture == FACE:
-        return HeadLearner(seen, task)
+        return HeadLearner(lesson.seen, lesson.task)
     kind = ARCHITECTURES[options.architecture]
-    learner = NetworkLearner(
-        kind, options.network, seen, task, describer, work_folder(output)
-    )
-    learner.progress = progress
-    return learner
+    return NetworkLearner(kind, options.network, lesson, describer, workshop)
 
 
 def work_folder(output: Path) -> Path:

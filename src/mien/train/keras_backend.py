@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ModelError
+from mien.installs import lacking
 from mien.runtime import default_threads
 
 BACKEND = "tensorflow"
@@ -36,7 +37,7 @@ def load_keras() -> Any:
             _take_threads(tf)
     except ImportError as exc:
         raise ModelError(
-            f"networks other than face need Keras ({exc}); run \"pip install 'mien[train]'\""
+            lacking("any network but face", f"Keras ({exc})", "train")
         ) from exc
     if keras.backend.backend() != BACKEND:
         raise ModelError(

@@ -78,35 +78,48 @@ class KerasModel:
     curve: Curve
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """The pictures with what the backbone saw in them, and what is to be learnt of them."""
+
+    seen: FeatureTable
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """A folder for checkpoints and crops, and whom the epochs are told."""
+
+    folder: Path
+    progress: Progress = lambda done, total: None
+
+
 class NetworkLearner:
     """Trains one of the architectures.
 
     Args:
         architecture: Which.
         network: How.
-        seen: The pictures and what the backbone saw in them (for the groups; the network reads pixels).
-        task: What is to be learnt.
+        lesson: What is to be learnt of which pictures (the network reads pixels).
         describer: Finds the faces.
-        work: A folder for checkpoints and crops.
+        workshop: Where it works.
     """
 
     def __init__(
         self,
         architecture: Architecture,
         network: NetworkOptions,
-        seen: FeatureTable,
-        task: Task,
+        lesson: Lesson,
         describer: Describer,
-        work: Path,
+        workshop: Workshop,
     ) -> None:
         backbones.check_weights(architecture, network.weights)
-        self.progress: Progress = lambda done, total: None
         self.kind = architecture
         self.network = network
-        self.seen = seen
-        self.task = task
+        self.seen = lesson.seen
+        self.task = lesson.task
         self.describer = describer
-        self.work = work
+        self.workshop = workshop
         own_size = (
             architecture.scratch_size if network.weights == NONE else architecture.size
         )
@@ -144,11 +157,11 @@ class NetworkLearner:
         return self._crops
 
     def _cut_crops(self) -> U8:
-        private.make_folder(self.work)
+        private.make_folder(self.workshop.folder)
         count = len(self.seen.data)
         shape = (count, self.size, self.size, 3)
         crops = np.lib.format.open_memmap(
-            self.work / "crops.npy", "w+", np.uint8, shape
+            self.workshop.folder / "crops.npy", "w+", np.uint8, shape
         )
         for i, item in enumerate(self.seen.data.items):
             face = self.describer.face_in(images.read_bytes(item.file))
@@ -274,7 +287,7 @@ class NetworkLearner:
             "data": self.seen.data.sha256(self.seen.digests),
             "rows": hashlib.sha256(rows.tobytes()).hexdigest(),
         }
-        return self.work / (
+        return self.workshop.folder / (
             hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
             + ".npz"
         )
@@ -332,7 +345,7 @@ class _Run:
         while self.state.epoch < self.options.epochs and not self._stale():
             self._epoch()
             self._save()
-            self.learner.progress(self.state.epoch, self.options.epochs)
+            self.learner.workshop.progress(self.state.epoch, self.options.epochs)
             board(
                 {name: line[-1] for name, line in self.state.lines.items()},
                 self.state.epoch,

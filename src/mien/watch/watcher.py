@@ -15,6 +15,7 @@ from mien.attribute import IDENTITY
 from mien.collecting import StreamCollector, UnknownCollector
 from mien.errors import MienError
 from mien.images import thumbnail
+from mien.models.detectors import HasLeastFace
 from mien.pipeline import Analyzer
 from mien.session import Session
 from mien.types import Face, Frame
@@ -84,7 +85,7 @@ class Watcher:
             at=feed.at,
         )
         session = self.analyzer.session()
-        if feed.camera.least_face and hasattr(session.detector, "min_face"):
+        if feed.camera.least_face and isinstance(session.detector, HasLeastFace):
             session.detector.min_face = feed.camera.least_face  # a copy of its own
         collector = None if self.collector is None else self.collector.stream()
         return _Post(feed, session, visits, collector)

@@ -15,13 +15,13 @@ from typing import Protocol, TextIO
 from mien import drawing, private
 from mien.collecting import UnknownCollector
 from mien.errors import InputError, MienError, SourceError
+from mien.gallery.unknown import UnknownFaces
 from mien.images import is_out_of_memory
 from mien.pipeline import Analyzer
 from mien.schemas import frame_record
 from mien.server.gate import Gate
 from mien.server.jobs import results
 from mien.server.jobs.store import Job, JobStore
-from mien.server.metrics import Metrics
 from mien.server.problems import NO_MEMORY, NO_SPACE, Problem, is_disk_full, kind_of
 from mien.sinks.video import VideoRecorder
 from mien.sources import Source, Timeouts, open_source
@@ -39,6 +39,19 @@ class OpenStream(Protocol):
     """Opens the address of a "stream" job as a source that ends by itself, and when `over` says so."""
 
     def __call__(self, job: Job, over: Callable[[], bool]) -> Source: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """The unknown faces, and what keeps further ones; None: nothing does."""
+
+    faces: UnknownFaces
+    collector: UnknownCollector | None
+
+    def sweep(self) -> int:
+        """Deletes what was kept long enough; returns how many faces went."""
+        kept = self.faces if self.collector is None else self.collector
+        return kept.sweep()
 
 
 class _Left(Exception):  # noqa: N818
@@ -91,15 +104,18 @@ class JobWorker:
     """Works on one job at a time, frame by frame through the gate that requests go through too."""
 
     def __init__(
-        self, jobs: JobStore, analyzer: Analyzer, gate: Gate, metrics: Metrics
+        self,
+        jobs: JobStore,
+        analyzer: Analyzer,
+        gate: Gate,
+        unknown: Strangers,
+        open_stream: OpenStream | None = None,
     ) -> None:
         self.jobs = jobs
         self.analyzer = analyzer
         self.gate = gate
-        self.metrics = metrics
-        self.open_stream: OpenStream = _no_streams
-        self.collector: UnknownCollector | None = None
-        self.sweeps: list[Callable[[], object]] = [jobs.sweep]
+        self.unknown = unknown
+        self.open_stream = open_stream or _no_streams
         self._files = threading.Lock()
         self._news = threading.Event()
         self._stop = threading.Event()
@@ -113,6 +129,10 @@ class JobWorker:
             target=self._work, name="mien-jobs", daemon=True
         )
         self._thread.start()
+
+    def use(self, analyzer: Analyzer) -> None:
+        """Lets another analyzer work on the jobs that begin from now on."""
+        self.analyzer = analyzer
 
     def stop(self) -> None:
         """Puts the running job back in the queue and ends."""
@@ -166,7 +186,7 @@ class JobWorker:
                 self._stop.wait(1)
 
     def _turn(self) -> None:
-        for sweep in self.sweeps:
+        for sweep in (self.jobs.sweep, self.unknown.sweep):
             sweep()
         job = self.jobs.take()
         if job is None:
@@ -244,7 +264,7 @@ class JobWorker:
             )
             self.jobs.end(job_id, problem)
         state = "failed" if problem else "done"
-        self.metrics.jobs.labels(state).inc()
+        self.gate.metrics.jobs.labels(state).inc()
         log.info(
             "job ends",
             extra={
@@ -263,7 +283,8 @@ class JobWorker:
     def _analyse(self, run: _Run) -> None:
         job = run.job
         session = self.analyzer.session()
-        keep = None if self.collector is None else self.collector.stream().keep
+        collector = self.unknown.collector
+        keep = None if collector is None else collector.stream().keep
         every = int(job.options.get("every", 1))
         with ExitStack() as stack:
             source = stack.enter_context(_closing(self._open(run)))
@@ -356,7 +377,7 @@ class JobWorker:
         )
         run.frames = result.index + 1
         run.faces += len(result.faces)
-        self.metrics.analysed("job", len(result.faces))
+        self.gate.metrics.analysed("job", len(result.faces))
         if run.frames % _WRITE_EVERY == 1 and not run.cancelled:
             self.jobs.progress(
                 run.job.id, frames=run.frames, faces=run.faces, total=run.total

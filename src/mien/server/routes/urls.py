@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,14 +11,13 @@ import anyio.to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from mien.server.fetch import Fetched, Fetcher, Rules
+from mien.server.fetch import Fetched, Fetcher, rules_of
 from mien.server.jobs.store import Job
 from mien.server.problems import Problem, documented
 from mien.server.records import JobRecord, UrlRecord
 from mien.server.routes.analyze import analyzed, jpeg, json_response, record_of
 from mien.server.security import Analyst, Caller, ServiceDep
 from mien.server.service import Service
-from mien.server.streams import open_stream
 from mien.sources.base import shown
 
 router = APIRouter(tags=["analysis"])
@@ -53,26 +51,6 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         },
     },
 }
-
-
-def set_up(service: Service) -> None:
-    """Lets the job worker open streams, by the same rules as the route."""
-    if service.settings.urls:
-        service.worker.open_stream = lambda job, over: open_stream(
-            job, rules_of(service, over)
-        )
-
-
-def rules_of(service: Service, over: Callable[[], bool]) -> Rules:
-    """Which addresses may be fetched, and for how long, unless it is over before."""
-    limits = service.settings.limits
-    return Rules(
-        service.settings.url_hosts,
-        limits.url_redirects,
-        limits.url_s,
-        limits.url_video_s,
-        over,
-    )
 
 
 @router.post(
@@ -114,7 +92,7 @@ def _answer(
     service: Service, caller: Caller, order: UrlRecord, gone: threading.Event
 ) -> Response:
     fetcher = Fetcher(
-        rules_of(service, lambda: gone.is_set() or service.stopping.is_set())
+        rules_of(service.settings, lambda: gone.is_set() or service.stopping.is_set())
     )
     if order.url.lower().startswith("rtsp://"):
         fetcher.resolve(order.url)

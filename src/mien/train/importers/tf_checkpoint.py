@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.errors import InputError, ModelError
+from mien.installs import lacking
 from mien.models.classifier import Preprocessing
 from mien.train.importers.network import INPUT, Graph, ImportedNetwork
 from mien.types import F32
@@ -133,7 +134,7 @@ def _tensorflow() -> Any:
         import tensorflow
     except ImportError as exc:
         raise ModelError(
-            "reading a TensorFlow checkpoint needs TensorFlow; run 'pip install mien[train]'"
+            lacking("reading a TensorFlow checkpoint", "TensorFlow", "train")
         ) from exc
     return tensorflow
 
