@@ -18,6 +18,7 @@ from mien.attribute import IDENTITY, Attribute
 from mien.columns import Told
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, check_there, open_gallery
+from mien.gallery.weights import GOOD
 from mien.models.angle import AngleNet
 from mien.models.attributes import (
     BUILT_IN,
@@ -33,7 +34,7 @@ from mien.models.classifier import check_crops
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.embedders import Embedder, load_embedder, made_of
 from mien.models.own import OwnModel, load_own, try_out
-from mien.quality import judged, quality
+from mien.quality import judged, measure
 from mien.runtime import Compute
 from mien.session import Session, SessionOptions
 from mien.sources import fetch_image, open_source
@@ -509,7 +510,8 @@ def photo_of(image: U8, face: Faces, content: bytes, *, source: str) -> Photo:
     """
     if face.embeddings is None:
         raise InputError("the photo's faces have no descriptors")
-    worth = float(quality(image, face.boxes, face.landmarks)[0])
+    parts = measure(image, face)
+    worth = float(parts.whole[0])
     sha256 = hashlib.sha256(content).hexdigest()
     return Photo(
         face.embeddings[0],
@@ -518,6 +520,7 @@ def photo_of(image: U8, face: Faces, content: bytes, *, source: str) -> Photo:
         content,
         worth,
         images.thumbnail(image, face.boxes[0]),
+        parts.weakest(0) if worth < GOOD else "",
     )
 
 

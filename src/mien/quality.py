@@ -38,6 +38,15 @@ class Quality:
             dtype=np.float32,
         )
 
+    def weakest(self, row: int) -> str:
+        """What a look at a face is worth little for, in words."""
+        parts = {
+            "too small": self.size[row],
+            "blurred": self.sharpness[row],
+            "turned away": self.frontality[row],
+        }
+        return min(parts, key=lambda name: parts[name])
+
 
 def measure(image: U8, faces: Faces) -> Quality:
     """The parts of the quality of faces of a picture, turned by any angle."""

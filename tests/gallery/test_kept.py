@@ -196,5 +196,5 @@ def test_a_poor_photo_is_told_when_it_is_enrolled(
         ["Ada", str(tmp_path / "blurred.png"), str(tmp_path / "sharp.png"), *place],
     )
     assert told.exit_code == 0
-    assert "blurred.png is small, blurred or turned away" in told.stderr
+    assert "blurred.png is blurred: it counts less" in told.stderr
     assert "sharp.png" not in told.stderr

@@ -119,6 +119,32 @@ def test_photos_are_seen_and_removed_one_by_one(
     )
 
 
+def test_what_photos_add(client: Client, photo: bytes, astronaut: U8) -> None:
+    blurred = encoded(cv2.GaussianBlur(astronaut, (0, 0), 7))
+    made = client.http.post(
+        "/v1/people?strict=true",
+        files=[
+            ("name", (None, "Ada")),
+            ("file", ("a.jpg", photo)),
+            ("file", ("b.jpg", blurred)),
+        ],
+    )
+    assert made.status_code == 422
+    assert made.json()["type"] == "urn:mien:problem:poor-photo"
+    assert "b.jpg is blurred" in made.json()["detail"]
+    assert client.http.get("/v1/people").json() == {"people": []}
+    made = client.enrol("Ada", photo).json()
+    (told,) = made["verdicts"]
+    assert (told["verdict"], told["quality"] > 0.3) == ("good", True)
+    more = client.http.post(
+        f"/v1/people/{made['id']}/photos",
+        files=[("file", ("a.jpg", photo)), ("file", ("b.jpg", blurred))],
+    ).json()
+    assert more["photos"] == 2
+    verdicts = [(one["source"], one["verdict"]) for one in more["verdicts"]]
+    assert verdicts == [("a.jpg", "already there"), ("b.jpg", "blurred")]
+
+
 def beside(photo: bytes, client: Client) -> Photo:
     """Somebody whom the face of a photo is taken for."""
     row = client.analyzer.photo(photo).embedding

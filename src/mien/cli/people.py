@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from mien.cli import (
     UNUSABLE,
     new_app,
     people_check,
+    people_enroll,
     people_files,
     people_not,
     people_photos,
@@ -39,6 +41,7 @@ from mien.gallery import (
     Gallery,
     KeepsCounterExamples,
     KeptPhoto,
+    Photo,
     check_name,
     keeping,
     remarks,
@@ -46,7 +49,6 @@ from mien.gallery import (
 )
 from mien.gallery.check import check as check_gallery
 from mien.gallery.unknown import tell_unknown
-from mien.gallery.weights import GOOD
 from mien.pipeline import Analyzer
 from mien.text import did_you_mean
 from mien.watch.store import tell_visits
@@ -73,14 +75,25 @@ def enroll(
     largest: Annotated[
         bool, typer.Option("--largest", help="Of several faces take the largest.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse photos that are not good.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Tell what each photo adds as JSON.")
+    ] = False,
 ) -> None:
     """Add a person to the gallery.
+
+    What each photo adds is told: that it is good, or why it counts less.
 
     Example: [bold]mien enroll "Ada Lovelace" ada1.jpg ada2.jpg --gallery people.db[/bold]
     """
     place = shared.somewhere(shared.place(make=True))
     analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=place)
     files = [Path(found) for given in photo for found in sources.expand(given)]
+    enrolment = people_enroll.Enrolment(
+        _gallery(analyzer), name, partial(_photo, analyzer, largest), strict=strict
+    )
     shown = track(
         files,
         escape(name),
@@ -88,29 +101,16 @@ def enroll(
         transient=True,
         disable=len(files) < 2,
     )
-    results = [_enroll_one(analyzer, name, file, largest) for file in shown]
-    reasons = [reason for reason in results if reason]
-    for reason in reasons:
-        typer.echo(f"mien: {reason}", err=True)
-    typer.echo(f"{name}: {len(files) - len(reasons)} of {len(files)} photos in {place}")
-    if reasons:
-        raise typer.Exit(UNUSABLE if len(reasons) == len(files) else SOME_FAILED)
+    told = list(enrolment.add_all(shown))
+    people_enroll.show(name, place, told, as_json=as_json)
+    refused = sum(not one.enrolled for one in told)
+    if refused:
+        raise typer.Exit(UNUSABLE if refused == len(told) else SOME_FAILED)
 
 
-def _enroll_one(analyzer: Analyzer, name: str, file: Path, largest: bool) -> str | None:
-    """Adds one photo; the reason why not, if not."""
-    try:
-        with offering_largest():
-            photo = analyzer.photo(content_of(file), source=str(file), largest=largest)
-        _gallery(analyzer).enroll(name, [photo])
-        if photo.quality < GOOD:
-            typer.echo(
-                f"mien: {file} is small, blurred or turned away: it counts less, add a better one",
-                err=True,
-            )
-    except InputError as exc:
-        return str(exc)
-    return None
+def _photo(analyzer: Analyzer, largest: bool, file: Path) -> Photo:
+    with offering_largest():
+        return analyzer.photo(content_of(file), source=str(file), largest=largest)
 
 
 def _gallery(analyzer: Analyzer) -> Gallery:

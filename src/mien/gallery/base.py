@@ -21,7 +21,7 @@ class Photo:
     """One enrolled photo: its descriptor (D,) float32 and where it came from. `content` is the photo itself,
     kept only by galleries that are folders of photos; databases keep the `thumbnail`, a small JPEG of the face.
     `sha256` is of the photo's bytes; `quality` (0 to 1) says how large, sharp and frontal the face is: see
-    `mien.quality`."""
+    `mien.quality`; `poor` why it counts less ("blurred"), where that was looked at and is so."""
 
     embedding: F32
     sha256: str
@@ -29,6 +29,7 @@ class Photo:
     content: bytes = b""
     quality: float = 1.0
     thumbnail: bytes = b""
+    poor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,15 @@ class ShowsPhotos(Protocol):
 
     def thumbnail(self, name: str, sha256: str) -> bytes:
         """A small JPEG of the face in one of them. Raises PersonNotFound, PhotoNotFound."""
+        ...
+
+
+@runtime_checkable
+class DescribesOne(Protocol):
+    """A gallery that gives one person's descriptors without reading everybody's."""
+
+    def descriptors_of(self, name: str) -> F32:
+        """Of a person's photos (M, D); none of somebody who is not there."""
         ...
 
 

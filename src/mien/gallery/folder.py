@@ -192,7 +192,7 @@ class FolderGallery:
         if not faces:
             return 0
         rows = self.space.kept(np.stack([face.embedding for face in faces]))
-        check_not_enrolled(name, rows, self._descriptors_of(name), self.space)
+        check_not_enrolled(name, rows, self.descriptors_of(name), self.space)
         with _on_disk(self.path):
             return self._counter.add(name, faces)
 
@@ -208,7 +208,8 @@ class FolderGallery:
         wanted = self.photos().keys() if name is None else {check_name(name)}
         return [one for one in self._counter.read() if one.name in wanted]
 
-    def _descriptors_of(self, name: str) -> F32:
+    def descriptors_of(self, name: str) -> F32:
+        name = check_name(name)
         return self._stacked([one for one in self._read() if one.name == name])
 
     def _drop_enrolled(self, name: str, rows: Sequence[F32]) -> None:
@@ -351,7 +352,7 @@ class FolderGallery:
         self._files_of(target)
         if check_name(source) != check_name(target):
             self._move(source, check_name(target))
-            rows = self._descriptors_of(check_name(target))
+            rows = self.descriptors_of(check_name(target))
             self._drop_enrolled(check_name(target), list(rows))
 
     def _move(self, source: str, target: str) -> None:

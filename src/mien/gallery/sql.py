@@ -467,6 +467,12 @@ class SqlGallery(ABC):
                     name, Photo(row, sha256, source, quality=quality), weight
                 )
 
+    def descriptors_of(self, name: str) -> F32:
+        query = sa.select(PHOTOS.c.embedding).join(PEOPLE)
+        with self.transaction() as connection:
+            rows = connection.scalars(query.where(PEOPLE.c.name == check_name(name)))
+            return self._stacked(list(rows))
+
     def descriptors(self) -> tuple[tuple[str, ...], F32]:
         everything = list(self.enrolled())
         rows = [one.photo.embedding for one in everything]

@@ -61,6 +61,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "invalid": (422, "A parameter cannot be used"),
     "no-face": (422, "No face found"),
     "many-faces": (422, "Several faces found"),
+    "poor-photo": (422, "The photo is not good"),
     "source-lost": (422, "The source cannot be read"),
     "address-refused": (422, "This address is not fetched"),
     "too-many-requests": (429, "Too many requests"),

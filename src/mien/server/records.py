@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from mien.attribute import Attribute
-from mien.gallery import CounterExample, KeptPhoto, Person
+from mien.gallery import CounterExample, KeptPhoto, Person, Photo
 from mien.gallery.unknown import Group, Undone
 from mien.models.attributes import BUILT_IN, EMOTION
 from mien.server.jobs.results import Appearance
@@ -59,6 +59,40 @@ class PersonRecord(BaseModel):
     @classmethod
     def of(cls, person: Person) -> PersonRecord:
         return cls(id=person.id, name=person.name, photos=person.photos)
+
+
+class VerdictRecord(BaseModel):
+    """What a photo adds to a person."""
+
+    source: str = Field(description="The picture, as it was called when sent.")
+    verdict: str = Field(
+        description="good, too small, blurred, turned away, far from the others, already there."
+    )
+    quality: float = Field(description="How much the look is worth, 0 to 1.")
+
+
+class EnrolledRecord(PersonRecord):
+    """Somebody in the gallery, and what each photo that was sent adds."""
+
+    verdicts: list[VerdictRecord]
+
+    @classmethod
+    def told(
+        cls, person: Person, photos: Iterable[Photo], verdicts: Iterable[str]
+    ) -> EnrolledRecord:
+        return cls(
+            id=person.id,
+            name=person.name,
+            photos=person.photos,
+            verdicts=[
+                VerdictRecord(
+                    source=photo.source,
+                    verdict=verdict,
+                    quality=round(photo.quality, 3),
+                )
+                for photo, verdict in zip(photos, verdicts, strict=True)
+            ],
+        )
 
 
 class PeopleRecord(BaseModel):

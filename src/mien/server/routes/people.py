@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from mien.gallery import Photo, check_name
+from mien.gallery.verdicts import GOOD, THERE, judge
 from mien.server.bodies import PICTURES
 from mien.server.forms import (
     CHOICE,
@@ -20,6 +21,7 @@ from mien.server.forms import (
 )
 from mien.server.problems import Problem, documented
 from mien.server.records import (
+    EnrolledRecord,
     FoundFaceRecord,
     FoundRecord,
     MergeRecord,
@@ -48,6 +50,10 @@ PhotoId = Annotated[
     str, Path(max_length=80, description="Its sha256, as listed.", examples=["5f0c…"])
 ]
 Top = Annotated[int, Query(ge=1, le=100, description="How many of the nearest.")]
+Strict = Annotated[
+    bool,
+    Query(description="Refuse photos that are not good; none is added then."),
+]
 _ENROL = (
     "too-slow",
     "too-large",
@@ -55,6 +61,7 @@ _ENROL = (
     "unusable-input",
     "no-face",
     "many-faces",
+    "poor-photo",
     "busy",
     "gallery-unavailable",
 )
@@ -89,15 +96,21 @@ def list_people(caller: Reader, service: ServiceDep) -> PeopleRecord:
     ),
 )
 def add_person(
-    caller: Admin, service: ServiceDep, form: PictureForm, response: Response
-) -> PersonRecord:
+    caller: Admin,
+    service: ServiceDep,
+    form: PictureForm,
+    response: Response,
+    strict: Strict = False,
+) -> EnrolledRecord:
     """Adds a person from photos; what is answered 201 is on disk."""
     if "name" not in form.fields:
         raise Problem("invalid", "send the person's name in the form field 'name'")
     name = check_name(form.fields["name"])
-    person = service.people.add(name, _photos(service, form))
+    photos = _photos(service, form)
+    verdicts = _judged(service, name, photos, strict=strict)
+    person = service.people.add(name, photos)
     response.headers["location"] = f"/v1/people/{person.id}"
-    return PersonRecord.of(person)
+    return EnrolledRecord.told(person, photos, verdicts)
 
 
 @router.get(
@@ -151,12 +164,18 @@ def delete_person(caller: Admin, service: ServiceDep, person_id: PersonId) -> Re
     openapi_extra=PICTURES | form_body(ENROLMENT, ["file"]),
 )
 def add_photos(
-    caller: Admin, service: ServiceDep, person_id: PersonId, form: PictureForm
-) -> PersonRecord:
+    caller: Admin,
+    service: ServiceDep,
+    person_id: PersonId,
+    form: PictureForm,
+    strict: Strict = False,
+) -> EnrolledRecord:
     """Adds photos to a person; one that is there already is not added twice."""
-    service.people.get(person_id)
-    person, _ = service.people.add_photos(person_id, _photos(service, form))
-    return PersonRecord.of(person)
+    name = service.people.get(person_id).name
+    photos = _photos(service, form)
+    verdicts = _judged(service, name, photos, strict=strict)
+    person, _ = service.people.add_photos(person_id, photos)
+    return EnrolledRecord.told(person, photos, verdicts)
 
 
 @router.get(
@@ -255,6 +274,20 @@ def find_face(
                 for one in service.people.find(photos[0], service.unknown, top)
             ]
         )
+
+
+def _judged(
+    service: Service, name: str, photos: list[Photo], *, strict: bool
+) -> list[str]:
+    """What each photo adds to a person. Raises Problem where `strict` refuses one: none is added then."""
+    verdicts = judge(service.people.gallery, name, photos)
+    for photo, verdict in zip(photos, verdicts, strict=True):
+        if strict and verdict not in (GOOD, THERE):
+            raise Problem(
+                "poor-photo",
+                f"{photo.source} is {verdict}; send another, or without strict",
+            )
+    return verdicts
 
 
 def _photos(service: Service, form: Form) -> list[Photo]:

@@ -1,7 +1,7 @@
 // Giving an unknown face a name: to somebody known, or to somebody new.
 
 import * as api from "./api.js";
-import { announce, ask, crop, el, nameField, toast } from "./ui.js";
+import { advice, announce, ask, crop, el, nameField, toast } from "./ui.js";
 
 export async function nameFace(face, file, picture) {
   const people = await api.people();
@@ -19,7 +19,7 @@ export async function nameFace(face, file, picture) {
     },
   });
   if (person) {
-    toast(`${person.name} will be recognised from now on.`);
+    toast(`${person.name} will be recognised from now on.${advice(person)}`);
     announce(`${person.name} enrolled`);
     window.dispatchEvent(new CustomEvent("mien:people"));
   }

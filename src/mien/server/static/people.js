@@ -1,7 +1,7 @@
 // People: everybody in the gallery; enrol, rename, merge, look at photos, delete with undo.
 
 import * as api from "./api.js";
-import { $, announce, ask, complain, el, hue, icon, iconButton, initials, nameField, refill, toast } from "./ui.js";
+import { $, advice, announce, ask, complain, el, hue, icon, iconButton, initials, nameField, refill, toast } from "./ui.js";
 
 const UNDO_SECONDS = 6;
 
@@ -143,14 +143,14 @@ const described = (photo) => `${photo.source}, ${when(photo)}, ${worth(photo)}`;
 async function addPhotos(person) {
   const picker = photoPicker();
   const done = await ask({ title: `Photos of ${person.name}`, body: picker.body, ok: "Add", closed: picker.stop, submit: () => api.enrol({ id: person.id, files: picker.files(), largest: picker.largest() }) });
-  if (done) changed(`${done.name} has ${done.photos === 1 ? "1 photo" : `${done.photos} photos`} now.`);
+  if (done) changed(`${done.name} has ${done.photos === 1 ? "1 photo" : `${done.photos} photos`} now.${advice(done)}`);
 }
 
 async function addPerson() {
   const picker = photoPicker();
   const { input, field } = nameField([]);
   const done = await ask({ title: "Add a person", body: el("div", {}, field, picker.body), ok: "Add", closed: picker.stop, submit: () => api.enrol({ name: input.value.trim(), files: picker.files(), largest: picker.largest() }) });
-  if (done) changed(`${done.name} will be recognised from now on.`);
+  if (done) changed(`${done.name} will be recognised from now on.${advice(done)}`);
 }
 
 // Photos from files or from the camera.

@@ -112,6 +112,12 @@ export function nameField(people, { label = "Name", value = "" } = {}) {
   return { input, field: el("label", { class: "field" }, el("span", {}, label), input, options) };
 }
 
+// What is wrong with photos that were just enrolled, as a sentence; nothing where all are good.
+export function advice({ verdicts = [] }) {
+  const poor = verdicts.filter((one) => one.verdict !== "good");
+  return poor.map((one) => ` ${one.source} is ${one.verdict}.`).join("");
+}
+
 const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
 export const nameOf = (face) => face.name ?? (face.distance === undefined ? "Face" : "Unknown");

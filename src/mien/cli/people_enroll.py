@@ -1,0 +1,111 @@
+"""`mien enroll`: photos that become a person's, and what each of them adds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from mien.cli.outputs import console
+from mien.errors import InputError
+from mien.gallery import Gallery, Photo
+from mien.gallery.verdicts import FAR, GOOD, THERE, judge
+
+_AT_ONCE = 16  # photos that are judged beside each other, and kept together
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a photo: the verdict on it (or why it cannot be used), its quality, whether it is in the
+    gallery now."""
+
+    source: str
+    verdict: str
+    quality: float | None
+    enrolled: bool
+
+
+class Enrolment:
+    """Adds photos to a person.
+
+    Args:
+        gallery: Where the person is, or will be.
+        name: The person's.
+        photo_of: Makes a file ready to enrol; raises InputError where it cannot.
+        strict: Photos that are not good are refused.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        name: str,
+        photo_of: Callable[[Path], Photo],
+        *,
+        strict: bool,
+    ) -> None:
+        self.gallery = gallery
+        self.name = name
+        self.photo_of = photo_of
+        self.strict = strict
+
+    def add_all(self, files: Iterable[Path]) -> Iterator[Told]:
+        """Adds photos, some at a time, so that what broke off has kept most; says at once which cannot be used."""
+        waiting: list[Photo] = []
+        for file in files:
+            try:
+                waiting.append(self.photo_of(file))
+            except InputError as exc:
+                typer.echo(f"mien: {exc}", err=True)
+                yield Told(str(file), str(exc), None, enrolled=False)
+            if len(waiting) == _AT_ONCE:
+                yield from self._add(waiting)
+                waiting = []
+        yield from self._add(waiting)
+
+    def _add(self, photos: Sequence[Photo]) -> list[Told]:
+        if not photos:
+            return []
+        verdicts = judge(self.gallery, self.name, photos)
+        fit = [verdict in (GOOD, THERE) or not self.strict for verdict in verdicts]
+        chosen = [photo for photo, is_fit in zip(photos, fit, strict=True) if is_fit]
+        if chosen:
+            self.gallery.enroll(self.name, chosen)
+        told = [
+            Told(photo.source, verdict, round(photo.quality, 3), is_fit)
+            for photo, verdict, is_fit in zip(photos, verdicts, fit, strict=True)
+        ]
+        for one in told:
+            if one.verdict not in (GOOD, THERE):
+                typer.echo(f"mien: {one.source} {_advice(one)}", err=True)
+        return told
+
+
+def _advice(told: Told) -> str:
+    """What is wrong with a photo that is not good, and what to do."""
+    if not told.enrolled:
+        return f"is {told.verdict}: refused by --strict; take another"
+    if told.verdict == FAR:
+        return f"is {told.verdict}: look whether it shows somebody else"
+    return f"is {told.verdict}: it counts less, add a better one"
+
+
+def show(name: str, place: str, told: Sequence[Told], *, as_json: bool) -> None:
+    """Prints what each photo adds."""
+    if as_json:
+        photos = [asdict(one) for one in told]
+        document = {"name": name, "gallery": place, "photos": photos}
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        return
+    table = Table("photo", "verdict", box=None, pad_edge=False)
+    for one in told:
+        if one.quality is not None:  # of others it is said already
+            table.add_row(escape(one.source), one.verdict)
+    if table.row_count:
+        console().print(table, highlight=False)
+    count = sum(one.enrolled for one in told)
+    typer.echo(f"{name}: {count} of {len(told)} photos in {place}")
