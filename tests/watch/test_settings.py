@@ -60,7 +60,7 @@ def said(folder: Path, text: str) -> Path:
         ),
         (DOOR + 'password_env = "X"', "camera door: a password needs a user"),
         (
-            DOOR.replace("10.0", "me:secret@10.0"),
+            DOOR.replace("10.0", "me:hushhush@10.0"),
             "its source holds a password and others can read",
         ),
         (DOOR + '[watch]\nkeep_pictures = "all"', "watch: keep_pictures: Input should"),
@@ -77,7 +77,7 @@ def test_what_is_wrong_is_said_in_a_sentence(
         read_file(file)
     assert sentence in str(failed.value)
     assert str(file) in str(failed.value)
-    assert "secret" not in str(failed.value)
+    assert "hushhush" not in str(failed.value)
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
@@ -137,3 +137,33 @@ def test_the_command_says_what_is_missing(
     done = inside("watch", "nowhere.toml")
     assert done.returncode == 2
     assert "there is no nowhere.toml; write one with [[cameras]]" in done.stderr
+
+
+HOOK = '[[webhooks]]\nname = "house"\nurl = "http://10.0.0.2/hook"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[[rules]]\nwho = "anybody"', "rules tell webhooks, and there is none"),
+        (HOOK + HOOK, "two webhooks are called 'house'"),
+        (
+            HOOK + '[[rules]]\ntell = ["hose"]',
+            "rule 1: there is no webhook 'hose'; did",
+        ),
+        (HOOK + '[[rules]]\ncameras = ["yard"]', "there is no camera 'yard'"),
+        (HOOK.replace("http:", "ftp:"), "webhook house: url: ftp://"),
+        (HOOK + 'secret_env = "NO_SUCH"', "webhook 'house': the environment has no"),
+        (
+            '[mqtt]\nhost = "b"\npassword_env = "NO_SUCH"',
+            "mqtt: the environment has no",
+        ),
+        ('[mqtt]\nhost = "b"\nport = 0', "mqtt: port: Input should be greater"),
+    ],
+)
+def test_what_is_wrong_with_telling_is_said(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    with pytest.raises(InputError) as failed:
+        read_file(said(tmp_path, DOOR + text))
+    assert sentence in str(failed.value)

@@ -153,7 +153,7 @@ def test_what_was_kept_long_enough_goes(store: VisitStore, clock: Clock) -> None
     clock.now += 2 * DAY
     assert store.sweep(keep_days=3) == 1
     assert store.visits() == []
-    assert store.due() == []
+    assert store.waiting() == []
     with pytest.raises(InputError):
         store.picture("old")
 
@@ -177,10 +177,10 @@ def test_who_is_forgotten_disappears_and_stays_away(store: VisitStore) -> None:
     store.record(event(visit="b", person="Ben"))
     assert store.relabel("Ada", None) == 1
     assert [visit.id for visit in store.visits()] == ["b"]
-    assert store.due() == []
+    assert store.waiting() == []
     late = event("end", visit="a", person="Ada")
     assert not store.record(late, [message("Ada", "a")]), "it goes on, unseen"
-    assert store.due() == []
+    assert store.waiting() == []
     assert [visit.id for visit in store.visits()] == ["b"]
 
 
@@ -195,16 +195,19 @@ def test_another_name_is_a_change(store: VisitStore) -> None:
 
 def test_what_is_to_be_told_waits_until_it_was(store: VisitStore, clock: Clock) -> None:
     store.record(event(), [message(), message()])
-    first, second = store.due()
+    first, second = store.waiting("house")
+    assert store.next_due("house") == first
+    assert store.next_due("nobody") is None
     store.told(first.number)
     store.later(second.number, clock.now + 10)
-    assert store.due() == []
+    assert store.next_due("house") is None
     clock.now += 11
-    (again,) = store.due()
+    again = store.next_due("house")
+    assert again is not None
     assert (again.number, again.tries) == (second.number, 1)
     clock.now += DAY
     store.sweep(keep_days=None)
-    assert store.due() == [], "after a day it is not told any more"
+    assert store.waiting() == [], "after a day it is not told any more"
 
 
 def test_deleted_means_gone_from_the_file(tmp_path: Path) -> None:

@@ -16,11 +16,9 @@ import typer
 from mien.cli import INTERRUPTED, new_app
 from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
 from mien.config import load_settings
-from mien.pipeline import Analyzer
 from mien.store import data_dir
-from mien.watch.recorder import Recorder
-from mien.watch.settings import WatchFile, find_file, read_file
-from mien.watch.store import open_visits
+from mien.watch.settings import find_file, read_file
+from mien.watch.telling import Watch
 from mien.watch.visits import Event
 from mien.watch.watcher import Watcher
 
@@ -51,33 +49,14 @@ def watch(
         analyzer = options.analyzer()
         stack.callback(analyzer.close)
         strangers = collector(analyzer, keep_unknown or said.watch.keep_unknown)
-        recorder = _recorder(stack, analyzer, said)
-
-        def tell(event: Event) -> None:
-            _print(event)
-            if recorder is not None:
-                recorder.put(event)
-
-        watcher = Watcher(analyzer, said, tell, collector=strangers)
-        if recorder is not None:
-            watcher.going_on = recorder.put
-        interrupted = _ending(watcher)
-        watcher.run()
+        watching = Watch(
+            analyzer, said, data=data_dir(), tell=_print, collector=strangers
+        )
+        interrupted = _ending(watching.watcher)
+        with watching:
+            watching.watcher.run()
     if interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def _recorder(stack: ExitStack, analyzer: Analyzer, said: WatchFile) -> Recorder | None:
-    """What writes visits down until the end; None where nothing is to be kept."""
-    days = said.watch.keep_days
-    if days is None:
-        return None
-    store = open_visits(analyzer.gallery, data=data_dir())
-    stack.callback(store.close)
-    recorder = Recorder(store, keep_days=days)
-    recorder.start()
-    stack.callback(recorder.close)
-    return recorder
 
 
 def _filled_in(options: SharedOptions, file: Path) -> SharedOptions:

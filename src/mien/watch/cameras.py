@@ -190,16 +190,23 @@ class Camera(Strict):
     @property
     def password(self) -> str:
         """Raises ValueError where it cannot be had."""
-        if self.password_file is not None:
-            return read_secret(self.password_file)
-        if not self.password_env:
-            return ""
-        found = os.environ.get(self.password_env)
-        if found is None:
-            raise ValueError(
-                f"the environment has no {self.password_env}, its password; set it"
-            )
-        return found
+        return secret_of(self.password_env, self.password_file)
+
+
+def secret_of(environment: str, file: Path | None) -> str:
+    """What stands in a variable of the environment, or in a file; "" where neither is named.
+
+    Raises:
+        ValueError: It cannot be had.
+    """
+    if file is not None:
+        return read_secret(file)
+    if not environment:
+        return ""
+    found = os.environ.get(environment)
+    if found is None:
+        raise ValueError(f"the environment has no {environment}, a secret; set it")
+    return found
 
 
 def read_secret(file: Path) -> str:

@@ -29,6 +29,8 @@ class Recorder:
         store: Where to.
         keep_days: How long visits are kept; None: only what is to be told is written down.
         messages: What is to be told of an event, and to whom.
+        written: Called when an event is in the database, unless its visit was deleted meanwhile.
+        swept: Called every minute.
     """
 
     def __init__(
@@ -37,10 +39,15 @@ class Recorder:
         *,
         keep_days: float | None,
         messages: Callable[[Event], Sequence[Message]] = lambda _: (),
+        written: Callable[[Event], None] = lambda _: None,
+        swept: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
         self.keep_days = keep_days
         self.messages = messages
+        self.written = written
+        self.swept = swept
+        self._made: tuple[Event, Sequence[Message]] | None = None
         self._waiting: deque[Item] = deque()
         self._changed = threading.Condition()
         self._ending = False
@@ -88,8 +95,7 @@ class Recorder:
         while self._waiting:
             item = self._waiting[0]
             if isinstance(item, Event):
-                keep = self.keep_days is not None
-                self.store.record(item, self.messages(item), keep=keep)
+                self._write(item)
             else:
                 self.store.touch(item)
             with self._changed:
@@ -97,4 +103,12 @@ class Recorder:
                     self._waiting.popleft()
         if time.monotonic() - self._swept >= _SWEEP_S:
             self.store.sweep(keep_days=self.keep_days)
+            self.swept()
             self._swept = time.monotonic()
+
+    def _write(self, event: Event) -> None:
+        if self._made is None or self._made[0] is not event:
+            self._made = (event, self.messages(event))  # once, however often it fails
+        keep = self.keep_days is not None
+        if self.store.record(event, self._made[1], keep=keep):
+            self.written(event)

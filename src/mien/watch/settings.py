@@ -7,16 +7,19 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from mien.config import Settings
 from mien.errors import InputError
+from mien.sources.base import shown
 from mien.text import did_you_mean
-from mien.watch.cameras import Camera, Strict
+from mien.watch.cameras import Camera, Strict, WrittenHours, secret_of
+
+T = TypeVar("T", bound=BaseModel)
 
 _MOST_DAYS = 36_500
 _EXAMPLE = '[[cameras]] with name = "door" and source = "rtsp://…"'
@@ -32,11 +35,68 @@ class Keeping(Strict):
     absence_s: float = Field(default=10.0, ge=1, le=3600)
 
 
+class Webhook(Strict):
+    """An address that gets what rules say, signed with a secret."""
+
+    name: str
+    url: str
+    secret_env: str = ""
+    secret_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{shown(url)} is no http or https address")
+        return url
+
+    @property
+    def secret(self) -> str:
+        """Raises ValueError where it cannot be had."""
+        return secret_of(self.secret_env, self.secret_file)
+
+
+class Mqtt(Strict):
+    """A broker that gets every event, and who is where."""
+
+    host: str
+    port: int = Field(default=1883, ge=1, le=65535)
+    user: str = ""
+    password_env: str = ""
+    password_file: Path | None = None
+    tls: bool = False
+    ca_file: Path | None = None
+    prefix: str = Field(default="mien", pattern=r"^[\w/-]+$")
+    discovery: str = Field(default="homeassistant", pattern=r"^[\w/-]*$")
+
+    @property
+    def password(self) -> str:
+        """Raises ValueError where it cannot be had."""
+        return secret_of(self.password_env, self.password_file)
+
+
+class Rule(Strict):
+    """Which visits are told to which webhooks: of whom ("anybody", "known", "unknown", or names), before which cameras,
+    when, at most once in `every_minutes` for the same person and camera, after `looks` sightings."""
+
+    name: str = ""
+    who: Literal["anybody", "known", "unknown"] | tuple[str, ...] = "anybody"
+    cameras: tuple[str, ...] = ()
+    hours: tuple[WrittenHours, ...] = ()
+    every_minutes: float = Field(default=0, ge=0)
+    looks: int = Field(default=0, ge=0)
+    tell: tuple[str, ...] = ()
+
+
 class WatchFile(Strict):
     """All that is written down."""
 
     cameras: tuple[Camera, ...] = ()
     watch: Keeping = Keeping()
+    webhooks: tuple[Webhook, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    mqtt: Mqtt | None = None
 
 
 def find_file(given: Path | None) -> Path:
@@ -72,29 +132,71 @@ def read_file(file: Path) -> WatchFile:
     except ValidationError as exc:
         wrong = [_sentence(error, own) for error in exc.errors()]
         raise InputError("\n".join(f"{file}: {line}" for line in wrong)) from exc
-    cameras = [_beside(camera, file.parent) for camera in found.cameras]
-    _check(cameras, file)
-    return found.model_copy(update={"cameras": tuple(cameras)})
+    found = _found_beside(found, file.parent)
+    _check_cameras(found.cameras, file)
+    _check_telling(found, file)
+    return found
 
 
-def _beside(camera: Camera, folder: Path) -> Camera:
-    """The camera with its files found from the folder of the file that names them."""
+def _found_beside(said: T, folder: Path) -> T:
+    """A table with its files found from the folder of the file that names them."""
     changes: dict[str, object] = {}
-    if isinstance(camera.source, str) and "://" not in camera.source:
-        changes["source"] = str(folder / camera.source)
-    if camera.password_file is not None:
-        changes["password_file"] = folder / camera.password_file
-    return camera.model_copy(update=changes)
+    for name in type(said).model_fields:
+        value = getattr(said, name)
+        film = name == "source" and isinstance(value, str) and "://" not in value
+        if isinstance(value, Path):
+            changes[name] = folder / value
+        elif film:
+            changes[name] = str(folder / value)
+        elif isinstance(value, BaseModel):
+            changes[name] = _found_beside(value, folder)
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            changes[name] = tuple(_found_beside(one, folder) for one in value)
+    return said.model_copy(update=changes)
 
 
-def _check(cameras: Sequence[Camera], file: Path) -> None:
+def _check_telling(said: WatchFile, file: Path) -> None:
+    """Raises InputError where a rule names what there is not, or a secret cannot be had."""
+    _check_names("webhooks", [hook.name for hook in said.webhooks], file)
+    there = {
+        "cameras": [camera.name for camera in said.cameras],
+        "tell": [hook.name for hook in said.webhooks],
+    }
+    for number, rule in enumerate(said.rules, start=1):
+        for key, known in there.items():
+            for name in getattr(rule, key):
+                if name not in known:
+                    what = "camera" if key == "cameras" else "webhook"
+                    raise InputError(
+                        f"{file}: rule {rule.name or number}: there is no {what} "
+                        f"{name!r}{did_you_mean(name, known)}"
+                    )
+    if said.rules and not said.webhooks:
+        raise InputError(f"{file}: rules tell webhooks, and there is none; add one")
+    secrets = {
+        f"webhook {hook.name!r}": (hook.secret_env, hook.secret_file)
+        for hook in said.webhooks
+    }
+    if said.mqtt is not None:
+        secrets["mqtt"] = (said.mqtt.password_env, said.mqtt.password_file)
+    for whose, (environment, secret_file) in secrets.items():
+        try:
+            secret_of(environment, secret_file)
+        except ValueError as exc:
+            raise InputError(f"{file}: {whose}: {exc}") from exc
+
+
+def _check_names(what: str, names: Sequence[str], file: Path) -> None:
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise InputError(f"{file}: two {what} are called {doubled[0]!r}; rename one")
+
+
+def _check_cameras(cameras: Sequence[Camera], file: Path) -> None:
     """Raises InputError where cameras that are right one by one cannot be watched together."""
     if not cameras:
         raise InputError(f"{file} names no camera; add {_EXAMPLE}")
-    names = Counter(camera.name for camera in cameras)
-    doubled = [name for name, count in names.items() if count > 1]
-    if doubled:
-        raise InputError(f"{file}: two cameras are called {doubled[0]!r}; rename one")
+    _check_names("cameras", [camera.name for camera in cameras], file)
     for camera in cameras:
         try:
             _check_secret(camera, file)

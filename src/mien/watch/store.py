@@ -330,19 +330,20 @@ class VisitStore:
 
     # -- what is still to be told
 
-    def due(self, *, limit: int = 20) -> list[Message]:
-        """What is to be told by now, the oldest first."""
-        query = sa.select(_queue).where(_queue.c.due <= self.clock())
+    def waiting(self, target: str | None = None) -> list[Message]:
+        """What is still to be told to a target (None: to all), the oldest first."""
+        query = sa.select(_queue).order_by(_queue.c.number)
+        if target is not None:
+            query = query.where(_queue.c.target == target)
         with self._transaction() as connection:
-            rows = connection.execute(
-                query.order_by(_queue.c.number).limit(limit)
-            ).all()
-        return [
-            Message(
-                r.number, r.target, r.visit_id, r.body, r.expires, r.tries, r.person
-            )
-            for r in rows
-        ]
+            return [_message(row) for row in connection.execute(query).all()]
+
+    def next_due(self, target: str) -> Message | None:
+        """What a target is to be told next; None where there is nothing, or it is too early to try that again."""
+        query = sa.select(_queue).where(_queue.c.target == target)
+        with self._transaction() as connection:
+            row = connection.execute(query.order_by(_queue.c.number).limit(1)).first()
+        return None if row is None or row.due > self.clock() else _message(row)
 
     def told(self, number: int) -> None:
         """Something was told: it is not kept any longer."""
@@ -464,6 +465,18 @@ def _row(event: Event) -> dict[str, Any]:
         "person": event.told.get("person"),
         "told": json.dumps(told, ensure_ascii=False),
     }
+
+
+def _message(row: sa.Row[Any]) -> Message:
+    return Message(
+        row.number,
+        row.target,
+        row.visit_id,
+        row.body,
+        row.expires,
+        row.tries,
+        row.person,
+    )
 
 
 def _kept_visit(row: sa.Row[Any], pictures: tuple[float, ...]) -> KeptVisit:

@@ -1,0 +1,299 @@
+"""MQTT: every event, who is where now, how each camera does; Home Assistant finds all of it by itself.
+
+The one door to paho-mqtt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import InputError
+from mien.watch.feed import CameraState
+from mien.watch.rules import MQTT
+from mien.watch.sending import NotTold
+from mien.watch.settings import Mqtt
+from mien.watch.store import Message
+from mien.watch.visits import Event, iso
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client
+
+log = logging.getLogger(__name__)
+
+_TOLD_S = 10.0  # until the broker has acknowledged a message
+_KEEP_ALIVE_S = 30
+_STATES_S = 2.0  # between two looks at how the cameras do
+_ON, _OFF = "ON", "OFF"
+
+
+class MqttTarget:
+    """A broker. Events go through the queue of the database; what is true now is retained at the broker, and said
+    again whenever it was away.
+
+    Args:
+        said: Which broker.
+        states: How the cameras do.
+
+    Raises:
+        InputError: The package is not installed, or the password cannot be had.
+    """
+
+    name = MQTT
+
+    def __init__(self, said: Mqtt, states: Callable[[], list[CameraState]]) -> None:
+        self.said = said
+        self.states = states
+        self._lock = threading.RLock()
+        self._retained: dict[str, str] = {}  # by topic
+        self._here: dict[str, dict[str, str | None]] = {}  # by camera: who, by visit
+        self._stop = threading.Event()
+        self._client = self._make_client()
+        self._thread = threading.Thread(
+            target=self._keep_telling, name="mqtt states", daemon=True
+        )
+
+    def _make_client(self) -> Client:
+        if importlib.util.find_spec("paho") is None:
+            raise InputError("MQTT needs paho-mqtt; run \"pip install 'mien[watch]'\"")
+        from paho.mqtt.client import Client, MQTTv311
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
+        if self.said.user:
+            try:
+                client.username_pw_set(self.said.user, self.said.password)
+            except ValueError as exc:
+                raise InputError(f"mqtt: {exc}") from exc
+        if self.said.tls:
+            ca = None if self.said.ca_file is None else str(self.said.ca_file)
+            client.tls_set(ca_certs=ca)
+        client.will_set(self._topic("status"), "offline", qos=1, retain=True)
+        client.reconnect_delay_set(min_delay=1, max_delay=60)
+        client.on_connect = self._connected
+        return client
+
+    def start(self) -> None:
+        """Connects, and again whenever the connection is lost."""
+        self._client.connect_async(self.said.host, self.said.port, _KEEP_ALIVE_S)
+        self._client.loop_start()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Says that nobody watches any more."""
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+        if self._client.is_connected():
+            topic = self._topic("status")
+            self._client.publish(topic, "offline", qos=1, retain=True).wait_for_publish(
+                2.0
+            )
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _connected(
+        self, client: Client, _data: Any, _flags: Any, code: Any, _more: Any
+    ) -> None:
+        if code.is_failure:
+            why = f"the broker {self.said.host} refuses: {code}"
+            log.warning("%s; check user and password", why)
+            return
+        client.publish(self._topic("status"), "online", qos=1, retain=True)
+        with self._lock:
+            retained = dict(self._retained)
+        for topic, payload in retained.items():
+            client.publish(topic, payload, qos=1, retain=True)
+
+    # -- events
+
+    def tell(self, message: Message) -> None:
+        """Raises NotTold where the broker has not acknowledged it."""
+        if not self._client.is_connected():
+            raise NotTold(f"the broker {self.said.host} is away")
+        sent = self._client.publish(self._topic("events"), message.body, qos=1)
+        try:
+            sent.wait_for_publish(_TOLD_S)
+        except (RuntimeError, ValueError) as exc:
+            raise NotTold(str(exc)) from exc
+        if not sent.is_published():
+            raise NotTold(f"the broker {self.said.host} does not acknowledge")
+
+    # -- what is true now
+
+    def note(self, event: Event) -> None:
+        """Takes an event into who is where now."""
+        person = event.told.get("person")
+        with self._lock:
+            here = self._here.setdefault(event.camera, {})
+            if event.kind in {"begin", "change"}:
+                here[event.visit] = person
+            else:
+                here.pop(event.visit, None)
+            self._say_camera(event.camera)
+            if person is not None:
+                self._say_person(person, event)
+
+    def forget(self, people: Iterable[str]) -> None:
+        """Takes people back from the broker who are forgotten."""
+        with self._lock:
+            for person in people:
+                for topic in self._person_topics(person):
+                    self._retained.pop(topic, None)
+                    self._client.publish(topic, "", qos=1, retain=True)
+
+    @property
+    def people(self) -> set[str]:
+        """Whom the broker was told of."""
+        with self._lock:
+            start = self._topic("person/")
+            said = [v for t, v in self._retained.items() if t.startswith(start)]
+        return {json.loads(value)["person"] for value in said}
+
+    def _say_camera(self, camera: str) -> None:
+        people = list(self._here.get(camera, {}).values())
+        self._retain(
+            self._topic(f"camera/{slug(camera)}/people"),
+            {
+                "here": _ON if people else _OFF,
+                "count": len(people),
+                "people": sorted({name for name in people if name is not None}),
+                "unknown": people.count(None),
+            },
+        )
+
+    def _say_person(self, person: str, event: Event) -> None:
+        here = [
+            camera for camera, visits in self._here.items() if person in visits.values()
+        ]
+        topic, *_ = self._person_topics(person)
+        self._retain(
+            topic,
+            {
+                "person": person,
+                "here": _ON if here else _OFF,
+                "camera": event.camera,
+                "last_seen": iso(event.seen),
+            },
+        )
+        self._discover_person(person, topic)
+
+    def _keep_telling(self) -> None:
+        """Says how the cameras do, whenever that changes."""
+        while not self._stop.is_set():
+            for state in self.states():
+                self._discover_camera(state.name)
+                said = {"state": state.state, "why": state.why or None}
+                said["connected"] = _ON if state.state == "up" else _OFF
+                with self._lock:
+                    self._retain(self._topic(f"camera/{slug(state.name)}/state"), said)
+                    if state.name not in self._here:
+                        self._here[state.name] = {}
+                        self._say_camera(state.name)
+            self._stop.wait(_STATES_S)
+
+    def _retain(self, topic: str, said: dict[str, Any]) -> None:
+        payload = json.dumps(said, ensure_ascii=False)
+        if self._retained.get(topic) == payload:
+            return
+        self._retained[topic] = payload
+        if self._client.is_connected():
+            self._client.publish(topic, payload, qos=1, retain=True)
+
+    # -- Home Assistant
+
+    def _discover_camera(self, camera: str) -> None:
+        name = slug(camera)
+        device = {
+            "identifiers": [f"{self.said.prefix}_{name}"],
+            "name": camera,
+            "manufacturer": "mien",
+        }
+        people = self._topic(f"camera/{name}/people")
+        self._discover(
+            f"binary_sensor/{self.said.prefix}_{name}/presence",
+            {
+                "name": "Somebody is here",
+                "device_class": "occupancy",
+                "state_topic": people,
+                "value_template": "{{ value_json.here }}",
+                "json_attributes_topic": people,
+                "device": device,
+            },
+        )
+        self._discover(
+            f"binary_sensor/{self.said.prefix}_{name}/connected",
+            {
+                "name": "Connected",
+                "device_class": "connectivity",
+                "entity_category": "diagnostic",
+                "state_topic": self._topic(f"camera/{name}/state"),
+                "value_template": "{{ value_json.connected }}",
+                "device": device,
+            },
+        )
+
+    def _discover_person(self, person: str, topic: str) -> None:
+        name = slug(person)
+        device = {
+            "identifiers": [f"{self.said.prefix}_person_{name}"],
+            "name": person,
+            "manufacturer": "mien",
+        }
+        node = f"{self.said.prefix}_person_{name}"
+        self._discover(
+            f"binary_sensor/{node}/here",
+            {
+                "name": "Is here",
+                "device_class": "presence",
+                "state_topic": topic,
+                "value_template": "{{ value_json.here }}",
+                "json_attributes_topic": topic,
+                "device": device,
+            },
+        )
+        self._discover(
+            f"sensor/{node}/seen",
+            {
+                "name": "Last seen",
+                "device_class": "timestamp",
+                "state_topic": topic,
+                "value_template": "{{ value_json.last_seen }}",
+                "device": device,
+            },
+        )
+
+    def _discover(self, entity: str, said: dict[str, Any]) -> None:
+        if not self.said.discovery:
+            return
+        said["unique_id"] = entity.partition("/")[2].replace("/", "_")
+        said["availability_topic"] = self._topic("status")
+        with self._lock:
+            self._retain(f"{self.said.discovery}/{entity}/config", said)
+
+    def _person_topics(self, person: str) -> list[str]:
+        """All that is retained of a person, their state first."""
+        node = f"{self.said.prefix}_person_{slug(person)}"
+        found = [self._topic(f"person/{slug(person)}")]
+        if self.said.discovery:
+            found += [
+                f"{self.said.discovery}/binary_sensor/{node}/here/config",
+                f"{self.said.discovery}/sensor/{node}/seen/config",
+            ]
+        return found
+
+    def _topic(self, name: str) -> str:
+        return f"{self.said.prefix}/{name}"
+
+
+def slug(name: str) -> str:
+    """A name as topics may hold it; two names never become one."""
+    plain = re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_")
+    if plain == name:
+        return plain
+    return f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:6]}".lstrip("_")

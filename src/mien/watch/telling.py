@@ -1,0 +1,126 @@
+"""Everything around a watcher: what is written down, and whom it is told; started and ended together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from mien.collecting import UnknownCollector
+from mien.errors import MienError
+from mien.gallery import Gallery
+from mien.pipeline import Analyzer
+from mien.watch.mqtt import MqttTarget
+from mien.watch.recorder import Recorder
+from mien.watch.rules import Rules
+from mien.watch.sending import Sender, Target
+from mien.watch.settings import WatchFile
+from mien.watch.store import VisitStore, open_visits
+from mien.watch.visits import Event
+from mien.watch.watcher import Watcher
+from mien.watch.webhooks import WebhookTarget
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Cameras, their visits, and all who are told of them. A context manager: what it started ends with it.
+
+    Args:
+        analyzer: Looks at faces.
+        said: Which cameras, what is kept, who is told.
+        data: The folder of visits that have no place beside a gallery.
+        tell: Gets every event, too, from the thread that watches.
+        collector: Keeps strangers' faces; None: nobody does.
+
+    Raises:
+        MienError: The database cannot be opened, or a part is missing.
+
+    Example:
+        >>> with Watch(analyzer, read_file(Path("mien.toml")), data=data_dir()) as watch:
+        ...     watch.watcher.run()
+    """
+
+    def __init__(
+        self,
+        analyzer: Analyzer,
+        said: WatchFile,
+        *,
+        data: Path,
+        tell: Callable[[Event], None] = lambda _: None,
+        collector: UnknownCollector | None = None,
+    ) -> None:
+        self.said = said
+        self.tell = tell
+        self.gallery: Gallery | None = analyzer.gallery
+        self.store: VisitStore | None = None
+        self._stack = ExitStack()
+        self._recorder: Recorder | None = None
+        self._mqtt: MqttTarget | None = None
+        self._senders: list[Sender] = []
+        self.watcher = Watcher(
+            analyzer, said, self._tell, going_on=self._go_on, collector=collector
+        )
+        if said.watch.keep_days is not None or said.webhooks or said.mqtt:
+            self.store = open_visits(analyzer.gallery, data=data)
+            self._stack.callback(self.store.close)
+            self._set_up(self.store)
+
+    def _set_up(self, store: VisitStore) -> None:
+        targets: list[Target] = [WebhookTarget(hook) for hook in self.said.webhooks]
+        if self.said.mqtt is not None:
+            states = self.watcher
+            self._mqtt = MqttTarget(self.said.mqtt, lambda: states.states)
+            targets.append(self._mqtt)
+        self._senders = [Sender(store, target) for target in targets]
+        self._recorder = Recorder(
+            store,
+            keep_days=self.said.watch.keep_days,
+            messages=Rules(self.said).messages,
+            written=self._written,
+            swept=self._swept,
+        )
+
+    def __enter__(self) -> Self:
+        if self._mqtt is not None:
+            self._mqtt.start()
+            self._stack.callback(self._mqtt.close)
+        for sender in self._senders:
+            sender.start()
+            self._stack.callback(sender.close)
+        if self._recorder is not None:
+            self._recorder.start()
+            self._stack.callback(self._recorder.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _tell(self, event: Event) -> None:
+        self.tell(event)
+        if self._recorder is not None:
+            self._recorder.put(event)
+
+    def _go_on(self, seen: dict[str, float]) -> None:
+        if self._recorder is not None:
+            self._recorder.put(seen)
+
+    def _written(self, event: Event) -> None:
+        """Something is in the database: it may be told."""
+        if self._mqtt is not None:
+            self._mqtt.note(event)
+        for sender in self._senders:
+            sender.wake()
+
+    def _swept(self) -> None:
+        """Who is not in the gallery any more is taken back from the broker, too."""
+        if self._mqtt is None or self.gallery is None or not self._mqtt.people:
+            return
+        try:
+            there = {person.name for person in self.gallery.people()}
+        except MienError as exc:
+            log.warning("%s", exc)
+            return
+        self._mqtt.forget(self._mqtt.people - there)

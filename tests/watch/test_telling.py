@@ -1,0 +1,489 @@
+"""Who is told of visits: rules, webhooks with a receiver that fails and stalls, an MQTT broker that comes and goes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mien.watch.cameras import Camera
+from mien.watch.feed import CameraState
+from mien.watch.mqtt import MqttTarget, slug
+from mien.watch.rules import Rules
+from mien.watch.sending import Sender
+from mien.watch.settings import Mqtt, Rule, WatchFile, Webhook
+from mien.watch.store import Message, VisitStore
+from mien.watch.visits import Event, Kind
+from mien.watch.webhooks import WebhookTarget, signed
+
+NOW = 1_800_000_000.0
+DOOR, YARD = (Camera(name=name, source=0) for name in ("door", "yard"))
+
+
+def until(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it did not happen"
+        time.sleep(0.02)
+
+
+def event(
+    kind: Kind,
+    visit: str = "v1",
+    *,
+    who: str = "unknown",
+    person: str | None = None,
+    camera: str = "door",
+    count: int = 10,
+) -> Event:
+    told: dict[str, Any] = {"who": who, "person": person, "count": count}
+    ends = NOW + 5 if kind == "end" else None
+    return Event(kind, visit, camera, NOW, ends, NOW + 5, told)
+
+
+# -- rules
+
+
+def rules(clock: Callable[[], float] = lambda: NOW, **rule: Any) -> Rules:
+    hooks = [Webhook(name=name, url="http://house/") for name in ("house", "phone")]
+    said = WatchFile(cameras=(DOOR, YARD), webhooks=tuple(hooks), rules=(Rule(**rule),))
+    return Rules(said, clock=clock)
+
+
+BEGIN = event("begin", who="unsure")
+ADA = event("change", who="known", person="Ada")
+STRANGER = event("change")
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({}, [True, True, True]),
+        ({"who": "unknown"}, [False, False, True]),
+        ({"who": "known"}, [False, True, False]),
+        ({"who": ("Ada", "Ben")}, [False, True, False]),
+        ({"who": ("Ben",)}, [False, False, False]),
+        ({"cameras": ("yard",)}, [False, False, False]),
+        ({"looks": 11}, [False, False, False]),
+        ({"hours": ("mon 0:00-0:01",)}, [False, False, False]),
+    ],
+)
+def test_a_rule_is_about_some_visits(rule: dict[str, Any], told: list[bool]) -> None:
+    for one, speaks in zip((BEGIN, ADA, STRANGER), told, strict=True):
+        messages = rules(**rule).messages(one)
+        assert [m.target for m in messages] == ["house", "phone"] * speaks
+
+
+def test_who_heard_of_a_visit_hears_what_becomes_of_it() -> None:
+    these = rules(who="unknown", tell=("phone",))
+    kinds: list[Kind] = ["begin", "change", "end"]
+    events = [
+        event(kind, who="unsure" if kind == "begin" else "unknown") for kind in kinds
+    ]
+    told = [[m.target for m in these.messages(e)] for e in events]
+    assert told == [[], ["phone"], ["phone"]]
+
+
+def test_at_most_once_in_some_minutes_of_the_same_person() -> None:
+    now = [NOW]
+    these = rules(lambda: now[0], who="known", every_minutes=10)
+
+    def told(visit: str, person: str, camera: str = "door") -> bool:
+        one = event("change", visit, who="known", person=person, camera=camera)
+        return bool(these.messages(one))
+
+    assert told("a", "Ada")
+    assert not told("b", "Ada")
+    assert told("c", "Ben")
+    assert told("d", "Ada", camera="yard")
+    now[0] += 601
+    assert told("e", "Ada")
+
+
+# -- webhooks
+
+
+class Receiver(ThreadingHTTPServer):
+    """A webhook's receiver; `mode` is "good", "failing" or "stalling"."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Receiving)
+        self.mode = "good"
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.tries = 0
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/hook?house=1"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who hangs up is no error."""
+
+    @property
+    def visits(self) -> list[str]:
+        return [json.loads(body)["visit"]["id"] for _, body in self.got]
+
+
+class _Receiving(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.tries += 1
+        if self.server.mode == "stalling":
+            time.sleep(3)
+            return
+        if self.server.mode == "failing":
+            self.send_error(500)
+            return
+        self.server.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+        self.send_response(204)
+        self.end_headers()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    server = Receiver()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[VisitStore]:
+    kept = VisitStore(tmp_path / "visits.db")
+    yield kept
+    kept.close()
+
+
+def message(visit: str, target: str = "house") -> Message:
+    body = json.dumps({"id": f"id-{visit}", "visit": {"id": visit}})
+    return Message(0, target, visit, body, time.time() + 86_400, 0)
+
+
+def put(store: VisitStore, *visits: str, target: str = "house") -> None:
+    for visit in visits:
+        store.record(event("begin", visit), [message(visit, target)], keep=False)
+
+
+def sender(store: VisitStore, url: str) -> Sender:
+    target = WebhookTarget(Webhook(name="house", url=url), timeout_s=0.5)
+    return Sender(store, target, pause=lambda tries: 0.05 * (tries + 1))
+
+
+def test_a_receiver_that_fails_and_stalls_gets_each_message_once_in_order(
+    receiver: Receiver, store: VisitStore
+) -> None:
+    put(store, "a", "b")
+    receiver.mode = "failing"
+    sending = sender(store, receiver.url)
+    sending.start()
+    until(lambda: receiver.tries >= 2)
+    assert receiver.got == []
+    receiver.mode = "stalling"
+    before = receiver.tries
+    until(lambda: receiver.tries > before)
+    receiver.mode = "good"
+    put(store, "c")
+    until(lambda: len(receiver.got) >= 3)
+    sending.close()
+    assert receiver.visits == ["a", "b", "c"]
+    assert store.waiting() == []
+
+
+def test_what_was_not_told_is_told_by_the_next_process(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    store = VisitStore(tmp_path / "visits.db")
+    put(store, "a")
+    receiver.mode = "failing"
+    first = sender(store, receiver.url)
+    first.start()
+    until(lambda: receiver.tries)
+    first.close()
+    store.close()
+    receiver.mode = "good"
+    again = VisitStore(tmp_path / "visits.db")
+    second = sender(again, receiver.url)
+    second.start()
+    until(lambda: receiver.got)
+    second.close()
+    assert receiver.got[0][0]["webhook-id"] == "id-a", "the same id"
+    again.close()
+
+
+_CHILD = """
+import sys, time
+from pathlib import Path
+from watch.test_telling import put, sender
+from mien.watch.store import VisitStore
+store = VisitStore(Path(sys.argv[1]))
+sending = sender(store, sys.argv[2])
+sending.start()
+for i in range(1000):
+    put(store, f"{sys.argv[3]}-{i}")
+    print(i, flush=True)
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_loses_nothing_and_tells_nothing_under_another_id(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    file = tmp_path / "visits.db"
+    written: list[str] = []
+    for turn in range(5):
+        receiver.mode = "failing" if turn % 2 else "good"
+        command = [sys.executable, "-c", _CHILD, str(file), receiver.url, str(turn)]
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
+        assert child.stdout is not None
+        for line in child.stdout:
+            written.append(f"{turn}-{line.strip()}")
+            if int(line) == 12 + 7 * turn:
+                break
+        child.kill()
+        child.wait()
+    receiver.mode = "good"
+    store = VisitStore(file)
+    last = sender(store, receiver.url)
+    last.start()
+    until(lambda: not store.waiting(), seconds=60)
+    last.close()
+    store.close()
+    told = {json.loads(body)["id"] for _, body in receiver.got}
+    assert set(written) <= set(receiver.visits)
+    assert len(told) == len(set(receiver.visits)), "one id for each"
+
+
+def test_a_message_is_signed() -> None:
+    """As https://www.standardwebhooks.com has it; the numbers are of its own example."""
+    headers = signed(
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        b'{"test": 2432232314}',
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        at=1614265330,
+    )
+    expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    assert headers["webhook-signature"] == expected
+    assert headers["webhook-timestamp"] == "1614265330"
+    assert "webhook-signature" not in signed("x", b"", "", at=0)
+
+
+def test_a_receiver_can_check_who_sent_it(
+    receiver: Receiver, store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOUSE_SECRET", "open sesame")
+    said = {"name": "house", "url": receiver.url, "secret_env": "HOUSE_SECRET"}
+    hook = Webhook.model_validate(said)
+    WebhookTarget(hook).tell(message("a"))
+    (headers, body) = receiver.got[0]
+    said = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    digest = hmac.new(b"open sesame", said, hashlib.sha256).digest()
+    assert headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 30
+
+
+# -- MQTT
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+class Broker:
+    """mosquitto, that knows one user."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.folder = folder
+        passwords = folder / "passwords"
+        tool = ["mosquitto_passwd", "-b", "-c", str(passwords), "house", "s3cret"]
+        subprocess.run(tool, check=True, capture_output=True)
+        passwords.chmod(0o644)
+        folder.chmod(0o755)
+        self.config = folder / "mosquitto.conf"
+        self.config.write_text(
+            f"listener {self.port} 127.0.0.1\npassword_file {passwords}\nuser root\n"
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [shutil.which("mosquitto") or "/usr/sbin/mosquitto"]
+        self.process = subprocess.Popen(
+            [*command, "-c", str(self.config)], stderr=subprocess.DEVNULL
+        )
+        until(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=10)
+            self.process = None
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    if not shutil.which("mosquitto_passwd"):
+        pytest.skip("mosquitto, an MQTT broker, is missing")
+    made = Broker(tmp_path)
+    made.start()
+    yield made
+    made.stop()
+
+
+class Listener:
+    """What a client of the house hears: the retained values and the events."""
+
+    def __init__(self, broker: Broker) -> None:
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self.values: dict[str, Any] = {}
+        self.events: list[dict[str, Any]] = []
+        self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client.username_pw_set("house", "s3cret")
+        self._client.on_message = self._heard
+        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self._client.connect_async("127.0.0.1", broker.port)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.loop_start()
+
+    def _heard(self, _client: Any, _data: Any, heard: Any) -> None:
+        text = heard.payload.decode()
+        if heard.topic == "mien/events":
+            self.events.append(json.loads(text))
+        elif not text:
+            self.values.pop(heard.topic, None)
+        elif text.startswith("{"):
+            self.values[heard.topic] = json.loads(text)
+        else:
+            self.values[heard.topic] = text
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture
+def house(broker: Broker) -> Iterator[Listener]:
+    listener = Listener(broker)
+    yield listener
+    listener.close()
+
+
+def target(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> MqttTarget:
+    monkeypatch.setenv("BROKER_PASSWORD", "s3cret")
+    said = Mqtt(
+        host="127.0.0.1",
+        port=broker.port,
+        user="house",
+        password_env="BROKER_PASSWORD",  # noqa: S106 - the variable's name
+    )
+    return MqttTarget(said, lambda: [CameraState("door", "up")])
+
+
+def test_the_house_hears_events_and_who_is_where(
+    broker: Broker, house: Listener, store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mqtt = target(broker, monkeypatch)
+    mqtt.start()
+    sending = Sender(store, mqtt, pause=lambda _: 0.1)
+    sending.start()
+    put(store, "a", target="mqtt")
+    until(lambda: house.events)
+    assert house.events[0]["visit"]["id"] == "a"
+    mqtt.note(event("begin", who="unsure"))
+    mqtt.note(event("change", who="known", person="Ada"))
+    state = "mien/camera/door/people"
+    until(lambda: house.values.get(state, {}).get("people") == ["Ada"])
+    assert house.values[state]["here"] == "ON"
+    person = f"mien/person/{slug('Ada')}"
+    until(lambda: house.values.get(person, {}).get("here") == "ON")
+    assert house.values["mien/status"] == "online"
+    until(lambda: house.values["mien/camera/door/state"]["connected"] == "ON")
+    config = house.values["homeassistant/binary_sensor/mien_door/presence/config"]
+    assert config["state_topic"] == state
+    assert config["availability_topic"] == "mien/status"
+    mqtt.note(event("end", who="known", person="Ada"))
+    until(lambda: house.values[state]["here"] == "OFF")
+    until(lambda: house.values[person]["here"] == "OFF")
+    assert house.values[person]["last_seen"] == "2027-01-15T08:00:05.000Z"
+    mqtt.forget(["Ada"])
+    until(lambda: not any("person" in topic for topic in house.values))
+    sending.close()
+    mqtt.close()
+    until(lambda: house.values["mien/status"] == "offline")
+
+
+@pytest.mark.slow
+def test_a_broker_that_comes_and_goes_loses_no_event(
+    broker: Broker, house: Listener, store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mqtt = target(broker, monkeypatch)
+    mqtt.start()
+    sending = Sender(store, mqtt, pause=lambda _: 0.1)
+    sending.start()
+    put(store, "a", target="mqtt")
+    until(lambda: len(house.events) == 1)
+    broker.stop()
+    put(store, "b", "c", target="mqtt")
+    mqtt.note(event("begin", who="known", person="Ada"))
+    time.sleep(1)
+    house.values.clear()
+    broker.start()
+    until(lambda: len({e["id"] for e in house.events}) == 3, seconds=40)
+    until(lambda: house.values.get("mien/camera/door/people", {}).get("count") == 1)
+    sending.close()
+    mqtt.close()
+    assert store.waiting() == []
+
+
+@pytest.mark.slow
+def test_a_wrong_password_is_said(
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mqtt = target(broker, monkeypatch)
+    monkeypatch.setenv("BROKER_PASSWORD", "guess")
+    mqtt = MqttTarget(mqtt.said, list)
+    mqtt.start()
+    until(lambda: "check user and password" in caplog.text)
+    mqtt.close()
+    assert "guess" not in caplog.text
+
+
+def test_two_names_never_become_one_topic() -> None:
+    names = ["door", "Door", "döor", "d or", "d_or", "門"]
+    assert len({slug(name) for name in names}) == len(names)
+    assert slug("door") == "door"
