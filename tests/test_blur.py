@@ -43,6 +43,17 @@ def head_of(finder: FaceFinder, image: U8) -> F32:
     return boxes[:1]
 
 
+def test_a_look_in_the_mirror_tells_of_the_picture_itself(
+    finder: FaceFinder, astronaut: U8
+) -> None:
+    straight, mirrored = (
+        finder.detector.look(astronaut, mirrored=way) for way in (False, True)
+    )
+    assert len(straight) == len(mirrored) == 1
+    assert geometry.iou(straight.boxes, mirrored.boxes)[0, 0] > 0.8
+    assert np.abs(straight.landmarks - mirrored.landmarks).max() < 8
+
+
 @pytest.mark.parametrize("name", STYLES)
 def test_nobody_finds_or_knows_a_covered_face(
     analyzer: Analyzer, finder: FaceFinder, astronaut: U8, name: str

@@ -62,10 +62,13 @@ def _told(frames: Iterable[Frame], advance: Callable[[], object]) -> Iterable[Fr
 
 
 def watch(frames: Iterable[Frame], finder: FaceFinder) -> list[Trail]:
-    """The trails of all faces of a film, and who they are where that matters."""
+    """The trails of all faces of a film, and who they are where that matters.
+
+    Every other frame is looked at in a mirror: what the detector misses in one it may find in the next.
+    """
     found = TrailFinder()
     for frame in frames:
-        faces = finder.detector(frame.image)
+        faces = finder.detector.look(frame.image, mirrored=frame.index % 2 == 1)
         trails = found.step(frame, faces)
         if finder.whom.by_name:
             _look(frame, faces, trails, finder)

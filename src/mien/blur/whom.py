@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
 
+from mien.blur.generous import MIN_FACE, GenerousDetector
 from mien.errors import InputError
 from mien.gallery import Gallery
 from mien.models.compact import Compact, load_compact
@@ -14,9 +14,6 @@ from mien.pipeline import Analyzer, Identify
 from mien.runtime import Compute
 from mien.text import did_you_mean
 from mien.types import U8, Faces, Mask
-
-MIN_FACE = 16  # pixels: of smaller ones nobody can tell whose they are
-_GENEROUS = 0.35  # score from which something may be a face: see docs/blur.md
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ class FaceFinder:
         shared = None if analyzer is None else analyzer.detector
         if not isinstance(shared, Compact):
             shared = load_compact(min_face=MIN_FACE, compute=compute)
-        self.detector = generous(shared)
+        self.detector = GenerousDetector(shared)
         gallery = None if analyzer is None else analyzer.gallery
         if whom.by_name and (analyzer is None or gallery is None):
             raise InputError("whose face it is, only a gallery tells: give one")
@@ -108,10 +105,3 @@ class FaceFinder:
         identify = Identify(self._gallery, tolerance=self.analyzer.tolerance)
         named = faces.told_by(identify(image, told), sure)
         return named.matches.names if named.matches else (None,) * len(faces)
-
-
-def generous(detector: Compact) -> Compact:
-    """The same detector that also shows small faces and what is less likely one; its networks are shared."""
-    wide = copy.copy(detector)
-    wide.min_face, wide.threshold = MIN_FACE, _GENEROUS
-    return wide
