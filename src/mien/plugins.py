@@ -93,6 +93,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "report": "mien.cli.report:report_app",
         "serve": "mien.cli.serve:serve_app",
         "enroll": "mien.cli.people:enroll_app",
+        "tag": "mien.cli.tag:tag_app",
         "find": "mien.cli.find:find_app",
         "people": "mien.cli.people:people_app",
         "crop": "mien.cli.crop:crop_app",

@@ -55,6 +55,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {  # name: (group in the help, what it d
         "People",
         "Add a person to the gallery.",
     ),
+    "tag": (
+        "People",
+        "Write into photos who is where, as face regions that digiKam, Lightroom and others read.",
+    ),
     "find": (
         "People",
         "Find where a face was seen before: in galleries, unknown faces, batch results and photos.",

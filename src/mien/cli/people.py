@@ -30,6 +30,7 @@ from mien.cli import (
     people_photos,
     people_reembed,
 )
+from mien.cli.from_tags import enroll_from_tags
 from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import GalleryOption, SharedOptions, with_shared_options
 from mien.cli.outputs import console, file_to_write
@@ -64,14 +65,18 @@ people_app.add_typer(unknown_app, name="unknown")
 def enroll(
     shared: SharedOptions,
     name: Annotated[
-        str, typer.Argument(help="The person's name, any printable characters.")
-    ],
-    photo: Annotated[
-        list[str],
+        str,
         typer.Argument(
-            help="Photos (or folders of photos) with this person alone in each."
+            help="The person's name, any printable characters; with --from-tags a photo or folder."
         ),
     ],
+    photo: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Photos (or folders of photos) with this person alone in each.",
+            show_default=False,
+        ),
+    ] = None,
     largest: Annotated[
         bool, typer.Option("--largest", help="Of several faces take the largest.")
     ] = False,
@@ -81,16 +86,30 @@ def enroll(
     as_json: Annotated[
         bool, typer.Option("--json", help="Tell what each photo adds as JSON.")
     ] = False,
+    from_tags: Annotated[
+        bool,
+        typer.Option(
+            "--from-tags",
+            help="Learn everybody whom digiKam, Lightroom, Picasa or 'mien tag' named in the photos.",
+        ),
+    ] = False,
 ) -> None:
-    """Add a person to the gallery.
+    """Add a person to the gallery, or the people who are named in photos.
 
     What each photo adds is told: that it is good, or why it counts less.
 
     Example: [bold]mien enroll "Ada Lovelace" ada1.jpg ada2.jpg --gallery people.db[/bold]
     """
+    if not from_tags and not photo:
+        raise InputError(
+            f"give photos of {name} too, or --from-tags to take the names from photos"
+        )
     place = shared.somewhere(shared.place(make=True))
     analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=place)
-    files = [Path(found) for given in photo for found in sources.expand(given)]
+    if from_tags:
+        enroll_from_tags(analyzer, [name, *(photo or [])], place)
+        return
+    files = [Path(found) for given in photo or [] for found in sources.expand(given)]
     enrolment = people_enroll.Enrolment(
         _gallery(analyzer), name, partial(_photo, analyzer, largest), strict=strict
     )

@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-import cv2
-
 from mien import geometry, images
 from mien.errors import (
     GalleryError,
@@ -37,11 +35,10 @@ from mien.gallery import (
 from mien.gallery.counter import as_denied
 from mien.gallery.unknown import Undone, UnknownFaces
 from mien.pipeline import Analyzer, in_foreground, photo_of
-from mien.types import F32, U8, Faces
+from mien.types import F32, Faces
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _SAME_FACE = 0.4  # IoU of the box a client names with the box found again
-_AROUND = 0.6  # of the face's size, kept on each side when a folder gallery keeps one face of a photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,7 @@ class People:
         i = _chosen(faces, choice, source)
         face = faces[i : i + 1]
         if choice.box is not None and isinstance(self.gallery, FolderGallery):
-            content, source = _cut_out(image, face.boxes[0]), "face.png"
+            content, source = images.cut_out(image, face.boxes[0]), "face.png"
         return photo_of(image, face, content, source=source)
 
     def add(self, name: str, photos: Sequence[Photo]) -> Person:
@@ -311,10 +308,3 @@ def _chosen(faces: Faces, choice: Choice, source: str) -> int:
             f"{prominent} faces found in {source}; send the box of one, or largest=true"
         )
     return int(geometry.area(faces.boxes).argmax())
-
-
-def _cut_out(image: U8, box: F32) -> bytes:
-    done, encoded = cv2.imencode(".png", images.around(image, box, margin=_AROUND))
-    if not done:
-        raise InputError("the face cannot be cut out of the photo")
-    return bytes(encoded.tobytes())
