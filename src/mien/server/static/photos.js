@@ -119,7 +119,7 @@ function row(item, face, picture, called) {
   return el("li", {},
     crop(picture, face.box),
     el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about(face, { long: true, without: charted }) || `score ${face.score.toFixed(2)}`)),
-    face.distance === undefined ? el("span") : el("div", { class: "tools-column" },
+    face.distance === undefined ? el("span") : el("div", { class: "acts" },
       el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : `Name ${called}`, on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
       known && el("button", { class: "button quiet small", type: "button", "aria-label": `This is not ${face.name}`, on: { click: () => notThem(item, face).catch(complain) } }, `Not ${face.name}`),
       el("button", { class: "button quiet small", type: "button", "aria-label": `Where else is ${known ? face.name : called}?`, on: { click: () => whereElse(item, face).catch(complain) } }, "Where else?")),
