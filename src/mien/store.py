@@ -301,9 +301,14 @@ def write_entry(folder: str, key: str, payload: bytes) -> None:
     write_checked(cache_dir() / folder / key, payload, secret=True)
 
 
+def entries(folder: str, prefix: str) -> list[Path]:
+    """The files that the cache holds under keys that begin so."""
+    return sorted((cache_dir() / folder).glob(glob.escape(prefix) + "*"))
+
+
 def clear_entries(folder: str, prefix: str) -> None:
     """Forgets all that the cache holds under keys that begin so."""
-    for path in (cache_dir() / folder).glob(glob.escape(prefix) + "*"):
+    for path in entries(folder, prefix):
         path.unlink(missing_ok=True)
 
 

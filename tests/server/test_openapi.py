@@ -31,6 +31,7 @@ CONTRACT = {
     ("get", "/v1/people/{person_id}/photos/{sha256}/thumbnail"),
     ("delete", "/v1/people/{person_id}/photos/{sha256}"),
     ("get", "/v1/people/{person_id}/thumbnail"),
+    ("get", "/v1/people/{person_id}/about"),
     ("post", "/v1/people/{person_id}/not"),
     ("get", "/v1/people/{person_id}/not"),
     ("get", "/v1/people/{person_id}/not/{example_id}/thumbnail"),

@@ -119,6 +119,18 @@ def test_photos_are_seen_and_removed_one_by_one(
     )
 
 
+def test_what_is_kept_about_somebody(client: Client, photo: bytes) -> None:
+    home = f"/v1/people/{client.enrol('Ada', photo).json()['id']}"
+    told = client.http.get(f"{home}/about").json()
+    (kept,) = told["kept"]
+    assert told["name"] == "Ada"
+    assert (kept["what"], kept["picture"], kept["until"]) == ("photo", True, None)
+    assert "/" not in kept["source"]
+    assert client.http.delete(home).status_code == 204
+    gone = client.http.get(f"{home}/about").json()
+    assert gone["type"] == "urn:mien:problem:person-not-found"
+
+
 def test_what_photos_add(client: Client, photo: bytes, astronaut: U8) -> None:
     blurred = encoded(cv2.GaussianBlur(astronaut, (0, 0), 7))
     made = client.http.post(

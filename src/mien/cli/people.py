@@ -18,11 +18,13 @@ from rich.progress import track
 from rich.table import Table
 
 from mien import sources, store
+from mien.about import about as kept_about, forget as forget_person, places
 from mien.attribute import IDENTITY
 from mien.cli import (
     SOME_FAILED,
     UNUSABLE,
     new_app,
+    people_about,
     people_check,
     people_enroll,
     people_files,
@@ -207,10 +209,45 @@ def remove(
     photos = _photos_of(opened, names)
     if not yes:
         _ask(f"Forget {', '.join(names)} with {_counted(sum(photos.values()))}")
-    for one in names:
-        opened.remove(one)
-        _relabel(opened, one, None)
-        typer.echo(f"{one} is forgotten, with {_counted(photos[one])}")
+    with places(opened, store.data_dir()) as known:
+        for one in names:
+            forget_person(known, one)
+            typer.echo(f"{one} is forgotten, with {_counted(photos[one])}")
+
+
+@people_app.command()
+def about(
+    ctx: typer.Context,
+    name: str,
+    gallery: GalleryOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List all that is kept about a person: in the gallery and beside it, visits, results of jobs, caches.
+
+    Example: [bold]mien people about "Ada Lovelace"[/bold]
+    """
+    with places(_open(gallery or ctx.obj), store.data_dir()) as known:
+        people_about.show(name, kept_about(known, name), as_json=as_json)
+
+
+@people_app.command()
+def forget(
+    ctx: typer.Context,
+    name: str,
+    gallery: GalleryOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Delete all that 'about' lists of a person, for good, and say what it was.
+
+    Example: [bold]mien people forget "Ada Lovelace"[/bold]
+    """
+    with places(_open(gallery or ctx.obj), store.data_dir()) as known:
+        found = kept_about(known, name)
+        if not yes:
+            _ask(f"Delete all {len(found)} things that are kept about {name}")
+        people_about.show(name, forget_person(known, name), as_json=as_json)
+    typer.echo(f"{check_name(name)} is forgotten", err=True)
 
 
 def _photos_of(gallery: Gallery, names: Sequence[str]) -> dict[str, int]:

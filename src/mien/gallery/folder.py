@@ -245,6 +245,17 @@ class FolderGallery:
             else hashlib.sha256(content).hexdigest()
         )
 
+    def cached_of(self, name: str) -> list[Path]:
+        """The cache's entries of a person's photos, by whatever described them."""
+        digests = {
+            hashlib.sha256(_content(file)).hexdigest() for file in self._files_of(name)
+        }
+        return [
+            entry
+            for digest in sorted(digests)
+            for entry in store.entries("descriptors", f"{digest}-")
+        ]
+
     def photos_of(self, name: str) -> list[KeptPhoto]:
         files = self._files_of(name)
         counted = {one.photo.source: one for one in self._read()}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from mien.about import Kept
 from mien.attribute import Attribute
 from mien.gallery import CounterExample, KeptPhoto, Person, Photo
 from mien.gallery.unknown import Group, Undone
@@ -59,6 +61,60 @@ class PersonRecord(BaseModel):
     @classmethod
     def of(cls, person: Person) -> PersonRecord:
         return cls(id=person.id, name=person.name, photos=person.photos)
+
+
+class KeptRecord(BaseModel):
+    """Something that is kept about a person."""
+
+    what: str = Field(
+        description="photo, cached descriptor, who it is not, face of a named group, visit, result of a job."
+    )
+    source: str = Field(description="The picture, camera or file that it is of.")
+    since: datetime | None
+    until: datetime | None = Field(
+        description="When it is deleted; null: not by itself."
+    )
+    picture: bool = Field(description="Whether a picture is kept with it.")
+
+
+class AboutRecord(BaseModel):
+    """All that is kept about a person."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "name": "Ada Lovelace",
+                "kept": [
+                    {
+                        "what": "photo",
+                        "source": "ada.jpg",
+                        "since": "2026-01-05T10:00:00Z",
+                        "until": None,
+                        "picture": True,
+                    }
+                ],
+            }
+        }
+    )
+
+    name: str
+    kept: list[KeptRecord]
+
+    @classmethod
+    def of(cls, name: str, kept: Iterable[Kept]) -> AboutRecord:
+        return cls(
+            name=name,
+            kept=[
+                KeptRecord(
+                    what=one.what,
+                    source=PurePath(one.source).name,
+                    since=_time(one.since),
+                    until=_time(one.until),
+                    picture=one.picture,
+                )
+                for one in kept
+            ],
+        )
 
 
 class VerdictRecord(BaseModel):

@@ -28,6 +28,7 @@ from mien.server.rates import Rates
 from mien.server.settings import ServerSettings
 from mien.server.streams import open_stream
 from mien.sources import Source
+from mien.watch.store import tell_visits
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     strangers = _make_unknown(settings, analyzer)
     opener = partial(_open_stream, settings) if settings.urls else None
     worker = JobWorker(jobs, analyzer, gate, strangers, opener)
-    people = People(analyzer, relabel=_tell_both(worker, strangers.faces))
+    people = People(analyzer, relabel=_tell_all(settings, worker, strangers.faces))
     keys = KeyFile(settings.data / "keys.json")
     rates = Rates(settings.limits.requests_per_minute)
     models = Models(
@@ -152,12 +153,17 @@ def _open_stream(
     return open_stream(job, rules_of(settings, over))
 
 
-def _tell_both(
-    worker: JobWorker, unknown: UnknownFaces
+def _tell_all(
+    settings: ServerSettings, worker: JobWorker, unknown: UnknownFaces
 ) -> Callable[[str, str | None], None]:
+    """What is told that a person has another name, or none any more."""
+
     def relabel(old: str, new: str | None) -> None:
         worker.relabel(old, new)
         unknown.relabel(old, new)
+        if worker.analyzer.gallery is not None:
+            gallery = worker.analyzer.gallery
+            tell_visits(gallery, data=settings.data, old=old, new=new)
 
     return relabel
 

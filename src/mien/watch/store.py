@@ -396,18 +396,19 @@ def open_visits(gallery: Gallery | None, *, data: Path) -> VisitStore:
     return VisitStore(_file_for(gallery, data))
 
 
-def tell_visits(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:
-    """Tells the visits, where any are kept, that a person has another name or (None) is forgotten."""
+def are_there(gallery: Gallery, *, data: Path) -> bool:
+    """Whether visits may be kept beside a gallery."""
     from mien.gallery.postgres import PostgresGallery
 
-    if (
-        not isinstance(gallery, PostgresGallery)
-        and not _file_for(gallery, data).exists()
-    ):
-        return
-    visits = open_visits(gallery, data=data)
-    visits.relabel(old, new)
-    visits.close()
+    return isinstance(gallery, PostgresGallery) or _file_for(gallery, data).exists()
+
+
+def tell_visits(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:
+    """Tells the visits, where any are kept, that a person has another name or (None) is forgotten."""
+    if are_there(gallery, data=data):
+        visits = open_visits(gallery, data=data)
+        visits.relabel(old, new)
+        visits.close()
 
 
 def _file_for(gallery: Gallery | None, data: Path) -> Path:

@@ -27,6 +27,7 @@ __all__ = [
     "UnknownFace",
     "UnknownFaces",
     "group",
+    "is_there",
     "open_unknown",
     "open_unknown_file",
     "regroup",
@@ -76,16 +77,22 @@ def open_unknown_file(file: Path, *, space: EmbeddingSpace) -> UnknownFaces:
     return UnknownFaces(_make_home(file), space=space)
 
 
+def is_there(gallery: Gallery, *, data: Path) -> bool:
+    """Whether faces may be kept beside a gallery: of a folder, once there is a file; a database has room for them."""
+    if isinstance(gallery, FolderGallery):
+        return _file_for(gallery.path, data).exists()
+
+    from mien.gallery.sql import SqlGallery
+
+    return isinstance(gallery, SqlGallery)
+
+
 def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:
     """Tells the unknown faces, where there are any, that a person has another name or (None) is forgotten."""
-    if (
-        isinstance(gallery, FolderGallery)
-        and not _file_for(gallery.path, data).exists()
-    ):
-        return
-    unknown = open_unknown(gallery, data=data)
-    unknown.relabel(old, new)
-    unknown.close()
+    if is_there(gallery, data=data):
+        unknown = open_unknown(gallery, data=data)
+        unknown.relabel(old, new)
+        unknown.close()
 
 
 def _file_for(folder: Path, data: Path) -> Path:

@@ -295,14 +295,7 @@ class UnknownFaces:
             ).all()
         groups: dict[str, list[UnknownFace]] = {}
         for row in rows:
-            face = UnknownFace(
-                row.id,
-                row.source,
-                row.seen,
-                row.expires,
-                row.quality,
-                bool(row.thumbnail),
-            )
+            face = _told(row)
             groups.setdefault(row.group_id, []).append(face)
         by_hand = {row.group_id for row in rows if row.pin}
         return [
@@ -322,14 +315,7 @@ class UnknownFaces:
         faces = [
             (
                 row.group_id,
-                UnknownFace(
-                    row.id,
-                    row.source,
-                    row.seen,
-                    row.expires,
-                    row.quality,
-                    bool(row.thumbnail),
-                ),
+                _told(row),
             )
             for row in rows
         ]
@@ -498,6 +484,19 @@ class UnknownFaces:
             connection.execute(sa.delete(_actions))
             return connection.execute(sa.delete(_faces)).rowcount
 
+    def named(self, name: str) -> list[UnknownFace]:
+        """The faces of groups that were given this name, as long as that can be taken back."""
+        query = sa.select(*_listed).outerjoin(_pictures).order_by(_faces.c.id)
+        with self._transaction() as connection:
+            actions = connection.execute(
+                sa.select(_actions.c.id, _actions.c.details).where(
+                    _actions.c.kind == "name"
+                )
+            ).all()
+            ids = [row.id for row in actions if json.loads(row.details)["name"] == name]
+            rows = connection.execute(query.where(_faces.c.named.in_(ids))).all()
+        return [_told(row) for row in rows]
+
     def relabel(self, old: str, new: str | None) -> None:
         """Tells that a person got another name. With None they are forgotten: what is still kept of groups that were
         given this name is deleted, and nothing is left to take back."""
@@ -586,6 +585,12 @@ def _new_id() -> str:
 def _no_group(group_id: str) -> UnknownNotFound:
     return UnknownNotFound(
         f"there is no group {group_id[:40]!r} of unknown faces; list them again"
+    )
+
+
+def _told(row: sa.Row[Any]) -> UnknownFace:
+    return UnknownFace(
+        row.id, row.source, row.seen, row.expires, row.quality, bool(row.thumbnail)
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mien import store
 from mien.attribute import Attribute
+from mien.result_files import lines
 from mien.tally import Tally
 
 _GAP_S = (
@@ -65,13 +64,6 @@ class Appearance:
         return about
 
 
-def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a result file."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
-
-
 def timeline(path: Path, attributes: Sequence[Attribute]) -> list[Appearance]:
     """Who appears when: everybody with a name, then the tracks that never got one; longest seen first."""
     known: dict[str, Appearance] = {}
@@ -117,31 +109,3 @@ def _named(track: int, known: dict[str, Appearance]) -> bool:
 
 def _rank(row: Appearance) -> tuple[float, float]:
     return -sum(end - start for start, end in row.spans), row.spans[0][0]
-
-
-def relabel(path: Path, relabels: Sequence[tuple[str, str | None]]) -> bool:
-    """Changes names in a result file, None forgets one; whether any stood there."""
-    if not path.is_file():
-        return False
-    content = path.read_bytes()
-    if not any(
-        json.dumps(old, ensure_ascii=False).encode() in content for old, _ in relabels
-    ):
-        return False
-    changed = [_relabelled(record, relabels) for record in lines(path)]
-    text = "".join(
-        json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
-        for record in changed
-    )
-    store.write_atomically(path, text.encode(), secret=True)
-    return True
-
-
-def _relabelled(
-    record: dict[str, Any], relabels: Sequence[tuple[str, str | None]]
-) -> dict[str, Any]:
-    for face in record["faces"]:
-        for old, new in relabels:
-            if face.get("name") == old:
-                face["name"] = new
-    return record

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TextIO
 
-from mien import drawing, private
+from mien import drawing, private, result_files
 from mien.collecting import UnknownCollector
 from mien.errors import InputError, MienError, SourceError
 from mien.gallery.unknown import UnknownFaces
@@ -20,7 +20,6 @@ from mien.images import is_out_of_memory
 from mien.pipeline import Analyzer
 from mien.schemas import frame_record
 from mien.server.gate import Gate
-from mien.server.jobs import results
 from mien.server.jobs.store import Job, JobStore
 from mien.server.problems import NO_MEMORY, NO_SPACE, Problem, is_disk_full, kind_of
 from mien.sinks.video import VideoRecorder
@@ -168,13 +167,13 @@ class JobWorker:
                 self._run.relabels.append((old, new))
             for job in self.jobs.list():
                 if job.ended:
-                    self._relabel(job.id, "result.jsonl", [(old, new)])
+                    self._relabel(job.id, result_files.RESULT, [(old, new)])
 
     def _relabel(
         self, job_id: str, name: str, relabels: list[tuple[str, str | None]]
     ) -> None:
-        if results.relabel(self.jobs.path(job_id, name), relabels):
-            self.jobs.path(job_id, "annotated.mp4").unlink(missing_ok=True)
+        if result_files.relabel(self.jobs.path(job_id, name), relabels):
+            self.jobs.path(job_id, result_files.ANNOTATED).unlink(missing_ok=True)
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -278,7 +277,7 @@ class JobWorker:
         part = self.jobs.path(job_id, "result.part")
         if relabels:
             self._relabel(job_id, part.name, relabels)
-        part.replace(self.jobs.path(job_id, "result.jsonl"))
+        part.replace(self.jobs.path(job_id, result_files.RESULT))
 
     def _analyse(self, run: _Run) -> None:
         job = run.job
@@ -329,7 +328,7 @@ class JobWorker:
             return Copy(None)
         sound = str(self.jobs.path(job.id, "input")) if job.kind == "video" else None
         rate = source.rate / int(job.options.get("every", 1)) if source.rate else None
-        path = private.make_file(self.jobs.path(job.id, "annotated.mp4"))
+        path = private.make_file(self.jobs.path(job.id, result_files.ANNOTATED))
         return Copy(VideoRecorder(path, rate=rate, sound=sound))
 
     def _check(self, source: Source) -> None:

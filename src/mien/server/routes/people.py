@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
+from mien.about import about, places
 from mien.gallery import Photo, check_name
 from mien.gallery.verdicts import GOOD, THERE, judge
 from mien.server.bodies import PICTURES
@@ -21,6 +22,7 @@ from mien.server.forms import (
 )
 from mien.server.problems import Problem, documented
 from mien.server.records import (
+    AboutRecord,
     EnrolledRecord,
     FoundFaceRecord,
     FoundRecord,
@@ -154,6 +156,20 @@ def delete_person(caller: Admin, service: ServiceDep, person_id: PersonId) -> Re
     """Deletes a person: photos, descriptors, what was cached, and the name in the results of jobs."""
     service.people.remove(person_id)
     return Response(status_code=204)
+
+
+@router.get(
+    "/v1/people/{person_id}/about",
+    summary="All that is kept about somebody",
+    responses=documented("person-not-found", *_STORE),
+)
+def about_person(
+    caller: Admin, service: ServiceDep, person_id: PersonId
+) -> AboutRecord:
+    """Photos, what was cached of them, who the person is not, visits, results of jobs; a DELETE deletes all of it."""
+    name = service.people.get(person_id).name
+    with places(service.people.gallery, service.settings.data) as known:
+        return AboutRecord.of(name, about(known, name))
 
 
 @router.post(
