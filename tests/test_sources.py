@@ -6,7 +6,9 @@ import socket
 import threading
 import time
 from fractions import Fraction
+from http.client import HTTPResponse
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import av
 import numpy as np
@@ -15,7 +17,9 @@ import pytest
 from live.clips import age_of, numbered, with_aspect, with_matrix, write_clip
 from live.servers import serving
 from mien.errors import InputError, SourceError
-from mien.sources import Timeouts, expand, fetch_image, is_video, open_source
+from mien.sources import Timeouts, expand, fetch_image, is_video, open_source, wire
+from mien.sources.http import Client, by_name
+from mien.sources.wire import Wait
 
 HASTY = Timeouts(
     open_s=2.0, stall_s=1.0, retry_s=4.0, first_pause_s=0.05, longest_pause_s=0.4
@@ -314,6 +318,36 @@ def test_pictures_that_never_end(path: str, words: str) -> None:
             fetch_image(f"{server.url}/{path}", small)
         assert server.sent < 100 << 20
     assert time.monotonic() - began < 8
+
+
+def test_the_next_address_of_a_host_is_tried() -> None:
+    """As where a name stands for two machines, and the first does not answer."""
+    with serving() as server:
+        url = urlsplit(f"http://camera.invalid:{server.server_address[1]}/shot.jpg")
+        ips = ["127.0.0.9", "127.0.0.1"]
+        with wire.get(url, ips, {}, Wait(3, lambda: False)) as answer:
+            assert answer.status == 200
+
+
+def test_a_client_asks_by_its_transport_alone() -> None:
+    """Redirects too: what the transport refuses is not reached."""
+    asked: list[str] = []
+
+    def transport(url: str, wait: Wait) -> HTTPResponse:
+        asked.append(url)
+        if url.endswith("/other"):
+            raise SourceError("not there")
+        return by_name(url, wait)
+
+    with serving() as server:
+        client = Client(transport, redirects=1, name="the camera")
+        with pytest.raises(SourceError, match="the camera redirects more than 1 times"):
+            client.get(f"{server.url}/loop", Wait(3, lambda: False))
+        assert len(asked) == 2
+        with pytest.raises(SourceError, match="not there"):
+            client.get(f"{server.url}/other", Wait(3, lambda: False))
+        with pytest.raises(SourceError, match="the camera answers 404 Not Found"):
+            client.get(f"{server.url}/missing", Wait(3, lambda: False))
 
 
 def test_nobody_listens() -> None:

@@ -320,7 +320,7 @@ def opened(data: bytes) -> Image.Image:
         return open_picture(io.BytesIO(data))
 
 
-def read_jpeg(data: bytes) -> U8:
+def read_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     """A JPEG of a stream, which need not be upright: in half the time of `read_image`.
 
     Raises:
@@ -329,7 +329,7 @@ def read_jpeg(data: bytes) -> U8:
     if not data.startswith(_JPEG):
         raise InputError("this is no JPEG")
     with opened(data) as picture:  # reads the header only
-        _check_size(picture, "the picture", MAX_PIXELS)
+        _check_size(picture, "the picture", max_pixels)
     _check_scans(data, "the picture")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # noqa: TID251 - JPEG only
     if image is None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import BinaryIO, Literal
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from mien import private
 from mien.errors import InputError, SourceError
 from mien.server import sniff
 from mien.server.problems import Problem
 from mien.server.settings import ServerSettings
-from mien.server.wire import Wait, get, look_up
+from mien.sources import wire
+from mien.sources.http import Answer, Client, TooLong
+from mien.sources.wire import Wait
 
 PORTS = {"http": 80, "https": 443, "rtsp": 554}
-_CHUNK = 65_536
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NAME = "the address"  # what messages call it: they go to clients
 # Kinds of addresses that stand for another one inside: NAT64 (RFC 6052, 8215), 6to4, Teredo, IPv4-compatible.
 _WRAPPED = tuple(
     map(
@@ -116,22 +117,23 @@ class Fetcher:
         """How long is waited for everything, from now on."""
         return Wait(self.rules.seconds, self.rules.over)
 
-    def open(self, url: str, wait: Wait) -> http.client.HTTPResponse:
-        """The answer at an http(s) address, behind its redirects, each checked like the first."""
-        for _ in range(self.rules.redirects + 1):
-            target = self.resolve(url, wait)
-            if target.parts.scheme not in {"http", "https"}:
-                raise Problem(
-                    "address-refused", "a redirect must stay with http or https"
-                )
-            answer = _get(target, wait)
-            if answer.status not in _REDIRECTS:
-                return _good(answer)
-            url = urljoin(url, answer.getheader("location") or "")
-            answer.close()
-        raise SourceError(
-            f"more than {self.rules.redirects} redirects; give the address they lead to"
-        )
+    def open(self, url: str, wait: Wait) -> Answer:
+        """The answer at an http(s) address, behind its redirects, each checked like the first.
+
+        Raises:
+            Problem: It is no address that is fetched, or leads to one.
+            SourceError: It does not answer.
+        """
+        client = Client(self._ask, redirects=self.rules.redirects, name=_NAME)
+        return client.get(url, wait)
+
+    def _ask(self, url: str, wait: Wait) -> HTTPResponse:
+        """The transport: of checked addresses only, and from the machine that was checked."""
+        target = self.resolve(url, wait)
+        if target.parts.scheme not in {"http", "https"}:
+            raise Problem("address-refused", "a redirect must stay with http or https")
+        headers = {"User-Agent": "mien", "Accept": "image/*, video/*"}
+        return wire.get(target.parts, [target.ip], headers, wait)
 
     def fetch(
         self, url: str, *, video_path: Path, picture_bytes: int, video_bytes: int
@@ -143,12 +145,12 @@ class Fetcher:
         """
         wait = self.wait()
         with self.open(url, wait) as answer:
-            if answer.headers.get_content_type() == "multipart/x-mixed-replace":
+            if answer.content_type == "multipart/x-mixed-replace":
                 return Fetched("stream")
-            head = _read_some(answer, sniff.HEAD_BYTES)
+            head = answer.read(sniff.HEAD_BYTES)
             if sniff.is_picture(head):
                 return Fetched(
-                    "picture", head + _read_all(answer, picture_bytes - len(head))
+                    "picture", head + _rest(answer, picture_bytes - len(head))
                 )
             if sniff.video_format(head) is None:
                 raise InputError(
@@ -205,7 +207,7 @@ def _split(url: str) -> SplitResult:
 
 def _look_up(host: str, port: int, wait: Wait) -> list[str]:
     try:
-        return look_up(host, port, wait)
+        return wire.look_up(host, port, wait)
     except TimeoutError as exc:
         raise SourceError(
             "the host of this address is not found in time; come again later"
@@ -216,61 +218,16 @@ def _look_up(host: str, port: int, wait: Wait) -> list[str]:
         ) from exc
 
 
-def _get(target: Target, wait: Wait) -> http.client.HTTPResponse:
-    kind = (
-        http.client.HTTPSConnection
-        if target.parts.scheme == "https"
-        else http.client.HTTPConnection
-    )
-    query = f"?{target.parts.query}" if target.parts.query else ""
-    headers = {"User-Agent": "mien", "Accept": "image/*, video/*"}
+def _rest(answer: Answer, limit: int) -> bytes:
     try:
-        return get(
-            kind(target.host, target.port),
-            target.ip,
-            (target.parts.path or "/") + query,
-            headers,
-            wait,
-        )
-    except (OSError, http.client.HTTPException, ValueError) as exc:
-        raise SourceError(
-            f"the address does not answer ({type(exc).__name__}); is its server running?"
-        ) from exc
+        return answer.read_all(limit=limit)
+    except TooLong as exc:
+        raise Problem("too-large", "the picture at this address is too large") from exc
 
 
-def _good(answer: http.client.HTTPResponse) -> http.client.HTTPResponse:
-    if answer.status == 200:
-        return answer
-    answer.close()
-    raise SourceError(f"the address answers {answer.status}, not 200")
-
-
-def _read_some(answer: http.client.HTTPResponse, count: int) -> bytes:
-    parts: list[bytes] = []
-    while count > 0:
-        try:
-            chunk = answer.read1(min(count, _CHUNK))
-        except TimeoutError as exc:
-            raise SourceError("the address answers too slowly") from exc
-        except (OSError, http.client.HTTPException) as exc:
-            raise SourceError(f"the address broke off ({type(exc).__name__})") from exc
-        if not chunk:
-            break
-        parts.append(chunk)
-        count -= len(chunk)
-    return b"".join(parts)
-
-
-def _read_all(answer: http.client.HTTPResponse, limit: int) -> bytes:
-    content = _read_some(answer, limit + 1)
-    if len(content) > limit:
-        raise Problem("too-large", "the picture at this address is too large")
-    return content
-
-
-def _copy(answer: http.client.HTTPResponse, file: BinaryIO, limit: int) -> None:
+def _copy(answer: Answer, file: BinaryIO, limit: int) -> None:
     count = 0
-    while chunk := _read_some(answer, _CHUNK):
+    while chunk := answer.read_some():
         count += len(chunk)
         if count > limit:
             raise Problem("too-large", "the video at this address is too large")

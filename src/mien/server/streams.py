@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from functools import partial
-from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlunsplit
 
-from mien import images
-from mien.errors import InputError, SourceError
+from mien.errors import SourceError
 from mien.server.fetch import Fetcher, Rules, Target
 from mien.server.jobs.store import Job
 from mien.server.relay import Relay
-from mien.server.wire import Wait
 from mien.sources import Source, Timeouts, open_source
-from mien.sources.base import Closing
+from mien.sources.base import Closing, StreamEnded
+from mien.sources.http import Answer, pictures_of
+from mien.sources.live import Grab, LiveSource
+from mien.sources.wire import Wait
 from mien.types import Frame
+
+log = logging.getLogger(__name__)
 
 _FRAME_BYTES = 8_000_000
 _FRAME_PIXELS = 9_500_000
-_CHUNK = 65_536
 _OPEN_S = 8.0
 
 
@@ -33,10 +35,32 @@ def open_stream(job: Job, rules: Rules) -> Source:
         SourceError: It does not answer.
     """
     url, seconds = str(job.options["url"]), float(job.options["seconds"])
-    fetcher, wait = Fetcher(rules), Wait(rules.seconds, rules.over)
+    whole = Wait(rules.seconds + seconds, rules.over)
+    opening = Wait(rules.seconds, partial(ended, whole))
+    fetcher = Fetcher(rules)
     if url.lower().startswith("rtsp://"):
-        return Bounded(_Rtsp(fetcher.resolve(url, wait), wait), wait, seconds)
-    return Bounded(_Mjpeg(fetcher.open(url, wait)), wait, seconds)
+        rtsp = _Rtsp(fetcher.resolve(url, opening), opening)
+        return Bounded(rtsp, whole, seconds)
+    answer = fetcher.open(url, opening)
+    return Bounded(_mjpeg(answer, whole, seconds), whole, seconds)
+
+
+def _mjpeg(answer: Answer, wait: Wait, seconds: float) -> Source:
+    """The pictures of a multipart answer; the ones nobody was ready for are passed over."""
+    timeouts = Timeouts(
+        stall_s=seconds,
+        stale_s=seconds,
+        retry_s=0.0,
+        image_bytes=_FRAME_BYTES,
+        frame_pixels=_FRAME_PIXELS,
+        over=partial(ended, wait),
+    )
+
+    def connect() -> Iterator[Grab]:
+        with answer:
+            yield from pictures_of(answer, timeouts)
+
+    return LiveSource(answer.name, connect, timeouts)
 
 
 class Bounded(Closing):
@@ -56,63 +80,25 @@ class Bounded(Closing):
     def __iter__(self) -> Iterator[Frame]:
         self._wait.until = time.monotonic() + self._seconds
         seen = False
-        for frame in self._source:
-            seen = True
-            yield frame
-            if ended(self._wait):
-                return
+        try:
+            for frame in self._source:
+                seen = True
+                yield frame
+                if ended(self._wait):
+                    return
+        except StreamEnded:
+            log.info("the stream ended")
         if not seen and not self._wait.over():
             raise SourceError(f"the stream gave no picture in {self._seconds:g} s")
 
     def close(self) -> None:
+        self._wait.until = 0.0  # whoever still reads ends
         self._source.close()
 
 
 def ended(wait: Wait) -> bool:
     """Whether the time is over."""
     return wait.over() or time.monotonic() > wait.until
-
-
-class _Mjpeg:
-    """The pictures of a multipart/x-mixed-replace answer; the ones nobody was ready for are passed over."""
-
-    def __init__(self, answer: HTTPResponse) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[Frame]:
-        started = time.monotonic()
-        for index, content in enumerate(self._pictures()):
-            try:
-                image = images.read_image(content, max_pixels=_FRAME_PIXELS)
-            except InputError:
-                continue
-            yield Frame(image, index, time.monotonic() - started, "")
-
-    def _pictures(self) -> Iterator[bytes]:
-        buffer = b""
-        while chunk := self._read():
-            buffer += chunk
-            end = buffer.rfind(b"\xff\xd9")
-            if end >= 0:
-                start = buffer.rfind(b"\xff\xd8\xff", 0, end)
-                if start >= 0:
-                    yield buffer[start : end + 2]
-                buffer = buffer[end + 2 :]
-            if len(buffer) > _FRAME_BYTES:
-                raise SourceError(
-                    "the stream's pictures are too large, or it is none of JPEGs"
-                )
-
-    def _read(self) -> bytes:
-        try:
-            return self._answer.read1(_CHUNK)
-        except TimeoutError:
-            return b""  # the time is over
-        except (OSError, HTTPException) as exc:
-            raise SourceError(f"the stream broke off ({type(exc).__name__})") from exc
-
-    def close(self) -> None:
-        self._answer.close()
 
 
 class _Rtsp:
@@ -126,9 +112,7 @@ class _Rtsp:
             f"{parts.username or ''}:{parts.password or ''}@" if parts.username else ""
         )
         place = f"{login}127.0.0.1:{self._relay.port}"
-        timeouts = Timeouts(
-            open_s=min(seconds, _OPEN_S), retry_s=0.0, over=partial(ended, wait)
-        )
+        timeouts = Timeouts(open_s=min(seconds, _OPEN_S), retry_s=0.0, over=wait.over)
         try:
             self._source = open_source(
                 urlunsplit(("rtsp", place, parts.path, parts.query, "")),

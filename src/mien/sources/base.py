@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
+from mien.errors import SourceError
 from mien.types import Frame
 
 _SECRET = re.compile(
@@ -36,6 +37,10 @@ class Timeouts:
     image_bytes: int = 64 << 20
     frame_pixels: int | None = None
     over: Callable[[], bool] = field(default=lambda: False)
+
+
+class StreamEnded(SourceError):  # noqa: N818 - not all of these are failures
+    """A stream came to its end in good order."""
 
 
 class Source(Protocol):

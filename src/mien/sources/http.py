@@ -3,166 +3,108 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.client
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Protocol
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from mien import images
 from mien.errors import InputError, SourceError
-from mien.sources.base import Closing, Timeouts, shown
+from mien.sources import wire
+from mien.sources.base import Closing, StreamEnded, Timeouts, shown
+from mien.sources.wire import Wait
 from mien.types import U8
 
-_MOST_REDIRECTS = 5
+REDIRECTS = 5
+_REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _CHUNK = 1 << 16
 _LONGEST_HEAD = 1 << 14  # bytes of the header of one part of an MJPEG answer
+_CURES = {
+    401: "; put user:password@ before the host",
+    403: "; it wants other rights",
+    404: "; check the address",
+}
+
+
+class Transport(Protocol):
+    """Asks one address, which it may refuse, and follows no redirect.
+
+    Raises OSError, ValueError and what `http.client` does where there is no answer.
+    """
+
+    def __call__(self, url: str, wait: Wait) -> http.client.HTTPResponse: ...
+
+
+class TooLong(SourceError):  # noqa: N818 - as the others of our tree are called
+    """More comes than is taken."""
 
 
 class Answer(Closing):
-    """The answer to a GET, its body not read yet."""
+    """The answer to a GET, its body not read yet. `name` is what messages call it."""
 
     def __init__(
-        self,
-        url: str,
-        connection: http.client.HTTPConnection,
-        response: http.client.HTTPResponse,
+        self, name: str, response: http.client.HTTPResponse, wait: Wait
     ) -> None:
-        self.url = url
+        self.name = name
         self.content_type = response.headers.get_content_type()
         self.boundary = response.headers.get_param("boundary")
-        self._connection = connection
+        self.wait = wait
         self._response = response
 
-    def read_some(self, deadline: float) -> bytes:
+    def read_some(self, most: int = _CHUNK) -> bytes:
         """What has come by now, at least one byte; empty at the end of the body.
 
         Raises:
-            SourceError: Nothing came until the deadline (of `time.monotonic`), or the connection broke.
+            SourceError: Nothing came as long as `wait` waits, or the connection broke.
         """
-        left = deadline - time.monotonic()
-        sock = self._connection.sock
         try:
-            if left <= 0:
-                raise TimeoutError
-            if sock is not None:  # None once the whole body is buffered
-                sock.settimeout(left)
-            return self._response.read1(_CHUNK)
+            return self._response.read1(min(most, _CHUNK))
         except TimeoutError as exc:
-            raise SourceError(f"{shown(self.url)} stopped sending") from exc
+            raise SourceError(f"{self.name} stopped sending") from exc
         except (OSError, http.client.HTTPException, ValueError) as exc:
-            raise SourceError(f"{shown(self.url)} broke off: {exc}") from exc
+            raise SourceError(f"{self.name} broke off: {_reason(exc)}") from exc
 
-    def read_all(self, *, limit: int, deadline: float) -> bytes:
-        """The whole body. Raises SourceError when it is longer than `limit` bytes or not complete by the deadline."""
+    def read(self, count: int) -> bytes:
+        """So many bytes, or what there is until the end of the body."""
+        body = bytearray()
+        while len(body) < count and (chunk := self.read_some(count - len(body))):
+            body += chunk
+        return bytes(body)
+
+    def read_all(self, *, limit: int) -> bytes:
+        """The rest of the body.
+
+        Raises:
+            TooLong: It is longer than `limit` bytes.
+        """
         announced = self._response.length
         if announced is not None and announced > limit:
-            raise SourceError(
-                f"{shown(self.url)} is {announced} bytes long, more than the limit of {limit} for a picture"
+            raise TooLong(
+                f"{self.name} is {announced} bytes long, more than the limit of {limit} for a picture"
             )
-        body = bytearray()
-        while chunk := self.read_some(deadline):
-            body += chunk
-            if len(body) > limit:
-                raise SourceError(
-                    f"{shown(self.url)} is longer than the limit of {limit} bytes for a picture"
-                )
-        return bytes(body)
+        body = self.read(limit + 1)
+        if len(body) > limit:
+            raise TooLong(
+                f"{self.name} is longer than the limit of {limit} bytes for a picture"
+            )
+        return body
 
     def close(self) -> None:
         self._response.close()
-        self._connection.close()
 
 
-def get(url: str, timeouts: Timeouts) -> Answer:
-    """Asks for an address and follows up to five redirects.
-
-    Raises:
-        SourceError: No answer in time, an error status, too many redirects, or another protocol.
-    """
-    deadline = time.monotonic() + timeouts.open_s
-    at = url
-    for _ in range(_MOST_REDIRECTS + 1):
-        connection, response = _ask(at, deadline)
-        if response.status not in {301, 302, 303, 307, 308}:
-            return _accepted(at, connection, response)
-        at = urljoin(at, response.headers.get("Location", ""))
-        response.close()
-        connection.close()
-    raise SourceError(f"{shown(url)} redirects more than {_MOST_REDIRECTS} times")
-
-
-def _accepted(
-    url: str, connection: http.client.HTTPConnection, response: http.client.HTTPResponse
-) -> Answer:
-    if response.status == 200:
-        return Answer(url, connection, response)
-    connection.close()
-    refused = "; put user:password@ before the host"
-    if urlsplit(url).username is not None:
-        refused = ": wrong user or password"
-    cure = {
-        401: refused,
-        403: "; it wants other rights",
-        404: "; check the address",
-    }
-    raise SourceError(
-        f"{shown(url)} answers {response.status} {response.reason}{cure.get(response.status, '')}"
-    )
-
-
-def _ask(
-    url: str, deadline: float
-) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def by_name(url: str, wait: Wait) -> http.client.HTTPResponse:
+    """The transport of this machine's own user: any host, a user and password if the address has them."""
     parts = urlsplit(url)
-    connection = _connection(parts, max(0.1, deadline - time.monotonic()))
-    guard = threading.Timer(
-        max(0.1, deadline - time.monotonic()), _hang_up, [connection]
-    )
-    guard.daemon = True
-    guard.start()  # a head that drips in byte by byte never times out by itself
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SourceError(f"{shown(url)} is no http address")
     try:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", target, headers=_headers(parts))
-        response = connection.getresponse()
-        if time.monotonic() >= deadline:
-            raise TimeoutError
-        return connection, response
-    except (OSError, http.client.HTTPException, ValueError) as exc:
-        connection.close()
-        late = time.monotonic() >= deadline
-        why = (
-            "no answer in time"
-            if late or isinstance(exc, TimeoutError)
-            else str(exc) or type(exc).__name__
-        )
-        raise SourceError(f"cannot reach {shown(url)}: {why}") from exc
-    finally:
-        guard.cancel()
-
-
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    sock = connection.sock
-    if sock is not None:
-        with contextlib.suppress(OSError):  # it has just been closed
-            sock.shutdown(socket.SHUT_RDWR)
-
-
-def _connection(parts: SplitResult, timeout: float) -> http.client.HTTPConnection:
-    try:
-        host, port = parts.hostname, parts.port
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     except ValueError as exc:
-        raise SourceError(f"{shown(parts.geturl())} is no address: {exc}") from exc
-    if parts.scheme not in {"http", "https"} or not host:
-        raise SourceError(f"{shown(parts.geturl())} is no http address")
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(
-            host, port, timeout=timeout, context=ssl.create_default_context()
-        )
-    return http.client.HTTPConnection(host, port, timeout=timeout)
+        raise SourceError(f"{shown(url)} is no address: {exc}") from exc
+    ips = wire.look_up(parts.hostname, port, wait)
+    return wire.get(parts, ips, _headers(parts), wait)
 
 
 def _headers(parts: SplitResult) -> dict[str, str]:
@@ -171,6 +113,68 @@ def _headers(parts: SplitResult) -> dict[str, str]:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
     return headers
+
+
+class Client:
+    """Asks for addresses by a transport, and follows redirects by the same.
+
+    Args:
+        transport: What asks.
+        redirects: So many are followed.
+        name: What messages call every address; None: the address itself, without its secrets.
+    """
+
+    def __init__(
+        self,
+        transport: Transport = by_name,
+        *,
+        redirects: int = REDIRECTS,
+        name: str | None = None,
+    ) -> None:
+        self.transport = transport
+        self.redirects = redirects
+        self.name = name
+
+    def get(self, url: str, wait: Wait) -> Answer:
+        """The answer at an address, or at the one that it leads to.
+
+        Raises:
+            SourceError: No answer in time, an error status, too many redirects, or another protocol.
+        """
+        name, at = self.name or shown(url), url
+        for _ in range(self.redirects + 1):
+            response = self._ask(at, name, wait)
+            if response.status == 200:
+                return Answer(name, response, wait)
+            response.close()
+            if response.status not in _REDIRECTED:
+                cure = _CURES.get(response.status, "")
+                phrase = http.client.responses.get(response.status, "")
+                said = f"{response.status} {phrase}".strip()
+                raise SourceError(f"{name} answers {said}{cure}")
+            at = urljoin(at, response.headers.get("Location", ""))
+        raise SourceError(f"{name} redirects more than {self.redirects} times")
+
+    def _ask(self, url: str, name: str, wait: Wait) -> http.client.HTTPResponse:
+        try:
+            return self.transport(url, wait)
+        except TimeoutError as exc:
+            raise SourceError(f"cannot reach {name}: no answer in time") from exc
+        except (OSError, http.client.HTTPException, ValueError) as exc:
+            raise SourceError(f"cannot reach {name}: {_reason(exc)}") from exc
+
+
+def _reason(exc: Exception) -> str:
+    """Why there is no answer, in the system's words: what the other side sent is not repeated."""
+    return str(getattr(exc, "strerror", None) or type(exc).__name__)
+
+
+_CLIENT = Client()
+
+
+def get(url: str, timeouts: Timeouts, client: Client = _CLIENT) -> Answer:
+    """The answer at an address, which may take `timeouts.open_s`."""
+    return client.get(url, Wait(timeouts.open_s, timeouts.over))
 
 
 def fetch_image(url: str, timeouts: Timeouts | None = None) -> U8:
@@ -182,9 +186,8 @@ def fetch_image(url: str, timeouts: Timeouts | None = None) -> U8:
     """
     timeouts = timeouts or Timeouts()
     with get(url, timeouts) as answer:
-        body = answer.read_all(
-            limit=timeouts.image_bytes, deadline=time.monotonic() + timeouts.stall_s
-        )
+        answer.wait.last(timeouts.stall_s)
+        body = answer.read_all(limit=timeouts.image_bytes)
     try:
         return images.read_image(body)
     except InputError as exc:
@@ -203,24 +206,31 @@ def poll(url: str, timeouts: Timeouts, *, rate: float) -> Iterator[Callable[[], 
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def mjpeg(url: str, timeouts: Timeouts) -> Iterator[Callable[[], U8]]:
+def mjpeg(
+    url: str, timeouts: Timeouts, client: Client = _CLIENT
+) -> Iterator[Callable[[], U8]]:
     """The pictures of a `multipart/x-mixed-replace` answer, each still to be decoded by a call."""
-    with get(url, timeouts) as answer:
-        parts = Parts(answer, timeouts)
-        while True:
-            jpeg = parts.next()
-            if jpeg:
-                yield lambda jpeg=jpeg: decode_jpeg(jpeg, url)  # type: ignore[misc]
+    with get(url, timeouts, client) as answer:
+        yield from pictures_of(answer, timeouts)
 
 
-def decode_jpeg(data: bytes, url: str) -> U8:
-    """Raises SourceError where the bytes are no picture."""
+def pictures_of(answer: Answer, timeouts: Timeouts) -> Iterator[Callable[[], U8]]:
+    """The same of an answer that is there already."""
+    parts, most = Parts(answer, timeouts), timeouts.frame_pixels
+    while True:
+        jpeg = parts.next()
+        if jpeg:
+            yield lambda jpeg=jpeg: decode_jpeg(jpeg, answer.name, most)  # type: ignore[misc]
+
+
+def decode_jpeg(data: bytes, name: str, max_pixels: int | None = None) -> U8:
+    """Raises SourceError where the bytes are no picture, or a larger one."""
     try:
-        return images.read_jpeg(data)
+        if max_pixels is None:
+            return images.read_jpeg(data)
+        return images.read_jpeg(data, max_pixels=max_pixels)
     except InputError as exc:
-        raise SourceError(
-            f"{shown(url)} sent a picture that cannot be read: {exc}"
-        ) from exc
+        raise SourceError(f"{name} sent a picture that cannot be read: {exc}") from exc
 
 
 class Parts:
@@ -235,43 +245,41 @@ class Parts:
 
     def next(self) -> bytes:
         """The body of the next part. Raises SourceError when it does not come in time, is too long, or all is over."""
-        deadline = time.monotonic() + self.timeouts.stall_s
-        self._until(self._boundary, _CHUNK + self.timeouts.image_bytes, deadline)
-        head = self._until(b"\r\n\r\n", _LONGEST_HEAD, deadline)
+        self.answer.wait.last(self.timeouts.stall_s)
+        self._until(self._boundary, _CHUNK + self.timeouts.image_bytes)
+        head = self._until(b"\r\n\r\n", _LONGEST_HEAD)
         length = _length(head)
         if length is None:
             return self._until(
-                b"\r\n" + self._boundary, self.timeouts.image_bytes, deadline, keep=True
+                b"\r\n" + self._boundary, self.timeouts.image_bytes, keep=True
             )
         if length > self.timeouts.image_bytes:
             raise SourceError(
-                f"{shown(self.answer.url)} announces a picture of {length} bytes"
+                f"{self.answer.name} announces a picture of {length} bytes"
             )
         while len(self._held) < length:
-            self._more(deadline)
+            self._more()
         return self._take(length)
 
-    def _until(
-        self, mark: bytes, limit: int, deadline: float, *, keep: bool = False
-    ) -> bytes:
+    def _until(self, mark: bytes, limit: int, *, keep: bool = False) -> bytes:
         """What comes before a mark; the mark is dropped, or left for the next call."""
         start = 0
         while (at := self._held.find(mark, start)) < 0:
             if len(self._held) > limit:
                 raise SourceError(
-                    f"{shown(self.answer.url)} sends something else than pictures"
+                    f"{self.answer.name} sends something else than pictures"
                 )
             start = max(0, len(self._held) - len(mark))
-            self._more(deadline)
+            self._more()
         before = self._take(at)
         if not keep:
             self._take(len(mark))
         return before
 
-    def _more(self, deadline: float) -> None:
-        chunk = self.answer.read_some(deadline)
+    def _more(self) -> None:
+        chunk = self.answer.read_some()
         if not chunk:
-            raise SourceError(f"{shown(self.answer.url)} ended")
+            raise StreamEnded(f"{self.answer.name} ended")
         self._held += chunk
 
     def _take(self, count: int) -> bytes:

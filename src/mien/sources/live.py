@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mien.errors import InputError, SourceError
-from mien.sources.base import Closing, Timeouts, shown
+from mien.sources.base import Closing, StreamEnded, Timeouts, shown
 from mien.types import U8, Frame
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class LiveSource(Closing):
                         self.timeouts.first_pause_s,
                     )
                     self._tell(newest=_Newest(grab, self._now(), number))
-                raise SourceError(f"{self.name} ended")
+                raise StreamEnded(f"{self.name} ended")
             except InputError as exc:
                 if last is None or time.monotonic() - last > self.timeouts.retry_s:
                     self._tell(failure=exc)

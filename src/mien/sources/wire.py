@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import SplitResult
 
 _LOOK_S = 0.25  # how often is asked whether anybody still waits
 Over = Callable[[], bool]
@@ -21,6 +23,10 @@ class Wait:
     def __init__(self, seconds: float, over: Over) -> None:
         self.until = time.monotonic() + seconds
         self.over = over
+
+    def last(self, seconds: float) -> None:
+        """Waits for so long from now on."""
+        self.until = time.monotonic() + seconds
 
     def left(self) -> float:
         """Seconds that are left. Raises TimeoutError where none are."""
@@ -100,26 +106,33 @@ def look_up(host: str, port: int, wait: Wait) -> list[str]:
 
 
 def get(
-    connection: http.client.HTTPConnection,
-    ip: str,
-    path: str,
-    headers: dict[str, str],
-    wait: Wait,
+    url: SplitResult, ips: Sequence[str], headers: Mapping[str, str], wait: Wait
 ) -> http.client.HTTPResponse:
-    """The answer to a GET, asked of one machine whatever its name resolves to by now.
+    """The answer to a GET, asked of the first of these machines that answers, whatever the name resolves to by now.
 
     Raises OSError, ValueError and what `http.client` does.
     """
-    sock = socket.create_connection((ip, connection.port), wait.left())
+    host = url.hostname or ""
+    https = url.scheme == "https"
+    kind = http.client.HTTPSConnection if https else http.client.HTTPConnection
+    connection = kind(host, url.port)
+    sock = _connected(ips, connection.port, wait)
     try:
-        if isinstance(connection, http.client.HTTPSConnection):
+        if https:
             sock.settimeout(wait.left())
-            sock = ssl.create_default_context().wrap_socket(
-                sock, server_hostname=connection.host
-            )
+            tls = ssl.create_default_context()
+            sock = tls.wrap_socket(sock, server_hostname=host)
         connection.sock = _Socket(sock, wait)
-        connection.request("GET", path, headers=headers)
+        path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        connection.request("GET", path, headers=dict(headers))
         return connection.getresponse()
     except BaseException:
         sock.close()
         raise
+
+
+def _connected(ips: Sequence[str], port: int, wait: Wait) -> socket.socket:
+    for ip in ips[:-1]:
+        with contextlib.suppress(OSError):
+            return socket.create_connection((ip, port), wait.left() / 2)
+    return socket.create_connection((ips[-1], port), wait.left())
