@@ -20,6 +20,7 @@ from rich.table import Table
 from mien import sources, store
 from mien.about import about as kept_about, forget as forget_person, places
 from mien.attribute import IDENTITY
+from mien.best_frames import CAMERA_S, best_photos
 from mien.cli import (
     SOME_FAILED,
     UNUSABLE,
@@ -75,7 +76,7 @@ def enroll(
     photo: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Photos (or folders of photos) with this person alone in each.",
+            help="Photos, folders of them or short videos with this person alone in each.",
             show_default=False,
         ),
     ] = None,
@@ -88,6 +89,15 @@ def enroll(
     as_json: Annotated[
         bool, typer.Option("--json", help="Tell what each photo adds as JSON.")
     ] = False,
+    camera: Annotated[
+        int | None,
+        typer.Option(
+            "--camera",
+            metavar="NUMBER",
+            help="Look through a camera for some seconds; the best frames are taken.",
+            min=0,
+        ),
+    ] = None,
     from_tags: Annotated[
         bool,
         typer.Option(
@@ -102,7 +112,7 @@ def enroll(
 
     Example: [bold]mien enroll "Ada Lovelace" ada1.jpg ada2.jpg --gallery people.db[/bold]
     """
-    if not from_tags and not photo:
+    if not from_tags and not photo and camera is None:
         raise InputError(
             f"give photos of {name} too, or --from-tags to take the names from photos"
         )
@@ -111,9 +121,13 @@ def enroll(
     if from_tags:
         enroll_from_tags(analyzer, [name, *(photo or [])], place)
         return
-    files = [Path(found) for given in photo or [] for found in sources.expand(given)]
+    files: list[str | int] = [
+        found for given in photo or [] for found in sources.expand(given)
+    ]
+    if camera is not None:
+        files.append(camera)
     enrolment = people_enroll.Enrolment(
-        _gallery(analyzer), name, partial(_photo, analyzer, largest), strict=strict
+        _gallery(analyzer), name, partial(_photos, analyzer, largest), strict=strict
     )
     shown = track(
         files,
@@ -129,9 +143,15 @@ def enroll(
         raise typer.Exit(UNUSABLE if refused == len(told) else SOME_FAILED)
 
 
-def _photo(analyzer: Analyzer, largest: bool, file: Path) -> Photo:
+def _photos(analyzer: Analyzer, largest: bool, given: str | int) -> list[Photo]:
+    """A photo as it is enrolled; of a film, or of the camera with this number, the best frames."""
+    if isinstance(given, int):
+        return best_photos(analyzer, given, seconds=CAMERA_S)
+    if sources.is_video(given):
+        return best_photos(analyzer, given)
     with offering_largest():
-        return analyzer.photo(content_of(file), source=str(file), largest=largest)
+        photo = analyzer.photo(content_of(given), source=given, largest=largest)
+    return [photo]
 
 
 def _gallery(analyzer: Analyzer) -> Gallery:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import typer
 from rich.markup import escape
@@ -36,7 +35,8 @@ class Enrolment:
     Args:
         gallery: Where the person is, or will be.
         name: The person's.
-        photo_of: Makes a file ready to enrol; raises InputError where it cannot.
+        photos_of: Makes a file ready to enrol, of a film or a camera (its number) the best frames; raises
+            InputError where it cannot.
         strict: Photos that are not good are refused.
     """
 
@@ -44,25 +44,25 @@ class Enrolment:
         self,
         gallery: Gallery,
         name: str,
-        photo_of: Callable[[Path], Photo],
+        photos_of: Callable[[str | int], list[Photo]],
         *,
         strict: bool,
     ) -> None:
         self.gallery = gallery
         self.name = name
-        self.photo_of = photo_of
+        self.photos_of = photos_of
         self.strict = strict
 
-    def add_all(self, files: Iterable[Path]) -> Iterator[Told]:
+    def add_all(self, files: Iterable[str | int]) -> Iterator[Told]:
         """Adds photos, some at a time, so that what broke off has kept most; says at once which cannot be used."""
         waiting: list[Photo] = []
         for file in files:
             try:
-                waiting.append(self.photo_of(file))
+                waiting += self.photos_of(file)
             except InputError as exc:
                 typer.echo(f"mien: {exc}", err=True)
                 yield Told(str(file), str(exc), None, enrolled=False)
-            if len(waiting) == _AT_ONCE:
+            if len(waiting) >= _AT_ONCE:
                 yield from self._add(waiting)
                 waiting = []
         yield from self._add(waiting)
