@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from mien import geometry
+from mien.attribute import IDENTITY
+from mien.errors import InputError
 from mien.gallery.unknown import Sighting
 from mien.images import thumbnail
 from mien.quality import quality
 from mien.text import printable
 from mien.types import U8, Faces, Frame, FrameResult, Mask
+
+G = TypeVar("G")
 
 if TYPE_CHECKING:
     from mien.gallery.unknown import UnknownFaces
@@ -24,6 +28,19 @@ LEAST_SIZE = 32  # pixels
 LEAST_QUALITY = 0.3
 
 _AGAIN_S = 10.0  # seconds of a stream after which somebody who is still there is kept once more
+
+
+def who_is_known(gallery: G | None, only: Collection[str]) -> G:
+    """The gallery that tells who is known, and so who is to be kept as unknown.
+
+    Raises:
+        InputError: There is no gallery, or who somebody is, is not asked.
+    """
+    if gallery is None or IDENTITY not in only:
+        raise InputError(
+            "--keep-unknown needs a gallery (--gallery) and identity (among --only) to tell who is known"
+        )
+    return gallery
 
 
 class UnknownCollector:

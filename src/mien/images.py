@@ -461,13 +461,13 @@ def around(image: U8, box: F32, *, margin: float) -> U8:
     return np.ascontiguousarray(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])
 
 
-def cut_out(image: U8, box: F32) -> bytes:
-    """The face in `box` (4,) xyxy with half its size around it, as PNG.
+def cut_out(image: U8, box: F32, *, margin: float = _AROUND) -> bytes:
+    """The face in `box` (4,) xyxy with half its size around it, or so much, as PNG.
 
     Raises:
         InputError: It cannot be cut out.
     """
-    done, encoded = cv2.imencode(".png", around(image, box, margin=_AROUND))
+    done, encoded = cv2.imencode(".png", around(image, box, margin=margin))
     if not done:
         raise InputError("the face cannot be cut out of the photo")
     return bytes(encoded.tobytes())

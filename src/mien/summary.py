@@ -14,20 +14,16 @@ from PIL import Image, ImageDraw
 from mien.attribute import Attribute
 from mien.drawing import colour_for
 from mien.lettering import draw_text
-from mien.tally import Tally
+from mien.tally import Appearance, Tally, gap_for
 from mien.types import U8, Face, FrameResult
 
-_GAP_S = 1.0  # absences shorter than this do not end an appearance, unless frames are further apart
 _SLICES = 120  # of the emotion curve, at most; neighbours are joined when a video grows longer
 
 
 @dataclass(slots=True)
-class _Seen:
-    spans: list[list[float]] = field(default_factory=list)
+class _Track(Appearance):
     shown_s: float = 0.0
-    frames: int = 0
     names: dict[str | None, int] = field(default_factory=dict)
-    tally: Tally = field(default_factory=Tally)
     moments: dict[int, Tally] = field(
         default_factory=dict
     )  # of what changes, by slice of time
@@ -39,18 +35,18 @@ class VideoSummary:
     def __init__(self, source: str) -> None:
         self.source = source
         self.frames = 0
-        self._tracks: dict[int, _Seen] = {}
+        self._tracks: dict[int, _Track] = {}
         self._told: dict[str, Attribute] = {}
         self._last_s = 0.0
         self._step_s = 0.0
-        self._gap_s = _GAP_S
+        self._gap_s = gap_for(0.0)
         self._slice_s = 0.25
 
     def add(self, result: FrameResult) -> None:
         """Takes the next frame."""
         passed_s = max(0.0, result.time_s - self._last_s)
         if self.frames == 1:  # the second frame tells how far apart they are
-            self._gap_s = max(_GAP_S, 1.5 * passed_s)
+            self._gap_s = gap_for(passed_s)
         self._step_s = min(self._gap_s, passed_s) if self.frames else 0.0
         self._last_s = result.time_s
         self.frames += 1
@@ -62,21 +58,19 @@ class VideoSummary:
         for face in result.faces:
             if face.track_id is not None:
                 self._see(
-                    self._tracks.setdefault(face.track_id, _Seen()), face, result.time_s
+                    self._tracks.setdefault(face.track_id, _Track()),
+                    face,
+                    result.time_s,
                 )
 
-    def _see(self, seen: _Seen, face: Face, time_s: float) -> None:
-        if seen.spans and time_s - seen.spans[-1][1] <= self._gap_s:
-            seen.spans[-1][1] = time_s
-        else:
-            seen.spans.append([time_s, time_s])
+    def _see(self, seen: _Track, face: Face, time_s: float) -> None:
+        seen.see(time_s, gap_s=self._gap_s)
         seen.shown_s += self._step_s
-        seen.frames += 1
         seen.names[face.name] = seen.names.get(face.name, 0) + 1
         moment = seen.moments.setdefault(int(time_s / self._slice_s), Tally())
         for told in face.attributes.values():
             fields = told.fields()
-            seen.tally.count(told.attribute, fields)
+            seen.tell([told.attribute], fields)
             if told.attribute.momentary:
                 moment.count(told.attribute, fields)
 
@@ -108,8 +102,8 @@ class VideoSummary:
         """All that was told of anybody."""
         return tuple(self._told.values())
 
-    def _grouped(self) -> list[tuple[str | None, dict[int, _Seen]]]:
-        groups: dict[str, tuple[str | None, dict[int, _Seen]]] = {}
+    def _grouped(self) -> list[tuple[str | None, dict[int, _Track]]]:
+        groups: dict[str, tuple[str | None, dict[int, _Track]]] = {}
         for track, seen in self._tracks.items():
             named = {
                 name: count for name, count in seen.names.items() if name is not None
@@ -118,7 +112,7 @@ class VideoSummary:
             groups.setdefault(name or f"#{track}", (name, {}))[1][track] = seen
         return list(groups.values())
 
-    def _person(self, name: str | None, tracks: Mapping[int, _Seen]) -> dict[str, Any]:
+    def _person(self, name: str | None, tracks: Mapping[int, _Track]) -> dict[str, Any]:
         spans = sorted(tuple(span) for seen in tracks.values() for span in seen.spans)
         person: dict[str, Any] = {
             "name": name,
@@ -135,7 +129,7 @@ class VideoSummary:
         return person
 
 
-def _joined(tracks: Iterable[_Seen]) -> tuple[Tally, dict[int, Tally]]:
+def _joined(tracks: Iterable[_Track]) -> tuple[Tally, dict[int, Tally]]:
     """All that was told of a person, as a whole and by slice."""
     whole, moments = Tally(), dict[int, Tally]()
     for seen in tracks:

@@ -1,11 +1,18 @@
-"""What was told of one person over many frames, added up."""
+"""Who was seen when, and what was told of them over many frames, added up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mien.attribute import Attribute
+
+_GAP_S = 1.0
+
+
+def gap_for(step_s: float) -> float:
+    """How long somebody may be away, seconds, before a new appearance begins, where frames are so far apart."""
+    return max(_GAP_S, 1.5 * step_s)
 
 
 @dataclass(slots=True)
@@ -51,6 +58,30 @@ class Tally:
         """The label that was likeliest over all."""
         sums = self.labels.get(attribute.name)
         return max(sums, key=lambda label: sums[label]) if sums else None
+
+
+@dataclass(slots=True)
+class Appearance:
+    """When somebody was seen: `spans` are [from, to] seconds; in how many frames; `tally` is what was told of them."""
+
+    spans: list[list[float]] = field(default_factory=list)
+    frames: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+    def see(self, time_s: float, *, gap_s: float) -> None:
+        """One more frame: who was away for longer than `gap_s` appears anew."""
+        if self.spans and time_s - self.spans[-1][1] <= gap_s:
+            self.spans[-1][1] = time_s
+        else:
+            self.spans.append([time_s, time_s])
+        self.frames += 1
+
+    def tell(
+        self, attributes: Iterable[Attribute], fields: Mapping[str, object]
+    ) -> None:
+        """Takes what the frame tells of attributes, as it stands in JSON."""
+        for attribute in attributes:
+            self.tally.count(attribute, fields)
 
 
 def _pile(onto: dict[str, float], more: Mapping[str, float]) -> None:

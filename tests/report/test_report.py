@@ -14,12 +14,13 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from mien import charts
 from mien.batch import Archive
 from mien.batch.dataset import TOLD, Row, make_outcome
 from mien.batch.inputs import BatchInput
+from mien.charts import Series
 from mien.cli.report import report_app
-from mien.report import charts, summarise, to_html
-from mien.report.numbers import Series
+from mien.report import summarise, to_html
 from mien.schemas import FaceRecord, FrameRecord
 from mien.sinks.parquet import face_schema, face_table
 

@@ -199,7 +199,7 @@ def models_text(choices: Choices) -> str:
     traits = ours & TRAITS.keys()
     names = ["dlib_landmarks_5", "angle"]
     names += ["attributes"] if traits else []
-    names += ["emotion"] if EMOTION.name in ours else []
+    names += [EMOTION.name] if EMOTION.name in ours else []
     parts = list(made_of(choices.get("detector", DEFAULT_DETECTOR)))
     # Heads read dlib's network, whatever tells who a face is.
     if embedder == DEFAULT_EMBEDDER or traits:

@@ -11,8 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from mien.attribute import IDENTITY
-from mien.collecting import UnknownCollector
+from mien.collecting import UnknownCollector, who_is_known
 from mien.config import gallery_place, load_settings
 from mien.errors import InputError
 from mien.gallery import Gallery, open_gallery
@@ -259,11 +258,8 @@ def collector(analyzer: Analyzer, days: float | None) -> UnknownCollector | None
     """
     if days is None:
         return None
-    if analyzer.gallery is None or IDENTITY not in analyzer.only:
-        raise InputError(
-            "--keep-unknown needs a gallery (--gallery) and identity (among --only) to tell who is known"
-        )
-    unknown = open_unknown(analyzer.gallery, data=data_dir())
+    gallery = who_is_known(analyzer.gallery, analyzer.only)
+    unknown = open_unknown(gallery, data=data_dir())
     found = UnknownCollector(unknown, days=days, tolerance=analyzer.tolerance)
     found.sweep()
     return found

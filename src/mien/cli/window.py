@@ -24,9 +24,11 @@ from mien.sinks.window import (
     nearest_centre,
     strip_height,
 )
-from mien.types import F32, U8, Frame, FrameResult
+from mien.types import U8, Frame, FrameResult
 
 log = logging.getLogger(__name__)
+
+_ENROL_MARGIN = 1.0  # of the face, on each side: it is found anew in what is kept
 
 _NOTE_S = 3.0
 _KEYS = "q quit   space pause   s save picture   e enrol   f full screen"
@@ -284,7 +286,9 @@ class Screen:
         row = nearest_centre(result.faces, width=result.width, height=result.height)
         if row is None:
             return self._say("nobody to enrol")
-        self.enrolling = _photo_of(frame.image, result.faces.boxes[row])
+        self.enrolling = images.cut_out(
+            frame.image, result.faces.boxes[row], margin=_ENROL_MARGIN
+        )
         self.prompt = Prompt("name:")
         return self._show()
 
@@ -303,16 +307,3 @@ class Screen:
         except MienError as exc:
             return str(exc)
         return f"enrolled {name}"
-
-
-def _photo_of(image: U8, box: F32) -> bytes:
-    """The face with as much around it on every side, as PNG."""
-    x1, y1, x2, y2 = map(float, box)
-    margin = max(x2 - x1, y2 - y1)
-    top, left = max(0, int(y1 - margin)), max(0, int(x1 - margin))
-    good, png = cv2.imencode(
-        ".png", image[top : int(y2 + margin), left : int(x2 + margin)]
-    )
-    if not good:
-        raise InputError("the picture cannot be kept")
-    return bytes(png.tobytes())

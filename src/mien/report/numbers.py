@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from mien.attribute import Attribute
 from mien.batch import Archive
+from mien.charts import Series
 
 STEP = 10  # of numbers: years are counted by decades
 _COLUMNS = ["source", "face", "track_id", "score", "name"]
@@ -45,15 +46,6 @@ class PersonCount:
     videos: int
     first: str
     last: str
-
-
-@dataclass(frozen=True)
-class Series:
-    """Counts by row (a period, an age) and label."""
-
-    rows: tuple[str, ...]
-    labels: tuple[str, ...]
-    counts: tuple[tuple[int, ...], ...]  # one tuple per row
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mien.attribute import Attribute
 from mien.gallery import CounterExample, KeptPhoto, Person, Photo
 from mien.gallery.unknown import Group, Undone
 from mien.models.attributes import BUILT_IN, EMOTION
-from mien.server.jobs.results import Appearance
+from mien.server.jobs.results import InVideo
 from mien.server.jobs.store import Job
 from mien.server.people import Seen
 from mien.server.problems import TITLES, ProblemRecord
@@ -527,7 +527,7 @@ class AppearanceRecord(BaseModel):
     frames: int
 
     @classmethod
-    def of(cls, row: Appearance, attributes: Iterable[Attribute]) -> AppearanceRecord:
+    def of(cls, row: InVideo, attributes: Iterable[Attribute]) -> AppearanceRecord:
         spans = [(round(start, 3), round(end, 3)) for start, end in row.spans]
         known = {
             "name": row.name,

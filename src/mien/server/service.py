@@ -9,9 +9,7 @@ from functools import partial
 
 import anyio
 
-from mien.attribute import IDENTITY
-from mien.collecting import UnknownCollector
-from mien.errors import InputError
+from mien.collecting import UnknownCollector, who_is_known
 from mien.gallery.unknown import UnknownFaces, open_unknown, open_unknown_file
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
@@ -134,14 +132,7 @@ def _make_unknown(settings: ServerSettings, analyzer: Analyzer) -> Strangers:
         unknown = open_unknown(analyzer.gallery, data=settings.data)
     if settings.keep_unknown_days is None:
         return Strangers(unknown, None)
-    if analyzer.gallery is None:
-        raise InputError(
-            "--keep-unknown needs a gallery, to tell who is known; start with --gallery"
-        )
-    if IDENTITY not in analyzer.only:
-        raise InputError(
-            "--keep-unknown needs identity among --only, to tell who is known"
-        )
+    who_is_known(analyzer.gallery, analyzer.only)
     days, tolerance = settings.keep_unknown_days, analyzer.tolerance
     return Strangers(unknown, UnknownCollector(unknown, days=days, tolerance=tolerance))
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien import store
+from mien import charts, pages, store
 from mien.errors import MienError
 from mien.text import printable
-from mien.train import svg
 from mien.train.dataset import Dataset
 from mien.train.evaluate import Measured, share_text
 from mien.train.export import Card
@@ -26,22 +25,6 @@ from mien.train.head import Curve
 WORST = 24
 _LARGEST_TABLE = 40  # classes
 _THUMB = 112  # pixels
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2026; --soft: #667; --line: #ccd; --hue: 212; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaee; --soft: #9aa; --line: #445; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2.5rem; } p, td, th { font-size: .95rem; }
-table { border-collapse: collapse; } td, th { padding: .25rem .6rem; text-align: right; }
-th, td:first-child { font-weight: 600; text-align: left; } .figures td { text-align: left; }
-.confusion td.cell { min-width: 3rem; background: hsl(var(--hue) 70% 50% / var(--share)); text-align: center; }
-.scroll { overflow-x: auto; } .soft { color: var(--soft); }
-.faces { display: flex; flex-wrap: wrap; gap: .8rem; } figure { margin: 0; width: 7rem; }
-figure img { width: 7rem; height: 7rem; border-radius: .4rem; display: block; }
-figcaption { font-size: .78rem; line-height: 1.3; margin-top: .2rem; overflow-wrap: anywhere; }
-svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
-svg .axis { stroke: var(--soft); } svg .grid { stroke: var(--line); }
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +56,8 @@ def write(file: Path, page: Page) -> None:
 
 def render(page: Page) -> str:
     """The whole page; it loads nothing from anywhere."""
-    title = html.escape(f"{page.card.architecture}: {page.data.name}")
-    body = "\n".join(_sections(page))
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
-        f"<body><h1>{title}</h1>\n{body}</body></html>\n"
-    )
+    title = f"{page.card.architecture}: {page.data.name}"
+    return pages.page(title, "\n".join(_sections(page)))
 
 
 def _sections(page: Page) -> Iterator[str]:
@@ -113,17 +91,11 @@ def _figures(page: Page) -> str:
     rows |= {"sha256 of the data": card.data_sha256}
     note = "Measured on pictures that the measured model had not learnt from."
     notes = "".join(f"<p>{html.escape(text)}</p>" for text in page.notes)
-    return (
-        f'<p class="soft">{note}</p>{notes}<table class="figures">{_rows(rows)}</table>'
-    )
+    return f"{pages.dim(note)}{notes}{pages.table((), _plain_rows(rows))}"
 
 
-def _rows(values: Mapping[str, object]) -> str:
-    cells = (
-        (html.escape(name), html.escape(_plain(value)))
-        for name, value in values.items()
-    )
-    return "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in cells)
+def _plain_rows(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(name, _plain(value)) for name, value in values.items()]
 
 
 def _plain(value: object) -> str:
@@ -134,7 +106,7 @@ def _curve(curve: Curve) -> str:
     log_x = curve.x_name == "penalty"
     x = [math.log10(v) for v in curve.x] if log_x else list(curve.x)
     name = "log10 of the penalty" if log_x else curve.x_name
-    return svg.chart(
+    return charts.chart(
         {label: list(zip(x, y, strict=True)) for label, y in curve.lines.items()},
         x_name=name,
     )
@@ -145,7 +117,7 @@ def _ages(measured: Measured) -> str:
         return ""
     told = measured.probs @ np.array([float(label) for label in measured.labels])
     points = [(float(t), float(g)) for t, g in zip(measured.years, told, strict=True)]
-    return svg.chart(
+    return charts.chart(
         {"told": points}, x_name="true age, years", dots=True, diagonal=True
     )
 
@@ -161,27 +133,26 @@ def _confusion(measured: Measured) -> str:
             for c in counts
         )
         rows.append(f"<tr><td>{html.escape(label)}</td>{cells}</tr>")
-    caption = '<p class="soft">Rows are the truth, columns the answers.</p>'
+    caption = pages.dim("Rows are the truth, columns the answers.")
     drawn = f'<table class="confusion"><tr><th></th>{head}</tr>{"".join(rows)}</table>'
-    return f'{caption}<div class="scroll">{drawn}</div>'
+    return f'{caption}<div class="wide">{drawn}</div>'
 
 
 def _classes(measured: Measured) -> str:
-    rows = "".join(
-        f"<tr><td>{html.escape(row.label)}</td><td>{row.pictures}</td>"
-        f"<td>{share_text(row.recall)}</td><td>{share_text(row.precision)}</td></tr>"
+    rows = [
+        (row.label, row.pictures, share_text(row.recall), share_text(row.precision))
         for row in measured.per_class()
-    )
-    return f"<table><tr><th>class</th><th>pictures</th><th>recall</th><th>precision</th></tr>{rows}</table>"
+    ]
+    return pages.table(("class", "pictures", "recall", "precision"), rows)
 
 
 def _calibration(measured: Measured) -> str:
     points = [(sure, right) for sure, right, _ in measured.calibration()]
     text = f"Expected calibration error {measured.calibration_error:.3f}; on the diagonal it is as right as it is sure."
-    chart = svg.chart(
+    chart = charts.chart(
         {"share of right answers": points}, x_name="certainty", dots=True, diagonal=True
     )
-    return f'<p class="soft">{text}</p>{chart}'
+    return pages.dim(text) + chart
 
 
 def _mistakes(page: Page) -> str:
@@ -206,5 +177,7 @@ def _mistake(page: Page, i: int) -> str:
     image = crop_of(page.describer.face(item.file), size=_THUMB, padding=0.25)
     _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
     data = base64.b64encode(code.tobytes()).decode()
-    caption = f"{html.escape(said)}<br><span class='soft'>{html.escape(item.file.name)}</span>"
+    caption = (
+        f"{html.escape(said)}<br><span class='dim'>{html.escape(item.file.name)}</span>"
+    )
     return f'<figure><img alt="" src="data:image/jpeg;base64,{data}"><figcaption>{caption}</figcaption></figure>'

@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from mien.attribute import Attribute
 from mien.result_files import lines
-from mien.tally import Tally
+from mien.tally import Appearance, gap_for
 
-_GAP_S = (
-    1.0  # a person away for longer begins a new span, unless frames are further apart
-)
 _LEAST_S = 0.1  # a nameless track seen for less is left out
 
 
 @dataclass(slots=True)
-class Appearance:
-    """One person (or nameless track) of a video: `spans` are [from, to] seconds, `tally` what was told of them."""
+class InVideo(Appearance):
+    """One person (or nameless track) of a video."""
 
-    name: str | None
+    name: str | None = None
     tracks: set[int] = field(default_factory=set)
-    spans: list[list[float]] = field(default_factory=list)
-    frames: int = 0
-    tally: Tally = field(default_factory=Tally)
-
-    def seen(
-        self,
-        time_s: float,
-        face: Mapping[str, Any],
-        attributes: Iterable[Attribute],
-        *,
-        gap_s: float = _GAP_S,
-    ) -> None:
-        """Takes a face as it stands in a result file."""
-        if self.spans and time_s - self.spans[-1][1] <= gap_s:
-            self.spans[-1][1] = time_s
-        else:
-            self.spans.append([time_s, time_s])
-        self.frames += 1
-        for attribute in attributes:
-            self.tally.count(attribute, face)
 
     def about(self, attributes: Iterable[Attribute]) -> dict[str, object]:
         """What was told, by attribute: the mean of a number, the likeliest label, or of what changes the share of
@@ -64,17 +40,18 @@ class Appearance:
         return about
 
 
-def timeline(path: Path, attributes: Sequence[Attribute]) -> list[Appearance]:
+def timeline(path: Path, attributes: Sequence[Attribute]) -> list[InVideo]:
     """Who appears when: everybody with a name, then the tracks that never got one; longest seen first."""
-    known: dict[str, Appearance] = {}
-    nameless: dict[int, Appearance] = {}
+    known: dict[str, InVideo] = {}
+    nameless: dict[int, InVideo] = {}
     step_s = _step_s(path)
-    gap_s = max(_GAP_S, 1.5 * step_s)
+    gap_s = gap_for(step_s)
     for record in lines(path):
         for face in record["faces"]:
             track = face.get("track_id")
             found = _appearance(face.get("name"), track, known, nameless)
-            found.seen(record["time_s"], face, attributes, gap_s=gap_s)
+            found.see(record["time_s"], gap_s=gap_s)
+            found.tell(attributes, face)
             if track is not None:
                 found.tracks.add(track)
     lasting = {
@@ -95,17 +72,17 @@ def _step_s(path: Path) -> float:
 def _appearance(
     name: str | None,
     track: int | None,
-    known: dict[str, Appearance],
-    nameless: dict[int, Appearance],
-) -> Appearance:
+    known: dict[str, InVideo],
+    nameless: dict[int, InVideo],
+) -> InVideo:
     if name is not None:
-        return known.setdefault(name, Appearance(name))
-    return nameless.setdefault(-1 if track is None else track, Appearance(None))
+        return known.setdefault(name, InVideo(name=name))
+    return nameless.setdefault(-1 if track is None else track, InVideo())
 
 
-def _named(track: int, known: dict[str, Appearance]) -> bool:
+def _named(track: int, known: dict[str, InVideo]) -> bool:
     return any(track in row.tracks for row in known.values())
 
 
-def _rank(row: Appearance) -> tuple[float, float]:
+def _rank(row: InVideo) -> tuple[float, float]:
     return -sum(end - start for start, end in row.spans), row.spans[0][0]
