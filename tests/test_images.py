@@ -311,8 +311,25 @@ def test_arrays(shape: tuple[int, ...], ok: bool) -> None:
 
 
 def test_arrays_of_another_dtype_are_refused() -> None:
-    with pytest.raises(InputError, match="uint8"):
-        images.as_image(np.zeros((4, 5, 3), np.float32))
+    for array, reason in (
+        (np.full((4, 5, 3), 200, np.float32), "from 0 to 1, got 200"),
+        (np.full((4, 5, 3), np.nan), "from 0 to 1"),
+        (np.zeros((4, 5, 3), np.uint16), "scale it to 0 to 255"),
+        (np.zeros((4, 5), np.bool_), "got bool"),
+        (np.zeros((3, 40, 50), np.uint8), "channels to the end"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            images.as_image(array)
+
+
+def test_arrays_say_what_their_channels_are() -> None:
+    rgb = np.zeros((4, 5, 3), np.uint8)
+    rgb[..., 0] = 255
+    assert images.as_image(rgb, "rgb")[0, 0].tolist() == [0, 0, 255]
+    assert images.as_image(rgb / 255, "rgb")[0, 0].tolist() == [0, 0, 255]
+    clear = np.zeros((4, 5, 4), np.uint8)  # transparent black is white, as in files
+    assert images.as_image(clear)[0, 0].tolist() == [255, 255, 255]
+    assert images.as_image(np.full((4, 5), 7, np.uint8))[0, 0].tolist() == [7, 7, 7]
 
 
 _SEEDS = [

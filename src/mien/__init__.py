@@ -4,7 +4,8 @@ Example:
     >>> import mien
     >>> analyzer = mien.Analyzer(gallery="people/")
     >>> for face in analyzer.analyze("party.jpg").faces:
-    ...     print(face.name, face.age, face.gender, face.emotion, face.box)
+    ...     print(face.name, face.gender, face.emotion)
+    Eileen Collins female happiness
 """
 
 from __future__ import annotations

@@ -76,6 +76,10 @@ class Attribute:
     Raises:
         InputError: The name is taken by something else that is told of faces, or is no name; two labels are
             the same.
+
+    Example:
+        >>> Attribute("glasses", labels=("no", "yes"), show="glasses: {value}").labels
+        ('no', 'yes')
     """
 
     name: str
@@ -194,6 +198,11 @@ class Scores:
 
     Rows sum to 1, in the order of the attribute's labels, values or groups; of a plain number they hold the number.
     A row of NaN is a face of which nobody knows.
+
+    Example:
+        >>> glasses = Attribute("glasses", labels=("no", "yes"))
+        >>> Scores(glasses, np.array([[0.1, 0.9]], np.float32)).row(0).value
+        'yes'
     """
 
     attribute: Attribute
@@ -242,7 +251,13 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One attribute of one face: `scores` (K,) as in `Scores`."""
+    """One attribute of one face: `scores` (K,) as in `Scores`.
+
+    Example:
+        >>> told = faces[0].attributes["gender"]
+        >>> told.label, sorted(told.probs)
+        ('female', ['female', 'male'])
+    """
 
     attribute: Attribute
     scores: F32

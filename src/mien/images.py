@@ -412,27 +412,60 @@ def _grey_to_bgr(grey: U8) -> U8:
     return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
 
 
-def as_image(array: NDArray[Any]) -> U8:
-    """An array as a picture: (H, W, 3) uint8 BGR as it is, (H, W) grey and (H, W, 4) BGRA converted.
+def as_image(array: NDArray[Any], color: str = "bgr") -> U8:
+    """An array as a picture (H, W, 3) uint8 BGR: of (H, W) grey, three channels, or four with transparency.
+
+    `color` is the order of the channels, "bgr" or "rgb". Floats reach from 0 to 1.
 
     Raises:
-        InputError: Another dtype or shape, or no pixels.
+        InputError: Another dtype, range or shape, or no pixels.
     """
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
+    channels = 1 if array.ndim == 2 else array.shape[-1] if array.ndim == 3 else 0
+    if not array.size or channels not in {1, 3, 4}:
+        turned = array.ndim == 3 and array.shape[0] in {1, 3, 4}
+        cure = "; move the channels to the end" if turned else ""
         raise InputError(
-            f"expected a picture of shape (H, W, 3) uint8 BGR, got {array.shape} {array.dtype}"
+            f"expected a picture of shape (H, W, 3), (H, W) or (H, W, 4), got {array.shape}{cure}"
         )
-    channels = 1 if array.ndim == 2 else array.shape[2]
+    pixels = _as_bytes(array).reshape(*array.shape[:2], channels)
     if channels == 1:
-        return _grey_to_bgr(np.ascontiguousarray(array.reshape(array.shape[:2])))
+        return _grey_to_bgr(np.ascontiguousarray(pixels[..., 0]))
     if channels == 4:
-        return np.asarray(
-            cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_BGRA2BGR),
-            dtype=np.uint8,
+        share = pixels[..., 3:].astype(np.float32) / 255  # on white, as of a file
+        pixels = np.rint(pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+    return np.ascontiguousarray(pixels[..., ::-1] if color == "rgb" else pixels)
+
+
+def _as_bytes(array: NDArray[Any]) -> U8:
+    """Numbers as uint8.
+
+    Raises:
+        InputError: It cannot be told what they mean.
+    """
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"expected a picture of uint8, or of floats from 0 to 1, got {array.dtype}; scale it to 0 to 255 first"
         )
-    if channels != 3:
-        raise InputError(f"expected 1, 3 or 4 channels, got {channels}")
-    return np.ascontiguousarray(array)
+    low, high = float(array.min()), float(array.max())
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"expected floats from 0 to 1, got {low:g} to {high:g}; give uint8, or divide by the largest value there is"
+        )
+    return np.asarray(np.rint(array * 255), np.uint8)
+
+
+def of_pillow(picture: Image.Image) -> U8:
+    """A Pillow picture as (H, W, 3) uint8 BGR, upright; its mode says what its channels are.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    try:
+        return _to_bgr(ImageOps.exif_transpose(picture))
+    except (OSError, ValueError, SyntaxError) as exc:
+        raise InputError(f"the picture is damaged or cut off: {exc}") from exc
 
 
 def write_image(path: Path, image: U8) -> None:

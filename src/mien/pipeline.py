@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,10 +35,14 @@ from mien.models.classifier import check_crops
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.embedders import Embedder, load_embedder, made_of
 from mien.models.own import OwnModel, load_own, try_out
+from mien.pool import in_order, worker_threads
+from mien.progress import progress as bar_for
 from mien.quality import judged, measure
+from mien.results import Result
 from mien.runtime import Compute
 from mien.session import Session, SessionOptions
-from mien.sources import fetch_image, open_source
+from mien.sources import open_source
+from mien.sources.given import Picture, check_color, frame_of, name_of
 from mien.space import EmbeddingSpace
 from mien.text import did_you_mean
 from mien.tracking import TrackerOptions
@@ -53,7 +58,14 @@ _NARROW, _WIDE = 16, 32  # pixels
 
 
 class Stage(Protocol):
-    """Adds something to the faces of a picture; gives a new object and leaves its input as it was."""
+    """Adds something to the faces of a picture; gives a new object and leaves its input as it was.
+
+    Example:
+        >>> def only_large(image, faces):
+        ...     return faces[(faces.boxes[:, 2] - faces.boxes[:, 0]) > 60]
+        >>> len(only_large(image, faces))
+        1
+    """
 
     def __call__(self, image: U8, faces: Faces) -> Faces: ...
 
@@ -117,6 +129,7 @@ class Analyzer:
         false_names: Another way to say `tolerance`: the share of strangers who may be given one of the names, as 0.001;
             the more are enrolled when the analyzer is made, the nearer a face must be.
         fast: Describe a still face by one view of it: quicker, a little less sure who it is and what it looks like.
+        color: The order of the channels of arrays, "bgr" (as OpenCV has it) or "rgb" (as Pillow and matplotlib).
 
     Raises:
         ModelError: Weights are missing or damaged.
@@ -125,7 +138,8 @@ class Analyzer:
     Example:
         >>> analyzer = Analyzer(gallery="people/")
         >>> for face in analyzer.analyze("party.jpg").faces:
-        ...     print(face.name, face.age, face.gender, face.emotion)
+        ...     print(face.name, face.gender, face.emotion)
+        Eileen Collins female happiness
     """
 
     def __init__(
@@ -144,12 +158,14 @@ class Analyzer:
         crops: int = 1,
         fast: bool = False,
         false_names: float | None = None,
+        color: str = "bgr",
     ) -> None:
         if tolerance is not None and false_names is not None:
             raise InputError(
                 "tolerance and false_names say the same in two ways: give one of them"
             )
         self.compute, self.crops = Compute(device, threads), check_crops(crops)
+        self.color = check_color(color)
         given = {
             one.name
             for model in attributes
@@ -347,18 +363,59 @@ class Analyzer:
             faces if rows is None else replace(faces, embeddings=self.space.kept(rows))
         )
 
-    def analyze(self, source: str | Path | bytes | U8) -> FrameResult:
-        """The faces of one picture: a path, an http(s) address, a file's bytes, or an array (H, W, 3) uint8 BGR.
+    def analyze(
+        self, source: Picture, *, color: str | None = None, keep_image: bool = False
+    ) -> Result:
+        """The faces of one picture: a path, an http(s) address, a file's bytes, an open file, a Pillow picture, or an
+        array (H, W, 3) uint8 BGR, grey, with transparency, or of floats from 0 to 1.
+
+        `color` is the order of an array's channels ("bgr" or "rgb"; None: the analyzer's); `keep_image` keeps the
+        picture with the result, which only arrays, Pillow pictures and addresses need to be drawn again.
 
         Raises:
             InputError: The picture cannot be read.
+
+        Example:
+            >>> analyzer.analyze(photo).faces[0].gender
+            'female'
         """
-        if isinstance(source, np.ndarray):
-            return self.analyze_frame(Frame(images.as_image(source)))
-        if isinstance(source, str) and source.startswith(("http://", "https://")):
-            return self.analyze_frame(Frame(fetch_image(source), source=source))
-        name = "" if isinstance(source, bytes) else str(source)
-        return self.analyze_frame(Frame(images.read_image(source), source=name))
+        chosen = self.color if color is None else check_color(color)
+        frame, origin = frame_of(source, chosen)
+        result = self.analyze_frame(frame)
+        return Result.of(result, frame.image if keep_image else origin)
+
+    def analyze_many(
+        self,
+        sources: Iterable[Picture],
+        *,
+        jobs: int = 1,
+        progress: bool = True,
+        keep_image: bool = False,
+    ) -> Iterator[Result]:
+        """The results of many pictures, in their order, `jobs` looked at at the same time.
+
+        One that cannot be read does not end the others: its result has an `error` and no faces. A bar is shown in
+        terminals unless `progress` is off.
+
+        Example:
+            >>> [len(result.faces) for result in analyzer.analyze_many([photo, photo])]
+            [1, 1]
+        """
+
+        def one(source: Picture) -> Result:
+            try:
+                return self.analyze(source, keep_image=keep_image)
+            except InputError as exc:
+                return Result.failed(name_of(source), exc)
+
+        total = len(sources) if isinstance(sources, Sized) else None
+        with ExitStack() as stack:
+            pool = stack.enter_context(worker_threads(jobs))
+            bar = stack.enter_context(bar_for("analyzing", total)) if progress else None
+            for result in in_order(pool, one, sources, ahead=2 * jobs):
+                yield result
+                if bar is not None:
+                    bar()
 
     def analyze_frame(self, frame: Frame) -> FrameResult:
         """The faces of one frame of any source."""
@@ -425,16 +482,21 @@ class Analyzer:
         glance = None if momentary & slow else self.glance
         return Session(self.detector, self.observe, search, chosen, glance=glance)
 
-    def stream(self, uri: str | int) -> Iterator[FrameResult]:
+    def stream(self, uri: str | int, *, keep_image: bool = False) -> Iterator[Result]:
         """Tracked and smoothed results of a video, camera (its number) or stream, one per frame.
 
         Raises:
             SourceError: It cannot be opened, or was lost for good.
+
+        Example:
+            >>> {face.name for result in analyzer.stream("clip.mp4") for face in result.faces}
+            {'Eileen Collins'}
         """
         session = self.session()
         with open_source(uri) as frames:
             for frame in frames:
-                yield session.step(frame)
+                result = session.step(frame)
+                yield Result.of(result, frame.image if keep_image else None)
 
     def describe_photo(self, content: bytes) -> Faces:
         """The faces of a photo's bytes, with descriptors only."""

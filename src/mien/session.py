@@ -62,7 +62,10 @@ class Session:
 
     Example:
         >>> session = analyzer.session()
-        >>> results = [session.step(frame) for frame in open_source("clip.mp4")]
+        >>> with open_source("clip.mp4") as frames:
+        ...     results = [session.step(frame) for frame in frames]
+        >>> results[-1].faces[0].track_id
+        1
     """
 
     def __init__(

@@ -94,6 +94,10 @@ class EmbeddingSpace:
 
     Raises:
         InputError: The name is none, the size is no size, the metric unknown, or a bound is not positive.
+
+    Example:
+        >>> analyzer.space.size, analyzer.space.metric, analyzer.space.tolerance
+        (128, 'euclidean', 0.6)
     """
 
     name: str

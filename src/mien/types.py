@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.attribute import F32 as F32, IDENTITY, Estimate as Estimate, Scores as Scores
+from mien.errors import InputError
 from mien.space import ErrorRates
 
 U8 = NDArray[np.uint8]
@@ -24,6 +26,10 @@ class Frame:
     """One picture of a source.
 
     `image` is (H, W, 3) uint8 BGR, upright; `index` counts from 0; `time_s` is seconds from the source's start.
+
+    Example:
+        >>> analyzer.analyze_frame(Frame(image, source="door")).source
+        'door'
     """
 
     image: U8
@@ -39,7 +45,12 @@ AGAIN = 0.5  # of the tolerance: a second face so near to a person is the same p
 class Matches:
     """Who each face is: `names` (None = nobody) and `distances` (N,) float32, to the person named, or where nobody is
     to the nearest, also beyond the tolerance; NaN where the gallery is empty. `people` is how many are enrolled,
-    `probabilities` (N,) float32 how likely each name is right; NaN where there is none."""
+    `probabilities` (N,) float32 how likely each name is right; NaN where there is none.
+
+    Example:
+        >>> faces.matches.names, faces.matches.people
+        (('Eileen Collins',), 1)
+    """
 
     names: tuple[str | None, ...]
     distances: F32
@@ -81,6 +92,11 @@ class Face:
     image-left mouth corner, image-right mouth corner; `angle` degrees it is turned clockwise from upright; `quality`
     how much the look at it is worth, 0 to 1; `name_probability` how likely the name is right, if as many come who are
     enrolled as who are not (`ErrorRates.probability`); `attributes` by name: `face["glasses"]` is the value of one.
+
+    Example:
+        >>> face = faces[0]
+        >>> face.name, face.gender, face["emotion"]
+        ('Eileen Collins', 'female', 'happiness')
     """
 
     box: F32
@@ -92,7 +108,7 @@ class Face:
     name: str | None = None
     distance: float | None = None
     name_probability: float | None = None
-    embedding: F32 | None = None
+    embedding: F32 | None = field(default=None, repr=False)
     attributes: Mapping[str, Estimate] = field(
         default_factory=lambda: MappingProxyType({})
     )
@@ -136,7 +152,7 @@ def _probs_name(told: Estimate) -> str:
     return told.attribute.name if groups is None else groups.name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Faces:
     """The faces of one picture, as columns.
 
@@ -149,7 +165,9 @@ class Faces:
 
     Example:
         >>> faces[0].name
-        >>> faces[faces.scores > 0.6]
+        'Eileen Collins'
+        >>> len(faces[faces.scores > 0.6])
+        1
     """
 
     boxes: F32
@@ -215,6 +233,60 @@ class Faces:
 
     def __iter__(self) -> Iterator[Face]:
         return (self.face(i) for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        """How many there are and who: no descriptors, which are nobody's to read."""
+        return (
+            f"<Faces: {len(self)}{''.join(f'; {told}' for told in map(_short, self))}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        rows = "".join(map(_row, self))
+        head = "".join(f"<th>{name}</th>" for name in _HEAD)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+    def crops(self, image: U8, *, margin: float = 0.25) -> list[U8]:
+        """The faces cut out of their picture (H, W, 3), each with so much of its size on each side, as far as it goes.
+
+        Example:
+            >>> crops = result.faces.crops(image)
+            >>> len(crops), crops[0].shape[2]
+            (1, 3)
+        """
+        height, width = image.shape[:2]
+        crops = []
+        for box in self.boxes:
+            aside = margin * float((box[2:] - box[:2]).max())
+            x1, y1 = np.clip(box[:2] - aside, 0, (width - 1, height - 1)).astype(int)
+            x2, y2 = np.clip(box[2:] + aside, (x1 + 1, y1 + 1), (width, height))
+            crops.append(image[y1 : int(y2), x1 : int(x2)].copy())
+        return crops
+
+    def to_supervision(self) -> Any:
+        """`supervision.Detections` of the faces; names, landmarks and what is told of them stand in its `data`.
+
+        Raises:
+            InputError: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as exc:
+            raise InputError("this needs supervision: pip install supervision") from exc
+        data: dict[str, Any] = {"landmarks": self.landmarks}
+        if self.matches is not None:
+            data["class_name"] = np.array(
+                [name or "unknown" for name in self.matches.names], str
+            )
+        for name in self.attributes:
+            data[name] = np.array([face[name] for face in self], object)
+        return supervision.Detections(
+            xyxy=self.boxes.copy(),
+            confidence=self.scores.copy(),
+            class_id=np.zeros(len(self), int),
+            tracker_id=self.track_ids,
+            data=data,
+        )
 
     def face(self, i: int) -> Face:
         """Row i; from the end where it is negative."""
@@ -318,9 +390,40 @@ def _number(column: F32 | None, i: int) -> float | None:
     return None if column is None or np.isnan(column[i]) else float(column[i])
 
 
+_HEAD = ("", "name", "distance", "told", "score", "box")
+
+
+def _told(face: Face) -> str:
+    """What the attributes say of a face, as labels say it."""
+    told = sorted(face.attributes.values(), key=lambda one: one.attribute.order)
+    return ", ".join(one.text for one in told if one.text)
+
+
+def _name(face: Face) -> str:
+    return face.name or ("unknown" if face.distance is not None else "")
+
+
+def _short(face: Face) -> str:
+    return ", ".join(part for part in (_name(face), _told(face)) if part) or "a face"
+
+
+def _row(face: Face) -> str:
+    """A face as a row of an HTML table."""
+    distance = "" if face.distance is None else f"{face.distance:.2f}"
+    box = ", ".join(f"{v:.0f}" for v in face.box)
+    track = "" if face.track_id is None else str(face.track_id)
+    cells = (track, _name(face), distance, _told(face), f"{face.score:.2f}", box)
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """What was found in one picture; `width` and `height` are its size; the pixels are not kept."""
+    """What was found in one picture; `width` and `height` are its size; the pixels are not kept.
+
+    Example:
+        >>> result.width, result.height, len(result.faces)
+        (512, 512, 1)
+    """
 
     source: str
     index: int

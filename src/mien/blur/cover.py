@@ -20,11 +20,11 @@ from mien.errors import InputError
 from mien.text import did_you_mean
 from mien.types import F32, U8
 
-AROUND = 0.2  # of a head's box, covered beyond it on each side
+AROUND = 0.3  # of a head's box, covered beyond it on each side
 
 _SQUARES = 6  # across the shorter side of what is covered
 _CELLS = 4  # the same, where they have no edges
-_FAINT = 0.12  # part of the contrast that a blurred face keeps; at a third it is found as a face again
+_FAINT = 0.04  # part of the contrast that a blurred face keeps; at an eighth it is found as a face now and then
 _STRONG = 1.3  # the same for squares: the more they differ, the less they are one face
 _STEP = 24  # grey levels that are told apart among squares
 _NOISE = 20.0  # grey levels

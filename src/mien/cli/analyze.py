@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import (
     AbstractContextManager,
     ExitStack,
     closing,
-    contextmanager,
     nullcontext,
 )
 from dataclasses import dataclass, replace
@@ -26,11 +24,12 @@ from mien.cli import SOME_FAILED, UNUSABLE, new_app, outputs
 from mien.cli.copies import AnalyzeInput, copies_of, inputs_of
 from mien.cli.inputs import content_of
 from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
-from mien.cli.progress import progress
 from mien.cli.videos import VideoJob, is_stream
 from mien.columns import Told
 from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
+from mien.pool import in_order, worker_threads
+from mien.progress import progress
 from mien.schemas import FrameRecord, error_record, frame_record
 from mien.sinks.records import Sink
 from mien.types import Frame, FrameResult
@@ -200,7 +199,7 @@ def _run(work: Work, items: list[AnalyzeInput], sink: Sink, jobs: int) -> int:
     bad = 0
     with ExitStack() as stack:
         stack.callback(sink.close)
-        pool = stack.enter_context(_pool(jobs))
+        pool = stack.enter_context(worker_threads(jobs))
         for record in _records(work, items, pool, jobs):
             sink.write(record)
             if record.error is not None:
@@ -219,31 +218,9 @@ def _records(
             yield from chain.from_iterable(map(work.frames, group))
             continue
         with _progress(len(group)) as advance:
-            for record in _in_order(pool, work, group, ahead=2 * jobs):
+            for record in in_order(pool, work, group, ahead=2 * jobs):
                 yield record
                 advance()
-
-
-@contextmanager
-def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], *, ahead: int
-) -> Iterator[R]:
-    """The results in the order of the items, with only so many of them begun ahead."""
-    begun: deque[Future[R]] = deque()
-    for item in items:
-        begun.append(pool.submit(work, item))
-        if len(begun) >= ahead:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
 
 
 def _progress(total: int) -> AbstractContextManager[Callable[[], None]]:

@@ -19,8 +19,8 @@ from mien.blur.whom import FaceFinder, Whom
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.copies import AnalyzeInput, copies_of, inputs_of
 from mien.cli.options import GalleryOption, SharedOptions
-from mien.cli.progress import progress
 from mien.errors import InputError, MienError
+from mien.progress import progress
 from mien.runtime import Compute
 from mien.sources import is_video
 from mien.sources.video import VideoFile

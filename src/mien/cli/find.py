@@ -23,7 +23,6 @@ from mien.cli import SOME_FAILED, new_app
 from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import console, file_to_write
-from mien.cli.progress import progress
 from mien.errors import InputError
 from mien.finding import (
     Found,
@@ -39,6 +38,7 @@ from mien.gallery.unknown import open_unknown
 from mien.installs import lacking
 from mien.lettering import draw_text, text_size
 from mien.pipeline import Analyzer
+from mien.progress import progress
 from mien.space import EmbeddingSpace
 from mien.store import data_dir
 from mien.types import U8

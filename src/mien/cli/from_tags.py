@@ -12,10 +12,10 @@ import typer
 from mien import images
 from mien.cli import SOME_FAILED, UNUSABLE
 from mien.cli.copies import inputs_of
-from mien.cli.progress import progress
 from mien.errors import InputError, MienError
 from mien.gallery.folder import FolderGallery
 from mien.pipeline import Analyzer, photo_of
+from mien.progress import progress
 from mien.sources import is_video
 from mien.types import U8, Faces
 from mien.xmp.tags import Mark, TaggedPhoto, same_face

@@ -13,9 +13,9 @@ from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.copies import inputs_of
 from mien.cli.options import SharedOptions, with_shared_options
-from mien.cli.progress import progress
 from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
+from mien.progress import progress
 from mien.types import Frame, FrameResult
 from mien.xmp.tags import Mark, TaggedPhoto, Written
 

@@ -11,8 +11,8 @@ import typer
 
 from mien.cli import SOME_FAILED, new_app
 from mien.cli.outputs import file_to_write
-from mien.cli.progress import counter
 from mien.errors import InputError
+from mien.progress import counter
 
 if TYPE_CHECKING:
     from mien.train.fit import Options, Trained

@@ -13,10 +13,10 @@ from pathlib import Path
 import typer
 
 from mien import drawing, images
-from mien.cli.progress import progress
 from mien.collecting import UnknownCollector
 from mien.errors import InputError, MienError
 from mien.pipeline import Analyzer
+from mien.progress import progress
 from mien.sinks.video import VideoRecorder
 from mien.sources import Photos, Source, is_video, open_source
 from mien.summary import VideoSummary, timeline

@@ -118,6 +118,13 @@ def open_gallery(
     Raises:
         GalleryError: The place is neither, or is not a gallery.
         EmbedderMismatch: It was made with another embedder.
+
+    Example:
+        >>> people = open_gallery(
+        ...     "people.db", space=analyzer.space, describe=analyzer.describe_photo
+        ... )
+        >>> people.people()
+        []
     """
     kind = _kind_of(place)
     wants = {

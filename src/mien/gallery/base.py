@@ -85,7 +85,18 @@ class Remark:
 
 
 class Gallery(Protocol):
-    """People and their descriptors, all of one space. Every change is on disk when the call returns."""
+    """People and their descriptors, all of one space. Every change is on disk when the call returns.
+
+    Example:
+        >>> gallery = open_gallery(
+        ...     "new.db", space=analyzer.space, describe=analyzer.describe_photo
+        ... )
+        >>> gallery.enroll("Eileen Collins", [analyzer.photo(photo.read_bytes())])
+        1
+        >>> [(person.name, person.photos) for person in gallery.people()]
+        [('Eileen Collins', 1)]
+        >>> gallery.remove("Eileen Collins")
+    """
 
     space: EmbeddingSpace
 

@@ -26,7 +26,13 @@ _SMALLEST_SIDE = 4  # of a picture in which a detector looks for a face
 
 class Detector(Protocol):
     """Finds faces. `aligns_by` says what of its answer is to be trusted for alignment: the box (drawn as dlib draws it,
-    the landmarks are then those of a mean face) or the landmarks."""
+    the landmarks are then those of a mean face) or the landmarks.
+
+    Example:
+        >>> found = analyzer.detector(image)
+        >>> found.boxes.shape, found.landmarks.shape
+        ((1, 4), (1, 5, 2))
+    """
 
     @property
     def aligns_by(self) -> AlignsBy: ...

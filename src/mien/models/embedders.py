@@ -27,7 +27,12 @@ _PROBES = 2  # made-up crops with which a file is tried out
 
 
 class Embedder(Protocol):
-    """Tells who faces are: gives them with `embeddings` (N, D) of its `space`, by landmarks that can be trusted."""
+    """Tells who faces are: gives them with `embeddings` (N, D) of its `space`, by landmarks that can be trusted.
+
+    Example:
+        >>> analyzer.embedder(image, faces).embeddings.shape
+        (1, 128)
+    """
 
     @property
     def space(self) -> EmbeddingSpace: ...

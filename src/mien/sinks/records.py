@@ -22,7 +22,16 @@ _FLAT = frozenset(
 
 
 class Sink(Protocol):
-    """Takes records one by one; `close` completes the output."""
+    """Takes records one by one; `close` completes the output.
+
+    Example:
+        >>> class Names:
+        ...     def write(self, record):
+        ...         print([face.name for face in record.faces])
+        ...
+        ...     def close(self):
+        ...         pass
+    """
 
     def write(self, record: FrameRecord) -> None: ...
     def close(self) -> None: ...

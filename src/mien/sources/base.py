@@ -48,6 +48,11 @@ class Source(Protocol):
 
     `live` sources come in real time and drop what nobody took; the others give every frame. `rate` is frames per
     second, `frames` their number and `duration_s` their length, None where not known beforehand.
+
+    Example:
+        >>> with open_source("party.jpg") as frames:
+        ...     frames.live, [frame.source for frame in frames]
+        (False, ['party.jpg'])
     """
 
     name: str

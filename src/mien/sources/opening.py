@@ -34,9 +34,10 @@ def open_source(
         SourceError: There is no such thing, or it does not answer.
 
     Example:
-        >>> with open_source("rtsp://camera/1") as frames:
-        ...     for frame in frames:
-        ...         print(frame.index, frame.time_s, frame.image.shape)
+        >>> with open_source("clip.mp4") as frames:  # or 0, "rtsp://camera/1", "https://…"
+        ...     first = next(iter(frames))
+        >>> first.index, first.time_s, first.image.shape
+        (0, 0.0, (360, 640, 3))
     """
     opener = plugins.found(plugins.SOURCES)[_kind_of(uri)].load()
     return opener(uri, timeouts=timeouts or Timeouts(), poll_rate=poll_rate)  # type: ignore[no-any-return]
