@@ -80,11 +80,16 @@ def _measured(image: U8, boxes: F32, landmarks: F32) -> Quality:
 
 def frontality(landmarks: F32) -> F32:
     """1 for a face looking into the camera, towards 0 for a profile: (N, 5, 2) -> (N,)."""
+    clipped = np.clip(1.15 - 1.6 * aside(landmarks), 0.05, 1)
+    return np.asarray(clipped, dtype=np.float32)
+
+
+def aside(landmarks: F32) -> F32:
+    """How far the nose is beside the middle of the eyes, in their distance: (N, 5, 2) -> (N,)."""
     eyes = landmarks[:, 1] - landmarks[:, 0]
     span = np.maximum(np.hypot(eyes[:, 0], eyes[:, 1]), 1e-3)
     nose = landmarks[:, 2] - (landmarks[:, 0] + landmarks[:, 1]) / 2
-    aside = np.abs((nose * eyes).sum(axis=1)) / span**2
-    return np.asarray(np.clip(1.15 - 1.6 * aside, 0.05, 1), dtype=np.float32)
+    return np.asarray(np.abs((nose * eyes).sum(axis=1)) / span**2, dtype=np.float32)
 
 
 def sharpness(image: U8, box: F32) -> float:

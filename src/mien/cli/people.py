@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from mien import sources, store
+from mien import sources, store, suggestions
 from mien.about import about as kept_about, forget as forget_person, places
 from mien.attribute import IDENTITY
 from mien.best_frames import CAMERA_S, best_photos
@@ -37,6 +37,7 @@ from mien.cli.from_tags import enroll_from_tags
 from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import GalleryOption, SharedOptions, with_shared_options
 from mien.cli.outputs import console, file_to_write
+from mien.cli.progress import progress
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
 from mien.errors import GalleryError, InputError, PersonNotFound
@@ -51,7 +52,7 @@ from mien.gallery import (
     remarks,
     showing,
 )
-from mien.gallery.check import check as check_gallery
+from mien.gallery.check import Missing, check as check_gallery
 from mien.gallery.unknown import tell_unknown
 from mien.pipeline import Analyzer
 from mien.text import did_you_mean
@@ -495,6 +496,12 @@ def check(
             help="At which it is to be right (default: the embedder's own).", min=0.0
         ),
     ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option(
+            "--missing", help="Look at all photos, and suggest which ones are missing."
+        ),
+    ] = False,
     format: Annotated[str, typer.Option("--format", help="table | json")] = "table",  # noqa: A002
 ) -> None:
     """Find people who are one, photos under the wrong name, people too alike; suggest a tolerance.
@@ -508,10 +515,24 @@ def check(
     limit = opened.space.tolerance if given is None else given
     found = check_gallery(opened.enrolled(), tolerance=limit, space=opened.space)
     report = replace(found, remarks=remarks(opened))
+    if missing:
+        options = SharedOptions(gallery=gallery or ctx.obj)
+        report = replace(report, missing=_missing(opened, options))
     if format == "json":
         typer.echo(people_check.as_json(report))
     else:
         people_check.show(report, console())
+
+
+def _missing(gallery: Gallery, options: SharedOptions) -> tuple[Missing, ...]:
+    """Which photos are missing, of those of whom some are."""
+    analyzer = options.analyzer(only=suggestions.PARTS, gallery=None)
+    with progress("people", len(gallery.people())) as advance:
+        found = []
+        for one in suggestions.missing(gallery, analyzer):
+            found.append(one)
+            advance()
+    return tuple(one for one in found if one is not None)
 
 
 @people_app.command()

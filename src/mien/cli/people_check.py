@@ -72,6 +72,14 @@ def show(report: GalleryCheck, console: Console) -> None:
             ("person", "photo", "why"),
             ((remark.name, remark.source, remark.reason) for remark in report.remarks),
         ),
+        _table(
+            "Photos that would help",
+            ("person", "photos", "what is missing"),
+            (
+                (one.name, one.photos, "; ".join(one.suggestions))
+                for one in report.missing
+            ),
+        ),
     ]
     for table in found:
         if table is not None:

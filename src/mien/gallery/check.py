@@ -63,9 +63,18 @@ class Suggestion:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """What photos would help to recognise somebody who has so many."""
+
+    name: str
+    photos: int
+    suggestions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GalleryCheck:
     """What `check` found; `suggestion` is None where too few people have several photos, `remarks`
-    are on photos that gave no face, or several."""
+    are on photos that gave no face, or several, `missing` on photos that would help, where that was asked."""
 
     people: int
     photos: int
@@ -76,6 +85,7 @@ class GalleryCheck:
     poor: tuple[PoorPhoto, ...]
     suggestion: Suggestion | None
     remarks: tuple[Remark, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
