@@ -36,6 +36,7 @@ NAMES = [
     "SourceError",
     "Stage",
     "UnknownNotFound",
+    "VisitNotFound",
     "open_gallery",
     "open_source",
 ]

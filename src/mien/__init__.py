@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         PluginError as PluginError,
         SourceError as SourceError,
         UnknownNotFound as UnknownNotFound,
+        VisitNotFound as VisitNotFound,
     )
     from mien.gallery import Gallery as Gallery, open_gallery as open_gallery
     from mien.models.detectors import Detector as Detector
@@ -71,6 +72,7 @@ _HOME = {
             "PluginError",
             "SourceError",
             "UnknownNotFound",
+            "VisitNotFound",
         ),
         "mien.errors",
     ),

@@ -11,6 +11,7 @@
         ├─ PersonNotFound      no such name                            HTTP 404
         ├─ PersonExists        the name is taken                       HTTP 409
         ├─ UnknownNotFound     no such group or face of the unknown    HTTP 404
+        ├─ VisitNotFound       no such visit or picture of one         HTTP 404
         └─ EmbedderMismatch    made with another embedder              HTTP 409
 
 Every message says what to do about it.
@@ -69,6 +70,10 @@ class PhotoNotFound(GalleryError):  # noqa: N818
 
 class UnknownNotFound(GalleryError):  # noqa: N818
     """No group or face of unknown people has this id."""
+
+
+class VisitNotFound(GalleryError):  # noqa: N818
+    """No visit has this id, or no such picture is kept of it."""
 
 
 class EmbedderMismatch(GalleryError):  # noqa: N818

@@ -53,6 +53,8 @@ _SERVED = (
     "unknown",
     "jobs",
     "models",
+    "cameras",
+    "events",
     "urls",
     "live",
     "ops",

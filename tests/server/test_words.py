@@ -364,6 +364,12 @@ ADMIN = {
     ),
     *("POST /v1/unknown/{group_id}/merge", "DELETE /v1/unknown/{group_id}"),
     "DELETE /v1/people/{person_id}/photos/{sha256}",
+    *(
+        "POST /v1/cameras",
+        "PATCH /v1/cameras/{camera_id}",
+        "DELETE /v1/cameras/{camera_id}",
+    ),
+    *("POST /v1/events/{visit_id}/name", "DELETE /v1/events/{visit_id}"),
 }
 ANALYSE = {
     *(
@@ -407,6 +413,7 @@ def roles_refused(
     place = (
         path.replace("{attribute}", "emotion")
         .replace("{face_id}", "1")
+        .replace("{number}", "1")
         .replace("{", "")
         .replace("}", "")
     )

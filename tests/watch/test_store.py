@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from commands import Inside
-from mien.errors import GalleryError, InputError
+from mien.errors import GalleryError, VisitNotFound
 from mien.gallery import Photo, SqliteGallery
 from mien.watch.recorder import Recorder
 from mien.watch.store import ABANDONED_S, Message, VisitStore, Wanted, open_visits
@@ -140,7 +140,7 @@ def test_pictures_follow_the_best_looks(store: VisitStore) -> None:
     store.record(event("change", at=NOW + 1, picture=b"second"))
     assert store.picture("v1") == b"second"
     assert len(store.visits()[0].pictures) == 1
-    with pytest.raises(InputError, match="no picture is kept"):
+    with pytest.raises(VisitNotFound, match="no such picture"):
         store.picture("v1", 1)
 
 
@@ -154,7 +154,7 @@ def test_what_was_kept_long_enough_goes(store: VisitStore, clock: Clock) -> None
     assert store.sweep(keep_days=3) == 1
     assert store.visits() == []
     assert store.waiting() == []
-    with pytest.raises(InputError):
+    with pytest.raises(VisitNotFound):
         store.picture("old")
 
 

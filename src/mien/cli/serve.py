@@ -24,6 +24,7 @@ from mien.errors import InputError
 from mien.gallery import remarks
 from mien.installs import lacking
 from mien.store import data_dir
+from mien.watch.settings import read_file
 
 if TYPE_CHECKING:
     from mien.limits import Limits
@@ -105,6 +106,10 @@ def _serve(
     ] = None,
     models: ModelsDir = None,
     keep_unknown: KeepUnknown = None,
+    watch: Annotated[
+        Path | None,
+        _serving("Watch the cameras of this mien.toml (docs/watch.md).", "--watch"),
+    ] = None,
 ) -> None:
     if ctx.invoked_subcommand is not None:
         return
@@ -112,6 +117,9 @@ def _serve(
     from mien.server import ServerSettings
 
     said = load_settings().serve
+    watched = None if watch is None else read_file(watch, cameras_needed=False)
+    if watched is not None and keep_unknown is None:
+        keep_unknown = watched.watch.keep_unknown
     limits = _over(
         said.limits,
         requests_per_minute=rate,
@@ -129,6 +137,7 @@ def _serve(
         urls=urls,
         url_hosts=tuple(url_host) if url_host else None,
         keep_unknown_days=keep_unknown,
+        watch=watched,
     )
     _run(shared, settings)
 

@@ -117,11 +117,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         limits.slots + limits.waiting + _THREADS
     )
     service.worker.start()
+    if service.watching is not None:
+        service.watching.start()
     try:
         yield
     finally:
         service.stopping.set()
         await anyio.to_thread.run_sync(service.worker.stop)
+        if service.watching is not None:
+            await anyio.to_thread.run_sync(service.watching.stop)
         service.unknown.close()
 
 

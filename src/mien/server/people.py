@@ -139,6 +139,12 @@ class People:
             self.revision += 1
             return self.named(name)
 
+    def enroll(self, name: str, photos: Sequence[Photo]) -> None:
+        """Adds photos to a person, who is made if new."""
+        with self._lock:
+            self.gallery.enroll(check_name(name), photos)
+            self.revision += 1
+
     def add_photos(self, person_id: str, photos: Sequence[Photo]) -> tuple[Person, int]:
         """The person with more photos, and how many of them were new. Raises PersonNotFound."""
         with self._lock:

@@ -29,6 +29,7 @@ from mien.errors import (
     PhotoNotFound,
     SourceError,
     UnknownNotFound,
+    VisitNotFound,
 )
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,15 @@ TITLES: dict[str, tuple[int, str]] = {
     "model-not-found": (404, "No model has this name"),
     "photo-not-found": (404, "This person has no such photo or picture"),
     "unknown-not-found": (404, "No unknown person or face has this id"),
+    "camera-not-found": (404, "No camera has this id"),
+    "visit-not-found": (404, "No visit has this id"),
     "method-not-allowed": (405, "Another method is needed"),
     "too-slow": (408, "The request came too slowly"),
     "person-exists": (409, "The name is taken"),
     "embedder-mismatch": (409, "The gallery was made with another embedder"),
+    "camera-exists": (409, "A camera has this name"),
+    "camera-fixed": (409, "This camera stands in the file"),
+    "not-watching": (409, "This service watches no cameras"),
     "nothing-to-undo": (409, "Nothing can be taken back"),
     "not-ready": (409, "The job has not finished"),
     "gone": (410, "No longer kept"),
@@ -86,6 +92,7 @@ TYPE_OF: dict[type[MienError], str] = {
     PersonExists: "person-exists",
     PhotoNotFound: "photo-not-found",
     UnknownNotFound: "unknown-not-found",
+    VisitNotFound: "visit-not-found",
     EmbedderMismatch: "embedder-mismatch",
     GalleryError: "gallery-unavailable",
 }

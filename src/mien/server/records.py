@@ -18,6 +18,9 @@ from mien.server.jobs.results import InVideo
 from mien.server.jobs.store import Job
 from mien.server.people import Seen
 from mien.server.problems import TITLES, ProblemRecord
+from mien.server.watching import Watched
+from mien.sources.base import shown
+from mien.watch.store import KeptVisit
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
@@ -724,3 +727,135 @@ def _problem(job: Job) -> ProblemRecord | None:
         request_id=None,
         errors=None,
     )
+
+
+class ZoneRecord(BaseModel):
+    """A part of the picture, as points (x, y) in parts of its width and height: to look at, or to leave out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, StringConstraints(max_length=100)] = ""
+    look: list[tuple[float, float]] | None = Field(None, max_length=100)
+    leave_out: list[tuple[float, float]] | None = Field(None, max_length=100)
+
+
+class CameraChangeRecord(BaseModel):
+    """What is to be different of a camera."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"flip": True}}
+    )
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    source: Annotated[str, StringConstraints(max_length=2000)] | None = Field(
+        None, description="Its address, rtsp:// with user:password@ where needed."
+    )
+    turn: Literal[0, 90, 180, 270] | None = Field(None, description="Clockwise.")
+    flip: bool | None = Field(None, description="Left and right.")
+    zones: list[ZoneRecord] | None = Field(None, max_length=20)
+    least_face: int | None = Field(
+        None, ge=0, le=10_000, description="Smaller faces, in pixels, do not count."
+    )
+    hours: list[Annotated[str, StringConstraints(max_length=60)]] | None = Field(
+        None, max_length=20, description="When it is watched; empty: always."
+    )
+
+    def said(self) -> dict[str, object]:
+        """What was given."""
+        given = self.model_dump(exclude_unset=True)
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class CameraOrderRecord(CameraChangeRecord):
+    """A camera that is to be watched."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"name": "door", "source": "rtsp://203.0.113.7/stream1"}
+        },
+    )
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    source: Annotated[str, StringConstraints(max_length=2000)] = Field(
+        description="Its address, rtsp:// with user:password@ where needed."
+    )
+
+
+class CameraRecord(BaseModel):
+    """A camera and how it does."""
+
+    id: str
+    name: str
+    source: str = Field(description="Without its password.")
+    editable: bool = Field(description="False of those in the service's file.")
+    state: Literal["starting", "up", "down", "off", "ended"]
+    since: float = Field(description="Of the state, in seconds since 1970.")
+    why: str = Field(description="It is down or off; else empty.")
+    fps: float = Field(description="Pictures that come in a second.")
+    delay_s: float | None = Field(description="From picture to event.")
+    last_picture: float | None = Field(description="In seconds since 1970.")
+    looked_at: int = Field(description="Pictures looked at so far.")
+    turn: int
+    flip: bool
+    least_face: int
+    hours: list[str]
+    zones: list[ZoneRecord]
+
+    @classmethod
+    def of(cls, watched: Watched) -> CameraRecord:
+        camera, state = watched.camera, watched.state
+        zones = [ZoneRecord.model_validate(zone.model_dump()) for zone in camera.zones]
+        return cls(
+            id=watched.id,
+            name=camera.name,
+            source=shown(str(camera.source)),
+            editable=not watched.fixed,
+            state=state.state,
+            since=state.since,
+            why=state.why,
+            fps=state.fps,
+            delay_s=state.delay_s,
+            last_picture=state.last_picture,
+            looked_at=state.looked_at,
+            turn=camera.turn,
+            flip=camera.flip,
+            least_face=camera.least_face,
+            hours=[hours.text for hours in camera.hours],
+            zones=zones,
+        )
+
+
+class CamerasRecord(BaseModel):
+    """All cameras."""
+
+    watching: bool = Field(description="Whether the service watches at all.")
+    cameras: list[CameraRecord]
+
+
+class VisitRecord(BaseModel):
+    """Somebody's stay before a camera. What else is told of them stands in fields of its own: age, gender, emotion."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    number: int = Field(description="Of the last change; later ones are larger.")
+    camera: str
+    zone: str | None
+    begin: datetime
+    end: datetime | None = Field(description="Null while it goes on.")
+    who: Literal["unsure", "known", "unknown"] | None = None
+    person: str | None = None
+    pictures: list[datetime] = Field(description="When each that is kept was taken.")
+
+    @classmethod
+    def of(cls, visit: KeptVisit) -> VisitRecord:
+        return cls.model_validate(visit.to_dict())
+
+
+class VisitsRecord(BaseModel):
+    """A page of visits."""
+
+    keep_days: float | None = Field(description="How long they are kept; null: not.")
+    next: int | None = Field(description="`before` of the page behind, if one is.")
+    events: list[VisitRecord]

@@ -25,6 +25,7 @@ from mien.server.places import Places
 from mien.server.rates import Rates
 from mien.server.settings import ServerSettings
 from mien.server.streams import open_stream
+from mien.server.watching import CameraMetrics, Watching, watching_for
 from mien.sources import Source
 from mien.watch.store import tell_visits
 
@@ -45,6 +46,7 @@ class Service:
     jobs: JobStore
     worker: JobWorker
     models: Models
+    watching: Watching | None
     stopping: threading.Event = field(default_factory=threading.Event)
     live: Places = field(init=False)
     listeners: Places = field(init=False)
@@ -92,6 +94,7 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     strangers = _make_unknown(settings, analyzer)
     opener = partial(_open_stream, settings) if settings.urls else None
     worker = JobWorker(jobs, analyzer, gate, strangers, opener)
+    watching = watching_for(settings, analyzer, strangers.collector)
     people = People(analyzer, relabel=_tell_all(settings, worker, strangers.faces))
     keys = KeyFile(settings.data / "keys.json")
     rates = Rates(settings.limits.requests_per_minute)
@@ -112,7 +115,10 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
         jobs,
         worker,
         models,
+        watching,
     )
+    if watching is not None:
+        metrics.registry.register(CameraMetrics(watching))
     _watch(metrics, service)
     return service
 

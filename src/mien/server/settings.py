@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.limits import Limits
+from mien.watch.settings import WatchFile
 
 __all__ = ["Limits", "ServerSettings", "is_loopback"]
 
@@ -18,6 +19,7 @@ class ServerSettings:
     `hosts` are further names it is reached by, `origins` further web pages that may call it; `urls` turns `/v1/urls`
     on, `url_hosts` (`host` or `host:port`) may then also be private addresses. `models_dir` holds model files to choose
     from. `keep_unknown_days`: for how long the faces nobody owns are kept, None for not at all.
+    `watch` says which cameras are watched, None: none.
     """
 
     data: Path
@@ -31,6 +33,7 @@ class ServerSettings:
     models_dir: Path | None = None
     keep_unknown_days: float | None = None
     limits: Limits = field(default_factory=Limits)
+    watch: WatchFile | None = None
 
     @property
     def guarded(self) -> bool:

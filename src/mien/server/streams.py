@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlunsplit
@@ -12,6 +14,7 @@ from urllib.parse import urlunsplit
 from mien.errors import SourceError
 from mien.server.fetch import Fetcher, Rules, Target
 from mien.server.jobs.store import Job
+from mien.server.problems import Problem
 from mien.server.relay import Relay
 from mien.sources import Source, Timeouts, open_source
 from mien.sources.base import Closing, StreamEnded
@@ -42,18 +45,31 @@ def open_stream(job: Job, rules: Rules) -> Source:
         rtsp = _Rtsp(fetcher.resolve(url, opening), opening)
         return Bounded(rtsp, whole, seconds)
     answer = fetcher.open(url, opening)
-    return Bounded(_mjpeg(answer, whole, seconds), whole, seconds)
+    timeouts = Timeouts(stall_s=seconds, stale_s=seconds, over=partial(ended, whole))
+    return Bounded(_mjpeg(answer, timeouts), whole, seconds)
 
 
-def _mjpeg(answer: Answer, wait: Wait, seconds: float) -> Source:
+def open_camera(url: str, timeouts: Timeouts, rules: Rules) -> Source:
+    """A camera that a client named, RTSP or MJPEG, for as long as it sends and somebody waits.
+
+    Raises:
+        SourceError: The address is not one that is fetched, or does not answer.
+    """
+    opening = Wait(rules.seconds, rules.over)
+    fetcher = Fetcher(rules)
+    try:
+        if url.lower().startswith("rtsp://"):
+            rtsp = _Rtsp(fetcher.resolve(url, opening), opening)
+            return Bounded(rtsp, Wait(math.inf, rules.over), math.inf)
+        return _mjpeg(fetcher.open(url, opening), timeouts)
+    except Problem as exc:
+        raise SourceError(str(exc.detail)) from exc
+
+
+def _mjpeg(answer: Answer, timeouts: Timeouts) -> Source:
     """The pictures of a multipart answer; the ones nobody was ready for are passed over."""
-    timeouts = Timeouts(
-        stall_s=seconds,
-        stale_s=seconds,
-        retry_s=0.0,
-        image_bytes=_FRAME_BYTES,
-        frame_pixels=_FRAME_PIXELS,
-        over=partial(ended, wait),
+    timeouts = replace(
+        timeouts, retry_s=0.0, image_bytes=_FRAME_BYTES, frame_pixels=_FRAME_PIXELS
     )
 
     def connect() -> Iterator[Grab]:

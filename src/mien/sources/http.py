@@ -149,6 +149,8 @@ class Client:
             response.close()
             if response.status not in _REDIRECTED:
                 cure = _CURES.get(response.status, "")
+                if response.status == 401 and urlsplit(at).username is not None:
+                    cure = ": wrong user or password"
                 phrase = http.client.responses.get(response.status, "")
                 said = f"{response.status} {phrase}".strip()
                 raise SourceError(f"{name} answers {said}{cure}")

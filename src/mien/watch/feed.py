@@ -43,12 +43,29 @@ class CameraState:
     why: str = ""
 
 
+Opener = Callable[[int | str, Timeouts], Source]
+
+
+def open_camera(uri: int | str, timeouts: Timeouts) -> Source:
+    """A camera, stream or film as the operator wrote it down.
+
+    Raises:
+        SourceError: It cannot be opened, or is a file at an address.
+    """
+    source = open_source(uri, timeouts=timeouts)
+    if not source.live and "://" in str(uri):
+        source.close()
+        raise SourceError(f"{shown(str(uri))} is a file to download, no camera")
+    return source
+
+
 class Feed:
     """The pictures of one camera in which something moves.
 
     Args:
         camera: Which.
         tell: Called from the feed's thread when a picture waits or the state changes.
+        opener: Opens the source.
         clock: Seconds since 1970.
     """
 
@@ -57,9 +74,12 @@ class Feed:
         camera: Camera,
         tell: Callable[[], None],
         *,
+        opener: Opener = open_camera,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.camera = camera
+        self.newest: Frame | None = None  # as it is looked at
+        self._opener = opener
         self.view = View(camera)
         self.live = True
         self._tell = tell
@@ -163,10 +183,8 @@ class Feed:
             raise SourceError(str(exc)) from exc
         timeouts = Timeouts(retry_s=0.0, over=self._given_up)
         self._heard = time.monotonic()
-        with open_source(uri, timeouts=timeouts) as source:
+        with self._opener(uri, timeouts) as source:
             self.live = source.live
-            if not source.live and "://" in str(uri):
-                raise SourceError(f"{shown(str(uri))} is a file to download, no camera")
             self._read(source)
         if self._stop.is_set() or not source.live:
             return not source.live
@@ -210,6 +228,7 @@ class Feed:
         """Looks for motion in a picture and offers it where it is worth a look; returns whether it was."""
         self._picture_came(frame)
         frame = replace(frame, image=self.view.of(frame.image))
+        self.newest = frame
         if self._motion.moved(frame.image, frame.time_s):
             self._busy_until = max(self._busy_until, frame.time_s + _AFTER_MOTION_S)
         if frame.time_s > self._busy_until and frame.time_s < self._anyway_s:

@@ -116,8 +116,8 @@ def find_file(given: Path | None) -> Path:
     )
 
 
-def read_file(file: Path) -> WatchFile:
-    """What a file says.
+def read_file(file: Path, *, cameras_needed: bool = True) -> WatchFile:
+    """What a file says; without `cameras_needed` they may be added later.
 
     Raises:
         InputError: It cannot be read, or something in it cannot be: all that is wrong, a line each.
@@ -133,7 +133,8 @@ def read_file(file: Path) -> WatchFile:
         wrong = [_sentence(error, own) for error in exc.errors()]
         raise InputError("\n".join(f"{file}: {line}" for line in wrong)) from exc
     found = _found_beside(found, file.parent)
-    _check_cameras(found.cameras, file)
+    if found.cameras or cameras_needed:
+        _check_cameras(found.cameras, file)
     _check_telling(found, file)
     return found
 

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mien import database, private
-from mien.errors import GalleryError, InputError
+from mien.errors import GalleryError, VisitNotFound
 from mien.gallery import Gallery
 from mien.watch.visits import BestLook, Event, iso
 
@@ -245,10 +245,10 @@ class VisitStore:
             return connection.scalar(sa.select(_counter.c.value)) or 0
 
     def visit(self, visit_id: str) -> KeptVisit:
-        """One visit. Raises InputError where it is not kept."""
+        """One visit. Raises VisitNotFound."""
         found = self._kept(sa.select(_visits).where(_visits.c.id == visit_id))
         if not found:
-            raise InputError("no visit has this id, or it is not kept any more")
+            raise VisitNotFound("no visit has this id, or it is not kept any more")
         return found[0]
 
     def _kept(self, query: sa.Select[Any]) -> list[KeptVisit]:
@@ -266,7 +266,7 @@ class VisitStore:
         return [_kept_visit(row, tuple(at.get(row.id, ()))) for row in rows]
 
     def picture(self, visit_id: str, number: int = 0) -> bytes:
-        """A picture that is kept of a visit, by its place among them. Raises InputError where there is none."""
+        """A picture that is kept of a visit, by its place among them. Raises VisitNotFound."""
         query = (
             sa.select(_pictures.c.content)
             .where(_pictures.c.visit_id == visit_id)
@@ -277,7 +277,7 @@ class VisitStore:
         with self._transaction() as connection:
             found = connection.scalar(query)
         if found is None:
-            raise InputError("no picture is kept of this visit")
+            raise VisitNotFound("no such picture is kept of this visit")
         return bytes(found)
 
     # -- forgetting
@@ -315,11 +315,19 @@ class VisitStore:
             self._empty_log()
         return count
 
+    def name(self, visit_id: str, person: str) -> KeptVisit:
+        """Tells who it was. Raises VisitNotFound."""
+        this = sa.update(_visits).where(_visits.c.id == visit_id)
+        with self._transaction(writing=True) as connection:
+            values = {"who": "known", "person": person, "number": _next(connection)}
+            connection.execute(this.values(**values))
+        return self.visit(visit_id)
+
     def forget(self, visit_id: str) -> None:
-        """Deletes one visit for good. Raises InputError where it is not kept."""
+        """Deletes one visit for good. Raises VisitNotFound."""
         with self._transaction(writing=True) as connection:
             if not _delete(connection, _visits.c.id == visit_id):
-                raise InputError("no visit has this id, or it is not kept any more")
+                raise VisitNotFound("no visit has this id, or it is not kept any more")
         self._empty_log()
 
     def _empty_log(self) -> None:

@@ -34,6 +34,7 @@ class Watch:
         data: The folder of visits that have no place beside a gallery.
         tell: Gets every event, too, from the thread that watches.
         collector: Keeps strangers' faces; None: nobody does.
+        store: Whether there is a database also where nothing is kept in it.
 
     Raises:
         MienError: The database cannot be opened, or a part is missing.
@@ -51,6 +52,7 @@ class Watch:
         data: Path,
         tell: Callable[[Event], None] = lambda _: None,
         collector: UnknownCollector | None = None,
+        store: bool = False,
     ) -> None:
         self.said = said
         self.tell = tell
@@ -63,7 +65,8 @@ class Watch:
         self.watcher = Watcher(
             analyzer, said, self._tell, going_on=self._go_on, collector=collector
         )
-        if said.watch.keep_days is not None or said.webhooks or said.mqtt:
+        keeps = said.watch.keep_days is not None
+        if store or keeps or said.webhooks or said.mqtt:
             self.store = open_visits(analyzer.gallery, data=data)
             self._stack.callback(self.store.close)
             self._set_up(self.store)

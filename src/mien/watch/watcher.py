@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -18,8 +19,9 @@ from mien.images import thumbnail
 from mien.models.detectors import HasLeastFace
 from mien.pipeline import Analyzer
 from mien.session import Session
-from mien.types import Face, Frame
-from mien.watch.feed import CameraState, Feed
+from mien.types import U8, Face, Faces, Frame, FrameResult
+from mien.watch.cameras import Camera
+from mien.watch.feed import CameraState, Feed, Opener, open_camera
 from mien.watch.settings import WatchFile
 from mien.watch.visits import Event, Visits
 
@@ -29,6 +31,7 @@ _PRESENCE_S = 3.0  # after somebody was seen, all pictures are looked at
 _NEWCOMER_TURNS = 2  # ahead is a camera where somebody nobody knows has come
 _IDLE_S = 0.25
 _NOTE_S = 10.0
+_SHOWN_S = 1.0  # after that the faces of a picture are not shown any more
 _FRAME_SIDE, _FRAME_QUALITY = 1280, 85  # of pictures that are kept whole
 
 
@@ -40,6 +43,7 @@ class _Post:
     session: Session
     visits: Visits
     collector: StreamCollector | None
+    seen: tuple[Frame, FrameResult] | None = None  # the last picture looked at
     served: int = 0  # the turn in which it was looked at last
 
 
@@ -64,6 +68,7 @@ class Watcher:
         collector: UnknownCollector | None = None,
     ) -> None:
         self.going_on = going_on
+        self.endless = False  # goes on without cameras, too: some may be added
         self._noted = time.monotonic()
         self.analyzer = analyzer
         self.said = said
@@ -73,6 +78,7 @@ class Watcher:
         self._stop = threading.Event()
         self._turn = 0
         self._failing: set[str] = set()
+        self._orders: deque[Callable[[], None]] = deque()  # of other threads
         self._posts = [self._post(Feed(c, self._wake.set)) for c in said.cameras]
 
     def _post(self, feed: Feed) -> _Post:
@@ -95,6 +101,38 @@ class Watcher:
         """How each camera does."""
         return [post.feed.state for post in self._posts]
 
+    def add(self, camera: Camera, opener: Opener = open_camera) -> None:
+        """Watches one more camera from now on. May be called from any thread."""
+        post = self._post(Feed(camera, self._wake.set, opener=opener))
+        post.feed.start()
+        self._orders.append(lambda: self._replace([*self._posts, post]))
+        self._wake.set()
+
+    def remove(self, name: str) -> None:
+        """Watches a camera no longer: its visits end. May be called from any thread."""
+        self._orders.append(lambda: self._let_go(name))
+        self._wake.set()
+
+    def _replace(self, posts: list[_Post]) -> None:
+        self._posts = posts
+
+    def _let_go(self, name: str) -> None:
+        for post in self._posts:
+            if post.feed.camera.name == name:
+                post.feed.stop()
+                self._tell_all(post.visits.close())
+        self._replace([p for p in self._posts if p.feed.camera.name != name])
+
+    def look_at(self, name: str) -> tuple[U8, Faces] | None:
+        """A camera's newest picture with the faces that were found last; None where none has come."""
+        post = next((p for p in self._posts if p.feed.camera.name == name), None)
+        if post is None or post.feed.newest is None:
+            return None
+        newest, seen = post.feed.newest, post.seen
+        if seen is None or newest.time_s - seen[0].time_s > _SHOWN_S:
+            return newest.image, Faces.empty()
+        return seen[0].image, seen[1].faces
+
     def stop(self) -> None:
         """Makes `run` return soon; may be called from a signal's handler."""
         self._stop.set()
@@ -116,11 +154,13 @@ class Watcher:
 
     @property
     def _over(self) -> bool:
-        return all(post.feed.over for post in self._posts)
+        return not self.endless and all(post.feed.over for post in self._posts)
 
     def _step(self) -> None:
         """Looks at one picture, if one waits; ends the visits of those who have gone."""
         self._wake.clear()
+        while self._orders:
+            self._orders.popleft()()
         waiting = [post for post in self._posts if post.feed.waiting]
         if not waiting:
             self._wake.wait(_IDLE_S)
@@ -130,7 +170,9 @@ class Watcher:
             if frame is not None:
                 self._look(post, frame)
         for post in self._posts:
-            if not post.feed.waiting:
+            if post.feed.over:  # a film: nobody comes back
+                self._tell_all(post.visits.close())
+            elif not post.feed.waiting:
                 self._tell_all(post.visits.pass_time(post.feed.now_s))
         if time.monotonic() - self._noted > _NOTE_S:
             self._noted = time.monotonic()
@@ -168,6 +210,7 @@ class Watcher:
             self._failing.add(name)
             return
         faces = result.faces
+        post.seen = (frame, result)
         view = post.feed.view
         zones = [view.zone_of(b, result.width, result.height) for b in faces.boxes]
         self._tell_all(post.visits.see(frame, result, zones, self._picture))

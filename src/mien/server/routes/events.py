@@ -1,0 +1,181 @@
+"""Visits: who came, when, where; as they happen, or as they are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from mien.gallery.base import check_name
+from mien.server.people import Choice
+from mien.server.problems import documented
+from mien.server.records import RenameRecord, VisitRecord, VisitsRecord
+from mien.server.routes.cameras import watching_of
+from mien.server.routes.pictures import JPEG, jpeg
+from mien.server.security import Admin, Caller, Reader, ServiceDep
+from mien.server.service import Service
+from mien.watch.store import VisitStore, Wanted
+
+router = APIRouter(tags=["watching"])
+
+_POLL_S = 0.25
+_HEARTBEAT_S = 15.0
+_STORE = ("gallery-unavailable", "not-watching")
+_KNOWN = ("visit-not-found", *_STORE)
+
+VisitId = Annotated[
+    str, Path(max_length=64, description="As listed.", examples=["6627dff55d984750"])
+]
+Moment = Annotated[datetime | None, Query(description="With its offset from UTC.")]
+
+
+@router.get(
+    "/v1/events",
+    summary="Visits",
+    response_model=VisitsRecord,
+    responses={
+        **documented("busy", *_STORE),
+        200: {
+            "description": "Visits; with `follow`, server-sent events: `visit` with each one as JSON when it changes.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+    },
+)
+async def list_events(
+    caller: Reader,
+    service: ServiceDep,
+    person: Annotated[str | None, Query(max_length=200)] = None,
+    camera: Annotated[str | None, Query(max_length=100)] = None,
+    since: Moment = None,
+    until: Moment = None,
+    before: Annotated[
+        int | None, Query(ge=0, le=2**63 - 1, description="The page behind: `next`.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    follow: Annotated[
+        bool, Query(description="Tell what happens from now on.")
+    ] = False,
+    after: Annotated[
+        int | None,
+        Query(ge=0, le=2**63 - 1, description="Follow from this `number` on."),
+    ] = None,
+) -> Response | VisitsRecord:
+    """The visits that changed last, the newest change first. They are kept only as long as mien.toml says."""
+    store = watching_of(service).store
+    if follow:
+        return _Followed(service, caller, store, after)
+    wanted = Wanted(person, camera, _seconds(since), _seconds(until))
+    found = await run_in_threadpool(store.visits, wanted, limit=limit, before=before)
+    more = found[-1].number if len(found) == limit else None
+    days = watching_of(service).said.watch.keep_days
+    return VisitsRecord(
+        keep_days=days, next=more, events=[VisitRecord.of(visit) for visit in found]
+    )
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+class _Followed(StreamingResponse):
+    """Holds a listener's place from before its first byte to its end, however it ends."""
+
+    def __init__(
+        self, service: Service, caller: Caller, store: VisitStore, after: int | None
+    ) -> None:
+        super().__init__(
+            _changes(service, store, after), media_type="text/event-stream"
+        )
+        self.place = service.listeners.held(caller.id)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.place:
+            await super().__call__(scope, receive, send)
+
+
+async def _changes(
+    service: Service, store: VisitStore, after: int | None
+) -> AsyncIterator[str]:
+    said_at = time.monotonic()
+    number = await run_in_threadpool(store.last_number) if after is None else after
+    yield ": from here on\n\n"
+    while not service.stopping.is_set():
+        for visit in await run_in_threadpool(store.changes, number):
+            number, said_at = visit.number, time.monotonic()
+            text = VisitRecord.of(visit).model_dump_json()
+            yield f"id: {number}\nevent: visit\ndata: {text}\n\n"
+        if time.monotonic() - said_at > _HEARTBEAT_S:
+            said_at = time.monotonic()
+            yield ": still here\n\n"
+        await asyncio.sleep(_POLL_S)
+
+
+@router.get("/v1/events/{visit_id}", summary="One visit", responses=documented(*_KNOWN))
+def get_event(caller: Reader, service: ServiceDep, visit_id: VisitId) -> VisitRecord:
+    """All that is kept of a visit."""
+    return VisitRecord.of(watching_of(service).store.visit(visit_id))
+
+
+@router.get(
+    "/v1/events/{visit_id}/pictures/{number}",
+    summary="A picture of a visit",
+    response_class=Response,
+    responses={**documented(*_KNOWN), **JPEG},
+)
+def get_picture(
+    caller: Reader,
+    service: ServiceDep,
+    visit_id: VisitId,
+    number: Annotated[int, Path(ge=0, le=10, examples=[0])],
+) -> Response:
+    """One of the pictures that are kept of a visit's best looks."""
+    return jpeg(watching_of(service).store.picture(visit_id, number))
+
+
+@router.post(
+    "/v1/events/{visit_id}/name",
+    summary="Say who it was",
+    responses=documented(
+        "no-face", "unusable-input", "too-large", "too-slow", "busy", *_KNOWN
+    ),
+)
+def name_event(
+    caller: Admin, service: ServiceDep, visit_id: VisitId, order: RenameRecord
+) -> VisitRecord:
+    """Enrols the faces of a visit's pictures as a person, new or known; the visit then bears the name.
+
+    It needs the pictures: `keep_pictures` in the service's file says whether they are kept.
+    """
+    store, name = watching_of(service).store, check_name(order.name)
+    pictures = store.visit(visit_id).pictures
+    photos = []
+    pixels = service.settings.limits.image_pixels
+    for i in range(max(1, len(pictures))):
+        content = store.picture(visit_id, i)
+        with service.gate.slot(pixels):
+            photos.append(
+                service.people.photo(
+                    content, "visit.jpg", Choice(largest=True), max_pixels=pixels
+                )
+            )
+    service.people.enroll(name, photos)
+    return VisitRecord.of(store.name(visit_id, name))
+
+
+@router.delete(
+    "/v1/events/{visit_id}",
+    status_code=204,
+    summary="Forget a visit",
+    responses=documented(*_KNOWN),
+)
+def delete_event(caller: Admin, service: ServiceDep, visit_id: VisitId) -> Response:
+    """Deletes a visit and its pictures for good."""
+    watching_of(service).store.forget(visit_id)
+    return Response(status_code=204)

@@ -1,0 +1,186 @@
+"""Cameras and visits over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from mien import images
+from mien.types import U8
+from mien.watch.cameras import Camera
+from mien.watch.settings import Keeping, WatchFile
+from watch.conftest import MjpegCamera
+
+from .harness import Client, Start
+
+KEPT = Keeping(keep_days=1, keep_pictures="face")
+
+
+def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+    began = time.monotonic()
+    while not isinstance(found := condition(), np.ndarray) and not found:
+        assert time.monotonic() - began < seconds, "it did not happen"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def camera(astronaut: U8) -> Iterator[MjpegCamera]:
+    """A camera before which the astronaut stands."""
+    moved = [np.roll(astronaut, 4 * i, axis=1) for i in range(8)]
+    jpegs = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in moved]
+    made = MjpegCamera([*jpegs, *reversed(jpegs)])
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def watching(start: Start, face_film: Path) -> Client:
+    """A service that watches a film by its file, and may watch loopback."""
+    fixed = Camera(name="film", source=str(face_film))
+    said = WatchFile(cameras=(fixed,), watch=KEPT)
+    return start(watch=said, url_hosts=("127.0.0.1",))
+
+
+def add(client: Client, camera: MjpegCamera, **more: object) -> Any:
+    said = {"name": "door", "source": camera.address, **more}
+    return client.http.post("/v1/cameras", json=said)
+
+
+def state_of(client: Client, camera: str) -> Any:
+    return client.http.get(f"/v1/cameras/{camera}").json()
+
+
+def test_a_service_that_watches_nothing_says_so(client: Client) -> None:
+    told = client.http.get("/v1/cameras").json()
+    assert told == {"watching": False, "cameras": []}
+    refused = client.http.get("/v1/events")
+    assert refused.status_code == 409
+    assert refused.json()["type"] == "urn:mien:problem:not-watching"
+    assert "--watch" in refused.json()["detail"]
+
+
+def test_a_camera_is_added_changed_and_removed(
+    watching: Client, camera: MjpegCamera
+) -> None:
+    added = add(watching, camera)
+    assert added.status_code == 201, added.text
+    assert added.headers["location"] == "/v1/cameras/door"
+    assert added.json()["editable"] is True
+    until(lambda: state_of(watching, "door")["state"] == "up")
+    place = "/v1/cameras/door/picture"
+    upright = until(lambda: _picture(watching, place))
+    assert upright.shape == (512, 512, 3)
+    assert add(watching, camera).json()["type"] == "urn:mien:problem:camera-exists"
+    changed = watching.http.patch("/v1/cameras/door", json={"zones": [_half()]})
+    assert changed.status_code == 200, changed.text
+    assert changed.json()["zones"][0]["leave_out"]
+    dark = until(lambda: _picture(watching, place, dark=True))
+    assert dark[:, :200].max() < 30, "it is blackened before anybody looks"
+    metrics = watching.http.get("/metrics").text
+    assert 'mien_camera_up{camera="door"} 1.0' in metrics
+    assert watching.http.delete("/v1/cameras/door").status_code == 204
+    assert watching.http.get("/v1/cameras/door").status_code == 404
+    listed = watching.http.get("/v1/cameras").json()["cameras"]
+    assert [one["id"] for one in listed] == ["film"]
+
+
+def _half() -> dict[str, Any]:
+    return {"leave_out": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}
+
+
+def _picture(client: Client, place: str, *, dark: bool = False) -> U8 | None:
+    answer = client.http.get(place)
+    if answer.status_code != 200:
+        return None
+    image = images.read_image(answer.content)
+    return image if not dark or image[:, :200].max() < 30 else None
+
+
+def test_added_cameras_are_there_after_a_restart(
+    start: Start, camera: MjpegCamera
+) -> None:
+    options: dict[str, Any] = {"watch": WatchFile(), "url_hosts": ("127.0.0.1",)}
+    add(start(**options), camera, flip=True)
+    again = start(**options)
+    assert state_of(again, "door")["flip"] is True
+    until(lambda: state_of(again, "door")["state"] == "up")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"source": "rtsp://192.168.0.20/1"}, "address-refused"),
+        ({"source": "http://127.0.0.1:1/x"}, "address-refused"),
+        ({"source": "/etc/passwd"}, "address-refused"),
+        ({"source": "0"}, "address-refused"),
+        ({"source": "file:///etc/passwd"}, "address-refused"),
+        ({"password_env": "HOME"}, "invalid"),
+        ({"hours": ["late"]}, "unusable-input"),
+        (
+            {"zones": [{"look": [[0, 0], [2, 0], [1, 1]], "name": "a"}]},
+            "unusable-input",
+        ),
+    ],
+)
+def test_what_may_not_be_watched_is_refused(
+    start: Start, said: dict[str, Any], kind: str
+) -> None:
+    client = start(watch=WatchFile())
+    order = {"name": "x", "source": "rtsp://127.0.0.1/1", **said}
+    refused = client.http.post("/v1/cameras", json=order)
+    assert refused.json()["type"] == f"urn:mien:problem:{kind}", refused.text
+
+
+def test_a_camera_of_the_file_is_changed_there(watching: Client) -> None:
+    for method in ("patch", "delete"):
+        more = {"json": {"flip": True}} if method == "patch" else {}
+        refused = getattr(watching.http, method)("/v1/cameras/film", **more)
+        assert refused.json()["type"] == "urn:mien:problem:camera-fixed"
+
+
+def test_a_visit_is_listed_named_and_forgotten(watching: Client) -> None:
+    def ended() -> Any:
+        events = watching.http.get("/v1/events").json()["events"]
+        return [event for event in events if event["end"]]
+
+    (visit,) = until(ended)
+    assert visit["camera"] == "film"
+    assert visit["who"] in {"unsure", "unknown"}
+    assert visit["pictures"]
+    place = f"/v1/events/{visit['id']}"
+    face = images.read_image(watching.http.get(f"{place}/pictures/0").content)
+    assert min(face.shape[:2]) >= 32
+    named = watching.http.post(f"{place}/name", json={"name": "Eileen"})
+    assert named.status_code == 200, named.text
+    assert (named.json()["who"], named.json()["person"]) == ("known", "Eileen")
+    people = watching.http.get("/v1/people").json()["people"]
+    assert [one["name"] for one in people] == ["Eileen"]
+    theirs = watching.http.get("/v1/events", params={"person": "Eileen"}).json()
+    assert [one["id"] for one in theirs["events"]] == [visit["id"]]
+    nobody = watching.http.get("/v1/events", params={"person": "Ada"}).json()
+    assert nobody["events"] == []
+    assert watching.http.delete(f"/v1/people/{people[0]['id']}").status_code == 204
+    assert watching.http.get(place).status_code == 404, "forgotten with the person"
+
+
+def test_visits_are_told_as_they_happen(watching: Client) -> None:
+    until(lambda: watching.http.get("/v1/events").json()["events"])
+    told: list[Any] = []
+    with watching.http.stream(
+        "GET", "/v1/events", params={"follow": True, "after": 0}
+    ) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                told.append(json.loads(line.removeprefix("data: ")))
+                watching.http.app.state.service.stopping.set()  # type: ignore[attr-defined]
+    assert told
+    assert told[0]["camera"] == "film"
