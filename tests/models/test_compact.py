@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mien import geometry
 from mien.models.compact import Compact, decode, vote
 from mien.models.detectors import load_detector
 from mien.models.verifier import Verifier
@@ -144,3 +145,16 @@ def test_a_large_picture_is_searched_in_tiles_and_each_face_found_once(
 )
 def test_a_line_of_pixels_holds_no_face(shape: tuple[int, int, int]) -> None:
     assert len(load_detector("compact")(np.zeros(shape, np.uint8))) == 0
+
+
+def test_what_fills_a_picture_of_nobody_else_may_be_less_sure(astronaut: U8) -> None:
+    strict = load_detector("compact", min_face=16)
+    assert isinstance(strict, Compact)
+    strict.threshold = 0.9999
+    assert len(strict(astronaut)) == 0
+    tight = astronaut[40:200, 144:304]
+    (face,) = strict(tight)
+    assert face.score < strict.threshold
+    assert geometry.iou(face.box[None], np.float32([[36, 21, 124, 133]]))[0, 0] > 0.7
+    strict.any_angle = False  # as in streams
+    assert len(strict(tight)) == 0

@@ -14,7 +14,13 @@ import numpy as np
 
 from mien import geometry, store
 from mien.models.angle import AngleNet, Turns
-from mien.models.detectors import MIN_FACE, AlignsBy, detect_at_scales, scales_for
+from mien.models.detectors import (
+    MIN_FACE,
+    AlignsBy,
+    detect_at_scales,
+    scaled_back,
+    scales_for,
+)
 from mien.models.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces, Mask
@@ -34,6 +40,10 @@ _PATCH, _PATCH_FACE = (
 _SIZES = (0.85, 1.0, 1.18)  # at which the angle of one face is looked at
 _OR_HEAD = np.array([0, np.pi], np.float32)  # or just the other way up
 _QUARTERS = np.array([0, np.pi / 2, np.pi, -np.pi / 2], np.float32)
+_FILLS, _CENTRAL = (
+    0.35,
+    0.17,
+)  # of a picture's side: that a face fills, lies off its middle
 _MEETS = 0.3  # IoU of boxes of one face, found lying and found standing
 
 
@@ -66,6 +76,8 @@ class Compact:
     near = 0.8  # part of the threshold from which the second network takes six views
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
+    filling = 0.5  # the least score of a face that fills a picture of nobody else
+    filled_side = 256  # pixels: of that picture, when such a face is looked for
 
     def __init__(
         self,
@@ -91,9 +103,10 @@ class Compact:
         return cls(model, *closer, min_face=min_face, threshold=spec.threshold or 0.0)
 
     def __call__(self, image: U8) -> Faces:
-        return detect_at_scales(
+        faces = detect_at_scales(
             self.detect_once, image, self.scales(image), nms=self.nms_threshold
         )
+        return faces if len(faces) or not self.any_angle else self._filling(image)
 
     def scales(self, image: U8) -> tuple[float, ...]:
         """Those every detector takes, and a last look at the whole, as small as in training, for faces that fill it."""
@@ -104,6 +117,19 @@ class Compact:
             if side * scales[-1] <= self.largest_side
             else (*scales, self.whole_side / side)
         )
+
+    def _filling(self, image: U8) -> Faces:
+        """The face that fills a picture in which no other was found: what was cut out tight may be less sure."""
+        scale = min(1.0, self.filled_side / max(image.shape[:2]))
+        small = geometry.shrink(image, scale)
+        proposed = self._proposed(self._cells(small), self.proposal)
+        faces = self._judged(small, proposed, least=self.filling)
+        middle = np.array(small.shape[1::-1], np.float32) / 2
+        away = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - middle)
+        sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, initial=0)
+        fills = sides >= max(_FILLS * 2 * middle.min(), self.min_face * scale)
+        central = away.max(axis=1, initial=0) <= _CENTRAL * 2 * middle.max()
+        return scaled_back(faces[fills & central][:1], scale)
 
     def detect_once(self, image: U8) -> Faces:
         """The faces of the picture as it stands."""
@@ -142,13 +168,15 @@ class Compact:
         proposed = vote(cells[cells.scores >= least * _VOTERS], nms=self.nms_threshold)
         return proposed[proposed.scores >= least]
 
-    def _judged(self, image: U8, proposed: Faces) -> Faces:
+    def _judged(
+        self, image: U8, proposed: Faces, *, least: float | None = None
+    ) -> Faces:
         """Those of the proposed that the second network takes for faces, best first."""
         faces = replace(
             proposed, scores=joined(proposed.scores, self._look_closer(image, proposed))
         )
         faces = faces[np.argsort(-faces.scores, kind="stable")]
-        return faces[faces.scores >= self.threshold]
+        return faces[faces.scores >= (self.threshold if least is None else least)]
 
     def _leans(self, image: U8, landmarks: F32) -> Turns:
         """How far faces are turned from where their landmarks say; where they are, by several views."""
