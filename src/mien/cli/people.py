@@ -37,7 +37,6 @@ from mien.cli.from_tags import enroll_from_tags
 from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import GalleryOption, SharedOptions, with_shared_options
 from mien.cli.outputs import console, file_to_write
-from mien.cli.progress import progress
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
 from mien.errors import GalleryError, InputError, PersonNotFound
@@ -55,6 +54,7 @@ from mien.gallery import (
 from mien.gallery.check import Missing, check as check_gallery
 from mien.gallery.unknown import tell_unknown
 from mien.pipeline import Analyzer
+from mien.progress import progress
 from mien.text import did_you_mean
 from mien.watch.store import tell_visits
 
