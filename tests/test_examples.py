@@ -26,6 +26,9 @@ PUBLIC = {
 
 
 def examples() -> Iterator[doctest.DocTest]:
+    page = Path(__file__).parents[1] / "docs" / "python.md"
+    text = page.read_text(encoding="utf-8").replace("…, happiness", "..., happiness")
+    yield doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
     finder = doctest.DocTestFinder(exclude_empty=True)
     yield from doctest.DocTestFinder(recurse=False).find(mien, "mien")
     for name, made in PUBLIC.items():
