@@ -68,6 +68,23 @@ def test_the_nearest_of_all_places_together(tmp_path: Path) -> None:
     assert len(find(places, person(1), space=DLIB, count=99)) == 6
 
 
+def test_the_more_are_compared_the_less_a_distance_says(tmp_path: Path) -> None:
+    places = everywhere(tmp_path)
+    assert [place.size() for place in places] == [2, 1, 3]
+    probe = person(1, -0.12)
+    few = find(places, probe, space=DLIB, count=6)
+    near = next(one for one, _ in few if one.distance > 0.5)
+    assert 0.9 < near.probability < 1
+    assert few[-1][0].probability < 0.05
+    crowd = np.random.default_rng(4).normal(size=(5_000, 128)) / 8
+    archives.write_faces(tmp_path / "crowd", [crowd.astype(np.float32)])
+    batch = InBatch(Archive.open(tmp_path / "crowd"), "crowd", space=DLIB)
+    many = find([*places, batch], probe, space=DLIB, count=6)
+    same = next(one for one, _ in many if one.source == near.source)
+    assert same.distance == near.distance
+    assert same.probability < near.probability
+
+
 def test_places_without_faces(tmp_path: Path) -> None:
     gallery = SqliteGallery(tmp_path / "p.db", space=DLIB)
     places = [

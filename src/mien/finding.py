@@ -36,6 +36,8 @@ class Found:
 
     `name` is the person's it is enrolled for, `group` that of unknown faces it is in, `index` and `time_s` tell the
     frame of a film, `box` (4) xyxy where it is in the picture; `key` is what its place knows it by.
+    `probability` is how likely it is the same person, where that was measured for the embedder: the more were
+    compared, the less.
     """
 
     distance: float
@@ -47,6 +49,7 @@ class Found:
     time_s: float = 0.0
     box: tuple[float, ...] | None = None
     key: str = ""
+    probability: float | None = None
 
 
 class Place(Protocol):
@@ -60,6 +63,10 @@ class Place(Protocol):
         """A small JPEG of a face that was found here; nothing where there is none."""
         ...
 
+    def size(self) -> int:
+        """How many there are, of people or else of faces, who may look alike; asked after the search."""
+        ...
+
 
 def find(
     places: Sequence[Place], probe: F32, *, space: EmbeddingSpace, count: int
@@ -68,12 +75,16 @@ def find(
     kept = space.kept(probe[None])[0]
     near = [(found, place) for place in places for found in place.nearest(kept, count)]
     best = sorted(near, key=lambda pair: pair[0].distance)[:count]
-    distances = space.from_euclidean(
-        np.array([found.distance for found, _ in best], np.float32)
-    )
+    apart = np.array([found.distance for found, _ in best], np.float32)
+    distances = space.from_euclidean(apart)
+    likely: Sequence[float | None] = [None] * len(best)
+    if space.rates is not None and best:
+        compared = sum(place.size() for place in places)
+        likely = np.round(space.rates.probability(distances, compared), 4).tolist()
+    told = zip(best, distances.tolist(), likely, strict=True)
     return [
-        (replace(found, distance=round(float(distance), 4)), place)
-        for (found, place), distance in zip(best, distances, strict=True)
+        (replace(found, distance=round(distance, 4), probability=probability), place)
+        for (found, place), distance, probability in told
     ]
 
 
@@ -135,6 +146,9 @@ class InGallery:
         if some:
             yield np.stack([each.photo.embedding for each in some]), some
 
+    def size(self) -> int:
+        return len(self.gallery.people())
+
     def picture(self, found: Found) -> bytes:
         try:
             return showing(self.gallery).thumbnail(found.name or "", found.key)
@@ -155,6 +169,9 @@ class InUnknown:
             Found(distance, self.name, face.source, group=group, key=str(face.id))
             for distance, (group, face) in _best([(descriptors, faces)], probe, count)
         ]
+
+    def size(self) -> int:
+        return len(self.unknown.groups(least=1))
 
     def picture(self, found: Found) -> bytes:
         try:
@@ -187,6 +204,9 @@ class InBatch:
             for (distance, _), row in zip(best, told, strict=True)
         ]
 
+    def size(self) -> int:
+        return self.archive.count("faces")
+
     def picture(self, found: Found) -> bytes:
         return _cut(found)
 
@@ -210,6 +230,7 @@ class InPhotos:
         ]
         self.looked: Callable[[], None] = lambda: None
         self._failed = failed
+        self._faces = 0  # seen so far
 
     def nearest(self, probe: F32, count: int) -> list[Found]:
         return [
@@ -225,6 +246,7 @@ class InPhotos:
                 self._failed(str(exc) if str(file) in str(exc) else f"{file}: {exc}")
             else:
                 if len(faces) and faces.embeddings is not None:
+                    self._faces += len(faces)
                     boxes = [tuple(map(float, box)) for box in faces.boxes]
                     kept = self.analyzer.space.kept(faces.embeddings)
                     yield (
@@ -235,6 +257,9 @@ class InPhotos:
                         ],
                     )
             self.looked()
+
+    def size(self) -> int:
+        return self._faces
 
     def picture(self, found: Found) -> bytes:
         return _cut(found)

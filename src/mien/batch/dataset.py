@@ -398,6 +398,11 @@ class Archive:
                 f"{self.folder} was made with the embedder {embedder}, not {space.name}: choose it with --embedder"
             )
 
+    def count(self, name: str) -> int:
+        """How many rows a table has. Raises MienError where a part is damaged."""
+        with self._readable(name):
+            return int(self._dataset(name, self._parts(name)).count_rows())
+
     def faces_at(self, rows: Sequence[int], columns: list[str]) -> list[dict[str, Any]]:
         """What is told of some faces, by their rows in `faces`."""
         with self._readable("faces"):

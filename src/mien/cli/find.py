@@ -170,14 +170,26 @@ def _show(found: Sequence[Found], format: str, *, tolerance: float) -> None:  # 
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
     table = Table(
-        "distance", "same", "who", "picture", "at", "place", box=None, pad_edge=False
+        "distance",
+        "same",
+        "probability",
+        "who",
+        "picture",
+        "at",
+        "place",
+        box=None,
+        pad_edge=False,
     )
     for one in found:
         who = one.name or (f"unknown {one.group}" if one.group else "")
         at = f"{one.time_s:.1f} s" if one.time_s else ""
         same = "yes" if one.distance <= tolerance else "no"
+        likely = "" if one.probability is None else f"{one.probability:.0%}"
         table.add_row(
-            *map(escape, [f"{one.distance:.3f}", same, who, one.source, at, one.place])
+            *map(
+                escape,
+                [f"{one.distance:.3f}", same, likely, who, one.source, at, one.place],
+            )
         )
     console().print(table if found else "no face is kept in these places")
 

@@ -267,6 +267,9 @@ class FoundFaceRecord(BaseModel):
 
     distance: float = Field(description="To the face that was sent.")
     same: bool = Field(description="Near enough to be the same person.")
+    probability: float | None = Field(
+        description="That it is the same person: the more were compared, the less. Null: not measured."
+    )
     name: str | None
     person: str | None = Field(description="The id of the person it is enrolled for.")
     group: str | None = Field(description="The unknown person it is a face of.")
@@ -281,6 +284,7 @@ class FoundFaceRecord(BaseModel):
         return cls(
             distance=found.distance,
             same=seen.same,
+            probability=found.probability,
             name=found.name,
             person=seen.person,
             group=found.group,
@@ -299,6 +303,7 @@ class FoundRecord(BaseModel):
                     {
                         "distance": 0.31,
                         "same": True,
+                        "probability": 0.999,
                         "name": "Ada Lovelace",
                         "person": "3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7",
                         "group": None,

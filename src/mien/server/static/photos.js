@@ -152,7 +152,7 @@ async function whereElse(item, face) {
   const found = await api.find(item.file, face.box);
   const same = found.filter((one) => one.same).length;
   const lead = !found.length ? "No face is kept that it could be compared with." : same ? `Probably the same person: ${count(same)}.${same < found.length ? " The rest is less alike." : ""}` : "Nobody like this was seen before. The nearest are:";
-  const tiles = found.map((one) => el("li", { class: one.same ? "same" : "", title: one.source }, pictureOf(one), el("small", {}, one.name ?? "Unknown"), el("small", {}, `distance ${one.distance.toFixed(2)}`)));
+  const tiles = found.map((one) => el("li", { class: one.same ? "same" : "", title: one.source }, pictureOf(one), el("small", {}, one.name ?? "Unknown"), el("small", {}, `distance ${one.distance.toFixed(2)}`), one.probability === null ? null : el("small", {}, `${Math.floor(100 * one.probability)} % likely`)));
   const body = el("div", {}, el("div", { class: "snapshot" }, crop(item.picture, face.box, 192), el("p", {}, lead)), el("ul", { class: "mugs told found" }, ...tiles));
   announce(lead);
   await ask({ title: "Where else is this face?", body, ok: "Close", submit: () => null });
