@@ -96,7 +96,9 @@ def main() -> None:
         faces = analyzer.detector(image)
         if not len(faces):
             return None
-        return analyzer.trunk(image, faces[central(faces.boxes, image)]).embeddings[0]
+        return analyzer.backbone(image, faces[central(faces.boxes, image)]).embeddings[
+            0
+        ]
 
     photos = read(unpacked(arguments.data), describe)
     results = {

@@ -31,7 +31,7 @@ import numpy as np
 from pairs import central, unpacked
 
 from mien import images
-from mien.gallery.unknown import LEAST_FACES, Kept, Sighting, UnknownFaces, group
+from mien.gallery.unknown import LEAST_FACES, KeptFaces, Sighting, UnknownFaces, group
 from mien.pipeline import Analyzer
 from mien.types import F32, I64
 from mien.zoo import DLIB
@@ -112,7 +112,7 @@ def fixtures(folder: Path) -> Photos:
 
 def grouped(embeddings: F32, photos: list[str], reach: float) -> I64:
     blank = [""] * len(photos)
-    return group(Kept(embeddings, photos, blank, blank), reach=reach)
+    return group(KeptFaces(embeddings, photos, blank, blank), reach=reach)
 
 
 def over_all(

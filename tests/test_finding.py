@@ -15,7 +15,7 @@ from commands import Inside
 from mien import images
 from mien.batch import Archive
 from mien.errors import InputError
-from mien.finding import InBatch, InGallery, InUnknown, find
+from mien.finding import BatchSearch, GallerySearch, UnknownSearch, find
 from mien.gallery import Photo, SqliteGallery
 from mien.gallery.unknown import Sighting, open_unknown
 from mien.types import F32, U8
@@ -34,7 +34,7 @@ def person(seed: int, aside: float = 0.0) -> F32:
     )
 
 
-def everywhere(tmp_path: Path) -> list[InGallery | InUnknown | InBatch]:
+def everywhere(tmp_path: Path) -> list[GallerySearch | UnknownSearch | BatchSearch]:
     gallery = SqliteGallery(tmp_path / "p.db", space=DLIB)
     gallery.enroll("Ada", [Photo(person(1, 0.3), "a" * 64, "ada.jpg", thumbnail=JPEG)])
     gallery.enroll("Grace", [Photo(person(2), "b" * 64, "grace.jpg")])
@@ -47,9 +47,9 @@ def everywhere(tmp_path: Path) -> list[InGallery | InUnknown | InBatch]:
     )
     batch = Archive.open(tmp_path / "result")
     return [
-        InGallery(gallery, "p.db"),
-        InUnknown(unknown),
-        InBatch(batch, "result", space=DLIB),
+        GallerySearch(gallery, "p.db"),
+        UnknownSearch(unknown),
+        BatchSearch(batch, "result", space=DLIB),
     ]
 
 
@@ -88,15 +88,15 @@ def test_the_more_are_compared_the_less_a_distance_says(tmp_path: Path) -> None:
 def test_places_without_faces(tmp_path: Path) -> None:
     gallery = SqliteGallery(tmp_path / "p.db", space=DLIB)
     places = [
-        InGallery(gallery, "p.db"),
-        InUnknown(open_unknown(gallery, data=tmp_path)),
+        GallerySearch(gallery, "p.db"),
+        UnknownSearch(open_unknown(gallery, data=tmp_path)),
     ]
     assert find(places, person(1), space=DLIB, count=3) == []
 
 
 def test_descriptors_of_another_embedder_are_refused(tmp_path: Path) -> None:
     archives.write_faces(tmp_path / "result", [np.stack([person(1)])])
-    place = InBatch(Archive.open(tmp_path / "result"), "result", space=SFACE)
+    place = BatchSearch(Archive.open(tmp_path / "result"), "result", space=SFACE)
     with pytest.raises(
         InputError, match="was made with the embedder dlib_resnet, not sface"
     ):
@@ -107,7 +107,7 @@ def test_descriptors_of_another_embedder_are_refused(tmp_path: Path) -> None:
 def test_a_hundred_thousand_faces_of_a_batch_result(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(100_000, 128)).astype(np.float32) / 8
     archives.write_faces(tmp_path / "result", np.split(rows, 10))
-    place = InBatch(Archive.open(tmp_path / "result"), "result", space=DLIB)
+    place = BatchSearch(Archive.open(tmp_path / "result"), "result", space=DLIB)
     spent = []
     for _ in range(5):
         began = time.process_time()

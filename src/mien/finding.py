@@ -52,7 +52,7 @@ class Found:
     probability: float | None = None
 
 
-class Place(Protocol):
+class Searchable(Protocol):
     """Something that faces can be found in. Distances are Euclidean until `find` tells them in the space's measure."""
 
     def nearest(self, probe: F32, count: int) -> list[Found]:
@@ -69,8 +69,8 @@ class Place(Protocol):
 
 
 def find(
-    places: Sequence[Place], probe: F32, *, space: EmbeddingSpace, count: int
-) -> list[tuple[Found, Place]]:
+    places: Sequence[Searchable], probe: F32, *, space: EmbeddingSpace, count: int
+) -> list[tuple[Found, Searchable]]:
     """The faces nearest to a descriptor (D,) in all places together, each with its place, the nearest first."""
     kept = space.kept(probe[None])[0]
     near = [(found, place) for place in places for found in place.nearest(kept, count)]
@@ -113,7 +113,7 @@ def _best(
     return [(distance, one) for distance, _, one in best]
 
 
-class InGallery:
+class GallerySearch:
     """The photos of everybody in a gallery."""
 
     def __init__(self, gallery: Gallery, name: str) -> None:
@@ -156,7 +156,7 @@ class InGallery:
             return b""
 
 
-class InUnknown:
+class UnknownSearch:
     """The faces that nobody has named."""
 
     def __init__(self, unknown: UnknownFaces, name: str = "unknown") -> None:
@@ -180,7 +180,7 @@ class InUnknown:
             return b""
 
 
-class InBatch:
+class BatchSearch:
     """The faces of a batch result, read part by part: memory does not grow with the archive."""
 
     def __init__(self, archive: Archive, name: str, *, space: EmbeddingSpace) -> None:
@@ -211,7 +211,7 @@ class InBatch:
         return _cut(found)
 
 
-class InPhotos:
+class PhotoSearch:
     """The faces of photos that are looked at now: `looked` is called after each, `failed` told why one cannot be."""
 
     def __init__(

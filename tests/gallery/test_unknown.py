@@ -16,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 from mien.errors import GalleryError, InputError, UnknownNotFound
 from mien.gallery import FolderGallery, Photo, PostgresGallery, SqliteGallery
 from mien.gallery.unknown import (
-    Kept,
+    KeptFaces,
     Sighting,
     UnknownFaces,
     group,
@@ -122,8 +122,8 @@ def sources(unknown: UnknownFaces) -> list[list[str]]:
 # -- grouping
 
 
-def kept(rows: list[tuple[F32, str, str]]) -> Kept:
-    return Kept(
+def kept(rows: list[tuple[F32, str, str]]) -> KeptFaces:
+    return KeptFaces(
         np.stack([r[0] for r in rows]),
         [r[1] for r in rows],
         [""] * len(rows),
@@ -159,7 +159,7 @@ def test_who_is_together(
 
 
 def test_nobody_is_no_group() -> None:
-    empty = Kept(np.zeros((0, 128), np.float32), [], [], [])
+    empty = KeptFaces(np.zeros((0, 128), np.float32), [], [], [])
     assert group(empty, reach=DLIB.linkage).tolist() == []
     assert regroup(empty, np.zeros(0, np.int64), reach=DLIB.linkage)[1].tolist() == []
 
@@ -169,7 +169,8 @@ def test_a_chain_of_strangers_is_not_one_person() -> None:
     steps = np.zeros((9, 128), np.float32)
     steps[:, 0] = 0.4 * np.arange(9)
     labels = group(
-        Kept(steps, [str(i) for i in range(9)], [""] * 9, [""] * 9), reach=DLIB.linkage
+        KeptFaces(steps, [str(i) for i in range(9)], [""] * 9, [""] * 9),
+        reach=DLIB.linkage,
     )
     assert labels.max() >= 3
     assert all(
@@ -198,7 +199,7 @@ def test_one_by_one_in_any_order_ends_like_all_at_once(
     for n in range(1, faces + 1):
         some = [rows[i] for i in order[:n]]
         groups.append("")
-        table = Kept(
+        table = KeptFaces(
             np.stack([r[0] for r in some]), [r[1] for r in some], list(groups), [""] * n
         )
         near, labels = regroup(table, np.array([n - 1]), reach=DLIB.linkage)

@@ -18,7 +18,7 @@ import pytest
 from live.clips import age_of, numbered, write_clip
 from live.servers import serving
 from mien.errors import SourceError
-from mien.server.fetch import Rules
+from mien.server.fetch import FetchRules
 from mien.server.jobs.store import Job
 from mien.server.streams import open_stream
 from mien.sources import Timeouts, open_source
@@ -91,7 +91,7 @@ def test_rtsp_shows_what_is_new(port: int) -> None:
 
 @pytest.mark.slow
 def test_the_service_s_relay_lets_a_real_stream_through(port: int) -> None:
-    rules = Rules((f"127.0.0.1:{port}",), 0, 5)
+    rules = FetchRules((f"127.0.0.1:{port}",), 0, 5)
     with rtsp(port):
         job = Job(
             "a",

@@ -16,7 +16,7 @@ import pytest
 from mien.errors import SourceError
 from mien.pipeline import Analyzer
 from mien.server import ServerSettings
-from mien.server.fetch import Fetcher, Rules, Target, is_public
+from mien.server.fetch import Fetcher, FetchRules, PinnedAddress, is_public
 from mien.server.relay import Answers, Refused, Relay
 from mien.server.streams import _Rtsp
 from mien.sources import wire
@@ -68,7 +68,7 @@ def test_one_deadline_holds_for_all_of_an_answer(
 ) -> None:
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"stopped sending|no answer in time"):
-        Fetcher(Rules((dripping,), 1, 0.8)).fetch(
+        Fetcher(FetchRules((dripping,), 1, 0.8)).fetch(
             f"http://{dripping}{path}",
             video_path=tmp_path / "v",
             picture_bytes=9_000,
@@ -79,7 +79,7 @@ def test_one_deadline_holds_for_all_of_an_answer(
 
 def test_a_fetch_ends_when_nobody_waits_any_more(dripping: str, tmp_path: Path) -> None:
     began = time.monotonic()
-    rules = Rules((dripping,), 1, 60, 60, lambda: time.monotonic() - began > 0.5)
+    rules = FetchRules((dripping,), 1, 60, 60, lambda: time.monotonic() - began > 0.5)
     with pytest.raises(SourceError):
         Fetcher(rules).fetch(
             f"http://{dripping}/headers",
@@ -312,7 +312,7 @@ def test_a_stream_that_leads_elsewhere_is_cut(status: bytes) -> None:
     port, asked = rtsp_server(
         lambda _: status + b"\r\nCSeq: 1\r\nLocation: " + location + b"\r\n\r\n"
     )
-    rules = Rules((f"127.0.0.1:{port}",), 0, 3)
+    rules = FetchRules((f"127.0.0.1:{port}",), 0, 3)
     target = Fetcher(rules).resolve(f"rtsp://127.0.0.1:{port}/cam")
     with pytest.raises(SourceError):
         _first_frame(target)
@@ -358,7 +358,7 @@ def test_what_is_not(message: bytes) -> None:
         Answers().take(message)
 
 
-def _first_frame(target: Target) -> object:
+def _first_frame(target: PinnedAddress) -> object:
     source = _Rtsp(target, Wait(3, lambda: False))
     try:
         return next(iter(source))
@@ -369,7 +369,10 @@ def _first_frame(target: Target) -> object:
 def test_the_relay_passes_on_what_is_no_redirect() -> None:
     port, asked = rtsp_server(lambda _: b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
     relay = Relay(
-        Target(urlsplit(f"rtsp://127.0.0.1:{port}/"), "127.0.0.1", port, "127.0.0.1"), 3
+        PinnedAddress(
+            urlsplit(f"rtsp://127.0.0.1:{port}/"), "127.0.0.1", port, "127.0.0.1"
+        ),
+        3,
     )
     with socket.create_connection(("127.0.0.1", relay.port), 3) as near:
         near.sendall(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")

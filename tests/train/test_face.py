@@ -120,7 +120,7 @@ def test_its_classes_appear_in_photos(
     assert face.gender == "female"
 
 
-def test_one_pass_of_the_trunk_serves_all(
+def test_one_pass_of_the_backbone_serves_all(
     analyzer_of_moods: Analyzer, astronaut: U8
 ) -> None:
     assert analyzer_of_moods.own == []

@@ -25,12 +25,12 @@ from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import console, file_to_write
 from mien.errors import InputError
 from mien.finding import (
+    BatchSearch,
     Found,
-    InBatch,
-    InGallery,
-    InPhotos,
-    InUnknown,
-    Place,
+    GallerySearch,
+    PhotoSearch,
+    Searchable,
+    UnknownSearch,
     find as nearest,
 )
 from mien.gallery import DATABASE_SUFFIXES, Photo, check_there, open_gallery
@@ -109,19 +109,19 @@ def _search(
     asked: Photo,
     top: int,
     failures: list[str],
-) -> list[tuple[Found, Place]]:
+) -> list[tuple[Found, Searchable]]:
     names = names or ([PEOPLE, UNKNOWN] if analyzer.gallery is not None else [])
     if not names:
         raise InputError("nobody is enrolled to be found; say where to look with --in")
     places = [_place(analyzer, name, failures) for name in names]
-    photos = [place for place in places if isinstance(place, InPhotos)]
+    photos = [place for place in places if isinstance(place, PhotoSearch)]
     with progress("photos", sum(len(place.files) for place in photos)) as advance:
         for place in photos:
             place.looked = advance
         return nearest(places, asked.embedding, space=analyzer.space, count=top)
 
 
-def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Place:
+def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Searchable:
     """What a word after --in means."""
     path = Path(name)
     if name in {PEOPLE, UNKNOWN} and not path.exists():
@@ -131,21 +131,21 @@ def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Place:
             )
         own = analyzer.gallery
         return (
-            InGallery(own, name)
+            GallerySearch(own, name)
             if name == PEOPLE
-            else InUnknown(open_unknown(own, data=data_dir()), name)
+            else UnknownSearch(open_unknown(own, data=data_dir()), name)
         )
     if "://" in name or path.suffix.lower() in DATABASE_SUFFIXES:
         check_there(name)
         gallery = open_gallery(
             name, space=analyzer.space, describe=analyzer.describe_photo
         )
-        return InGallery(gallery, name)
+        return GallerySearch(gallery, name)
     if not path.exists():
         raise InputError(f"--in {name}: there is no such file or folder")
     if is_result(path):
         return _batch(path, analyzer.space)
-    place = InPhotos(analyzer, name, failed=failures.append)
+    place = PhotoSearch(analyzer, name, failed=failures.append)
     if not place.files:
         raise InputError(
             f"--in {name} holds no photos; a gallery is a .db file or postgresql://…"
@@ -153,12 +153,12 @@ def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Place:
     return place
 
 
-def _batch(folder: Path, space: EmbeddingSpace) -> Place:
+def _batch(folder: Path, space: EmbeddingSpace) -> Searchable:
     if importlib.util.find_spec("pyarrow") is None:
         raise InputError(lacking("reading a batch result", "pyarrow", "parquet"))
     from mien.batch import Archive
 
-    return InBatch(Archive.open(folder), str(folder), space=space)
+    return BatchSearch(Archive.open(folder), str(folder), space=space)
 
 
 def _show(found: Sequence[Found], format: str, *, tolerance: float) -> None:  # noqa: A002
@@ -194,7 +194,7 @@ def _show(found: Sequence[Found], format: str, *, tolerance: float) -> None:  # 
     console().print(table if found else "no face is kept in these places")
 
 
-def contact_sheet(asked: bytes, found: Sequence[tuple[Found, Place]]) -> U8:
+def contact_sheet(asked: bytes, found: Sequence[tuple[Found, Searchable]]) -> U8:
     """The face asked for, then those found with distance and name (H, W, 3)."""
     tiles = [(asked, "looked for")]
     for one, place in found:

@@ -48,7 +48,7 @@ _SPECIAL = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class FetchRules:
     """What may be fetched: `hosts` (`host` or `host:port`) also where their addresses are private; at most `redirects`
     of those; all of it within `seconds`, a video within `video_seconds`. Once `over` says so, nobody waits any more."""
 
@@ -59,10 +59,10 @@ class Rules:
     over: Callable[[], bool] = field(default=lambda: False)
 
 
-def rules_of(settings: ServerSettings, over: Callable[[], bool]) -> Rules:
+def rules_of(settings: ServerSettings, over: Callable[[], bool]) -> FetchRules:
     """Which addresses a service fetches, and for how long, unless it is over before."""
     limits = settings.limits
-    return Rules(
+    return FetchRules(
         settings.url_hosts,
         limits.url_redirects,
         limits.url_s,
@@ -72,7 +72,7 @@ def rules_of(settings: ServerSettings, over: Callable[[], bool]) -> Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PinnedAddress:
     """An address that was looked up once, and the one machine it is pinned to."""
 
     parts: SplitResult
@@ -92,10 +92,10 @@ class Fetched:
 class Fetcher:
     """Fetches one address by some rules."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: FetchRules) -> None:
         self.rules = rules
 
-    def resolve(self, url: str, wait: Wait | None = None) -> Target:
+    def resolve(self, url: str, wait: Wait | None = None) -> PinnedAddress:
         """Looks an address up, once.
 
         Raises:
@@ -111,7 +111,7 @@ class Fetcher:
                 "address-refused",
                 "private, loopback and link-local addresses are not fetched",
             )
-        return Target(parts, host, port, found[0])
+        return PinnedAddress(parts, host, port, found[0])
 
     def wait(self) -> Wait:
         """How long is waited for everything, from now on."""

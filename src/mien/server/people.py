@@ -19,7 +19,7 @@ from mien.errors import (
     PersonNotFound,
     PhotoNotFound,
 )
-from mien.finding import Found, InGallery, InUnknown, Place, find
+from mien.finding import Found, GallerySearch, Searchable, UnknownSearch, find
 from mien.gallery import (
     CounterExample,
     FolderGallery,
@@ -203,10 +203,10 @@ class People:
 
     def find(self, photo: Photo, unknown: UnknownFaces, count: int) -> list[Seen]:
         """The faces in the gallery and among the unknown that are nearest to that of a photo, the nearest first."""
-        places: list[Place] = [InUnknown(unknown)]
+        places: list[Searchable] = [UnknownSearch(unknown)]
         gallery = self.analyzer.gallery
         if gallery is not None:
-            places.append(InGallery(gallery, "people"))
+            places.append(GallerySearch(gallery, "people"))
         found = [
             one
             for one, _ in find(

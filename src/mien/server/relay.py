@@ -7,7 +7,7 @@ import select
 import socket
 import threading
 
-from mien.server.fetch import Target
+from mien.server.fetch import PinnedAddress
 
 _CHUNK = 65_536
 _HEAD_BYTES, _BODY_BYTES = 65_536, 1_000_000
@@ -82,7 +82,7 @@ def _body_length(head: bytes) -> int:
 class Relay:
     """Passes bytes between connections to a port on loopback and one machine."""
 
-    def __init__(self, target: Target, seconds: float) -> None:
+    def __init__(self, target: PinnedAddress, seconds: float) -> None:
         self._target = target
         self._seconds = seconds
         self._closed = threading.Event()

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlunsplit
 
 from mien.errors import SourceError
-from mien.server.fetch import Fetcher, Rules, Target
+from mien.server.fetch import Fetcher, FetchRules, PinnedAddress
 from mien.server.jobs.store import Job
 from mien.server.problems import Problem
 from mien.server.relay import Relay
@@ -30,7 +30,7 @@ _FRAME_PIXELS = 9_500_000
 _OPEN_S = 8.0
 
 
-def open_stream(job: Job, rules: Rules) -> Source:
+def open_stream(job: Job, rules: FetchRules) -> Source:
     """The stream of a job, which ends after the job's time, or when the rules say that nobody waits any more.
 
     Raises:
@@ -49,7 +49,7 @@ def open_stream(job: Job, rules: Rules) -> Source:
     return Bounded(_mjpeg(answer, timeouts), whole, seconds)
 
 
-def open_camera(url: str, timeouts: Timeouts, rules: Rules) -> Source:
+def open_camera(url: str, timeouts: Timeouts, rules: FetchRules) -> Source:
     """A camera that a client named, RTSP or MJPEG, for as long as it sends and somebody waits.
 
     Raises:
@@ -120,7 +120,7 @@ def ended(wait: Wait) -> bool:
 class _Rtsp:
     """An RTSP stream through a relay on loopback that connects to the checked machine and to no other."""
 
-    def __init__(self, target: Target, wait: Wait) -> None:
+    def __init__(self, target: PinnedAddress, wait: Wait) -> None:
         seconds = wait.left()
         self._relay = Relay(target, seconds)
         parts = target.parts

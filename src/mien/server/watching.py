@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from mien.collecting import UnknownCollector
 from mien.errors import InputError
 from mien.pipeline import Analyzer
-from mien.server.fetch import Fetcher, Rules, rules_of
+from mien.server.fetch import Fetcher, rules_of
 from mien.server.problems import Problem
 from mien.server.settings import ServerSettings
 from mien.server.streams import open_camera
@@ -104,7 +104,7 @@ class Watching:
         """What a client named is opened by the rules for that."""
         return open_camera(str(uri), timeouts, self._rules(timeouts.over))
 
-    def _rules(self, over: Callable[[], bool]) -> Rules:
+    def _rules(self, over: Callable[[], bool]) -> FetchRules:
         return rules_of(self.settings, over)
 
     # -- cameras

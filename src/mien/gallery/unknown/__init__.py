@@ -12,7 +12,7 @@ from mien.errors import GalleryError
 from mien.gallery.base import Gallery
 from mien.gallery.folder import FolderGallery
 from mien.gallery.unknown.base import Group, Sighting, Undone, UnknownFace
-from mien.gallery.unknown.grouping import LEAST_FACES, Kept, group, regroup
+from mien.gallery.unknown.grouping import LEAST_FACES, KeptFaces, group, regroup
 from mien.space import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LEAST_FACES",
     "Group",
-    "Kept",
+    "KeptFaces",
     "Sighting",
     "Undone",
     "UnknownFace",

@@ -17,8 +17,8 @@ _SLACK = 1e-3  # float32 products are this near; one step too many changes no gr
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """Kept faces as columns: `embeddings` (N, D); `photos`, the picture each was in (two faces of one picture are
+class KeptFaces:
+    """KeptFaces faces as columns: `embeddings` (N, D); `photos`, the picture each was in (two faces of one picture are
     never one person); `groups`, the group each is in ("" for none yet); `pins`, the group a user put it in, or ""."""
 
     embeddings: F32
@@ -30,7 +30,7 @@ class Kept:
         return len(self.photos)
 
 
-def group(kept: Kept, *, reach: float) -> I64:
+def group(kept: KeptFaces, *, reach: float) -> I64:
     """A label (N,) per face from scratch: equal for faces of one person, numbered by first appearance.
 
     `reach` is the mean Euclidean distance at which two groups are one person: a space's linkage. The tolerance is for
@@ -43,7 +43,7 @@ def group(kept: Kept, *, reach: float) -> I64:
     return _by_appearance(labels)
 
 
-def regroup(kept: Kept, new: I64, *, reach: float) -> tuple[I64, I64]:
+def regroup(kept: KeptFaces, new: I64, *, reach: float) -> tuple[I64, I64]:
     """The rows (M,) whose groups may change because the rows `new` came, and a label (M,) for each of them.
 
     All rows that the new ones reach over steps of at most `reach` are grouped from scratch: what comes out is what
@@ -63,7 +63,7 @@ def regroup(kept: Kept, new: I64, *, reach: float) -> tuple[I64, I64]:
     return rows, group(_taken(kept, rows), reach=reach)
 
 
-def _islands(kept: Kept, reach: float) -> list[I64]:
+def _islands(kept: KeptFaces, reach: float) -> list[I64]:
     """The rows that reach each other over steps of at most `reach`, or by a user's word."""
     if not len(kept):
         return []
@@ -86,7 +86,7 @@ def _islands(kept: Kept, reach: float) -> list[I64]:
     return np.split(order, np.searchsorted(island[order], np.arange(1, count)))
 
 
-def _steps(kept: Kept, start: int, reach: float) -> list[tuple[int, int]]:
+def _steps(kept: KeptFaces, start: int, reach: float) -> list[tuple[int, int]]:
     near = _within(
         kept.embeddings[start : start + _BLOCK], kept.embeddings[start:], reach
     )
@@ -110,12 +110,12 @@ def _with_members(
     return np.array(sorted(everybody), np.int64)
 
 
-def _taken(kept: Kept, rows: I64) -> Kept:
+def _taken(kept: KeptFaces, rows: I64) -> KeptFaces:
     """Some of the rows."""
     photos, groups, pins = (
         [column[i] for i in rows] for column in (kept.photos, kept.groups, kept.pins)
     )
-    return Kept(kept.embeddings[rows], photos, groups, pins)
+    return KeptFaces(kept.embeddings[rows], photos, groups, pins)
 
 
 def _members(names: Sequence[str]) -> dict[str, list[int]]:
@@ -127,7 +127,7 @@ def _members(names: Sequence[str]) -> dict[str, list[int]]:
     return found
 
 
-def _linked(kept: Kept, rows: I64, reach: float) -> I64:
+def _linked(kept: KeptFaces, rows: I64, reach: float) -> I64:
     """Labels (M,) of some rows by average linkage."""
     order = sorted(
         range(len(rows)), key=lambda i: kept.embeddings[rows[i]].tobytes()
@@ -138,7 +138,7 @@ def _linked(kept: Kept, rows: I64, reach: float) -> I64:
     return _by_appearance(labels)
 
 
-def _start(kept: Kept, rows: I64) -> tuple[F64, list[list[int]]]:
+def _start(kept: KeptFaces, rows: I64) -> tuple[F64, list[list[int]]]:
     """Distances between single faces, infinite where they may not be together, and what is together already."""
     distances = l2_distances(kept.embeddings[rows], kept.embeddings[rows]).astype(
         np.float64

@@ -22,7 +22,7 @@ from mien.errors import InputError, PersonNotFound, UnknownNotFound
 from mien.gallery.base import Photo, check_name
 from mien.gallery.folder import bare_sha256
 from mien.gallery.unknown.base import Enroller, Group, Sighting, Undone, UnknownFace
-from mien.gallery.unknown.grouping import LEAST_FACES, Kept, regroup
+from mien.gallery.unknown.grouping import LEAST_FACES, KeptFaces, regroup
 from mien.space import EmbeddingSpace
 from mien.types import F32, I64
 
@@ -90,7 +90,7 @@ class _Rows:
     """All faces in no one's name: their ids (N,), and what is needed to group them."""
 
     ids: I64
-    kept: Kept
+    kept: KeptFaces
 
 
 class UnknownFaces:
@@ -236,7 +236,7 @@ class UnknownFaces:
         table = np.frombuffer(b"".join(row.embedding for row in rows), "<f4").reshape(
             len(rows), -1 if rows else 0
         )
-        kept = Kept(
+        kept = KeptFaces(
             table,
             [r.photo for r in rows],
             [r.group_id for r in rows],
@@ -556,7 +556,7 @@ class UnknownFaces:
             self._engine.dispose()
 
 
-def _names(kept: Kept, rows: I64, labels: I64) -> list[str]:
+def _names(kept: KeptFaces, rows: I64, labels: I64) -> list[str]:
     """The group's id of each row (M,): of a user's group its own, else that most of its faces had, else a new one."""
     members = [rows[labels == label] for label in range(labels.max(initial=-1) + 1)]
     pins = {
