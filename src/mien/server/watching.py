@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from mien.collecting import UnknownCollector
 from mien.errors import InputError
 from mien.pipeline import Analyzer
-from mien.server.fetch import FetchRules, rules_of
+from mien.server.fetch import Fetcher, FetchRules, rules_of
 from mien.server.problems import Problem
 from mien.server.settings import ServerSettings
 from mien.server.streams import open_camera
