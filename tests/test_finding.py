@@ -78,7 +78,7 @@ def test_the_more_are_compared_the_less_a_distance_says(tmp_path: Path) -> None:
     assert few[-1][0].probability < 0.05
     crowd = np.random.default_rng(4).normal(size=(5_000, 128)) / 8
     archives.write_faces(tmp_path / "crowd", [crowd.astype(np.float32)])
-    batch = InBatch(Archive.open(tmp_path / "crowd"), "crowd", space=DLIB)
+    batch = BatchSearch(Archive.open(tmp_path / "crowd"), "crowd", space=DLIB)
     many = find([*places, batch], probe, space=DLIB, count=6)
     same = next(one for one, _ in many if one.source == near.source)
     assert same.distance == near.distance
