@@ -638,6 +638,7 @@ class ServerRecord(BaseModel):
         description="For how long faces nobody owns are kept; null: they are not."
     )
     urls: bool
+    watching: bool = Field(description="Whether cameras are watched.")
     image_bytes: int
     video_bytes: int
     files: int

@@ -68,6 +68,7 @@ async def server(caller: Reader, service: ServiceDep) -> ServerRecord:
         gallery=service.analyzer.gallery is not None,
         keep_unknown_days=settings.keep_unknown_days,
         urls=settings.urls,
+        watching=service.watching is not None,
         image_bytes=limits.image_bytes,
         video_bytes=limits.video_bytes,
         files=limits.files,

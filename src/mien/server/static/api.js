@@ -68,6 +68,12 @@ export const splitUnknown = (id, faces) => json("POST", `/v1/unknown/${id}/split
 export const mergeUnknown = (id, into) => json("POST", `/v1/unknown/${id}/merge`, { json: { into } });
 export const undoUnknown = () => json("POST", "/v1/unknown/undo");
 export const removeUnknown = (id, options = {}) => send("DELETE", `/v1/unknown/${id}`, options);
+export const cameras = async () => (await json("GET", "/v1/cameras")).cameras;
+export const addCamera = (camera) => json("POST", "/v1/cameras", { json: camera });
+export const removeCamera = (id) => send("DELETE", `/v1/cameras/${id}`);
+export const visits = (filters) => json("GET", `/v1/events?${filters}`);
+export const nameVisit = (id, name) => json("POST", `/v1/events/${id}/name`, { json: { name } });
+export const forgetVisit = (id) => send("DELETE", `/v1/events/${id}`);
 export const removeJob = (id) => send("DELETE", `/v1/jobs/${id}`);
 export const blob = async (path) => (await send("GET", path)).blob();
 
@@ -126,9 +132,17 @@ export async function url(address) {
   return answer.status === 202 ? { job: await answer.json() } : { picture: await answer.blob() };
 }
 
-// Server-sent events by hand: EventSource cannot send a key.
-export async function* events(id, signal) {
-  const answer = await send("GET", `/v1/jobs/${id}/events`, { signal });
+// Server-sent events are read by hand: EventSource cannot send a key.
+export const events = (id, signal) => told(`/v1/jobs/${id}/events`, signal);
+
+// Visits as they change, from a change on.
+export async function* follow(after, signal) {
+  const from = after === null ? "" : `&after=${after}`;
+  for await (const { event, data } of told(`/v1/events?follow=true${from}`, signal)) if (event === "visit") yield data;
+}
+
+async function* told(path, signal) {
+  const answer = await send("GET", path, { signal });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {

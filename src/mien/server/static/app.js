@@ -1,6 +1,7 @@
 // The frame of the page: views, theme, keys, and where dropped and pasted files go.
 
 import * as api from "./api.js";
+import * as cameras from "./cameras.js";
 import * as live from "./live.js";
 import * as models from "./models.js";
 import * as people from "./people.js";
@@ -9,7 +10,7 @@ import { $, ask, complain, el, tell, toast } from "./ui.js";
 import * as unknown from "./unknown.js";
 import * as videos from "./videos.js";
 
-const VIEWS = ["photos", "live", "people", "videos"];
+const VIEWS = ["photos", "live", "cameras", "people", "videos"];
 const VIDEO = /\.(mp4|mov|m4v|mkv|webm|avi|ts|m2ts|mpg|mpeg|wmv|flv|ogv|3gp)$/i;
 
 function route() {
@@ -23,6 +24,7 @@ function route() {
   document.title = `${$(`${view}-title`).textContent} · mien`;
   if (view === "people") { people.refresh(); unknown.refresh(); }
   if (view === "videos") videos.refresh();
+  if (view === "cameras") cameras.open(); else cameras.close();
   if (view !== "live" && live.running()) live.stop();
 }
 
@@ -63,6 +65,7 @@ async function connect() {
     status(true, `mien ${server.version}`);
     tell(server.attributes);
     people.allow(server.role);
+    cameras.allow(server);
     unknown.allow(server);
     videos.allow(server);
     models.allow(server);
@@ -103,6 +106,7 @@ dropping();
 photos.start(choose);
 live.start();
 people.start();
+cameras.start();
 unknown.start();
 videos.start(choose);
 addEventListener("hashchange", route);

@@ -1,0 +1,113 @@
+"""Cameras and visits in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.pipeline import Analyzer
+from mien.server import ServerSettings
+from mien.types import U8
+from mien.watch.cameras import Camera
+from mien.watch.settings import Keeping, WatchFile
+from server.harness import Listening, free_port, with_gallery
+from watch.conftest import MjpegCamera
+
+from .test_page import CHROMIUM, WIDER, Page, browser, camera_clip, names
+
+__all__ = ["browser", "camera_clip"]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+]
+
+
+@pytest.fixture
+def door(astronaut: U8) -> Iterator[MjpegCamera]:
+    """A camera before which the astronaut stands."""
+    moved = [np.roll(astronaut, 4 * i, axis=1) for i in range(8)]
+    jpegs = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in moved]
+    camera = MjpegCamera([*jpegs, *reversed(jpegs)])
+    yield camera
+    camera.end()
+
+
+@pytest.fixture
+def watching(models: Analyzer, tmp_path: Path, face_film: Path) -> Iterator[Listening]:
+    """A service that watches a film of the astronaut, and may watch loopback."""
+    keep = Keeping(keep_days=2, keep_pictures="face")
+    film = Camera(name="film", source=str(face_film))
+    settings = ServerSettings(
+        data=tmp_path,
+        port=free_port(),
+        url_hosts=("127.0.0.1",),
+        watch=WatchFile(cameras=(film,), watch=keep),
+    )
+    listening = Listening(settings, with_gallery(models, tmp_path / "people.db"))
+    yield listening.start()
+    listening.stop()
+
+
+def test_a_visit_is_named_and_a_camera_comes_and_goes(
+    browser: object, watching: Listening, door: MjpegCamera
+) -> None:
+    page = Page(browser, watching)
+    page.go("cameras")
+    page.page.wait_for_selector(".visit:not(.here) button:has-text('Who is this?')")
+    page.page.wait_for_function(
+        "() => [...document.querySelectorAll('.visit img')].some((i) => i.naturalWidth > 40)"
+    )
+    assert page.text(".visit h3").startswith("Somebody")
+    assert "Visits are kept for 2 days" in page.text("#visits-lead")
+    page.page.click(".visit button:has-text('Who is this?')")
+    page.page.fill("#dialog input[name=name]", "Eileen")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector(".visit h3:has-text('Eileen')")
+    assert names(watching) == ["Eileen"]
+    page.page.click("#cameras-add")
+    page.page.fill("#dialog input[name=name]", "door")
+    page.page.fill("#dialog input[name=source]", door.address)
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector(".camera.up:has-text('door') img[src]")
+    page.page.wait_for_selector(".visit.here:has-text('Eileen')")
+    page.shot("cameras")
+    assert page.page.evaluate(WIDER) == []
+    page.page.select_option("#visits-camera", "film")
+    page.page.wait_for_function(
+        "() => document.querySelectorAll('.visit').length === 1"
+    )
+    page.page.click("button[aria-label='Remove door']")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector(".camera:has-text('door')", state="detached")
+    page.page.click(".visit button[aria-label^='Forget Eileen']")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector(".visit", state="detached")
+    page.close()
+
+
+def test_cameras_dark_on_a_phone(browser: object, watching: Listening) -> None:
+    phone = Page(browser, watching, color_scheme="dark")
+    phone.page.set_viewport_size({"width": 390, "height": 844})
+    phone.go("cameras")
+    phone.page.wait_for_selector(".visit h3")
+    phone.shot("cameras-phone")
+    assert phone.page.evaluate(WIDER) == []
+    phone.close()
+
+
+def test_without_cameras_there_is_no_view_of_them(
+    browser: object, models: Analyzer, tmp_path: Path
+) -> None:
+    settings = ServerSettings(data=tmp_path, port=free_port())
+    plain = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()
+    page = Page(browser, plain)
+    page.go("photos")
+    page.page.wait_for_selector("#status.good")
+    assert not page.page.is_visible("#nav-cameras")
+    page.close()
+    plain.stop()
