@@ -34,6 +34,7 @@ NAMES = [
     "Sink",
     "Source",
     "SourceError",
+    "SpoofError",
     "Stage",
     "UnknownNotFound",
     "VisitNotFound",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         PhotoNotFound as PhotoNotFound,
         PluginError as PluginError,
         SourceError as SourceError,
+        SpoofError as SpoofError,
         UnknownNotFound as UnknownNotFound,
         VisitNotFound as VisitNotFound,
     )
@@ -71,6 +72,7 @@ _HOME = {
             "PhotoNotFound",
             "PluginError",
             "SourceError",
+            "SpoofError",
             "UnknownNotFound",
             "VisitNotFound",
         ),

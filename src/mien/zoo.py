@@ -54,6 +54,10 @@ SFACE = EmbeddingSpace.like(
 )
 
 _DLIB = "package:face_recognition_models/models/"
+_MINIVISION = (
+    "https://github.com/minivision-ai/Silent-Face-Anti-Spoofing/raw/master/"
+    "resources/anti_spoof_models/"
+)
 
 
 # 112x112, the mean face that ArcFace and its kin are trained with (insightface): eyes, nose, corners of the mouth.
@@ -100,7 +104,8 @@ class FaceCrop:
 class ModelSpec:
     """One file of weights. `size_bytes` and `sha256` are of the file as published; `threshold` is the score or
     distance that decides, where the model has one; `input_size` is (width, height) pixels, None for any; `space` is
-    that of an embedder's descriptors, `crop` how one of ArcFace's kind sees a face."""
+    that of an embedder's descriptors, `crop` how one of ArcFace's kind sees a face, `scale` how many sizes of a face's
+    box a network sees where several look at one face."""
 
     name: str
     task: str
@@ -115,6 +120,7 @@ class ModelSpec:
     threshold: float | None = None
     space: EmbeddingSpace | None = None
     crop: FaceCrop | None = None
+    scale: float | None = None
 
     @property
     def bundled(self) -> bool:
@@ -276,8 +282,52 @@ ZOO: dict[str, ModelSpec] = {
                 "contempt",
             ),
         ),
+        ModelSpec(
+            name="antispoof_v2",
+            task="liveness",
+            family="antispoof",
+            source=_MINIVISION + "2.7_80x80_MiniFASNetV2.pth",
+            sha256="a5eb02e1843f19b5386b953cc4c9f011c3f985d0ee2bb9819eea9a142099bec0",
+            size_bytes=1_849_453,
+            licence="Apache-2.0; not measured here, see its model card, weights/antispoof.md",
+            trained_on="photos of minivision-ai's own, not published (2020)",
+            input_size=(80, 80),
+            labels=("live", "spoof"),
+            scale=2.7,
+        ),
+        ModelSpec(
+            name="antispoof_v1se",
+            task="liveness",
+            family="antispoof",
+            source=_MINIVISION + "4_0_0_80x80_MiniFASNetV1SE.pth",
+            sha256="84ee1d37d96894d5e82de5a57df044ef80a58be2b218b5ed7cdfd875ec2f5990",
+            size_bytes=1_856_130,
+            licence="Apache-2.0; not measured here, see its model card, weights/antispoof.md",
+            trained_on="photos of minivision-ai's own, not published (2020)",
+            input_size=(80, 80),
+            labels=("live", "spoof"),
+            scale=4.0,
+        ),
     )
 }
+
+
+def asked_as(spec: ModelSpec) -> str:
+    """What to ask for to get it with all that works with it: the family's name where that has several downloads."""
+    together = [
+        row for row in ZOO.values() if row.family == spec.family and not row.bundled
+    ]
+    return spec.family if len(together) > 1 else spec.name
+
+
+def specs_of(name: str) -> tuple[ModelSpec, ...]:
+    """The rows of a model or of a family that is asked for as one.
+
+    Raises:
+        ModelError: Nothing has that name.
+    """
+    together = tuple(row for row in ZOO.values() if asked_as(row) == name)
+    return together or (spec_of(name),)
 
 
 def spec_of(name: str) -> ModelSpec:

@@ -3,13 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from mien.gallery import Photo
+from mien.models.antispoof import LIVE
 from mien.server import KeyFile
-from mien.types import U8
+from mien.types import U8, Faces, Scores
 
 from .harness import EVERYWHERE, Client, Start, encoded
 
@@ -377,3 +379,41 @@ def test_enrolled_is_on_disk(start: Start, photo: bytes) -> None:
     client = start()
     client.enrol("Ada", photo)
     assert [person.name for person in start().analyzer.gallery.people()] == ["Ada"]  # type: ignore[union-attr]
+
+
+def test_a_spoof_is_refused_where_life_is_required(
+    client: Client, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(image: U8, faces: Faces) -> Faces:
+        probs = np.tile(np.array([[0.04, 0.96]], np.float32), (len(faces), 1))
+        return faces.with_attributes(Scores(LIVE, probs))
+
+    monkeypatch.setitem(vars(client.analyzer), "liveness", told)
+    files = [("file", ("screen.jpg", photo))]
+
+    def send(place: str) -> httpx.Response:
+        return client.http.post(place, data={"name": "Ada"}, files=files)
+
+    refused = send("/v1/people?require_live=true")
+    assert refused.status_code == 422
+    assert refused.json()["type"] == "urn:mien:problem:spoof"
+    assert "screen.jpg" in refused.json()["detail"]
+    home = f"/v1/people/{send('/v1/people').json()['id']}/photos"
+    assert send(f"{home}?require_live=true").json()["type"].endswith("spoof")
+    assert send(home).status_code == 201
+    assert send(f"{home}?require_live=perhaps").json()["type"].endswith("invalid")
+
+
+def test_without_its_weights_life_cannot_be_required(
+    client: Client, photo: bytes
+) -> None:
+    files = [("file", ("photo.jpg", photo))]
+    answer = client.http.post(
+        "/v1/people?require_live=true", data={"name": "Ada"}, files=files
+    )
+    assert (answer.status_code, answer.json()["type"]) == (
+        503,
+        "urn:mien:problem:model-unavailable",
+    )
+    assert "mien models get antispoof" in answer.json()["detail"]
+    assert client.http.get("/v1/people").json() == {"people": []}

@@ -58,6 +58,13 @@ def live(
             "--stats", help="At the end, one line of JSON: frames, fps, ms, faces."
         ),
     ] = False,
+    require_live: Annotated[
+        bool,
+        typer.Option(
+            "--require-live",
+            help="Name only faces that seem alive ('mien models get antispoof').",
+        ),
+    ] = False,
     models: ModelsDir = None,
     keep_unknown: KeepUnknown = None,
 ) -> None:
@@ -75,7 +82,8 @@ def live(
     with ExitStack() as stack:
         frames = stack.enter_context(open_source(uri))
         shared.place(make=True)
-        analyzer = shared.analyzer()
+        asked = shared.with_live() if require_live else shared
+        analyzer = asked.analyzer()
         stack.callback(analyzer.close)
         folder = models_dir(models)
         choice = None if folder is None else ModelFolder(folder)
@@ -85,6 +93,7 @@ def live(
             record,
             choice,
             collector(analyzer, keep_unknown),
+            require_live=require_live,
         )
         counted = Stats(most=max_frames)
         _run(play, counted, windowed=not no_window)

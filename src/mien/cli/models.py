@@ -19,7 +19,7 @@ from mien.cli.outputs import file_to_write
 from mien.errors import InputError, ModelError
 from mien.models import embedders
 from mien.models.folder import ModelFile, ModelFolder
-from mien.zoo import ARCFACE_POINTS, ZOO, FaceCrop, ModelSpec, spec_of
+from mien.zoo import ARCFACE_POINTS, ZOO, FaceCrop, ModelSpec, specs_of
 
 models_app = new_app()
 
@@ -158,10 +158,10 @@ def _row(spec: ModelSpec) -> dict[str, object]:
 def get(name: list[str]) -> None:
     """Download models from their official address, checked by hash.
 
-    Example: [bold]mien models get yunet[/bold]
+    Example: [bold]mien models get yunet antispoof[/bold]
     """
-    for one in name:
-        typer.echo(f"{one}: {store.download(spec_of(one))}")
+    for spec in [spec for one in name for spec in specs_of(one)]:
+        typer.echo(f"{spec.name}: {store.download(spec)}")
 
 
 @models_app.command()

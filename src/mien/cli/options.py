@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -16,6 +16,7 @@ from mien.config import gallery_place, load_settings
 from mien.errors import InputError
 from mien.gallery import Gallery, open_gallery
 from mien.gallery.unknown import open_unknown
+from mien.models.antispoof import LIVE
 from mien.models.attributes import BUILT_IN
 from mien.models.embedders import space_of
 from mien.pipeline import Analyzer, kept_under
@@ -143,6 +144,12 @@ class SharedOptions:
         if self.only is None:
             return None
         return tuple(part.strip() for part in self.only.split(",") if part.strip())
+
+    def with_live(self) -> SharedOptions:
+        """These, with whether faces are alive told too."""
+        more = ",".join(filter(None, (self.attributes, LIVE.name)))
+        only = None if self.only is None else f"{self.only},{LIVE.name}"
+        return replace(self, attributes=more, only=only)
 
     def analyzer(self, **changes: Any) -> Analyzer:
         """The analyzer these options describe."""

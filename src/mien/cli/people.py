@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -106,6 +107,13 @@ def enroll(
             help="Learn everybody whom digiKam, Lightroom, Picasa or 'mien tag' named in the photos.",
         ),
     ] = False,
+    require_live: Annotated[
+        bool,
+        typer.Option(
+            "--require-live",
+            help="Refuse pictures of pictures and screens ('mien models get antispoof').",
+        ),
+    ] = False,
 ) -> None:
     """Add a person to the gallery, or the people who are named in photos.
 
@@ -117,6 +125,10 @@ def enroll(
         raise InputError(
             f"give photos of {name} too, or --from-tags to take the names from photos"
         )
+    if from_tags and require_live:
+        raise InputError(
+            "--require-live looks at photos of one person: leave out --from-tags"
+        )
     place = shared.somewhere(shared.place(make=True))
     analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=place)
     if from_tags:
@@ -127,8 +139,9 @@ def enroll(
     ]
     if camera is not None:
         files.append(camera)
+    wanted = {"largest": largest, "require_live": require_live}
     enrolment = people_enroll.Enrolment(
-        _gallery(analyzer), name, partial(_photos, analyzer, largest), strict=strict
+        _gallery(analyzer), name, partial(_photos, analyzer, wanted), strict=strict
     )
     shown = track(
         files,
@@ -144,15 +157,20 @@ def enroll(
         raise typer.Exit(UNUSABLE if refused == len(told) else SOME_FAILED)
 
 
-def _photos(analyzer: Analyzer, largest: bool, given: str | int) -> list[Photo]:
+def _photos(
+    analyzer: Analyzer, wanted: Mapping[str, bool], given: str | int
+) -> list[Photo]:
     """A photo as it is enrolled; of a film, or of the camera with this number, the best frames."""
-    if isinstance(given, int):
-        return best_photos(analyzer, given, seconds=CAMERA_S)
-    if sources.is_video(given):
-        return best_photos(analyzer, given)
-    with offering_largest():
-        photo = analyzer.photo(content_of(given), source=given, largest=largest)
-    return [photo]
+    if isinstance(given, str) and not sources.is_video(given):
+        with offering_largest():
+            return [analyzer.photo(content_of(given), source=given, **wanted)]
+    seconds = CAMERA_S if isinstance(given, int) else math.inf
+    photos = best_photos(analyzer, given, seconds=seconds)
+    if wanted["require_live"]:
+        sure = {"largest": True, "require_live": True}
+        for photo in photos:
+            analyzer.photo(photo.content, source=photo.source, **sure)
+    return photos
 
 
 def _gallery(analyzer: Analyzer) -> Gallery:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Generator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from mien.cli.videos import Spare
 from mien.collecting import UnknownCollector
 from mien.drawing import Annotator
 from mien.errors import InputError
+from mien.models.antispoof import alive, named_if_alive
 from mien.models.folder import ModelFile, ModelFolder
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder
@@ -108,6 +109,8 @@ class Play:
         record: Path | None = None,
         models: ModelFolder | None = None,
         collector: UnknownCollector | None = None,
+        *,
+        require_live: bool = False,
     ) -> None:
         self.analyzer = analyzer
         self.models = models
@@ -116,6 +119,7 @@ class Play:
         self.source = source
         self.record = record
         self.collector = collector
+        self.require_live = require_live
         self.interrupted = False
         self.spare = Spare()
         self.annotate = Annotator()
@@ -163,10 +167,13 @@ class Play:
                         analyzer = self.analyzer
                         session = analyzer.session()
                     result = session.step(frame)
+                    if self.require_live:
+                        named = named_if_alive(result.faces)
+                        result = replace(result, faces=named)
                     if record is not None:
                         record(frame, result)
                     if keep is not None:
-                        keep(frame, result)
+                        keep(frame, self._to_keep(result))
                     stats.add(len(result.faces), time.perf_counter() - began)
                     yield (
                         AnnotatedFrame(frame, result)
@@ -178,6 +185,13 @@ class Play:
                     asked = time.perf_counter()
             except KeyboardInterrupt:
                 self.interrupted = True
+
+    def _to_keep(self, result: FrameResult) -> FrameResult:
+        """What may be kept as unknown: where only the living are named, nobody else is a stranger."""
+        faces = result.faces
+        return (
+            replace(result, faces=faces[alive(faces)]) if self.require_live else result
+        )
 
     def _recording(self, stack: ExitStack) -> Recording | None:
         if self.record is None:

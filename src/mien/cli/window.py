@@ -15,6 +15,7 @@ import cv2
 from mien import drawing, images
 from mien.cli.playing import AnnotatedFrame, Play, Stats
 from mien.errors import InputError, MienError
+from mien.models.antispoof import alive
 from mien.sinks.window import (
     ESCAPE,
     Prompt,
@@ -286,6 +287,10 @@ class Screen:
         row = nearest_centre(result.faces, width=result.width, height=result.height)
         if row is None:
             return self._say("nobody to enrol")
+        if self.play.require_live and not alive(result.faces)[row]:
+            return self._say(
+                "this face seems to be a picture or a screen: not enrolled"
+            )
         self.enrolling = images.cut_out(
             frame.image, result.faces.boxes[row], margin=_ENROL_MARGIN
         )

@@ -43,10 +43,14 @@ _SAME_FACE = 0.4  # IoU of the box a client names with the box found again
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which face of a photo is meant: the only one; with `largest` the largest; with `box` (4,) the one there."""
+    """Which face of a photo is meant: the only one; with `largest` the largest; with `box` (4,) the one there.
+
+    `require_live` refuses it where it surely is a picture of a face.
+    """
 
     largest: bool = False
     box: F32 | None = None
+    require_live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +122,13 @@ class People:
     def photo(
         self, content: bytes, source: str, choice: Choice, *, max_pixels: int
     ) -> Photo:
-        """A photo made ready to enrol; raises NoFaceError, ManyFacesError, InputError."""
+        """A photo made ready to enrol; raises NoFaceError, ManyFacesError, SpoofError, InputError."""
         image = images.read_image(content, max_pixels=max_pixels)
         faces = self.analyzer.embed(image, self.analyzer.detector(image))
         i = _chosen(faces, choice, source)
         face = faces[i : i + 1]
+        if choice.require_live:
+            self.analyzer.check_live(image, face, source=source)
         if choice.box is not None and isinstance(self.gallery, FolderGallery):
             content, source = images.cut_out(image, face.boxes[0]), "face.png"
         return photo_of(image, face, content, source=source)

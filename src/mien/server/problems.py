@@ -28,6 +28,7 @@ from mien.errors import (
     PersonNotFound,
     PhotoNotFound,
     SourceError,
+    SpoofError,
     UnknownNotFound,
     VisitNotFound,
 )
@@ -68,6 +69,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "no-face": (422, "No face found"),
     "many-faces": (422, "Several faces found"),
     "poor-photo": (422, "The photo is not good"),
+    "spoof": (422, "A picture of a face, it seems"),
     "source-lost": (422, "The source cannot be read"),
     "address-refused": (422, "This address is not fetched"),
     "too-many-requests": (429, "Too many requests"),
@@ -84,6 +86,7 @@ NO_SPACE = "the service has no room on its disk; try again later, or tell who ru
 TYPE_OF: dict[type[MienError], str] = {
     NoFaceError: "no-face",
     ManyFacesError: "many-faces",
+    SpoofError: "spoof",
     SourceError: "source-lost",
     MemoryShort: "busy",
     InputError: "unusable-input",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -51,6 +52,12 @@ PersonId = Annotated[
 PhotoId = Annotated[
     str, Path(max_length=80, description="Its sha256, as listed.", examples=["5f0c…"])
 ]
+RequireLive = Annotated[
+    bool,
+    Query(
+        description="Refuse faces that surely are pictures or screens; needs `mien models get antispoof`."
+    ),
+]
 Top = Annotated[int, Query(ge=1, le=100, description="How many of the nearest.")]
 Strict = Annotated[
     bool,
@@ -68,6 +75,7 @@ _ENROL = (
     "gallery-unavailable",
 )
 _STORE = ("gallery-unavailable",)
+_LIVE = ("spoof", "model-unavailable")
 
 
 @router.get("/v1/people", summary="Everybody", responses=documented(*_STORE))
@@ -82,7 +90,7 @@ def list_people(caller: Reader, service: ServiceDep) -> PeopleRecord:
     "/v1/people",
     status_code=201,
     summary="Enrol somebody new",
-    responses=documented("person-exists", *_ENROL),
+    responses=documented("person-exists", *_ENROL, *_LIVE),
     openapi_extra=PICTURES
     | form_body(
         {
@@ -103,12 +111,13 @@ def add_person(
     form: PictureForm,
     response: Response,
     strict: Strict = False,
+    require_live: RequireLive = False,
 ) -> EnrolledRecord:
     """Adds a person from photos; what is answered 201 is on disk."""
     if "name" not in form.fields:
         raise Problem("invalid", "send the person's name in the form field 'name'")
     name = check_name(form.fields["name"])
-    photos = _photos(service, form)
+    photos = _photos(service, form, require_live=require_live)
     verdicts = _judged(service, name, photos, strict=strict)
     person = service.people.add(name, photos)
     response.headers["location"] = f"/v1/people/{person.id}"
@@ -176,7 +185,7 @@ def about_person(
     "/v1/people/{person_id}/photos",
     status_code=201,
     summary="More photos of somebody",
-    responses=documented("person-not-found", *_ENROL),
+    responses=documented("person-not-found", *_ENROL, *_LIVE),
     openapi_extra=PICTURES | form_body(ENROLMENT, ["file"]),
 )
 def add_photos(
@@ -185,10 +194,11 @@ def add_photos(
     person_id: PersonId,
     form: PictureForm,
     strict: Strict = False,
+    require_live: RequireLive = False,
 ) -> EnrolledRecord:
     """Adds photos to a person; one that is there already is not added twice."""
     name = service.people.get(person_id).name
-    photos = _photos(service, form)
+    photos = _photos(service, form, require_live=require_live)
     verdicts = _judged(service, name, photos, strict=strict)
     person, _ = service.people.add_photos(person_id, photos)
     return EnrolledRecord.told(person, photos, verdicts)
@@ -306,5 +316,6 @@ def _judged(
     return verdicts
 
 
-def _photos(service: Service, form: Form) -> list[Photo]:
-    return described(service, pictures_of(form), choice_of(form))
+def _photos(service: Service, form: Form, *, require_live: bool = False) -> list[Photo]:
+    choice = replace(choice_of(form), require_live=require_live)
+    return described(service, pictures_of(form), choice)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mien.errors import ModelError
+from mien.graph import INPUT, Graph
 from mien.models.classifier import Preprocessing
 from mien.train.importers.caffe_files import (
     Layer,
@@ -23,7 +24,7 @@ from mien.train.importers.caffe_files import (
     read_mean,
     read_weights,
 )
-from mien.train.importers.network import INPUT, Graph, ImportedNetwork
+from mien.train.importers.network import ImportedNetwork
 from mien.types import F32
 
 _WARP = 256  # photos are brought to this size before they are cropped to what the network takes (caffe.Classifier)

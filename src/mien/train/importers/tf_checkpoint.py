@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.errors import InputError, ModelError
+from mien.graph import INPUT, Graph
 from mien.installs import lacking
 from mien.models.classifier import Preprocessing
-from mien.train.importers.network import INPUT, Graph, ImportedNetwork
+from mien.train.importers.network import ImportedNetwork
 from mien.types import F32
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
+from mien.graph import INPUT, Graph
 from mien.models.classifier import Preprocessing
 from mien.train.importers.graph_files import Node, array_of, read_graph
-from mien.train.importers.network import INPUT, Graph, ImportedNetwork
+from mien.train.importers.network import ImportedNetwork
 
 Array = NDArray[Any]
 RESULT = "final_result"  # the retrain script's --final_tensor_name
