@@ -134,6 +134,22 @@ def test_everything_is_told_and_goes(
         assert holding(tmp_path, stays[0])
 
 
+def test_what_reembed_left_goes_too(tmp_path: Path) -> None:
+    gallery = open_gallery(str(tmp_path / "p.db"), space=DLIB, describe=describe)
+    left, other = tmp_path / "p-sface.json", tmp_path / "p-notes.json"
+    rows = [{"name": name, "embedding": [1.0]} for name in ("Ada", "Ben", "Ada")]
+    document = {"format": "mien people 1", "embedder": "sface", "photos": rows}
+    for file in (left, other):
+        file.write_text(json.dumps(document))
+    with places(gallery, tmp_path) as known:
+        found = forget(known, "Ada")
+        assert [one.what for one in found] == ["photo left by reembed"] * 2
+        assert len(about(known, "Ben")) == 1
+    assert json.loads(left.read_text()) == {**document, "photos": rows[1:2]}
+    assert json.loads(other.read_text()) == document  # an export of the user's
+    gallery.close()
+
+
 def test_nothing_is_made_by_asking(tmp_path: Path) -> None:
     gallery = open_gallery(str(tmp_path / "people"), space=DLIB, describe=describe)
     with places(gallery, tmp_path / "data") as known, pytest.raises(PersonNotFound):

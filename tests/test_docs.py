@@ -83,7 +83,7 @@ def test_there_are_lines_to_read() -> None:
     [
         "mien analyse a.jpg",
         "mien analyze a.jpg --emotions",
-        "mien people forget Ada",
+        "mien people forgive Ada",
         "mien train x --output",
         "mien crop a",
     ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import glob
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from mien import result_files
+from mien import result_files, store
 from mien.errors import PersonNotFound
 from mien.gallery import (
     FolderGallery,
@@ -20,7 +22,7 @@ from mien.gallery import (
 )
 from mien.gallery.unknown import is_there, open_unknown
 from mien.gallery.unknown.store import UnknownFaces
-from mien.text import did_you_mean
+from mien.text import did_you_mean, from_json
 from mien.watch.store import VisitStore, Wanted, are_there, open_visits
 
 _MOST = 1_000_000  # visits that are listed
@@ -145,6 +147,46 @@ class InResults:
             file.with_name(result_files.ANNOTATED).unlink(missing_ok=True)
 
 
+class InLeftFiles:
+    """Photos that 'mien people reembed' took out of a gallery and put into files."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+
+    def about(self, name: str) -> list[Kept]:
+        return [
+            Kept("photo left by reembed", str(file), file.stat().st_mtime)
+            for file in self.files
+            for row in self._photos(file)
+            if row.get("name") == name
+        ]
+
+    def _photos(self, file: Path) -> list[dict[str, Any]]:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            document = from_json(file.read_bytes())
+            if file.stem.endswith(f"-{document['embedder']}"):
+                return list(document["photos"])
+        return []  # what a user keeps beside the gallery
+
+    def forget(self, name: str) -> None:
+        for file in self.files:
+            photos = self._photos(file)
+            stay = [row for row in photos if row.get("name") != name]
+            if len(stay) == len(photos):
+                continue
+            document = {**from_json(file.read_bytes()), "photos": stay}
+            text = json.dumps(document, ensure_ascii=False, indent=1)
+            store.write_atomically(file, text.encode(), secret=True)
+
+
+def left_beside(gallery: Gallery, data: Path) -> list[Path]:
+    """The files of 'mien people reembed': beside a gallery's file, of a database on a server in the data folder."""
+    place = getattr(gallery, "path", None)
+    if place is None:
+        return sorted(data.glob("people-*.json"))
+    return sorted(Path(place).parent.glob(f"{glob.escape(Path(place).stem)}-*.json"))
+
+
 @contextmanager
 def places(gallery: Gallery, data: Path) -> Iterator[list[Place]]:
     """The places that know people, with a gallery and a data folder; made by nobody, none is made here.
@@ -152,7 +194,11 @@ def places(gallery: Gallery, data: Path) -> Iterator[list[Place]]:
     Whatever else is to know people by name belongs into this list.
     """
     closing: list[Callable[[], None]] = []
-    found: list[Place] = [InGallery(gallery), InResults(data / "jobs")]
+    found: list[Place] = [
+        InGallery(gallery),
+        InLeftFiles(left_beside(gallery, data)),
+        InResults(data / "jobs"),
+    ]
     if is_there(gallery, data=data):
         unknown = open_unknown(gallery, data=data)
         found.append(InUnknown(unknown))

@@ -181,8 +181,8 @@ def test_a_large_table_obeys_like_the_plain_way() -> None:
     names = {name: name for name in owners}
     weights = np.ones(len(rows), np.float32)
     table.change([], Rows(np.arange(len(rows)), owners, weights, rows), names)
-    probes = rows[:40] + rng.normal(size=(40, 128)).astype(np.float32) * 0.03
-    said = CounterRows(owners[:40:2], probes[::2] + np.float32(0.001))
+    probes = rows[:8] + rng.normal(size=(8, 128)).astype(np.float32) * 0.03
+    said = CounterRows(owners[:8:2], probes[::2] + np.float32(0.001))
     limits = np.full(len(probes), 0.6, np.float32)
     for i in range(len(probes)):
         probe, limit = probes[i : i + 1], limits[i : i + 1]
