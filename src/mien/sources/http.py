@@ -100,7 +100,7 @@ def by_name(url: str, wait: Wait) -> http.client.HTTPResponse:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SourceError(f"{shown(url)} is no http address")
     try:
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        port = wire.port_of(parts)
     except ValueError as exc:
         raise SourceError(f"{shown(url)} is no address: {exc}") from exc
     ips = wire.look_up(parts.hostname, port, wait)

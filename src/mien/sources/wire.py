@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult
 
@@ -105,6 +106,11 @@ def look_up(host: str, port: int, wait: Wait) -> list[str]:
     return found
 
 
+def port_of(url: SplitResult) -> int:
+    """The port of an http(s) address. Raises ValueError where it can be none."""
+    return url.port or {"http": 80, "https": 443}[url.scheme]
+
+
 def get(
     url: SplitResult, ips: Sequence[str], headers: Mapping[str, str], wait: Wait
 ) -> http.client.HTTPResponse:
@@ -112,19 +118,43 @@ def get(
 
     Raises OSError, ValueError and what `http.client` does.
     """
-    host = url.hostname or ""
+    return _ask(_Request("GET", url, headers), ips, wait)
+
+
+def post(
+    url: SplitResult, headers: Mapping[str, str], body: bytes, wait: Wait
+) -> http.client.HTTPResponse:
+    """The answer to a POST, asked of the first machine of this name that answers.
+
+    Raises as `get` does.
+    """
+    ips = look_up(url.hostname or "", port_of(url), wait)
+    return _ask(_Request("POST", url, headers, body), ips, wait)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: SplitResult
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+def _ask(request: _Request, ips: Sequence[str], wait: Wait) -> http.client.HTTPResponse:
+    url = request.url
     https = url.scheme == "https"
     kind = http.client.HTTPSConnection if https else http.client.HTTPConnection
-    connection = kind(host, url.port)
+    connection = kind(url.hostname or "", url.port)
     sock = _connected(ips, connection.port, wait)
     try:
         if https:
             sock.settimeout(wait.left())
             tls = ssl.create_default_context()
-            sock = tls.wrap_socket(sock, server_hostname=host)
+            sock = tls.wrap_socket(sock, server_hostname=url.hostname)
         connection.sock = _Socket(sock, wait)
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        connection.request("GET", path, headers=dict(headers))
+        headers = dict(request.headers)
+        connection.request(request.method, path, request.body, headers)
         return connection.getresponse()
     except BaseException:
         sock.close()

@@ -1,6 +1,6 @@
 """MQTT: every event, who is where now, how each camera does; Home Assistant finds all of it by itself.
 
-The one door to paho-mqtt.
+The only module that imports paho-mqtt.
 """
 
 from __future__ import annotations

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import hmac
 import http.client
 import json
-import socket
-import ssl
-import threading
 import time
 from urllib.parse import urlsplit
 
+from mien.sources import wire
 from mien.sources.base import shown
+from mien.sources.wire import Wait
 from mien.watch.sending import NotTold
 from mien.watch.settings import Webhook
 from mien.watch.store import Message
@@ -47,21 +45,13 @@ class WebhookTarget:
             raise NotTold(f"{shown(self.url)} answers {status}")
 
     def _post(self, body: bytes, headers: dict[str, str]) -> int:
-        parts = urlsplit(self.url)
-        connection = _connection(self.url, self.timeout_s)
-        guard = threading.Timer(self.timeout_s, _hang_up, [connection])
-        guard.daemon = True
-        guard.start()  # an answer that drips in byte by byte never times out by itself
+        wait = Wait(self.timeout_s, lambda: False)
         try:
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request("POST", path, body, headers)
-            return connection.getresponse().status
+            with wire.post(urlsplit(self.url), headers, body, wait) as answer:
+                return answer.status
         except (OSError, http.client.HTTPException, ValueError) as exc:
             why = "no answer in time" if isinstance(exc, TimeoutError) else str(exc)
             raise NotTold(f"{shown(self.url)}: {why or type(exc).__name__}") from exc
-        finally:
-            guard.cancel()
-            connection.close()
 
 
 def signed(message_id: str, body: bytes, secret: str, *, at: int) -> dict[str, str]:
@@ -85,21 +75,3 @@ def _key(secret: str) -> bytes:
         return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
         return secret.encode()
-
-
-def _connection(url: str, timeout_s: float) -> http.client.HTTPConnection:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(
-            host, port, timeout=timeout_s, context=context
-        )
-    return http.client.HTTPConnection(host, port, timeout=timeout_s)
-
-
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    sock = connection.sock
-    if sock is not None:
-        with contextlib.suppress(OSError):  # it has just been closed
-            sock.shutdown(socket.SHUT_RDWR)
