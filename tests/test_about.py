@@ -20,7 +20,7 @@ from mien.gallery.unknown import Sighting, open_unknown
 from mien.images import write_image
 from mien.types import F32, U8, Faces
 from mien.watch.store import open_visits
-from mien.watch.visits import BestLook, Event
+from mien.watch.visits import BestView, Event
 from mien.zoo import DLIB
 
 NAME = "Ada Löwelace"
@@ -75,7 +75,7 @@ def fill(gallery: Gallery, data: Path, name: str, seed: int) -> list[bytes]:
     unknown.close()
     visits = open_visits(gallery, data=data)
     told = {"who": "known", "person": name}
-    best = (BestLook(now, 1.0, (0, 0, 1, 1), visit),)
+    best = (BestView(now, 1.0, (0, 0, 1, 1), visit),)
     visits.record(Event("begin", f"v{seed}", "door", now, None, now, told, best))
     visits.close()
     job = data / "jobs" / f"job-{seed}"

@@ -20,7 +20,7 @@ from mien.errors import GalleryError, VisitNotFound
 from mien.gallery import Photo, SqliteGallery
 from mien.watch.recorder import Recorder
 from mien.watch.store import ABANDONED_S, Message, VisitStore, Wanted, open_visits
-from mien.watch.visits import BestLook, Event
+from mien.watch.visits import BestView, Event
 from mien.zoo import DLIB
 
 NOW = 1_800_000_000.0
@@ -66,7 +66,7 @@ def event(
     picture: bytes = b"",
 ) -> Event:
     who = "unknown" if person is None else "known"
-    best = (BestLook(at, 0.9, (0.0, 0.0, 9.0, 9.0), picture),) if picture else ()
+    best = (BestView(at, 0.9, (0.0, 0.0, 9.0, 9.0), picture),) if picture else ()
     told: dict[str, Any] = {"zone": "gate", "who": who, "person": person, "age": 30.5}
     ends = at + 5 if kind == "end" else None
     return Event(kind, visit, camera, at, ends, at + 5, told, best)  # type: ignore[arg-type]

@@ -77,7 +77,7 @@ STRANGER = event("change")
         ({"who": ("Ada", "Ben")}, [False, True, False]),
         ({"who": ("Ben",)}, [False, False, False]),
         ({"cameras": ("yard",)}, [False, False, False]),
-        ({"looks": 11}, [False, False, False]),
+        ({"sightings": 11}, [False, False, False]),
         ({"hours": ("mon 0:00-0:01",)}, [False, False, False]),
     ],
 )

@@ -177,7 +177,7 @@ def test_a_day_of_one_person_stays_small() -> None:
     door.show(300, Shown(1))
     assert len(door.visits.open[0]._course) <= 60
     assert len(door.visits.open[0].best) <= 3
-    assert all(len(look.picture) == 4 for look in door.visits.open[0].best)
+    assert all(len(view.picture) == 4 for view in door.visits.open[0].best)
 
 
 def test_outside_all_zones_is_nobody() -> None:

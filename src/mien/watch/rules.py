@@ -53,7 +53,7 @@ class Rules:
 
     def _fits(self, number: int, rule: Rule, event: Event) -> bool:
         who, person = event.told.get("who"), event.told.get("person")
-        if event.kind == "joined" or event.told["count"] < rule.looks:
+        if event.kind == "joined" or event.told["count"] < rule.sightings:
             return False
         if rule.cameras and event.camera not in rule.cameras:
             return False

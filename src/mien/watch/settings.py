@@ -78,14 +78,14 @@ class Mqtt(Strict):
 
 class Rule(Strict):
     """Which visits are told to which webhooks: of whom ("anybody", "known", "unknown", or names), before which cameras,
-    when, at most once in `every_minutes` for the same person and camera, after `looks` sightings."""
+    when, at most once in `every_minutes` for the same person and camera, after so many `sightings`."""
 
     name: str = ""
     who: Literal["anybody", "known", "unknown"] | tuple[str, ...] = "anybody"
     cameras: tuple[str, ...] = ()
     hours: tuple[WrittenHours, ...] = ()
     every_minutes: float = Field(default=0, ge=0)
-    looks: int = Field(default=0, ge=0)
+    sightings: int = Field(default=0, ge=0)
     tell: tuple[str, ...] = ()
 
 

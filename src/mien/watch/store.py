@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from mien import database, private
 from mien.errors import GalleryError, VisitNotFound
 from mien.gallery import Gallery
-from mien.watch.visits import BestLook, Event, iso
+from mien.watch.visits import BestView, Event, iso
 
 ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has ended
 _SCHEMA = database.Schema("watch", "mien.watch.migrations")
@@ -510,10 +510,10 @@ def _next(connection: sa.Connection) -> int:
 
 
 def _keep_pictures(
-    connection: sa.Connection, visit: str, best: Sequence[BestLook]
+    connection: sa.Connection, visit: str, best: Sequence[BestView]
 ) -> None:
-    """Keeps the pictures of the best looks, and no others."""
-    kept = {look.at: look.picture for look in best if look.picture}
+    """Keeps the pictures of the best views, and no others."""
+    kept = {view.at: view.picture for view in best if view.picture}
     mine = _pictures.c.visit_id == visit
     gone = sa.delete(_pictures).where(mine, _pictures.c.at.not_in(list(kept)))
     connection.execute(gone)

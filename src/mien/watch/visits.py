@@ -23,7 +23,7 @@ _NAMED_S, _STRANGER_S = 0.5, 1.5  # how long the same must be said until it is t
 _TURNED_S, _TURNED_TIMES = 2.0, 2.0  # until it is corrected: so long, so much oftener
 _STEP_S = 1.0  # the longest time that one picture speaks for
 _SLICES, _SLICE_S = 60, 1.0  # of the course of what changes
-_BEST, _BEST_APART_S = 3, 1.0  # looks that are shown
+_BEST, _BEST_APART_S = 3, 1.0  # views that are shown
 _ALIKE = 0.7  # part of the distance of one person: two visits this near are one
 
 Who = Literal["unsure", "known", "unknown"]
@@ -31,7 +31,7 @@ Kind = Literal["begin", "change", "end", "joined"]
 
 
 @dataclass(frozen=True, slots=True)
-class BestLook:
+class BestView:
     """A good look at somebody: when, how good (0 to 1), the face's box, and its picture where one is kept."""
 
     at: float
@@ -52,7 +52,7 @@ class Event:
     ends: float | None
     seen: float
     told: dict[str, Any]
-    best: tuple[BestLook, ...] = ()
+    best: tuple[BestView, ...] = ()
     into: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,8 +82,8 @@ class Visit:
     person: str | None = None
     confidence: float | None = None
     distance: float | None = None
-    embedding: F32 | None = None  # of all looks; never kept
-    best: list[BestLook] = field(default_factory=list)
+    embedding: F32 | None = None  # of all views; never kept
+    best: list[BestView] = field(default_factory=list)
     _said: str | None = None
     _said_since: float | None = None
     _said_s: dict[str | None, float] = field(default_factory=lambda: defaultdict(float))
@@ -157,16 +157,16 @@ class Visit:
         self._course, self._slice_s = joined, 2 * self._slice_s
 
     def show(self, face: Face, at: float, picture: Callable[[], bytes]) -> None:
-        """Keeps this look if it is among the best, of those of one moment the best one."""
+        """Keeps this view if it is among the best, of those of one moment the best one."""
         quality = face.quality or 0.0
         near = [one for one in self.best if abs(one.at - at) < _BEST_APART_S]
         beaten = near or (self.best[-1:] if len(self.best) == _BEST else [])
         if any(one.quality >= quality for one in beaten):
             return
         x1, y1, x2, y2 = (round(float(v), 1) for v in face.box)
-        look = BestLook(at, round(quality, 3), (x1, y1, x2, y2), picture())
+        view = BestView(at, round(quality, 3), (x1, y1, x2, y2), picture())
         kept = [one for one in self.best if all(one is not b for b in beaten)]
-        self.best = sorted([*kept, look], key=lambda one: -one.quality)
+        self.best = sorted([*kept, view], key=lambda one: -one.quality)
 
     def join(self, other: Visit) -> None:
         """Takes in a visit that turned out to be a part of this one."""
