@@ -42,6 +42,7 @@ from mien import geometry, images, store
 from mien.models.angle import AngleNet
 from mien.models.compact import Compact
 from mien.models.detectors import Detector, Yunet, load_detector, scaled_back
+from mien.models.points import ExactPoints
 from mien.models.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces
@@ -269,7 +270,11 @@ def detectors(names: list[str], weights: list[Path]) -> dict[str, Detector]:
                 OnnxModel(path.read_bytes(), path.stem, ONE_THREAD) for path in weights
             )
             made[name] = Compact(
-                first, Verifier(second), AngleNet.load(ONE_THREAD), min_face=16
+                first,
+                Verifier(second),
+                AngleNet.load(ONE_THREAD),
+                ExactPoints.load(ONE_THREAD),
+                min_face=16,
             )
         else:
             made[name] = load_detector(

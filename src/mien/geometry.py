@@ -10,9 +10,9 @@ import numpy as np
 from mien.types import F32, F64, I64, U8
 
 # Where five landmarks of a frontal face fall in dlib's 150-pixel chip: image-left eye, image-right eye, nose,
-# image-left and image-right mouth corner. Means over YuNet's landmarks on aligned faces.
+# image-left and image-right mouth corner. Means over the exact landmarks of 239 faces of CACD-VS, folds 0 to 4.
 CHIP_LANDMARKS = np.array(
-    [[47.3, 45.2], [103.3, 45.9], [75.9, 77.4], [51.7, 102.0], [99.7, 102.0]],
+    [[47.0, 46.0], [100.2, 46.0], [73.3, 79.4], [49.8, 101.7], [97.4, 101.7]],
     dtype=np.float32,
 )
 CHIP_SIZE = 150
@@ -130,6 +130,11 @@ def turns(landmarks: F32) -> F32:
     return np.asarray(
         -np.arctan2(to_chip[..., 1, 0], to_chip[..., 0, 0]), dtype=np.float32
     )
+
+
+def degrees(landmarks: F32) -> F32:
+    """How far each face (N,) is turned clockwise from upright, degrees, by its five landmarks (N, 5, 2)."""
+    return np.rad2deg(turns(landmarks)).astype(np.float32)
 
 
 def square_boxes(landmarks: F32) -> F32:

@@ -33,6 +33,7 @@ from mien.models.attributes import (
 from mien.models.backbone import Aligner, FaceBackbone, Head, described_by, load_resnet
 from mien.models.backbone_head import BackboneHead
 from mien.models.classifier import check_crops
+from mien.models.compact import Compact
 from mien.models.detectors import MIN_FACE, Detector, load_detector
 from mien.models.embedders import Embedder, load_embedder, made_of
 from mien.models.own import OwnModel, load_own, try_out
@@ -186,7 +187,11 @@ class Analyzer:
             self.described_by = kept_under(detector, embedder, min_face=min_face)
             detector = load_detector(detector, min_face=min_face, compute=self.compute)
         self.detector = detector
-        self.angle = AngleNet.load(self.compute)
+        self.angle = (
+            detector.angle
+            if isinstance(detector, Compact)
+            else AngleNet.load(self.compute)
+        )
         own = {
             name: self.load_model(name, Path(file))
             for name, file in models.items()
@@ -434,7 +439,12 @@ class Analyzer:
 
     def describe(self, image: U8, faces: Faces) -> Faces:
         """Detected faces with everything that was asked for; nothing of those that stand otherwise than it seemed."""
-        sure = ~self.angle.doubtful(image, faces.landmarks)
+        doubtful = (
+            self.angle.doubtful(image, faces.landmarks)
+            if faces.angles is None
+            else np.isnan(faces.angles)
+        )
+        sure = ~doubtful
         told = faces[sure]
         for stage in self.stages:
             told = stage(image, told)

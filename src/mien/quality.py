@@ -60,7 +60,7 @@ def quality(image: U8, boxes: F32, landmarks: F32) -> F32:
 
 def judged(image: U8, faces: Faces) -> Faces:
     """The faces with how far each is turned, where that is not in doubt, and what the look at it is worth."""
-    angles = np.rad2deg(geometry.turns(faces.landmarks)).astype(np.float32)
+    angles = geometry.degrees(faces.landmarks)
     if faces.angles is not None:
         angles[np.isnan(faces.angles)] = np.nan
     return replace(faces, angles=angles, qualities=measure(image, faces).whole)

@@ -237,6 +237,18 @@ ZOO: dict[str, ModelSpec] = {
             input_size=(48, 48),
         ),
         ModelSpec(
+            name="points",
+            task="five points of a face",
+            family="points",
+            source="bundled:points.onnx",
+            sha256="0dcdc55a43fb3217c2f92e7a2918b3d6367a2f80908a593808e3557b0fcd5339",
+            size_bytes=73_914,
+            licence="made for mien from photos for research only; see its model card, weights/detector.md",
+            trained_on="faces of UTKFace, All-Age-Faces, CACD-VS, the US Congress, AffectNet, FFHQ, crowds and scenes,"
+            " as MediaPipe's face landmarker sees them",
+            input_size=(64, 64),
+        ),
+        ModelSpec(
             name="yunet",
             task="detection",
             family="yunet",

@@ -17,6 +17,7 @@ from mien.batch.analysis import models_text
 from mien.cli.people import enroll_app, people_app
 from mien.gallery import FolderGallery, remarks
 from mien.models.backbone import described_by
+from mien.models.detectors import SECOND_STAGES
 from mien.pipeline import Analyzer
 from mien.train.features import Describer
 from mien.types import U8, Faces
@@ -91,7 +92,8 @@ def test_the_key_holds_the_detector_its_weights_and_the_smallest_face(
 ) -> None:
     keys = [described_by(name, min_face=40) for name in DETECTORS]
     keys.append(described_by("compact", min_face=20))
-    for weights in ("compact", "verifier", "angle", "dlib_landmarks_5", "dlib_resnet"):
+    seconds = SECOND_STAGES["compact"]
+    for weights in ("compact", *seconds, "dlib_landmarks_5", "dlib_resnet"):
         with monkeypatch.context() as patch:
             patch.setitem(
                 zoo.ZOO, weights, replace(zoo.spec_of(weights), sha256="0" * 64)

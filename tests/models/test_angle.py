@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -83,6 +85,41 @@ def test_of_a_face_that_does_not_stand_as_its_landmarks_say_nothing_is_told(
         None,
     ) * 5
     assert all(not estimate.probs for estimate in face.attributes.values())
+
+
+def test_a_detector_that_knows_the_angle_is_not_asked_again(
+    analyzer: Analyzer, astronaut: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(AngleNet, "doubtful", lambda *_: asked.append(1))
+    (face,) = analyzer.analyze(astronaut).faces
+    assert not asked
+    assert face.age is not None
+    assert isinstance(analyzer.detector, Compact)
+    assert analyzer.angle is analyzer.detector.angle
+
+
+def test_a_face_in_doubt_is_told_by_the_detector(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
+    seen = analyzer.detector(astronaut)
+    (face,) = analyzer.describe(
+        astronaut, replace(seen, angles=np.full(1, np.nan, np.float32))
+    )
+    assert (face.age, face.embedding) == (None, None)
+
+
+def test_nobody_is_looked_for_at_few_angles(
+    compact: Compact, face_free: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, look = [], Compact._cells
+    monkeypatch.setattr(
+        Compact, "_cells", lambda *of: looks.append(of[1].shape) or look(*of)
+    )
+    assert len(compact(face_free)) == 0
+    patches = [shape for shape in looks if shape[:2] == (96, 96)]
+    assert len(patches) <= 3 * compact.few
+    assert len(looks) - len(patches) <= 2  # the picture, and as one that a face fills
 
 
 def test_streams_look_for_faces_that_stand_unless_asked(

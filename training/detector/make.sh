@@ -34,5 +34,7 @@ gather --kinds people --files 0 3 --count 4000
 gather --kinds alone --files 0 1 --count 4000
 gather --kinds alone --files 1 3 --count 6000
 $python angle.py --looks "$out/looks" --out "$out/angle"
+$python exact.py --data "$data" --teacher "$teacher" --mesh "$mesh" --points "$out/points" --out "$out/faces"
+$python points.py --faces "$out/faces" --out "$out/exact"
 $python plot.py --run "$out/run" --verifier "$out/verifier"
 $python threshold.py --data "$data" --networks "$out/detector.onnx" "$out/verifier/verifier.onnx"

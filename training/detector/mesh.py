@@ -62,12 +62,12 @@ class Mesh:
         rounds: int = 1,
     ) -> Seen:
         """Looks at the square of this side (pixels), turned by `angle` (radians), then at where the face is in it."""
-        seen = self._look(image, centre, side * ROOM, angle)
+        seen = self.look(image, centre, side * ROOM, angle)
         for _ in range(rounds - 1):
-            seen = self._look(image, *around(seen.points))
+            seen = self.look(image, *around(seen.points))
         return seen
 
-    def _look(self, image: Image, centre: F32, side: float, angle: float) -> Seen:
+    def look(self, image: Image, centre: F32, side: float, angle: float) -> Seen:
         scale = SIDE / side
         cos, sin = scale * np.cos(angle), scale * np.sin(angle)
         turn = np.array([[cos, sin], [-sin, cos]])

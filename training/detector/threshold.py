@@ -15,6 +15,7 @@ from sources import for_choice, read, training_faceless
 from mien import geometry
 from mien.models.angle import AngleNet
 from mien.models.compact import Compact
+from mien.models.points import ExactPoints
 from mien.models.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
 
@@ -39,7 +40,12 @@ def main() -> None:
         OnnxModel(path.read_bytes(), path.stem, ONE_THREAD) for path in args.networks
     )
     detector = Compact(
-        first, Verifier(second), AngleNet.load(), min_face=16, threshold=0.1
+        first,
+        Verifier(second),
+        AngleNet.load(),
+        ExactPoints.load(),
+        min_face=16,
+        threshold=0.1,
     )
     photos = [read(path) for path in training_faceless(args.data) if for_choice(path)]
     for scale in SCALES:

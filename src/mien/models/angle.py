@@ -36,6 +36,15 @@ class Turns:
     angles: F32  # (N,) radians, clockwise from upright, -pi to pi
     sure: F32  # (N,) how sure that is, 0 to about 1; of what is no face it is little
 
+    @property
+    def contradict(self) -> Mask:
+        """Which (N,) are certain and far from 0: of leans, that the landmarks are wrong."""
+        far = np.abs(self.angles) > _CONTRADICTS
+        return np.asarray(far & (self.sure >= _CERTAIN), np.bool_)
+
+    def __getitem__(self, rows: Mask) -> Turns:
+        return Turns(self.angles[rows], self.sure[rows])
+
 
 class AngleNet:
     """How far faces are turned in the picture's plane."""
@@ -75,10 +84,7 @@ class AngleNet:
 
     def doubtful(self, image: U8, landmarks: F32) -> Mask:
         """Which faces (N,) surely do not stand as their landmarks (N, 5, 2) say."""
-        leans = self.leans(image, landmarks)
-        return np.asarray(
-            (np.abs(leans.angles) > _CONTRADICTS) & (leans.sure >= _CERTAIN), np.bool_
-        )
+        return self.leans(image, landmarks).contradict
 
     def _up(self, crops: U8) -> F32:
         return np.asarray(in_chunks(self.model, crops, outputs=("up",))[0], np.float32)

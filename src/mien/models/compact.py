@@ -20,8 +20,10 @@ from mien.models.detectors import (
     detect_at_scales,
     scaled_back,
     scales_for,
+    together,
 )
-from mien.models.verifier import Verifier
+from mien.models.points import ExactPoints
+from mien.models.verifier import Verifier, upright
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces, Mask
 from mien.zoo import ModelSpec, spec_of
@@ -29,7 +31,7 @@ from mien.zoo import ModelSpec, spec_of
 _SAME_FACE = 0.6  # IoU of the boxes of two cells that see one face
 _VOTERS = 0.5  # of the best cell's score: cells this sure also say where the face is
 _AT_ONCE = 256  # faces whose overlaps with all cells are held in memory
-_NOISE = math.radians(10)  # leaning by less is not told from standing straight
+_NOISE = math.radians(15)  # the exact landmarks come right from so far
 _LIES = math.radians(30)  # from here on a face is turned upright before it is looked at
 _STANDS = math.radians(45)
 _SURE = 0.5  # of an angle, from which it counts
@@ -38,12 +40,10 @@ _PATCH, _PATCH_FACE = (
     40,
 )  # pixels: of a picture of one face set upright, and of that face in it
 _SIZES = (0.85, 1.0, 1.18)  # at which the angle of one face is looked at
+_STEPS = (0.0, np.pi / 2, -np.pi / 2)  # of its angle, at which a likely face is tried
 _OR_HEAD = np.array([0, np.pi], np.float32)  # or just the other way up
-_QUARTERS = np.array([0, np.pi / 2, np.pi, -np.pi / 2], np.float32)
-_FILLS, _CENTRAL = (
-    0.35,
-    0.17,
-)  # of a picture's side: that a face fills, lies off its middle
+# Of a picture's side: that a face fills, lies off its middle.
+_FILLS, _CENTRAL = 0.35, 0.17
 _MEETS = 0.3  # IoU of boxes of one face, found lying and found standing
 
 
@@ -61,18 +61,17 @@ class Compact:
         0.9,
     )  # scores of the first network between which the second one looks closer
     any_angle = True  # also faces that lie or stand on their heads; off: none that leans by more than about 45 degrees
-    faint = (
-        0.06  # score of the first network, from which a face that lies is looked for
-    )
-    few, many = (
-        4,
-        32,
-    )  # proposals that may lie: beside faces that stand, and where none does
+    # Score of the first network, from which a face that lies is looked for.
+    faint = 0.12
+    # Proposals that may lie: beside faces that stand, and where none does; of these, faces that are set upright.
+    few, many = 4, 24
     dearer = 0.3  # of the way from the threshold to 1: a face that lies must be surer
-    likely, hardly = (
-        0.35,
-        0.25,
-    )  # sure of its angle: that a face stands, and that every quarter turn is worth a try
+    likely = 0.35  # sure of its angle: that a face stands
+    # Sure of its angle, or so good a proposal: worth a closer look where nobody stands.
+    hardly, plain = 0.25, 0.2
+    # Score of the second network, from which what it sees upright is looked at by both: where nobody stands, and
+    # where somebody does.
+    maybe, rather = 0.2, 0.5
     near = 0.8  # part of the threshold from which the second network takes six views
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
@@ -84,6 +83,7 @@ class Compact:
         model: OnnxModel,
         verifier: Verifier,
         angle: AngleNet,
+        points: ExactPoints,
         *,
         min_face: int = MIN_FACE,
         threshold: float = 0.64,
@@ -91,6 +91,7 @@ class Compact:
         self.model = model
         self.verifier = verifier
         self.angle = angle
+        self.points = points
         self.min_face = min_face
         self.threshold = threshold
 
@@ -99,8 +100,14 @@ class Compact:
         cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None
     ) -> Compact:
         model = OnnxModel(store.read(spec), spec.name, compute)
-        closer = Verifier.load(compute), AngleNet.load(compute)
-        return cls(model, *closer, min_face=min_face, threshold=spec.threshold or 0.0)
+        return cls(
+            model,
+            Verifier.load(compute),
+            AngleNet.load(compute),
+            ExactPoints.load(compute),
+            min_face=min_face,
+            threshold=spec.threshold or 0.0,
+        )
 
     def __call__(self, image: U8) -> Faces:
         faces = detect_at_scales(
@@ -129,7 +136,8 @@ class Compact:
         sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, initial=0)
         fills = sides >= max(_FILLS * 2 * middle.min(), self.min_face * scale)
         central = away.max(axis=1, initial=0) <= _CENTRAL * 2 * middle.max()
-        return scaled_back(faces[fills & central][:1], scale)
+        best = scaled_back(faces[fills & central][:1], scale)
+        return self._set_straight(image, best)[0]
 
     def detect_once(self, image: U8) -> Faces:
         """The faces of the picture as it stands."""
@@ -137,22 +145,24 @@ class Compact:
         proposed = self._proposed(cells, self.proposal)
         faces = self._judged(image, proposed)
         if not self.any_angle:
-            return faces[~self.angle.doubtful(image, faces.landmarks)]
-        leans = self._leans(image, faces.landmarks)
-        turns = Turns(
-            _around(geometry.turns(faces.landmarks) + leans.angles), leans.sure
-        )
-        faces = _straightened(faces, leans)
-        leaning = self._lying(image, faces, turns)
-        faces = _both(faces[~_meet(faces, leaning)], leaning)
+            return self._exact(
+                image, faces[~self.angle.doubtful(image, faces.landmarks)]
+            )
+        faces, turns = self._set_straight(image, faces)
+        lies = (np.abs(turns.angles) > _LIES) & (turns.sure >= _SURE)
+        leaning = self._lying(image, faces[lies], turns[lies], self.maybe)
+        faces = together([faces[~_meet(faces, leaning)], leaning])
         stands = (np.abs(turns.angles) < _STANDS) & (turns.sure >= self.likely)
         if stands.any() or (len(faces) and not len(leaning)):
             rest = proposed[~_meet(proposed, faces)][: self.few]
-            return _both(faces, self._lying(image, rest, self.angle(image, rest.boxes)))
+            turns = self.angle(image, rest.boxes)
+            sure = turns.sure >= _SURE
+            lying = self._lying(image, rest[sure], turns[sure], self.rather)
+            return together([faces, lying])
         lying = self._in_a_lying_picture(
             image, self._proposed(cells, self.faint)[: self.many]
         )
-        return _both(faces[~_meet(faces, lying)], lying)
+        return together([faces[~_meet(faces, lying)], lying])
 
     def _upright(self, image: U8) -> Faces:
         """The faces that stand upright."""
@@ -187,32 +197,33 @@ class Compact:
         angles[lean], sure[lean] = steady.angles, steady.sure
         return Turns(angles, sure)
 
-    def _lying(self, image: U8, seen: Faces, turns: Turns) -> Faces:
-        """The faces among what is seen that surely do not stand upright, each looked at when it is set upright."""
-        lies = (np.abs(turns.angles) > _LIES) & (turns.sure >= _SURE)
+    def _lying(self, image: U8, seen: Faces, turns: Turns, least: float) -> Faces:
+        """The faces among what is seen, each looked at when it is set upright, or just the other way up.
+
+        A cheap look at each, of at least this score, says which of them are worth two of both networks.
+        """
+        angles = _around(turns.angles[:, None] + _OR_HEAD)
+        scores = self.verifier.turned(image, seen.boxes, angles)
+        scores[np.abs(angles) <= _LIES] = 0
+        best = scores.argmax(axis=1)
+        rows = np.argsort(-scores.max(axis=1), kind="stable")[: self.few]
         found = [
-            self._set_upright(image, seen.boxes[i], turns.angles[i] + _OR_HEAD)
-            for i in np.flatnonzero(lies)
+            self._set_upright(image, seen.boxes[i], float(angles[i, best[i]]))
+            for i in rows
+            if scores[i, best[i]] >= least
         ]
-        return _both(*found)
+        return together([Faces.empty(), *found])
 
     def _in_a_lying_picture(self, image: U8, seen: Faces) -> Faces:
         """The faces of a picture in which nobody stands upright; one that is found says which way up the others are."""
         turns = self.angle(image, seen.boxes)
-        lying = self._lying(image, seen, turns)
-        if not len(lying):
-            likely = np.flatnonzero(turns.sure >= self.hardly)[: self.few]
-            lying = _both(
-                *(
-                    self._set_upright(image, seen.boxes[i], turns.angles[i] + _QUARTERS)
-                    for i in likely
-                )
-            )
+        worth = (turns.sure >= self.hardly) | (seen.scores >= self.plain)
+        lying = self._lying(image, seen[worth], turns[worth], self.maybe)
         if not len(lying):
             return lying
         surest = lying.landmarks[lying.scores.argmax()]
         others = self._all_turned(image, float(geometry.turns(surest[None])[0]))
-        return _both(lying, others[~_meet(others, lying)])
+        return together([lying, others[~_meet(others, lying)]])
 
     def _all_turned(self, image: U8, angle: float) -> Faces:
         """The faces of the whole picture set upright, where they are in the picture."""
@@ -226,35 +237,54 @@ class Compact:
         picture = cv2.warpAffine(
             image, to_upright, size.tolist(), borderMode=cv2.BORDER_REPLICATE
         )
-        upright = np.asarray(picture, np.uint8)
-        found = self._upright(upright)
-        found = _straightened(found, self._leans(upright, found.landmarks))
-        return _turned_back(found, to_upright)
+        stands = np.asarray(picture, np.uint8)
+        found = self._upright(stands)
+        found = found[~self.angle.doubtful(stands, found.landmarks)]
+        return _turned_back(self._exact(stands, found), to_upright)
 
-    def _set_upright(self, image: U8, box: F32, angles: F32) -> Faces:
-        """The face in a box (4,) that is turned by about one of so many radians, or none.
+    def _set_upright(self, image: U8, box: F32, angle: float) -> Faces:
+        """The face in a box (4,) that is turned by about so many radians, or none.
 
         Set upright it shows where it is and how it still leans: so the second picture of it stands straight.
         """
-        rough = _both(
-            *(
-                self._turned(image, _upright_patch(box, float(angle)))
-                for angle in angles
-            )
-        )
-        rough = rough[np.argsort(-rough.scores, kind="stable")[:1]]
+        tried = (self._turned(image, box, angle + step) for step in _STEPS)
+        rough = next((found for found in tried if len(found)), Faces.empty())
         lean = self.angle.leans(image, rough.landmarks, sizes=_SIZES)
-        rough = rough[
-            (lean.sure >= _SURE) & (np.abs(lean.angles) < _STANDS)
-        ]  # what has no way up is no face
+        stands = np.abs(lean.angles) < _STANDS
+        # What has no way up is no face, unless both networks are certain of it.
+        rough = rough[stands & ((lean.sure >= _SURE) | (rough.scores >= self.clear))]
         if not len(rough):
             return rough
         angle = float(geometry.turns(rough.landmarks)[0] + lean.angles[0])
-        found = self._turned(image, _upright_patch(rough.boxes[0], angle))
-        return found if len(found) else rough
+        found = self._turned(image, rough.boxes[0], angle)
+        return self._exact(image, found if len(found) else rough)
 
-    def _turned(self, image: U8, to_patch: F32) -> Faces:
-        """The face in the patch that a map (2, 3) cuts from the picture, in the picture's pixels; or none."""
+    def _exact(self, image: U8, faces: Faces) -> Faces:
+        """The faces with exact landmarks and their angles."""
+        landmarks = self.points(image, faces.landmarks)
+        return replace(faces, landmarks=landmarks, angles=geometry.degrees(landmarks))
+
+    def _set_straight(self, image: U8, faces: Faces) -> tuple[Faces, Turns]:
+        """The faces with exact landmarks and their angles, NaN where that is in doubt; and how far each is turned.
+
+        Landmarks that surely lean are turned upright about their middle first.
+        """
+        leans = self._leans(image, faces.landmarks)
+        around = _around(geometry.turns(faces.landmarks) + leans.angles)
+        size = np.abs(leans.angles)
+        lean = (size > _NOISE) & (size < _STANDS) & (leans.sure >= _SURE)
+        straight = _turned_about_middle(
+            faces.landmarks, np.where(lean, leans.angles, np.float32(0))
+        )
+        landmarks = self.points(image, straight)
+        angles = geometry.degrees(landmarks)
+        angles[leans.contradict] = np.nan
+        faces = replace(faces, landmarks=landmarks, angles=angles)
+        return faces, Turns(around, leans.sure)
+
+    def _turned(self, image: U8, box: F32, angle: float) -> Faces:
+        """The face that a box (4,) shows when it is turned by so many radians, in the picture's pixels; or none."""
+        to_patch = upright(box, angle, size=_PATCH, face=_PATCH_FACE)
         patch = geometry.cut(image, to_patch, size=_PATCH)
         best = self._judged(
             patch, self._proposed(self._cells(patch), self.proposal)[:1]
@@ -285,17 +315,12 @@ def _meet(faces: Faces, others: Faces) -> Mask:
 def _turned_back(faces: Faces, to_upright: F32) -> Faces:
     """Faces found in what a map (2, 3) made of a picture, in that picture's pixels."""
     landmarks = geometry.transform(faces.landmarks, geometry.invert(to_upright))
-    return replace(faces, boxes=geometry.head_boxes(landmarks), landmarks=landmarks)
-
-
-def _both(*parts: Faces) -> Faces:
-    """All faces in one."""
-    rows = (Faces.empty(), *parts)
-    boxes, scores, landmarks = (
-        np.concatenate([getattr(part, name) for part in rows])
-        for name in ("boxes", "scores", "landmarks")
+    return replace(
+        faces,
+        boxes=geometry.head_boxes(landmarks),
+        landmarks=landmarks,
+        angles=geometry.degrees(landmarks),
     )
-    return Faces(boxes, scores, landmarks)
 
 
 def _around(angles: F32) -> F32:
@@ -303,26 +328,13 @@ def _around(angles: F32) -> F32:
     return np.asarray((angles + np.pi) % (2 * np.pi) - np.pi, np.float32)
 
 
-def _straightened(faces: Faces, leans: Turns) -> Faces:
-    """The faces, landmarks turned about their middle by how far they lean: the first network draws them too upright."""
-    size = np.abs(leans.angles)
-    lean = np.where(
-        (size > _NOISE) & (size < _STANDS) & (leans.sure >= _SURE), leans.angles, 0
-    )
-    cos, sin = np.cos(lean), np.sin(lean)
+def _turned_about_middle(landmarks: F32, angles: F32) -> F32:
+    """Landmarks (N, 5, 2) turned clockwise by angles (N,), radians."""
+    cos, sin = np.cos(angles), np.sin(angles)
     turn = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
-    middle = faces.landmarks.mean(axis=1, keepdims=True)
-    landmarks = np.einsum("nij,npj->npi", turn, faces.landmarks - middle) + middle
-    return replace(faces, landmarks=landmarks.astype(np.float32))
-
-
-def _upright_patch(box: F32, angle: float) -> F32:
-    """The map (2, 3) of a picture that sets the face in a box (4,) upright in the middle of a patch."""
-    scale = _PATCH_FACE / max(float((box[2:] - box[:2]).max()), 1.0)
-    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-    turn = np.array([[cos, sin], [-sin, cos]], np.float32)
-    shift = _PATCH / 2 - turn @ ((box[:2] + box[2:]) / 2)
-    return np.column_stack([turn, shift]).astype(np.float32)
+    middle = landmarks.mean(axis=1, keepdims=True)
+    moved = np.einsum("nij,npj->npi", turn, landmarks - middle) + middle
+    return np.asarray(moved, np.float32)
 
 
 def joined(first: F32, second: F32) -> F32:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -26,7 +27,8 @@ _SMALLEST_SIDE = 4  # of a picture in which a detector looks for a face
 
 class Detector(Protocol):
     """Finds faces. `aligns_by` says what of its answer is to be trusted for alignment: the box (drawn as dlib draws it,
-    the landmarks are then those of a mean face) or the landmarks.
+    the landmarks are then those of a mean face) or the landmarks. One that knows which way up faces are gives their
+    `angles`, NaN where a face stands otherwise than its landmarks say; of the others' faces that is asked anew.
 
     Example:
         >>> found = analyzer.detector(image)
@@ -93,7 +95,7 @@ def detect_at_scales(
         scaled_back(_detect_in_tiles(detect, geometry.shrink(image, scale)), scale)
         for scale in scales
     ]
-    faces = _joined(parts)
+    faces = together(parts)
     return faces[geometry.nms(faces.boxes, faces.scores, threshold=nms)]
 
 
@@ -106,7 +108,7 @@ def _detect_in_tiles(detect: Callable[[U8], Faces], image: U8) -> Faces:
         return Faces.empty()
     height, width = image.shape[:2]
     corners = [(x, y) for y in _tile_starts(height) for x in _tile_starts(width)]
-    return _joined([_in_tile(detect, image, x, y) for x, y in corners])
+    return together([_in_tile(detect, image, x, y) for x, y in corners])
 
 
 def _tile_starts(length: int) -> range:
@@ -123,7 +125,9 @@ def _in_tile(detect: Callable[[U8], Faces], image: U8, x: int, y: int) -> Faces:
     right, bottom = min(x + _TILE_SIDE, width), min(y + _TILE_SIDE, height)
     found = detect(image[y:bottom, x:right])
     at = np.array([x, y], np.float32)
-    faces = Faces(found.boxes + np.tile(at, 2), found.scores, found.landmarks + at)
+    faces = replace(
+        found, boxes=found.boxes + np.tile(at, 2), landmarks=found.landmarks + at
+    )
     x1, y1, x2, y2 = faces.boxes.T
     cut = ((x1 <= x) & (x > 0)) | ((y1 <= y) & (y > 0))
     cut |= ((x2 >= right) & (right < width)) | ((y2 >= bottom) & (bottom < height))
@@ -131,20 +135,27 @@ def _in_tile(detect: Callable[[U8], Faces], image: U8, x: int, y: int) -> Faces:
     return faces[kept]
 
 
-def _joined(parts: Sequence[Faces]) -> Faces:
+def together(parts: Sequence[Faces]) -> Faces:
+    """All faces in one; with their angles where a part tells any."""
     boxes, scores, landmarks = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("boxes", "scores", "landmarks")
     )
-    return Faces(boxes, scores, landmarks)
+    if all(part.angles is None for part in parts):
+        return Faces(boxes, scores, landmarks)
+    angles = [
+        geometry.degrees(part.landmarks) if part.angles is None else part.angles
+        for part in parts
+    ]
+    return Faces(boxes, scores, landmarks, angles=np.concatenate(angles))
 
 
 def scaled_back(faces: Faces, scale: float) -> Faces:
     """Faces found in a picture of this scale, in pixels of the picture itself."""
-    return Faces(
-        faces.boxes / np.float32(scale),
-        faces.scores,
-        faces.landmarks / np.float32(scale),
+    return replace(
+        faces,
+        boxes=faces.boxes / np.float32(scale),
+        landmarks=faces.landmarks / np.float32(scale),
     )
 
 
@@ -327,9 +338,8 @@ def load_yunet(*, min_face: int, compute: Compute | None = None) -> Detector:
     return Yunet.load(spec_of("yunet"), min_face=min_face, compute=compute)
 
 
-SECOND_STAGES = {
-    "compact": ("verifier", "angle")
-}  # what else a family of detectors reads
+# What else a family of detectors reads.
+SECOND_STAGES = {"compact": ("verifier", "angle", "points")}
 
 
 def made_of(name: str) -> tuple[str, ...]:

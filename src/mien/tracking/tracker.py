@@ -452,7 +452,7 @@ class Tracker:
         )
         return replace(
             faces,
-            angles=np.rad2deg(geometry.turns(faces.landmarks)).astype(np.float32),
+            angles=geometry.degrees(faces.landmarks),
             qualities=np.array([p.quality for p in people], np.float32),
             embeddings=_column([p.embedding for p in people]),
             attributes={
