@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 import mien
 from mien import images
 from mien.cli.people import people_app
-from mien.gallery import Gallery, Photo, SqliteGallery, open_gallery
+from mien.gallery import Gallery, Photo, SqliteGallery, keeping, open_gallery
 from mien.gallery.folder import bare_sha256
 from mien.models.embedders import space_of, take_in
 from mien.types import U8
@@ -98,3 +99,32 @@ def test_a_folder_is_described_by_its_photos_and_small_pictures(
     )
     gallery.remove("Ben")  # what another embedder left of him goes with him
     assert [file.parent.name for file in place.glob("*/*")] == ["Ada"]
+
+
+@pytest.mark.parametrize("place", ["people", "people.db"])
+def test_who_a_face_is_not_is_described_anew_too(
+    tmp_path: Path, astronaut: U8, embedder: str, place: str
+) -> None:
+    at = str(tmp_path / place)
+    enrolled(at, astronaut, tmp_path)
+    gallery = open_gallery(at, space=DLIB, describe=lambda content: None)
+    (photo,) = [one.sha256 for one in gallery.photos_of("Ada")]
+    picture = gallery.thumbnail("Ada", photo)
+    wide = np.linspace(-0.3, 0.3, DLIB.size, dtype=np.float32)
+    eve = Photo(wide, "", "eve.jpg", thumbnail=picture)
+    ben = Photo(wide[::-1].copy(), "", "unpictured.jpg")
+    mirrored = images.read_image(picture)[:, ::-1]
+    _, other = cv2.imencode(".jpg", np.ascontiguousarray(mirrored))
+    cleo = Photo(wide / 2, "c" * 64, "cleo.jpg", thumbnail=other.tobytes())
+    gallery.enroll("Cleo", [cleo])
+    keeping(gallery).deny("Cleo", [eve, ben])
+    gallery.close()
+    said = reembed(at, embedder)
+    anew = open_gallery(at, space=space_of(embedder), describe=lambda content: None)
+    (left,) = keeping(anew).counter_examples("Cleo")
+    assert (left.source, left.thumbnail) == ("eve.jpg", picture)
+    assert left.embedding.shape == (space_of(embedder).size,)
+    assert np.linalg.norm(left.embedding) == pytest.approx(1, abs=1e-5)
+    if place == "people.db":
+        assert "1 faces that are known not to be somebody have no picture" in said
+    anew.close()
