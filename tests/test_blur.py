@@ -15,6 +15,7 @@ from commands import Inside
 from mien import geometry, images, sources
 from mien.blur.cover import STYLES, cover, style_of
 from mien.blur.film import Covering, blur_film
+from mien.blur.live import LiveCover
 from mien.blur.trails import Trail, TrailFinder
 from mien.blur.whom import FaceFinder, Whom
 from mien.errors import InputError
@@ -229,6 +230,36 @@ def test_no_frame_of_a_film_shows_the_face_its_neighbours_show(
             geometry.iou(boxes, finder.detector(made.image).boxes).max(initial=0) < 0.3
         )
     assert [p.name for p in tmp_path.iterdir()] == ["copy.mp4"]
+
+
+def test_a_recording_covers_everybody(
+    inside: Inside, face_film: Path, finder: FaceFinder, tmp_path: Path
+) -> None:
+    place = tmp_path / "copy.mp4"
+    live = ("live", face_film, "--no-window", "--only", "age", "--max-frames", 20)
+    assert inside(*live, "--record", place, "--blur").returncode == 0
+    before = list(sources.open_source(str(face_film)))
+    after = list(sources.open_source(str(place)))
+    assert len(after) == 20
+    for given, made in list(zip(before, after, strict=False))[::6]:
+        boxes = head_of(finder, given.image)
+        found = finder.detector(made.image).boxes
+        assert geometry.iou(boxes, found).max(initial=0) < 0.3
+    assert "--record" in inside(*live, "--blur").stderr
+
+
+def test_a_live_cover_stays_where_a_face_was(
+    finder: FaceFinder, astronaut: U8, face_free: U8
+) -> None:
+    """A hand before the face: it is not found, and covered all the same."""
+    hand = astronaut.copy()
+    x1, y1, x2, y2 = head_of(finder, astronaut)[0].astype(int)
+    hand[y1:y2, x1:x2] = cv2.resize(face_free, (x2 - x1, y2 - y1))
+    live = LiveCover(finder, STYLES["box"])
+    for image in (astronaut, astronaut, astronaut, hand):
+        shown = live(image, Faces.empty())
+    middle = shown[(y1 + y2) // 2, (x1 + x2) // 2]
+    assert middle.tolist() == [24, 24, 24]
 
 
 def moving(astronaut: U8, count: int) -> list[Frame]:

@@ -19,7 +19,7 @@ from PIL import ImageGrab
 from commands import Inside
 from live.clips import moving_face, write_clip
 from mien.attribute import Estimate
-from mien.cli.playing import Play, Stats
+from mien.cli.playing import Play, Record, Stats
 from mien.cli.window import Line, Picture, Screen
 from mien.errors import InputError
 from mien.models.attributes import described
@@ -317,14 +317,14 @@ def test_what_is_recorded_is_drawn_once(
     """The window shows the pictures of the film; where that cannot be written, it draws for itself."""
     clip = write_clip(tmp_path / "clip.mp4", moving_face(astronaut, frames=4))
     with open_source(str(clip)) as source:
-        play = Play(analyzer, source, tmp_path / "film.mp4")
+        play = Play(analyzer, source, Record(tmp_path / "film.mp4"))
         drawn: list[int] = []
         play.annotate = lambda image, faces: drawn.append(len(faces)) or image.copy()  # type: ignore[assignment, func-returns-value]
         seen = list(play.results(Stats()))
     assert len(drawn) == 4
     assert all(one.canvas is not None for one in seen)
     with open_source(str(clip)) as source:
-        play = Play(analyzer, source, tmp_path / "no" / "film.mp4", None)
+        play = Play(analyzer, source, Record(tmp_path / "no" / "film.mp4"))
         seen = list(play.results(Stats()))
     assert [one.canvas is None for one in seen[1:]] == [True] * 3
     assert len(play.spare.lost) == 1

@@ -21,6 +21,7 @@ from mien.types import F32, U8, Faces, Frame
 _SIDE = 480  # pixels of the small pictures that flow is read from
 _HOLD_S = 1.0  # a trail goes on without a sight, at both ends and in between
 _WEAK_HOLD_S = 0.2  # the same for what was never sure to be a face
+_MOST_PAST = 256  # frames remembered for that, however little time they say has passed
 _SURE = 0.64  # score of a sight that makes a trail one of a face for sure
 _OFTEN = 8  # sights that do as well
 _SAME, _NEAR = (
@@ -123,7 +124,7 @@ class TrailFinder:
     def __init__(self) -> None:
         self.trails: list[Trail] = []
         self.live: list[Trail] = []
-        self._past: deque[Small] = deque()
+        self._past: deque[Small] = deque(maxlen=_MOST_PAST)
 
     def step(self, frame: Frame, faces: Faces) -> list[Trail]:
         """Takes what a detector saw in a frame; gives the trail of each face."""

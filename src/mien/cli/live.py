@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from mien.blur.cover import STYLES
+from mien.blur.live import LiveCover
+from mien.blur.whom import FaceFinder, Whom
 from mien.cli import INTERRUPTED, SOME_FAILED, new_app
 from mien.cli.options import (
     KeepUnknown,
@@ -19,7 +22,7 @@ from mien.cli.options import (
     with_shared_options,
 )
 from mien.cli.outputs import file_to_write
-from mien.cli.playing import Play, Stats
+from mien.cli.playing import Play, Record, Stats
 from mien.errors import InputError
 from mien.models.folder import ModelFolder
 from mien.sinks.video import check_place
@@ -41,6 +44,13 @@ def live(
     record: Annotated[
         Path | None, typer.Option("--record", help="Write what is shown to an .mp4.")
     ] = None,
+    blur: Annotated[
+        bool,
+        typer.Option(
+            "--blur",
+            help="In what is recorded (and shown then) nobody can be recognised.",
+        ),
+    ] = False,
     no_window: Annotated[
         bool,
         typer.Option(
@@ -79,6 +89,8 @@ def live(
         signal.SIGTERM, signal.default_int_handler
     )  # a stopped service leaves complete files too
     _check_record(record, source)
+    if blur and record is None:
+        raise InputError("--blur is for what is recorded: give --record OUT.mp4 too")
     with ExitStack() as stack:
         frames = stack.enter_context(open_source(uri))
         shared.place(make=True)
@@ -90,7 +102,7 @@ def live(
         play = Play(
             analyzer,
             frames,
-            record,
+            None if record is None else Record(record, _cover() if blur else None),
             choice,
             collector(analyzer, keep_unknown),
             require_live=require_live,
@@ -103,6 +115,10 @@ def live(
         raise typer.Exit(INTERRUPTED)
     if play.spare.lost:
         raise typer.Exit(SOME_FAILED)
+
+
+def _cover() -> LiveCover:
+    return LiveCover(FaceFinder(Whom()), STYLES["blur"])
 
 
 def _source(given: str) -> str | int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from mien.models.folder import ModelFile, ModelFolder
 from mien.pipeline import Analyzer
 from mien.sinks.video import VideoRecorder
 from mien.sources import Source
-from mien.types import I64, U8, Frame, FrameResult
+from mien.types import I64, U8, Faces, Frame, FrameResult
 
 _BIN_MS = 0.1
 _BINS = 50_000  # 5 s; anything slower counts as that
@@ -75,10 +75,20 @@ class AnnotatedFrame:
     canvas: U8 | None = None
 
 
+@dataclass(frozen=True)
+class Record:
+    """The film that is written: where, and with what over its faces (None: boxes and labels)."""
+
+    place: Path
+    cover: Callable[[U8, Faces], U8] | None = None
+
+
 class Recording:
     """Writes annotated frames to a film, and keeps the last one for whoever shows it too."""
 
-    def __init__(self, recorder: VideoRecorder, annotate: Annotator) -> None:
+    def __init__(
+        self, recorder: VideoRecorder, annotate: Callable[[U8, Faces], U8]
+    ) -> None:
         self.recorder = recorder
         self.annotate = annotate
         self._last: AnnotatedFrame | None = None
@@ -106,7 +116,7 @@ class Play:
         self,
         analyzer: Analyzer,
         source: Source,
-        record: Path | None = None,
+        record: Record | None = None,
         models: ModelFolder | None = None,
         collector: UnknownCollector | None = None,
         *,
@@ -197,6 +207,6 @@ class Play:
         if self.record is None:
             return None
         sound = None if self.source.live else self.source.name
-        recorder = VideoRecorder(self.record, rate=self.source.rate, sound=sound)
+        recorder = VideoRecorder(self.record.place, rate=self.source.rate, sound=sound)
         stack.callback(self.spare.run, recorder.close)
-        return Recording(recorder, self.annotate)
+        return Recording(recorder, self.record.cover or self.annotate)
