@@ -26,7 +26,7 @@ _SMALL = 60.0  # pixels: of narrower faces little is left for the network
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PhotoTraits:
     """What the rules read of a picture: whether the face smiles, how far the nose is aside (of the eyes' distance, to
     either side), the mean brightness of the face (0 to 255) and its width in pixels."""
 
@@ -36,7 +36,7 @@ class Look:
     width: float
 
 
-def look_at(analyzer: Analyzer, picture: bytes) -> Look | None:
+def traits_of(analyzer: Analyzer, picture: bytes) -> PhotoTraits | None:
     """What is seen of the largest face in a small picture; None where there is none."""
     try:
         image = images.read_image(picture)
@@ -47,7 +47,7 @@ def look_at(analyzer: Analyzer, picture: bytes) -> Look | None:
         return None
     i = int(geometry.area(faces.boxes).argmax())
     face = faces[i : i + 1]
-    return Look(
+    return PhotoTraits(
         smiles=face.attributes[EMOTION.name].top()[0] == _SMILES,
         aside=float(aside(face.landmarks)[0]),
         light=_light(image, face.boxes[0]),
@@ -61,18 +61,18 @@ def _light(image: U8, box: np.ndarray) -> float:
     return float(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].mean())
 
 
-def suggest(looks: Sequence[Look], photos: int) -> list[str]:
+def suggest(traits: Sequence[PhotoTraits], photos: int) -> list[str]:
     """What is missing of somebody who has so many photos, some of which were looked at."""
     if photos == 1:
         return ["there is only one photo"]
-    if not looks:
+    if not traits:
         return []
-    lights = [look.light for look in looks]
+    lights = [one.light for one in traits]
     rules = {
-        "no photo with a smile": not any(look.smiles for look in looks),
-        "no photo with the head turned": all(look.aside < _TURNED for look in looks),
+        "no photo with a smile": not any(one.smiles for one in traits),
+        "no photo with the head turned": all(one.aside < _TURNED for one in traits),
         "all photos are in one light": max(lights) - min(lights) < _LIGHTS,
-        "only small faces": all(look.width < _SMALL for look in looks),
+        "only small faces": all(one.width < _SMALL for one in traits),
     }
     return [words for words, is_so in rules.items() if is_so]
 
@@ -82,13 +82,13 @@ def missing(gallery: Gallery, analyzer: Analyzer) -> Iterator[Missing | None]:
     album = showing(gallery)
     for person in gallery.people():
         kept = [photo for photo in album.photos_of(person.name) if photo.weight > 0]
-        looks: list[Look] = []
+        traits: list[PhotoTraits] = []
         for photo in kept if len(kept) > 1 else ():
             try:
-                look = look_at(analyzer, album.thumbnail(person.name, photo.sha256))
+                one = traits_of(analyzer, album.thumbnail(person.name, photo.sha256))
             except PhotoNotFound:  # none was kept
                 continue
-            if look is not None:
-                looks.append(look)
-        found = suggest(looks, len(kept))
+            if one is not None:
+                traits.append(one)
+        found = suggest(traits, len(kept))
         yield Missing(person.name, len(kept), tuple(found)) if found else None

@@ -10,18 +10,18 @@ import pytest
 
 from commands import Inside
 from mien.images import write_image
-from mien.suggestions import Look, suggest
+from mien.suggestions import PhotoTraits, suggest
 from mien.types import U8
 
-_FRONT = Look(smiles=False, aside=0.02, light=120.0, width=90.0)
+_FRONT = PhotoTraits(smiles=False, aside=0.02, light=120.0, width=90.0)
 _ALL = [
     _FRONT,
-    Look(smiles=True, aside=0.3, light=60.0, width=90.0),
+    PhotoTraits(smiles=True, aside=0.3, light=60.0, width=90.0),
 ]
 
 
 @pytest.mark.parametrize(
-    ("looks", "photos", "said"),
+    ("traits", "photos", "said"),
     [
         ([], 0, []),
         ([_FRONT], 1, ["there is only one photo"]),
@@ -37,14 +37,14 @@ _ALL = [
             ],
         ),
         (
-            [Look(True, 0.3, light, 40.0) for light in (50.0, 150.0)],
+            [PhotoTraits(True, 0.3, light, 40.0) for light in (50.0, 150.0)],
             2,
             ["only small faces"],
         ),
     ],
 )
-def test_the_rules(looks: list[Look], photos: int, said: list[str]) -> None:
-    assert suggest(looks, photos) == said
+def test_the_rules(traits: list[PhotoTraits], photos: int, said: list[str]) -> None:
+    assert suggest(traits, photos) == said
 
 
 @pytest.mark.parametrize("place", ["people", "people.db"])
