@@ -8,7 +8,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY src src
 RUN python -m venv /opt/mien \
- && /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[server,postgres]'
+ && /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[server,postgres,watch]'
 # converts the networks once, so that the first start needs to write nothing
 RUN MIEN_CACHE=/opt/cache /opt/mien/bin/python -c "from mien import Analyzer; Analyzer()"
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from live.test_streams import port, rtsp
 from mien.watch.cameras import Camera
 from mien.watch.feed import CameraState, Feed
 from watch.conftest import MjpegCamera
+
+__all__ = ["port"]  # a fixture
 
 
 def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> float:
@@ -118,6 +121,22 @@ def test_a_film_to_download_is_no_camera(
     server.shutdown()
     server.server_close()
     assert "is a file to download, no camera" in feed.state.why
+
+
+@pytest.mark.slow
+def test_rtsp_cameras_of_one_machine_do_not_disturb_each_other(
+    port: int, feed_of: Callable[..., Feed]
+) -> None:
+    """One path sends, dies and comes back; the other does not exist."""
+    with rtsp(port):
+        good = feed_of(f"rtsp://127.0.0.1:{port}/clock")
+        bad = feed_of(f"rtsp://127.0.0.1:{port}/nothing")
+        until(lambda: good.state.state == "up")
+        until(lambda: bad.state.state == "down")
+        assert bad.state.why
+    until(lambda: good.state.state == "down", seconds=15)
+    with rtsp(port):
+        until(lambda: good.state.state == "up", seconds=40)
 
 
 def test_outside_its_hours_a_camera_is_not_opened(

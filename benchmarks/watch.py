@@ -1,0 +1,286 @@
+"""What watching costs: 1, 4, 8 cameras of 720p at 15 pictures a second, nobody there or two people, by the watcher of
+`mien watch`; and how many visits of a film whose script is known become one event with the right name.
+
+    python benchmarks/watch.py --photos FOLDER [--cameras 1 4 8] [--seconds 20] [--play MINUTES]
+
+FOLDER holds the photos that tests/watch/plays.py names. Cameras send H.264 in MPEG-TS over HTTP from another process,
+which is not counted. Processor time is in per cent of one core; the delay is from a picture's arrival to the end of all
+that is told of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import psutil
+from av.error import FFmpegError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from live.clips import write_clip
+from live.film import Actor, film as film_of, sway
+from mien.pipeline import Analyzer
+from mien.types import U8, Frame
+from mien.watch.cameras import Camera
+from mien.watch.feed import Feed
+from mien.watch.settings import Keeping, WatchFile
+from mien.watch.visits import Event
+from mien.watch.watcher import Watcher
+from watch import plays
+
+RATE = 15
+LOOP_S = 8
+WARM_S = 6
+
+
+def main() -> None:
+    """Measures and prints a table and JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--cameras", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--play", type=float, metavar="MINUTES")
+    parser.add_argument("--send", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.send is not None:
+        send(chosen.send)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        gallery = plays.enrol(Analyzer(), chosen.photos, folder / "people.db")
+        analyzer = Analyzer(gallery=gallery)
+        if chosen.play:
+            print(json.dumps(played(analyzer, chosen.photos, folder, chosen.play)))
+            return
+        films(analyzer, chosen.photos, folder)
+        rows = []
+        for kind in ("quiet", "busy"):
+            for count in chosen.cameras:
+                film = folder / f"{kind}.ts"
+                rows.append(watched(analyzer, film, count, chosen.seconds))
+                text = "  ".join(f"{key} {value}" for key, value in rows[-1].items())
+                print(text, flush=True)
+    print(json.dumps(rows))
+
+
+# -- cameras that send
+
+
+def films(analyzer: Analyzer, photos: Path, folder: Path) -> None:
+    """An empty room with the noise of a sensor, and the same with two people in it."""
+    people = plays.cast(analyzer, photos)
+    actors = [
+        Actor("Ada", people["Ada"], sway(plays.Pose(350, 330, 150), x=80)),
+        Actor(None, people[None], sway(plays.Pose(900, 350, 140), x=80)),
+    ]
+    for kind, there in (("quiet", []), ("busy", actors)):
+        shown = noisy(f.image for f, _ in film_of(there, seconds=LOOP_S, rate=RATE))
+        clip = write_clip(folder / f"{kind}.mp4", shown, rate=RATE)
+        with (
+            av.open(str(clip)) as given,
+            av.open(str(folder / f"{kind}.ts"), "w") as ts,
+        ):
+            copy = ts.add_stream_from_template(given.streams.video[0])
+            for packet in given.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = copy
+                    ts.mux(packet)
+
+
+def noisy(pictures: Iterator[U8]) -> Iterator[U8]:
+    rng = np.random.default_rng(2)
+    noise = [rng.normal(0, 3, (720, 1280, 1)) for _ in range(4)]
+    for i, picture in enumerate(pictures):
+        yield np.clip(picture + noise[i % 4], 0, 255).astype(np.uint8)
+
+
+def send(path: Path) -> None:
+    """Serves a film over and over, as a camera, to everybody who asks; says its port first."""
+
+    class Sending(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "video/mp2t")
+            self.end_headers()
+            with contextlib.suppress(OSError, FFmpegError):  # who has seen enough
+                _stream(path, self.wfile)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sending)
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+def _stream(path: Path, to: Any) -> None:
+    """Remuxes a film in real time, with times that go on from round to round."""
+    began, turn = time.monotonic(), 0
+    with av.open(to, "w", format="mpegts") as out:
+        copy = None
+        while True:
+            with av.open(str(path)) as given:
+                source = given.streams.video[0]
+                copy = copy or out.add_stream_from_template(source)
+                step = Fraction(1, RATE) / source.time_base
+                for i, packet in enumerate(given.demux(source)):
+                    if packet.dts is None:
+                        continue
+                    at = turn * LOOP_S * RATE + i
+                    time.sleep(max(0.0, began + at / RATE - time.monotonic()))
+                    packet.pts = packet.dts = round(at * step)
+                    packet.stream = copy
+                    out.mux(packet)
+            turn += 1
+
+
+# -- watching
+
+
+def watched(
+    analyzer: Analyzer, path: Path, count: int, seconds: float
+) -> dict[str, Any]:
+    """What so many cameras cost."""
+    command = [sys.executable, __file__, "--photos", ".", "--send", str(path)]
+    sender = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert sender.stdout is not None
+    port = int(sender.stdout.readline())
+    cameras = tuple(
+        Camera(name=f"{i}", source=f"http://127.0.0.1:{port}/{i}.ts")
+        for i in range(count)
+    )
+    delays: list[float] = []
+    looked = Feed.looked
+
+    def timed(feed: Feed, frame: Frame, *, busy_s: float) -> None:
+        delays.append(feed.now_s - frame.time_s)
+        looked(feed, frame, busy_s=busy_s)
+
+    Feed.looked = timed  # type: ignore[method-assign]
+    events: list[Event] = []
+    watcher = Watcher(analyzer, WatchFile(cameras=cameras), events.append)
+    thread = threading.Thread(target=watcher.run)
+    thread.start()
+    try:
+        return _measured(watcher, delays, events, path, seconds)
+    finally:
+        watcher.stop()
+        thread.join()
+        Feed.looked = looked  # type: ignore[method-assign]
+        sender.kill()
+        sender.wait()
+
+
+def _measured(
+    watcher: Watcher,
+    delays: list[float],
+    events: list[Event],
+    path: Path,
+    seconds: float,
+) -> dict[str, Any]:
+    count = len(watcher.states)
+    while sum(state.state == "up" for state in watcher.states) < count:
+        time.sleep(0.1)
+    time.sleep(WARM_S)
+    delays.clear()
+    me = psutil.Process()
+    before, began = sum(me.cpu_times()[:2]), time.monotonic()
+    time.sleep(seconds)
+    spent, passed = sum(me.cpu_times()[:2]) - before, time.monotonic() - began
+    waits = np.array(delays or [0.0]) * 1000
+    return {
+        "film": path.stem,
+        "cameras": count,
+        "processor_percent": round(100 * spent / passed),
+        "looked_at_a_second": round(len(delays) / passed, 1),
+        "delay_p50_ms": round(float(np.percentile(waits, 50))),
+        "delay_p95_ms": round(float(np.percentile(waits, 95))),
+        "memory_mb": round(me.memory_info().rss / 1e6),
+        "people": sorted({str(e.told.get("person")) for e in events}),
+    }
+
+
+# -- a film whose script is the truth
+
+
+def played(
+    analyzer: Analyzer, photos: Path, folder: Path, minutes: float
+) -> dict[str, Any]:
+    """How many visits of a long film are one event, begin and end within a second, and bear the right name."""
+    rng = random.Random(4)
+    script: list[plays.Span] = []
+    at = 2.0
+    while at < minutes * 60 - 12:
+        name = rng.choice(["Ada", "Ben", None])
+        end = at + rng.uniform(1.5, 8)
+        script.append((name, round(at, 1), round(end, 1)))
+        at = end + rng.uniform(2.6, 5)
+    path = plays.film_of(
+        folder / "play.mp4", plays.cast(analyzer, photos), script, minutes * 60
+    )
+    events: list[Event] = []
+    said = WatchFile(
+        cameras=(Camera(name="door", source=str(path)),), watch=Keeping(absence_s=2)
+    )
+    began = time.monotonic()
+    watcher = Watcher(analyzer, said, events.append)
+    start = watcher._posts[0].feed.at(0.0)
+    watcher.run()
+    took = time.monotonic() - began
+    ended = [e for e in events if e.kind == "end"]
+    right = sum(_is_right(span, ended, start) for span in script)
+    named = sum(_is_named(span, ended, start) for span in script)
+    return {
+        "visits": len(script),
+        "one_event_within_a_second": round(right / len(script), 4),
+        "right_name_too": round(named / len(script), 4),
+        "events": len(ended),
+        "times_real_time": round(minutes * 60 / took, 1),
+        "finished": datetime.now().isoformat(timespec="seconds"),
+    }
+
+
+def _found(span: plays.Span, ended: list[Event], start: float) -> list[Event]:
+    """The events that overlap a visit of the script."""
+    _, begin, end = span
+    return [
+        e for e in ended if e.begins - start < end and (e.ends or 0) - start > begin
+    ]
+
+
+def _is_right(span: plays.Span, ended: list[Event], start: float) -> bool:
+    _, begin, end = span
+    found = _found(span, ended, start)
+    return len(found) == 1 and all(
+        abs(e.begins - start - begin) <= 1 and abs((e.ends or 0) - start - end) <= 1
+        for e in found
+    )
+
+
+def _is_named(span: plays.Span, ended: list[Event], start: float) -> bool:
+    found = _found(span, ended, start)
+    return _is_right(span, ended, start) and found[0].told["person"] == span[0]
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    main()
