@@ -12,7 +12,7 @@ PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscop
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 ASTRONAUT = $(BIN)/python -c "import pathlib, skimage.data as d; print(pathlib.Path(d.__file__).with_name('astronaut.png'))"
 
-.PHONY: help demo test check format bench hooks clean
+.PHONY: help demo test check docs format bench hooks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
@@ -49,6 +49,9 @@ test: .venv/dev-ready  ## everything: checks, the whole test-suite, with the sys
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST)
+
+docs: .venv/dev-ready  ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: .venv/dev-ready  ## put the code in the house's form
 	$(BIN)/ruff check --fix .
