@@ -14,6 +14,7 @@ from PIL import Image
 from commands import Inside
 from mien import geometry, images, sources
 from mien.blur.cover import STYLES, cover, style_of
+from mien.blur.files import write_photo
 from mien.blur.film import Covering, blur_film
 from mien.blur.live import LiveCover
 from mien.blur.trails import Trail, TrailFinder
@@ -157,6 +158,26 @@ def test_pictures_hidden_in_a_photo_go_and_what_it_tells_stays_by_choice(
     assert inside("blur", photo, "--output", copy, "--strip-metadata").returncode == 0
     assert not dict(Image.open(copy).getexif())
     assert photo.read_bytes() == content
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".gif", ".avif"])
+def test_photos_of_all_kinds_are_written(
+    astronaut: U8, tmp_path: Path, suffix: str
+) -> None:
+    """Also where Pillow cannot read the original, as of some cameras' raw files."""
+    for original in (photo_with_secrets(astronaut), b"a raw file"):
+        place = tmp_path / f"copy{suffix}"
+        write_photo(place, astronaut, original, strip=False)
+        assert images.read_image(place).shape == astronaut.shape
+        assert b"FACEPREVIEW" not in place.read_bytes()
+
+
+def test_damaged_exif_is_left_out(astronaut: U8, tmp_path: Path) -> None:
+    content = photo_with_secrets(astronaut)
+    at = content.index(b"Exif\0\0") + 6
+    damaged = content[: at + 8] + b"\xff" * 40 + content[at + 48 :]
+    write_photo(tmp_path / "copy.jpg", astronaut, damaged, strip=False)
+    assert images.read_image(tmp_path / "copy.jpg").shape == astronaut.shape
 
 
 def test_a_turned_photo_is_written_upright_and_as_fine_as_it_was(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from mien.errors import InputError
 from mien.store import write_atomically
 from mien.types import U8
 
+log = logging.getLogger(__name__)
+
 _FINE = 95  # JPEG's and WebP's quality where the original does not say its own
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_MAKER_NOTE = 0x927C  # cameras keep previews in it
+_LEFT_OUT = (0x927C, 0xA002, 0xA003)  # maker's notes, which hold previews; sizes
+_WITH_EXIF = {"JPEG", "PNG", "WEBP", "TIFF", "AVIF"}
 _TOLD = (  # of EXIF's first directory: who, with what and when; never thumbnails, XMP, other pictures' places
     0x010E,  # ImageDescription
     0x010F,  # Make
@@ -37,11 +41,20 @@ def check_still(content: bytes) -> None:
     Raises:
         InputError: It is one.
     """
-    with images.opened(content) as given:
-        if given.format in {"GIF", "WEBP", "PNG"} and getattr(given, "n_frames", 1) > 1:
-            raise InputError(
-                "this is an animation; make a video of it first (.mp4), whose faces are covered in every picture"
-            )
+    given = _opened(content)
+    moving = given is not None and given.format in {"GIF", "WEBP", "PNG"}
+    if moving and getattr(given, "n_frames", 1) > 1:
+        raise InputError(
+            "this is an animation; make a video of it first (.mp4), whose faces are covered in every picture"
+        )
+
+
+def _opened(content: bytes) -> Image.Image | None:
+    """Pillow's picture of a file; None where it cannot read what we can, as of some cameras' raw files."""
+    try:
+        return images.opened(content)
+    except Exception:  # its readers raise whatever a file leads them to
+        return None
 
 
 def write_photo(path: Path, image: U8, original: bytes, *, strip: bool) -> None:
@@ -56,12 +69,12 @@ def write_photo(path: Path, image: U8, original: bytes, *, strip: bool) -> None:
     made = io.BytesIO()
     picture = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     kind = Image.registered_extensions().get(path.suffix.lower(), "")
-    with images.opened(original) as given:
-        options = _as_fine_as(given, kind)
-        if given.mode in {"RGB", "RGBA"} and given.info.get("icc_profile"):
-            options["icc_profile"] = given.info["icc_profile"]
-        if not strip and kind in {"JPEG", "PNG", "WEBP", "TIFF", "AVIF"}:
-            options["exif"] = _told(given)
+    given = _opened(original)
+    options = _as_fine_as(given, kind)
+    if given is not None and given.mode in {"RGB", "RGBA"}:
+        options["icc_profile"] = given.info.get("icc_profile")
+    if given is not None and not strip and kind in _WITH_EXIF:
+        options["exif"] = _told(given)
     try:
         picture.save(made, kind, **options)
         write_atomically(path, made.getvalue())
@@ -69,10 +82,10 @@ def write_photo(path: Path, image: U8, original: bytes, *, strip: bool) -> None:
         raise InputError(f"cannot write {path}: {exc}") from exc
 
 
-def _as_fine_as(given: Image.Image, kind: str) -> dict[str, Any]:
+def _as_fine_as(given: Image.Image | None, kind: str) -> dict[str, Any]:
     """What to save with so that little is lost: a JPEG's own tables, where it is a JPEG again."""
     tables = getattr(given, "quantization", None)
-    if kind == "JPEG" and tables and given.mode == "RGB":
+    if given is not None and kind == "JPEG" and tables and given.mode == "RGB":
         sampling = JpegImagePlugin.get_sampling(given)
         return {"qtables": tables, "subsampling": max(sampling, 0)}
     if kind == "JPEG":
@@ -80,18 +93,21 @@ def _as_fine_as(given: Image.Image, kind: str) -> dict[str, Any]:
     return {"quality": _FINE} if kind in {"WEBP", "AVIF"} else {}
 
 
-def _told(given: Image.Image) -> Image.Exif:
-    """What a picture's EXIF says, without pictures in it; not which way up it is, which is right now."""
-    told, made = given.getexif(), Image.Exif()
-    for tag in _TOLD:
-        if tag in told:
-            made[tag] = told[tag]
-    for place in (_EXIF_IFD, _GPS_IFD):
-        tags = {
-            tag: value
-            for tag, value in told.get_ifd(place).items()
-            if tag != _MAKER_NOTE
-        }
-        if tags:
-            made[place] = tags
-    return made
+def _told(given: Image.Image) -> bytes:
+    """What a picture's EXIF says, without pictures in it; not its size and which way up it is, which may be others now.
+    Nothing of EXIF so damaged that it cannot be written again."""
+    made = Image.Exif()
+    try:
+        told = given.getexif()
+        for tag in _TOLD:
+            if tag in told:
+                made[tag] = told[tag]
+        for place in (_EXIF_IFD, _GPS_IFD):
+            tags = told.get_ifd(place)
+            kept = {tag: tags[tag] for tag in tags if tag not in _LEFT_OUT}
+            if kept:
+                made[place] = kept
+        return made.tobytes()
+    except Exception as exc:  # Pillow's EXIF raises whatever damaged tags lead it to
+        log.warning("EXIF is left out, which is damaged: %s", exc)
+        return b""
