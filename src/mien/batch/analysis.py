@@ -211,7 +211,7 @@ def models_text(choices: Choices) -> str:
         f"{part}:{Path(file).name}@{_file_hash(Path(file))}"
         for part, file in sorted(own.items())
     ]
-    return " ".join(parts)
+    return " ".join(dict.fromkeys(parts))  # a detector may name the angle's too
 
 
 def _file_hash(path: Path) -> str:
