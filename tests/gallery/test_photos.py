@@ -14,7 +14,7 @@ import pytest
 from test_galleries import _VERSION_1, bare, describe, descriptor, photo
 
 from mien.errors import PersonNotFound, PhotoNotFound
-from mien.finding import InGallery
+from mien.finding import GallerySearch
 from mien.gallery import FolderGallery, Gallery, Photo, ShowsPhotos, SqliteGallery
 from mien.zoo import DLIB
 
@@ -131,7 +131,7 @@ def test_the_nearest_photos_whatever_they_weigh(reopen: Callable[[], Gallery]) -
     rows = {seed: bare(1, name=seed, aside=seed / 10) for seed in (1, 2, 3, 4)}
     gallery.enroll("Ada", [rows[3], rows[1]])
     gallery.enroll("Grace", [rows[2], rows[4], bare(9)])
-    found = InGallery(gallery, "place").nearest(descriptor(1), 3)
+    found = GallerySearch(gallery, "place").nearest(descriptor(1), 3)
     assert [(one.name, one.key) for one in found] == [
         ("Ada", rows[1].sha256),
         ("Grace", rows[2].sha256),
@@ -140,7 +140,7 @@ def test_the_nearest_photos_whatever_they_weigh(reopen: Callable[[], Gallery]) -
     assert [one.distance for one in found] == pytest.approx([0.1, 0.2, 0.3], abs=1e-3)
     gallery.discard("Ada", [rows[1].sha256])
     assert [
-        one.name for one in InGallery(gallery, "place").nearest(descriptor(1), 99)
+        one.name for one in GallerySearch(gallery, "place").nearest(descriptor(1), 99)
     ] == [
         "Grace",
         "Ada",
