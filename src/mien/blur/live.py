@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import numpy as np
 
 from mien.blur.cover import Style, cover
@@ -22,6 +24,7 @@ class LiveCover:
     def __init__(self, finder: FaceFinder, style: Style) -> None:
         self.finder = finder
         self.style = style
+        self._seed = secrets.randbits(63)
         self._trails = TrailFinder()
         self._index = -1
 
@@ -36,6 +39,5 @@ class LiveCover:
         boxes = [trail.wide_box(self._index) for trail in live]
         seeds = [trail.seed for trail in live]
         both = np.concatenate([np.reshape(boxes, (-1, 4)), faces.boxes])
-        return cover(
-            image, both.astype(np.float32), self.style, [*seeds, *range(len(faces))]
-        )
+        seeds += [self._seed + i for i in range(len(faces))]
+        return cover(image, both.astype(np.float32), self.style, seeds)

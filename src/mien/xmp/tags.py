@@ -81,35 +81,42 @@ class TaggedPhoto:
         """
         own = self._inside if in_file or self._beside is None else self._beside
         packet = Packet(own)
-        there = [(one, region) for one in self._packets for region in one.regions()]
-        kept = [self._upright(region) for _, region in there]
-        mine = {(region.name, _rounded(region.area)) for region in packet.written()}
-        once = [
-            self._upright(region)
-            for one in (packet, *self._packets)
-            for region in one.written()
-        ]
-        marked, renamed, left = [], [], []
+        taken = self._taken(packet)
+        done: dict[str, list[str]] = {"marked": [], "renamed": [], "left": []}
         for person in people:
-            name = person.name or ""
-            ours = [
-                region
-                for region in packet.regions()
-                if _near(person.box, [self._upright(region)])
-                and (region.name, _rounded(region.area)) in mine
-            ]
-            if ours and ours[0].name != name:
-                packet.rename(ours[0], name)
-                renamed.append(name)
-            elif _near(person.box, kept) or _near(person.box, once):
-                left.append(name)
-            else:
-                packet.add(name, self._as_stored(person.box), self._size_wh)
-                marked.append(name)
+            done[self._mark(packet, person, taken)].append(person.name or "")
         place = self.path if in_file else self.sidecar
-        if marked or renamed:
+        if done["marked"] or done["renamed"]:
             self._save(packet, place)
-        return Written(place, tuple(marked), tuple(renamed), tuple(left))
+        return Written(place, *map(tuple, done.values()))
+
+    def _taken(self, packet: Packet) -> list[F32]:
+        """The boxes of all faces that somebody marked, or we did, even if that was deleted since."""
+        there = [region for one in self._packets for region in one.regions()]
+        once = [region for one in (packet, *self._packets) for region in one.written()]
+        return [self._upright(region) for region in (*there, *once)]
+
+    def _mark(self, packet: Packet, person: Mark, taken: Sequence[F32]) -> str:
+        """Marks a person where nobody did, or renames what is ours; says which, or that all is left as it is."""
+        name, ours = person.name or "", self._ours(packet, person.box)
+        if ours is not None and ours.name != name:
+            packet.rename(ours, name)
+            return "renamed"
+        if _near(person.box, taken):
+            return "left"
+        packet.add(name, self._as_stored(person.box), self._size_wh)
+        return "marked"
+
+    def _ours(self, packet: Packet, box: F32) -> Region | None:
+        """The mark at a place that we made and nobody changed since; None where there is none."""
+        mine = {(region.name, _rounded(region.area)) for region in packet.written()}
+        here = (
+            region
+            for region in packet.regions()
+            if _near(box, [self._upright(region)])
+            and (region.name, _rounded(region.area)) in mine
+        )
+        return next(here, None)
 
     def _save(self, packet: Packet, place: Path) -> None:
         content = packet.content()
