@@ -104,6 +104,7 @@ def test_a_name_too_long_for_a_folder(
 ) -> None:
     client = start(gallery="people")
     ada = client.enrol("Ada", photo).json()
+    del ada["verdicts"]  # on the photos just given
     answers = [
         client.enrol(name, photo),
         client.http.patch(f"/v1/people/{ada['id']}", json={"name": name}),
@@ -363,7 +364,12 @@ ADMIN = {
         "POST /v1/unknown/{group_id}/split",
     ),
     *("POST /v1/unknown/{group_id}/merge", "DELETE /v1/unknown/{group_id}"),
-    "DELETE /v1/people/{person_id}/photos/{sha256}",
+    *(
+        "DELETE /v1/people/{person_id}/photos/{sha256}",
+        "POST /v1/people/{person_id}/not",
+        "DELETE /v1/people/{person_id}/not/{example_id}",
+        "GET /v1/people/{person_id}/about",
+    ),
     *(
         "POST /v1/cameras",
         "PATCH /v1/cameras/{camera_id}",
@@ -375,6 +381,7 @@ ANALYSE = {
     *(
         "POST /",
         "POST /v1/analyze",
+        "POST /v1/blur",
         "POST /v1/verify",
         "POST /v1/find",
         "POST /v1/videos",
