@@ -90,6 +90,7 @@ def test_a_camera_is_added_changed_and_removed(
     assert watching.http.get("/v1/cameras/door").status_code == 404
     listed = watching.http.get("/v1/cameras").json()["cameras"]
     assert [one["id"] for one in listed] == ["film"]
+    assert "/" not in listed[0]["source"], "nobody else's business where films are"
 
 
 def _half() -> dict[str, Any]:

@@ -812,10 +812,13 @@ class CameraRecord(BaseModel):
     def of(cls, watched: Watched) -> CameraRecord:
         camera, state = watched.camera, watched.state
         zones = [ZoneRecord.model_validate(zone.model_dump()) for zone in camera.zones]
+        source = str(camera.source)
+        if "://" not in source:  # nobody else's business where films are
+            source = PurePath(source).name
         return cls(
             id=watched.id,
             name=camera.name,
-            source=shown(str(camera.source)),
+            source=shown(source),
             editable=not watched.fixed,
             state=state.state,
             since=state.since,

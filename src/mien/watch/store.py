@@ -293,12 +293,11 @@ class VisitStore:
             )
             connection.execute(left.values(ends=_visits.c.seen))
             connection.execute(sa.delete(_queue).where(_queue.c.expires < now))
-            if keep_days is None:
-                return 0
-            old = _visits.c.ends < now - keep_days * 86_400
+            old: sa.ColumnElement[bool] = sa.false()
+            if keep_days is not None:
+                old = _visits.c.ends < now - keep_days * 86_400
             gone = _delete(connection, old)
-        if gone:
-            self._empty_log()
+        self._empty_log()  # of pictures that better ones took the place of, too
         return gone
 
     def relabel(self, old: str, new: str | None) -> int:
