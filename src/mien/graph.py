@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, TensorProto
+    from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 INPUT, OUTPUT = "images", "probabilities"
 _OPSET, _IR = 17, 8
@@ -52,11 +52,26 @@ class Graph:
         from onnx import TensorProto, helper
 
         self.nodes.append(helper.make_node("Identity", [output], [OUTPUT], "output"))
-        x = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", *shape])
         y = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", None])
+        return self._model(["N", *shape], [y])
+
+    def model_of(self, shape: Sequence[int], outputs: Sequence[str]) -> ModelProto:
+        """The graph from `INPUT`, float32 of this shape, to these values, which keep their names."""
+        from onnx import TensorProto, helper
+
+        info = helper.make_tensor_value_info
+        values = [info(name, TensorProto.FLOAT, None) for name in outputs]
+        return self._model(shape, values)
+
+    def _model(
+        self, shape: Sequence[int | str], outputs: Sequence[ValueInfoProto]
+    ) -> ModelProto:
+        from onnx import TensorProto, helper
+
+        x = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, list(shape))
         read = {name for node in self.nodes for name in node.input}
         weights = [weight for weight in self.weights if weight.name in read]
-        graph = helper.make_graph(self.nodes, "imported", [x], [y], weights)
+        graph = helper.make_graph(self.nodes, "imported", [x], list(outputs), weights)
         opset = [helper.make_opsetid("", _OPSET)]
         return helper.make_model(
             graph, producer_name="mien", opset_imports=opset, ir_version=_IR

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Sized,
+)
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property, partial
@@ -110,6 +118,20 @@ def tolerance_for(landmarks: F32, tolerance: float, space: EmbeddingSpace) -> F3
     return space.scaled(tolerance, 1 - 0.2 * lacking)
 
 
+class _Part:
+    """Of a model that tells several attributes, those that are asked for."""
+
+    def __init__(self, model: AttributeModel, only: Collection[str]) -> None:
+        self.model = model
+        self.only = only
+        self.attributes = tuple(one for one in model.attributes if one.name in only)
+
+    def __call__(self, image: U8, faces: Faces) -> Faces:
+        told = self.model(image, faces)
+        unasked = {one.name for one in self.model.attributes} - set(self.only)
+        return told.only(told.attributes.keys() - unasked | {IDENTITY})
+
+
 class Analyzer:
     """Finds and describes faces. Loads its models once; safe to share between threads.
 
@@ -168,14 +190,7 @@ class Analyzer:
             )
         self.compute, self.crops = Compute(device, threads), check_crops(crops)
         self.color = check_color(color)
-        given = {
-            one.name
-            for model in attributes
-            if not isinstance(model, str)
-            for one in model.attributes
-        }
-        asked = [part for part in only or () if part not in {*PARTS, *models, *given}]
-        self.further = _further([*attributes, *asked], self.compute)
+        self.further, only = _further(attributes, only, models, self.compute)
         own_names = [
             attribute.name for model in self.further for attribute in model.attributes
         ]
@@ -235,7 +250,7 @@ class Analyzer:
         ]
         self.own: Sequence[AttributeModel] = [
             *pixels,
-            *(model for model in self.further if self._wants(model)),
+            *(_Part(model, self.only) for model in self.further if self._wants(model)),
         ]
         heads: list[Head] = [
             model for model in models.values() if isinstance(model, BackboneHead)
@@ -647,13 +662,37 @@ def _model_of(attribute: str) -> Callable[[Compute], AttributeModel]:
 
 
 def _further(
-    given: Sequence[str | AttributeModel], compute: Compute
-) -> list[AttributeModel]:
-    """Models of attributes that are not ours; those given by name are made by the packages that offer them."""
-    models = [
-        _model_of(one)(compute) if isinstance(one, str) else one
-        for one in dict.fromkeys(given)
-    ]
+    given: Sequence[str | AttributeModel],
+    only: Sequence[str] | None,
+    own: Iterable[str],
+    compute: Compute,
+) -> tuple[list[AttributeModel], Sequence[str] | None]:
+    """Models of attributes that are not ours, and `only` by the attributes' own names.
+
+    Those given by name are made by what offers them, and so is what `only` names and nothing given tells; the name
+    of something that tells several attributes stands for all of them.
+    """
+    named = [one for one in dict.fromkeys(given) if isinstance(one, str)]
+    models = {name: _model_of(name)(compute) for name in named}
+    objects = [one for one in dict.fromkeys(given) if not isinstance(one, str)]
+    told = {one.name for one in _told_by([*models.values(), *objects])}
+    asked = [one for one in only or () if one not in {*PARTS, *own, *told, *models}]
+    models |= {name: _model_of(name)(compute) for name in dict.fromkeys(asked)}
+    if only is not None:
+        meant = [
+            [one.name for one in models[part].attributes] if part in models else [part]
+            for part in only
+        ]
+        only = [name for names in meant for name in names]
+    return _undoubled([*models.values(), *objects]), only
+
+
+def _undoubled(models: list[AttributeModel]) -> list[AttributeModel]:
+    """The models, if no two of them tell the same.
+
+    Raises:
+        InputError: Two do.
+    """
     names = [attribute.name for attribute in _told_by(models)]
     doubled = [name for name in names if names.count(name) > 1 or name in BUILT_IN]
     if doubled:

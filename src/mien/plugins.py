@@ -74,6 +74,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     },
     ATTRIBUTES: {
         "live": "mien.models.antispoof:load_antispoof",
+        "face_landmarker": "mien.models.landmarker:load_landmarker",
     },
     GALLERIES: {
         "folder": "mien.gallery.folder:open_folder",

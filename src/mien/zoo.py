@@ -320,6 +320,18 @@ ZOO: dict[str, ModelSpec] = {
             labels=("live", "spoof"),
             scale=4.0,
         ),
+        ModelSpec(
+            name="face_landmarker",
+            task="points, pose, blink, blendshapes",
+            family="face_landmarker",
+            source="https://storage.googleapis.com/mediapipe-models/face_landmarker/"
+            "face_landmarker/float16/1/face_landmarker.task",
+            sha256="64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+            size_bytes=3_758_596,
+            licence="Apache-2.0; see its model card, weights/face_landmarker.md",
+            trained_on="photos and films of Google's own, not published (2023)",
+            input_size=(256, 256),
+        ),
     )
 }
 
@@ -338,6 +350,7 @@ def specs_of(name: str) -> tuple[ModelSpec, ...]:
     Raises:
         ModelError: Nothing has that name.
     """
+    name = name.replace("-", "_")
     together = tuple(row for row in ZOO.values() if asked_as(row) == name)
     return together or (spec_of(name),)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mien.errors import ModelError
 from mien.models.classifier import bilinear
-from mien.train.importers.schema import message_classes
+from mien.protobufs import message_classes
 from mien.types import F32
 
 # Of caffe.proto (BVLC), what the networks need that can be read.

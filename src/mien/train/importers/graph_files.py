@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
-from mien.train.importers.schema import message_classes
+from mien.protobufs import message_classes
 
 # Of graph.proto, node_def.proto, attr_value.proto and tensor.proto (TensorFlow), what is needed here.
 _SCHEMA = """
