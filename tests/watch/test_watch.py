@@ -15,8 +15,10 @@ import pytest
 from commands import MIEN, Inside
 from live.clips import write_clip
 from mien import images
+from mien.gallery.unknown import UnknownFaces
 from mien.types import U8
 from mien.watch.store import VisitStore
+from mien.zoo import DLIB
 from watch import plays
 from watch.conftest import VISITS, MjpegCamera
 
@@ -50,7 +52,7 @@ def test_each_visit_of_the_script_is_one_event(
     played: Path, gallery: Path, tmp_path: Path, inside: Inside
 ) -> None:
     camera = f'name = "door"\nsource = "{played}"'
-    keep = 'absence_s = 1.8\nkeep_days = 1\nkeep_pictures = "face"'
+    keep = 'absence_s = 1.8\nkeep_days = 1\nkeep_pictures = "face"\nkeep_unknown = 3'
     file = camera_file(tmp_path, camera, more=f"[watch]\n{keep}\n")
     done = inside("watch", file, "--gallery", gallery)
     assert done.returncode == 0, done.stderr
@@ -80,6 +82,9 @@ def test_each_visit_of_the_script_is_one_event(
     face = images.read_image(store.picture(ada["id"]))
     store.close()
     assert min(face.shape[:2]) >= 64
+    strangers = UnknownFaces(gallery, space=DLIB)
+    assert strangers.waiting() == 1, "of the stranger alone, and once"
+    strangers.close()
 
 
 @pytest.mark.slow

@@ -51,6 +51,7 @@ _EXTRAS = {
     "cluster": ("ray",),
     "postgres": ("psycopg",),
     "train": ("keras", "tensorflow", "tf2onnx"),
+    "watch": ("paho",),
 }
 
 
