@@ -241,8 +241,8 @@ ZOO: dict[str, ModelSpec] = {
             task="five points of a face",
             family="points",
             source="bundled:points.onnx",
-            sha256="0dcdc55a43fb3217c2f92e7a2918b3d6367a2f80908a593808e3557b0fcd5339",
-            size_bytes=73_914,
+            sha256="3b2b5a1ff75102339939776e3eb80167c725bbaff1491460ddc13bc391961d7a",
+            size_bytes=73_375,
             licence="made for mien from photos for research only; see its model card, weights/detector.md",
             trained_on="faces of UTKFace, All-Age-Faces, CACD-VS, the US Congress, AffectNet, FFHQ, crowds and scenes,"
             " as MediaPipe's face landmarker sees them",

@@ -53,6 +53,12 @@ def test_points_come_right(
     assert off(points(astronaut, supposed(turn, scale, shift)), TRUE) < 0.08
 
 
+def test_one_look_is_nearer(points: ExactPoints, astronaut: U8) -> None:
+    start = supposed(12, 1, (4, 0))
+    quick = points(astronaut, start, quick=True)
+    assert off(points(astronaut, start), TRUE) < off(quick, TRUE) < off(start, TRUE) / 2
+
+
 def test_a_small_blurred_face_too(points: ExactPoints, astronaut: U8) -> None:
     small = geometry.shrink(astronaut, 0.3)
     true = (TRUE + 0.5) * 0.3 - 0.5

@@ -170,17 +170,17 @@ def features() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     angles = np.arange(WAYS) * (2 * np.pi / WAYS)
     slope = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
     filters = [math.cos(way) * slope + math.sin(way) * slope.T for way in angles]
-    grey = np.repeat(np.stack(filters)[:, None], 3, axis=1) / 3
     constants = {
-        "filters": grey.astype(np.float32),
+        "filters": np.stack(filters)[:, None].astype(np.float32),
         "flat": np.array(FLAT / 4, np.float32),
     }
     cell = {"kernel_shape": [CELL, CELL], "strides": [CELL // 2, CELL // 2]}
     around = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     nodes = [
         helper.make_node("Cast", ["crops"], ["numbers"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["numbers"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["planes", "filters"], ["slopes"], pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["numbers"], ["grey"], axes=[3]),
+        helper.make_node("Transpose", ["grey"], ["plane"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["plane", "filters"], ["slopes"], pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["slopes"], ["rises"]),
         helper.make_node("AveragePool", ["rises"], ["cells"], **cell),
         helper.make_node("ReduceMean", ["cells"], ["mean"], axes=[1]),

@@ -145,9 +145,8 @@ class Compact:
         proposed = self._proposed(cells, self.proposal)
         faces = self._judged(image, proposed)
         if not self.any_angle:
-            return self._exact(
-                image, faces[~self.angle.doubtful(image, faces.landmarks)]
-            )
+            faces = faces[~self.angle.doubtful(image, faces.landmarks)]
+            return self._exact(image, faces, quick=True)
         faces, turns = self._set_straight(image, faces)
         lies = (np.abs(turns.angles) > _LIES) & (turns.sure >= _SURE)
         leaning = self._lying(image, faces[lies], turns[lies], self.maybe)
@@ -259,9 +258,9 @@ class Compact:
         found = self._turned(image, rough.boxes[0], angle)
         return self._exact(image, found if len(found) else rough)
 
-    def _exact(self, image: U8, faces: Faces) -> Faces:
+    def _exact(self, image: U8, faces: Faces, *, quick: bool = False) -> Faces:
         """The faces with exact landmarks and their angles."""
-        landmarks = self.points(image, faces.landmarks)
+        landmarks = self.points(image, faces.landmarks, quick=quick)
         return replace(faces, landmarks=landmarks, angles=geometry.degrees(landmarks))
 
     def _set_straight(self, image: U8, faces: Faces) -> tuple[Faces, Turns]:

@@ -34,9 +34,13 @@ class ExactPoints:
         spec = spec_of("points")
         return cls(OnnxModel(store.read(spec), spec.name, compute))
 
-    def __call__(self, image: U8, landmarks: F32) -> F32:
-        """The points (N, 5, 2) of the faces of a picture (H, W, 3) BGR, pixels, from about where they are."""
-        for look in _LOOKS if len(landmarks) else ():
+    def __call__(self, image: U8, landmarks: F32, *, quick: bool = False) -> F32:
+        """The points (N, 5, 2) of the faces of a picture (H, W, 3) BGR, pixels, from about where they are.
+
+        `quick` is one look, in a third of the time: nearer, not exact.
+        """
+        looks = _LOOKS[:1] if quick else _LOOKS
+        for look in looks if len(landmarks) else ():
             landmarks = self._nearer(image, landmarks, look)
         return landmarks
 
