@@ -34,5 +34,6 @@ def test_what_cannot_be_done_is_said(client: Client, photo: bytes) -> None:
         {"unknown": "true", "people": "Nobody Here"},
     ]
     assert [send(client, photo, **one).status_code for one in asked] == [422] * 3
+    assert "did you mean" not in send(client, photo, people="Nobody Here").text
     assert "one picture" in send(client, photo, photo).json()["detail"]
     assert send(client, b"no picture").json()["type"].endswith("unusable-input")

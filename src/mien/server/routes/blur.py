@@ -78,8 +78,10 @@ def blur(
     whom = Whom(frozenset(spared or ()), frozenset(people) if people else None, unknown)
     try:
         finder = FaceFinder(whom, service.analyzer)
-    except InputError as exc:
-        raise Problem("invalid", str(exc)) from exc
+    except InputError as exc:  # no "did you mean": callers need not learn who is known
+        raise Problem(
+            "invalid", "except, people and unknown name people who are enrolled here"
+        ) from exc
     content, limits = uploads[0].content(), service.settings.limits
     with service.gate.slot(min(images.pixels_of(content), limits.image_pixels)):
         image = read_picture(content, limits.image_pixels)
