@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mien import geometry, images
+from mien import geometry, images, pipeline
+from mien.attribute import Attribute
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import SqliteGallery, make_gallery
 from mien.pipeline import Analyzer, tolerance_for
-from mien.types import U8, Faces
+from mien.types import U8, Faces, Scores
 from mien.zoo import DLIB
 
 
@@ -74,7 +75,7 @@ def test_boxes_lie_in_the_picture_and_the_aligner_sees_them_whole(
 def test_errors_speak_to_callers_in_python(analyzer: Analyzer, astronaut: U8) -> None:
     with pytest.raises(
         InputError,
-        match="there are identity, age, gender, emotion; did you mean 'emotion'",
+        match=r"there are identity, age, gender, emotion, .* did you mean 'emotion'",
     ) as wrong:
         Analyzer(only=["emotoin"])
     with pytest.raises(ManyFacesError) as many:
@@ -111,6 +112,38 @@ def test_eight_threads_see_what_one_sees(analyzer: Analyzer, astronaut: U8) -> N
 def test_unknown_parts_are_refused(only: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="identity, age, gender, emotion"):
         Analyzer(only=only)
+
+
+class Twins:
+    """Tells two attributes."""
+
+    attributes = (Attribute("left"), Attribute("right"))
+
+    def __init__(self, compute: None = None) -> None: ...
+
+    def __call__(self, image: U8, faces: Faces) -> Faces:
+        one = np.ones((len(faces), 1), np.float32)
+        return faces.with_attributes(*(Scores(a, one) for a in self.attributes))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ({"only": ["twins"]}, {"left", "right"}),
+        ({"only": ["right"], "attributes": ["twins"]}, {"right"}),
+        ({"only": ["left"], "attributes": [Twins()]}, {"left"}),
+    ],
+)
+def test_of_several_attributes_those_asked_for_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+    astronaut: U8,
+    chosen: dict[str, list[object]],
+    told: set[str],
+) -> None:
+    monkeypatch.setattr(pipeline, "_model_of", lambda name: {"twins": Twins}[name])
+    twins = Analyzer(threads=1, **chosen)  # type: ignore[arg-type]
+    (face,) = twins.analyze(astronaut).faces
+    assert face.attributes.keys() == told == set(twins.parts)
 
 
 def test_enrolling_asks_for_exactly_one_face(
