@@ -67,6 +67,7 @@ def test_a_service_that_watches_nothing_says_so(client: Client) -> None:
     assert "--watch" in refused.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_camera_is_added_changed_and_removed(
     watching: Client, camera: MjpegCamera
 ) -> None:
@@ -105,6 +106,7 @@ def _picture(client: Client, place: str, *, dark: bool = False) -> U8 | None:
     return image if not dark or image[:, :200].max() < 30 else None
 
 
+@pytest.mark.slow
 def test_added_cameras_are_there_after_a_restart(
     start: Start, camera: MjpegCamera
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_camera_of_the_file_is_changed_there(watching: Client) -> None:
         assert refused.json()["type"] == "urn:mien:problem:camera-fixed"
 
 
+@pytest.mark.slow
 def test_a_visit_is_listed_named_and_forgotten(watching: Client) -> None:
     def ended() -> Any:
         events = watching.http.get("/v1/events").json()["events"]

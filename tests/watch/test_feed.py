@@ -42,6 +42,7 @@ def feed_of() -> Iterator[Callable[..., Feed]]:
         feed.join()
 
 
+@pytest.mark.slow
 def test_a_camera_comes_up_and_a_quiet_one_is_looked_at_once(
     blank: MjpegCamera, feed_of: Callable[..., Feed]
 ) -> None:

@@ -147,7 +147,7 @@ class _Receiving(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.tries += 1
         if self.server.mode == "stalling":
-            time.sleep(3)
+            time.sleep(1)
             return
         if self.server.mode == "failing":
             self.send_error(500)
@@ -183,10 +183,11 @@ def put(store: VisitStore, *visits: str, target: str = "house") -> None:
 
 
 def sender(store: VisitStore, url: str) -> Sender:
-    target = WebhookTarget(Webhook(name="house", url=url), timeout_s=0.5)
+    target = WebhookTarget(Webhook(name="house", url=url), timeout_s=0.3)
     return Sender(store, target, pause=lambda tries: 0.05 * (tries + 1))
 
 
+@pytest.mark.slow
 def test_a_receiver_that_fails_and_stalls_gets_each_message_once_in_order(
     receiver: Receiver, store: VisitStore
 ) -> None:

@@ -172,9 +172,9 @@ def test_the_course_of_what_changes() -> None:
 
 
 def test_a_day_of_one_person_stays_small() -> None:
-    door = Door(absence_s=3600).show(300, Shown(1))
+    door = Door(absence_s=3600).show(70, Shown(1))
     door.now_s += 3000
-    door.show(300, Shown(1))
+    door.show(70, Shown(1))
     assert len(door.visits.open[0]._course) <= 60
     assert len(door.visits.open[0].best) <= 3
     assert all(len(view.picture) == 4 for view in door.visits.open[0].best)
