@@ -84,7 +84,7 @@ def test_the_views_of_a_stream_take_turns_and_are_named_by_their_mean(
         faces = session.step(Frame(astronaut, i, i / 10, "film")).faces
     assert told[:4] == [0, 1, 2, 3]
     one, mirrored = (
-        seen(analyzer, astronaut, analyzer.detector(astronaut), times_seen)[0]
+        seen(analyzer, astronaut, session.detector(astronaut), times_seen)[0]
         for times_seen in (0, 1)
     )
     assert float(np.linalg.norm(asked[1] - (one + mirrored) / 2)) < 0.05
