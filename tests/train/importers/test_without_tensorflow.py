@@ -19,7 +19,7 @@ def test_checkpoints_ask_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(ModelError, match=r"pip install mien\[train\]"):
+    with pytest.raises(ModelError, match=r"pip install 'mien\[train\]'"):
         convert([tmp_path], ImportOptions(labels="age"))
 
 
