@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -447,8 +448,8 @@ class FolderGallery:
             if entry.is_dir()
             and not entry.name.startswith(".")
             and not self._passes_over(entry)
-            for folder in sorted(entry.rglob("*"))
-            if folder.is_dir() and any(map(_is_photo, _entries(folder)))
+            for folder in _folders_below(entry)
+            if any(map(_is_photo, _entries(folder)))
         ]
         return [Remark("", printable(str(folder)), reason) for folder in deep]
 
@@ -654,6 +655,12 @@ def _is_photo(path: Path) -> bool:
         and not path.name.startswith(".")
         and path.is_file()
     )
+
+
+def _folders_below(folder: Path) -> list[Path]:
+    """The folders in a folder, in those, and so on, but for what goes away meanwhile."""
+    found = (Path(place) for place, _, _ in os.walk(folder))
+    return sorted(place for place in found if place != folder)
 
 
 def _entries(folder: Path) -> list[Path]:
