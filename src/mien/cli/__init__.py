@@ -53,7 +53,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {  # name: (group in the help, what it d
     ),
     "enroll": (
         "People",
-        "Add a person to the gallery.",
+        "Add a person to the gallery, or the people who are named in photos.",
     ),
     "tag": (
         "People",

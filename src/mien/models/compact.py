@@ -18,7 +18,6 @@ from mien.models.detectors import (
     MIN_FACE,
     AlignsBy,
     detect_at_scales,
-    scaled_back,
     scales_for,
     together,
 )
@@ -75,8 +74,10 @@ class Compact:
     near = 0.8  # part of the threshold from which the second network takes six views
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
-    filling = 0.5  # the least score of a face that fills a picture of nobody else
-    filled_side = 256  # pixels: of that picture, when such a face is looked for
+    filling = 0.5  # the least score of a face that fills a small picture of nobody else
+    cut_out = (
+        320  # pixels: a picture up to this side may be a face that was cut out tight
+    )
 
     def __init__(
         self,
@@ -113,7 +114,9 @@ class Compact:
         faces = detect_at_scales(
             self.detect_once, image, self.scales(image), nms=self.nms_threshold
         )
-        return faces if len(faces) or not self.any_angle else self._filling(image)
+        small = max(image.shape[:2]) <= self.cut_out
+        nobody = not len(faces)
+        return self._filling(image) if nobody and small and self.any_angle else faces
 
     def scales(self, image: U8) -> tuple[float, ...]:
         """Those every detector takes, and a last look at the whole, as small as in training, for faces that fill it."""
@@ -126,18 +129,15 @@ class Compact:
         )
 
     def _filling(self, image: U8) -> Faces:
-        """The face that fills a picture in which no other was found: what was cut out tight may be less sure."""
-        scale = min(1.0, self.filled_side / max(image.shape[:2]))
-        small = geometry.shrink(image, scale)
-        proposed = self._proposed(self._cells(small), self.proposal)
-        faces = self._judged(small, proposed, least=self.filling)
-        middle = np.array(small.shape[1::-1], np.float32) / 2
+        """The face that fills a small picture in which no other was found: what was cut out tight may be less sure."""
+        proposed = self._proposed(self._cells(image), self.proposal)
+        faces = self._judged(image, proposed, least=self.filling)
+        middle = np.array(image.shape[1::-1], np.float32) / 2
         away = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - middle)
         sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, initial=0)
-        fills = sides >= max(_FILLS * 2 * middle.min(), self.min_face * scale)
+        fills = sides >= max(_FILLS * 2 * middle.min(), self.min_face)
         central = away.max(axis=1, initial=0) <= _CENTRAL * 2 * middle.max()
-        best = scaled_back(faces[fills & central][:1], scale)
-        return self._set_straight(image, best)[0]
+        return self._set_straight(image, faces[fills & central][:1])[0]
 
     def detect_once(self, image: U8) -> Faces:
         """The faces of the picture as it stands."""
