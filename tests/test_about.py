@@ -101,6 +101,7 @@ def holding(folder: Path, needle: bytes) -> list[Path]:
     return [file for file in files if needle in file.read_bytes()]
 
 
+@pytest.mark.slow
 def test_everything_is_told_and_goes(
     gallery: Gallery,
     data: Path,
@@ -157,6 +158,7 @@ def test_nothing_is_made_by_asking(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_commands(inside: Inside, tmp_path: Path, astronaut: U8) -> None:
     write_image(tmp_path / "ada.png", astronaut)
     place = ["--gallery", tmp_path / "people.db"]

@@ -51,6 +51,7 @@ def views(picture: U8) -> list[U8]:
     return [picture, dark, np.asarray(tilted, np.uint8), np.asarray(narrow, np.uint8)]
 
 
+@pytest.mark.slow
 def test_sharp_frames_unlike_each_other(
     analyzer: Analyzer, film: Film, astronaut: U8, face_free: U8
 ) -> None:
@@ -72,6 +73,7 @@ def test_sharp_frames_unlike_each_other(
         assert picture.shape == (384, 384, 3)
 
 
+@pytest.mark.slow
 def test_a_still_film_gives_one_photo(
     analyzer: Analyzer, film: Film, astronaut: U8
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_film_without_a_face_and_none_at_all(
         best_photos(analyzer, "nothing.mp4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["people", "people.db"])
 def test_the_command_takes_a_film(
     inside: Inside, film: Film, astronaut: U8, tmp_path: Path, place: str

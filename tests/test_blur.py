@@ -56,6 +56,7 @@ def test_a_look_in_the_mirror_tells_of_the_picture_itself(
     assert np.abs(straight.landmarks - mirrored.landmarks).max() < 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STYLES)
 def test_nobody_finds_or_knows_a_covered_face(
     analyzer: Analyzer, finder: FaceFinder, astronaut: U8, name: str
@@ -102,6 +103,7 @@ def test_noise_of_a_face_is_the_same_in_all_frames(astronaut: U8) -> None:
     assert (first != other).any()
 
 
+@pytest.mark.slow
 def test_a_picture_covers_a_face_also_where_it_lets_something_through(
     finder: FaceFinder, astronaut: U8, tmp_path: Path
 ) -> None:
@@ -160,6 +162,7 @@ def test_pictures_hidden_in_a_photo_go_and_what_it_tells_stays_by_choice(
     assert photo.read_bytes() == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".gif", ".avif"])
 def test_photos_of_all_kinds_are_written(
     astronaut: U8, tmp_path: Path, suffix: str
@@ -196,6 +199,7 @@ def test_a_turned_photo_is_written_upright_and_as_fine_as_it_was(
     assert away < 4
 
 
+@pytest.mark.slow
 def test_who_is_spared_and_who_is_not(knowing: Analyzer, astronaut: U8) -> None:
     def covered(**whom: object) -> int:
         return len(FaceFinder(Whom(**whom), knowing).covered(astronaut))  # type: ignore[arg-type]
@@ -211,6 +215,7 @@ def test_who_is_spared_and_who_is_not(knowing: Analyzer, astronaut: U8) -> None:
         FaceFinder(Whom(unknown=True))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_copied_is_said_and_the_rest_is_done(
     inside: Inside, astronaut_file: Path, face_free: U8, tmp_path: Path
 ) -> None:
@@ -233,6 +238,7 @@ def test_what_cannot_be_copied_is_said_and_the_rest_is_done(
     assert "address" in inside("blur", "http://127.0.0.1/a.mp4", "-o", "a.mp4").stderr
 
 
+@pytest.mark.slow
 def test_no_frame_of_a_film_shows_the_face_its_neighbours_show(
     face_film: Path, finder: FaceFinder, tmp_path: Path
 ) -> None:
@@ -253,6 +259,7 @@ def test_no_frame_of_a_film_shows_the_face_its_neighbours_show(
     assert [p.name for p in tmp_path.iterdir()] == ["copy.mp4"]
 
 
+@pytest.mark.slow
 def test_a_recording_covers_everybody(
     inside: Inside, face_film: Path, finder: FaceFinder, tmp_path: Path
 ) -> None:
@@ -296,6 +303,7 @@ def seen(box: F32, at: int) -> Faces:
     return Faces(boxes, np.ones(1, np.float32), geometry.mean_landmarks(boxes))
 
 
+@pytest.mark.slow
 def test_a_face_is_followed_before_its_first_sight_after_its_last_and_in_between(
     finder: FaceFinder, astronaut: U8
 ) -> None:
@@ -311,6 +319,7 @@ def test_a_face_is_followed_before_its_first_sight_after_its_last_and_in_between
         assert geometry.iou(trail.box(index)[None], there[None])[0, 0] > 0.8
 
 
+@pytest.mark.slow
 def test_a_cut_ends_what_is_followed(
     finder: FaceFinder, astronaut: U8, face_free: U8
 ) -> None:
@@ -358,6 +367,7 @@ def test_a_face_is_spared_only_between_two_looks_that_spare_it() -> None:
     assert not only_ada.covers(Trail(0), 1.0)
 
 
+@pytest.mark.slow
 def test_a_film_spares_the_people_it_is_told_to(
     face_film: Path, knowing: Analyzer, tmp_path: Path
 ) -> None:

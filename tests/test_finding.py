@@ -121,6 +121,7 @@ def test_a_hundred_thousand_faces_of_a_batch_result(tmp_path: Path) -> None:
     )  # processor time of all threads: 0.3 s by the clock of two free cores
 
 
+@pytest.mark.slow
 def test_the_command(
     inside: Inside, astronaut: U8, face_free: U8, astronaut_file: Path, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_input_is_left_as_it_was(analyzer: Analyzer, astronaut: U8) -> None:
     np.testing.assert_array_equal(astronaut, before)
 
 
+@pytest.mark.slow
 def test_eight_threads_see_what_one_sees(analyzer: Analyzer, astronaut: U8) -> None:
     alone = analyzer.analyze(astronaut).faces
     seen: list[Faces] = []
@@ -146,6 +147,7 @@ def test_of_several_attributes_those_asked_for_are_told(
     assert face.attributes.keys() == told == set(twins.parts)
 
 
+@pytest.mark.slow
 def test_enrolling_asks_for_exactly_one_face(
     analyzer: Analyzer, astronaut: U8, face_free: U8, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def run_mien(site: Path):  # type: ignore[no-untyped-def]
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_an_attribute_goes_through_everything_that_tells_of_faces(
     astronaut: U8,
@@ -186,6 +187,7 @@ def people(tmp_path: Path, photo: Path) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_an_embedder_of_a_package_names_faces_over_http(
     photo: Path, people: Path, tmp_path: Path
@@ -222,6 +224,7 @@ def test_an_embedder_of_a_package_in_live(
     assert (stats["frames"], stats["faces"]) == (3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_our_own_parts_stand_in_the_same_table(photo: Path, astronaut: U8) -> None:
     from mien.cli import _COMMANDS

@@ -59,6 +59,7 @@ def names(place: Path, astronaut: U8) -> dict[str, Any]:
     return {**PUBLIC, "analyzer": analyzer, "image": astronaut, **there}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "example", [pytest.param(one, id=one.name) for one in examples() if one.examples]
 )

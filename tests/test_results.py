@@ -25,6 +25,7 @@ def result(analyzer: Analyzer, astronaut_file: Path) -> Result:
     return analyzer.analyze(astronaut_file)
 
 
+@pytest.mark.slow
 def test_whatever_a_program_has_of_a_picture(
     analyzer: Analyzer, result: Result, astronaut: U8, astronaut_file: Path
 ) -> None:

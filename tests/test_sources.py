@@ -302,6 +302,7 @@ def test_addresses_that_fail_at_once(path: str, words: str) -> None:
     assert time.monotonic() - began < 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "words"),
     [
@@ -361,6 +362,7 @@ def test_passwords_are_not_shown() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_picture_is_taken_once_or_polled() -> None:
     with serving() as server:
         with open_source(f"{server.url}/shot.jpg", poll_rate=None) as source:
@@ -374,6 +376,7 @@ def test_a_picture_is_taken_once_or_polled() -> None:
     assert max(ages) < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["mjpeg", "bare"])
 def test_mjpeg_never_falls_behind(path: str) -> None:
     """A reader five times slower than the sender still sees what is new."""

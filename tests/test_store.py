@@ -89,6 +89,7 @@ def test_a_missing_package_says_how_to_install_it() -> None:
         store.path_of(spec)
 
 
+@pytest.mark.slow
 def test_download_verifies_and_a_second_one_needs_no_server(
     cache: Path, server: str
 ) -> None:
@@ -98,6 +99,7 @@ def test_download_verifies_and_a_second_one_needs_no_server(
     assert store.download(spec).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 def test_a_wrong_hash_leaves_nothing_behind(cache: Path, server: str) -> None:
     spec = replace(spec_for(server, b"other"), source=server)
     with pytest.raises(ModelError, match="mien models import"):
@@ -105,6 +107,7 @@ def test_a_wrong_hash_leaves_nothing_behind(cache: Path, server: str) -> None:
     assert [p for p in cache.rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.slow
 def test_offline_means_offline(
     cache: Path, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

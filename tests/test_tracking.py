@@ -377,6 +377,7 @@ def test_a_face_that_moves_keeps_one_id_and_a_tight_box(
     assert session.passes < 15
 
 
+@pytest.mark.slow
 def test_a_cut_to_nobody_ends_the_face_at_once(
     analyzer: Analyzer, astronaut: U8, face_free: U8
 ) -> None:
@@ -536,6 +537,7 @@ def test_frames_without_times_are_all_looked_into(
     ]
 
 
+@pytest.mark.slow
 def test_after_a_cut_a_place_has_no_name_of_before(
     session: Session, astronaut: U8
 ) -> None:

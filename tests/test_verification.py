@@ -58,6 +58,7 @@ def smaller(astronaut: U8) -> U8:
     )
 
 
+@pytest.mark.slow
 def test_a_face_is_verified(
     analyzer: Analyzer, astronaut: U8, smaller: U8, face_free: U8
 ) -> None:

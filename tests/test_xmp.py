@@ -147,6 +147,7 @@ def test_exiftool_reads_what_we_write(
     assert "XMP" not in str(found.get("Warning"))
 
 
+@pytest.mark.slow
 @needs_exiftool
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_we_read_what_exiftool_writes_and_leave_all_else(
@@ -269,6 +270,7 @@ def test_a_photo_that_cannot_hold_regions_is_said(tmp_path: Path) -> None:
         with_xmp(b"\xff\xd8\xff\xd9", b"x" * 70_000)
 
 
+@pytest.mark.slow
 def test_tag_then_learn_from_tags(
     inside: Inside, astronaut: U8, astronaut_file: Path, tmp_path: Path
 ) -> None:

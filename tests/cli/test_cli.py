@@ -33,6 +33,7 @@ def records(result: subprocess.CompletedProcess[str]) -> list[dict[str, object]]
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_help_lists_every_command_and_imports_none() -> None:
     heavy = "{'numpy', 'cv2', 'av', 'onnxruntime', 'pydantic', 'sqlalchemy', 'scipy'}"
     code = f"import atexit, sys; atexit.register(lambda: print('imported', {heavy} & set(sys.modules)));"
@@ -187,6 +188,7 @@ def test_folders_some_bad_inputs_and_drawing(
     assert not (drawn / "inside" / "broken.jpg").exists()
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf8_and_names_that_look_like_markup(
     astronaut: U8, tmp_path: Path, inside: Inside
 ) -> None:
@@ -501,6 +503,7 @@ def test_what_was_done_to_people_is_said(tmp_path: Path, inside: Inside) -> None
     assert inside("people", "--json", "--gallery", place).stdout.count("name") == 1
 
 
+@pytest.mark.slow
 def test_the_photos_of_a_person(tmp_path: Path, inside: Inside) -> None:
     place = gallery_of(tmp_path / "p.db", "Grace")
     picture = cv2.imencode(".jpg", np.zeros((9, 9, 3), np.uint8))[1].tobytes()
@@ -612,6 +615,7 @@ def test_did_you_mean(
     assert words in result.stderr
 
 
+@pytest.mark.slow
 def test_a_dash_is_standard_input(
     astronaut_file: Path,
     tmp_path: Path,

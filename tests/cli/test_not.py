@@ -43,6 +43,7 @@ def name_in(inside: Inside, photo: Path, place: str) -> str | None:
     return json.loads(done.stdout)[0]["faces"][0]["name"]
 
 
+@pytest.mark.slow
 def test_said_listed_and_taken_back(
     inside: Inside, astronaut_file: Path, place: str
 ) -> None:
@@ -59,6 +60,7 @@ def test_said_listed_and_taken_back(
     assert name_in(inside, astronaut_file, place) == "Eve"
 
 
+@pytest.mark.slow
 def test_carried_to_a_folder_and_back(
     inside: Inside, astronaut_file: Path, place: str, tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def test_what_cannot_be_is_refused(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_track_obeys(analyzer: Analyzer, astronaut_file: Path, place: str) -> None:
     """From the frame on in which it is said."""
     gallery = open_gallery(place, space=DLIB, describe=lambda content: None)

@@ -60,6 +60,7 @@ def names(gallery: Gallery | str, embedder: str, astronaut: U8) -> list[str | No
     return [face.name for face in analyzer.analyze(astronaut).faces]
 
 
+@pytest.mark.slow
 def test_a_database_is_described_by_its_small_pictures(
     tmp_path: Path, astronaut: U8, embedder: str
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_database_is_described_by_its_small_pictures(
     assert SqliteGallery(tmp_path / "old.db", space=DLIB).people()[0].name == "Ben"
 
 
+@pytest.mark.slow
 def test_a_folder_is_described_by_its_photos_and_small_pictures(
     tmp_path: Path, astronaut: U8, embedder: str
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_folder_is_described_by_its_photos_and_small_pictures(
     assert [file.parent.name for file in place.glob("*/*")] == ["Ada"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["people", "people.db"])
 def test_who_a_face_is_not_is_described_anew_too(
     tmp_path: Path, astronaut: U8, embedder: str, place: str

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from commands import Inside
 from mien.cli import DONE, SOME_FAILED, UNUSABLE
 from mien.types import U8
 
 
+@pytest.mark.slow
 def test_two_photos_of_one_person(
     inside: Inside, astronaut: U8, astronaut_file: Path, tmp_path: Path
 ) -> None:
@@ -30,6 +32,7 @@ def test_two_photos_of_one_person(
     assert (strict.returncode, strict.stdout[:10]) == (SOME_FAILED, "two people")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_said(
     inside: Inside, astronaut: U8, astronaut_file: Path, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_boxes_are_dlibs(
     assert len(expected[0]) > 0 or name == "small"
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.parametrize("cut", [6, 10, 14, 18, 22])
 def test_boxes_that_leave_the_image_are_dlibs(

@@ -104,6 +104,7 @@ def test_window_by_window_is_the_same(
     assert next(iter(sizes))[2] * next(iter(sizes))[3] < 400_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("min_face", [40, 90])
 def test_levels_that_are_not_held_find_the_same_faces(
     min_face: int, run: mmod.Run, astronaut: U8, monkeypatch: pytest.MonkeyPatch

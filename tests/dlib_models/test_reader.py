@@ -48,6 +48,7 @@ def test_floats(value: float) -> None:
     assert Reader(number(value), "file").float_() == np.float32(value)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(-(2**32) + 1, 2**32 - 1), min_size=1, max_size=400),
     st.integers(1, 300),
@@ -113,6 +114,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARSERS)
 def test_the_real_files_are_read_to_their_last_byte(
     name: str, weights: Callable[[str], bytes]

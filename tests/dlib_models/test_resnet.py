@@ -46,6 +46,7 @@ def test_descriptors_are_dlibs(
         )  # not normalised: dlib's threshold relies on it
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 def test_the_network_alone_is_dlibs_to_rounding(
     network: OnnxModel, their_network: Any, dlib: ModuleType, faces: list[Face]

@@ -39,6 +39,7 @@ def test_exports_are_the_originals() -> None:
     assert face_recognition.__version__ == "1.4.0"
 
 
+@pytest.mark.slow
 def test_import_loads_no_model() -> None:
     code = (
         "import face_recognition.api as a; "

@@ -76,6 +76,7 @@ def test_names_as_the_original_prints_them(folders: tuple[Path, Path]) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -106,6 +107,7 @@ def test_locations_are_of_the_photo_as_it_is(
     assert np.abs(np.array(box) / 4 - (76, 265, 166, 175)).max() < 25
 
 
+@pytest.mark.slow
 def test_json(folders: tuple[Path, Path]) -> None:
     known, photos = folders
     result = recognise(known, photos, "--format", "json", "--best", "--recursive")

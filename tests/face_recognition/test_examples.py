@@ -50,6 +50,7 @@ def test_who_is_it(known: dict[str, list[float]], original_tests: Path) -> None:
     assert [d < 0.6 for d in distances] == [True, False]
 
 
+@pytest.mark.slow
 def test_views_of_frames(frame: U8) -> None:
     """facerec_from_webcam, facerec_from_video_file, find_faces_in_batches, blink_detection, blur_faces_on_webcam."""
     rgb, copy = frame[:, :, ::-1], np.ascontiguousarray(frame[:, :, ::-1])

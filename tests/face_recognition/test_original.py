@@ -51,6 +51,7 @@ def test_the_original_tests_pass_without_dlib(
     assert counts == {"tests": TEST_COUNT, "failures": 0, "errors": 0, "skipped": 0}
 
 
+@pytest.mark.slow
 def test_dlib_is_really_out_of_reach(without_dlib: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(without_dlib)}
     for code, status in (("import dlib", 1), ("import face_recognition", 0)):

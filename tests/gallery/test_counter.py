@@ -107,6 +107,7 @@ def test_listed_and_taken_back(reopen: Callable[[], Gallery]) -> None:
     assert named(gallery, like(1, 0.5)) == "Ada"
 
 
+@pytest.mark.slow
 def test_of_nobody_and_of_an_enrolled_picture_is_refused(
     reopen: Callable[[], Gallery],
 ) -> None:
@@ -171,6 +172,7 @@ def test_open_galleries_obey_what_others_say(reopen: Callable[[], Gallery]) -> N
     assert named(mine, like(1, 0.5)) == "Ada"
 
 
+@pytest.mark.slow
 def test_a_large_table_obeys_like_the_plain_way() -> None:
     from mien.gallery.table import Rows, Table
 

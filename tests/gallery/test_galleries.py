@@ -95,6 +95,7 @@ def who(gallery: Gallery, seed: int) -> str | None:
     return gallery.search(descriptor(seed)[None], tolerance=0.6).names[0]
 
 
+@pytest.mark.slow
 def test_nobody_yet(reopen: Callable[[], Gallery]) -> None:
     gallery = reopen()
     assert gallery.people() == []
@@ -104,6 +105,7 @@ def test_nobody_yet(reopen: Callable[[], Gallery]) -> None:
     assert gallery.search(np.zeros((0, 128), np.float32), tolerance=0.6).names == ()
 
 
+@pytest.mark.slow
 def test_enrolled_people_are_known_after_reopening(
     reopen: Callable[[], Gallery],
 ) -> None:
@@ -121,6 +123,7 @@ def test_enrolled_people_are_known_after_reopening(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -203,6 +206,7 @@ def test_rename_and_merge(reopen: Callable[[], Gallery]) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_photos_of_one_name_that_are_merged_at_once_are_all_kept(
     tmp_path: Path,
 ) -> None:
@@ -416,6 +420,7 @@ def test_single_photos_are_discarded(reopen: Callable[[], Gallery]) -> None:
         gallery.discard("Ada", [photo(2).sha256])
 
 
+@pytest.mark.slow
 def test_everything_enrolled_can_be_taken_elsewhere_and_back(
     reopen: Callable[[], Gallery], tmp_path: Path, postgres_url: str
 ) -> None:

@@ -187,6 +187,7 @@ def test_people_and_check_list_who_is_lost(lost: Path) -> None:
     assert "too deep" in run(people_app, ["check", "--gallery", str(lost)]).stdout
 
 
+@pytest.mark.slow
 def test_a_poor_photo_is_told_when_it_is_enrolled(
     tmp_path: Path, astronaut: U8
 ) -> None:

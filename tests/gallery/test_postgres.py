@@ -69,6 +69,7 @@ def _text(row: np.ndarray) -> str:
     return vector_text(row)
 
 
+@pytest.mark.slow
 def test_opposite_changes_at_once_end_one_way_or_the_other(postgres_url: str) -> None:
     galleries = [
         PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
@@ -102,6 +103,7 @@ def test_opposite_changes_at_once_end_one_way_or_the_other(postgres_url: str) ->
         gallery.close()
 
 
+@pytest.mark.slow
 def test_opened_by_many_at_once_the_tables_are_made_once(postgres_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         opened = list(

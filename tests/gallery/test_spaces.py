@@ -68,6 +68,7 @@ def gallery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gallery]
     opened.close()
 
 
+@pytest.mark.slow
 def test_every_gallery_searches_by_the_angle(gallery: Gallery) -> None:
     ada, ben = direction(1), direction(2)
     gallery.enroll("Ada", [bare(ada)])
@@ -203,6 +204,7 @@ def test_a_migration_that_breaks_off_leaves_the_old_gallery_and_its_copy(
     assert not copy.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [512, 256])
 def test_a_database_is_described_anew_as_a_whole(
     request: pytest.FixtureRequest, tmp_path: Path, size: int

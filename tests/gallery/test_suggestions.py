@@ -47,6 +47,7 @@ def test_the_rules(traits: list[PhotoTraits], photos: int, said: list[str]) -> N
     assert suggest(traits, photos) == said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["people", "people.db"])
 def test_the_command_looks_at_what_is_kept(
     inside: Inside, astronaut: U8, tmp_path: Path, place: str

@@ -92,6 +92,7 @@ def test_numbers_of_forgotten_people_are_used_again() -> None:
     assert [name for name in table._people.names if name] == ["Name 49"]
 
 
+@pytest.mark.slow
 def test_searches_beside_changes_never_see_half_of_one() -> None:
     rng = np.random.default_rng(3)
     base, extra = clustered(rng, 500, 4), clustered(rng, 1, 1)

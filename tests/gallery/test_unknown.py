@@ -479,6 +479,7 @@ def test_a_folder_gets_descriptors_where_there_is_no_picture(
     assert folder.people() == []
 
 
+@pytest.mark.slow
 def test_beside_postgresql(postgres_url: str, tmp_path: Path) -> None:
     gallery = PostgresGallery(postgres_url, space=replace(DLIB, name="test"))
     unknown = open_unknown(gallery, data=tmp_path / "data")

@@ -73,6 +73,7 @@ def test_why_a_photo_is_poor(analyzer: Analyzer, poor: dict[str, Path]) -> None:
         assert analyzer.photo(file.read_bytes()).poor == why
 
 
+@pytest.mark.slow
 def test_the_command_tells_and_refuses(
     inside: Inside, astronaut_file: Path, poor: dict[str, Path], tmp_path: Path
 ) -> None:

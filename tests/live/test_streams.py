@@ -161,6 +161,7 @@ def segments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_hls_with_an_end_is_a_file(segments: Path) -> None:
     with serving(segments=segments) as server:
         server.playlist = (segments / "whole.m3u8").read_bytes  # type: ignore[method-assign]

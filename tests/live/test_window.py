@@ -219,6 +219,7 @@ def red_height(display: str) -> int:
     return last - first
 
 
+@pytest.mark.slow
 def test_a_window_shows_takes_keys_resizes_and_closes(screen: str) -> None:
     with Window("mien test", size_wh=(800, 400)) as window:
         window.show(half_and_half())

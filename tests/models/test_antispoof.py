@@ -172,6 +172,7 @@ def test_enrolment_refuses_what_is_surely_a_spoof(
     assert inside(*order).returncode == 0  # not asked, nobody is refused
 
 
+@pytest.mark.slow
 def test_a_film_of_a_screen_is_refused_too(
     says: Callable[[float], None], inside: Inside, face_film: Path, tmp_path: Path
 ) -> None:
@@ -186,6 +187,7 @@ def test_a_film_of_a_screen_is_refused_too(
     assert "leave out --from-tags" in tagged.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("real", "name"), [(0.95, "Ada"), (0.1, None)])
 def test_a_stream_names_only_the_living(
     says: Callable[[float], None],

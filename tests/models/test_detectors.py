@@ -24,6 +24,7 @@ def test_scales() -> None:
     assert scales_for(large, min_face=10, reliable=16) == (1.0, 0.16)
 
 
+@pytest.mark.slow
 def test_mmod_finds_the_astronaut(astronaut: U8) -> None:
     faces = load_detector("mmod")(astronaut)
     assert len(faces) == 1
@@ -32,6 +33,7 @@ def test_mmod_finds_the_astronaut(astronaut: U8) -> None:
     assert 50 < top < 100 < bottom < 200
 
 
+@pytest.mark.slow
 def test_mmod_finds_nobody_in_a_cup_of_coffee(face_free: U8) -> None:
     faces = load_detector("mmod")(face_free)
     assert len(faces) == 0

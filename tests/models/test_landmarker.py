@@ -133,6 +133,7 @@ def test_of_no_face_nothing_is_told(
     assert {one.probs.shape for one in nobody.attributes.values()} == {(0, 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("published")
 def test_single_attributes_are_told_and_its_name_stands_for_all(
     inside: Inside, astronaut_file: Path

@@ -152,6 +152,7 @@ def test_one_key_cannot_fill_the_line(start: Start, photo: bytes) -> None:
     assert client.analyze(photo).status_code == 200
 
 
+@pytest.mark.slow
 def test_listeners_that_come_together_are_counted(
     service: Service, clip: bytes
 ) -> None:
@@ -197,6 +198,7 @@ def test_silent_live_connections_of_one_caller_leave_room_and_are_ended(
             assert len(json.loads(busy.recv(timeout=20))["faces"]) == 1
 
 
+@pytest.mark.slow
 def test_idle_connections_make_room_for_new_ones(service: Service) -> None:
     listening = service(connections=6, connections_per_address=4)
     idle = [dial(listening) for _ in range(12)]
@@ -210,6 +212,7 @@ def test_idle_connections_make_room_for_new_ones(service: Service) -> None:
     assert sum(map(is_open, [*idle, *others])) <= 6
 
 
+@pytest.mark.slow
 def test_busy_connections_of_one_address_leave_room_for_another(
     service: Service,
 ) -> None:

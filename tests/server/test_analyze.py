@@ -98,6 +98,7 @@ def test_pixels_are_limited(start, photo: bytes) -> None:
     assert "megapixels" in answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_the_original_shape(client: Client, two_faces: bytes) -> None:
     client.enrol(
         "Ada Lovelace",
@@ -146,6 +147,7 @@ def test_logs_tell_no_names(
     assert "Lovelace" not in said
 
 
+@pytest.mark.slow
 def test_png_and_webp_by_content_not_name(
     client: Client, astronaut: np.ndarray
 ) -> None:

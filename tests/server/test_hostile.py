@@ -457,6 +457,7 @@ def status_of(answer: object) -> int | None:
     return int(answer.split(b" ", 2)[1]) if answer else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REQUESTS)
 def test_hostile(name: str, service: Listening, photo: bytes) -> None:
     call, expected = REQUESTS[name]
@@ -542,6 +543,7 @@ def test_a_flood_of_frames_is_outlived(service: Listening, photo: bytes) -> None
     assert service.http.get(service.base + "/healthz").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_huge_frame_ends_the_connection(service: Listening) -> None:
     with connect(f"ws://127.0.0.1:{service.port}/v1/live") as socket:
         with contextlib.suppress(ConnectionClosed):

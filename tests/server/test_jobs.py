@@ -104,6 +104,7 @@ def test_refuses_what_is_no_video(
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cut", "state"), [(64, "failed"), (None, "done")])
 def test_a_damaged_video_fails_with_its_reason(
     client: Client, clip: bytes, cut: int | None, state: str
@@ -121,6 +122,7 @@ def test_long_videos_are_refused(start: Start, clip: bytes) -> None:
     assert job["problem"]["type"] == "urn:mien:problem:too-large"  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_jobs_are_kept_for_a_set_time(start: Start, clip: bytes) -> None:
     client = start(limits={"jobs_kept_s": 0.2})
     job = post(client, clip, every=20)

@@ -9,6 +9,7 @@ from starlette.websockets import WebSocketDisconnect
 from .harness import LIVE, Client, Start
 
 
+@pytest.mark.slow
 def test_answers_frames_and_learns_names(
     client: Client, photo: bytes, no_face: bytes
 ) -> None:
@@ -62,6 +63,7 @@ def test_wrong_messages_end_it(start: Start, send: str) -> None:
     assert ended.value.code == (1009 if send == "large" else 1008)
 
 
+@pytest.mark.slow
 def test_other_pages_are_refused(client: Client) -> None:
     with (
         pytest.raises(WebSocketDisconnect),

@@ -69,6 +69,7 @@ def test_the_files_of_the_folder_are_listed(start: Start, folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_switch_tells_from_the_next_request_on_and_back(
     start: Start, folder: Path, photo: bytes
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_switch_tells_from_the_next_request_on_and_back(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attribute", "model", "status", "kind"),
     [

@@ -54,6 +54,7 @@ CONTRACT = {
 }
 
 
+@pytest.mark.slow
 def test_the_document_is_complete(client: Client) -> None:
     document = client.http.get("/openapi.json").json()
     operations = {

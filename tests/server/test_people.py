@@ -49,6 +49,7 @@ def test_enrol_recognise_rename_delete(
     assert (face["name"], face["distance"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_names_one_face_of_several(
     start: Start, gallery: str, two_faces: bytes
 ) -> None:
@@ -68,6 +69,7 @@ def test_names_one_face_of_several(
     )  # a folder keeps the face cut out, which is found and described anew
 
 
+@pytest.mark.slow
 def test_photos_are_seen_and_removed_one_by_one(
     start: Start, gallery: str, photo: bytes, two_faces: bytes, astronaut: U8
 ) -> None:
@@ -167,6 +169,7 @@ def beside(photo: bytes, client: Client) -> Photo:
     return Photo(near, "e" * 64, "eve.jpg")
 
 
+@pytest.mark.slow
 def test_who_a_face_is_not(start: Start, gallery: str, photo: bytes) -> None:
     client = start(gallery=gallery)
     client.analyzer.gallery.enroll("Eve", [beside(photo, client)])
@@ -200,6 +203,7 @@ def test_who_a_face_is_not(start: Start, gallery: str, photo: bytes) -> None:
     assert nothing.json()["type"] == "urn:mien:problem:invalid"
 
 
+@pytest.mark.slow
 def test_a_group_of_unknown_faces_is_not_her(
     start: Start, photo: bytes, astronaut: U8
 ) -> None:
@@ -286,6 +290,7 @@ def test_where_else_a_face_is(
     assert refused.json()["type"] == "urn:mien:problem:many-faces"
 
 
+@pytest.mark.slow
 def test_nobody_is_found_where_nobody_is_kept(client: Client, photo: bytes) -> None:
     assert client.http.post("/v1/find", files={"file": photo}).json() == {"found": []}
 
@@ -334,6 +339,7 @@ def test_refusals(client: Client, photo: bytes, no_face: bytes) -> None:
     assert client.http.get("/v1/people").json()["people"] == [person]
 
 
+@pytest.mark.slow
 def test_two_services_on_one_database_know_the_same_at_once(
     start: Start, postgres_url: str, photo: bytes
 ) -> None:
@@ -352,6 +358,7 @@ def test_two_services_on_one_database_know_the_same_at_once(
     assert first.analyze(photo).json()["faces"][0]["name"] is None
 
 
+@pytest.mark.slow
 def test_not_ready_without_the_database(
     start: Start, postgres_url: str, postgres_server: sa.Engine, photo: bytes
 ) -> None:

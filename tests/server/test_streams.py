@@ -62,6 +62,7 @@ def dripping() -> Iterator[str]:
     listener.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/headers", "/continue", "/status", "/picture"])
 def test_one_deadline_holds_for_all_of_an_answer(
     path: str, dripping: str, tmp_path: Path
@@ -77,6 +78,7 @@ def test_one_deadline_holds_for_all_of_an_answer(
     assert time.monotonic() - began < 2.5
 
 
+@pytest.mark.slow
 def test_a_fetch_ends_when_nobody_waits_any_more(dripping: str, tmp_path: Path) -> None:
     began = time.monotonic()
     rules = FetchRules((dripping,), 1, 60, 60, lambda: time.monotonic() - began > 0.5)
@@ -90,6 +92,7 @@ def test_a_fetch_ends_when_nobody_waits_any_more(dripping: str, tmp_path: Path) 
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.slow
 def test_slow_peers_leave_the_rest_of_the_api_alone(
     models: Analyzer, dripping: str, tmp_path: Path
 ) -> None:
@@ -135,6 +138,7 @@ def _until(true: Callable[[], bool], seconds: float = 15) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_stream_without_pictures_ends_in_its_time(
     start: Start, dripping: str
 ) -> None:
@@ -214,6 +218,7 @@ def test_a_camera_is_looked_at_for_a_bounded_time(
     assert lines[-1]["faces"][0]["name"] == "Ada"
 
 
+@pytest.mark.slow
 def test_a_stream_that_ends_by_itself_is_done(start: Start, camera: str) -> None:
     client = start(urls=True, url_hosts=(camera,))
     order = {"url": f"http://{camera}/three", "seconds": 30.0}
@@ -222,6 +227,7 @@ def test_a_stream_that_ends_by_itself_is_done(start: Start, camera: str) -> None
     assert 1 <= job["frames"] <= 3
 
 
+@pytest.mark.slow
 def test_urls_are_off_unless_allowed(start: Start, camera: str) -> None:
     answer = start().http.post("/v1/urls", json={"url": f"http://{camera}/live"})
     assert (answer.status_code, answer.json()["type"]) == (
@@ -258,6 +264,7 @@ def test_public_addresses(ip: str, public: bool) -> None:
     assert is_public(ip) is public
 
 
+@pytest.mark.slow
 def test_the_checked_address_is_the_one_connected_to(camera: str) -> None:
     """Whatever the name would resolve to by then."""
     url = urlsplit(f"http://rebinding.invalid:{camera.rpartition(':')[2]}/live")

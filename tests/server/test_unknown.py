@@ -27,6 +27,7 @@ def listed(client: Client) -> list[dict[str, object]]:
     return client.http.get("/v1/unknown").json()["groups"]
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_unless_asked_for(client: Client, astronaut: U8) -> None:
     see(client, takes(astronaut, 3))
     assert client.http.get("/v1/unknown").json() == {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import httpx
 import numpy as np
+import pytest
 
 from mien import images
 
@@ -27,6 +28,7 @@ def test_two_photos_of_one_person(client: Client, photo: bytes) -> None:
     assert answer["false_match_rate"] < 1e-6 < answer["false_non_match_rate"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_said(
     client: Client, photo: bytes, no_face: bytes
 ) -> None:

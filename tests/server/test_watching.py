@@ -142,6 +142,7 @@ def test_what_may_not_be_watched_is_refused(
     assert refused.json()["type"] == f"urn:mien:problem:{kind}", refused.text
 
 
+@pytest.mark.slow
 def test_a_camera_of_the_file_is_changed_there(watching: Client) -> None:
     for method in ("patch", "delete"):
         more = {"json": {"flip": True}} if method == "patch" else {}
@@ -175,6 +176,7 @@ def test_a_visit_is_listed_named_and_forgotten(watching: Client) -> None:
     assert watching.http.get(place).status_code == 404, "forgotten with the person"
 
 
+@pytest.mark.slow
 def test_visits_are_told_as_they_happen(watching: Client) -> None:
     until(lambda: watching.http.get("/v1/events").json()["events"])
     told: list[Any] = []

@@ -290,6 +290,7 @@ def test_names_with_joiners_are_taken(name: str) -> None:
     assert check_name(name) == name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -442,6 +443,7 @@ def expected_refusals(route: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gallery", ["people.db", "people"])
 def test_names_are_text_and_nothing_else(
     start: Start, photo: bytes, gallery: str

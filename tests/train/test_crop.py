@@ -145,6 +145,7 @@ def test_crops_are_not_cropped_again(downloads: Path, inside: Inside) -> None:
         find_sources([str(into / "Glad")], into)
 
 
+@pytest.mark.slow
 def test_people_get_folders_of_their_own(
     astronaut: U8, astronaut_file: Path, tmp_path: Path, inside: Inside
 ) -> None:
@@ -226,6 +227,7 @@ def test_crops_that_were_deleted_stay_deleted(
     assert [name for name in files(into) if name.startswith("Glad")] == []
 
 
+@pytest.mark.slow
 def test_one_photo_in_two_classes_is_in_both(
     astronaut: U8, tmp_path: Path, inside: Inside
 ) -> None:

@@ -39,6 +39,7 @@ def test_what_is_linked_through_others_is_one_group() -> None:
     assert groups[0] == groups[1] == groups[2] != groups[3]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

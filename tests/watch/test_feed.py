@@ -97,6 +97,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_said_as_such(
     blank: MjpegCamera, feed_of: Callable[..., Feed]
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_wrong_password_is_said_as_such(
     assert "guess" not in feed.state.why
 
 
+@pytest.mark.slow
 def test_a_film_to_download_is_no_camera(
     tmp_path: Path, feed_of: Callable[..., Feed], face_film: Path
 ) -> None:
@@ -140,6 +142,7 @@ def test_rtsp_cameras_of_one_machine_do_not_disturb_each_other(
         until(lambda: good.state.state == "up", seconds=40)
 
 
+@pytest.mark.slow
 def test_outside_its_hours_a_camera_is_not_opened(
     blank: MjpegCamera, feed_of: Callable[..., Feed]
 ) -> None:

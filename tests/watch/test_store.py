@@ -251,6 +251,7 @@ def test_people_remove_and_rename_tell_the_visits(
     gallery.close()
 
 
+@pytest.mark.slow
 def test_the_recorder_tries_until_the_database_is_back(tmp_path: Path) -> None:
     store = VisitStore(tmp_path / "visits.db")
     away = threading.Event()

@@ -208,6 +208,7 @@ def test_a_receiver_that_fails_and_stalls_gets_each_message_once_in_order(
     assert store.waiting() == []
 
 
+@pytest.mark.slow
 def test_what_was_not_told_is_told_by_the_next_process(
     receiver: Receiver, tmp_path: Path
 ) -> None:
@@ -292,6 +293,7 @@ def test_a_message_is_signed() -> None:
     assert "webhook-signature" not in signed("x", b"", "", at=0)
 
 
+@pytest.mark.slow
 def test_a_receiver_can_check_who_sent_it(
     receiver: Receiver, store: VisitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -413,6 +415,7 @@ def target(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> MqttTarget:
     return MqttTarget(said, lambda: [CameraState("door", "up")])
 
 
+@pytest.mark.slow
 def test_the_house_hears_events_and_who_is_where(
     broker: Broker, house: Listener, store: VisitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,6 +180,7 @@ def test_a_day_of_one_person_stays_small() -> None:
     assert all(len(view.picture) == 4 for view in door.visits.open[0].best)
 
 
+@pytest.mark.slow
 def test_outside_all_zones_is_nobody() -> None:
     assert Door().show(3, Shown(1), zone=None).end() == []
     inside = Door().show(3, Shown(1), zone="gate")
