@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,13 @@ from mien.train.fit import Options
 from mien.train.tuning import NetworkOptions
 from mien.types import U8
 
-pytest.importorskip("keras", reason="the extra 'train' is not installed")
+# Keras loads TensorFlow, which takes six seconds: all here is slow.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("keras") is None, reason="the extra 'train' is not installed"
+    ),
+]
 
 TINY = NetworkOptions(weights="none", size=64, epochs=3, batch_size=8)
 
@@ -47,7 +54,6 @@ def uninterrupted(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     ).file
 
 
-@pytest.mark.slow
 def test_a_network_from_nothing_becomes_a_file_that_works(
     uninterrupted: Path, astronaut: U8
 ) -> None:
@@ -67,7 +73,6 @@ def test_a_network_from_nothing_becomes_a_file_that_works(
     assert not fit.work_folder(uninterrupted).exists()
 
 
-@pytest.mark.slow
 def test_the_same_seed_makes_the_same_weights(
     uninterrupted: Path, small: Path, tmp_path: Path
 ) -> None:
@@ -85,7 +90,6 @@ def test_the_same_seed_makes_the_same_weights(
     assert not same(uninterrupted, other)
 
 
-@pytest.mark.slow
 def test_stopped_and_resumed_is_as_never_stopped(
     uninterrupted: Path,
     small: Path,
@@ -111,7 +115,6 @@ def test_stopped_and_resumed_is_as_never_stopped(
     assert same(uninterrupted, resumed.file)
 
 
-@pytest.mark.slow
 def test_other_options_do_not_take_up_an_old_training(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +150,6 @@ def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.mark.slow
 def test_a_frozen_network_learns_its_last_layer_only(
     small: Path, mobilenet_weights: Path, tmp_path: Path
 ) -> None:
@@ -164,7 +166,6 @@ def test_a_frozen_network_learns_its_last_layer_only(
     assert "penalty" in trained.report.read_text()
 
 
-@pytest.mark.slow
 def test_fine_tuning_moves_the_last_blocks_only(mobilenet_weights: Path) -> None:
     kind = backbones.ARCHITECTURES["mobilenet_v3"]
     body = backbones.build(kind, 64, str(mobilenet_weights))
@@ -182,7 +183,6 @@ def test_fine_tuning_moves_the_last_blocks_only(mobilenet_weights: Path) -> None
         backbones.free_last_blocks(body, kind, 99)
 
 
-@pytest.mark.slow
 def test_fine_tuning_runs_through(
     small: Path, mobilenet_weights: Path, tmp_path: Path
 ) -> None:
@@ -202,7 +202,6 @@ def test_fine_tuning_runs_through(
     assert list((tmp_path / "logs").iterdir())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["inception_v3", "mobilenet_v3", "efficientnet_v2_b0", "levi_hassner"]
 )
@@ -225,7 +224,6 @@ def test_local_response_normalisation_is_caffes() -> None:
     )
 
 
-@pytest.mark.slow
 def test_weights_that_cannot_be_had(
     small: Path, tmp_path: Path, mobilenet_weights: Path
 ) -> None:
@@ -263,7 +261,6 @@ def test_an_export_that_differs_is_not_written() -> None:
         )
 
 
-@pytest.mark.slow
 def test_inception_v3_from_nothing_runs_through(
     small: Path, tmp_path: Path, astronaut: U8
 ) -> None:
