@@ -22,6 +22,8 @@ from pathlib import Path
 from inception import write_inception
 from live_clips import make_clip
 
+import mien
+
 HERE = Path(__file__).parent
 NAMES = ("WolfgangLanger_Pexels.mp4", "single_face.mp4")
 
@@ -112,7 +114,8 @@ def _theirs(
         str(frames),
     ]
     command += ["--network", str(network)] if network else []
-    lent = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
+    packages = [sysconfig.get_path("purelib"), str(Path(mien.__file__).parents[1])]
+    lent = {**os.environ, "PYTHONPATH": os.pathsep.join(packages)}
     done = subprocess.run(command, env=lent, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
