@@ -17,7 +17,6 @@ from PIL import Image
 from mien import drawing, geometry, images
 from mien.columns import told_of
 from mien.errors import InputError
-from mien.schemas import error_record, frame_record
 from mien.types import U8, Faces, FrameResult
 
 if TYPE_CHECKING:
@@ -123,6 +122,11 @@ class Result(FrameResult):
             >>> sorted(analyzer.analyze(photo).to_dict())
             ['faces', 'height', 'index', 'source', 'time_s', 'width']
         """
+        from mien.schemas import (  # by pydantic, which is slow
+            error_record,
+            frame_record,
+        )
+
         if self.error is not None:
             return dict(error_record(self.source, InputError(self.error)).to_dict())
         named = self.faces.matches is not None
