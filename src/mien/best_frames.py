@@ -98,8 +98,8 @@ def _of_one(takes: list[_Take], analyzer: Analyzer) -> list[_Take]:
     """The takes of the person who is seen most; others may pass through the picture."""
     rows = analyzer.space.kept(_rows(takes))
     away = l2_distances(rows, rows[medoid(rows)][None])[:, 0]
-    stranger = analyzer.space.euclidean(analyzer.space.tolerance)
-    return [take for take, far in zip(takes, away > stranger, strict=True) if not far]
+    far = away > analyzer.space.stranger
+    return [take for take, other in zip(takes, far, strict=True) if not other]
 
 
 def _chosen(takes: list[_Take], most: int, *, apart: float) -> list[_Take]:

@@ -500,7 +500,7 @@ class Analyzer:
             for a in head.attributes
         }
         tracker = TrackerOptions(
-            same=self.space.euclidean(self.space.tolerance),
+            same=self.space.stranger,
             tolerance=self.space.euclidean(self.tolerance),
             sure_s=0.35 if momentary else 1.0,
         )

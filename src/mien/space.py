@@ -157,6 +157,11 @@ class EmbeddingSpace:
         lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
         return np.asarray(descriptors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
+    @property
+    def stranger(self) -> float:
+        """The Euclidean distance from which two kept descriptors are no longer one person."""
+        return self.euclidean(self.tolerance)
+
     def euclidean(self, bound: float) -> float:
         """As `to_euclidean`, of one bound, no digit of which is lost."""
         return bound if self.metric == "euclidean" else math.sqrt(2 * bound)

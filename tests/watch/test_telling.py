@@ -415,14 +415,19 @@ def target(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> MqttTarget:
     return MqttTarget(said, lambda: [CameraState("door", "up")])
 
 
+def telling(mqtt: MqttTarget, store: VisitStore) -> tuple[MqttTarget, Sender]:
+    """A broker to be told, and what tells it whatever waits in the store."""
+    mqtt.start()
+    sending = Sender(store, mqtt, pause=lambda _: 0.1)
+    sending.start()
+    return mqtt, sending
+
+
 @pytest.mark.slow
 def test_the_house_hears_events_and_who_is_where(
     broker: Broker, house: Listener, store: VisitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mqtt = target(broker, monkeypatch)
-    mqtt.start()
-    sending = Sender(store, mqtt, pause=lambda _: 0.1)
-    sending.start()
+    mqtt, sending = telling(target(broker, monkeypatch), store)
     put(store, "a", target="mqtt")
     until(lambda: house.events)
     assert house.events[0]["visit"]["id"] == "a"
@@ -453,10 +458,7 @@ def test_the_house_hears_events_and_who_is_where(
 def test_a_broker_that_comes_and_goes_loses_no_event(
     broker: Broker, house: Listener, store: VisitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mqtt = target(broker, monkeypatch)
-    mqtt.start()
-    sending = Sender(store, mqtt, pause=lambda _: 0.1)
-    sending.start()
+    mqtt, sending = telling(target(broker, monkeypatch), store)
     put(store, "a", target="mqtt")
     until(lambda: len(house.events) == 1)
     broker.stop()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from mien import geometry
 from mien.models.compact import Compact
+from mien.models.detectors import scaled_back, together
 from mien.types import U8, Faces
 
 MIN_FACE = 16  # pixels: of smaller ones nobody can tell whose they are
@@ -32,7 +32,7 @@ class GenerousDetector:
         looks = [self.look(image), self.look(image, mirrored=True)]
         if max(image.shape[:2]) <= _LARGE:
             looks.append(self._larger(image))
-        found = _together(looks)
+        found = together(looks)
         threshold = self._detector.nms_threshold
         return found[geometry.nms(found.boxes, found.scores, threshold=threshold)]
 
@@ -48,9 +48,7 @@ class GenerousDetector:
         large = cv2.resize(
             image, None, fx=_LARGER, fy=_LARGER, interpolation=cv2.INTER_LINEAR
         )
-        found = self._detector(np.asarray(large, np.uint8))
-        by = np.float32(1 / _LARGER)
-        return replace(found, boxes=found.boxes * by, landmarks=found.landmarks * by)
+        return scaled_back(self._detector(np.asarray(large, np.uint8)), _LARGER)
 
 
 def _mirrored(faces: Faces, width: int) -> Faces:
@@ -60,11 +58,3 @@ def _mirrored(faces: Faces, width: int) -> Faces:
     landmarks[..., 0] = width - landmarks[..., 0]
     boxes = np.stack([width - x2, y1, width - x1, y2], axis=1)
     return Faces(boxes.astype(np.float32), faces.scores, landmarks)
-
-
-def _together(looks: list[Faces]) -> Faces:
-    boxes, scores, landmarks = (
-        np.concatenate([getattr(look, name) for look in looks])
-        for name in ("boxes", "scores", "landmarks")
-    )
-    return Faces(boxes, scores, landmarks)

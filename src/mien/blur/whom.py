@@ -86,7 +86,6 @@ class FaceFinder:
             raise InputError("whose face it is, only a gallery tells: give one")
         if whom.by_name and gallery is not None:
             whom.check(gallery)
-        self._gallery = gallery
 
     def covered(self, image: U8) -> Faces:
         """The faces of a photo that are to be covered."""
@@ -98,10 +97,10 @@ class FaceFinder:
 
     def names(self, image: U8, faces: Faces) -> tuple[str | None, ...]:
         """Who the detected faces are."""
-        if self.analyzer is None or self._gallery is None:
+        if self.analyzer is None or self.analyzer.gallery is None:
             return (None,) * len(faces)
         sure: Mask = ~self.analyzer.angle.doubtful(image, faces.landmarks)
         told = self.analyzer.embed(image, faces[sure])
-        identify = Identify(self._gallery, tolerance=self.analyzer.tolerance)
+        identify = Identify(self.analyzer.gallery, tolerance=self.analyzer.tolerance)
         named = faces.told_by(identify(image, told), sure)
         return named.matches.names if named.matches else (None,) * len(faces)

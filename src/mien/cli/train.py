@@ -21,6 +21,12 @@ train_app = new_app()
 evaluate_app = new_app()
 
 _NETWORK = "Networks other than face"
+Regression = Annotated[
+    bool, typer.Option("--regression", help="The labels are ages in years.")
+]
+Task = Annotated[
+    str | None, typer.Option("--task", help="Of Adience's fold files: age or gender.")
+]
 
 
 @train_app.command()
@@ -43,13 +49,8 @@ def train(
             help="face, inception_v3, mobilenet_v3, efficientnet_v2_b0, levi_hassner.",
         ),
     ] = "face",
-    regression: Annotated[
-        bool, typer.Option("--regression", help="The labels are ages in years.")
-    ] = False,
-    task: Annotated[
-        str | None,
-        typer.Option("--task", help="Of Adience's fold files: age or gender."),
-    ] = None,
+    regression: Regression = False,
+    task: Task = None,
     people: Annotated[
         str | None,
         typer.Option(
@@ -246,13 +247,8 @@ def evaluate(
     place: Annotated[
         Path, typer.Argument(metavar="DIR", help="Pictures as 'mien train' takes them.")
     ],
-    regression: Annotated[
-        bool, typer.Option("--regression", help="The labels are ages in years.")
-    ] = False,
-    task: Annotated[
-        str | None,
-        typer.Option("--task", help="Of Adience's fold files: age or gender."),
-    ] = None,
+    regression: Regression = False,
+    task: Task = None,
     crops: Annotated[
         int,
         typer.Option(

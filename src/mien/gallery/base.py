@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -205,6 +208,11 @@ def as_kept(photo: Photo, space: EmbeddingSpace) -> Photo:
             f"a descriptor is {space.size} finite numbers, got shape {row.shape}; describe the photo anew"
         )
     return replace(photo, embedding=space.kept(row[None])[0])
+
+
+def place_key(path: Path) -> str:
+    """A short name for where a gallery is, by which what belongs to it is found elsewhere."""
+    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
 
 
 def check_name(name: str) -> str:

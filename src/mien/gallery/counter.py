@@ -128,7 +128,7 @@ class CounterRows:
 def stricter(apart: Mapping[str, float], space: EmbeddingSpace) -> Stricter:
     """The tolerance for each person by the Euclidean distance to the nearest face that
     is not that person: none where it is that face, else the face must be nearer."""
-    same = SAME * space.euclidean(space.tolerance)
+    same = SAME * space.stranger
     return {
         person: -1.0 if distance <= same else NEARER * distance
         for person, distance in apart.items()

@@ -428,9 +428,7 @@ class FolderGallery:
                 ]
                 self._known = (
                     state,
-                    _weighed(
-                        photos, stranger=self.space.euclidean(self.space.tolerance)
-                    ),
+                    _weighed(photos, stranger=self.space.stranger),
                 )
             return self._known[1]
 

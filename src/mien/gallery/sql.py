@@ -132,7 +132,9 @@ class SqlGallery(ABC):
             if (ids[name], photo.sha256) not in there
         }
         if new:
-            connection.execute(sa.insert(PHOTOS), _rows(new, stranger=self._stranger))
+            connection.execute(
+                sa.insert(PHOTOS), _rows(new, stranger=self.space.stranger)
+            )
             people = list({person for person, _ in new})
             counter_sql.drop_enrolled(connection, people, self.space)
         pictures = [
@@ -198,7 +200,7 @@ class SqlGallery(ABC):
             weights = weigh(
                 self._stacked(embeddings),
                 np.array(qualities, np.float32),
-                stranger=self._stranger,
+                stranger=self.space.stranger,
             )
             other = np.flatnonzero(changed(old, weights))
             if len(other):
@@ -477,10 +479,6 @@ class SqlGallery(ABC):
         everything = list(self.enrolled())
         rows = [one.photo.embedding for one in everything]
         return tuple(one.name for one in everything), self._stacked(rows)
-
-    @property
-    def _stranger(self) -> float:
-        return self.space.euclidean(self.space.tolerance)
 
     def _stacked(self, rows: Sequence[F32]) -> F32:
         if any(row.shape != (self.space.size,) for row in rows):

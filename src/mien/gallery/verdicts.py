@@ -29,7 +29,7 @@ def judge(gallery: Gallery, name: str, photos: Sequence[Photo]) -> list[str]:
     }
     rows, size = [photo.embedding for photo in clear.values()], gallery.space.size
     new = gallery.space.kept(_stacked(rows, size))
-    far = iter(_far(new, _descriptors(gallery, name), _stranger(gallery)))
+    far = iter(_far(new, _descriptors(gallery, name), gallery.space.stranger))
     verdicts: list[str] = []
     for photo in photos:
         if photo.sha256 in there:
@@ -40,10 +40,6 @@ def judge(gallery: Gallery, name: str, photos: Sequence[Photo]) -> list[str]:
             verdicts.append(FAR if next(far) else GOOD)
         there.add(photo.sha256)
     return verdicts
-
-
-def _stranger(gallery: Gallery) -> float:
-    return gallery.space.euclidean(gallery.space.tolerance)
 
 
 def _known(gallery: Gallery, name: str) -> set[str]:

@@ -51,16 +51,7 @@ GENDER = Attribute(
 )
 EMOTION = Attribute(
     "emotion",
-    labels=(
-        "neutral",
-        "happiness",
-        "surprise",
-        "sadness",
-        "anger",
-        "disgust",
-        "fear",
-        "contempt",
-    ),
+    labels=spec_of("emotion").labels,
     half_life_s=0.5,
     order=30,
     show="{value}",

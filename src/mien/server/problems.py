@@ -252,6 +252,17 @@ def _id_of(request: Request) -> str | None:
     return None if found is None else str(found)
 
 
+# What a route may answer that is sent pictures, and one that wants a face in each.
+OF_PICTURES = (
+    "too-slow",
+    "too-large",
+    "unsupported-media-type",
+    "unusable-input",
+    "busy",
+)
+OF_FACES = (*OF_PICTURES, "no-face", "many-faces")
+
+
 def documented(*kinds: str) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI `responses` of a route: these kinds, and those every route can answer."""
     by_status: dict[int | str, list[str]] = {}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -19,6 +17,7 @@ import sqlalchemy as sa
 from mien import database, private
 from mien.errors import GalleryError, VisitNotFound
 from mien.gallery import Gallery
+from mien.gallery.base import place_key
 from mien.watch.visits import BestView, Event, iso
 
 ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has ended
@@ -424,12 +423,8 @@ def _file_for(gallery: Gallery | None, data: Path) -> Path:
     if isinstance(gallery, SqliteGallery):
         return gallery.path.with_name(f"{gallery.path.stem}.visits.db")
     place = getattr(gallery, "path", None)
-    name = "nobody" if place is None else _short(Path(place))
+    name = "nobody" if place is None else place_key(Path(place))
     return data / "visits" / f"{name}.db"
-
-
-def _short(path: Path) -> str:
-    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
 
 
 def _sqlite(file: Path) -> sa.Engine:

@@ -86,7 +86,7 @@ class Watcher:
         visits = Visits(
             feed.camera.name,
             absence_s=self.said.watch.absence_s,
-            alike=space.euclidean(space.tolerance),
+            alike=space.stranger,
             identity=IDENTITY in self.analyzer.only,
             at=feed.at,
         )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien import private
 from mien.errors import GalleryError
-from mien.gallery.base import Gallery
+from mien.gallery.base import Gallery, place_key
 from mien.gallery.folder import FolderGallery
 from mien.gallery.unknown.base import Group, Sighting, Undone, UnknownFace
 from mien.gallery.unknown.grouping import LEAST_FACES, KeptFaces, group, regroup
@@ -96,11 +94,7 @@ def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> 
 
 
 def _file_for(folder: Path, data: Path) -> Path:
-    return (
-        data
-        / "unknown"
-        / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.db"
-    )
+    return data / "unknown" / f"{place_key(folder)}.db"
 
 
 def _make_home(file: Path) -> Path:

@@ -20,7 +20,7 @@ from mien.errors import InputError, MemoryShort, MienError
 from mien.schemas import FrameRecord, error_record, frame_record
 from mien.server.bodies import PICTURES
 from mien.server.forms import FILE, FILES, PictureForm, form_body, pictures_of
-from mien.server.problems import Problem, documented
+from mien.server.problems import OF_PICTURES, Problem, documented
 from mien.server.records import LegacyRecord
 from mien.server.security import Analyst, ServiceDep
 from mien.server.service import Service
@@ -30,15 +30,7 @@ from mien.types import U8, Frame, FrameResult
 router = APIRouter(tags=["analysis"])
 
 _UNKNOWN = "Unknown"
-_PROBLEMS = (
-    "too-slow",
-    "too-large",
-    "unsupported-media-type",
-    "unusable-input",
-    "busy",
-    "model-unavailable",
-    "gallery-unavailable",
-)
+_PROBLEMS = (*OF_PICTURES, "model-unavailable", "gallery-unavailable")
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "What was found: an object for one picture, a list in the order of the pictures for several; "

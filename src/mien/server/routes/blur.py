@@ -14,21 +14,13 @@ from mien.blur.whom import FaceFinder, Whom
 from mien.errors import InputError
 from mien.server.bodies import PICTURES
 from mien.server.forms import FILE, PictureForm, form_body, pictures_of
-from mien.server.problems import Problem, documented
+from mien.server.problems import OF_PICTURES, Problem, documented
 from mien.server.routes.analyze import jpeg, read_picture
 from mien.server.security import Analyst, ServiceDep
 
 router = APIRouter(tags=["analysis"])
 
-_PROBLEMS = (
-    "too-slow",
-    "too-large",
-    "unsupported-media-type",
-    "unusable-input",
-    "busy",
-    "model-unavailable",
-    "gallery-unavailable",
-)
+_PROBLEMS = (*OF_PICTURES, "model-unavailable", "gallery-unavailable")
 
 Names = list[Annotated[str, Query(max_length=200)]]
 

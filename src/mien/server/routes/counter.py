@@ -11,7 +11,7 @@ from mien.errors import PhotoNotFound
 from mien.gallery import Photo
 from mien.server.bodies import PICTURES
 from mien.server.forms import CHOICE, FILES, PictureForm, choice_of, form_body
-from mien.server.problems import Problem, documented
+from mien.server.problems import OF_FACES, Problem, documented
 from mien.server.records import CounterExamplesRecord
 from mien.server.routes.people import PersonId
 from mien.server.routes.pictures import JPEG, described, jpeg
@@ -35,13 +35,7 @@ _PROBLEMS = (
     "person-not-found",
     "unknown-not-found",
     "photo-not-found",
-    "too-slow",
-    "too-large",
-    "unsupported-media-type",
-    "unusable-input",
-    "no-face",
-    "many-faces",
-    "busy",
+    *OF_FACES,
     "gallery-unavailable",
 )
 

@@ -21,7 +21,7 @@ from mien.server.forms import (
     form_body,
     pictures_of,
 )
-from mien.server.problems import Problem, documented
+from mien.server.problems import OF_FACES, Problem, documented
 from mien.server.records import (
     AboutRecord,
     EnrolledRecord,
@@ -63,17 +63,7 @@ Strict = Annotated[
     bool,
     Query(description="Refuse photos that are not good; none is added then."),
 ]
-_ENROL = (
-    "too-slow",
-    "too-large",
-    "unsupported-media-type",
-    "unusable-input",
-    "no-face",
-    "many-faces",
-    "poor-photo",
-    "busy",
-    "gallery-unavailable",
-)
+_ENROL = (*OF_FACES, "poor-photo", "gallery-unavailable")
 _STORE = ("gallery-unavailable",)
 _LIVE = ("spoof", "model-unavailable")
 

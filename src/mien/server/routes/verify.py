@@ -13,7 +13,7 @@ from mien.server.forms import (
     pictures_of,
 )
 from mien.server.people import Choice
-from mien.server.problems import Problem, documented
+from mien.server.problems import OF_FACES, Problem, documented
 from mien.server.records import VerificationRecord
 from mien.server.routes.pictures import described
 from mien.server.security import Analyst, ServiceDep
@@ -21,21 +21,11 @@ from mien.verification import compare
 
 router = APIRouter(tags=["analysis"])
 
-_PROBLEMS = (
-    "too-slow",
-    "too-large",
-    "unsupported-media-type",
-    "unusable-input",
-    "no-face",
-    "many-faces",
-    "busy",
-)
-
 
 @router.post(
     "/v1/verify",
     summary="Whether two pictures show one person",
-    responses=documented(*_PROBLEMS),
+    responses=documented(*OF_FACES),
     openapi_extra=PICTURES | form_body(VERIFICATION, ["file"]),
 )
 def verify(
