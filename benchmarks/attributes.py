@@ -25,9 +25,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien.models.attributes import AGE_GROUPS, EMOTION, GENDER, EmotionNet, TraitHeads
+from mien.models.attributes.heads import (
+    AGE_GROUPS,
+    EMOTION,
+    GENDER,
+    EmotionNet,
+    TraitHeads,
+)
 from mien.models.backbone import Aligner, load_resnet
-from mien.models.detectors import Detector, load_detector
+from mien.models.detectors.base import Detector, load_detector
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces
 

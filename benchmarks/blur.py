@@ -31,12 +31,13 @@ import cv2
 import numpy as np
 from detection import boxes_of, files
 
-from mien import geometry, images, store
+from mien import geometry, store
 from mien.blur.cover import STYLES, Style
 from mien.blur.film import blur_film
 from mien.blur.photo import covered
 from mien.blur.whom import FaceFinder, Whom
-from mien.models.detectors import Detector, load_detector
+from mien.media import images
+from mien.models.detectors.base import Detector, load_detector
 from mien.pipeline import Analyzer
 from mien.sources.video import VideoFile
 from mien.types import F32, U8

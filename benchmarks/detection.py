@@ -38,12 +38,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien import geometry, images, store
-from mien.models.angle import AngleNet
-from mien.models.compact import Compact
-from mien.models.detectors import Detector, Yunet, load_detector, scaled_back
-from mien.models.points import ExactPoints
-from mien.models.verifier import Verifier
+from mien import geometry, store
+from mien.media import images
+from mien.models.detectors.angle import AngleNet
+from mien.models.detectors.base import Detector, Yunet, load_detector, scaled_back
+from mien.models.detectors.compact import Compact
+from mien.models.detectors.points import ExactPoints
+from mien.models.detectors.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces
 

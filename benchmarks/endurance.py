@@ -29,11 +29,12 @@ from pathlib import Path
 import cv2
 import psutil
 
-from mien import Analyzer, drawing
+from mien import Analyzer
+from mien.output import drawing
+from mien.output.summary import VideoSummary
+from mien.output.video import VideoRecorder
 from mien.session import Session
-from mien.sinks.video import VideoRecorder
 from mien.sources import open_source
-from mien.summary import VideoSummary
 from mien.types import U8, Frame
 
 GROWTH_MB = 20.0

@@ -24,7 +24,7 @@ from open_set import Photos, read
 from pairs import central, unpacked
 from scipy.optimize import minimize
 
-from mien import images
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.types import F32
 from mien.zoo import DLIB

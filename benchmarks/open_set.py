@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from pairs import Describe, central, unpacked
 
-from mien import images
 from mien.gallery.search import match, told_in
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.space import ErrorRates
 from mien.types import F32, Matches

@@ -26,7 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mien import images, zoo
+from mien import zoo
+from mien.media import images
 from mien.models.backbone import load_resnet
 from mien.models.embedders import space_of
 from mien.pipeline import Analyzer

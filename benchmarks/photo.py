@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from mien import images
+from mien.media import images
 from mien.pipeline import DEFAULT_DETECTOR, Analyzer
 
 

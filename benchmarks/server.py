@@ -33,7 +33,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from mien import images
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.types import U8
 

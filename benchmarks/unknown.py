@@ -30,8 +30,8 @@ from pathlib import Path
 import numpy as np
 from pairs import central, unpacked
 
-from mien import images
 from mien.gallery.unknown import LEAST_FACES, KeptFaces, Sighting, UnknownFaces, group
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.types import F32, I64
 from mien.zoo import DLIB

@@ -18,7 +18,7 @@ import skimage.data
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from mien import images
+from mien.media import images
 from mien.types import U8
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import mien
-from mien.results import to_pandas
+from mien.output.results import to_pandas
 
 
 def main(folder: str, table: str) -> None:

@@ -17,7 +17,7 @@ from mien.about import about, forget, places
 from mien.errors import PersonNotFound
 from mien.gallery import FolderGallery, Gallery, Photo, keeping, open_gallery
 from mien.gallery.unknown import Sighting, open_unknown
-from mien.images import write_image
+from mien.media.images import write_image
 from mien.types import F32, U8, Faces
 from mien.watch.store import open_visits
 from mien.watch.visits import BestView, Event

@@ -9,7 +9,14 @@ import pytest
 
 from mien.attribute import Attribute, Estimate, Groups, Scores, from_json, to_json
 from mien.errors import InputError
-from mien.models.attributes import AGE, AGE_GROUPS, BUILT_IN, EMOTION, GENDER, described
+from mien.models.attributes.heads import (
+    AGE,
+    AGE_GROUPS,
+    BUILT_IN,
+    EMOTION,
+    GENDER,
+    described,
+)
 
 GLASSES = Attribute("glasses", labels=("no", "yes"), sure_from=0.8)
 NOBODY_KNOWS = np.full(101, np.nan, np.float32)

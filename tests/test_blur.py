@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from commands import Inside
-from mien import geometry, images, sources
+from mien import geometry, sources
 from mien.blur.cover import STYLES, cover, style_of
 from mien.blur.files import write_photo
 from mien.blur.film import Covering, blur_film
@@ -20,6 +20,7 @@ from mien.blur.live import LiveCover
 from mien.blur.trails import Trail, TrailFinder
 from mien.blur.whom import FaceFinder, Whom
 from mien.errors import InputError
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.types import F32, U8, Faces, Frame
 

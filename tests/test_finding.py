@@ -12,12 +12,12 @@ import pytest
 
 from batch import archives
 from commands import Inside
-from mien import images
 from mien.batch import Archive
 from mien.errors import InputError
 from mien.finding import BatchSearch, GallerySearch, UnknownSearch, find
 from mien.gallery import Photo, SqliteGallery
 from mien.gallery.unknown import Sighting, open_unknown
+from mien.media import images
 from mien.types import F32, U8
 from mien.zoo import DLIB, SFACE
 

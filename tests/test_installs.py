@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 
 import face_recognition
-from mien import installs, lettering, runtime
+from mien import installs, runtime
 from mien.cli import _told_the_cure
 from mien.errors import InputError, ModelError
-from mien.sinks.window import Window
+from mien.output import lettering
+from mien.output.window import Window
 
 OPENCV_4 = "opencv-python-headless==4.14.0.94"
 

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mien import geometry, images, pipeline
+from mien import geometry, pipeline
 from mien.attribute import Attribute
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import SqliteGallery, make_gallery
+from mien.media import images
 from mien.pipeline import Analyzer, tolerance_for
 from mien.types import U8, Faces, Scores
 from mien.zoo import DLIB

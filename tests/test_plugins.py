@@ -17,8 +17,8 @@ from fastapi.testclient import TestClient
 import mien
 from commands import Inside
 from mien import plugins
-from mien.drawing import label_lines
 from mien.errors import InputError, PluginError, SourceError
+from mien.output.drawing import label_lines
 from mien.server.app import create_app
 from mien.server.settings import ServerSettings
 from mien.types import U8
@@ -57,7 +57,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def photo(tmp_path: Path, astronaut: U8) -> Path:
-    from mien.images import write_image
+    from mien.media.images import write_image
 
     write_image(tmp_path / "astronaut.png", astronaut)
     return tmp_path / "astronaut.png"
@@ -310,7 +310,7 @@ def test_parquet_batch_and_report_tell_it(
 
 
 def test_an_attribute_of_a_name_that_is_taken_is_refused() -> None:
-    from mien.models.attributes import GENDER
+    from mien.models.attributes.heads import GENDER
 
     class Again:
         attributes = (GENDER,)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mien import images
+from mien.media import images
 from mien.types import U8
 
 pytestmark = pytest.mark.slow  # each loads the networks for itself

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mien import geometry
+from mien.output.schemas import frame_record
 from mien.pipeline import Analyzer
 from mien.quality import judged, measure
-from mien.schemas import frame_record
 from mien.types import F32, U8, Faces
 
 BOX = np.array([[167, 62, 276, 193]], np.float32)  # the astronaut's face

@@ -8,7 +8,7 @@ import pytest
 
 from mien.errors import InputError
 from mien.gallery import check_name
-from mien.schemas import FrameRecord
+from mien.output.schemas import FrameRecord
 from mien.text import printable
 
 

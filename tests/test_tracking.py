@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from live.clips import moving_face, write_clip
 from live.detectors import fast_detector
 from live.film import Actor, Pose, cutout, film, sway, with_absences, with_blur
-from mien import geometry, images
+from mien import geometry
 from mien.attribute import Estimate
 from mien.cli.videos import VideoJob
 from mien.gallery import SqliteGallery
-from mien.models.attributes import AGE, GENDER, described
+from mien.media import images
+from mien.models.attributes.heads import AGE, GENDER, described
 from mien.pipeline import Analyzer
 from mien.quality import frontality, quality
 from mien.session import Session, SessionOptions

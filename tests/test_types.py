@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mien.attribute import Attribute
-from mien.models.attributes import AGE, GENDER
+from mien.models.attributes.heads import AGE, GENDER
 from mien.types import F32, Face, Faces, Matches, Scores
 
 

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from commands import Inside
-from mien import images
 from mien.errors import InputError
+from mien.media import images
 from mien.types import U8
 from mien.xmp.packet import Packet
 from mien.xmp.segments import read_xmp, with_xmp

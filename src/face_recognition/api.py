@@ -23,7 +23,7 @@ from face_recognition.models import (
     ShapePredictor,
 )
 from face_recognition.shapes import FullObjectDetection, MmodRectangle, Rectangle
-from mien import images
+from mien.media import images
 
 __all__ = [  # the original's names; ours beside them stay out of `import *`
     "PIL",

@@ -23,7 +23,7 @@ from face_recognition.shapes import FullObjectDetection, MmodRectangle, Rectangl
 from mien.dlib_models import chip, hog, landmarks, mmod
 from mien.errors import InputError
 from mien.models.backbone import load_predictor, load_resnet
-from mien.models.detectors import load_detector
+from mien.models.detectors.base import load_detector
 from mien.runtime import Compute, OnnxModel, default_threads, in_chunks
 
 Image = NDArray[np.uint8]

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
         VisitNotFound as VisitNotFound,
     )
     from mien.gallery import Gallery as Gallery, open_gallery as open_gallery
-    from mien.models.detectors import Detector as Detector
+    from mien.models.detectors.base import Detector as Detector
     from mien.models.embedders import Embedder as Embedder
+    from mien.output.records import Sink as Sink
     from mien.pipeline import Analyzer as Analyzer, Stage as Stage
     from mien.session import Session as Session
-    from mien.sinks.records import Sink as Sink
     from mien.sources import Source as Source, open_source as open_source
     from mien.space import EmbeddingSpace as EmbeddingSpace
     from mien.types import (
@@ -83,10 +83,10 @@ _HOME = {
     **dict.fromkeys(("Analyzer", "Stage"), "mien.pipeline"),
     **dict.fromkeys(("Gallery", "open_gallery"), "mien.gallery"),
     **dict.fromkeys(("Source", "open_source"), "mien.sources"),
-    "Detector": "mien.models.detectors",
+    "Detector": "mien.models.detectors.base",
     "Embedder": "mien.models.embedders",
     "Session": "mien.session",
-    "Sink": "mien.sinks.records",
+    "Sink": "mien.output.records",
     "EmbeddingSpace": "mien.space",
 }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mien import result_files, store
+from mien import store
 from mien.errors import PersonNotFound
 from mien.gallery import (
     FolderGallery,
@@ -22,6 +22,7 @@ from mien.gallery import (
 )
 from mien.gallery.unknown import is_there, open_unknown
 from mien.gallery.unknown.store import UnknownFaces
+from mien.output import result_files
 from mien.text import did_you_mean, from_json
 from mien.watch.store import VisitStore, Wanted, are_there, open_visits
 

@@ -13,7 +13,7 @@ from mien import geometry
 from mien.attribute import IDENTITY
 from mien.errors import InputError
 from mien.gallery.unknown import Sighting
-from mien.images import thumbnail
+from mien.media.images import thumbnail
 from mien.quality import quality
 from mien.text import printable
 from mien.types import U8, Faces, Frame, FrameResult, Mask

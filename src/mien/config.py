@@ -16,7 +16,7 @@ from pydantic_settings import (
 from mien.errors import InputError
 from mien.gallery import check_there, make_gallery
 from mien.limits import Limits
-from mien.models.detectors import MIN_FACE
+from mien.models.detectors.base import MIN_FACE
 from mien.pipeline import DEFAULT_DETECTOR, DEFAULT_EMBEDDER
 from mien.store import data_dir, settings_files
 

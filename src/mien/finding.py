@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mien import images, sources
+from mien import sources
 from mien.errors import InputError, PhotoNotFound, UnknownNotFound
 from mien.gallery import FindsNearest, Gallery, showing
 from mien.gallery.unknown import UnknownFaces
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.space import EmbeddingSpace
 from mien.text import printable

@@ -22,15 +22,14 @@ from typing import Protocol
 
 import numpy as np
 
-from mien import geometry, images, plugins
+from mien import geometry, plugins
 from mien.attribute import IDENTITY, Attribute
-from mien.columns import Told
 from mien.errors import InputError, ManyFacesError, NoFaceError
 from mien.gallery import Gallery, Photo, check_there, open_gallery
 from mien.gallery.weights import GOOD
-from mien.models.angle import AngleNet
-from mien.models.antispoof import LIVE, refuse_spoof
-from mien.models.attributes import (
+from mien.media import images
+from mien.models.attributes.antispoof import LIVE, refuse_spoof
+from mien.models.attributes.heads import (
     BUILT_IN,
     EMOTION,
     EMOTION_FEATURES,
@@ -41,14 +40,16 @@ from mien.models.attributes import (
 from mien.models.backbone import Aligner, FaceBackbone, Head, described_by, load_resnet
 from mien.models.backbone_head import BackboneHead
 from mien.models.classifier import check_crops
-from mien.models.compact import Compact
-from mien.models.detectors import MIN_FACE, Detector, load_detector
+from mien.models.detectors.angle import AngleNet
+from mien.models.detectors.base import MIN_FACE, Detector, load_detector
+from mien.models.detectors.compact import Compact
 from mien.models.embedders import Embedder, load_embedder, made_of
 from mien.models.own import OwnModel, load_own, try_out
+from mien.output.columns import Told
+from mien.output.results import Result
 from mien.pool import in_order, worker_threads
 from mien.progress import progress as bar_for
 from mien.quality import judged, measure
-from mien.results import Result
 from mien.runtime import Compute
 from mien.session import Session, SessionOptions
 from mien.sources import open_source

@@ -63,18 +63,18 @@ _SERVED = (
 
 OURS: Mapping[str, Mapping[str, str]] = {
     DETECTORS: {
-        "compact": "mien.models.compact:load_compact",
-        "hog": "mien.models.detectors:load_hog",
-        "mmod": "mien.models.detectors:load_mmod",
-        "yunet": "mien.models.detectors:load_yunet",
+        "compact": "mien.models.detectors.compact:load_compact",
+        "hog": "mien.models.detectors.base:load_hog",
+        "mmod": "mien.models.detectors.base:load_mmod",
+        "yunet": "mien.models.detectors.base:load_yunet",
     },
     EMBEDDERS: {
         "dlib_resnet": "mien.models.backbone:load_backbone",
         "sface": "mien.models.embedders:load_sface",
     },
     ATTRIBUTES: {
-        "live": "mien.models.antispoof:load_antispoof",
-        "face_landmarker": "mien.models.landmarker:load_landmarker",
+        "live": "mien.models.attributes.antispoof:load_antispoof",
+        "face_landmarker": "mien.models.attributes.landmarker:load_landmarker",
     },
     GALLERIES: {
         "folder": "mien.gallery.folder:open_folder",
@@ -112,11 +112,11 @@ OURS: Mapping[str, Mapping[str, str]] = {
     },  # in the order of the help
     ROUTES: {name: f"mien.server.routes.{name}:router" for name in _SERVED},
     FORMATS: {
-        "table": "mien.cli.tables:open_table",
-        "jsonl": "mien.sinks.records:open_jsonl",
-        "json": "mien.sinks.records:open_json",
-        "csv": "mien.sinks.records:open_csv",
-        "parquet": "mien.sinks.records:open_parquet",
+        "table": "mien.output.table:open_table",
+        "jsonl": "mien.output.records:open_jsonl",
+        "json": "mien.output.records:open_json",
+        "csv": "mien.output.records:open_csv",
+        "parquet": "mien.output.records:open_parquet",
     },
 }
 

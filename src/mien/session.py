@@ -11,7 +11,7 @@ import numpy as np
 
 from mien import geometry
 from mien.gallery.search import told_in
-from mien.models.detectors import (
+from mien.models.detectors.base import (
     Detector,
     FindsAnyAngle,
     HasReliableSize,

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien import geometry, images
+from mien import geometry
 from mien.errors import InputError, PhotoNotFound
 from mien.gallery import Gallery, showing
 from mien.gallery.check import Missing
-from mien.models.attributes import EMOTION
+from mien.media import images
+from mien.models.attributes.heads import EMOTION
 from mien.pipeline import Analyzer
 from mien.quality import aside
 from mien.types import U8

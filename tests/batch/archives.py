@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from mien import images
 from mien.batch import Archive, BatchOptions
 from mien.batch.dataset import TOLD, BatchInput, make_outcome
-from mien.sinks.parquet import face_schema
+from mien.media import images
+from mien.output.parquet import face_schema
 from mien.types import F32, U8
 
 CHOICES = {"device": "cpu"}

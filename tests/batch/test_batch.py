@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch import archives
-from mien import images
 from mien.batch import Archive, BatchSummary, Progress, run_batch
 from mien.batch.dataset import TABLES, TOLD, faces_schema, make_outcome
 from mien.errors import InputError, MienError
+from mien.media import images
+from mien.output.schemas import frame_record
+from mien.output.video import VideoRecorder
 from mien.pipeline import Analyzer
-from mien.schemas import frame_record
-from mien.sinks.video import VideoRecorder
 from mien.types import U8
 
 

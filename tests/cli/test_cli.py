@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from commands import MIEN, Inside, in_own_process
-from mien import images
 from mien.cli import _COMMANDS, LazyGroup
 from mien.errors import ModelError
 from mien.gallery import Photo, SqliteGallery
-from mien.models.attributes import AGE_GROUPS
+from mien.media import images
+from mien.models.attributes.heads import AGE_GROUPS
 from mien.pipeline import Analyzer
 from mien.types import U8, Frame, FrameResult
 from mien.zoo import DLIB

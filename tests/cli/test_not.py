@@ -10,7 +10,7 @@ import pytest
 
 from commands import Inside
 from mien.gallery import Photo, keeping, open_gallery
-from mien.images import read_image
+from mien.media.images import read_image
 from mien.pipeline import Analyzer
 from mien.types import F32, U8, Frame
 from mien.zoo import DLIB

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from commands import Inside
-from mien import images
 from mien.cli.outputs import file_to_write, folder_to_write
 from mien.errors import InputError
+from mien.media import images
 from mien.types import U8
 
 

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 import mien
-from mien import images
 from mien.cli.people import people_app
 from mien.gallery import Gallery, Photo, SqliteGallery, keeping, open_gallery
 from mien.gallery.folder import bare_sha256
+from mien.media import images
 from mien.models.embedders import space_of, take_in
 from mien.types import U8
 from mien.zoo import DLIB, FaceCrop

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import mien
-from mien import images
 from mien.gallery import Photo
-from mien.models.detectors import load_detector
+from mien.media import images
+from mien.models.detectors.base import load_detector
 from mien.pipeline import Analyzer
 from mien.server import KeyFile, ServerSettings
 from mien.types import U8

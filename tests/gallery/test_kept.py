@@ -12,12 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from gallery.test_galleries import descriptor, photo
-from mien import images, store, zoo
+from mien import store, zoo
 from mien.batch.analysis import models_text
 from mien.cli.people import enroll_app, people_app
 from mien.gallery import FolderGallery, remarks
+from mien.media import images
 from mien.models.backbone import described_by
-from mien.models.detectors import SECOND_STAGES
+from mien.models.detectors.base import SECOND_STAGES
 from mien.pipeline import Analyzer
 from mien.train.features import Describer
 from mien.types import U8, Faces

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from commands import Inside
-from mien.images import write_image
+from mien.media.images import write_image
 from mien.suggestions import PhotoTraits, suggest
 from mien.types import U8
 

@@ -13,9 +13,9 @@ import pytest
 from test_galleries import bare, photo
 
 from commands import Inside
-from mien import images
 from mien.gallery import Gallery
 from mien.gallery.verdicts import judge
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.quality import Quality
 from mien.types import U8

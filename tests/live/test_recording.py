@@ -20,13 +20,13 @@ from live.servers import serving
 from mien.cli.copies import AnalyzeInput, copies_of
 from mien.cli.videos import VideoJob
 from mien.errors import InputError
-from mien.images import read_image
-from mien.models.attributes import AGE, EMOTION
+from mien.media.images import read_image
+from mien.models.attributes.heads import AGE, EMOTION
+from mien.output.summary import VideoSummary, timeline
+from mien.output.video import Sound, VideoRecorder
 from mien.pipeline import Analyzer
 from mien.server.jobs.worker import Copy
-from mien.sinks.video import Sound, VideoRecorder
 from mien.sources import is_video, open_source
-from mien.summary import VideoSummary, timeline
 from mien.types import U8, Faces, Frame, FrameResult, Scores
 
 TIMES = [0.0, 0.04, 0.08, 0.3, 0.34, 0.9, 1.0, 1.04, 1.5, 1.98]

@@ -22,9 +22,8 @@ from mien.attribute import Estimate
 from mien.cli.playing import Play, Record, Stats
 from mien.cli.window import Line, Picture, Screen
 from mien.errors import InputError
-from mien.models.attributes import described
-from mien.pipeline import Analyzer
-from mien.sinks.window import (
+from mien.models.attributes.heads import described
+from mien.output.window import (
     BACKSPACE,
     ENTER,
     ESCAPE,
@@ -33,6 +32,7 @@ from mien.sinks.window import (
     add_bars,
     nearest_centre,
 )
+from mien.pipeline import Analyzer
 from mien.sources import open_source
 from mien.types import U8, Face, Faces, Frame, FrameResult
 from mien.zoo import DLIB

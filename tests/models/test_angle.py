@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mien import geometry
-from mien.models.angle import AngleNet
-from mien.models.compact import Compact
-from mien.models.detectors import load_detector
+from mien.models.detectors.angle import AngleNet
+from mien.models.detectors.base import load_detector
+from mien.models.detectors.compact import Compact
 from mien.pipeline import Analyzer
 from mien.session import SessionOptions
 from mien.types import F32, U8, Faces, Frame

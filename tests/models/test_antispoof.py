@@ -15,9 +15,15 @@ from commands import Inside
 from mien import store
 from mien.cli.playing import Play, Stats
 from mien.errors import ModelError, SpoofError
-from mien.images import read_image
-from mien.models import antispoof, minifasnet
-from mien.models.antispoof import LIVE, AntiSpoof, alive, crops_of, refuse_spoof
+from mien.media.images import read_image
+from mien.models.attributes import antispoof, minifasnet
+from mien.models.attributes.antispoof import (
+    LIVE,
+    AntiSpoof,
+    alive,
+    crops_of,
+    refuse_spoof,
+)
 from mien.runtime import in_chunks
 from mien.sources import open_source
 from mien.types import F32, U8, Faces, Scores

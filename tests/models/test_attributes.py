@@ -7,7 +7,7 @@ import pytest
 from skimage import data
 
 from mien import Analyzer
-from mien.models.attributes import BUILT_IN, EmotionNet, TraitHeads, described
+from mien.models.attributes.heads import BUILT_IN, EmotionNet, TraitHeads, described
 from mien.models.backbone import Aligner, FaceBackbone, load_resnet
 from mien.runtime import Compute
 from mien.types import U8, Faces

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mien import geometry
-from mien.models.compact import Compact, decode, vote
-from mien.models.detectors import load_detector
-from mien.models.verifier import Verifier
+from mien.models.detectors.base import load_detector
+from mien.models.detectors.compact import Compact, decode, vote
+from mien.models.detectors.verifier import Verifier
 from mien.types import U8, Faces
 
 

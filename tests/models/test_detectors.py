@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mien import geometry, images
-from mien.models.detectors import Yunet, decode_yunet, load_detector, scales_for
+from mien import geometry
+from mien.media import images
+from mien.models.detectors.base import Yunet, decode_yunet, load_detector, scales_for
 from mien.types import U8
 
 

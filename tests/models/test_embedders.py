@@ -12,9 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 import mien
-from mien import geometry, images, store, zoo
+from mien import geometry, store, zoo
 from mien.cli.models import models_app
 from mien.errors import EmbedderMismatch, InputError, ModelError
+from mien.media import images
 from mien.models import embedders
 from mien.models.embedders import (
     about,

@@ -16,8 +16,8 @@ import mien
 from commands import Inside
 from mien import plugins, store
 from mien.errors import ModelError
-from mien.models import landmarker, tflite
-from mien.models.landmarker import BLENDSHAPES, FaceLandmarker
+from mien.models.attributes import landmarker, tflite
+from mien.models.attributes.landmarker import BLENDSHAPES, FaceLandmarker
 from mien.types import U8, Faces
 from mien.zoo import asked_as, spec_of, specs_of
 

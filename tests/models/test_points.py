@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mien import geometry
-from mien.models.points import ExactPoints
+from mien.models.detectors.points import ExactPoints
 from mien.types import F32, U8
 
 # The astronaut's eyes, nose tip and mouth corners as MediaPipe's face landmarker sees them.

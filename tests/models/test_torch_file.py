@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from mien.errors import ModelError
-from mien.models.torch_file import read_tensors
+from mien.models.attributes.torch_file import read_tensors
 
 Array = np.ndarray[Any, Any]
 WEIGHT = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

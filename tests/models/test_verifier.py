@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mien.models.compact import joined
-from mien.models.verifier import CROP, SIDE, Verifier, cut
+from mien.models.detectors.compact import joined
+from mien.models.detectors.verifier import CROP, SIDE, Verifier, cut
 from mien.types import U8
 
 FACE = np.array([[167, 62, 276, 193]], np.float32)  # the astronaut's

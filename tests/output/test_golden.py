@@ -18,13 +18,13 @@ import pytest
 from rich.console import Console
 
 from mien.batch.dataset import TOLD
-from mien.cli.tables import _table
-from mien.drawing import label_lines
-from mien.models.attributes import AGE, EMOTION, GENDER
-from mien.schemas import FrameRecord, error_record, frame_record
-from mien.sinks.parquet import face_schema, face_table, picture_table
-from mien.sinks.records import CsvSink, JsonlSink, Sink
-from mien.summary import VideoSummary
+from mien.models.attributes.heads import AGE, EMOTION, GENDER
+from mien.output.drawing import label_lines
+from mien.output.parquet import face_schema, face_table, picture_table
+from mien.output.records import CsvSink, JsonlSink, Sink
+from mien.output.schemas import FrameRecord, error_record, frame_record
+from mien.output.summary import VideoSummary
+from mien.output.table import _table
 from mien.types import F32, Faces, FrameResult, Matches, Scores
 
 GOLDEN = Path(__file__).with_name("golden")

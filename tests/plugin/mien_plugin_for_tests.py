@@ -118,7 +118,7 @@ class Still:
         self.name = uri
 
     def __iter__(self) -> Iterator[Frame]:
-        from mien.images import read_image
+        from mien.media.images import read_image
 
         image = read_image(self.name.removeprefix("still://"))
         for i in range(3):

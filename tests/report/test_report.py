@@ -14,15 +14,15 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from mien import charts
 from mien.batch import Archive
 from mien.batch.dataset import TOLD, Row, make_outcome
 from mien.batch.inputs import BatchInput
-from mien.charts import Series
 from mien.cli.report import report_app
+from mien.output import charts
+from mien.output.charts import Series
+from mien.output.parquet import face_schema, face_table
+from mien.output.schemas import FaceRecord, FrameRecord
 from mien.report import summarise, to_html
-from mien.schemas import FaceRecord, FrameRecord
-from mien.sinks.parquet import face_schema, face_table
 
 HOSTILE = '<script>alert("x")</script>'
 MTIME = int(datetime(2024, 3, 5).timestamp())

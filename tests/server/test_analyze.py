@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien import images
+from mien.media import images
 
 from .harness import PARTS_HERE, Client, encoded
 

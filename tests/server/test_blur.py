@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import numpy as np
 
-from mien import images
+from mien.media import images
 
 from .harness import Client
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien import images
 from mien.errors import MemoryShort
+from mien.media import images
 from mien.server.gate import Bytes, Gate
 from mien.server.metrics import Metrics
 from mien.server.problems import Problem

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from mien.gallery import Photo
-from mien.models.antispoof import LIVE
+from mien.models.attributes.antispoof import LIVE
 from mien.server import KeyFile
 from mien.types import U8, Faces, Scores
 

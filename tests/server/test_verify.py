@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from mien import images
+from mien.media import images
 
 from .harness import Client, encoded
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mien import images
+from mien.media import images
 from mien.types import U8
 from mien.watch.cameras import Camera
 from mien.watch.settings import Keeping, WatchFile

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from commands import Inside
-from mien import images
 from mien.cli import SOME_FAILED, UNUSABLE
 from mien.errors import InputError
-from mien.models.detectors import load_detector
+from mien.media import images
+from mien.models.detectors.base import load_detector
 from mien.train.crop import MANIFEST, find_sources, only_writer
 from mien.train.duplicates import near_duplicates
 from mien.types import U8

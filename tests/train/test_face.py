@@ -17,9 +17,9 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from mien import images
 from mien.cli import app
 from mien.errors import InputError
+from mien.media import images
 from mien.models.backbone_head import BackboneHead, network_version
 from mien.models.own import load_own
 from mien.pipeline import Analyzer

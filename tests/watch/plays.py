@@ -9,8 +9,8 @@ import numpy as np
 
 from live.clips import write_clip
 from live.film import Actor, Pose, cutout, film, sway, with_absences
-from mien import images
 from mien.gallery import SqliteGallery
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.types import U8
 

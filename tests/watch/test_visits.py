@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien import geometry
-from mien.models.attributes import EMOTION
+from mien.models.attributes.heads import EMOTION
 from mien.types import F32, Faces, Frame, FrameResult, Matches, Scores
 from mien.watch.visits import Event, Visits, iso
 

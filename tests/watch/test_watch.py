@@ -14,8 +14,8 @@ import pytest
 
 from commands import MIEN, Inside
 from live.clips import write_clip
-from mien import images
 from mien.gallery.unknown import UnknownFaces
+from mien.media import images
 from mien.types import U8
 from mien.watch.store import VisitStore
 from mien.zoo import DLIB

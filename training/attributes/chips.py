@@ -13,7 +13,7 @@ from data import SETS, pad, picture, read
 
 from mien import geometry
 from mien.models.backbone import Aligner
-from mien.models.detectors import Detector, load_detector
+from mien.models.detectors.base import Detector, load_detector
 from mien.runtime import Compute
 from mien.types import Faces
 

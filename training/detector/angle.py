@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mien import geometry
-from mien.models.angle import FRAME
-from mien.models.verifier import CROP, SIDE
+from mien.models.detectors.angle import FRAME
+from mien.models.detectors.verifier import CROP, SIDE
 
 SEEN = 32  # pixels of what the network sees of a crop: which way up is coarse
 STORED, KEPT = (

@@ -17,7 +17,7 @@ from sources import Bank, for_choice, hand_boxes, load_bank, read, training_scen
 from student import Student, overlap, padded, suppress
 from teacher import F32, Teacher, to_pixels
 
-from mien.models.verifier import cut
+from mien.models.detectors.verifier import cut
 
 Image = NDArray[np.uint8]
 Rng = np.random.Generator

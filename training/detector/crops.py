@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.models.verifier import CROP, SIDE
+from mien.models.detectors.verifier import CROP, SIDE
 
 F32 = NDArray[np.float32]
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mien import geometry
-from mien.models.points import CROP, FRAME
+from mien.models.detectors.points import CROP, FRAME
 from mien.runtime import Compute, OnnxModel
 
 U8, F32 = NDArray[np.uint8], NDArray[np.float32]

@@ -13,10 +13,10 @@ import numpy as np
 from sources import for_choice, read, training_faceless
 
 from mien import geometry
-from mien.models.angle import AngleNet
-from mien.models.compact import Compact
-from mien.models.points import ExactPoints
-from mien.models.verifier import Verifier
+from mien.models.detectors.angle import AngleNet
+from mien.models.detectors.compact import Compact
+from mien.models.detectors.points import ExactPoints
+from mien.models.detectors.verifier import Verifier
 from mien.runtime import Compute, OnnxModel
 
 SCALES = (0.6, 1.0, 1.7)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mien.models.verifier import CROP, SIDE
+from mien.models.detectors.verifier import CROP, SIDE
 from train import sharpen
 
 

@@ -12,18 +12,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from mien import images, zoo
+from mien import zoo
 from mien.attribute import IDENTITY
 from mien.batch import inputs
 from mien.batch.dataset import Outcome, Row, make_outcome
 from mien.batch.inputs import BatchInput
 from mien.errors import InputError
+from mien.media import images
 from mien.models import embedders
-from mien.models.attributes import BUILT_IN, EMOTION, TRAITS
-from mien.models.detectors import MIN_FACE, made_of
+from mien.models.attributes.heads import BUILT_IN, EMOTION, TRAITS
+from mien.models.detectors.base import MIN_FACE, made_of
+from mien.output.parquet import face_schema, face_table
+from mien.output.schemas import FrameRecord, frame_record
 from mien.pipeline import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, PARTS, Analyzer
-from mien.schemas import FrameRecord, frame_record
-from mien.sinks.parquet import face_schema, face_table
 from mien.sources import open_source
 from mien.types import Frame, FrameResult
 

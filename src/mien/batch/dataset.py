@@ -31,10 +31,10 @@ from mien import attribute, locks
 from mien.attribute import Attribute
 from mien.batch.inputs import BatchInput
 from mien.batch.layout import SETTINGS
-from mien.columns import Told
 from mien.errors import InputError, MienError
-from mien.models.attributes import BUILT_IN
-from mien.sinks.parquet import face_schema
+from mien.models.attributes.heads import BUILT_IN
+from mien.output.columns import Told
+from mien.output.parquet import face_schema
 from mien.space import EmbeddingSpace
 from mien.types import F32, I64
 from mien.zoo import DLIB

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pyarrow import fs as arrow_fs
 
-from mien import images, sources
+from mien import sources
 from mien.errors import InputError, SourceError
+from mien.media import images
 from mien.text import printable
 
 _MAGIC = re.compile(r"[*?\[]")

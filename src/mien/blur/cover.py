@@ -15,8 +15,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from mien import images
 from mien.errors import InputError
+from mien.media import images
 from mien.text import did_you_mean
 from mien.types import F32, U8
 

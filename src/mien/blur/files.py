@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 from PIL import Image, JpegImagePlugin
 
-from mien import images
 from mien.errors import InputError
+from mien.media import images
 from mien.store import write_atomically
 from mien.types import U8
 

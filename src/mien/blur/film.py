@@ -12,8 +12,8 @@ import numpy as np
 from mien.blur.cover import Style, cover
 from mien.blur.trails import Trail, TrailFinder
 from mien.blur.whom import FaceFinder, Whom
+from mien.output.video import VideoRecorder
 from mien.quality import quality
-from mien.sinks.video import VideoRecorder
 from mien.sources.video import VideoFile
 from mien.types import U8, Faces, Frame
 

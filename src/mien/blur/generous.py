@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from mien import geometry
-from mien.models.compact import Compact
-from mien.models.detectors import scaled_back, together
+from mien.models.detectors.base import scaled_back, together
+from mien.models.detectors.compact import Compact
 from mien.types import U8, Faces
 
 MIN_FACE = 16  # pixels: of smaller ones nobody can tell whose they are

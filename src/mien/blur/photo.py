@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from mien import images
 from mien.blur.cover import Style, cover
 from mien.blur.files import check_still, write_photo
 from mien.blur.whom import FaceFinder
+from mien.media import images
 from mien.types import U8, Faces
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mien.blur.generous import MIN_FACE, GenerousDetector
 from mien.errors import InputError
 from mien.gallery import Gallery
-from mien.models.compact import Compact, load_compact
+from mien.models.detectors.compact import Compact, load_compact
 from mien.pipeline import Analyzer, Identify
 from mien.runtime import Compute
 from mien.text import did_you_mean

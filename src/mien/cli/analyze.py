@@ -18,20 +18,22 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from mien import drawing, images, plugins
+from mien import plugins
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, outputs
 from mien.cli.copies import AnalyzeInput, copies_of, inputs_of
 from mien.cli.inputs import content_of
 from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
 from mien.cli.videos import VideoJob, is_stream
-from mien.columns import Told
 from mien.errors import InputError, MienError
+from mien.media import images
+from mien.output import drawing
+from mien.output.columns import Told
+from mien.output.records import Sink
+from mien.output.schemas import FrameRecord, error_record, frame_record
 from mien.pipeline import Analyzer
 from mien.pool import in_order, worker_threads
 from mien.progress import progress
-from mien.schemas import FrameRecord, error_record, frame_record
-from mien.sinks.records import Sink
 from mien.types import Frame, FrameResult
 
 T = TypeVar("T")

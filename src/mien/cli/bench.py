@@ -15,9 +15,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mien import images
 from mien.cli import new_app
 from mien.cli.options import SharedOptions, with_shared_options
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.types import U8, Faces
 
@@ -92,7 +92,7 @@ def _noise(width: int, height: int) -> U8:
 
 
 def _central_faces(picture: U8, count: int) -> Faces:
-    from mien.models.detectors import boxes_only
+    from mien.models.detectors.base import boxes_only
 
     height, width = picture.shape[:2]
     side = min(height, width) / 3

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from mien import images
 from mien.attribute import IDENTITY
 from mien.blur.cover import STYLES, Style, style_of
 from mien.blur.film import blur_film
@@ -20,6 +19,7 @@ from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.copies import AnalyzeInput, copies_of, inputs_of
 from mien.cli.options import GalleryOption, SharedOptions
 from mien.errors import InputError, MienError
+from mien.media import images
 from mien.progress import progress
 from mien.runtime import Compute
 from mien.sources import is_video

@@ -9,11 +9,12 @@ from itertools import chain, count
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mien import images, sources
+from mien import sources
 from mien.cli import outputs
 from mien.cli.videos import is_stream
 from mien.errors import InputError
-from mien.sinks.video import check_place
+from mien.media import images
+from mien.output.video import check_place
 from mien.sources import VIDEO_SUFFIXES, is_video
 
 

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from mien import images
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import folder_to_write
 from mien.errors import InputError
+from mien.media import images
 from mien.progress import progress
 from mien.train.crop import CropOptions, Cropper, find_sources, only_writer
 from mien.train.sheet import SHEET, contact_sheet

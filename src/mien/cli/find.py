@@ -16,7 +16,6 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
-from mien import images
 from mien.attribute import IDENTITY
 from mien.batch import is_result
 from mien.cli import SOME_FAILED, new_app
@@ -36,7 +35,8 @@ from mien.finding import (
 from mien.gallery import DATABASE_SUFFIXES, Photo, check_there, open_gallery
 from mien.gallery.unknown import open_unknown
 from mien.installs import lacking
-from mien.lettering import draw_text, text_size
+from mien.media import images
+from mien.output.lettering import draw_text, text_size
 from mien.pipeline import Analyzer
 from mien.progress import progress
 from mien.space import EmbeddingSpace

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from mien import images
 from mien.cli import SOME_FAILED, UNUSABLE
 from mien.cli.copies import inputs_of
 from mien.errors import InputError, MienError
 from mien.gallery.folder import FolderGallery
+from mien.media import images
 from mien.pipeline import Analyzer, photo_of
 from mien.progress import progress
 from mien.sources import is_video

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mien import images
 from mien.errors import ManyFacesError
+from mien.media import images
 
 
 def content_of(file: str | Path) -> bytes:

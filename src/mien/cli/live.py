@@ -25,7 +25,7 @@ from mien.cli.outputs import file_to_write
 from mien.cli.playing import Play, Record, Stats
 from mien.errors import InputError
 from mien.models.folder import ModelFolder
-from mien.sinks.video import check_place
+from mien.output.video import check_place
 from mien.sources import VIDEO_SUFFIXES, is_video, open_source
 
 live_app = new_app()

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mien import images, plugins, store
+from mien import plugins, store
 from mien.cli import UNUSABLE, new_app
 from mien.cli.options import ModelsDir, models_dir
 from mien.cli.outputs import file_to_write
 from mien.errors import InputError, ModelError
+from mien.media import images
 from mien.models import embedders
 from mien.models.folder import ModelFile, ModelFolder
 from mien.zoo import ARCFACE_POINTS, ZOO, FaceCrop, ModelSpec, specs_of

@@ -16,8 +16,8 @@ from mien.config import gallery_place, load_settings
 from mien.errors import InputError
 from mien.gallery import Gallery, open_gallery
 from mien.gallery.unknown import open_unknown
-from mien.models.antispoof import LIVE
-from mien.models.attributes import BUILT_IN
+from mien.models.attributes.antispoof import LIVE
+from mien.models.attributes.heads import BUILT_IN
 from mien.models.embedders import space_of
 from mien.pipeline import Analyzer, kept_under
 from mien.store import data_dir

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mien import images, store
+from mien import store
 from mien.cli.inputs import content_of
 from mien.errors import InputError, PhotoNotFound
 from mien.gallery import (
@@ -25,6 +25,7 @@ from mien.gallery import (
 )
 from mien.gallery.counter import as_record, from_record
 from mien.gallery.folder import bare_sha256
+from mien.media import images
 from mien.space import EmbeddingSpace
 from mien.text import from_json
 from mien.types import F32

@@ -13,12 +13,12 @@ import numpy as np
 
 from mien.cli.videos import Spare
 from mien.collecting import UnknownCollector
-from mien.drawing import Annotator
 from mien.errors import InputError
-from mien.models.antispoof import alive, named_if_alive
+from mien.models.attributes.antispoof import alive, named_if_alive
 from mien.models.folder import ModelFile, ModelFolder
+from mien.output.drawing import Annotator
+from mien.output.video import VideoRecorder
 from mien.pipeline import Analyzer
-from mien.sinks.video import VideoRecorder
 from mien.sources import Source
 from mien.types import I64, U8, Faces, Frame, FrameResult
 

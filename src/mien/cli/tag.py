@@ -8,12 +8,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from mien import images, sources
+from mien import sources
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.copies import inputs_of
 from mien.cli.options import SharedOptions, with_shared_options
 from mien.errors import InputError, MienError
+from mien.media import images
 from mien.pipeline import Analyzer
 from mien.progress import progress
 from mien.types import Frame, FrameResult

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import typer
 
-from mien import drawing, images
 from mien.collecting import UnknownCollector
 from mien.errors import InputError, MienError
+from mien.media import images
+from mien.output import drawing
+from mien.output.summary import VideoSummary, timeline
+from mien.output.video import VideoRecorder
 from mien.pipeline import Analyzer
 from mien.progress import progress
-from mien.sinks.video import VideoRecorder
 from mien.sources import Photos, Source, is_video, open_source
-from mien.summary import VideoSummary, timeline
 from mien.types import Frame, FrameResult
 
 Write = Callable[[Frame, FrameResult], object]

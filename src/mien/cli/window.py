@@ -12,11 +12,12 @@ from typing import Generic, TypeVar
 
 import cv2
 
-from mien import drawing, images
 from mien.cli.playing import AnnotatedFrame, Play, Stats
 from mien.errors import InputError, MienError
-from mien.models.antispoof import alive
-from mien.sinks.window import (
+from mien.media import images
+from mien.models.attributes.antispoof import alive
+from mien.output import drawing
+from mien.output.window import (
     ESCAPE,
     Prompt,
     Window,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien import geometry, images, private, store
+from mien import geometry, private, store
 from mien.errors import (
     GalleryError,
     InputError,
@@ -47,6 +47,7 @@ from mien.gallery.counter_folder import CounterFiles
 from mien.gallery.names import file_name, name_of
 from mien.gallery.search import match, per_face, told_in
 from mien.gallery.weights import weigh_people
+from mien.media import images
 from mien.quality import quality
 from mien.space import EmbeddingSpace
 from mien.text import did_you_mean, printable

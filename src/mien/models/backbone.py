@@ -12,9 +12,9 @@ import numpy as np
 from mien import geometry, store
 from mien.attribute import Attribute
 from mien.dlib_models import chip, landmarks, resnet
-from mien.models.attributes import EMOTION_FEATURES, EmotionNet, TraitHeads
+from mien.models.attributes.heads import EMOTION_FEATURES, EmotionNet, TraitHeads
 from mien.models.backbone_head import BackboneHead
-from mien.models.detectors import AlignsBy, made_of
+from mien.models.detectors.base import AlignsBy, made_of
 from mien.runtime import Compute, OnnxModel, in_chunks
 from mien.space import EmbeddingSpace
 from mien.types import F32, I64, U8, Faces, Scores

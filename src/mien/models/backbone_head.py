@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from mien.attribute import Attribute
 from mien.dlib_models.resnet import EMBEDDING, MAP_128, MAP_256
 from mien.errors import ModelError
-from mien.models.attributes import EMOTION_FEATURES, described, of_views
+from mien.models.attributes.heads import EMOTION_FEATURES, described, of_views
 from mien.models.classifier import as_probabilities, labels_of
 from mien.runtime import OnnxModel
 from mien.text import from_json

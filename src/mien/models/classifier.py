@@ -17,7 +17,7 @@ import numpy as np
 from mien import geometry
 from mien.attribute import Attribute
 from mien.errors import InputError, ModelError
-from mien.models.attributes import described
+from mien.models.attributes.heads import described
 from mien.runtime import Compute, OnnxModel
 from mien.text import from_json
 from mien.types import F32, I64, U8, Faces, Scores

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import InputError, ModelError
-from mien.models.attributes import AGE, AGE_GROUPS, EMOTION, GENDER
+from mien.models.attributes.heads import AGE, AGE_GROUPS, EMOTION, GENDER
 from mien.models.classifier import labels_of
 from mien.runtime import Compute, OnnxModel
 

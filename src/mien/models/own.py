@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.attribute import check_attribute_name
 from mien.errors import ModelError
-from mien.models.attributes import EMOTION_FEATURES, EmotionNet
+from mien.models.attributes.heads import EMOTION_FEATURES, EmotionNet
 from mien.models.backbone import FaceBackbone
 from mien.models.backbone_head import BackboneHead, reads_backbone
 from mien.models.classifier import Classifier, read_model

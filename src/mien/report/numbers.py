@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from mien.attribute import Attribute
 from mien.batch import Archive
-from mien.charts import Series
+from mien.output.charts import Series
 
 STEP = 10  # of numbers: years are counted by decades
 _COLUMNS = ["source", "face", "track_id", "score", "name"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from mien import charts
-from mien.charts import Series
-from mien.pages import dim, page, table
+from mien.output import charts
+from mien.output.charts import Series
+from mien.output.pages import dim, page, table
 from mien.report.numbers import BatchReport, PersonCount, Totals
 
 _MOST_PEOPLE = 30  # in the picture; the table has them all

@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 import mien
 from mien import plugins
 from mien.errors import MienError, PluginError
+from mien.output.schemas import FaceRecord, FrameRecord
 from mien.pipeline import Analyzer
-from mien.schemas import FaceRecord, FrameRecord
 from mien.server import bodies
 from mien.server.middleware import (
     AdmissionControl,

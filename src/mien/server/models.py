@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mien.attribute import IDENTITY, check_attribute_name
 from mien.errors import InputError, ModelError
-from mien.models.attributes import BUILT_IN
+from mien.models.attributes.heads import BUILT_IN
 from mien.models.folder import ModelFile, ModelFolder
 from mien.pipeline import Analyzer
 from mien.server.problems import Problem

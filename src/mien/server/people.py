@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from mien import geometry, images
+from mien import geometry
 from mien.errors import (
     GalleryError,
     InputError,
@@ -34,6 +34,7 @@ from mien.gallery import (
 )
 from mien.gallery.counter import as_denied
 from mien.gallery.unknown import Undone, UnknownFaces
+from mien.media import images
 from mien.pipeline import Analyzer, in_foreground, photo_of
 from mien.types import F32, Faces
 

@@ -13,7 +13,7 @@ from mien.about import Kept
 from mien.attribute import Attribute
 from mien.gallery import CounterExample, KeptPhoto, Person, Photo
 from mien.gallery.unknown import Group, Undone
-from mien.models.attributes import BUILT_IN, EMOTION
+from mien.models.attributes.heads import BUILT_IN, EMOTION
 from mien.server.jobs.results import InVideo
 from mien.server.jobs.store import Job
 from mien.server.people import Seen

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien import images
 from mien.errors import InputError
+from mien.media import images
 from mien.sources.http import fetch_image
 from mien.types import Frame
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from mien import images
 from mien.errors import InputError, SourceError
+from mien.media import images
 from mien.sources import wire
 from mien.sources.base import Closing, StreamEnded, Timeouts, shown
 from mien.sources.wire import Wait

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from mien import images
 from mien.errors import SourceError
+from mien.media import images
 
 log = logging.getLogger(__name__)
 

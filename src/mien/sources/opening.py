@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mien import images, plugins
+from mien import plugins
 from mien.errors import SourceError
+from mien.media import images
 from mien.sources import http, streams
 from mien.sources.base import Source, Timeouts, shown
 from mien.sources.camera import camera

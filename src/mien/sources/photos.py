@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mien import images
+from mien.media import images
 from mien.sources.base import Closing
 from mien.sources.http import fetch_image
 from mien.types import Frame

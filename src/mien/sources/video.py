@@ -22,8 +22,8 @@ from av.error import (
 from av.sidedata.sidedata import Type as SideData
 from numpy.typing import NDArray
 
-from mien import containers
 from mien.errors import SourceError
+from mien.media import containers
 from mien.sources.base import Closing, Timeouts, shown
 from mien.types import F64, U8, Frame
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien import geometry, images, locks, store
+from mien import geometry, locks, store
 from mien.errors import InputError
+from mien.media import images
 from mien.models.classifier import aligned_crops
 from mien.pipeline import Analyzer
 from mien.quality import sharpness

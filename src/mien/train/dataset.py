@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import InputError
-from mien.images import SUFFIXES, read_bytes
-from mien.models.attributes import AGE_GROUPS
+from mien.media.images import SUFFIXES, read_bytes
+from mien.models.attributes.heads import AGE_GROUPS
 from mien.text import composed
 from mien.train.sheet import SHEET
 from mien.types import F64, I64

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mien import images
 from mien.errors import InputError, ModelError
+from mien.media import images
 from mien.models.backbone import FaceBackbone
 from mien.models.backbone_head import BackboneHead
 from mien.models.classifier import Classifier

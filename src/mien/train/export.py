@@ -12,7 +12,7 @@ import numpy as np
 
 from mien import __version__
 from mien.errors import MienError, ModelError
-from mien.models.attributes import EMOTION_FEATURES
+from mien.models.attributes.heads import EMOTION_FEATURES
 from mien.runtime import Compute, OnnxModel
 from mien.store import write_atomically
 from mien.text import from_json

@@ -11,7 +11,7 @@ from mien import geometry
 from mien.dlib_models import chip
 from mien.models.backbone import Aligner
 from mien.models.classifier import aligned_crops
-from mien.models.detectors import Detector
+from mien.models.detectors.base import Detector
 from mien.types import F32, U8, Faces
 
 _SMALL_SIDE = 240  # pixels: smaller pictures are face crops, enlarged before detection as any small face would be

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien import images, store
+from mien import store
 from mien.errors import InputError
-from mien.models.attributes import EMOTION_FEATURES, EmotionNet
+from mien.media import images
+from mien.models.attributes.heads import EMOTION_FEATURES, EmotionNet
 from mien.models.backbone import Aligner, FaceBackbone, described_by, load_resnet
 from mien.models.backbone_head import READABLE, network_version
-from mien.models.detectors import MIN_FACE, Detector, load_detector
+from mien.models.detectors.base import MIN_FACE, Detector, load_detector
 from mien.pipeline import DEFAULT_DETECTOR
 from mien.runtime import Compute
 from mien.train.dataset import Dataset

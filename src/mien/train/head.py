@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.models.attributes import EMOTION_FEATURES
+from mien.models.attributes.heads import EMOTION_FEATURES
 from mien.models.backbone_head import network_version
 from mien.train import export
 from mien.train.features import F16, FeatureTable

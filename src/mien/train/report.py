@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien import charts, pages, store
+from mien import store
 from mien.errors import MienError
+from mien.output import charts, pages
 from mien.text import printable
 from mien.train.dataset import Dataset
 from mien.train.evaluate import Measured, share_text

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mien import images
+from mien.media import images
 from mien.types import U8
 
 SHEET = "contact-sheet.jpg"  # its name among the crops; it is no picture to train on

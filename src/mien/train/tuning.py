@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from mien import images, private, store
+from mien import private, store
 from mien.errors import InputError
+from mien.media import images
 from mien.models.classifier import Preprocessing, feed
 from mien.train import backbones, export, keras_backend
 from mien.train.backbones import IMAGENET, NONE, Architecture

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mien.attribute import Attribute
-from mien.tally import Tally
+from mien.output.tally import Tally
 from mien.types import F32, Face, Frame, FrameResult
 
 # A face is a visit once it was seen so often, over so many seconds; one that is not is forgotten.

@@ -15,8 +15,8 @@ from mien import geometry
 from mien.attribute import IDENTITY
 from mien.collecting import StreamCollector, UnknownCollector
 from mien.errors import MienError
-from mien.images import thumbnail
-from mien.models.detectors import HasLeastFace
+from mien.media.images import thumbnail
+from mien.models.detectors.base import HasLeastFace
 from mien.pipeline import Analyzer
 from mien.session import Session
 from mien.types import U8, Face, Faces, Frame, FrameResult

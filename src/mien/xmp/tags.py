@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mien import geometry, images, tiff
+from mien import geometry
 from mien.errors import InputError
+from mien.media import images, tiff
 from mien.store import write_atomically
 from mien.types import F32
 from mien.xmp.packet import Area, Packet, Region

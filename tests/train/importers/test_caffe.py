@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien.errors import InputError, MienError, ModelError
-from mien.models.attributes import AGE_GROUPS
+from mien.models.attributes.heads import AGE_GROUPS
 from mien.models.classifier import Classifier, bilinear
 from mien.runtime import OnnxModel
 from mien.train.importers.model_file import ImportOptions, convert

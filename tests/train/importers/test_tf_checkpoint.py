@@ -15,7 +15,7 @@ import pytest
 from onnx.helper import make_attribute
 
 from mien.errors import InputError, ModelError
-from mien.models.attributes import AGE_GROUPS
+from mien.models.attributes.heads import AGE_GROUPS
 from mien.models.classifier import Preprocessing, crops_of, feed
 from mien.runtime import OnnxModel
 from mien.train.importers.model_file import ImportOptions, convert

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from mien.attribute import Attribute
-from mien.result_files import lines
-from mien.tally import Appearance, gap_for
+from mien.output.result_files import lines
+from mien.output.tally import Appearance, gap_for
 
 _LEAST_S = 0.1  # a nameless track seen for less is left out
 

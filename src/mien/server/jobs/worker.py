@@ -12,17 +12,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TextIO
 
-from mien import drawing, private, result_files
+from mien import private
 from mien.collecting import UnknownCollector
 from mien.errors import InputError, MienError, SourceError
 from mien.gallery.unknown import UnknownFaces
-from mien.images import is_out_of_memory
+from mien.media.images import is_out_of_memory
+from mien.output import drawing, result_files
+from mien.output.schemas import frame_record
+from mien.output.video import VideoRecorder
 from mien.pipeline import Analyzer
-from mien.schemas import frame_record
 from mien.server.gate import Gate
 from mien.server.jobs.store import Job, JobStore
 from mien.server.problems import NO_MEMORY, NO_SPACE, Problem, is_disk_full, kind_of
-from mien.sinks.video import VideoRecorder
 from mien.sources import Source, Timeouts, open_source
 from mien.sources.base import Closing
 from mien.sources.video import VideoFile

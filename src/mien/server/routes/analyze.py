@@ -14,10 +14,11 @@ from fastapi import APIRouter, Query
 from PIL import Image
 from starlette.responses import Response
 
-from mien import drawing, images
 from mien.attribute import IDENTITY
 from mien.errors import InputError, MemoryShort, MienError
-from mien.schemas import FrameRecord, error_record, frame_record
+from mien.media import images
+from mien.output import drawing
+from mien.output.schemas import FrameRecord, error_record, frame_record
 from mien.server.bodies import PICTURES
 from mien.server.forms import FILE, FILES, PictureForm, form_body, pictures_of
 from mien.server.problems import OF_PICTURES, Problem, documented

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from mien import images
 from mien.blur.cover import STYLES
 from mien.blur.photo import covered
 from mien.blur.whom import FaceFinder, Whom
 from mien.errors import InputError
+from mien.media import images
 from mien.server.bodies import PICTURES
 from mien.server.forms import FILE, PictureForm, form_body, pictures_of
 from mien.server.problems import OF_PICTURES, Problem, documented

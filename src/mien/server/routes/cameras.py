@@ -8,7 +8,7 @@ import cv2
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from mien.drawing import Annotator
+from mien.output.drawing import Annotator
 from mien.server.problems import Problem, documented
 from mien.server.records import (
     CameraChangeRecord,

@@ -14,7 +14,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mien.errors import InputError, MemoryShort
-from mien.schemas import FrameRecord
+from mien.output.schemas import FrameRecord
 from mien.server.problems import Problem
 from mien.server.routes.analyze import read_picture, record_of
 from mien.server.security import identify, secret_of_websocket, service_of

@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from mien import images
 from mien.gallery import Photo
+from mien.media import images
 from mien.server.people import Choice
 from mien.server.service import Service
 from mien.server.uploads import Upload

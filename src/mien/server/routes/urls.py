@@ -134,7 +134,7 @@ def _fetch(
 
 
 def _picture(service: Service, order: UrlRecord, fetched: Fetched) -> Response:
-    from mien import drawing
+    from mien.output import drawing
 
     with analyzed(service, fetched.content, shown(order.url), way="url") as (
         image,

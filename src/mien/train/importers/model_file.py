@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mien.errors import InputError, ModelError
-from mien.models.attributes import AGE, AGE_GROUPS, GENDER
+from mien.models.attributes.heads import AGE, AGE_GROUPS, GENDER
 from mien.models.classifier import feed
 from mien.runtime import Compute, OnnxModel
 from mien.train.importers.network import ImportedNetwork

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from mien import geometry, store
 from mien.attribute import Attribute
 from mien.errors import ModelError
-from mien.models import tflite
+from mien.models.attributes import tflite
 from mien.protobufs import message_classes
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces, Scores

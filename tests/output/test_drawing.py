@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from mien import drawing, geometry, lettering
-from mien.models.attributes import AGE, GENDER
+from mien import geometry
+from mien.models.attributes.heads import AGE, GENDER
+from mien.output import drawing, lettering
 from mien.types import Faces, Matches, Scores
 
 

@@ -13,8 +13,8 @@ from typing import Any, Self
 import av
 from av.error import FFmpegError
 
-from mien import containers
 from mien.errors import InputError
+from mien.media import containers
 from mien.types import U8
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien import images
 from mien.errors import InputError
+from mien.media import images
+from mien.output.results import Result, to_pandas
 from mien.pipeline import Analyzer
-from mien.results import Result, to_pandas
 from mien.types import U8, Faces
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ModelError
 from mien.graph import INPUT, Graph
-from mien.models.torch_file import read_tensors
+from mien.models.attributes.torch_file import read_tensors
 
 SIDE = 80  # pixels
 _EPSILON = 1e-5  # PyTorch's, of a batch normalisation

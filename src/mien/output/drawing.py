@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mien.geometry import area
-from mien.lettering import LINE_HEIGHT, Colour, draw_text, text_size
+from mien.output.lettering import LINE_HEIGHT, Colour, draw_text, text_size
 from mien.text import ESCAPE
 from mien.types import F32, U8, Face, Faces
 

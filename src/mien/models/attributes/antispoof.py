@@ -14,7 +14,7 @@ import numpy as np
 from mien import store
 from mien.attribute import Attribute
 from mien.errors import SpoofError
-from mien.models import minifasnet
+from mien.models.attributes import minifasnet
 from mien.runtime import Compute, OnnxModel, in_chunks
 from mien.types import F32, U8, Faces, Mask, Scores
 from mien.zoo import ZOO

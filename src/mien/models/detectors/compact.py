@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 
 from mien import geometry, store
-from mien.models.angle import AngleNet, Turns
-from mien.models.detectors import (
+from mien.models.detectors.angle import AngleNet, Turns
+from mien.models.detectors.base import (
     MIN_FACE,
     AlignsBy,
     detect_at_scales,
     scales_for,
     together,
 )
-from mien.models.points import ExactPoints
-from mien.models.verifier import Verifier, upright
+from mien.models.detectors.points import ExactPoints
+from mien.models.detectors.verifier import Verifier, upright
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces, Mask
 from mien.zoo import ModelSpec, spec_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien import geometry, store
-from mien.models.verifier import CROP, SIDE, cut_all
+from mien.models.detectors.verifier import CROP, SIDE, cut_all
 from mien.runtime import Compute, OnnxModel, in_chunks
 from mien.types import F32, U8, Mask
 from mien.zoo import spec_of

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import face_recognition
-from mien import images
 from mien.errors import InputError, MemoryShort
+from mien.media import images
 from mien.sources import open_source
 
 RED = (200, 30, 20)

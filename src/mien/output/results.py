@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 import cv2
 from PIL import Image
 
-from mien import drawing, geometry, images
-from mien.columns import told_of
+from mien import geometry
 from mien.errors import InputError
+from mien.media import images
+from mien.output import drawing
+from mien.output.columns import told_of
 from mien.types import U8, Faces, FrameResult
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ class Result(FrameResult):
             >>> sorted(analyzer.analyze(photo).to_dict())
             ['faces', 'height', 'index', 'source', 'time_s', 'width']
         """
-        from mien.schemas import (  # by pydantic, which is slow
+        from mien.output.schemas import (  # by pydantic, which is slow
             error_record,
             frame_record,
         )

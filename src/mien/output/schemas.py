@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from mien.columns import told_of
+from mien.output.columns import told_of
 from mien.text import printable
 from mien.types import FrameResult
 

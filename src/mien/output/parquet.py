@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from mien.attribute import Column
-from mien.columns import Told
-from mien.schemas import FaceRecord, FrameRecord
+from mien.output.columns import Told
+from mien.output.schemas import FaceRecord, FrameRecord
 
 _PICTURE = [
     ("source", pa.string()),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien import lettering
+from mien.output import lettering
 
 
 def pixels(text: str, size: int = 48) -> np.ndarray:

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from mien import geometry, tiff
+from mien import geometry
 from mien.errors import InputError, MemoryShort
+from mien.media import tiff
 from mien.types import F32, U8
 
 SUFFIXES = tiff.RAW_SUFFIXES.union(

@@ -12,8 +12,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from mien import images, sources, tiff
+from mien import sources
 from mien.errors import InputError
+from mien.media import images, tiff
 from mien.types import U8
 
 Tags = dict[int, int | tuple[int, ...]]

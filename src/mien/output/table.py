@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from mien.attribute import Attribute
-from mien.columns import Told
-from mien.schemas import FaceRecord, FrameRecord
-from mien.sinks.records import open_text
+from mien.output.columns import Told
+from mien.output.records import open_text
+from mien.output.schemas import FaceRecord, FrameRecord
 
 _WIDTH_IN_FILES = 160
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from mien.columns import Told
 from mien.errors import InputError
 from mien.installs import lacking
-from mien.schemas import FaceRecord, FrameRecord
+from mien.output.columns import Told
+from mien.output.schemas import FaceRecord, FrameRecord
 from mien.text import ESCAPE
 
 _PLACE = ("source", "index", "time_s", "width", "height")
@@ -110,7 +110,7 @@ class ParquetSink:
     def close(self) -> None:
         import pyarrow.parquet as pq
 
-        from mien.sinks.parquet import picture_table
+        from mien.output.parquet import picture_table
 
         pq.write_table(picture_table(self._records, self.told), self.path)
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from mien import geometry
 from mien.errors import InputError
-from mien.lettering import draw_text
+from mien.output.lettering import draw_text
 from mien.types import U8, Face, Faces
 
 _WAIT_MS = 8

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mien.attribute import Attribute
-from mien.drawing import colour_for
-from mien.lettering import draw_text
-from mien.tally import Appearance, Tally, gap_for
+from mien.output.drawing import colour_for
+from mien.output.lettering import draw_text
+from mien.output.tally import Appearance, Tally, gap_for
 from mien.types import U8, Face, FrameResult
 
 _SLICES = 120  # of the emotion curve, at most; neighbours are joined when a video grows longer

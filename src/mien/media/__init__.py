@@ -1,0 +1,1 @@
+"""Files of pictures and films, read into arrays."""

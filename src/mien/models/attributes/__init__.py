@@ -1,0 +1,1 @@
+"""What networks tell of a face beside who it is."""

@@ -1,0 +1,1 @@
+"""Detectors: a picture in, the boxes and five landmarks of its faces out."""

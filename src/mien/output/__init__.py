@@ -1,0 +1,1 @@
+"""What becomes of results: records, tables, pictures, films, windows, pages."""
