@@ -41,10 +41,11 @@ import numpy as np
 from mien import geometry, store
 from mien.media import images
 from mien.models.detectors.angle import AngleNet
-from mien.models.detectors.base import Detector, Yunet, load_detector, scaled_back
+from mien.models.detectors.base import Detector, load_detector, scaled_back
 from mien.models.detectors.compact import Compact
 from mien.models.detectors.points import ExactPoints
 from mien.models.detectors.verifier import Verifier
+from mien.models.detectors.yunet import Yunet
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mien.gallery import Gallery as Gallery, open_gallery as open_gallery
     from mien.models.detectors.base import Detector as Detector
     from mien.models.embedders import Embedder as Embedder
-    from mien.output.records import Sink as Sink
+    from mien.output.sink import Sink as Sink
     from mien.pipeline import Analyzer as Analyzer, Stage as Stage
     from mien.session import Session as Session
     from mien.sources import Source as Source, open_source as open_source
@@ -86,7 +86,7 @@ _HOME = {
     "Detector": "mien.models.detectors.base",
     "Embedder": "mien.models.embedders",
     "Session": "mien.session",
-    "Sink": "mien.output.records",
+    "Sink": "mien.output.sink",
     "EmbeddingSpace": "mien.space",
 }
 

@@ -64,9 +64,9 @@ _SERVED = (
 OURS: Mapping[str, Mapping[str, str]] = {
     DETECTORS: {
         "compact": "mien.models.detectors.compact:load_compact",
-        "hog": "mien.models.detectors.base:load_hog",
-        "mmod": "mien.models.detectors.base:load_mmod",
-        "yunet": "mien.models.detectors.base:load_yunet",
+        "hog": "mien.models.detectors.dlib:load_hog",
+        "mmod": "mien.models.detectors.dlib:load_mmod",
+        "yunet": "mien.models.detectors.yunet:load_yunet",
     },
     EMBEDDERS: {
         "dlib_resnet": "mien.models.backbone:load_backbone",
@@ -113,10 +113,10 @@ OURS: Mapping[str, Mapping[str, str]] = {
     ROUTES: {name: f"mien.server.routes.{name}:router" for name in _SERVED},
     FORMATS: {
         "table": "mien.output.table:open_table",
-        "jsonl": "mien.output.records:open_jsonl",
-        "json": "mien.output.records:open_json",
-        "csv": "mien.output.records:open_csv",
-        "parquet": "mien.output.records:open_parquet",
+        "jsonl": "mien.output.json:open_jsonl",
+        "json": "mien.output.json:open_json",
+        "csv": "mien.output.csv:open_csv",
+        "parquet": "mien.output.parquet:open_parquet",
     },
 }
 

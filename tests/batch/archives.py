@@ -12,7 +12,7 @@ from PIL import Image
 from mien.batch import Archive, BatchOptions
 from mien.batch.dataset import TOLD, BatchInput, make_outcome
 from mien.media import images
-from mien.output.parquet import face_schema
+from mien.output.arrow import face_schema
 from mien.types import F32, U8
 
 CHOICES = {"device": "cpu"}

@@ -10,7 +10,8 @@ import pytest
 
 from mien import geometry
 from mien.media import images
-from mien.models.detectors.base import Yunet, decode_yunet, load_detector, scales_for
+from mien.models.detectors.base import load_detector, scales_for
+from mien.models.detectors.yunet import Yunet, decode_yunet
 from mien.types import U8
 
 

@@ -19,10 +19,12 @@ from rich.console import Console
 
 from mien.batch.dataset import TOLD
 from mien.models.attributes.heads import AGE, EMOTION, GENDER
+from mien.output.arrow import face_schema, face_table, picture_table
+from mien.output.csv import CsvSink
 from mien.output.drawing import label_lines
-from mien.output.parquet import face_schema, face_table, picture_table
-from mien.output.records import CsvSink, JsonlSink, Sink
+from mien.output.json import JsonlSink
 from mien.output.schemas import FrameRecord, error_record, frame_record
+from mien.output.sink import Sink
 from mien.output.summary import VideoSummary
 from mien.output.table import _table
 from mien.types import F32, Faces, FrameResult, Matches, Scores

@@ -19,8 +19,8 @@ from mien.batch.dataset import TOLD, Row, make_outcome
 from mien.batch.inputs import BatchInput
 from mien.cli.report import report_app
 from mien.output import charts
+from mien.output.arrow import face_schema, face_table
 from mien.output.charts import Series
-from mien.output.parquet import face_schema, face_table
 from mien.output.schemas import FaceRecord, FrameRecord
 from mien.report import summarise, to_html
 

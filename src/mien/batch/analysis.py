@@ -22,7 +22,7 @@ from mien.media import images
 from mien.models import embedders
 from mien.models.attributes.heads import BUILT_IN, EMOTION, TRAITS
 from mien.models.detectors.base import MIN_FACE, made_of
-from mien.output.parquet import face_schema, face_table
+from mien.output.arrow import face_schema, face_table
 from mien.output.schemas import FrameRecord, frame_record
 from mien.pipeline import DEFAULT_DETECTOR, DEFAULT_EMBEDDER, PARTS, Analyzer
 from mien.sources import open_source

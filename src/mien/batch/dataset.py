@@ -33,8 +33,8 @@ from mien.batch.inputs import BatchInput
 from mien.batch.layout import SETTINGS
 from mien.errors import InputError, MienError
 from mien.models.attributes.heads import BUILT_IN
+from mien.output.arrow import face_schema
 from mien.output.columns import Told
-from mien.output.parquet import face_schema
 from mien.space import EmbeddingSpace
 from mien.types import F32, I64
 from mien.zoo import DLIB

@@ -29,8 +29,8 @@ from mien.errors import InputError, MienError
 from mien.media import images
 from mien.output import drawing
 from mien.output.columns import Told
-from mien.output.records import Sink
 from mien.output.schemas import FrameRecord, error_record, frame_record
+from mien.output.sink import Sink
 from mien.pipeline import Analyzer
 from mien.pool import in_order, worker_threads
 from mien.progress import progress

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from mien.attribute import Attribute
 from mien.output.columns import Told
-from mien.output.records import open_text
 from mien.output.schemas import FaceRecord, FrameRecord
+from mien.output.sink import open_text
 
 _WIDTH_IN_FILES = 160
 

@@ -1,20 +1,18 @@
-"""Detectors: a picture in, the boxes and five landmarks of its faces out."""
+"""What detectors share: their protocol, scales and tiles of large pictures, loading by name."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from mien import geometry, plugins, store
-from mien.dlib_models import hog, mmod
+from mien import geometry, plugins
 from mien.errors import ModelError
-from mien.runtime import Compute, OnnxModel
+from mien.runtime import Compute
 from mien.types import F32, U8, Faces, Mask
-from mien.zoo import ModelSpec, spec_of
+from mien.zoo import spec_of
 
 AlignsBy = Literal["box", "landmarks"]
 
@@ -159,183 +157,11 @@ def scaled_back(faces: Faces, scale: float) -> Faces:
     )
 
 
-class Mmod:
-    """dlib's CNN detector (max-margin object detection, King 2015), without dlib; slow, and sure of what it finds.
-
-    Boxes are dlib's, corners inclusive; scores are its confidences cut to 0 to 1.
-    """
-
-    aligns_by: ClassVar[AlignsBy] = "box"
-
-    def __init__(
-        self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0
-    ) -> None:
-        self.model = model
-        self.min_face = min_face
-        self.threshold = threshold
-
-    @classmethod
-    def load(
-        cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None
-    ) -> Mmod:
-        data = store.derived(spec, lambda raw: mmod.to_onnx(raw, spec.name), version=1)
-        model = OnnxModel(data, spec.name, compute)
-        return cls(model, min_face=min_face, threshold=spec.threshold or 0.0)
-
-    def __call__(self, image: U8) -> Faces:
-        boxes, scores = mmod.detect(
-            self._run, image, min_face=self.min_face, threshold=self.threshold
-        )
-        return boxes_only(boxes.astype(np.float32), scores)
-
-    def _run(self, canvas: F32) -> F32:
-        return np.asarray(self.model(canvas)[0], dtype=np.float32)
-
-
-class Hog:
-    """dlib's frontal face detector (HOG, King 2013), without dlib: upright faces that look at the camera, and quick.
-
-    Boxes are dlib's, corners inclusive; scores are its own cut to 0 to 1.
-    """
-
-    aligns_by: ClassVar[AlignsBy] = "box"
-
-    def __init__(
-        self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.0
-    ) -> None:
-        self.model = model
-        self.min_face = min_face
-        self.threshold = threshold
-
-    @classmethod
-    def load(
-        cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None
-    ) -> Hog:
-        data = store.derived(spec, lambda raw: hog.to_onnx(hog.loads(raw)), version=1)
-        return cls(
-            OnnxModel(data, spec.name, compute),
-            min_face=min_face,
-            threshold=spec.threshold or 0.0,
-        )
-
-    def __call__(self, image: U8) -> Faces:
-        upsample = max(0, math.ceil(math.log2(hog.MIN_FACE / self.min_face)))
-        boxes, scores, _ = hog.detect(
-            self.score, image[:, :, ::-1], upsample=upsample, threshold=self.threshold
-        )
-        return boxes_only(boxes.astype(np.float32), scores)
-
-    def score(self, features: F32) -> F32:
-        """The filters' answers, as `mien.dlib_models.hog.detect` wants them."""
-        return np.asarray(self.model(features)[0], dtype=np.float32)
-
-
-class Yunet:
-    """YuNet (Wu et al. 2023) of opencv_zoo, on pictures of any size."""
-
-    aligns_by: ClassVar[AlignsBy] = "landmarks"
-    reliable = 16  # pixels: the smallest face it finds most of
-    nms_threshold = 0.3
-
-    def __init__(
-        self, model: OnnxModel, *, min_face: int = MIN_FACE, threshold: float = 0.6
-    ) -> None:
-        self.model = model
-        self.min_face = min_face
-        self.threshold = threshold
-
-    @classmethod
-    def load(
-        cls, spec: ModelSpec, *, min_face: int, compute: Compute | None = None
-    ) -> Yunet:
-        data = store.derived(spec, free_input_size, version=1)
-        model = OnnxModel(data, spec.name, compute)
-        return cls(model, min_face=min_face, threshold=spec.threshold or 0.0)
-
-    def __call__(self, image: U8) -> Faces:
-        scales = scales_for(image, min_face=self.min_face, reliable=self.reliable)
-        return detect_at_scales(
-            self._detect_once, image, scales, nms=self.nms_threshold
-        )
-
-    def _detect_once(self, image: U8) -> Faces:
-        blob = (
-            geometry.pad_to_multiple(image, 32)
-            .transpose(2, 0, 1)[None]
-            .astype(np.float32)
-        )
-        maps = dict(zip(self.model.outputs, self.model(blob), strict=True))
-        return Faces(
-            *decode_yunet(maps, blob.shape[3], blob.shape[2], threshold=self.threshold)
-        )
-
-
-def decode_yunet(
-    maps: dict[str, F32], width: int, height: int, *, threshold: float
-) -> tuple[F32, F32, F32]:
-    """Boxes (N, 4) xyxy, scores (N,) and landmarks (N, 5, 2) in pixels from the network's twelve outputs."""
-    parts = [
-        _decode_stride(maps, s, width // s, height // s, threshold) for s in (8, 16, 32)
-    ]
-    boxes, scores, landmarks = (
-        np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True)
-    )
-    return boxes, scores, landmarks
-
-
-def _decode_stride(
-    maps: dict[str, F32], stride: int, columns: int, rows: int, threshold: float
-) -> tuple[F32, F32, F32]:
-    scores = np.sqrt(
-        np.clip(maps[f"cls_{stride}"], 0, 1) * np.clip(maps[f"obj_{stride}"], 0, 1)
-    ).reshape(-1)
-    hits = np.flatnonzero(scores[: rows * columns] >= threshold)
-    cells = np.stack([hits % columns, hits // columns], axis=1).astype(np.float32)
-    box = maps[f"bbox_{stride}"].reshape(-1, 4)[hits]
-    centre, half = (cells + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride / 2
-    landmarks = (
-        maps[f"kps_{stride}"].reshape(-1, 5, 2)[hits] + cells[:, None]
-    ) * stride
-    return (
-        np.concatenate([centre - half, centre + half], axis=1),
-        scores[hits],
-        landmarks,
-    )
-
-
-def free_input_size(data: bytes) -> bytes:
-    """The same network with its batch, height and width set free."""
-    import onnx
-
-    graph_model = onnx.load_model_from_string(data)
-    for tensor in graph_model.graph.input:
-        for axis, label in ((2, "height"), (3, "width")):
-            tensor.type.tensor_type.shape.dim[axis].dim_param = label
-    for tensor in graph_model.graph.output:
-        tensor.type.tensor_type.shape.dim[1].dim_param = (
-            "cells_" + tensor.name.rpartition("_")[2]
-        )
-    del graph_model.graph.value_info[:]
-    return bytes(graph_model.SerializeToString())
-
-
 def boxes_only(boxes: F32, scores: F32) -> Faces:
     """Faces of a detector that gives boxes as dlib draws them and no landmarks: those of a mean face stand in."""
     return Faces(
         boxes, np.clip(scores, 0, 1).astype(np.float32), geometry.mean_landmarks(boxes)
     )
-
-
-def load_hog(*, min_face: int, compute: Compute | None = None) -> Detector:
-    return Hog.load(spec_of("hog"), min_face=min_face, compute=compute)
-
-
-def load_mmod(*, min_face: int, compute: Compute | None = None) -> Detector:
-    return Mmod.load(spec_of("mmod"), min_face=min_face, compute=compute)
-
-
-def load_yunet(*, min_face: int, compute: Compute | None = None) -> Detector:
-    return Yunet.load(spec_of("yunet"), min_face=min_face, compute=compute)
 
 
 # What else a family of detectors reads.
