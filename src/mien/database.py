@@ -45,6 +45,38 @@ def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def copy_sqlite(path: Path, to: Path) -> None:
+    """Makes one SQLite file what another is at this moment, whoever is using the two. A kill leaves `to` as it was.
+
+    Raises:
+        GalleryError: One of them cannot be used.
+    """
+    private.make_file(to)
+    try:
+        with (
+            closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as old,
+            closing(sqlite3.connect(to, timeout=_BUSY_SECONDS)) as new,
+        ):
+            old.backup(new)
+    except sqlite3.Error as exc:
+        raise GalleryError(f"cannot copy {path} to {to}: {exc}") from exc
+
+
+def check_sqlite(path: Path) -> None:
+    """Looks at every page of a SQLite file.
+
+    Raises:
+        GalleryError: It is damaged.
+    """
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as exc:
+        said = str(exc)
+    if said != "ok":
+        raise GalleryError(f"{path.name} is damaged: {said}")
+
+
 def begin(connection: sa.Connection, *, write: bool) -> None:
     """Begins a transaction of SQLite; one that writes keeps other writers out from here on."""
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN DEFERRED")
@@ -101,12 +133,7 @@ def execute(connection: sa.Connection, script: str) -> None:
 def keep_copy(path: Path) -> None:
     """Copies a SQLite file as it is, before its migration."""
     drop_copy(path)
-    private.make_file(_copy_of(path))
-    with (
-        closing(sqlite3.connect(path)) as old,
-        closing(sqlite3.connect(_copy_of(path))) as new,
-    ):
-        old.backup(new)
+    copy_sqlite(path, _copy_of(path))
 
 
 def drop_copy(path: Path) -> None:
@@ -116,6 +143,11 @@ def drop_copy(path: Path) -> None:
 
 def _copy_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.before-migration")
+
+
+def note_versions(connection: sa.Connection) -> None:
+    """Makes the table of versions where it is missing."""
+    _versions.create(connection, checkfirst=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +189,7 @@ class Schema:
         return connection.scalar(query) or 0
 
     def _note(self, connection: sa.Connection, version: int) -> None:
-        _versions.create(connection, checkfirst=True)
+        note_versions(connection)
         connection.execute(sa.delete(_versions).where(_versions.c.name == self.name))
         row = {"name": self.name, "version": version}
         connection.execute(sa.insert(_versions).values(row))

@@ -106,6 +106,8 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "train": "mien.cli.train:train_app",
         "evaluate": "mien.cli.train:evaluate_app",
         "retrain": "mien.cli.retrain:retrain_app",
+        "backup": "mien.cli.backup:backup_app",
+        "restore": "mien.cli.backup:restore_app",
         "models": "mien.cli.models:models_app",
         "bench": "mien.cli.bench:bench_app",
         "doctor": "mien.cli.doctor:doctor_app",

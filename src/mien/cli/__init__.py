@@ -83,6 +83,14 @@ _COMMANDS: dict[str, tuple[str, str]] = {  # name: (group in the help, what it d
         "Models of your own",
         "Train with the options of TensorFlow's old retrain.py.",
     ),
+    "backup": (
+        "Models and machine",
+        "Keep the gallery, the unknown, visits, keys and settings in one file, also while the service runs.",
+    ),
+    "restore": (
+        "Models and machine",
+        "Bring back what `mien backup` kept, on this or another machine. What is there is not replaced unasked.",
+    ),
     "models": (
         "Models and machine",
         "List the models: what for, licence, size, what they were trained on, and whether they are on this machine.",

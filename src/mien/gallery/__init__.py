@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mien import plugins, private
 from mien.errors import GalleryError
 from mien.gallery.base import (
+    CopiesItself,
     Enrolled,
     FindsNearest,
     Gallery,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mien.gallery.sqlite import SqliteGallery
 
 __all__ = [
+    "CopiesItself",
     "CounterExample",
     "Enrolled",
     "FindsNearest",
@@ -46,6 +48,7 @@ __all__ = [
     "check_name",
     "check_there",
     "keeping",
+    "kind_of",
     "make_gallery",
     "match",
     "open_gallery",
@@ -126,7 +129,7 @@ def open_gallery(
         >>> people.people()
         []
     """
-    kind = _kind_of(place)
+    kind = kind_of(place)
     wants = {
         "space": space,
         "describe": describe,
@@ -136,8 +139,8 @@ def open_gallery(
     return plugins.found(plugins.GALLERIES)[kind].load()(place, **wants)  # type: ignore[no-any-return]
 
 
-def _kind_of(place: str) -> str:
-    """Which kind of gallery is at a place: its scheme, or what the file system has there.
+def kind_of(place: str) -> str:
+    """Which kind of gallery a place is, by the name of its part: its scheme, or what the file system has there.
 
     Raises:
         GalleryError: None that is known.

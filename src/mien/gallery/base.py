@@ -187,6 +187,21 @@ class FindsNearest(Protocol):
         ...
 
 
+@runtime_checkable
+class CopiesItself(Protocol):
+    """A gallery that `mien backup` can keep and `mien restore` bring back; all of ours are."""
+
+    def copy_to(self, folder: Path) -> None:
+        """Writes all of it, as of one moment, as files into an empty folder; others go on using and changing it."""
+        ...
+
+    def replace_by(self, folder: Path) -> None:
+        """Takes what `copy_to` wrote (the files may be used up) for all that is there: as a whole or not at all.
+
+        Raises GalleryError where it is damaged, or of a newer version."""
+        ...
+
+
 def showing(gallery: Gallery) -> ShowsPhotos:
     """The gallery, as one whose photos can be looked at. Raises GalleryError where it is not."""
     if not isinstance(gallery, ShowsPhotos):

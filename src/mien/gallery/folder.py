@@ -46,6 +46,7 @@ from mien.gallery.counter import (
 from mien.gallery.counter_folder import CounterFiles
 from mien.gallery.names import file_name, name_of
 from mien.gallery.search import match, per_face, told_in
+from mien.gallery.trees import copy_tree, put_tree
 from mien.gallery.weights import weigh_people
 from mien.media import images
 from mien.quality import quality
@@ -564,6 +565,14 @@ class FolderGallery:
             raise GalleryError(
                 f"cannot read {self.path}: {exc.strerror or exc}; check its permissions"
             ) from exc
+
+    def copy_to(self, folder: Path) -> None:
+        copy_tree(self.path, folder)
+
+    def replace_by(self, folder: Path) -> None:
+        with _on_disk(self.path.parent):
+            put_tree(folder, self.path.resolve())
+        self.close()
 
     def close(self) -> None:
         self._known = None

@@ -6,6 +6,7 @@ import importlib.util
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from mien.errors import GalleryError
-from mien.gallery import migrations
+from mien.gallery import migrations, postgres_copy
 from mien.gallery.counter import NEARER, Stricter, stricter
 from mien.gallery.schema import vector_text
 from mien.gallery.search import Candidates, decide, nobody, number, per_face, told_in
@@ -124,6 +125,22 @@ class PostgresGallery(SqlGallery):
                     sa.text("CREATE EXTENSION vector WITH SCHEMA public")
                 )
             self._bring_up_to_date(connection, as_it_is=as_it_is)
+
+    def copy_to(self, folder: Path) -> None:
+        one_moment = {"isolation_level": "REPEATABLE READ"}
+        with self.translated(), self.engine.connect() as connection:
+            seeing = connection.execution_options(**one_moment)
+            with seeing.begin():
+                postgres_copy.write(seeing, folder)
+
+    def replace_by(self, folder: Path) -> None:
+        indexed = self.is_indexed()
+        with self.transaction(write=True) as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            postgres_copy.put(connection, folder)
+            self._bring_up_to_date(connection, as_it_is=True)
+        if indexed:
+            self.create_index()
 
     def search(self, embeddings: F32, *, tolerance: float | F32) -> Matches:
         if not len(embeddings):

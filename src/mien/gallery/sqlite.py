@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,6 +23,7 @@ from mien.gallery.table import Rows, Table
 from mien.space import EmbeddingSpace
 from mien.types import F32, Matches
 
+_COPY = "people.db"  # what a copy of a gallery is called
 _CHANGES_KEPT = 100_000  # a process that missed more reads everything anew
 _READ = 16_384  # rows at a time
 _FORGET = "DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?"
@@ -84,6 +85,25 @@ class SqliteGallery(SqlGallery):
             self._table, self._seen = Table(self.space.size), -1
         return done
 
+    def copy_to(self, folder: Path) -> None:
+        database.copy_sqlite(self.path, folder / _COPY)
+
+    def replace_by(self, folder: Path) -> None:
+        copied = folder / _COPY
+        if not copied.is_file():
+            raise GalleryError("this copy holds no gallery of one file")
+        database.check_sqlite(copied)
+        # Opened once, which refuses a newer version and brings an older one up to date.
+        SqliteGallery(copied, space=self.space, as_it_is=True).close()
+        with self.transaction() as connection:
+            _, last = connection.exec_driver_sql(_LOGGED).one()
+        _make_all_read_anew(copied, last or 0)
+        database.copy_sqlite(copied, self.path)
+        with self.transaction() as connection:
+            self.space = migrations.space_of(connection) or self.space
+        with self._lock:
+            self._table, self._seen = Table(self.space.size), -1
+
     def check_ready(self) -> None:
         self._fresh()
 
@@ -117,6 +137,15 @@ class SqliteGallery(SqlGallery):
                         self._counter = _read_counter(connection, self.space.size)
                 self._seen = max(self._seen, last or 0)
             return self._table
+
+
+def _make_all_read_anew(path: Path, seen: int) -> None:
+    """Lets the log of changes begin so far behind what a process can have seen of another file that it reads all."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        (last,) = connection.execute("SELECT max(id) FROM changes").fetchone()
+        connection.execute("DELETE FROM changes")
+        begin = max(seen, last or 0) + 10 * _CHANGES_KEPT
+        connection.execute("INSERT INTO changes (id) VALUES (?)", (begin,))
 
 
 def open_sqlite(

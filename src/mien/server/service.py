@@ -10,7 +10,12 @@ from functools import partial
 import anyio
 
 from mien.collecting import UnknownCollector, who_is_known
-from mien.gallery.unknown import UnknownFaces, open_unknown, open_unknown_file
+from mien.gallery.unknown import (
+    UnknownFaces,
+    file_for,
+    open_unknown,
+    open_unknown_file,
+)
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
 from mien.server.fetch import rules_of
@@ -131,9 +136,7 @@ def _make_unknown(settings: ServerSettings, analyzer: Analyzer) -> Strangers:
         InputError: They are to be kept, but nobody is identified.
     """
     if analyzer.gallery is None:
-        unknown = open_unknown_file(
-            settings.data / "unknown" / "no-gallery.db", space=analyzer.space
-        )
+        unknown = open_unknown_file(file_for(None, settings.data), space=analyzer.space)
     else:
         unknown = open_unknown(analyzer.gallery, data=settings.data)
     if settings.keep_unknown_days is None:

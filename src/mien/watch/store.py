@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from mien import database, private
 from mien.errors import GalleryError, VisitNotFound
-from mien.gallery import Gallery
+from mien.gallery import DATABASE_SUFFIXES, Gallery
 from mien.gallery.base import place_key
 from mien.watch.visits import BestView, Event, iso
 
@@ -399,14 +399,17 @@ def open_visits(gallery: Gallery | None, *, data: Path) -> VisitStore:
 
     if isinstance(gallery, PostgresGallery):
         return VisitStore(gallery.engine)
-    return VisitStore(_file_for(gallery, data))
+    return VisitStore(file_for(_place_of(gallery), data))
 
 
 def are_there(gallery: Gallery, *, data: Path) -> bool:
     """Whether visits may be kept beside a gallery."""
     from mien.gallery.postgres import PostgresGallery
 
-    return isinstance(gallery, PostgresGallery) or _file_for(gallery, data).exists()
+    return (
+        isinstance(gallery, PostgresGallery)
+        or file_for(_place_of(gallery), data).exists()
+    )
 
 
 def tell_visits(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:
@@ -417,14 +420,19 @@ def tell_visits(gallery: Gallery, *, data: Path, old: str, new: str | None) -> N
         visits.close()
 
 
-def _file_for(gallery: Gallery | None, data: Path) -> Path:
-    from mien.gallery.sqlite import SqliteGallery
+def file_for(place: Path | None, data: Path) -> Path:
+    """Where the visits are that belong to a gallery at a place on the disk: beside a file; of a folder of photos, and
+    of nobody (None), under `data`."""
+    if place is None:
+        return data / "visits" / "nobody.db"
+    if place.suffix.lower() in DATABASE_SUFFIXES or place.is_file():
+        return place.with_name(f"{place.stem}.visits.db")
+    return data / "visits" / f"{place_key(place)}.db"
 
-    if isinstance(gallery, SqliteGallery):
-        return gallery.path.with_name(f"{gallery.path.stem}.visits.db")
+
+def _place_of(gallery: Gallery | None) -> Path | None:
     place = getattr(gallery, "path", None)
-    name = "nobody" if place is None else place_key(Path(place))
-    return data / "visits" / f"{name}.db"
+    return None if place is None else Path(place)
 
 
 def _sqlite(file: Path) -> sa.Engine:

@@ -24,6 +24,7 @@ __all__ = [
     "Undone",
     "UnknownFace",
     "UnknownFaces",
+    "file_for",
     "group",
     "is_there",
     "open_unknown",
@@ -49,7 +50,7 @@ def open_unknown(gallery: Gallery, *, data: Path) -> UnknownFaces:
         GalleryError: They cannot be kept there.
     """
     if isinstance(gallery, FolderGallery):
-        return open_unknown_file(_file_for(gallery.path, data), space=gallery.space)
+        return open_unknown_file(file_for(gallery.path, data), space=gallery.space)
 
     from mien.gallery.postgres import PostgresGallery
     from mien.gallery.sqlite import SqliteGallery
@@ -78,7 +79,7 @@ def open_unknown_file(file: Path, *, space: EmbeddingSpace) -> UnknownFaces:
 def is_there(gallery: Gallery, *, data: Path) -> bool:
     """Whether faces may be kept beside a gallery: of a folder, once there is a file; a database has room for them."""
     if isinstance(gallery, FolderGallery):
-        return _file_for(gallery.path, data).exists()
+        return file_for(gallery.path, data).exists()
 
     from mien.gallery.sql import SqlGallery
 
@@ -93,8 +94,10 @@ def tell_unknown(gallery: Gallery, *, data: Path, old: str, new: str | None) -> 
         unknown.close()
 
 
-def _file_for(folder: Path, data: Path) -> Path:
-    return data / "unknown" / f"{place_key(folder)}.db"
+def file_for(folder: Path | None, data: Path) -> Path:
+    """Where the unknown faces of a folder of photos are, or those of a service that knows nobody."""
+    name = "no-gallery" if folder is None else place_key(folder)
+    return data / "unknown" / f"{name}.db"
 
 
 def _make_home(file: Path) -> Path:
