@@ -1,12 +1,13 @@
-"""Work done by several threads, with its results in the order it was given."""
+"""Work done by other threads, with its results in the order it was given."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,3 +34,60 @@ def in_order(
             yield begun.popleft().result()
     while begun:
         yield begun.popleft().result()
+
+
+class Ahead(Generic[T]):
+    """Items that a thread of its own makes, at most `most` of them ahead; its error comes where its item would have.
+
+    Close it before what the items are made of.
+    """
+
+    def __init__(self, items: Iterable[T], *, most: int) -> None:
+        self._most = most
+        self._made: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(
+            target=self._make, args=(items,), name="mien ahead", daemon=True
+        )
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._made or self._ended)
+                if not self._made:
+                    break
+                item = self._made.popleft()
+                self._changed.notify_all()
+            yield item
+        if self._error is not None:
+            raise self._error
+
+    def _make(self, items: Iterable[T]) -> None:
+        try:
+            for item in items:
+                with self._changed:
+                    self._changed.wait_for(
+                        lambda: len(self._made) < self._most or self._ended
+                    )
+                    if self._ended:
+                        return
+                    self._made.append(item)
+                    self._changed.notify_all()
+        except BaseException as exc:  # raised where the items are taken
+            self._error = exc
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Ends the thread; it finishes the item it is at."""
+        self._end()
+        self._made.clear()
+        self._thread.join()
