@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import mien
-from mien.drawing import Annotator
-from mien.sinks.video import VideoRecorder
+from mien.output.drawing import Annotator
+from mien.output.video import VideoRecorder
 from mien.sources import open_source
 
 # Stage, and the functions it is made of; what is not there in this version is left out.
@@ -48,8 +48,8 @@ STAGES = {
     "tell": ("mien.models.attributes:EmotionNet.answers",),
     "weigh": ("mien.session:quality",),
     "track, smooth": ("mien.session:Session.step",),
-    "draw": ("mien.drawing:Annotator.__call__",),
-    "encode": ("mien.sinks.video:VideoRecorder.write",),
+    "draw": ("mien.output.drawing:Annotator.__call__",),
+    "encode": ("mien.output.video:VideoRecorder.write",),
 }
 
 
