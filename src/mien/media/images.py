@@ -68,6 +68,8 @@ _MARKER = re.compile(
     rb"\xff[^\x00\x01\xd0-\xd8\xff]"
 )  # with a length behind it; data between scans has none
 _SCAN, _END_OF_IMAGE, _MOST_SCANS = b"\xff\xda", b"\xff\xd9", 64
+_GREY_SIDE = 160  # pixels
+_REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4}
 _STRIP = 1_000_000  # pixels
 _AROUND = 0.5  # of the face's size, kept on each side of a thumbnail
 _THUMBNAIL = 224  # pixels
@@ -327,12 +329,36 @@ def read_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
     Raises:
         InputError: It is none, damaged, or too large.
     """
+    _check_jpeg(data, max_pixels)
+    return _decode_jpeg(data, cv2.IMREAD_COLOR)
+
+
+def read_grey_jpeg(data: bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
+    """The brightness of the same, (h, w), as small as it is read in a fraction of the time: of 160 pixels or more.
+
+    Raises:
+        InputError: It is none, damaged, or too large.
+    """
+    side = max(_check_jpeg(data, max_pixels))
+    for by, how in _REDUCED.items():
+        if side >= _GREY_SIDE * by:
+            return _decode_jpeg(data, how)
+    return _decode_jpeg(data, cv2.IMREAD_GRAYSCALE)
+
+
+def _check_jpeg(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """The size of a JPEG that may be decoded. Raises InputError."""
     if not data.startswith(_JPEG):
         raise InputError("this is no JPEG")
     with opened(data) as picture:  # reads the header only
         _check_size(picture, "the picture", max_pixels)
+        size = picture.size
     _check_scans(data, "the picture")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)  # noqa: TID251 - JPEG only
+    return size
+
+
+def _decode_jpeg(data: bytes, how: int) -> U8:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), how)  # noqa: TID251 - JPEG only
     if image is None:
         raise InputError("this JPEG is damaged")
     return np.asarray(image, dtype=np.uint8)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlunsplit
 
 from mien.errors import SourceError
@@ -17,13 +17,15 @@ from mien.server.jobs.store import Job
 from mien.server.problems import Problem
 from mien.server.relay import Relay
 from mien.sources import Source, Timeouts, open_source
-from mien.sources.base import Closing, StreamEnded
+from mien.sources.base import Closing, Glimpse, Need, StreamEnded
 from mien.sources.http import Answer, pictures_of
 from mien.sources.live import Grab, LiveSource
 from mien.sources.wire import Wait
 from mien.types import Frame
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _FRAME_BYTES = 8_000_000
 _FRAME_PIXELS = 9_500_000
@@ -59,7 +61,8 @@ def open_camera(url: str, timeouts: Timeouts, rules: FetchRules) -> Source:
     fetcher = Fetcher(rules)
     try:
         if url.lower().startswith("rtsp://"):
-            rtsp = _Rtsp(fetcher.resolve(url, opening), opening)
+            target = fetcher.resolve(url, opening)
+            rtsp = _Rtsp(target, opening, timeouts.need)
             return Bounded(rtsp, Wait(math.inf, rules.over), math.inf)
         return _mjpeg(fetcher.open(url, opening), timeouts)
     except Problem as exc:
@@ -94,12 +97,22 @@ class Bounded(Closing):
         self._seconds = seconds
 
     def __iter__(self) -> Iterator[Frame]:
+        return self._within(self._source)
+
+    @property
+    def received(self) -> int:
+        return int(self._source.received)
+
+    def glimpses(self) -> Iterator[Glimpse]:
+        return self._within(self._source.glimpses())
+
+    def _within(self, pictures: Iterable[T]) -> Iterator[T]:
         self._wait.until = time.monotonic() + self._seconds
         seen = False
         try:
-            for frame in self._source:
+            for picture in pictures:
                 seen = True
-                yield frame
+                yield picture
                 if ended(self._wait):
                     return
         except StreamEnded:
@@ -120,7 +133,12 @@ def ended(wait: Wait) -> bool:
 class _Rtsp:
     """An RTSP stream through a relay on loopback that connects to the checked machine and to no other."""
 
-    def __init__(self, target: PinnedAddress, wait: Wait) -> None:
+    def __init__(
+        self,
+        target: PinnedAddress,
+        wait: Wait,
+        need: Callable[[], Need] = lambda: Need.ALL,
+    ) -> None:
         seconds = wait.left()
         self._relay = Relay(target, seconds)
         parts = target.parts
@@ -128,9 +146,11 @@ class _Rtsp:
             f"{parts.username or ''}:{parts.password or ''}@" if parts.username else ""
         )
         place = f"{login}127.0.0.1:{self._relay.port}"
-        timeouts = Timeouts(open_s=min(seconds, _OPEN_S), retry_s=0.0, over=wait.over)
+        timeouts = Timeouts(
+            open_s=min(seconds, _OPEN_S), retry_s=0.0, over=wait.over, need=need
+        )
         try:
-            self._source = open_source(
+            self._source: Any = open_source(
                 urlunsplit(("rtsp", place, parts.path, parts.query, "")),
                 timeouts=timeouts,
             )
@@ -142,6 +162,13 @@ class _Rtsp:
 
     def __iter__(self) -> Iterator[Frame]:
         return iter(self._source)
+
+    @property
+    def received(self) -> int:
+        return int(self._source.received)
+
+    def glimpses(self) -> Iterator[Glimpse]:
+        yield from self._source.glimpses()
 
     def close(self) -> None:
         self._relay.close()  # first: FFmpeg then ends at once, whatever it waits for

@@ -5,16 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from mien.errors import SourceError
-from mien.types import Frame
+from mien.types import U8, Frame
 
 _SECRET = re.compile(
     r"([?&][^=&#\s]*(?:pass|pwd|secret|token|key|auth|sig)[^=&#\s]*=)[^&#\s]*",
     re.IGNORECASE,
 )
+
+
+class Need(Enum):
+    """How many of a stream's pictures somebody needs."""
+
+    ALL = "all"
+    SOME = "some"  # one a second, or as soon as something moves
+    KEYS = "keys"  # those that stand alone, however seldom they come
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +34,7 @@ class Timeouts:
     to giving it up; `first_pause_s` before the first new attempt, doubled up to `longest_pause_s`; `stale_s` is the
     age at which a live picture is thrown away; `image_bytes` is the largest picture taken from a URL, `frame_pixels`
     the largest frame decoded of a video. `over` is asked all the time, also while no picture comes; once true, the
-    source ends.
+    source ends. `need` says how many of a stream's pictures are needed just now.
     """
 
     open_s: float = 8.0
@@ -37,6 +46,22 @@ class Timeouts:
     image_bytes: int = 64 << 20
     frame_pixels: int | None = None
     over: Callable[[], bool] = field(default=lambda: False)
+    need: Callable[[], Need] = field(default=lambda: Need.ALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """A picture that is converted when it is wanted: by `image` whole, BGR; by `sketch` as far as motion is seen by,
+    which may be its brightness alone, (h, w), and smaller. Both raise SourceError where it is damaged."""
+
+    image: Callable[[], U8]
+    sketch: Callable[[], U8]
+    index: int
+    time_s: float
+    source: str
+
+    def frame(self) -> Frame:
+        return Frame(self.image(), self.index, self.time_s, self.source)
 
 
 class StreamEnded(SourceError):  # noqa: N818 - not all of these are failures
@@ -70,6 +95,29 @@ class Source(Protocol):
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+@runtime_checkable
+class HasGlimpses(Protocol):
+    """A live source that also gives its pictures as they come, and counts them; `received` counts those too that nobody
+    took or needed."""
+
+    @property
+    def received(self) -> int: ...
+    def glimpses(self) -> Iterator[Glimpse]: ...
+
+
+def glimpses_of(source: Source) -> Iterator[Glimpse]:
+    """The pictures of a source, those that need not be converted unconverted."""
+    if isinstance(source, HasGlimpses):
+        yield from source.glimpses()
+        return
+    for frame in source:
+        yield Glimpse(*_as_it_is(frame.image), frame.index, frame.time_s, frame.source)
+
+
+def _as_it_is(image: U8) -> tuple[Callable[[], U8], Callable[[], U8]]:
+    return (lambda: image), (lambda: image)
 
 
 class Closing:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from mien.errors import SourceError
-from mien.sources.live import Grab
+from mien.sources.live import Grab, grab_of
 
 _SIZE_WH = (1280, 720)  # asked for; a camera gives the nearest it has
 
@@ -31,7 +31,7 @@ def camera(index: int) -> Iterator[Grab]:
                 raise SourceError(
                     f"camera {index} gives no more pictures; is it still plugged in?"
                 )
-            yield lambda image=image: np.asarray(image, dtype=np.uint8)  # type: ignore[misc]
+            yield grab_of(np.asarray(image, dtype=np.uint8))
     finally:
         capture.release()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import http.client
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
@@ -13,6 +14,7 @@ from mien.errors import InputError, SourceError
 from mien.media import images
 from mien.sources import wire
 from mien.sources.base import Closing, StreamEnded, Timeouts, shown
+from mien.sources.live import Grab, grab_of
 from mien.sources.wire import Wait
 from mien.types import U8
 
@@ -198,39 +200,42 @@ def fetch_image(url: str, timeouts: Timeouts | None = None) -> U8:
         ) from exc
 
 
-def poll(url: str, timeouts: Timeouts, *, rate: float) -> Iterator[Callable[[], U8]]:
+def poll(url: str, timeouts: Timeouts, *, rate: float) -> Iterator[Grab]:
     """The picture at an address, asked for `rate` times a second, for as long as it is answered."""
     due = time.monotonic()
     while True:
-        image = fetch_image(url, timeouts)
-        yield lambda image=image: image  # type: ignore[misc]
+        yield grab_of(fetch_image(url, timeouts))
         due = max(due + 1 / rate, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def mjpeg(
-    url: str, timeouts: Timeouts, client: Client = _CLIENT
-) -> Iterator[Callable[[], U8]]:
+def mjpeg(url: str, timeouts: Timeouts, client: Client = _CLIENT) -> Iterator[Grab]:
     """The pictures of a `multipart/x-mixed-replace` answer, each still to be decoded by a call."""
     with get(url, timeouts, client) as answer:
         yield from pictures_of(answer, timeouts)
 
 
-def pictures_of(answer: Answer, timeouts: Timeouts) -> Iterator[Callable[[], U8]]:
+def pictures_of(answer: Answer, timeouts: Timeouts) -> Iterator[Grab]:
     """The same of an answer that is there already."""
     parts, most = Parts(answer, timeouts), timeouts.frame_pixels
     while True:
         jpeg = parts.next()
         if jpeg:
-            yield lambda jpeg=jpeg: decode_jpeg(jpeg, answer.name, most)  # type: ignore[misc]
+            yield Grab(
+                partial(decode_jpeg, jpeg, answer.name, most),
+                partial(decode_jpeg, jpeg, answer.name, most, grey=True),
+            )
 
 
-def decode_jpeg(data: bytes, name: str, max_pixels: int | None = None) -> U8:
+def decode_jpeg(
+    data: bytes, name: str, max_pixels: int | None = None, *, grey: bool = False
+) -> U8:
     """Raises SourceError where the bytes are no picture, or a larger one."""
+    read = images.read_grey_jpeg if grey else images.read_jpeg
     try:
         if max_pixels is None:
-            return images.read_jpeg(data)
-        return images.read_jpeg(data, max_pixels=max_pixels)
+            return read(data)
+        return read(data, max_pixels=max_pixels)
     except InputError as exc:
         raise SourceError(f"{name} sent a picture that cannot be read: {exc}") from exc
 

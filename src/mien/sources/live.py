@@ -6,16 +6,37 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from mien.errors import InputError, SourceError
-from mien.sources.base import Closing, StreamEnded, Timeouts, shown
+from mien.sources.base import Closing, Glimpse, StreamEnded, Timeouts, shown
 from mien.types import U8, Frame
 
 log = logging.getLogger(__name__)
 
-Grab = Callable[[], U8]  # decodes or converts the picture, when it is wanted at all
-Connect = Callable[[], Iterator[Grab | None]]  # None: something came, but no picture
+
+@dataclass(frozen=True, slots=True)
+class Grab:
+    """Decodes or converts a picture, when it is wanted at all: whole, or as far as motion is seen by (`Glimpse`)."""
+
+    image: Callable[[], U8]
+    sketch: Callable[[], U8]
+
+
+def grab_of(image: U8) -> Grab:
+    """One that is there already, BGR."""
+    return Grab(lambda: image, lambda: image)
+
+
+class Came(Enum):
+    """What came instead of a picture."""
+
+    BYTES = "bytes"  # of one that is not whole yet
+    PICTURE = "picture"  # nobody needs it, and it was not decoded
+
+
+Connect = Callable[[], Iterator[Grab | Came]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,7 @@ class LiveSource(Closing):
         self._began = time.monotonic()
         self._changed = threading.Condition()
         self._newest: _Newest | None = None
+        self._received = 0
         self._failure: InputError | None = None
         self._closed = threading.Event()
         self._thread = threading.Thread(
@@ -59,23 +81,31 @@ class LiveSource(Closing):
         self._thread.start()
 
     def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        for glimpse in self.glimpses():
+            try:
+                frame = glimpse.frame()
+            except SourceError as exc:
+                log.warning("%s", exc)
+                continue
+            yield replace(frame, index=index)
+            index += 1
+
+    def glimpses(self) -> Iterator[Glimpse]:
+        """The same pictures, not converted yet; nor is it known yet whether they can be."""
         index, seen = 0, -1
         while (newest := self._wait(seen)) is not None:
             seen = newest.number
             if self._now() - newest.time_s > self.timeouts.stale_s:
                 continue
-            try:
-                image = newest.grab()
-            except SourceError as exc:
-                log.warning("%s", exc)
-                continue
-            yield Frame(image, index, newest.time_s, self.name)
+            grab = newest.grab
+            yield Glimpse(grab.image, grab.sketch, index, newest.time_s, self.name)
             index += 1
 
     @property
     def received(self) -> int:
-        """How many pictures have come so far, those included that nobody took."""
-        return 0 if self._newest is None else self._newest.number
+        """How many pictures have come so far, those included that nobody took or needed."""
+        return self._received
 
     def wait_until_up(self) -> None:
         """Returns when the first picture has come. Raises SourceError when there will be none."""
@@ -107,15 +137,14 @@ class LiveSource(Closing):
                 for grab in self._connect():
                     if self._closed.is_set() or self.timeouts.over():
                         return
-                    if grab is None:
+                    if grab is Came.BYTES:
                         self._check_pictures(max(began, last or began))
                         continue
-                    last, number, pause = (
-                        time.monotonic(),
-                        number + 1,
-                        self.timeouts.first_pause_s,
-                    )
-                    self._tell(newest=_Newest(grab, self._now(), number))
+                    last, number = time.monotonic(), number + 1
+                    pause = self.timeouts.first_pause_s
+                    self._received = number
+                    if isinstance(grab, Grab):
+                        self._tell(newest=_Newest(grab, self._now(), number))
                 raise StreamEnded(f"{self.name} ended")
             except InputError as exc:
                 if last is None or time.monotonic() - last > self.timeouts.retry_s:

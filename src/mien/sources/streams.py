@@ -10,13 +10,15 @@ from typing import Any
 from av.error import FFmpegError
 
 from mien.errors import SourceError
-from mien.sources.base import Timeouts, shown
-from mien.sources.live import Grab
+from mien.sources.base import Need, Timeouts, shown
+from mien.sources.live import Came, Grab
+from mien.sources.resting import Resting
 from mien.sources.video import (
     open_container,
     pixel_aspect,
     reason,
     to_image,
+    to_sketch,
     video_stream,
 )
 
@@ -34,29 +36,41 @@ def open_stream(uri: str, timeouts: Timeouts) -> Any:
     return open_container(uri, timeouts, options)
 
 
-def stream(uri: str, timeouts: Timeouts, *, paced: bool) -> Iterator[Grab | None]:
+def stream(uri: str, timeouts: Timeouts, *, paced: bool) -> Iterator[Grab | Came]:
     """The pictures of one connection as they come.
 
     `paced` streams (HLS) come in bursts of seconds: their pictures are held back until they are due. Of the others,
-    a picture that comes late against the stream's own clock is thrown away.
+    a picture that comes late against the stream's own clock is thrown away, and only those that are
+    needed (`timeouts.need`) are decoded.
     """
     container = open_stream(uri, timeouts)
+    resting = Resting((lambda: Need.ALL) if paced else timeouts.need)
     try:
-        yield from _pictures(container, uri, Clock(timeouts.stale_s, paced=paced))
+        given = video_stream(container, uri, threads="SLICE")
+        clock = Clock(timeouts.stale_s, paced=paced)
+        yield from _pictures(container, given, clock, resting)
     except (FFmpegError, OSError) as exc:
         raise SourceError(f"{shown(uri)} was lost: {reason(exc)}") from exc
     finally:
         container.close()
 
 
-def _pictures(container: Any, uri: str, clock: Clock) -> Iterator[Grab | None]:
-    given = video_stream(container, uri, threads="SLICE")
+def _pictures(
+    container: Any, given: Any, clock: Clock, resting: Resting
+) -> Iterator[Grab | Came]:
     aspect = pixel_aspect(given)
     for packet in container.demux(given):
-        yield None
-        for picture in packet.decode():
-            if clock.admits(picture.time):
-                yield partial(to_image, picture, aspect)
+        yield Came.BYTES
+        due = resting.due(packet)
+        pictures = [picture for one in due for picture in one.decode()]
+        if packet.is_keyframe and not pictures:
+            resting.able = False  # pictures come out of the decoder in another order
+        shown = [picture for picture in pictures if clock.admits(picture.time)]
+        for picture in shown:
+            sketch = partial(to_sketch, picture, aspect)
+            yield Grab(partial(to_image, picture, aspect), sketch)
+        if not shown:
+            yield Came.PICTURE
 
 
 class Clock:

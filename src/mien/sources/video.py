@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 _DECODER_THREADS = 2
 _AHEAD = 2  # frames decoded and converted while another one is looked at
 _MOST_ASPECT = 4  # of a pixel's sides; television and anamorphic film stay below 2.5
+_BRIGHTNESS_FIRST = frozenset(
+    "yuv420p yuvj420p yuv422p yuvj422p yuv444p yuvj444p nv12 nv21 gray".split()
+)
 _SLANT = 0.1  # about three degrees from a quarter turn
 _threads = threading.local()
 
@@ -122,6 +125,16 @@ def _converter() -> VideoReformatter:
         _threads.converter = VideoReformatter()
     converter: VideoReformatter = _threads.converter
     return converter
+
+
+def to_sketch(frame: Any, aspect: Fraction | None = None) -> U8:
+    """The brightness of the same picture, (h, w), its pixels as they are; where that is not at hand, the picture."""
+    turned = frame.side_data.get(SideData.DISPLAYMATRIX) is not None
+    if turned or frame.format.name not in _BRIGHTNESS_FIRST:
+        return to_image(frame, aspect)
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+    return rows[: frame.height, : frame.width]
 
 
 def pixel_aspect(stream: Any) -> Fraction | None:

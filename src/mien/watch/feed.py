@@ -11,7 +11,7 @@ from typing import Literal
 
 from mien.errors import MienError, SourceError
 from mien.sources import Source, Timeouts, open_source
-from mien.sources.base import shown
+from mien.sources.base import Glimpse, HasGlimpses, Need, glimpses_of, shown
 from mien.types import Frame
 from mien.watch.cameras import Camera, within
 from mien.watch.motion import Motion
@@ -20,6 +20,8 @@ from mien.watch.view import View
 log = logging.getLogger(__name__)
 
 _QUIET_S, _BUSY_S = 0.2, 0.08  # between two pictures that are looked at for motion
+_ALERT_S = 0.6  # all pictures come, after one that may show motion
+_WATCHED_S = 3.0  # the same, after somebody wanted to see one
 _STALL_S = 4.5  # without a picture: lost
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _ANYWAY_S = 10.0  # without motion, a picture is looked at all the same
@@ -78,7 +80,6 @@ class Feed:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.camera = camera
-        self.newest: Frame | None = None  # as it is looked at
         self._opener = opener
         self.view = View(camera)
         self.live = True
@@ -88,7 +89,12 @@ class Feed:
         self._motion = Motion(self.view.mask)
         self._state = CameraState(camera.name, since=self._began)
         self._lock = threading.Condition()
+        self._converting = threading.Lock()
         self._waiting: Frame | None = None
+        self._glimpsed: Glimpse | None = None  # the newest picture
+        self._live_source: HasGlimpses | None = None
+        self._received = 0
+        self._alert_until = 0.0
         self._film_s = 0.0
         self._busy_until = 0.0
         self._anyway_s = 0.0
@@ -107,6 +113,18 @@ class Feed:
     def waiting(self) -> bool:
         """Whether a picture is to be looked at."""
         return self._waiting is not None
+
+    def newest(self) -> Frame | None:
+        """The newest picture as it is looked at, and all that come in the next seconds, for somebody who watches; None
+        where none has come. Raises SourceError where it is damaged."""
+        glimpse = self._glimpsed
+        self._alert_until = max(self._alert_until, self.now_s + _WATCHED_S)
+        with self._converting:
+            return None if glimpse is None else self._viewed(glimpse)
+
+    def _viewed(self, glimpse: Glimpse) -> Frame:
+        frame = glimpse.frame()
+        return replace(frame, image=self.view.of(frame.image), source=self.camera.name)
 
     @property
     def over(self) -> bool:
@@ -181,11 +199,15 @@ class Feed:
             uri = self.camera.uri
         except ValueError as exc:
             raise SourceError(str(exc)) from exc
-        timeouts = Timeouts(retry_s=0.0, over=self._given_up)
-        self._heard = time.monotonic()
+        timeouts = Timeouts(retry_s=0.0, over=self._given_up, need=self._need)
+        self._heard, self._received = time.monotonic(), 0
         with self._opener(uri, timeouts) as source:
             self.live = source.live
-            self._read(source)
+            self._live_source = source if isinstance(source, HasGlimpses) else None
+            try:
+                self._read(source)
+            finally:
+                self._live_source = None
         if self._stop.is_set() or not source.live:
             return not source.live
         if self._on():
@@ -195,8 +217,15 @@ class Feed:
     def _on(self) -> bool:
         return within(self.camera.hours, self._clock())
 
+    def _need(self) -> Need:
+        """All pictures while something happens."""
+        calm = self.now_s > max(self._busy_until, self._alert_until)
+        return Need.SOME if calm else Need.ALL
+
     def _given_up(self) -> bool:
         """Whether nobody waits for this connection any more."""
+        if self._live_source is not None:
+            self._count(self._live_source.received)
         stalled = self.live and time.monotonic() - self._heard > self._wait_s
         return self._stop.is_set() or stalled or not self._on()
 
@@ -208,42 +237,53 @@ class Feed:
     def _read(self, source: Source) -> None:
         offset = self.now_s if source.live else 0.0
         first, due = None, 0.0
-        for frame in source:
+        for glimpse in glimpses_of(source):
             if self._stop.is_set():
                 return
-            self._heard = time.monotonic()
-            self._count(getattr(source, "received", frame.index + 1))
-            first = frame.time_s if first is None else first
-            time_s = offset + frame.time_s - (first if source.live else 0.0)
+            live = self._live_source
+            self._count(glimpse.index + 1 if live is None else live.received)
+            first = glimpse.time_s if first is None else first
+            time_s = offset + glimpse.time_s - (first if source.live else 0.0)
             if not source.live:
                 self._film_s = time_s
             if time_s < due - 1e-3:
                 continue
-            wanted = self._see(replace(frame, time_s=time_s, source=self.camera.name))
+            try:
+                wanted = self._see(replace(glimpse, time_s=time_s))
+            except SourceError as exc:  # a damaged picture; the next may be whole
+                log.warning("%s", exc)
+                continue
             due = time_s + (_BUSY_S if wanted else _QUIET_S)
-            if source.live:  # what comes meanwhile is passed over, and not decoded
+            if source.live:  # what comes meanwhile is passed over, and not converted
                 self._stop.wait(max(0.0, due - self.now_s))
 
-    def _see(self, frame: Frame) -> bool:
+    def _see(self, glimpse: Glimpse) -> bool:
         """Looks for motion in a picture and offers it where it is worth a look; returns whether it was."""
-        self._picture_came(frame)
-        frame = replace(frame, image=self.view.of(frame.image))
-        self.newest = frame
-        if self._motion.moved(frame.image, frame.time_s):
-            self._busy_until = max(self._busy_until, frame.time_s + _AFTER_MOTION_S)
-        if frame.time_s > self._busy_until and frame.time_s < self._anyway_s:
+        self._picture_came(glimpse.time_s)
+        self._glimpsed = glimpse
+        with self._converting:
+            sketch = self.view.of(glimpse.sketch())
+        if self._motion.moved(sketch, glimpse.time_s):
+            self._busy_until = max(self._busy_until, glimpse.time_s + _AFTER_MOTION_S)
+        if self._motion.suspected:
+            self._alert_until = glimpse.time_s + _ALERT_S
+        if glimpse.time_s > self._busy_until and glimpse.time_s < self._anyway_s:
             return False
-        self._anyway_s = frame.time_s + _ANYWAY_S
+        self._anyway_s = glimpse.time_s + _ANYWAY_S
+        with self._converting:
+            frame = self._viewed(glimpse)
         self._offer(frame)
         return True
 
-    def _picture_came(self, frame: Frame) -> None:
-        self._state = replace(self._state, last_picture=self.at(frame.time_s))
+    def _picture_came(self, time_s: float) -> None:
+        self._state = replace(self._state, last_picture=self.at(time_s))
         if self._state.state != "up":
             self._become("up")
 
     def _count(self, received: int) -> None:
-        """Notes how many pictures of this connection have come, for the pictures a second."""
+        """Notes how many pictures of this connection have come: that it is alive, and the pictures a second."""
+        if received != self._received:
+            self._received, self._heard = received, time.monotonic()
         before, since = self._counted
         passed = self._heard - since
         if received < before or passed > 10:

@@ -41,9 +41,10 @@ class Motion:
     def __init__(self, mask: Mask | None = None) -> None:
         self._mask = mask
         self._scene: _Scene | None = None
+        self.suspected = False  # something changed; whether it moves, the next tells
 
     def moved(self, image: U8, time_s: float) -> bool:
-        """Whether something moves in the next picture, (H, W, 3) BGR."""
+        """Whether something moves in the next picture, (H, W) grey or (H, W, 3) BGR."""
         grey = _small(image)
         scene = self._scene
         if scene is None or scene.usual.shape != grey.shape:
@@ -53,6 +54,7 @@ class Motion:
         changed = _changed(scene, grey)
         near = cv2.dilate(scene.moving.astype(np.uint8), _STRIDE) > 0
         share = float((changed & near).mean())  # a drop of rain is gone by now
+        self.suspected = float(changed.mean()) > _LEAST
         scene.before, scene.seen_s, scene.moving = grey, time_s, changed
         _learn(scene, grey, np.float32(1 - np.exp(-passed / _LEARN_S)))
         return share > _LEAST
@@ -91,5 +93,5 @@ def _small(image: U8) -> F32:
     scale = _SIDE / max(height, width)
     size_wh = (max(3, round(width * scale)), max(3, round(height * scale)))
     small = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    grey = small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
     return np.asarray(cv2.GaussianBlur(grey, (3, 3), 0), np.float32)

@@ -126,9 +126,10 @@ class Watcher:
     def look_at(self, name: str) -> tuple[U8, Faces] | None:
         """A camera's newest picture with the faces that were found last; None where none has come."""
         post = next((p for p in self._posts if p.feed.camera.name == name), None)
-        if post is None or post.feed.newest is None:
+        newest = None if post is None else post.feed.newest()
+        if post is None or newest is None:
             return None
-        newest, seen = post.feed.newest, post.seen
+        seen = post.seen
         if seen is None or newest.time_s - seen[0].time_s > _SHOWN_S:
             return newest.image, Faces.empty()
         return seen[0].image, seen[1].faces
