@@ -23,7 +23,7 @@ from mien.backup import Home
 from mien.errors import GalleryError, InputError
 from mien.gallery import Gallery, Photo, open_gallery
 from mien.gallery.postgres import PostgresGallery
-from mien.gallery.postgres_copy import TABLES
+from mien.gallery.postgres_copy import LOG, TABLES
 from mien.gallery.trees import copy_tree
 from mien.gallery.unknown import open_unknown
 from mien.types import Faces
@@ -266,7 +266,7 @@ def test_every_table_of_postgresql_is_in_the_list(
     gallery = PostgresGallery(postgres_url, space=DLIB)
     with gallery.transaction() as connection:
         query = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'mien'"
-        assert set(connection.scalars(sa.text(query))) == set(TABLES)
+        assert set(connection.scalars(sa.text(query))) == {*TABLES, LOG}
     gallery.close()
 
 

@@ -128,6 +128,8 @@ def execute(connection: sa.Connection, script: str) -> None:
         if sqlite3.complete_statement(statement):
             connection.exec_driver_sql(statement)
             statement = ""
+    if statement.strip():
+        raise ValueError(f"a statement of a script has no end: {statement[:60]!r}")
 
 
 def keep_copy(path: Path) -> None:

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from mien.gallery import Gallery
+from mien.gallery import Gallery, PostgresGallery
 
 
-@pytest.fixture(params=["folder", "sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["folder", "sqlite", "postgres", "postgres in memory"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
     """Where a new gallery is to be."""
-    if request.param == "postgres":
+    if request.param.startswith("postgres"):
+        first = 0 if request.param.endswith("in memory") else 1_000
+        monkeypatch.setattr(PostgresGallery, "ask_first", first)
         return str(request.getfixturevalue("postgres_url"))
     return str(tmp_path / {"folder": "people", "sqlite": "people.db"}[request.param])
 

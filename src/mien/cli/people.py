@@ -558,12 +558,16 @@ def index(
     ctx: typer.Context,
     gallery: GalleryOption = None,
     drop: Annotated[
-        bool, typer.Option("--drop", help="Take it away: searches are exact again.")
+        bool,
+        typer.Option(
+            "--drop", help="Take it away: searches are exact again, in memory."
+        ),
     ] = False,
 ) -> None:
-    """Make a PostgreSQL gallery's index (HNSW), or make it anew: worth it from some 100,000 photos on.
+    """Make a PostgreSQL gallery's index (HNSW), or make it anew: for machines with little memory.
 
-    Searches then compare the 200 photos the index finds nearest, exactly. Others go on working meanwhile.
+    Without it searches read all descriptors into memory (0.8 GB a million) and compare them all. With it the database
+    searches, and may miss a photo now and then; it keeps no descriptors here. Others go on working meanwhile.
 
     Example: [bold]mien people index --gallery postgresql://mien@db/mien[/bold]
     """

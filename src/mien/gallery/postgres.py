@@ -1,12 +1,13 @@
-"""PostgreSQL with pgvector as a gallery that several machines share; it is the database that searches."""
+"""PostgreSQL with pgvector as a gallery that several machines share, searched in memory or by the database."""
 
 from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from mien.errors import GalleryError
-from mien.gallery import migrations, postgres_copy
+from mien.gallery import migrations, postgres_copy, replica
 from mien.gallery.counter import NEARER, Stricter, stricter
+from mien.gallery.replica import Replica
 from mien.gallery.schema import vector_text
 from mien.gallery.search import Candidates, decide, nobody, number, per_face, told_in
 from mien.gallery.sql import SqlGallery
@@ -25,6 +27,10 @@ from mien.types import F32, Matches
 
 SCHEMA = "mien"  # of our tables, so that they can live in a database beside others
 INDEX = "photos_embedding_hnsw"
+ASK_FIRST = (
+    32  # faces; all of them take the database about as long as reading everything
+)
+IN_MEMORY = 2_000_000  # photos, 1.6 GB
 _NEAREST = 200  # photos that the index gives per face; they are then compared exactly
 _LOOK_S = 5.0  # how long it is believed that there is an index, or none
 _CONNECT_S = 10
@@ -51,6 +57,10 @@ _NOT_THEM = sa.text(
     f"SELECT name, min({_APART}) FROM counter_examples JOIN people"  # noqa: S608
     f" ON people.id = person_id WHERE {_APART} < :near GROUP BY name"
 )
+_ABOUT_MANY = sa.text(  # as of the last VACUUM or ANALYZE, if there was one
+    "SELECT CASE WHEN reltuples < 0 THEN (SELECT count(*) FROM photos)"
+    " ELSE reltuples END FROM pg_class WHERE oid = to_regclass('photos')"
+)
 _SET_INDEX = sa.text(
     f"SET LOCAL hnsw.ef_search = {_NEAREST}; SET LOCAL hnsw.iterative_scan = relaxed_order"
 )
@@ -70,9 +80,11 @@ Candidate = tuple[
 class PostgresGallery(SqlGallery):
     """People in a PostgreSQL database, for as many servers as write to it at once.
 
-    Every search asks the database, so what anybody enrolled or deleted is known to all at once. It compares every
-    photo exactly, until `create_index` has made an index; from then on the nearest that the index gives are compared
-    exactly, which is faster and may miss one now and then.
+    Every search asks the database what changed, so what anybody enrolled or deleted is known to all at once. The
+    first few faces are compared with every photo by the database; who goes on searching reads the descriptors into
+    memory (0.8 GB a million) and is answered from there, exactly. Where `create_index` has made an index, or there
+    are more than `in_memory` photos, it is always the database that searches; the nearest that the index gives are
+    compared exactly, which needs no memory here and may miss one now and then.
 
     Args:
         url: `postgresql://user:password@host/database`; everything PostgreSQL's own clients take can stand in it.
@@ -85,10 +97,14 @@ class PostgresGallery(SqlGallery):
         EmbedderMismatch: It holds the descriptors of another embedder.
     """
 
+    ask_first = 32  # faces; the database takes as long for them as reading everything
+    in_memory = 2_000_000  # photos, 1.6 GB
+
     def __init__(
         self, url: str, *, space: EmbeddingSpace, as_it_is: bool = False
     ) -> None:
         self.url = _checked_url(url)
+        self._asked = 0  # faces that the database was asked for
         self._indexed = (
             -_LOOK_S,
             False,
@@ -107,6 +123,7 @@ class PostgresGallery(SqlGallery):
             engine, place=place.render_as_string(hide_password=True), space=space
         )
         self._migrate(as_it_is=as_it_is)
+        self._replica = Replica(self.space)
 
     def _begin(self, connection: sa.Connection, *, write: bool) -> None:
         """The driver begins by itself; writers lock the people whom they change."""
@@ -125,6 +142,30 @@ class PostgresGallery(SqlGallery):
                     sa.text("CREATE EXTENSION vector WITH SCHEMA public")
                 )
             self._bring_up_to_date(connection, as_it_is=as_it_is)
+            replica.begin_log(connection)
+
+    @contextmanager
+    def transaction(self, *, write: bool = False) -> Iterator[sa.Connection]:
+        with super().transaction(write=write) as connection:
+            yield connection
+            if write:
+                replica.prune(connection)
+
+    def check_ready(self) -> None:
+        super().check_ready()
+        self._asked = max(self._asked, self.ask_first)
+        self._fresh(0)
+
+    def reembed(
+        self,
+        space: EmbeddingSpace,
+        rows: Mapping[int, F32],
+        without: Collection[int],
+        examples: Mapping[str, F32 | None] = MappingProxyType({}),
+    ) -> bool:
+        done = super().reembed(space, rows, without, examples)
+        self._replica = Replica(self.space)
+        return done
 
     def copy_to(self, folder: Path) -> None:
         one_moment = {"isolation_level": "REPEATABLE READ"}
@@ -146,8 +187,35 @@ class PostgresGallery(SqlGallery):
         if not len(embeddings):
             return nobody(0)
         limits = per_face(self.space.to_euclidean(tolerance), len(embeddings))
-        ask = _ask_index if self.is_indexed() else _ask_all
         probes = self.space.kept(embeddings)
+        in_memory = self._fresh(len(probes))
+        if in_memory is None:
+            return self._ask(probes, limits)
+        return in_memory.search(probes, limits)
+
+    def _fresh(self, faces: int) -> Replica | None:
+        """The descriptors as of now, if they are in memory or so many faces more make it worth while."""
+        own = self._replica
+        asked, self._asked = self._asked, self._asked + faces
+        if not self.is_indexed():
+            early = asked < self.ask_first or own.is_being_read
+            if not own.is_read and (early or not self._fits()):
+                return None
+            own.refresh(self.transaction, place=self.place)
+            if len(own.table) <= self.in_memory:
+                return own
+        if own.is_read:
+            self._replica = Replica(self.space)
+        return None
+
+    def _fits(self) -> bool:
+        """Whether there are few enough photos, about."""
+        with self.transaction() as connection:
+            return int(connection.scalar(_ABOUT_MANY) or 0) <= self.in_memory
+
+    def _ask(self, probes: F32, limits: F32) -> Matches:
+        """The database's answer."""
+        ask = _ask_index if self.is_indexed() else _ask_all
         with self.transaction() as connection:
             people, denied = connection.execute(_SIZES).one()
             found = []
@@ -206,6 +274,10 @@ class PostgresGallery(SqlGallery):
         self._indexed = (time.monotonic(), False)  # it went with the old column
 
     def _closest(self, probe: F32, count: int) -> tuple[list[int], list[float]]:
+        in_memory = self._fresh(1)
+        if in_memory is not None:
+            ids, distances = in_memory.table.closest(probe, count)
+            return ids.tolist(), distances.tolist()
         given = {"probe": vector_text(probe), "count": count}
         with self.transaction() as connection:
             rows = connection.execute(_CLOSEST, given).all()

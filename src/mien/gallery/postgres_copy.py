@@ -34,6 +34,7 @@ _SCRIPTS = {
     "unknown": "mien.gallery.unknown.migrations",
     "watch": "mien.watch.migrations",
 }
+LOG = "changes"  # not copied; one that begins anew makes all read everything anew
 _INDEX = "index.json"
 _BLOCK = 1 << 20
 _COLUMN = re.compile(r"[a-z_0-9]{1,63}")
@@ -69,9 +70,9 @@ def put(connection: sa.Connection, folder: Path) -> None:
         GalleryError: They are of a newer version, or not what they should be.
     """
     index = _index(folder)
-    gone = ", ".join(f"{_schema(connection)}.{name}" for name in _columns(connection))
-    if gone:
-        connection.execute(sa.text(f"DROP TABLE {gone} CASCADE"))
+    ours = [*_columns(connection), LOG]
+    gone = ", ".join(f"{_schema(connection)}.{name}" for name in ours)
+    connection.execute(sa.text(f"DROP TABLE IF EXISTS {gone} CASCADE"))
     for name, package in _SCRIPTS.items():
         version = index["versions"].get(name, 0)
         files = database.scripts(package, "postgresql")
