@@ -152,11 +152,7 @@ def test_a_camera_of_the_file_is_changed_there(watching: Client) -> None:
 
 @pytest.mark.slow
 def test_a_visit_is_listed_named_and_forgotten(watching: Client) -> None:
-    def ended() -> Any:
-        events = watching.http.get("/v1/events").json()["events"]
-        return [event for event in events if event["end"]]
-
-    (visit,) = until(ended)
+    (visit,) = until(lambda: _ended(watching))
     assert visit["camera"] == "film"
     assert visit["who"] in {"unsure", "unknown"}
     assert visit["pictures"]
@@ -170,10 +166,43 @@ def test_a_visit_is_listed_named_and_forgotten(watching: Client) -> None:
     assert [one["name"] for one in people] == ["Eileen"]
     theirs = watching.http.get("/v1/events", params={"person": "Eileen"}).json()
     assert [one["id"] for one in theirs["events"]] == [visit["id"]]
+    counts = watching.http.get("/v1/events/counts", params={"zone": "Asia/Tokyo"})
+    assert [one["name"] for one in counts.json()["people"]] == ["Eileen"]
+    assert sum(map(sum, counts.json()["by_hour"]["counts"])) == 1
+    assert sum(map(sum, counts.json()["attributes"]["ages"]["counts"])) == 1
+    unheard = watching.http.get("/v1/events/counts", params={"zone": "Nowhere/Else"})
+    assert unheard.json()["type"] == "urn:mien:problem:invalid"
     nobody = watching.http.get("/v1/events", params={"person": "Ada"}).json()
     assert nobody["events"] == []
     assert watching.http.delete(f"/v1/people/{people[0]['id']}").status_code == 204
     assert watching.http.get(place).status_code == 404, "forgotten with the person"
+
+
+@pytest.mark.slow
+def test_a_visit_that_was_not_who_it_says(watching: Client, photo: bytes) -> None:
+    """Named by mistake, its pictures are not that person's any more, nor faces like them."""
+    watching.enrol("Eileen", photo)
+    (visit,) = until(lambda: _ended(watching))
+    place = f"/v1/events/{visit['id']}"
+    watching.http.post(f"{place}/name", json={"name": "Eileen"})
+    watching.http.post(f"{place}/name", json={"name": "Ada"})
+    for name, people in (("Ada", ["Eileen"]), ("Eileen", ["Eileen"])):
+        watching.http.post(f"{place}/name", json={"name": name})
+        denied = watching.http.post(f"{place}/not")
+        assert denied.status_code == 200, denied.text
+        assert bool(denied.json()["faces"]) == (name == "Eileen")
+        after = watching.http.get(place).json()
+        assert (after["who"], after["person"]) == ("unknown", None)
+        told = watching.http.get("/v1/people").json()["people"]
+        assert [one["name"] for one in told] == people
+        assert told[0]["photos"] == 1 + (name == "Ada") * len(visit["pictures"])
+    again = watching.http.post(f"{place}/not")
+    assert again.status_code == 422, "it bears no name that could be wrong"
+
+
+def _ended(client: Client) -> list[Any]:
+    events = client.http.get("/v1/events").json()["events"]
+    return [event for event in events if event["end"]]
 
 
 @pytest.mark.slow

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 Points = Sequence[tuple[float, float]]
 Draw = Callable[["Series", str], str]
+
+STEP = 10  # of numbers: years are counted by decades
 
 _WIDTH = 720  # user units; the page scales
 _BAR, _GAP, _LABEL, _COUNT = 20, 6, 130, 60
@@ -28,6 +31,49 @@ class Series:
     rows: tuple[str, ...]
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]  # one tuple per row
+
+
+def crossed(
+    rows: Sequence[str | None],
+    columns: Sequence[str | None],
+    wanted: Sequence[str],
+    known: Sequence[str],
+) -> Series:
+    """How often each pair occurs, in the wanted rows; without a pair, no rows. Known labels come in their order."""
+    counts = Counter(
+        pair for pair in zip(rows, columns, strict=True) if None not in pair
+    )
+    labels = labels_of((column for _, column in counts if column is not None), known)
+    if not labels:
+        return Series((), (), ())
+    return Series(
+        tuple(wanted),
+        labels,
+        tuple(tuple(counts[row, label] for label in labels) for row in wanted),
+    )
+
+
+def labels_of(found: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Labels that occur: the known ones in their order, then those of models of one's own."""
+    occurring = set(found)
+    return (
+        *(label for label in known if label in occurring),
+        *sorted(occurring.difference(known)),
+    )
+
+
+def step_of(number: float) -> str:
+    """The ten that a number lies in: "20-29"."""
+    start = int(number // STEP) * STEP
+    return f"{start}-{start + STEP - 1}"
+
+
+def steps_between(found: Iterable[str]) -> list[str]:
+    """All tens from the least of those found to the greatest."""
+    starts = [int(step.split("-")[0]) for step in found]
+    if not starts:
+        return []
+    return [step_of(start) for start in range(min(starts), max(starts) + 1, STEP)]
 
 
 def bars(series: Series, title: str) -> str:

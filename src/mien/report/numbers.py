@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,8 @@ import pyarrow.compute as pc
 
 from mien.attribute import Attribute
 from mien.batch import Archive
-from mien.output.charts import Series
+from mien.output.charts import Series, crossed, labels_of, step_of, steps_between
 
-STEP = 10  # of numbers: years are counted by decades
 _COLUMNS = ["source", "face", "track_id", "score", "name"]
 _MAX_PERIODS = 48
 _MANY_FACES = 10
@@ -88,7 +87,7 @@ def summarise(archive: Archive) -> BatchReport:
         people=_people(faces),
         attributes=_series(faces, attributes, periods),
         units={one.plural: one.unit for one in attributes if one.unit},
-        files_over_time=_cross(
+        files_over_time=crossed(
             periods.names(sources["time"]),
             sources["kind"].to_pylist(),
             periods.all,
@@ -139,7 +138,7 @@ def _series(
         series[one.plural] = _single(faces[one.name], one.labels)
         if one.momentary:
             labels, times = faces[one.name].to_pylist(), periods.names(faces["time"])
-            series[f"{one.plural}_over_time"] = _cross(
+            series[f"{one.plural}_over_time"] = crossed(
                 times, labels, periods.all, one.labels
             )
     return series
@@ -205,58 +204,23 @@ def _person(name: str, rows: list[dict[str, Any]]) -> PersonCount:
 
 def _by_steps(faces: pa.Table, number: Attribute, parting: Attribute | None) -> Series:
     """Numbers by tens ("0-9", "10-19"), parted by a label where there is one."""
-    starts = [
-        None if value is None else int(value // STEP) * STEP
+    rows = [
+        None if value is None else step_of(value)
         for value in faces[number.name].to_pylist()
     ]
-    known = [start for start in starts if start is not None]
-    if not known:
+    wanted = steps_between(["0-9", *(row for row in rows if row is not None)])
+    if all(row is None for row in rows):
         return Series((), (), ())
-    rows = [None if start is None else _step(start) for start in starts]
-    wanted = [_step(start) for start in range(min(0, *known), max(known) + 1, STEP)]
     if parting is None or faces[parting.name].null_count == len(faces):
-        return _cross(rows, ["faces"] * len(rows), wanted, ("faces",))
-    return _cross(rows, faces[parting.name].to_pylist(), wanted, parting.labels)
-
-
-def _step(start: int) -> str:
-    return f"{start}-{start + STEP - 1}"
+        return crossed(rows, ["faces"] * len(rows), wanted, ("faces",))
+    return crossed(rows, faces[parting.name].to_pylist(), wanted, parting.labels)
 
 
 def _single(values: Any, known: Sequence[str]) -> Series:
     """How often each value occurs: one row per value."""
     counts = Counter(value for value in values.to_pylist() if value is not None)
-    rows = _labels(counts, known)
+    rows = labels_of(counts, known)
     return Series(rows, ("faces",), tuple((counts[row],) for row in rows))
-
-
-def _cross(
-    rows: Sequence[str | None],
-    columns: Sequence[str | None],
-    wanted: Sequence[str],
-    known: Sequence[str],
-) -> Series:
-    """How often each pair occurs, in the wanted rows; without a pair, no rows."""
-    counts = Counter(
-        pair for pair in zip(rows, columns, strict=True) if None not in pair
-    )
-    labels = _labels((column for _, column in counts if column is not None), known)
-    if not labels:
-        return Series((), (), ())
-    return Series(
-        tuple(wanted),
-        labels,
-        tuple(tuple(counts[row, label] for label in labels) for row in wanted),
-    )
-
-
-def _labels(found: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Labels that occur: the known ones in their order, then those of models of one's own."""
-    occurring = set(found)
-    return (
-        *(label for label in known if label in occurring),
-        *sorted(occurring.difference(known)),
-    )
 
 
 def _faces_per_photo(sources: pa.Table) -> Series:

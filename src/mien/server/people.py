@@ -195,6 +195,20 @@ class People:
         said = as_denied(faces, self.gallery.space)
         return [one for one in self.denied(person_id) if one.id in said]
 
+    def deny_enrolled(
+        self, person_id: str, faces: Sequence[Photo]
+    ) -> list[CounterExample]:
+        """Denies faces of which some may be enrolled as this person, by mistake: these are taken away first; with the
+        last photo the person is forgotten, and nothing is left to deny. Raises PersonNotFound, InputError."""
+        with self._lock:
+            name = self.get(person_id).name
+            self.gallery.discard(name, [face.sha256 for face in faces])
+            self.revision += 1
+            if all(person.name != name for person in self.gallery.people()):
+                self._tell(name, None)
+                return []
+        return self.deny(person_id, faces)
+
     def denied(self, person_id: str) -> list[CounterExample]:
         """Faces that are not a person, without where their pictures are. Raises PersonNotFound."""
         found = keeping(self.gallery).counter_examples(self.get(person_id).name)

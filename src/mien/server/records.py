@@ -20,6 +20,7 @@ from mien.server.people import Seen
 from mien.server.problems import TITLES, ProblemRecord
 from mien.server.watching import Watched
 from mien.sources.base import shown
+from mien.watch.counts import Counts
 from mien.watch.store import KeptVisit
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -866,5 +867,49 @@ class VisitsRecord(BaseModel):
     """A page of visits."""
 
     keep_days: float | None = Field(description="How long they are kept; null: not.")
+    keep_pictures: Literal["none", "face", "frame"] = Field(
+        description="What is kept of their best views."
+    )
     next: int | None = Field(description="`before` of the page behind, if one is.")
     events: list[VisitRecord]
+
+
+class SeriesRecord(BaseModel):
+    """Counts by row and label: `counts` has a row for each of `rows`, and in it one count for each of `labels`."""
+
+    rows: list[str]
+    labels: list[str]
+    counts: list[list[int]]
+
+
+class GuestRecord(BaseModel):
+    """A person who came: how often, for how long in all, when first and last, before which cameras."""
+
+    name: str
+    stays: int
+    seconds: float
+    first: datetime
+    last: datetime
+    cameras: list[str]
+
+
+class CountsRecord(BaseModel):
+    """Visits, counted. A stay is a visit, or several before different cameras with minutes between them."""
+
+    visits: int
+    stays: int
+    crossed: int = Field(description="Stays that more than one camera saw.")
+    first: datetime | None
+    last: datetime | None
+    people: list[GuestRecord]
+    by_hour: SeriesRecord = Field(description="Of the day, 00 to 23.")
+    by_day: SeriesRecord
+    by_camera: SeriesRecord
+    attributes: dict[str, SeriesRecord] = Field(
+        description="By the plural of each: ages, genders, emotions."
+    )
+    units: dict[str, str] = Field(description="Of numbers.")
+
+    @classmethod
+    def of(cls, counts: Counts) -> CountsRecord:
+        return cls.model_validate(counts.to_dict())

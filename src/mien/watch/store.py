@@ -22,6 +22,7 @@ from mien.watch.visits import BestView, Event, iso
 
 ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has ended
 _SCHEMA = database.Schema("watch", "mien.watch.migrations")
+_PAGE = 500  # visits that are read at once
 _WRITING = 0x77617463  # the lock of whoever writes in PostgreSQL
 _OWN = ("begin", "end", "zone", "who", "person")  # told in columns of their own
 
@@ -233,6 +234,13 @@ class VisitStore:
             query = query.where(_visits.c.number < before)
         return self._kept(query.order_by(_visits.c.number.desc()).limit(limit))
 
+    def every(self, wanted: Wanted | None = None) -> Iterator[KeptVisit]:
+        """All visits, the newest change first, read a page at a time."""
+        before: int | None = None
+        while page := self.visits(wanted, limit=_PAGE, before=before):
+            yield from page
+            before = page[-1].number
+
     def changes(self, after: int, *, limit: int = 100) -> list[KeptVisit]:
         """The visits that changed after a number, the oldest change first."""
         query = sa.select(_visits).where(_visits.c.number > after)
@@ -313,11 +321,12 @@ class VisitStore:
             self._empty_log()
         return count
 
-    def name(self, visit_id: str, person: str) -> KeptVisit:
-        """Tells who it was. Raises VisitNotFound."""
+    def name(self, visit_id: str, person: str | None) -> KeptVisit:
+        """Tells who it was, or (None) that it was somebody unknown. Raises VisitNotFound."""
         this = sa.update(_visits).where(_visits.c.id == visit_id)
         with self._transaction(writing=True) as connection:
-            values = {"who": "known", "person": person, "number": _next(connection)}
+            who = "unknown" if person is None else "known"
+            values = {"who": who, "person": person, "number": _next(connection)}
             connection.execute(this.values(**values))
         return self.visit(visit_id)
 

@@ -7,20 +7,30 @@ import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from mien.errors import NoFaceError
+from mien.gallery import Photo
 from mien.gallery.base import check_name
 from mien.server.people import Choice
-from mien.server.problems import documented
-from mien.server.records import RenameRecord, VisitRecord, VisitsRecord
+from mien.server.problems import Problem, documented
+from mien.server.records import (
+    CounterExamplesRecord,
+    CountsRecord,
+    RenameRecord,
+    VisitRecord,
+    VisitsRecord,
+)
 from mien.server.routes.cameras import watching_of
 from mien.server.routes.pictures import JPEG, jpeg
 from mien.server.security import Admin, Caller, Reader, ServiceDep
 from mien.server.service import Service
+from mien.watch.counts import count
 from mien.watch.store import VisitStore, Wanted
 
 router = APIRouter(tags=["watching"])
@@ -74,9 +84,12 @@ async def list_events(
     wanted = Wanted(person, camera, _seconds(since), _seconds(until))
     found = await run_in_threadpool(store.visits, wanted, limit=limit, before=before)
     more = found[-1].number if len(found) == limit else None
-    days = watching_of(service).said.watch.keep_days
+    keeping = watching_of(service).said.watch
     return VisitsRecord(
-        keep_days=days, next=more, events=[VisitRecord.of(visit) for visit in found]
+        keep_days=keeping.keep_days,
+        keep_pictures=keeping.keep_pictures,
+        next=more,
+        events=[VisitRecord.of(visit) for visit in found],
     )
 
 
@@ -117,6 +130,38 @@ async def _changes(
         await asyncio.sleep(_POLL_S)
 
 
+@router.get(
+    "/v1/events/counts",
+    summary="Visits, counted",
+    responses=documented("busy", *_STORE),
+)
+def count_events(
+    caller: Reader,
+    service: ServiceDep,
+    person: Annotated[str | None, Query(max_length=200)] = None,
+    camera: Annotated[str | None, Query(max_length=100)] = None,
+    since: Moment = None,
+    until: Moment = None,
+    zone: Annotated[
+        str,
+        Query(
+            max_length=64,
+            pattern=r"^[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*$",
+            description="Whose hours and days: Europe/Berlin.",
+        ),
+    ] = "UTC",
+) -> CountsRecord:
+    """How many came in which hour, on which day, how old, in which mood. Who crosses from one camera to another within
+    minutes counts once."""
+    wanted = Wanted(person, camera, _seconds(since), _seconds(until))
+    visits = (visit.to_dict() for visit in watching_of(service).store.every(wanted))
+    try:
+        hours = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, OSError) as exc:
+        raise Problem("invalid", f"there is no time zone {zone}") from exc
+    return CountsRecord.of(count(visits, service.analyzer.attributes, hours))
+
+
 @router.get("/v1/events/{visit_id}", summary="One visit", responses=documented(*_KNOWN))
 def get_event(caller: Reader, service: ServiceDep, visit_id: VisitId) -> VisitRecord:
     """All that is kept of a visit."""
@@ -154,19 +199,63 @@ def name_event(
     It needs the pictures: `keep_pictures` in the service's file says whether they are kept.
     """
     store, name = watching_of(service).store, check_name(order.name)
-    pictures = store.visit(visit_id).pictures
-    photos = []
-    pixels = service.settings.limits.image_pixels
-    for i in range(max(1, len(pictures))):
-        content = store.picture(visit_id, i)
-        with service.gate.slot(pixels):
-            photos.append(
-                service.people.photo(
-                    content, "visit.jpg", Choice(largest=True), max_pixels=pixels
-                )
-            )
-    service.people.enroll(name, photos)
+    service.people.enroll(name, _faces(service, store, visit_id))
     return VisitRecord.of(store.name(visit_id, name))
+
+
+@router.post(
+    "/v1/events/{visit_id}/not",
+    summary="Say who it was not",
+    responses=documented(
+        *("no-face", "person-not-found", "unusable-input", "busy"),
+        *("too-large", "too-slow", *_KNOWN),
+    ),
+)
+def deny_event(
+    caller: Admin, service: ServiceDep, visit_id: VisitId
+) -> CounterExamplesRecord:
+    """It was not who the visit says: the faces of its pictures, which are answered, never get that name again, faces
+    like them must be nearer to it, and the visit is somebody unknown's. Those that were enrolled by naming the visit
+    are taken away again, and the person with them who has no other photo.
+
+    It needs the pictures, as naming does.
+    """
+    store = watching_of(service).store
+    visit = store.visit(visit_id)
+    if visit.person is None:
+        raise Problem("unusable-input", "the visit bears no name that could be wrong")
+    person = service.people.named(visit.person)
+    faces = _faces(service, store, visit_id)
+    store.name(visit_id, None)
+    denied = service.people.deny_enrolled(person.id, faces)
+    return CounterExamplesRecord.of(person.id, denied)
+
+
+def _faces(service: Service, store: VisitStore, visit_id: str) -> list[Photo]:
+    """The faces of a visit's pictures, described.
+
+    Raises:
+        VisitNotFound: No picture of it is kept.
+        NoFaceError: None shows a face well enough.
+    """
+    pixels = service.settings.limits.image_pixels
+    choice = Choice(largest=True)
+    photos: list[Photo] = []
+    missed: NoFaceError | None = None
+    for number in range(max(1, len(store.visit(visit_id).pictures))):
+        content = store.picture(visit_id, number)
+        try:
+            with service.gate.slot(pixels):
+                photos.append(
+                    service.people.photo(
+                        content, "visit.jpg", choice, max_pixels=pixels
+                    )
+                )
+        except NoFaceError as exc:  # a poor look; the others may do
+            missed = exc
+    if missed is not None and not photos:
+        raise missed
+    return photos
 
 
 @router.delete(

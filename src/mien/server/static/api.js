@@ -73,6 +73,9 @@ export const addCamera = (camera) => json("POST", "/v1/cameras", { json: camera 
 export const removeCamera = (id) => send("DELETE", `/v1/cameras/${id}`);
 export const visits = (filters) => json("GET", `/v1/events?${filters}`);
 export const nameVisit = (id, name) => json("POST", `/v1/events/${id}/name`, { json: { name } });
+export const visit = (id) => json("GET", `/v1/events/${id}`);
+export const counts = (filters) => json("GET", `/v1/events/counts?${filters}`);
+export const denyVisit = (id) => json("POST", `/v1/events/${id}/not`);
 export const forgetVisit = (id) => send("DELETE", `/v1/events/${id}`);
 export const removeJob = (id) => send("DELETE", `/v1/jobs/${id}`);
 export const blob = async (path) => (await send("GET", path)).blob();

@@ -124,7 +124,9 @@ export const nameOf = (face) => face.name ?? (face.distance === undefined ? "Fac
 
 let attributes = []; // what the service tells of faces, in the order in which it is said
 
-export function tell(told) { attributes = told; }
+export function tell(all) { attributes = all; }
+
+export const told = () => attributes;
 
 // Those that change from one moment to the next: shown as shares of their labels.
 export const changing = () => attributes.filter((one) => one.momentary && one.labels.length);
