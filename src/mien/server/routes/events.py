@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from mien.errors import NoFaceError
+from mien.errors import MienError, NoFaceError
 from mien.gallery import Photo
 from mien.gallery.base import check_name
 from mien.server.people import Choice
@@ -226,8 +226,12 @@ def deny_event(
         raise Problem("unusable-input", "the visit bears no name that could be wrong")
     person = service.people.named(visit.person)
     faces = _faces(service, store, visit_id)
-    store.name(visit_id, None)
-    denied = service.people.deny_enrolled(person.id, faces)
+    store.name(visit_id, None)  # first: a person's visits are deleted with them
+    try:
+        denied = service.people.deny_enrolled(person.id, faces)
+    except MienError:
+        store.name(visit_id, person.name)
+        raise
     return CounterExamplesRecord.of(person.id, denied)
 
 

@@ -11,6 +11,7 @@ const WORDS = { starting: "Connecting", up: "", down: "No picture", off: "Off, b
 let canChange = false;
 let cameras = [];
 let timers = [];
+const removed = new Set(); // ids that an answer under way may still list
 const tiles = new Map(); // camera id -> {node, image, caption, url}
 
 export function allow(server) {
@@ -40,7 +41,8 @@ function pace() {
 }
 
 async function states() {
-  cameras = await api.cameras().catch(() => cameras);
+  const found = await api.cameras().catch(() => cameras);
+  cameras = found.filter((camera) => !removed.has(camera.id));
   const known = new Set(cameras.map((camera) => camera.id));
   for (const [id, tile] of tiles) if (!known.has(id)) { tile.node.remove(); tiles.delete(id); }
   for (const camera of cameras) show(camera);
@@ -116,6 +118,7 @@ async function add() {
   const submit = () => api.addCamera({ name: name.value.trim(), source: source.value.trim(), turn: Number(turn.value), flip: flip.checked });
   const done = await ask({ title: "Add a camera", body, ok: "Add", submit });
   if (!done) return;
+  removed.delete(done.id);
   announce(`${done.name} is watched.`);
   await states();
 }
@@ -123,7 +126,8 @@ async function add() {
 async function remove(camera) {
   const body = el("p", {}, "It is watched no longer. Its visits stay as long as they are kept.");
   const done = await ask({ title: `Remove ${camera.name}?`, body, ok: "Remove", submit: async () => {
-    cameras = cameras.filter((one) => one.id !== camera.id); // nobody asks for its picture any more
+    removed.add(camera.id); // nobody asks for its picture any more
+    cameras = cameras.filter((one) => one.id !== camera.id);
     await api.removeCamera(camera.id);
     return true;
   } });
