@@ -33,6 +33,8 @@ class ServeSettings(BaseModel):
     urls: bool = False
     url_hosts: tuple[str, ...] = ()
     keep_unknown_days: float | None = Field(default=None, gt=0)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     limits: Limits = Field(default_factory=Limits)
 
 

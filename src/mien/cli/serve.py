@@ -106,6 +106,16 @@ def _serve(
     ] = None,
     models: ModelsDir = None,
     keep_unknown: KeepUnknown = None,
+    tls_cert: Annotated[
+        Path | None,
+        _serving(
+            "Speak https with this certificate (PEM, its chain behind it).",
+            "--tls-cert",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, _serving("The key of the certificate (PEM).", "--tls-key")
+    ] = None,
     watch: Annotated[
         Path | None,
         _serving("Watch the cameras of this mien.toml (docs/watch.md).", "--watch"),
@@ -138,6 +148,8 @@ def _serve(
         url_hosts=tuple(url_host) if url_host else None,
         keep_unknown_days=keep_unknown,
         watch=watched,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
     )
     _run(shared, settings)
 
@@ -154,6 +166,7 @@ serve_app.callback(invoke_without_command=True)(with_shared_options(_serve))
 def _run(shared: SharedOptions, settings: ServerSettings) -> None:
     from mien.server.run import check_port, run
 
+    scheme = _scheme(settings.tls_cert, settings.tls_key)
     check_port(settings.host, settings.port)
     private.make_home(settings.data)
     shared = replace(
@@ -161,11 +174,24 @@ def _run(shared: SharedOptions, settings: ServerSettings) -> None:
         gallery=gallery_place(shared.gallery, make=True, data=settings.data) or NOBODY,
     )
     if sys.stderr.isatty():
-        address = f"http://{_seen_from_here(settings.host)}:{settings.port}"
+        address = f"{scheme}://{_seen_from_here(settings.host)}:{settings.port}"
         typer.echo(f"open {address} in a browser; Ctrl-C ends it", err=True)
     analyzer = shared.analyzer()
     remarks(analyzer.gallery)  # a warning tells each at once, not at the first request
     run(settings, analyzer, level=logging.getLogger().level)
+
+
+def _scheme(cert: Path | None, key: Path | None) -> str:
+    """How it is spoken to. Raises InputError where a certificate cannot be used."""
+    from mien.server.tls import check_pair
+
+    if cert is None and key is None:
+        return "http"
+    if cert is None or key is None:
+        missing = "--tls-cert" if cert is None else "--tls-key"
+        raise InputError(f"a certificate and its key go together; give {missing} too")
+    check_pair(cert, key)
+    return "https"
 
 
 def _seen_from_here(host: str) -> str:

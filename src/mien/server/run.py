@@ -75,6 +75,8 @@ def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
     )
     return _Server(config, app.state.service)
 

@@ -19,7 +19,7 @@ class ServerSettings:
     `hosts` are further names it is reached by, `origins` further web pages that may call it; `urls` turns `/v1/urls`
     on, `url_hosts` (`host` or `host:port`) may then also be private addresses. `models_dir` holds model files to choose
     from. `keep_unknown_days`: for how long the faces nobody owns are kept, None for not at all.
-    `watch` says which cameras are watched, None: none.
+    `watch` says which cameras are watched, None: none. With `tls_cert` and `tls_key` it speaks https.
     """
 
     data: Path
@@ -34,6 +34,8 @@ class ServerSettings:
     keep_unknown_days: float | None = None
     limits: Limits = field(default_factory=Limits)
     watch: WatchFile | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
     @property
     def guarded(self) -> bool:
