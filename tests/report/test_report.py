@@ -22,7 +22,8 @@ from mien.output import charts
 from mien.output.arrow import face_schema, face_table
 from mien.output.charts import Series
 from mien.output.schemas import FaceRecord, FrameRecord
-from mien.report import summarise, to_html
+from mien.report.numbers import summarise
+from mien.report.page import to_html
 
 HOSTILE = '<script>alert("x")</script>'
 MTIME = int(datetime(2024, 3, 5).timestamp())

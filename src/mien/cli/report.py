@@ -1,10 +1,11 @@
-"""`mien report`: what the result of a batch holds."""
+"""`mien report`: what the result of a batch, or the visits of cameras, hold."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,8 +21,13 @@ _FORMATS = ("html", "json")
 
 @report_app.command()
 def report(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="What 'mien batch' has written.")
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="What 'mien batch' has written; or visits of cameras: beside a gallery (people.db), of a service "
+            "(http://host:8000, its key in MIEN_KEY), or the lines of 'mien watch' (.jsonl).",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -31,10 +37,11 @@ def report(
         str | None, typer.Option("--format", help=" | ".join(_FORMATS))
     ] = None,
     title: Annotated[
-        str, typer.Option("--title", help="The page's heading.")
-    ] = "Faces in an archive",
+        str | None, typer.Option("--title", help="The page's heading.")
+    ] = None,
 ) -> None:
-    """Tell what a batch result holds: people, ages, emotions over time, in one HTML file or as JSON.
+    """Tell what a batch result holds, or who came before cameras: people, ages, emotions over time, in one HTML file
+    or as JSON.
 
     Example: [bold]mien report faces/ --output report.html[/bold]
     """
@@ -50,17 +57,7 @@ def report(
         raise InputError(
             f"--output {output} is {named} by its name, but --format says {kind}: leave one out"
         )
-    try:
-        from mien.batch import Archive
-        from mien.report import summarise, to_html
-    except ImportError as exc:
-        raise InputError(lacking("mien report", "pyarrow", "parquet")) from exc
-    found = summarise(Archive.open(folder))
-    text = (
-        to_html(found, title)
-        if kind == "html"
-        else json.dumps(found.to_dict(), indent=1, ensure_ascii=False) + "\n"
-    )
+    text = _told(source, kind, title)
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -68,3 +65,35 @@ def report(
         output.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise InputError(f"cannot write {output}: {exc.strerror or exc}") from exc
+
+
+def _told(source: str, kind: str, title: str | None) -> str:
+    """The report of a source, as a page or as JSON."""
+    from mien.report.visits import is_of_visits
+
+    if is_of_visits(source):
+        return _of_visits(source, kind, title or "Visits")
+    try:
+        from mien.batch import Archive
+        from mien.report.numbers import summarise
+        from mien.report.page import to_html
+    except ImportError as exc:
+        raise InputError(lacking("mien report", "pyarrow", "parquet")) from exc
+    found = summarise(Archive.open(Path(source)))
+    if kind == "html":
+        return to_html(found, title or "Faces in an archive")
+    return _as_json(found.to_dict())
+
+
+def _of_visits(source: str, kind: str, title: str) -> str:
+    from mien.models.attributes.heads import BUILT_IN
+    from mien.report.visits import read_visits, to_html
+    from mien.watch.counts import count
+
+    visits = read_visits(source, key=os.environ.get("MIEN_KEY", ""))
+    counts = count(visits, tuple(BUILT_IN.values()))
+    return to_html(counts, title) if kind == "html" else _as_json(counts.to_dict())
+
+
+def _as_json(told: dict[str, Any]) -> str:
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"

@@ -103,7 +103,7 @@ class PostgresGallery(SqlGallery):
     def __init__(
         self, url: str, *, space: EmbeddingSpace, as_it_is: bool = False
     ) -> None:
-        self.url = _checked_url(url)
+        self.url = checked_url(url)
         self._asked = 0  # faces that the database was asked for
         self._indexed = (
             -_LOOK_S,
@@ -385,7 +385,7 @@ def _short(size: int) -> str:
     return f"CAST(embedding AS halfvec({size}))"
 
 
-def _checked_url(text: str) -> sa.URL:
+def checked_url(text: str) -> sa.URL:
     if importlib.util.find_spec("psycopg") is None:
         raise GalleryError(lacking("a PostgreSQL gallery", "psycopg", "postgres"))
     try:

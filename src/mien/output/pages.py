@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from mien.output import charts
+from mien.output.charts import Series
+
 _STYLE = """
 :root{color-scheme:light dark;--bg:#fff;--fg:#1b1d21;--dim:#646a73;--line:#dfe2e6;--card:#f6f7f9;
 --c0:#9aa3ad;--c1:#e0a800;--c2:#e8743b;--c3:#3b7dd8;--c4:#d1383d;--c5:#5b9b4b;--c6:#9a5fc4;--c7:#2a9d97}
@@ -46,6 +49,24 @@ def table(head: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
     heading = f"<thead><tr>{top}</tr></thead>" if top else ""
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f'<div class="wide"><table>{heading}<tbody>{body}</tbody></table></div>'
+
+
+def section(name: str, series: Series, draw: charts.Draw, note: str = "") -> str:
+    """A series as a picture with its table; nothing where nothing was counted."""
+    picture = draw(series, name)
+    if not picture:
+        return ""
+    rows = (
+        (row, *counts) for row, counts in zip(series.rows, series.counts, strict=True)
+    )
+    numbers = table(("", *series.labels), rows)
+    return block(name, note, charts.legend(series.labels) + picture, numbers)
+
+
+def block(name: str, note: str, picture: str, numbers: str) -> str:
+    """A heading, a remark, a picture, and its numbers folded up."""
+    about = dim(note) if note else ""
+    return f"<h2>{escape(name)}</h2>{about}{picture}<details><summary>As a table</summary>{numbers}</details>"
 
 
 def dim(text: str) -> str:

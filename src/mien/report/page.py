@@ -7,7 +7,7 @@ from html import escape
 
 from mien.output import charts
 from mien.output.charts import Series
-from mien.output.pages import dim, page, table
+from mien.output.pages import block, page, section, table
 from mien.report.numbers import BatchReport, PersonCount, Totals
 
 _MOST_PEOPLE = 30  # in the picture; the table has them all
@@ -22,8 +22,8 @@ def to_html(report: BatchReport, title: str) -> str:
             _attribute(name, series, report)
             for name, series in report.attributes.items()
         ),
-        _section("Photos and videos over time", report.files_over_time, charts.columns),
-        _section("Faces per photo", report.faces_per_photo, charts.bars),
+        section("Photos and videos over time", report.files_over_time, charts.columns),
+        section("Faces per photo", report.faces_per_photo, charts.bars),
         _errors(report.errors),
     ]
     return page(title, "\n".join([_totals(report.totals), *filter(None, sections)]))
@@ -32,9 +32,9 @@ def to_html(report: BatchReport, title: str) -> str:
 def _attribute(name: str, series: Series, report: BatchReport) -> str:
     title = name.replace("_", " ").capitalize()
     if name.endswith("_over_time"):
-        return _section(title, series, charts.columns, _about_time(report.totals))
+        return section(title, series, charts.columns, _about_time(report.totals))
     unit = report.units.get(name)
-    return _section(
+    return section(
         title,
         series,
         charts.bars,
@@ -64,21 +64,6 @@ def _about_time(totals: Totals) -> str:
     return f"Time is the camera's where the file tells it ({totals.timed_by_exif:,} of {files:,}), else the file's own."
 
 
-def _section(name: str, series: Series, draw: charts.Draw, note: str = "") -> str:
-    picture = draw(series, name)
-    if not picture:
-        return ""
-    rows = (
-        (row, *counts) for row, counts in zip(series.rows, series.counts, strict=True)
-    )
-    return _block(
-        name,
-        note,
-        charts.legend(series.labels) + picture,
-        table(("", *series.labels), rows),
-    )
-
-
 def _people(people: Sequence[PersonCount]) -> str:
     if not people:
         return ""
@@ -91,17 +76,12 @@ def _people(people: Sequence[PersonCount]) -> str:
         for person in people
     )
     note = "In how many photos and videos each is seen."
-    return _block(
+    return block(
         "People",
         note,
         picture,
         table(("name", "photos", "videos", "first", "last"), rows),
     )
-
-
-def _block(name: str, note: str, picture: str, numbers: str) -> str:
-    about = dim(note) if note else ""
-    return f"<h2>{escape(name)}</h2>{about}{picture}<details><summary>As a table</summary>{numbers}</details>"
 
 
 def _errors(errors: Sequence[str]) -> str:

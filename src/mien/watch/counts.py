@@ -93,9 +93,11 @@ def joined(visits: Iterable[Told]) -> list[Stay]:
 
 
 def count(
-    visits: Iterable[Told], attributes: Sequence[Attribute], zone: tzinfo
+    visits: Iterable[Told],
+    attributes: Sequence[Attribute],
+    zone: tzinfo | None = None,
 ) -> Counts:
-    """Counts visits by the clocks of a time zone."""
+    """Counts visits by the clocks of a time zone; None: this machine's."""
     every = list(visits)
     stays = joined(every)
     begins = [stay.begin.astimezone(zone) for stay in stays]
@@ -147,7 +149,7 @@ def _stays_of(visits: Sequence[Told]) -> list[Stay]:
     return [_stay(part) for part in parts]
 
 
-def _guests(stays: Iterable[Stay], zone: tzinfo) -> tuple[Guest, ...]:
+def _guests(stays: Iterable[Stay], zone: tzinfo | None) -> tuple[Guest, ...]:
     theirs: dict[str, list[Stay]] = {}
     for stay in stays:
         if stay.person is not None:

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from mien import database, private
-from mien.errors import GalleryError, VisitNotFound
+from mien.errors import GalleryError, InputError, VisitNotFound
 from mien.gallery import DATABASE_SUFFIXES, Gallery
 from mien.gallery.base import place_key
 from mien.watch.visits import BestView, Event, iso
@@ -409,6 +409,44 @@ def open_visits(gallery: Gallery | None, *, data: Path) -> VisitStore:
     if isinstance(gallery, PostgresGallery):
         return VisitStore(gallery.engine)
     return VisitStore(file_for(_place_of(gallery), data))
+
+
+def open_place(place: str) -> VisitStore:
+    """The visits at a place as a user names it: those beside a gallery (people.db, a PostgreSQL address), or the file
+    that they are in.
+
+    Raises:
+        InputError: None are kept there.
+        GalleryError: They cannot be read.
+    """
+    if place.startswith("postgresql"):
+        from mien.gallery.postgres import checked_url
+
+        return VisitStore(sa.create_engine(checked_url(place), pool_pre_ping=True))
+    file = Path(place)
+    if not file.is_file():
+        raise InputError(f"there is no {file}")
+    beside = file_for(file, file.parent)
+    if beside.is_file():
+        return VisitStore(beside)
+    if _holds_visits(file):
+        return VisitStore(file)
+    raise InputError(
+        f"no visits are kept beside {file}: there is no {beside.name}; "
+        "keep_days under [watch] in mien.toml keeps them"
+    )
+
+
+def _holds_visits(file: Path) -> bool:
+    """Whether a file is a database of visits; it is not changed."""
+    query = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    try:
+        with closing(
+            sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+        ) as db:
+            return db.execute(query, (_visits.name,)).fetchone() is not None
+    except sqlite3.DatabaseError:
+        return False
 
 
 def are_there(gallery: Gallery, *, data: Path) -> bool:

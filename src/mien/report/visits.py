@@ -1,0 +1,170 @@
+"""Visits of cameras, read from where they are kept, and what they add up to as one HTML file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from html import escape
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from mien.errors import InputError, SourceError
+from mien.output import charts
+from mien.output.charts import Series
+from mien.output.pages import dim, page, section, table
+from mien.sources import wire
+from mien.sources.base import shown
+from mien.sources.http import Client
+from mien.sources.wire import Wait
+from mien.watch.counts import Counts, Guest, Told
+from mien.watch.store import open_place
+
+_ROUTE = "/v1/events"
+_PAGE, _PAGE_BYTES, _PAGE_S = 1000, 50_000_000, 60.0
+_LINES = (".jsonl", ".ndjson", ".json")
+
+
+def is_of_visits(source: str) -> bool:
+    """Whether visits are kept there: a service's address, a database, or lines that `mien watch` printed."""
+    kinds = ("http://", "https://", "postgresql://", "postgresql+psycopg://")
+    return source.startswith(kinds) or Path(source).suffix in {".db", *_LINES}
+
+
+def read_visits(source: str, *, key: str = "") -> list[Told]:
+    """All visits that are kept at a place; `key` opens a service's.
+
+    Raises:
+        MienError: There is no such place, or it cannot be read.
+    """
+    if source.startswith(("http://", "https://")):
+        return list(_of_service(source, key))
+    if Path(source).suffix in _LINES:
+        return _of_lines(Path(source))
+    store = open_place(source)
+    try:
+        return [visit.to_dict() for visit in store.every()]
+    finally:
+        store.close()
+
+
+def _of_service(address: str, key: str) -> Iterator[Told]:
+    """The visits that a service tells, page by page; filters stand in the address."""
+    parts = urlsplit(address)
+    said = dict(parse_qsl(parts.query)) | {"limit": str(_PAGE)}
+    path = parts.path if parts.path.rstrip("/") else _ROUTE
+    client = Client(_with_key(key), redirects=0)
+    while True:
+        url = parts._replace(path=path, query=urlencode(said)).geturl()
+        told = _asked(client, url)
+        yield from told["events"]
+        if told.get("next") is None:
+            return
+        said["before"] = str(told["next"])
+
+
+def _with_key(key: str) -> Any:
+    def ask(url: str, wait: Wait) -> HTTPResponse:
+        parts = urlsplit(url)
+        ips = wire.look_up(parts.hostname or "", wire.port_of(parts), wait)
+        headers = {"User-Agent": "mien", "Connection": "close"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        return wire.get(parts, ips, headers, wait)
+
+    return ask
+
+
+def _asked(client: Client, url: str) -> dict[str, Any]:
+    place = shown(url)
+    try:
+        with client.get(url, Wait(_PAGE_S, lambda: False)) as answer:
+            told = json.loads(answer.read_all(limit=_PAGE_BYTES))
+    except SourceError as exc:
+        cure = "; set MIEN_KEY to a key of the service" if " 401 " in str(exc) else ""
+        raise SourceError(f"{str(exc).split(';')[0]}{cure}") from exc
+    except ValueError as exc:
+        raise InputError(f"{place} does not answer with visits; give {_ROUTE}") from exc
+    if not isinstance(told, dict) or not isinstance(told.get("events"), list):
+        raise InputError(f"{place} does not answer with visits; give {_ROUTE}")
+    return told
+
+
+def _of_lines(file: Path) -> list[Told]:
+    """What `mien watch` printed (the last line of each visit counts), or what the service answered."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(f"cannot read {file}: {exc}") from exc
+    if file.suffix == ".json":
+        lines = [text]
+    else:
+        lines = [line for line in text.splitlines() if line.strip()]
+    visits: dict[str, Told] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            told = json.loads(line)
+            for visit in told["events"] if "events" in told else [told]:
+                visits[visit["id"]] = visit
+                _ = visit["begin"], visit["camera"]
+        except (ValueError, KeyError, TypeError) as exc:
+            what = "this is no visit as 'mien watch' prints them"
+            raise InputError(f"{file}, line {number}: {what}") from exc
+    return [visit for visit in visits.values() if visit.get("event") != "joined"]
+
+
+def to_html(counts: Counts, title: str) -> str:
+    """The whole page."""
+    sections = [
+        _people(counts.people),
+        section("Visits per hour of the day", counts.by_hour, charts.columns),
+        section("Visits per day", counts.by_day, charts.columns),
+        section("Visits per camera", counts.by_camera, charts.bars),
+        *(_attribute(name, counts) for name in counts.attributes),
+    ]
+    return page(title, "\n".join([_totals(counts), *filter(None, sections)]))
+
+
+def _attribute(name: str, counts: Counts) -> str:
+    unit = counts.units.get(name)
+    note = f"One per visit, in {unit}." if unit else "One per visit."
+    series = counts.attributes[name]
+    return section(name.capitalize(), series, charts.bars, note)
+
+
+def _totals(counts: Counts) -> str:
+    cards = {
+        "visits": counts.stays,
+        "people by name": len(counts.people),
+        "seen by several cameras": counts.crossed,
+    }
+    shown_ = "".join(
+        f"<div><b>{number:,}</b>{escape(name)}</div>" for name, number in cards.items()
+    )
+    period = f"{counts.first} to {counts.last}. " if counts.first else ""
+    joined = (
+        "Who crosses from one camera to another within minutes counts as one visit."
+    )
+    return f'{dim(period + joined)}<div class="cards">{shown_}</div>'
+
+
+def _people(people: Sequence[Guest]) -> str:
+    if not people:
+        return ""
+    names = tuple(guest.name for guest in people[:30])
+    counted = tuple((guest.stays,) for guest in people[:30])
+    picture = charts.bars(Series(names, ("visits",), counted), "Who came")
+    head = ("name", "visits", "minutes", "first", "last", "cameras")
+    rows = [
+        (
+            guest.name,
+            guest.stays,
+            f"{guest.seconds / 60:.1f}",
+            guest.first,
+            guest.last,
+            ", ".join(guest.cameras),
+        )
+        for guest in people
+    ]
+    return f"<h2>Who came</h2>{picture}{table(head, rows)}"
