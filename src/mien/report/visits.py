@@ -97,18 +97,17 @@ def _of_lines(file: Path) -> list[Told]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"cannot read {file}: {exc}") from exc
-    if file.suffix == ".json":
-        lines = [text]
-    else:
-        lines = [line for line in text.splitlines() if line.strip()]
+    lines = [text] if file.suffix == ".json" else text.splitlines()
     visits: dict[str, Told] = {}
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             told = json.loads(line)
-            for visit in told["events"] if "events" in told else [told]:
+            for visit in told.get("events", [told]):
                 visits[visit["id"]] = visit
                 _ = visit["begin"], visit["camera"]
-        except (ValueError, KeyError, TypeError) as exc:
+        except (ValueError, LookupError, TypeError, AttributeError) as exc:
             what = "this is no visit as 'mien watch' prints them"
             raise InputError(f"{file}, line {number}: {what}") from exc
     return [visit for visit in visits.values() if visit.get("event") != "joined"]
