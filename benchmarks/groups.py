@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from open_set import Photos, read
 from pairs import central, unpacked
-from scipy.optimize import minimize
+from scipy.optimize import minimize  # comes with scikit-image
 
 from mien.media import images
 from mien.pipeline import Analyzer

@@ -38,10 +38,8 @@ _MARKS = {
 
 _LIBRARIES = (
     "numpy",
-    "onnx",
     "pillow",
     "av",
-    "scipy",
     "wasmtime",
     "face_recognition_models",
 )

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mien import onnx_files
 from mien.dlib_models.kernels import Arena, arena
 from mien.errors import InputError
 from mien.types import F32, F64, I64, U8
@@ -111,37 +112,24 @@ def to_onnx(filters: Filters) -> bytes:
     Each output position answers for three neighbouring windows (channel = 3 * filter + shift), which fills the vector
     registers that five channels would leave two thirds empty.
     """
-    from onnx import TensorProto, helper, numpy_helper
-
     weights = np.zeros((5, SHIFTS, CHANNELS, WINDOW, WINDOW + SHIFTS - 1), np.float32)
     for shift in range(SHIFTS):
         weights[:, shift, :31, :, shift : shift + WINDOW] = filters.weights
     bias = -np.repeat(filters.thresholds, SHIFTS)
-    node = helper.make_node(
+    scores = onnx_files.node(
         "Conv", ["features", "weights", "bias"], ["scores"], strides=[1, SHIFTS]
     )
-    graph = helper.make_graph(
-        [node],
+    model = onnx_files.model(
         "hog",
+        [scores],
+        [onnx_files.value("features", ["N", CHANNELS, "H", "W"])],
+        [onnx_files.value("scores", ["N", 5 * SHIFTS, "rows", "columns"])],
         [
-            helper.make_tensor_value_info(
-                "features", TensorProto.FLOAT, ["N", CHANNELS, "H", "W"]
-            )
-        ],
-        [
-            helper.make_tensor_value_info(
-                "scores", TensorProto.FLOAT, ["N", 5 * SHIFTS, "rows", "columns"]
-            )
-        ],
-        [
-            numpy_helper.from_array(
+            onnx_files.tensor(
                 weights.reshape(5 * SHIFTS, CHANNELS, WINDOW, -1), "weights"
             ),
-            numpy_helper.from_array(bias.astype(np.float32), "bias"),
+            onnx_files.tensor(bias.astype(np.float32), "bias"),
         ],
-    )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
     )
     return bytes(model.SerializeToString())
 

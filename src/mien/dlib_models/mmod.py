@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mien import onnx_files
 from mien.dlib_models.reader import Conv, MmodNet, read_mmod
 from mien.errors import ModelError
 from mien.geometry import warp
@@ -47,7 +48,6 @@ _LAYERS = (
     (5, 1, 2),
     (9, 1, 4),
 )  # kernel, stride, padding
-_OPSET, _IR = 17, 8
 
 Planes = tuple[U8 | F32, ...]  # three (H, W) planes in BGR order
 Run = Callable[[F32], F32]  # canvas (1, 3, H, W) -> scores (1, 1, h, w)
@@ -88,40 +88,27 @@ def to_onnx(data: bytes, name: str = "mmod_human_face_detector.dat") -> bytes:
 
 
 def _build(net: MmodNet) -> bytes:
-    from onnx import TensorProto, checker, helper, numpy_helper
-
     nodes, weights, x = [], [], INPUT
     for index, conv in enumerate((_for_bytes(net), *net.convs[1:])):
         last = index == len(net.convs) - 1
-        weights.append(
-            numpy_helper.from_array(np.ascontiguousarray(conv.weight), f"w{index}")
-        )
-        weights.append(
-            numpy_helper.from_array(np.ascontiguousarray(conv.bias), f"b{index}")
-        )
+        weights.append(onnx_files.tensor(conv.weight, f"w{index}"))
+        weights.append(onnx_files.tensor(conv.bias, f"b{index}"))
         options: dict[str, Any] = {"kernel_shape": list(conv.weight.shape[2:])}
         options |= {"strides": [conv.stride] * 2, "pads": [conv.padding] * 4}
         y, name = OUTPUT if last else f"y{index}", f"conv{index}"
         nodes.append(
-            helper.make_node(
-                "Conv", [x, f"w{index}", f"b{index}"], [y], name, **options
-            )
+            onnx_files.node("Conv", [x, f"w{index}", f"b{index}"], [y], name, **options)
         )
         x = f"x{index + 1}"
         if not last:
-            nodes.append(helper.make_node("Relu", [y], [x], f"relu{index}"))
-    inputs = [
-        helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", 3, "H", "W"])
-    ]
-    outputs = [
-        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", 1, "h", "w"])
-    ]
-    graph = helper.make_graph(nodes, "dlib_mmod", inputs, outputs, weights)
-    opset = [helper.make_opsetid("", _OPSET)]
-    model = helper.make_model(
-        graph, producer_name="mien", opset_imports=opset, ir_version=_IR
+            nodes.append(onnx_files.node("Relu", [y], [x], f"relu{index}"))
+    model = onnx_files.model(
+        "dlib_mmod",
+        nodes,
+        [onnx_files.value(INPUT, ["N", 3, "H", "W"])],
+        [onnx_files.value(OUTPUT, ["N", 1, "h", "w"])],
+        weights,
     )
-    checker.check_model(model)
     return bytes(model.SerializeToString())
 
 

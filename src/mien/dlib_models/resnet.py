@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mien import onnx_files
 from mien.dlib_models.reader import Conv, FaceResnet, read_resnet
+from mien.onnx_files import Message
 from mien.types import F32, I64
-
-if TYPE_CHECKING:
-    from onnx import NodeProto, TensorProto
 
 INPUT = "images"
 EMBEDDING, MAP_128, MAP_256 = "embedding", "map_128", "map_256"
 SIDE = 150
-_OPSET, _IR = 17, 8
 Options = dict[str, Any]  # a node's attributes
 _STAGES = (
     (False, 3),
@@ -59,8 +57,8 @@ class _Graph:
     """Collects nodes and weights; follows the sizes (channels, side) so that shortcuts can be padded to fit."""
 
     def __init__(self) -> None:
-        self.nodes: list[NodeProto] = []
-        self.weights: list[TensorProto] = []
+        self.nodes: list[Message] = []
+        self.weights: list[Message] = []
 
     def build(self, net: FaceResnet) -> bytes:
         convs = iter((_first(net), *net.convs[1:]))
@@ -90,21 +88,17 @@ class _Graph:
         *,
         output: str = "",
     ) -> str:
-        from onnx import helper
-
         output = output or f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(
-            helper.make_node(
+            onnx_files.node(
                 kind, inputs, [output], f"n{len(self.nodes)}", **(options or {})
             )
         )
         return output
 
     def weight(self, values: F32 | I64) -> str:
-        from onnx import numpy_helper
-
         name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self.weights.append(onnx_files.tensor(values, name))
         return name
 
     def conv(
@@ -153,24 +147,16 @@ class _Graph:
         )
 
     def model(self) -> bytes:
-        from onnx import TensorProto, checker, helper
-
-        info = helper.make_tensor_value_info
         outputs: dict[str, list[int | str | None]] = {
             EMBEDDING: ["N", 128],
             MAP_128: ["N", 128, 8, 8],
             MAP_256: ["N", 256, 4, 4],
         }
-        graph = helper.make_graph(
-            self.nodes,
+        model = onnx_files.model(
             "dlib_face_resnet",
-            [info(INPUT, TensorProto.UINT8, ["N", SIDE, SIDE, 3])],
-            [info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+            self.nodes,
+            [onnx_files.value(INPUT, ["N", SIDE, SIDE, 3], "uint8")],
+            [onnx_files.value(name, shape) for name, shape in outputs.items()],
             self.weights,
         )
-        opset = [helper.make_opsetid("", _OPSET)]
-        model = helper.make_model(
-            graph, producer_name="mien", opset_imports=opset, ir_version=_IR
-        )
-        checker.check_model(model)
         return bytes(model.SerializeToString())

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mien import geometry, plugins, store
+from mien import geometry, onnx_files, plugins, store
 from mien.errors import InputError, MienError, ModelError
 from mien.models.classifier import read_model
 from mien.runtime import Compute, OnnxModel
@@ -215,16 +215,13 @@ def take_in(
     size = _tried_out(OnnxModel(data, name), crop)
     bound_to = f"{name}-{hashlib.sha256(data).hexdigest()[:8]}"
     space = EmbeddingSpace.like(DLIB, name=bound_to, size=size, **bounds)
-    import onnx
-
-    network = onnx.load_model_from_string(data)
+    network = onnx_files.read(data)
     told = {
         _ABOUT: json.dumps({"space": space.described(), "crop": asdict(crop)}),
         "licence": licence,
     }
     kept = {entry.key: entry.value for entry in network.metadata_props}
-    del network.metadata_props[:]
-    onnx.helper.set_model_props(network, {**kept, **told})
+    onnx_files.describe(network, {**kept, **told})
     return bytes(network.SerializeToString())
 
 

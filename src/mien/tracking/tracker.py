@@ -10,6 +10,7 @@ import numpy as np
 
 from mien import geometry
 from mien.attribute import Attribute, Estimate, Scores
+from mien.combinatorics import assignment
 from mien.tracking.flow import Shift
 from mien.tracking.person import Observation, TrackedPerson
 from mien.types import AGAIN, F32, I64, Faces, Mask, Matches
@@ -511,12 +512,10 @@ def _overlap(a: Track, b: Track) -> float:
 
 def _assign(tracks: Sequence[Track], found: Faces) -> tuple[I64, I64]:
     """Rows (tracks) and columns (detections) that belong together: the least total distance in units of size."""
-    from scipy.optimize import linear_sum_assignment
-
     if not tracks or not len(found):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     cost = _distance(np.array([t.box for t in tracks]), found.boxes)
-    rows, columns = linear_sum_assignment(np.minimum(cost, _GATE))
+    rows, columns = assignment(np.minimum(cost, _GATE))
     near: Mask = cost[rows, columns] < _GATE
     return rows[near], columns[near]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from mien import geometry
+from mien.combinatorics import components
 from mien.types import F32, I64
 
 _ROWS = 1024
@@ -29,10 +28,7 @@ def near_duplicates(descriptors: F32, *, near: float) -> list[I64]:
 
     Groups and the rows in them are in the order of the table; a row that nothing is near to is in none.
     """
-    n = len(descriptors)
-    rows, columns = near_pairs(descriptors, near=near)
-    links = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
-    numbers = connected_components(links, directed=False)[1]
+    numbers = components(near_pairs(descriptors, near=near), len(descriptors))
     members = (
         np.flatnonzero(numbers == number) for number in dict.fromkeys(numbers.tolist())
     )

@@ -6,20 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien import __version__
+from mien import __version__, onnx_files
 from mien.errors import MienError, ModelError
 from mien.models.attributes.heads import EMOTION_FEATURES
+from mien.onnx_files import Message
 from mien.runtime import Compute, OnnxModel
 from mien.store import write_atomically
 from mien.text import from_json
 from mien.types import F32
-
-if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
 
 BACKBONE_SHAPES: dict[str, tuple[int, ...]] = {
     "embedding": (128,),
@@ -31,7 +28,6 @@ OUTPUT = "probabilities"
 TOLERANCE = (
     1e-4  # largest difference between the exported network and the one that was trained
 )
-_OPSET, _IR = 17, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,53 +78,34 @@ class Card:
         }
 
 
-def backbone_head(matrices: Mapping[str, F32], bias: F32) -> ModelProto:
+def backbone_head(matrices: Mapping[str, F32], bias: F32) -> Message:
     """A softmax over linear functions of the backbone's outputs: `matrices` (D, K) by output, `bias` (K,)."""
-    from onnx import TensorProto, checker, helper, numpy_helper
-
     names = tuple(matrices)
-    tensors = [
-        numpy_helper.from_array(np.ascontiguousarray(matrices[name]), f"w_{name}")
-        for name in names
-    ]
-    tensors.append(numpy_helper.from_array(bias, "bias"))
-    inputs = [
-        helper.make_tensor_value_info(
-            name, TensorProto.FLOAT, ["N", *BACKBONE_SHAPES[name]]
-        )
-        for name in names
-    ]
-    output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", len(bias)])
-    graph = helper.make_graph(
-        _head_nodes(names), "backbone_head", inputs, [output], tensors
+    tensors = [onnx_files.tensor(matrices[name], f"w_{name}") for name in names]
+    return onnx_files.model(
+        "backbone_head",
+        _head_nodes(names),
+        [onnx_files.value(name, ["N", *BACKBONE_SHAPES[name]]) for name in names],
+        [onnx_files.value(OUTPUT, ["N", len(bias)])],
+        [*tensors, onnx_files.tensor(bias, "bias")],
     )
-    opset = [helper.make_opsetid("", _OPSET)]
-    model = helper.make_model(
-        graph, producer_name="mien", opset_imports=opset, ir_version=_IR
-    )
-    checker.check_model(model)
-    return model
 
 
-def _head_nodes(names: Sequence[str]) -> list[NodeProto]:
-    from onnx import helper
-
+def _head_nodes(names: Sequence[str]) -> list[Message]:
     nodes, total = [], "bias"
     for name in names:
-        nodes.append(helper.make_node("Flatten", [name], [f"flat_{name}"], axis=1))
+        nodes.append(onnx_files.node("Flatten", [name], [f"flat_{name}"], axis=1))
         nodes.append(
-            helper.make_node(
+            onnx_files.node(
                 "Gemm", [f"flat_{name}", f"w_{name}", total], [f"sum_{name}"]
             )
         )
         total = f"sum_{name}"
-    nodes.append(helper.make_node("Softmax", [total], [OUTPUT], axis=1))
+    nodes.append(onnx_files.node("Softmax", [total], [OUTPUT], axis=1))
     return nodes
 
 
-def finished(
-    model: ModelProto, card: Card, inputs: Sequence[F32], expected: F32
-) -> bytes:
+def finished(model: Message, card: Card, inputs: Sequence[F32], expected: F32) -> bytes:
     """The file's bytes, once the network has given in ONNX Runtime what it gave in training.
 
     Args:
@@ -140,9 +117,7 @@ def finished(
     Raises:
         ModelError: They differ by more than `TOLERANCE`.
     """
-    from onnx import helper
-
-    helper.set_model_props(model, card.metadata())
+    onnx_files.describe(model, card.metadata())
     data = bytes(model.SerializeToString(deterministic=True))
     (answers,) = OnnxModel(data, card.architecture, Compute("cpu"))(*inputs)
     difference = float(np.abs(answers - expected).max(initial=0))

@@ -73,7 +73,7 @@ def _silence() -> Iterator[None]:
 
 
 def to_onnx(model: Any, size: int) -> Any:
-    """A Keras model of pictures (N, size, size, 3) as an ONNX `ModelProto` with a free batch."""
+    """A Keras model of pictures (N, size, size, 3) as an ONNX message with a free batch."""
     import tensorflow as tf
     import tf2onnx
 

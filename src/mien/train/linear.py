@@ -12,10 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax, softmax
 
+from mien.train.lbfgs import least_between, minimize
 from mien.types import F32, F64
 
 PENALTIES = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
@@ -94,7 +92,7 @@ def _principal_axes(rows: F32, seed: int) -> F32:
     """The axes (D, C) of centred rows (N, D), the most important first."""
     if len(rows) > _EXACT_ROWS:
         rows = _random_projection(rows, seed)
-    values, vectors = eigh((rows @ rows.T).astype(np.float64))
+    values, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
     order = np.argsort(-values)[:MAX_COMPONENTS]
     order = order[values[order] > 1e-6 * max(values.max(initial=0), 1e-12)]
     return np.asarray(
@@ -140,7 +138,7 @@ def fit_softmax(
 
     def loss(flat: F64) -> tuple[float, F64]:
         w, b = flat[: width * classes].reshape(width, classes), flat[width * classes :]
-        logs = log_softmax(x @ w + b, axis=1)
+        logs = log_softmax(x @ w + b)
         error = (np.exp(logs) - targets) * scaled[:, None]
         value = -float((scaled[:, None] * targets * logs).sum()) + penalty / 2 * float(
             (w * w).sum()
@@ -154,9 +152,7 @@ def fit_softmax(
         if start is None
         else np.append(start.weights.ravel(), start.bias)
     )
-    best = minimize(
-        loss, first, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-7}
-    ).x
+    best = minimize(loss, first)
     return Softmax(
         best[: width * classes].reshape(width, classes), best[width * classes :]
     )
@@ -174,7 +170,7 @@ def penalty_path(x: F64, targets: F64, weights: F64) -> dict[float, Softmax]:
 
 def log_loss(logits: F64, targets: F64) -> float:
     """The mean cross-entropy of logits (N, K) against target distributions, in nats."""
-    return float(-(targets * log_softmax(logits, axis=1)).sum(axis=1).mean())
+    return float(-(targets * log_softmax(logits)).sum(axis=1).mean())
 
 
 def temperature_of(logits: F64, targets: F64) -> float:
@@ -183,9 +179,15 @@ def temperature_of(logits: F64, targets: F64) -> float:
     def loss(log_t: float) -> float:
         return log_loss(logits / np.exp(log_t), targets)
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+    return float(np.exp(least_between(loss, -3, 3)))
+
+
+def log_softmax(logits: F64) -> F64:
+    """Logarithms of probabilities (N, K)."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
 
 
 def probabilities(logits: F64) -> NDArray[np.float64]:
     """Rows that sum to 1."""
-    return np.asarray(softmax(logits, axis=1), dtype=np.float64)
+    return np.asarray(np.exp(log_softmax(logits)), dtype=np.float64)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
+from mien.combinatorics import components
 from mien.train.duplicates import near_pairs
 from mien.types import F32, I64
 from mien.zoo import DLIB
@@ -26,11 +25,8 @@ def groups_of(
 
     `persons` are names, "" where nobody is named.
     """
-    n = len(digests)
     pairs = [_same(digests), _same(persons), near_pairs(descriptors, near=near)]
-    rows, columns = np.concatenate(pairs, axis=1)
-    links = coo_matrix((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
-    return np.asarray(connected_components(links, directed=False)[1], dtype=np.int64)
+    return components(np.concatenate(pairs, axis=1), len(digests))
 
 
 def _same(names: Sequence[str]) -> I64:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mien.combinatorics import components
 from mien.geometry import l2_distances
 from mien.types import F32, F64, I64, Mask
 
@@ -72,18 +73,9 @@ def _islands(kept: KeptFaces, reach: float) -> list[I64]:
         [(rows[0], row) for row in rows[1:]] for rows in _members(kept.pins).values()
     ]
     pairs = np.array([pair for some in joins for pair in some], np.int64).reshape(-1, 2)
-    from scipy.sparse import (
-        coo_array,
-    )  # here: it takes as long to import as all of mien
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array(
-        (np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1])),
-        shape=(len(kept), len(kept)),
-    )
-    count, island = connected_components(graph, directed=False)
+    island = components(pairs.T, len(kept))
     order = np.argsort(island, kind="stable")
-    return np.split(order, np.searchsorted(island[order], np.arange(1, count)))
+    return np.split(order, np.flatnonzero(np.diff(island[order])) + 1)
 
 
 def _steps(kept: KeptFaces, start: int, reach: float) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mien import geometry, store
+from mien import geometry, onnx_files, store
 from mien.models.detectors.base import (
     MIN_FACE,
     AlignsBy,
@@ -94,11 +94,10 @@ def _decode_stride(
 
 def free_input_size(data: bytes) -> bytes:
     """The same network with its batch, height and width set free."""
-    import onnx
-
-    graph_model = onnx.load_model_from_string(data)
+    graph_model = onnx_files.read(data)
     for tensor in graph_model.graph.input:
         for axis, label in ((2, "height"), (3, "width")):
+            tensor.type.tensor_type.shape.dim[axis].ClearField("dim_value")
             tensor.type.tensor_type.shape.dim[axis].dim_param = label
     for tensor in graph_model.graph.output:
         tensor.type.tensor_type.shape.dim[1].dim_param = (

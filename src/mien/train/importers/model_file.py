@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien import onnx_files
 from mien.errors import InputError, ModelError
 from mien.models.attributes.heads import AGE, AGE_GROUPS, GENDER
 from mien.models.classifier import feed
@@ -144,8 +145,6 @@ def _labels(files: Sequence[Path], options: ImportOptions) -> tuple[str, ...]:
 
 
 def _describe(network: ImportedNetwork, labels: Sequence[str], licence: str) -> None:
-    from onnx import helper
-
     digests = {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest()
         for file in network.sources
@@ -157,7 +156,7 @@ def _describe(network: ImportedNetwork, labels: Sequence[str], licence: str) -> 
         "source": f"{network.kind}: {', '.join(digests)}",
         "source_sha256": json.dumps(digests, ensure_ascii=False),
     }
-    helper.set_model_props(network.graph, properties)
+    onnx_files.describe(network.graph, properties)
 
 
 def _try_out(

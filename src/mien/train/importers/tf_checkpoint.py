@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,9 @@ from mien.errors import InputError, ModelError
 from mien.graph import INPUT, Graph
 from mien.installs import lacking
 from mien.models.classifier import Preprocessing
+from mien.onnx_files import Message
 from mien.train.importers.network import ImportedNetwork
 from mien.types import F32
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 SIDE = 227
 _EPSILON = 1e-3  # of batch normalisation, in all of rude-carnie's nets
@@ -295,12 +293,12 @@ class _Builder(Graph):
         )
         return self.node("Gemm", [x, self.weight(weights), self.weight(biases)])
 
-    def head(self, x: str) -> ModelProto:
+    def head(self, x: str) -> Message:
         probabilities = self.node("Softmax", [self.dense(x, "output")], {"axis": 1})
         return self.model(probabilities, (SIDE, SIDE, 3))
 
 
-def _levi_hassner(variables: Variables) -> ModelProto:
+def _levi_hassner(variables: Variables) -> Message:
     """Three convolutions and two dense layers; flattened with channels last, as TensorFlow holds them."""
     graph = _Builder(variables)
     x = graph.maximum(
@@ -317,7 +315,7 @@ def _levi_hassner(variables: Variables) -> ModelProto:
     return graph.head(x)
 
 
-def _inception(variables: Variables) -> ModelProto:
+def _inception(variables: Variables) -> Message:
     graph = _Builder(variables)
     x = graph.conv(
         graph.transpose(INPUT, (0, 3, 1, 2)), "Conv2d_1a_3x3", stride=2, padding="VALID"
