@@ -296,3 +296,41 @@ def test_tagging_needs_people(inside: Inside, astronaut_file: Path) -> None:
         "needs a gallery" in inside("tag", astronaut_file, "--gallery", "none").stderr
     )
     assert "--from-tags" in inside("enroll", astronaut_file).stderr
+
+
+LIST = """\ufeff[Picasa]
+name=Summer
+[Contacts2]
+8e62b2035b74b477=Ada Lovelace;ada@example.org;
+[{}]
+faces=rect64(4ccc199a80006666),8e62b2035b74b477;rect64(cccc),ffffffffffffffff;rect64(b333b333ccccd999),1b
+"""
+
+
+def test_who_picasa_named_in_its_list_is_read(photo: Path) -> None:
+    """Names from the list or a copy of the address book; leading zeros and faces without a name are Picasa's too."""
+    beside = photo.with_name(".picasa.ini")
+    beside.write_text(LIST.format(photo.name.upper()), encoding="utf-8")
+    (ada,) = TaggedPhoto(photo).marks()
+    assert ada.name == "Ada Lovelace"
+    np.testing.assert_allclose(ada.box, [0.3, 0.1, 0.5, 0.4], atol=1e-3)
+    book = '<contacts><contact id="1b" name="Grace &amp; Co" display=""/></contacts>'
+    photo.with_name("contacts.xml").write_text(book, encoding="utf-8")
+    assert [mark.name for mark in TaggedPhoto(photo).marks()] == [
+        "Ada Lovelace",
+        "Grace & Co",
+    ]
+
+
+def test_who_picasa_named_stays_whatever_the_gallery_says(photo: Path) -> None:
+    listed = LIST.format(photo.name)
+    photo.with_name(".picasa.ini").write_text(listed, encoding="utf-8")
+    written = TaggedPhoto(photo).write([Mark("Somebody else", FACE)])
+    assert (written.marked, written.left) == ((), ("Somebody else",))
+    assert not sidecar_of(photo).exists()
+
+
+def test_a_damaged_list_names_nobody(photo: Path) -> None:
+    photo.with_name(".picasa.ini").write_bytes(b"\xff\xfe[\0[x\nfaces=rect64(),\n=")
+    photo.with_name("contacts.xml").write_bytes(b"<contacts><contact")
+    assert TaggedPhoto(photo).marks() == []

@@ -14,6 +14,7 @@ from mien.media import images, tiff
 from mien.store import write_atomically
 from mien.types import F32
 from mien.xmp.packet import Area, Packet, Region
+from mien.xmp.picasa import named_in
 from mien.xmp.segments import read_xmp, with_xmp
 
 _ORIENTATION = 0x0112
@@ -62,9 +63,12 @@ class TaggedPhoto:
         except InputError as exc:
             raise InputError(f"{path}: {exc}") from exc
         self._beside = beside
+        self._by_picasa = [
+            Mark(region.name, self._of_picasa(region)) for region in named_in(path)
+        ]
 
     def marks(self) -> list[Mark]:
-        """Who is marked; what the sidecar says counts before what the file says of the same face."""
+        """Who is marked; of the same face the sidecar counts first, then the file, then Picasa's list."""
         found: list[Mark] = []
         for packet in self._packets:
             there = [mark.box for mark in found]
@@ -72,7 +76,8 @@ class TaggedPhoto:
                 box = self._upright(region)
                 if not _near(box, there):
                     found.append(Mark(region.name, box))
-        return found
+        there = [mark.box for mark in found]
+        return found + [mark for mark in self._by_picasa if not _near(mark.box, there)]
 
     def write(self, people: Sequence[Mark], *, in_file: bool = False) -> Written:
         """Marks people, in the file or beside it; nothing that somebody else marked, named, renamed or deleted changes.
@@ -95,7 +100,8 @@ class TaggedPhoto:
         """The boxes of all faces that somebody marked, or we did, even if that was deleted since."""
         there = [region for one in self._packets for region in one.regions()]
         once = [region for one in (packet, *self._packets) for region in one.written()]
-        return [self._upright(region) for region in (*there, *once)]
+        boxes = [self._upright(region) for region in (*there, *once)]
+        return boxes + [mark.box for mark in self._by_picasa]
 
     def _mark(self, packet: Packet, person: Mark, taken: Sequence[F32]) -> str:
         """Marks a person where nobody did, or renames what is ours; says which, or that all is left as it is."""
@@ -140,6 +146,13 @@ class TaggedPhoto:
             if (said_width > said_height) != (width > height):
                 return box
         return _oriented(box, self._orientation)
+
+    def _of_picasa(self, region: Region) -> F32:
+        """A box (4,) of Picasa's list, in parts of the stored picture, of a raw file of the upright one."""
+        x, y, w, h = region.area
+        box = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2], np.float32)
+        raw = self.path.suffix.lower() in tiff.RAW_SUFFIXES
+        return box if raw else _oriented(box, self._orientation)
 
     def _as_stored(self, box: F32) -> Area:
         """The area in the stored picture of a box (4,) in the upright one."""
