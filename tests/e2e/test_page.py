@@ -640,6 +640,22 @@ def test_the_document(page: Page) -> None:
     page.shot("docs")
 
 
+def test_a_route_is_tried_out_in_the_document(page: Page, photo_file: Path) -> None:
+    page.page.goto(f"{page.base}/docs")
+    page.page.wait_for_selector("details code:text-is('/v1/analyze')")
+    route = page.page.locator("details").filter(has_text="/v1/analyze").first
+    route.locator("summary").click()
+    route.locator("input[name=only]").fill("gender")
+    route.locator("input[type=file]").set_input_files(photo_file)
+    route.locator("button[type=submit]").click()
+    assert "200 application/json" in (route.locator("output p").text_content() or "")
+    assert '"gender": "female"' in (route.locator("output pre").text_content() or "")
+    route.locator("input[name=only]").fill("height")
+    route.locator("button[type=submit]").click()
+    route.locator("output [role=alert]").wait_for()
+    page.errors = [error for error in page.errors if "422" not in error]
+
+
 def test_a_model_is_chosen(
     page: Page, service: Listening, photo_file: Path, tmp_path: Path
 ) -> None:
