@@ -148,7 +148,7 @@ class Analyzer:
         attributes: Further models of attributes: objects, or names of those that installed packages offer (those that
             `only` names are found without).
         models: Model files of your own by the attribute they tell, a built-in one or a new one.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda", "openvino", "coreml" or "directml".
         threads: Threads of one network pass; None takes the processors there are, 4 at most.
         crops: In how many crops models of your own see a face: 1, or 12 (corners, centre, whole, mirrored; averaged).
         false_names: Another way to say `tolerance`: the share of strangers who may be given one of the names, as 0.001;

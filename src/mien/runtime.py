@@ -30,7 +30,25 @@ import onnxruntime as ort  # noqa: E402
 
 Array = NDArray[Any]
 
-DEVICES = ("auto", "cpu", "cuda")
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What runs networks on a device other than the processor: ONNX Runtime's name for it, the package that brings it,
+    and the system it is for ("" any)."""
+
+    name: str
+    package: str
+    system: str = ""
+
+
+CPU = "CPUExecutionProvider"
+PROVIDERS: Mapping[str, Provider] = {
+    "cuda": Provider("CUDAExecutionProvider", "onnxruntime-gpu"),
+    "openvino": Provider("OpenVINOExecutionProvider", "onnxruntime-openvino"),
+    "coreml": Provider("CoreMLExecutionProvider", "onnxruntime", "darwin"),
+    "directml": Provider("DmlExecutionProvider", "onnxruntime-directml", "win32"),
+}
+DEVICES = ("auto", "cpu", *PROVIDERS)
 
 
 def default_threads() -> int:
@@ -45,8 +63,8 @@ def default_threads() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Where networks run: `device` "cpu", "cuda" (an error where there is none) or "auto" (CUDA where there is one);
-    `threads` of one pass, None takes `default_threads()`."""
+    """Where networks run: `device` is one of `DEVICES` (an error where it is not there), "auto" CUDA where there is
+    one, else the processor; `threads` of one pass, None takes `default_threads()`."""
 
     device: str = "auto"
     threads: int | None = None
@@ -74,8 +92,9 @@ class OnnxModel:
         compute = compute or Compute()
         try:
             self._session = ort.InferenceSession(
-                data, _options(compute.threads), providers=_providers(compute.device)
+                data, _options(compute), providers=_providers(compute.device)
             )
+            _check_used(self._session, compute.device)
         except ModelError:
             raise
         except Exception as exc:  # ONNX Runtime's errors share no base but Exception
@@ -122,14 +141,16 @@ def in_chunks(
     )
 
 
-def _options(threads: int | None) -> ort.SessionOptions:
+def _options(compute: Compute) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = (
-        default_threads() if threads is None else max(1, threads)
+        default_threads() if compute.threads is None else max(1, compute.threads)
     )
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # what fails is raised as our own error, once
+    if compute.device == "directml":  # it does without, or refuses to load
+        options.enable_mem_pattern = False
     return options
 
 
@@ -138,26 +159,39 @@ def _providers(device: str) -> list[str]:
         raise ModelError(
             f"device {device!r} is unknown; use one of {', '.join(DEVICES)}"
         )
-    cuda = "CUDAExecutionProvider" in ort.get_available_providers()
-    if device == "cuda" and not cuda:
-        raise ModelError(_no_cuda())
-    return (
-        ["CUDAExecutionProvider", "CPUExecutionProvider"]
-        if cuda and device != "cpu"
-        else ["CPUExecutionProvider"]
-    )
+    there = ort.get_available_providers()
+    if device == "auto" and PROVIDERS["cuda"].name in there:
+        device = "cuda"
+    if device in {"auto", "cpu"}:
+        return [CPU]
+    if PROVIDERS[device].name not in there:
+        raise ModelError(_not_there(device))
+    return [PROVIDERS[device].name, CPU]  # the latter for what the former lacks
+
+
+def _check_used(session: ort.InferenceSession, device: str) -> None:
+    """Raises ModelError where ONNX Runtime went over to the processor without a word, as where drivers are missing."""
+    if device in PROVIDERS and PROVIDERS[device].name not in session.get_providers():
+        raise ModelError(
+            f"{device} is in this ONNX Runtime, but does not start: its drivers or libraries are missing or do not "
+            f"fit; 'mien doctor' shows what is there; or choose the device 'cpu'"
+        )
 
 
 def _first_line(exc: Exception) -> str:
     return str(exc).strip().partition("\n")[0]
 
 
-def _no_cuda() -> str:
-    """Why there is no CUDA, and the cure. Both ONNX Runtimes have one folder, and an extra cannot take one away."""
-    cure = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+def _not_there(device: str) -> str:
+    """Why a device is not there, and the cure. All ONNX Runtimes have one folder, and an extra cannot take one away."""
+    wanted = PROVIDERS[device]
+    if wanted.system and wanted.system != sys.platform:
+        return f"{device} is not made for this system; choose the device 'cpu'"
     found = [line for line in clashes() if "onnxruntime" in line]
+    if found:
+        return found[0]
+    gone = " ".join(dict.fromkeys(("onnxruntime", wanted.package)))
     return (
-        found[0]
-        if found
-        else f"no CUDA in this ONNX Runtime; run '{cure}', or choose the device 'cpu'"
+        f"no {device} in this ONNX Runtime; run 'pip uninstall -y {gone} && pip install {wanted.package}', "
+        f"or choose the device 'cpu'"
     )
