@@ -134,7 +134,10 @@ class SharedOptions:
             "One view of each still face, or two (default): quicker, less sure who it is.",
         ),
     ] = None
-    device: Annotated[str | None, _option("--device", "auto, cpu, cuda, openvino, coreml or directml.")] = None
+    device: Annotated[
+        str | None,
+        _option("--device", "auto, cpu, cuda, openvino, coreml or directml."),
+    ] = None
     threads: Annotated[
         int | None, _option("--threads", "Threads of one network pass.", min=1)
     ] = None
