@@ -28,8 +28,8 @@ class Limits:
     """How much one client, and all of them together, may ask for.
 
     `slots` analyses run at once and `waiting` more stand in line; what comes then is answered 503 at once.
-    `requests_per_minute` is per key, 0 for no limit. Where no key is needed all callers count as one. Sizes are bytes,
-    times seconds.
+    `requests_per_minute` is per key, `wrong_keys_per_minute` per address, 0 for no limit. Where no key
+    is needed all callers count as one. Sizes are bytes, times seconds.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}  # a misspelt one is told
@@ -39,6 +39,7 @@ class Limits:
     waiting_per_key: Count = 48
     wait_s: Positive = 20.0
     requests_per_minute: Natural = 0
+    wrong_keys_per_minute: Natural = 60
     image_bytes: Count = 25 * MEGA
     image_pixels: Count = 50 * MEGA
     pixels_at_once: Count = 100 * MEGA  # of all pictures being worked on

@@ -15,6 +15,7 @@ _HOME = (
     "unknown",
     "people",
     "visits",
+    "audit",
 )  # what the names in a data folder begin with
 
 

@@ -218,6 +218,12 @@ def _keys(data: Path | None) -> KeyFile:
     return KeyFile((data or data_dir()) / "keys.json")
 
 
+def _audit(data: Path | None, action: str, key: str) -> None:
+    from mien.server.audit import AuditLog
+
+    AuditLog(data or data_dir()).note(action=action, subject=key)
+
+
 @key_app.command("add")
 def add(
     name: Annotated[str, typer.Argument(help="Whom it is for; only shown in lists.")],
@@ -226,6 +232,7 @@ def add(
 ) -> None:
     """Make a key. It is shown once and kept as a hash. Example: mien serve key add door-camera --role analyse"""
     key, secret = _keys(data).add(name, role)
+    _audit(data, "key add", key.id)
     typer.echo(
         f"key {key.id} ({key.role}) for {key.name}; it is shown this once:", err=True
     )
@@ -246,6 +253,7 @@ def remove(
 ) -> None:
     """End a key, at once. Example: mien serve key remove 1f3a5b7c"""
     _keys(data).remove(key_id)
+    _audit(data, "key remove", key_id)
     typer.echo(f"key {key_id} is no longer taken", err=True)
 
 

@@ -94,7 +94,7 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         bytes_for=lambda path: bodies.bytes_for(kind_of(path), settings.limits),
     )
     app.add_middleware(HostAndOriginCheck, settings=settings)
-    app.add_middleware(Observe, metrics=service.metrics)
+    app.add_middleware(Observe, metrics=service.metrics, audit=service.audit)
     app.openapi = _document(app)  # type: ignore[method-assign]
     return app
 
@@ -127,6 +127,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if service.watching is not None:
             await anyio.to_thread.run_sync(service.watching.stop)
         service.unknown.close()
+        service.decoders.close()
 
 
 def _document(app: FastAPI) -> Callable[[], dict[str, Any]]:

@@ -18,7 +18,8 @@ from mien.errors import InputError
 from mien.text import from_json, is_visible
 
 _LONGEST_NAME = 100
-ROLES = ("read", "analyse", "admin")  # each may do what those before it may
+ADMIN = "admin"
+ROLES = ("read", "analyse", ADMIN)  # each may do what those before it may
 _WAIT_S = 30.0
 
 

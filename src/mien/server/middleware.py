@@ -14,6 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mien.server.audit import AuditLog
+from mien.server.keys import ADMIN
 from mien.server.metrics import Metrics
 from mien.server.problems import Problem, problem_response
 from mien.server.settings import ServerSettings
@@ -42,9 +44,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Observe:
     """Gives each request an id, counts and logs it, and answers what nobody caught with a bare 500."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, audit: AuditLog) -> None:
         self.app = app
         self.metrics = metrics
+        self.audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,20 +80,17 @@ class Observe:
         self.metrics.requests.labels(method, route, str(status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)
         state = scope["state"]
-        facts = {
+        facts: dict[str, object] = {
             "method": method,
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 1),
         }
-        log.info(
-            "request",
-            extra={
-                "request_id": state["request_id"],
-                "key": state.get("caller"),
-                **facts,
-            },
-        )
+        facts |= {"request_id": state["request_id"], "key": state.get("caller")}
+        log.info("request", extra=facts)
+        # Of callers with a key only: who has none cannot fill the file.
+        if state.get("caller") and state.get("needs") == ADMIN and method not in _SAFE:
+            self.audit.note(**facts)
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -35,6 +35,7 @@ from mien.gallery import (
 from mien.gallery.counter import as_denied
 from mien.gallery.unknown import Undone, UnknownFaces
 from mien.media import images
+from mien.media.apart import Decoders
 from mien.pipeline import Analyzer, in_foreground, photo_of
 from mien.types import F32, Faces
 
@@ -71,11 +72,16 @@ class People:
     """
 
     def __init__(
-        self, analyzer: Analyzer, *, relabel: Callable[[str, str | None], None]
+        self,
+        analyzer: Analyzer,
+        *,
+        relabel: Callable[[str, str | None], None],
+        decoders: Decoders,
     ) -> None:
         self.analyzer = analyzer
         self.revision = 0  # changes when anybody does
         self._tell = relabel
+        self._decoders = decoders
         self._lock = threading.Lock()
 
     def _relabel(self, old: str, new: str | None) -> None:
@@ -124,7 +130,7 @@ class People:
         self, content: bytes, source: str, choice: Choice, *, max_pixels: int
     ) -> Photo:
         """A photo made ready to enrol; raises NoFaceError, ManyFacesError, SpoofError, InputError."""
-        image = images.read_image(content, max_pixels=max_pixels)
+        image = self._decoders.read(content, max_pixels=max_pixels)
         faces = self.analyzer.embed(image, self.analyzer.detector(image))
         i = _chosen(faces, choice, source)
         face = faces[i : i + 1]

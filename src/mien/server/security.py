@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -59,6 +60,8 @@ def identify(service: Service, secret: str | None, address: str) -> Caller:
         Problem: No or an unknown key where one is needed; too many requests.
     """
     key = _find(service, secret) if secret else None
+    if key is None and secret:
+        _count_wrong(service, address)
     if key is None and (secret or service.settings.guarded):
         what = "this key is not known" if secret else "send a key"
         detail = (
@@ -77,6 +80,29 @@ def identify(service: Service, secret: str | None, address: str) -> Caller:
             {"retry-after": str(math.ceil(wait))},
         )
     return caller
+
+
+def _count_wrong(service: Service, address: str) -> None:
+    """Raises Problem where too many wrong keys come from one place; who has a right one is not asked."""
+    wait = service.wrong_keys.take(place_of(address))
+    if wait:
+        service.metrics.refused.labels("wrong key").inc()
+        raise Problem(
+            "too-many-requests",
+            "too many wrong keys from this address; look up the right one first",
+            {"retry-after": str(math.ceil(wait))},
+        )
+
+
+def place_of(address: str) -> str:
+    """What wrong keys are counted by: an address; of IPv6 the network, in which one machine has all addresses."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _find(service: Service, secret: str) -> Key | None:
@@ -103,6 +129,7 @@ def needs(role: str) -> Callable[..., Awaitable[Caller]]:
                 "send 'Authorization: Bearer KEY'",
                 {"www-authenticate": 'Bearer realm="mien"'},
             )
+        request.state.needs = role
         secret = credentials.credentials if credentials else None
         found = identify(service, secret, request.client.host if request.client else "")
         request.state.caller = found.id

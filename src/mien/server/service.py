@@ -16,8 +16,10 @@ from mien.gallery.unknown import (
     open_unknown,
     open_unknown_file,
 )
+from mien.media.apart import Decoders
 from mien.models.folder import ModelFolder
 from mien.pipeline import Analyzer
+from mien.server.audit import AuditLog
 from mien.server.fetch import rules_of
 from mien.server.gate import Gate
 from mien.server.jobs.store import Job, JobStore
@@ -52,6 +54,9 @@ class Service:
     worker: JobWorker
     models: Models
     watching: Watching | None
+    decoders: Decoders
+    audit: AuditLog
+    wrong_keys: Rates = field(init=False)
     stopping: threading.Event = field(default_factory=threading.Event)
     live: Places = field(init=False)
     listeners: Places = field(init=False)
@@ -63,6 +68,7 @@ class Service:
 
     def __post_init__(self) -> None:
         limits = self.settings.limits
+        self.wrong_keys = Rates(limits.wrong_keys_per_minute)
         self.live = Places(
             limits.live_clients,
             limits.live_per_key,
@@ -100,7 +106,9 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     opener = partial(_open_stream, settings) if settings.urls else None
     worker = JobWorker(jobs, analyzer, gate, strangers, opener)
     watching = watching_for(settings, analyzer, strangers.collector)
-    people = People(analyzer, relabel=_tell_all(settings, worker, strangers.faces))
+    decoders = Decoders()
+    relabel = _tell_all(settings, worker, strangers.faces)
+    people = People(analyzer, relabel=relabel, decoders=decoders)
     keys = KeyFile(settings.data / "keys.json")
     rates = Rates(settings.limits.requests_per_minute)
     models = Models(
@@ -121,6 +129,8 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
         worker,
         models,
         watching,
+        decoders,
+        AuditLog(settings.data),
     )
     if watching is not None:
         metrics.registry.register(CameraMetrics(watching))

@@ -16,13 +16,13 @@ from starlette.responses import Response
 
 from mien.attribute import IDENTITY
 from mien.errors import InputError, MemoryShort, MienError
-from mien.media import images
 from mien.output import drawing
 from mien.output.schemas import FrameRecord, error_record, frame_record
 from mien.server.bodies import PICTURES
 from mien.server.forms import FILE, FILES, PictureForm, form_body, pictures_of
 from mien.server.problems import OF_PICTURES, Problem, documented
 from mien.server.records import LegacyRecord
+from mien.server.routes.pictures import pixels_of
 from mien.server.security import Analyst, ServiceDep
 from mien.server.service import Service
 from mien.server.sniff import HEAD_BYTES, video_format
@@ -186,8 +186,8 @@ def analyzed(
         Problem: The networks were not free in time.
     """
     limits = service.settings.limits
-    with service.gate.slot(min(images.pixels_of(content), limits.image_pixels)):
-        image = read_picture(content, limits.image_pixels)
+    with service.gate.slot(pixels_of(content, limits.image_pixels)):
+        image = read_picture(service, content, limits.image_pixels)
         result = service.analyzer.analyze_frame(Frame(image, source=source))
         service.metrics.analysed(way, len(result.faces))
         if service.collector is not None:
@@ -195,15 +195,15 @@ def analyzed(
         yield image, result
 
 
-def read_picture(content: bytes, max_pixels: int) -> U8:
-    """The picture in a client's bytes.
+def read_picture(service: Service, content: bytes, max_pixels: int) -> U8:
+    """The picture in a client's bytes; of formats that are read less often decoded in a process of its own.
 
     Raises:
         InputError: It is none that can be read, or too large.
     """
     if video_format(content[:HEAD_BYTES]) is not None:
         raise InputError("this is a video; send it to POST /v1/videos")
-    return images.read_image(content, max_pixels=max_pixels)
+    return service.decoders.read(content, max_pixels=max_pixels)
 
 
 def parts_of(only: str | None, service: Service) -> frozenset[str]:

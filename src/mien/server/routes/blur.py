@@ -11,11 +11,11 @@ from mien.blur.cover import STYLES
 from mien.blur.photo import covered
 from mien.blur.whom import FaceFinder, Whom
 from mien.errors import InputError
-from mien.media import images
 from mien.server.bodies import PICTURES
 from mien.server.forms import FILE, PictureForm, form_body, pictures_of
 from mien.server.problems import OF_PICTURES, Problem, documented
 from mien.server.routes.analyze import jpeg, read_picture
+from mien.server.routes.pictures import pixels_of
 from mien.server.security import Analyst, ServiceDep
 
 router = APIRouter(tags=["analysis"])
@@ -75,8 +75,8 @@ def blur(
             "invalid", "except, people and unknown name people who are enrolled here"
         ) from exc
     content, limits = uploads[0].content(), service.settings.limits
-    with service.gate.slot(min(images.pixels_of(content), limits.image_pixels)):
-        image = read_picture(content, limits.image_pixels)
+    with service.gate.slot(pixels_of(content, limits.image_pixels)):
+        image = read_picture(service, content, limits.image_pixels)
         faces = finder.covered(image)
         service.metrics.analysed("picture", len(faces))
         answer = jpeg(covered(image, faces, STYLES[style]))

@@ -186,9 +186,8 @@ class _ClientStream:
         """The answer to a frame, and whether the frame was good."""
         try:
             with self.service.gate.slot():
-                image = read_picture(
-                    content, self.service.settings.limits.live_frame_pixels
-                )
+                most = self.service.settings.limits.live_frame_pixels
+                image = read_picture(self.service, content, most)
                 frame = Frame(image, index, time_s, "live")
                 result = self.session.step(frame)
         except MemoryShort as exc:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from mien.gallery import Photo
 from mien.media import images
+from mien.media.apart import is_plain
 from mien.server.people import Choice
 from mien.server.service import Service
 from mien.server.uploads import Upload
@@ -19,6 +20,11 @@ JPEG: dict[int | str, dict[str, Any]] = {
         "content": {"image/jpeg": {"schema": {"type": "string"}}},
     }
 }
+
+
+def pixels_of(content: bytes, most: int) -> int:
+    """How many pixels a picture says to have, `most` where it is not looked at in this process."""
+    return min(images.pixels_of(content), most) if is_plain(content) else most
 
 
 def jpeg(content: bytes) -> Response:
@@ -41,7 +47,7 @@ def described(
     photos = []
     for upload in uploads:
         content = upload.content()
-        with service.gate.slot(min(images.pixels_of(content), pixels)):
+        with service.gate.slot(pixels_of(content, pixels)):
             photos.append(
                 service.people.photo(
                     content, upload.filename, choice, max_pixels=pixels
