@@ -29,7 +29,7 @@ from mien.train.dataset import read_dataset
 from mien.train.evaluate import evaluate_file
 from mien.train.features import Describer
 from mien.train.fit import Options
-from mien.train.tuning import NetworkOptions
+from mien.train.learners import NetworkOptions
 
 MOODS = {"Happy": "happiness", "Sad": "sadness", "Angry": "anger", "Calm": "neutral"}
 

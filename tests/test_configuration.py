@@ -18,7 +18,8 @@ from mien.config import ServeSettings, Settings, load_settings
 from mien.errors import InputError
 from mien.limits import Limits
 from mien.server.settings import ServerSettings
-from mien.train.backbones import ARCHITECTURES, IMAGENET, check_weights
+from mien.train.keras.architectures import ARCHITECTURES, check_weights
+from mien.train.learners import IMAGENET
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 _ROW = re.compile(r"^\| `([\w.]+)` \| (\S+) \| `(\w+)` \| (.+) \|$", re.MULTILINE)

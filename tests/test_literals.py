@@ -17,7 +17,7 @@ MAY = {  # where one may stand, and why
     "models/backbone_head.py": "which emotion network a head was learnt on",
     "types.py": "the public properties of a face",
     "train/export.py": "sizes of what dlib's backbone gives",
-    "train/backbones.py": "sizes of networks",
+    "train/keras/architectures.py": "sizes of networks",
     "train/dataset.py": "the columns of Adience's files",
     "dlib_models/": "dlib's own numbers",
     "models/own.py": "a grey picture",

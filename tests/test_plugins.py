@@ -22,6 +22,7 @@ from mien.output.drawing import label_lines
 from mien.server.app import create_app
 from mien.server.settings import ServerSettings
 from mien.types import U8
+from train.pictures import picture
 
 PACKAGE = Path(__file__).with_name("plugin")
 
@@ -240,6 +241,43 @@ def test_our_own_parts_stand_in_the_same_table(photo: Path, astronaut: U8) -> No
     rows = dlib(astronaut, faces).embeddings
     assert rows is not None
     np.testing.assert_allclose(rows[0], face.embedding, atol=1e-5)
+
+
+@pytest.mark.usefixtures("installed")
+def test_networks_of_a_package_are_taken_over(tmp_path: Path) -> None:
+    from mien.models.own import load_own
+    from mien.train.importers.model_file import ImportOptions, convert, is_foreign
+
+    (tmp_path / "moods.softmax").write_text("0.75 0.25")
+    (tmp_path / "labels.txt").write_text("calm\nwild\n")
+    files = [tmp_path / "moods.softmax", tmp_path / "labels.txt"]
+    assert is_foreign(files)
+    (tmp_path / "moods.onnx").write_bytes(convert(files, ImportOptions()))
+    own = load_own(tmp_path / "moods.onnx", "moods")
+    assert own.labels == ("calm", "wild")
+    assert not is_foreign([tmp_path / "moods.onnx"])
+
+
+@pytest.mark.slow
+def test_an_architecture_of_a_package_is_trained(run_mien, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for mood in ("Happy", "Angry"):
+        (tmp_path / "moods" / mood).mkdir(parents=True)
+        for number in range(5):
+            file = tmp_path / "moods" / mood / f"{number}.jpg"
+            file.write_bytes(picture(mood, number))
+    told = run_mien(
+        "train",
+        str(tmp_path / "moods"),
+        "--architecture",
+        "prior",
+        "--output",
+        str(tmp_path / "moods.onnx"),
+        "--json",
+    )
+    assert json.loads(told)["pictures"] > 0
+    from mien.models.own import load_own
+
+    assert set(load_own(tmp_path / "moods.onnx", "moods").labels) == {"Happy", "Angry"}
 
 
 @pytest.mark.usefixtures("installed")

@@ -28,6 +28,8 @@ FORMATS = "mien.formats"
 SOURCES = "mien.sources"
 COMMANDS = "mien.commands"
 ROUTES = "mien.routes"
+ARCHITECTURES = "mien.architectures"
+IMPORTERS = "mien.importers"
 GROUPS = (
     DETECTORS,
     EMBEDDERS,
@@ -37,6 +39,8 @@ GROUPS = (
     SOURCES,
     COMMANDS,
     ROUTES,
+    ARCHITECTURES,
+    IMPORTERS,
 )
 
 PATH, CAMERA = "path", "camera"  # the sources that have no scheme
@@ -112,6 +116,18 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "bench": "mien.cli.bench:bench_app",
         "doctor": "mien.cli.doctor:doctor_app",
     },  # in the order of the help
+    ARCHITECTURES: {
+        "face": "mien.train.head:HeadLearner",
+        "inception_v3": "mien.train.keras.learner:inception_v3",
+        "mobilenet_v3": "mien.train.keras.learner:mobilenet_v3",
+        "efficientnet_v2_b0": "mien.train.keras.learner:efficientnet_v2_b0",
+        "levi_hassner": "mien.train.keras.learner:levi_hassner",
+    },
+    IMPORTERS: {
+        "caffe": "mien.train.importers.caffe:read_files",
+        "graph": "mien.train.importers.tf_graph:read_files",
+        "checkpoint": "mien.train.keras.tf_checkpoint:read_files",
+    },
     ROUTES: {name: f"mien.server.routes.{name}:router" for name in _SERVED},
     FORMATS: {
         "table": "mien.output.table:open_table",

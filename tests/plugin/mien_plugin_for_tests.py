@@ -1,4 +1,4 @@
-"""What a stranger's package may add to mien: one of each kind, with the public names only."""
+"""What a stranger's package may add to mien: one of each kind, with public names and what docs/plugins.md names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import typer
@@ -13,6 +14,11 @@ from fastapi import APIRouter
 
 from mien import Attribute, Faces, Frame, InputError, Scores
 from mien.space import EmbeddingSpace
+
+if TYPE_CHECKING:
+    from mien.train.export import Card
+    from mien.train.importers.network import ImportedNetwork
+    from mien.train.learners import Lesson, NetworkOptions, Workshop
 
 GLASSES = Attribute("glasses", labels=("no", "yes"), order=40, sure_from=0.9)
 
@@ -185,3 +191,60 @@ def make_router() -> APIRouter:
         return {"hello": "faces"}
 
     return router
+
+
+class Prior:
+    """An architecture that answers how often each class was there, whatever it sees."""
+
+    architecture = "prior"
+    preprocessing: ClassVar[dict[str, object]] = {"reads": "backbone"}
+    quick = True
+
+    def __init__(
+        self, lesson: Lesson, options: NetworkOptions, workshop: Workshop
+    ) -> None:
+        self.lesson = lesson
+
+    def learn(self, rows: np.ndarray) -> np.ndarray:
+        return self.lesson.task.targets[rows].mean(axis=0)
+
+    def predict(self, model: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.tile(model, (len(rows), 1))
+
+    def export(self, model: np.ndarray, card: Card) -> bytes:
+        from mien.train import export
+
+        matrices = {"embedding": np.zeros((128, len(model)), np.float32)}
+        graph = export.backbone_head(matrices, np.log(model).astype(np.float32))
+        pictures = np.zeros((1, 128), np.float32)
+        return export.finished(graph, card, [pictures], model[None])
+
+
+def read_softmax(files: list[Path], architecture: str | None) -> ImportedNetwork:
+    """Takes over files of one line: how likely each class is, whatever the picture."""
+    from onnx import helper, numpy_helper
+
+    from mien.models.classifier import Preprocessing
+    from mien.train.importers.network import ImportedNetwork
+
+    probs = np.array(files[0].read_text().split(), np.float32)
+    size = 8
+    weights = np.zeros((size * size * 3, len(probs)), np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["pixels"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "w", "b"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probs"]),
+        ],
+        "softmax",
+        [helper.make_tensor_value_info("pixels", 1, ["N", size, size, 3])],
+        [helper.make_tensor_value_info("probs", 1, ["N", len(probs)])],
+        [
+            numpy_helper.from_array(weights, "w"),
+            numpy_helper.from_array(np.log(probs), "b"),
+        ],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    return ImportedNetwork(model, Preprocessing(size), "probabilities", tuple(files))

@@ -13,8 +13,7 @@ from mien.errors import InputError
 from mien.train.dataset import Dataset, Sample
 from mien.train.evaluate import Measured, as_lines
 from mien.train.fit import Options, _folds, _notes, idle
-from mien.train.head import Task
-from mien.train.tuning import NetworkOptions
+from mien.train.learners import NetworkOptions, Task
 from mien.types import I64
 
 

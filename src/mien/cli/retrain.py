@@ -133,7 +133,7 @@ def _output(given: Mapping[str, str]) -> Path:
 def _options(given: Mapping[str, str], place: Path) -> Options:
     from mien.train.dataset import read_dataset
     from mien.train.fit import Options
-    from mien.train.tuning import NetworkOptions
+    from mien.train.learners import NetworkOptions
 
     batch = max(2, int(_number(given, "train_batch_size", 100)))
     steps, pictures = (

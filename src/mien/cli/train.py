@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien import plugins
 from mien.cli import SOME_FAILED, new_app
 from mien.cli.outputs import file_to_write
 from mien.errors import InputError
@@ -46,7 +47,7 @@ def train(
         str,
         typer.Option(
             "--architecture",
-            help="face, inception_v3, mobilenet_v3, efficientnet_v2_b0, levi_hassner.",
+            help=f"{', '.join(plugins.found(plugins.ARCHITECTURES))}.",
         ),
     ] = "face",
     regression: Regression = False,
@@ -155,7 +156,7 @@ def train(
     Example: [bold]mien train moods/ --output moods.onnx[/bold]
     """
     from mien.train.fit import Options
-    from mien.train.tuning import NetworkOptions
+    from mien.train.learners import NetworkOptions
 
     if regression and task:
         raise InputError("give --regression or --task, not both")

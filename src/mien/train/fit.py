@@ -5,30 +5,35 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from mien import plugins
 from mien.errors import InputError
 from mien.train import export, report
-from mien.train.backbones import ARCHITECTURES, NONE
 from mien.train.dataset import Dataset, check, read_dataset
 from mien.train.evaluate import Measured
 from mien.train.features import Describer, FeatureTable, Progress, describe
-from mien.train.head import Curve, HeadLearner, Task
+from mien.train.learners import (
+    FACE,
+    NONE,
+    Curve,
+    Learner,
+    Lesson,
+    M,
+    NetworkOptions,
+    Task,
+    Workshop,
+    check_architecture,
+)
 from mien.train.splits import NEAR, groups_of, learnable, stratified_folds
-from mien.train.tuning import Lesson, NetworkLearner, NetworkOptions, Workshop
 from mien.types import F64, I64
 from mien.zoo import DLIB
 
 log = logging.getLogger(__name__)
 
-M = TypeVar("M")
-
-FACE = "face"
 _LICENCE = "yours to say: bound by the terms of the pictures it was trained on"
 _CLASS_WEIGHTS = ("balanced", "none")
 _STEPS = ("epochs", "batch_size", "learning_rate", "patience", "augment", "tensorboard")
@@ -54,27 +59,6 @@ class Options:
     licence: str | None = None
     views: int = 2
     network: NetworkOptions = field(default_factory=NetworkOptions)
-
-
-class Learner(Protocol[M]):
-    """An architecture: learns from some pictures, answers for others, becomes a file."""
-
-    @property
-    def architecture(self) -> str: ...
-
-    @property
-    def preprocessing(self) -> Mapping[str, object]: ...
-
-    @property
-    def quick(self) -> bool:
-        """Whether a second training on all pictures is cheap."""
-        ...
-
-    def learn(self, rows: I64) -> M: ...
-
-    def predict(self, model: M, rows: I64) -> F64: ...
-
-    def export(self, model: M, card: export.Card) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +90,11 @@ def train(
     seen = describe(data, describer, progress)
     _say(seen)
     task = make_task(seen, options)
-    learner = _learner(
-        Lesson(seen, task), describer, options, Workshop(work_folder(output), progress)
+    open_learner = plugins.load(
+        plugins.ARCHITECTURES, options.architecture, what="an architecture"
     )
+    workshop = Workshop(describer, work_folder(output), progress)
+    learner = open_learner(Lesson(seen, task), options.network, workshop)
     _check_apart(seen.data, task)
     folds = _folds(task, options)
     notes = _notes(seen.data, task, folds, learner.quick or options.folds > 1)
@@ -129,11 +115,7 @@ def train(
 
 
 def _check(options: Options, output: Path) -> None:
-    if options.architecture not in {FACE, *ARCHITECTURES}:
-        known = ", ".join([FACE, *ARCHITECTURES])
-        raise InputError(
-            f"architecture {options.architecture!r} is unknown; there are {known}"
-        )
+    check_architecture(options.architecture)
     if options.class_weights not in _CLASS_WEIGHTS:
         raise InputError(
             f"class weights are {' or '.join(_CLASS_WEIGHTS)}, got {options.class_weights!r}"
@@ -369,19 +351,6 @@ def _card(
 def _curve(model: object) -> Curve | None:
     curve = getattr(model, "curve", None)
     return curve if isinstance(curve, Curve) else None
-
-
-def _learner(
-    lesson: Lesson,
-    describer: Describer,
-    options: Options,
-    workshop: Workshop,
-) -> Learner[Any]:
-    """The learner of an architecture, for what was seen and is to be learnt."""
-    if options.architecture == FACE:
-        return HeadLearner(lesson.seen, lesson.task)
-    kind = ARCHITECTURES[options.architecture]
-    return NetworkLearner(kind, options.network, lesson, describer, workshop)
 
 
 def work_folder(output: Path) -> Path:

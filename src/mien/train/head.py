@@ -10,7 +10,8 @@ import numpy as np
 from mien.models.attributes.heads import EMOTION_FEATURES
 from mien.models.backbone_head import network_version
 from mien.train import export
-from mien.train.features import F16, FeatureTable
+from mien.train.features import F16
+from mien.train.learners import FACE, Curve, Lesson, NetworkOptions, Task, Workshop
 from mien.train.linear import (
     Projection,
     Softmax,
@@ -34,26 +35,6 @@ READINGS = (
 )
 _CHOOSING = 600  # pictures that suffice to choose what is read
 _INNER_FOLDS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A line of the report: what is counted along x, and values by name."""
-
-    x_name: str
-    x: tuple[float, ...]
-    lines: Mapping[str, tuple[float, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be learnt: target distributions (N, K), weights of pictures (N,), and who belongs together (N,)."""
-
-    targets: F64
-    weights: F64
-    groups: I64
-    classes: I64
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +151,17 @@ class LinearLearner:
 class HeadLearner(LinearLearner):
     """Learns heads of the backbone and writes them as files."""
 
-    architecture = "face"
+    architecture = FACE
     preprocessing: Mapping[str, object] = {
         "reads": "backbone",
         "network": network_version(),
     }
     quick = True
 
-    def __init__(self, seen: FeatureTable, task: Task) -> None:
-        super().__init__(seen.answers, task, READINGS)
+    def __init__(
+        self, lesson: Lesson, options: NetworkOptions, workshop: Workshop
+    ) -> None:
+        super().__init__(lesson.seen.answers, lesson.task, READINGS)
 
     def export(self, model: LinearModel, card: export.Card) -> bytes:
         """The model file, checked."""

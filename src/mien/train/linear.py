@@ -2,7 +2,7 @@
 
 Why no deep-learning library here: on top of a frozen network, with tens to thousands of pictures, this problem is
 convex. L-BFGS finds its one optimum in a second, the same every time, where stochastic descent with TensorFlow would
-need a 250 MB extra, minutes and luck with its learning rate. Networks trained inside are in `mien.train.tuning`.
+need a 250 MB extra, minutes and luck with its learning rate. Networks trained inside are in `mien.train.keras`.
 """
 
 from __future__ import annotations

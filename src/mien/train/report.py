@@ -21,7 +21,7 @@ from mien.train.evaluate import Measured, share_text
 from mien.train.export import Card
 from mien.train.faces import crop_of
 from mien.train.features import Describer
-from mien.train.head import Curve
+from mien.train.learners import Curve
 
 WORST = 24
 _LARGEST_TABLE = 40  # classes

@@ -19,7 +19,7 @@ from mien.models.attributes.heads import AGE_GROUPS
 from mien.models.classifier import Preprocessing, crops_of, feed
 from mien.runtime import OnnxModel
 from mien.train.importers.model_file import ImportOptions, convert
-from mien.train.importers.tf_checkpoint import read_checkpoint
+from mien.train.keras.tf_checkpoint import read_checkpoint
 from mien.types import F32
 
 pytestmark = pytest.mark.slow

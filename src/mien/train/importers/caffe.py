@@ -6,14 +6,14 @@ Layers: convolution, ReLU, pooling, local response normalisation across channels
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from mien.errors import ModelError
+from mien.errors import InputError, ModelError
 from mien.graph import INPUT, Graph
 from mien.models.classifier import Preprocessing
 from mien.train.importers.caffe_files import (
@@ -38,6 +38,27 @@ class Value:
 
     name: str
     shape: tuple[int, ...]
+
+
+def read_files(
+    files: Sequence[Path], architecture: str | None = None
+) -> ImportedNetwork:
+    """The network of one .prototxt, one .caffemodel and, if it has one, a mean .binaryproto.
+
+    Raises:
+        InputError: These are others.
+    """
+    by_ending = {file.suffix: file for file in files}
+    if (
+        len(by_ending) != len(files)
+        or not {".prototxt", ".caffemodel"} <= by_ending.keys()
+    ):
+        raise InputError(
+            "a Caffe network is one .prototxt, one .caffemodel and, if it has one, a mean .binaryproto"
+        )
+    return read_caffe(
+        by_ending[".prototxt"], by_ending[".caffemodel"], by_ending.get(".binaryproto")
+    )
 
 
 def read_caffe(

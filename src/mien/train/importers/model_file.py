@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien import onnx_files
+from mien import onnx_files, plugins
 from mien.errors import InputError, ModelError
 from mien.models.attributes.heads import AGE, AGE_GROUPS, GENDER
 from mien.models.classifier import feed
@@ -22,6 +22,7 @@ KNOWN_LABELS = {
     GENDER.name: GENDER.labels[::-1],
 }  # the order of the classic nets: male first
 UNKNOWN_LICENCE = "not stated by the imported files; ask who trained them"
+_ONE_PLACE = {"checkpoint", "graph"}  # kinds that lie in one file or folder
 _CHECKPOINT_ENDINGS = (".index", ".meta", ".ckpt")
 
 
@@ -42,7 +43,7 @@ class ImportOptions:
 
 def is_foreign(files: Sequence[Path]) -> bool:
     """Whether these are another framework's files (and not weights of the list of models)."""
-    return any(_kind_of(file) in {"caffe", "checkpoint", "graph"} for file in files)
+    return any(_kind_of(file) not in {"", "labels"} for file in files)
 
 
 def convert(files: Sequence[Path], options: ImportOptions) -> bytes:
@@ -68,6 +69,7 @@ def convert(files: Sequence[Path], options: ImportOptions) -> bytes:
 
 
 def _kind_of(file: Path) -> str:
+    """The importer of a file, "labels", or "" where there is none: a package's has the name of its files' ending."""
     if (
         file.is_dir()
         or file.suffix in _CHECKPOINT_ENDINGS
@@ -83,42 +85,22 @@ def _kind_of(file: Path) -> str:
         ".pb": "graph",
         ".txt": "labels",
     }
-    return endings.get(file.suffix, "")
+    theirs = file.suffix.removeprefix(".")
+    kinds = plugins.found(plugins.IMPORTERS)
+    return endings.get(file.suffix, theirs if theirs in kinds else "")
 
 
 def _read(files: Sequence[Path], options: ImportOptions) -> ImportedNetwork:
     networks = [file for file in files if _kind_of(file) != "labels"]
     kinds = {_kind_of(file) for file in networks}
-    if kinds == {"caffe"}:
-        return _read_caffe(networks)
-    if len(networks) != 1 or not kinds & {"checkpoint", "graph"}:
+    if len(kinds) != 1 or "" in kinds or (kinds & _ONE_PLACE and len(networks) != 1):
         raise InputError(
             "give the files of one network: NET.prototxt NET.caffemodel [MEAN.binaryproto], the folder of a "
             "checkpoint, or GRAPH.pb LABELS.txt"
         )
-    if kinds == {"graph"}:
-        from mien.train.importers.tf_graph import read_frozen_graph
-
-        return read_frozen_graph(networks[0])
-    from mien.train.importers.tf_checkpoint import read_checkpoint
-
-    return read_checkpoint(networks[0], options.architecture)
-
-
-def _read_caffe(files: Sequence[Path]) -> ImportedNetwork:
-    from mien.train.importers.caffe import read_caffe
-
-    by_ending = {file.suffix: file for file in files}
-    if (
-        len(by_ending) != len(files)
-        or not {".prototxt", ".caffemodel"} <= by_ending.keys()
-    ):
-        raise InputError(
-            "a Caffe network is one .prototxt, one .caffemodel and, if it has one, a mean .binaryproto"
-        )
-    return read_caffe(
-        by_ending[".prototxt"], by_ending[".caffemodel"], by_ending.get(".binaryproto")
-    )
+    (kind,) = kinds
+    read = plugins.load(plugins.IMPORTERS, kind, what="a kind of network")
+    return read(networks, options.architecture)  # type: ignore[no-any-return]
 
 
 def _labels(files: Sequence[Path], options: ImportOptions) -> tuple[str, ...]:

@@ -39,6 +39,14 @@ _ELEMENTWISE = {  # TensorFlow's name: ONNX's
 }
 
 
+def read_files(
+    files: Sequence[Path], architecture: str | None = None
+) -> ImportedNetwork:
+    """The network of a GRAPH.pb, which knows its own architecture."""
+    (file,) = files
+    return read_frozen_graph(file)
+
+
 def read_frozen_graph(file: Path) -> ImportedNetwork:
     """The network of a frozen graph, from its resized picture to its probabilities.
 

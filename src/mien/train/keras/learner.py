@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from mien import private, store
 from mien.errors import InputError
 from mien.media import images
 from mien.models.classifier import Preprocessing, feed
-from mien.train import backbones, export, keras_backend
-from mien.train.backbones import IMAGENET, NONE, Architecture
+from mien.train import export
 from mien.train.faces import augmented, crop_of, crop_views
-from mien.train.features import F16, Describer, FeatureTable, Progress
-from mien.train.head import Curve, LinearLearner, Task
+from mien.train.features import F16
+from mien.train.head import LinearLearner
+from mien.train.keras import architectures, backend
+from mien.train.keras.architectures import ARCHITECTURES, Architecture
+from mien.train.learners import NONE, Curve, Lesson, NetworkOptions, Workshop
 from mien.train.linear import log_loss
 from mien.train.splits import stratified_folds
 from mien.types import F32, F64, I64, U8
@@ -36,27 +39,6 @@ PADDING = 0.25
 _FOLDER = "bottlenecks"
 _VERSION = 1
 _VALIDATION_FOLDS = 6  # one of them decides when to stop
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkOptions:
-    """How a network is trained.
-
-    `weights` is "imagenet", "none" or a file; `fine_tune` the number of last blocks that learn too; `size` the side
-    of its pictures in pixels, None takes the architecture's; training ends after `epochs`, or `patience` epochs
-    without getting better; `tensorboard` is a folder for its logs.
-    """
-
-    weights: str = IMAGENET
-    fine_tune: int = 0
-    size: int | None = None
-    epochs: int = 30
-    batch_size: int = 32
-    learning_rate: float | None = None
-    patience: int = 6
-    augment: bool = True
-    dropout: float = 0.2
-    tensorboard: Path | None = None
 
 
 @dataclass(slots=True)
@@ -79,47 +61,29 @@ class KerasModel:
     curve: Curve
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """The pictures with what the backbone saw in them, and what is to be learnt of them."""
-
-    seen: FeatureTable
-    task: Task
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """A folder for checkpoints and crops, and whom the epochs are told."""
-
-    folder: Path
-    progress: Progress = lambda done, total: None
-
-
 class NetworkLearner:
     """Trains one of the architectures.
 
     Args:
         architecture: Which.
-        network: How.
         lesson: What is to be learnt of which pictures (the network reads pixels).
-        describer: Finds the faces.
+        network: How.
         workshop: Where it works.
     """
 
     def __init__(
         self,
         architecture: Architecture,
-        network: NetworkOptions,
         lesson: Lesson,
-        describer: Describer,
+        network: NetworkOptions,
         workshop: Workshop,
     ) -> None:
-        backbones.check_weights(architecture, network.weights)
+        architectures.check_weights(architecture, network.weights)
         self.kind = architecture
         self.network = network
         self.seen = lesson.seen
         self.task = lesson.task
-        self.describer = describer
+        self.describer = workshop.describer
         self.workshop = workshop
         own_size = (
             architecture.scratch_size if network.weights == NONE else architecture.size
@@ -177,7 +141,7 @@ class NetworkLearner:
 
     def learn(self, rows: I64) -> KerasModel:
         """The network that the pictures `rows` teach."""
-        keras = keras_backend.load_keras()
+        keras = backend.load_keras()
         keras.backend.clear_session()
         keras.utils.set_random_seed(self.task.seed)
         if self.network.weights == NONE:
@@ -195,12 +159,12 @@ class NetworkLearner:
 
     def _with_head(self, weights: str) -> Any:
         """The network with a softmax over the classes on top."""
-        keras = keras_backend.load_keras()
-        body = backbones.build(self.kind, self.size, weights)
+        keras = backend.load_keras()
+        body = architectures.build(self.kind, self.size, weights)
         if weights == NONE:
-            backbones.quicken_statistics(body)
+            architectures.quicken_statistics(body)
         else:
-            backbones.free_last_blocks(body, self.kind, self.network.fine_tune)
+            architectures.free_last_blocks(body, self.kind, self.network.fine_tune)
         x = keras.layers.Dropout(self.network.dropout, seed=self.task.seed)(body.output)
         classes = self.task.targets.shape[1]
         x = keras.layers.Dense(
@@ -210,10 +174,8 @@ class NetworkLearner:
 
     def features(self) -> F16:
         """What the frozen network sees in all views of all pictures (N, views, D), kept in the user's cache."""
-        body = backbones.build(self.kind, self.size, self.network.weights)
-        body_id = (
-            f"{self.kind.name}-{backbones.weights_id(self.network.weights)}-{self.size}"
-        )
+        body = architectures.build(self.kind, self.size, self.network.weights)
+        body_id = f"{self.kind.name}-{architectures.weights_id(self.network.weights)}-{self.size}"
         name = f"{body_id}-{self.describer.described_by}-v{_VERSION}"
         found = [self._feature(body, name, i) for i in range(len(self.seen.data))]
         return np.stack(found)
@@ -298,7 +260,7 @@ class NetworkLearner:
     def export(self, model: KerasModel, card: export.Card) -> bytes:
         """The model file, checked against Keras."""
         pictures = self.pixels(self.crops[: min(8, len(self.crops))])
-        proto = keras_backend.to_onnx(model.network, self.size)
+        proto = backend.to_onnx(model.network, self.size)
         return export.finished(
             proto, card, [pictures], model.network.predict_on_batch(pictures)
         )
@@ -318,7 +280,7 @@ class _Run:
         self.state = Progressed()
         self.best: list[np.ndarray] = []
         self.file = Path()
-        keras = keras_backend.load_keras()
+        keras = backend.load_keras()
         rate = self.options.learning_rate
         if rate is None:
             rate = 1e-3 if self.options.weights == NONE else 1e-4
@@ -342,7 +304,7 @@ class _Run:
 
     def to_the_end(self) -> None:
         """All epochs that are left; the network then is as it was at its best."""
-        board = keras_backend.scalars_to(self.options.tensorboard)
+        board = backend.scalars_to(self.options.tensorboard)
         while self.state.epoch < self.options.epochs and not self._stale():
             self._epoch()
             self._save()
@@ -399,7 +361,7 @@ class _Run:
 
     def _save(self) -> None:
         packed = io.BytesIO()
-        numpy = keras_backend.load_keras().ops.convert_to_numpy
+        numpy = backend.load_keras().ops.convert_to_numpy
         values = {
             f"v{k}": numpy(variable) for k, variable in enumerate(self._variables())
         }
@@ -418,3 +380,9 @@ def _batches(order: I64, size: int) -> list[I64]:
     """Batches of an order; a last one of a single picture is left out, batch normalisation can do nothing with it."""
     parts = [order[k : k + size] for k in range(0, len(order), size)]
     return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
+
+
+inception_v3 = partial(NetworkLearner, ARCHITECTURES["inception_v3"])
+mobilenet_v3 = partial(NetworkLearner, ARCHITECTURES["mobilenet_v3"])
+efficientnet_v2_b0 = partial(NetworkLearner, ARCHITECTURES["efficientnet_v2_b0"])
+levi_hassner = partial(NetworkLearner, ARCHITECTURES["levi_hassner"])

@@ -92,6 +92,14 @@ _INCEPTION: Mapping[str, _Block] = {
 }
 
 
+def read_files(
+    files: Sequence[Path], architecture: str | None = None
+) -> ImportedNetwork:
+    """The network of a checkpoint's folder, or of one step in it."""
+    (place,) = files
+    return read_checkpoint(place, architecture)
+
+
 def read_checkpoint(place: Path, architecture: str | None = None) -> ImportedNetwork:
     """The network of a checkpoint: its folder (with the state file `checkpoint`), or the path of one step in it.
 

@@ -16,12 +16,13 @@ from mien.errors import InputError, ModelError
 from mien.models.classifier import Preprocessing
 from mien.models.own import load_own
 from mien.pipeline import Analyzer
-from mien.train import backbones, export, fit, keras_backend, tuning
+from mien.train import export, fit
 from mien.train.dataset import read_dataset
 from mien.train.evaluate import evaluate_file
 from mien.train.features import Describer
 from mien.train.fit import Options
-from mien.train.tuning import NetworkOptions
+from mien.train.keras import architectures, backend, learner
+from mien.train.learners import NetworkOptions
 from mien.types import U8
 
 # Keras loads TensorFlow, which takes six seconds: all here is slow.
@@ -98,15 +99,15 @@ def test_stopped_and_resumed_is_as_never_stopped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     options = Options(architecture="levi_hassner", network=TINY)
-    step, steps = tuning._Run._step, iter(range(100))
+    step, steps = learner._Run._step, iter(range(100))
 
-    def stop(self: tuning._Run, rows: np.ndarray, rng: np.random.Generator) -> float:
+    def stop(self: learner._Run, rows: np.ndarray, rng: np.random.Generator) -> float:
         if next(steps) == 3:  # in the middle of the second epoch
             raise KeyboardInterrupt
         return step(self, rows, rng)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tuning._Run, "_step", stop)
+        patch.setattr(learner._Run, "_step", stop)
         with pytest.raises(KeyboardInterrupt):
             fit.train(small, tmp_path / "m.onnx", options)
     assert not (tmp_path / "m.onnx").exists()
@@ -120,11 +121,11 @@ def test_other_options_do_not_take_up_an_old_training(
 ) -> None:
     seen: list[Path] = []
 
-    def stop(self: tuning._Run, file: Path) -> None:
+    def stop(self: learner._Run, file: Path) -> None:
         seen.append(file)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tuning._Run, "resume", stop)
+    monkeypatch.setattr(learner._Run, "resume", stop)
     for network in (
         TINY,
         NetworkOptions(weights="none", size=64, epochs=3, batch_size=16),
@@ -141,12 +142,12 @@ def test_other_options_do_not_take_up_an_old_training(
 @pytest.fixture(scope="module")
 def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What stands in for a file of ImageNet weights: the network's own first ones."""
-    keras = keras_backend.load_keras()
+    keras = backend.load_keras()
     keras.utils.set_random_seed(3)
     file = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
-    backbones.build(backbones.ARCHITECTURES["mobilenet_v3"], 64, "none").save_weights(
-        file
-    )
+    architectures.build(
+        architectures.ARCHITECTURES["mobilenet_v3"], 64, "none"
+    ).save_weights(file)
     return file
 
 
@@ -167,9 +168,9 @@ def test_a_frozen_network_learns_its_last_layer_only(
 
 
 def test_fine_tuning_moves_the_last_blocks_only(mobilenet_weights: Path) -> None:
-    kind = backbones.ARCHITECTURES["mobilenet_v3"]
-    body = backbones.build(kind, 64, str(mobilenet_weights))
-    backbones.free_last_blocks(body, kind, 2)
+    kind = architectures.ARCHITECTURES["mobilenet_v3"]
+    body = architectures.build(kind, 64, str(mobilenet_weights))
+    architectures.free_last_blocks(body, kind, 2)
     free = {variable.path.split("/")[0] for variable in body.trainable_variables}
     assert free == {
         "expanded_conv_14_expand",
@@ -180,7 +181,7 @@ def test_fine_tuning_moves_the_last_blocks_only(mobilenet_weights: Path) -> None
     with pytest.raises(
         InputError, match=r"--fine-tune 99: mobilenet_v3 has \d+ blocks"
     ):
-        backbones.free_last_blocks(body, kind, 99)
+        architectures.free_last_blocks(body, kind, 99)
 
 
 def test_fine_tuning_runs_through(
@@ -206,9 +207,9 @@ def test_fine_tuning_runs_through(
     "name", ["inception_v3", "mobilenet_v3", "efficientnet_v2_b0", "levi_hassner"]
 )
 def test_every_network_has_blocks_and_a_least_size(name: str) -> None:
-    kind = backbones.ARCHITECTURES[name]
-    body = backbones.build(kind, kind.least, "none")
-    blocks = backbones.blocks_of(body, kind)
+    kind = architectures.ARCHITECTURES[name]
+    body = architectures.build(kind, kind.least, "none")
+    blocks = architectures.blocks_of(body, kind)
     assert len(blocks) > 4
     assert sum(map(len, blocks)) == sum(bool(layer.weights) for layer in body.layers)
 
@@ -218,9 +219,9 @@ def test_local_response_normalisation_is_caffes() -> None:
     squares = np.pad(x.astype(np.float64) ** 2, ((0, 0), (0, 0), (0, 0), (2, 2)))
     sums = sum(squares[..., k : k + 8] for k in range(5))
     expected = x / (1 + 1e-4 / 5 * sums) ** 0.75
-    keras_backend.load_keras()
+    backend.load_keras()
     np.testing.assert_allclose(
-        np.asarray(keras_backend.local_response_norm()(x)), expected, rtol=1e-4
+        np.asarray(backend.local_response_norm()(x)), expected, rtol=1e-4
     )
 
 

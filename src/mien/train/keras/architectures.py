@@ -14,9 +14,8 @@ from typing import Any
 
 from mien import store
 from mien.errors import InputError, ModelError
-from mien.train.keras_backend import load_keras, local_response_norm
-
-IMAGENET, NONE = "imagenet", "none"
+from mien.train.keras.backend import load_keras, local_response_norm
+from mien.train.learners import IMAGENET, NONE
 
 
 @dataclass(frozen=True, slots=True)
