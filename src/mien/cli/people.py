@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -30,6 +32,7 @@ from mien.cli import (
     people_check,
     people_enroll,
     people_files,
+    people_import,
     people_not,
     people_photos,
     people_reembed,
@@ -475,16 +478,37 @@ def export_people(
 @people_app.command(name="import")
 def import_people(
     ctx: typer.Context,
-    file: Path,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A file; a folder with photos in folders by name, Frigate's or double-take's; a CompreFace's address."
+        ),
+    ],
     gallery: GalleryOption = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Whose descriptors a .npy file holds.")
     ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Of photos: tell, and change nothing.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse photos that are not good.")
+    ] = False,
 ) -> None:
-    """Add people from an exported file, a JSON object of names and their descriptors, or a .npy file of one person.
+    """Add people from an exported file, a JSON object of names and their descriptors, or a .npy file of one person; or
+    from the photos of Frigate (clips/faces), double-take (.storage), CompreFace, or any folder of folders by name.
 
-    Example: [bold]mien people import people.json --gallery people.db[/bold]
+    Example: [bold]mien people import /media/frigate --gallery people.db --dry-run[/bold]
     """
+    if people_import.is_library(source):
+        library = people_import.open_library(
+            source, key=os.environ.get("COMPREFACE_KEY", "")
+        )
+        _take_over(library, gallery or ctx.obj, strict=strict, dry=dry)
+        return
+    if dry or strict:
+        raise InputError("--dry-run and --strict look at photos: give a folder of them")
+    file = Path(source)
     opened = _open(gallery or ctx.obj, may_be_new=True)
     is_npy = file.suffix.lower() == ".npy"
     denied: list[CounterExample] = []
@@ -502,6 +526,28 @@ def import_people(
     added = opened.enroll_all(shown)
     people_files.deny_all(opened, denied)
     typer.echo(f"{added} new photos of {len(people)} people from {file}", err=True)
+
+
+def _there(shared: SharedOptions) -> str | None:
+    """The gallery, if there is one yet."""
+    try:
+        return shared.place()
+    except GalleryError:
+        return None
+
+
+def _take_over(
+    library: people_import.Library, gallery: str | None, *, strict: bool, dry: bool
+) -> None:
+    shared = SharedOptions(gallery=gallery)
+    with TemporaryDirectory() as nowhere:
+        if dry and _there(shared) is None:  # a try makes no gallery
+            shared = SharedOptions(gallery=str(Path(nowhere) / "people.db"))
+        place = shared.somewhere(shared.place(make=True))
+        analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=place)
+        people_import.take_over(
+            library, analyzer, _gallery(analyzer), strict=strict, dry=dry
+        )
 
 
 @people_app.command()

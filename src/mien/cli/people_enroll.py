@@ -38,6 +38,7 @@ class Enrolment:
         photos_of: Makes a file ready to enrol, of a film or a camera (its number) the best frames; raises
             InputError where it cannot.
         strict: Photos that are not good are refused.
+        dry: Nothing is kept, only told.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class Enrolment:
         photos_of: Callable[[str | int], list[Photo]],
         *,
         strict: bool,
+        dry: bool = False,
     ) -> None:
+        self.dry = dry
         self.gallery = gallery
         self.name = name
         self.photos_of = photos_of
@@ -73,7 +76,7 @@ class Enrolment:
         verdicts = judge(self.gallery, self.name, photos)
         fit = [verdict in (GOOD, THERE) or not self.strict for verdict in verdicts]
         chosen = [photo for photo, is_fit in zip(photos, fit, strict=True) if is_fit]
-        if chosen:
+        if chosen and not self.dry:
             self.gallery.enroll(self.name, chosen)
         told = [
             Told(photo.source, verdict, round(photo.quality, 3), is_fit)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
-from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -14,9 +13,8 @@ from mien.errors import InputError, SourceError
 from mien.output import charts
 from mien.output.charts import Series
 from mien.output.pages import dim, page, section, table
-from mien.sources import wire
 from mien.sources.base import shown
-from mien.sources.http import Client
+from mien.sources.http import Client, with_headers
 from mien.sources.wire import Wait
 from mien.watch.counts import Counts, Guest, Told
 from mien.watch.store import open_place
@@ -54,7 +52,8 @@ def _of_service(address: str, key: str) -> Iterator[Told]:
     parts = urlsplit(address)
     said = dict(parse_qsl(parts.query)) | {"limit": str(_PAGE)}
     path = parts.path if parts.path.rstrip("/") else _ROUTE
-    client = Client(_with_key(key), redirects=0)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    client = Client(with_headers(headers), redirects=0)
     while True:
         url = parts._replace(path=path, query=urlencode(said)).geturl()
         told = _asked(client, url)
@@ -62,18 +61,6 @@ def _of_service(address: str, key: str) -> Iterator[Told]:
         if told.get("next") is None:
             return
         said["before"] = str(told["next"])
-
-
-def _with_key(key: str) -> Any:
-    def ask(url: str, wait: Wait) -> HTTPResponse:
-        parts = urlsplit(url)
-        ips = wire.look_up(parts.hostname or "", wire.port_of(parts), wait)
-        headers = {"User-Agent": "mien", "Connection": "close"}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        return wire.get(parts, ips, headers, wait)
-
-    return ask
 
 
 def _asked(client: Client, url: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Protocol
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -107,6 +107,17 @@ def by_name(url: str, wait: Wait) -> http.client.HTTPResponse:
         raise SourceError(f"{shown(url)} is no address: {exc}") from exc
     ips = wire.look_up(parts.hostname, port, wait)
     return wire.get(parts, ips, _headers(parts), wait)
+
+
+def with_headers(more: Mapping[str, str]) -> Transport:
+    """The transport of a program of this machine's user, which proves who it is by headers of its own."""
+
+    def ask(url: str, wait: Wait) -> http.client.HTTPResponse:
+        parts = urlsplit(url)
+        ips = wire.look_up(parts.hostname or "", wire.port_of(parts), wait)
+        return wire.get(parts, ips, {**_headers(parts), **more}, wait)
+
+    return ask
 
 
 def _headers(parts: SplitResult) -> dict[str, str]:
