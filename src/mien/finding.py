@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ROWS = 8_192  # compared at a time: 4 MB
+_KEPT = 1_000_000  # faces of a batch result whose descriptors stay in memory
 _CORNERS = ["x1", "y1", "x2", "y2"]
 _TOLD = ["source", "index", "time_s", "name", *_CORNERS]
 
@@ -182,15 +183,24 @@ class UnknownSearch:
 
 
 class BatchSearch:
-    """The faces of a batch result, read part by part: memory does not grow with the archive."""
+    """The faces of a batch result, read part by part: memory does not grow with the archive.
 
-    def __init__(self, archive: Archive, name: str, *, space: EmbeddingSpace) -> None:
+    With `keep` what was read stays in memory, half a kilobyte a face, up to a million
+    faces; parts that were written anew are read anew.
+    """
+
+    def __init__(
+        self, archive: Archive, name: str, *, space: EmbeddingSpace, keep: bool = False
+    ) -> None:
         self.archive = archive
         self.name = name
         self.space = space
+        self.keep = keep
+        self._kept: dict[Path, tuple[object, F32, I64]] = {}
 
     def nearest(self, probe: F32, count: int) -> list[Found]:
-        best = _best(self.archive.descriptors(self.space), probe, count)
+        rows = self._read() if self.keep else self.archive.descriptors(self.space)
+        best = _best(rows, probe, count)
         told = self.archive.faces_at([int(row) for _, row in best], _TOLD)
         return [
             Found(
@@ -204,6 +214,21 @@ class BatchSearch:
             )
             for (distance, _), row in zip(best, told, strict=True)
         ]
+
+    def _read(self) -> Iterator[tuple[F32, I64]]:
+        """Descriptors as the archive gives them; those that are kept are not read again."""
+        parts = self.archive.described_parts(self.space)
+        before, now, first = self._kept, {}, 0
+        for part in parts:
+            state = self.archive.state_of(part)
+            known = before.get(part)
+            if known is None or known[0] != state:
+                known = (state, *self.archive.descriptors_in(part))
+            if first < _KEPT:
+                now[part] = known
+            yield known[1], first + known[2]
+            first += self.archive.rows_in(part)
+        self._kept = now
 
     def size(self) -> int:
         return self.archive.count("faces")
