@@ -19,8 +19,9 @@ help:  ## list the targets
 
 .venv/ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "mien needs Python 3.11 or newer (python3 --version)"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(PIP) --editable .
+	@echo "installing mien into .venv: about a minute, once"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --editable .
 	@touch $@
 
 .venv/demo-ready: .venv/ready
@@ -33,7 +34,7 @@ help:  ## list the targets
 
 demo: $(if $(PHOTO),.venv/ready,.venv/demo-ready)  ## find and describe the faces of PHOTO (default: scikit-image's astronaut), write demo.jpg
 	@photo="$(PHOTO)"; $(BIN)/mien analyze "$${photo:-$$($(ASTRONAUT))}" --format table --draw demo.jpg \
-		&& echo "boxes and labels are in demo.jpg"
+		&& echo "boxes and labels are in demo.jpg; next: . .venv/bin/activate && mien --help"
 
 check: .venv/dev-ready  ## format, types, layers and the fast tests: under two minutes
 	$(BIN)/ruff format --check .

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
-import typer
+import reference
+from fastapi import APIRouter, FastAPI
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import mien
-from mien.cli import app
+from mien import plugins
 from mien.zoo import ZOO
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +27,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "index.md": (ROOT / "README.md").read_text(encoding="utf-8"),
         "commands.md": commands(),
+        "http.md": http(),
         "names.md": python(),
         "models.md": models(),
     }
@@ -46,40 +47,42 @@ def on_page_markdown(text: str, **_: Any) -> str:
 
 def commands() -> str:
     """Every command with its options, as `--help` tells them."""
-    top = typer.main.get_command(app)
     parts = ["# Commands\n"]
-    for words, command in leaves(top, ("mien",)):
-        parts.append(f"## {' '.join(words)}\n\n{plain(command.help)}\n")
-        parts.append(table(command.params))
+    for words, command in reference.commands():
+        parts.append(f"## {' '.join(words)}\n\n{reference.plain(command.help)}\n")
+        rows = [
+            f"| `{spelt.replace(', ', '`, `')}` | {escaped(said)} |"
+            for spelt, said in reference.parameters(command)
+        ]
+        parts.append("\n".join(["| | |", "|---|---|", *rows, ""]) if rows else "")
     return "\n".join(parts)
 
 
-def leaves(command: Any, words: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
-    """All commands below one, with the words that call them."""
-    names = command.list_commands(click.Context(command))
-    for name in names:
-        found = command.get_command(click.Context(command), name)
-        yield (*words, name), found
-        if hasattr(found, "list_commands"):
-            yield from leaves(found, (*words, name))
+_ABOUT_ROUTES = """What `mien serve` answers to. Its page `/docs` shows the same with a form to try each route,
+without the internet; `/openapi.json` is the document for programs. Keys, limits and shapes: [server.md](server.md).
+"""
 
 
-def table(params: list[Any]) -> str:
-    rows = [row(p) for p in params if not getattr(p, "hidden", False)]
-    return "\n".join(["| | |", "|---|---|", *rows, ""]) if rows else ""
-
-
-def row(param: Any) -> str:
-    names = [*param.opts, *param.secondary_opts]
-    if param.param_type_name == "argument":
-        names = [(param.metavar or param.name).upper()]
-    said = plain(getattr(param, "help", None)).replace("\n", " ")
-    return f"| {', '.join(f'`{name}`' for name in names)} | {escaped(said)} |"
-
-
-def plain(text: str | None) -> str:
-    """Help without rich's markup."""
-    return re.sub(r"\[/?(?:bold|dim|cyan|green|yellow|italic)\]", "", text or "")
+def http() -> str:
+    """Every route with what it takes and gives, from the service's own OpenAPI document."""
+    service = FastAPI(title="mien")
+    for plugin in plugins.found(plugins.ROUTES).values():
+        router = plugin.load()
+        service.include_router(router if isinstance(router, APIRouter) else router())
+    document = service.openapi()
+    parts = ["# Routes\n", _ABOUT_ROUTES]
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            parts.append(f"## {method.upper()} {path}\n\n{route.get('summary', '')}\n")
+            parts.append(f"{escaped(route.get('description', ''))}\n")
+            rows = [
+                f"| `{p['name']}` | {p['in']} | {escaped(p.get('description', ''))} |"
+                for p in route.get("parameters", ())
+            ]
+            parts += ["| | | |", "|---|---|---|", *rows, ""] if rows else []
+            answers = ", ".join(f"`{status}`" for status in route["responses"])
+            parts.append(f"Answers: {answers}\n")
+    return "\n".join(parts)
 
 
 def escaped(text: str) -> str:

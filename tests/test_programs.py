@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import shutil
 import sys
@@ -24,7 +25,14 @@ def place(
 ) -> Path:
     """A folder with an album, a film, and a gallery of who is in them."""
     folder = tmp_path_factory.mktemp("programs")
-    for name in ("people/Eileen Collins.jpg", "album/party.jpg", "album/again.png"):
+    (folder / "faces").mkdir()
+    for name in (
+        "party.jpg",
+        "people/Eileen Collins.jpg",
+        "album/party.jpg",
+        "album/again.png",
+        "faces/Eileen/1.jpg",
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(folder / name), astronaut)
     shutil.copy(face_film, folder / "clip.mp4")
@@ -39,6 +47,11 @@ def place(
         ("happiest_moment", ("clip.mp4", "happiest.jpg"), "% at "),
         ("album_table", ("album", "table.csv"), "2 faces in 2 photos\n"),
         ("smile_to_unlock", ("people", "clip.mp4"), "welcome, Eileen Collins\n"),
+        ("audience", ("clip.mp4",), "1 people\n"),
+        ("same_person", ("album/party.jpg", "album/again.png"), "the same person\n"),
+        ("find_in_album", ("album/party.jpg", "album"), "again.png 0.0"),
+        ("enroll_folder", ("faces", "new.db"), "Eileen: 1\n"),
+        ("moods_over_time", ("clip.mp4", "moods.csv"), " seconds\n"),
     ],
 )
 def test_a_program_does_what_it_says(
@@ -57,6 +70,26 @@ def test_a_program_does_what_it_says(
     assert told in capsys.readouterr().out
     if program == "happiest_moment":
         assert images.read_image("happiest.jpg").shape == (360, 640, 3)
+
+
+@pytest.mark.parametrize("notebook", sorted(PROGRAMS.glob("*.ipynb")), ids=str)
+def test_a_notebook_runs_from_its_first_cell_to_its_last(
+    notebook: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each cell shows something but those that only define; what is committed shows nothing yet."""
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert len(code) > 4
+    assert [cell["outputs"] for cell in code] == [[]] * len(code)
+    monkeypatch.chdir(place)
+    names: dict[str, object] = {}
+    for cell in code:
+        last = "".join(cell["source"]).splitlines()[-1]
+        exec("".join(cell["source"]), names)  # noqa: S102
+        if last.isidentifier():
+            assert repr(names[last])
+    assert len(names["faces" if "faces" in names else "sure"]) > 0  # type: ignore[arg-type]
 
 
 def test_every_program_is_tested() -> None:

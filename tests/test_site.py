@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,32 @@ def test_every_command_has_its_place(site: Path) -> None:
     names = top.list_commands(top.make_context("mien", ["doctor"]))  # type: ignore[attr-defined]
     assert {"analyze", "watch"} <= set(names)
     assert [name for name in names if f">mien {name}<" not in page] == []
+
+
+@pytest.mark.slow
+def test_every_route_has_its_place(site: Path) -> None:
+    page = (site / "http.html").read_text(encoding="utf-8")
+    for route in ("POST /v1/analyze", "GET /v1/people", "DELETE /v1/jobs/{job_id}"):
+        assert f">{route}<" in page
+
+
+@pytest.mark.slow
+def test_every_command_has_a_manual_page(tmp_path: Path) -> None:
+    words = [sys.executable, ROOT / "docs" / "man.py", tmp_path]
+    subprocess.run(words, check=True, cwd=tmp_path)
+    top = typer.main.get_command(app)
+    names = top.list_commands(top.make_context("mien", ["doctor"]))  # type: ignore[attr-defined]
+    assert [name for name in names if not (tmp_path / f"mien-{name}.1").exists()] == []
+    text = (tmp_path / "mien-analyze.1").read_text(encoding="utf-8")
+    assert "\\-\\-draw" in text
+    man = shutil.which("groff")
+    if man is not None:
+        told = subprocess.run(
+            [man, "-man", "-Kutf8", "-Tutf8", "-ww", tmp_path / "mien-analyze.1"],
+            capture_output=True,
+            text=True,
+        )
+        assert (told.returncode, told.stderr) == (0, "")
 
 
 @pytest.mark.slow
