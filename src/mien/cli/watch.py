@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from mien import heap
 from mien.cli import INTERRUPTED, new_app
 from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
 from mien.config import load_settings
@@ -41,6 +42,7 @@ def watch(
 
     Example: [bold]mien watch mien.toml --gallery people/[/bold]
     """
+    heap.keep_few_arenas()
     found = find_file(file)
     said = read_file(found)
     options = _filled_in(options, found)

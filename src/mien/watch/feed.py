@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from mien import heap
 from mien.errors import MienError, SourceError
 from mien.sources import Source, Timeouts, open_source
 from mien.sources.base import Glimpse, HasGlimpses, Need, glimpses_of, shown
@@ -90,7 +91,9 @@ class Feed:
         self._state = CameraState(camera.name, since=self._began)
         self._lock = threading.Condition()
         self._converting = threading.Lock()
-        self._waiting: Frame | None = None
+        self._waiting: Glimpse | None = None
+        self._every_s = _BUSY_S
+        self._tested_s = float("-inf")
         self._glimpsed: Glimpse | None = None  # the newest picture
         self._live_source: HasGlimpses | None = None
         self._received = 0
@@ -119,11 +122,11 @@ class Feed:
         where none has come. Raises SourceError where it is damaged."""
         glimpse = self._glimpsed
         self._alert_until = max(self._alert_until, self.now_s + _WATCHED_S)
-        with self._converting:
-            return None if glimpse is None else self._viewed(glimpse)
+        return None if glimpse is None else self._viewed(glimpse)
 
     def _viewed(self, glimpse: Glimpse) -> Frame:
-        frame = glimpse.frame()
+        with self._converting:
+            frame = glimpse.frame()
         return replace(frame, image=self.view.of(frame.image), source=self.camera.name)
 
     @property
@@ -153,15 +156,20 @@ class Feed:
         self._thread.join(timeout=2.0)
 
     def take(self) -> Frame | None:
-        """The picture that waits, if one does."""
+        """The picture that waits, if one does and is whole. It is converted here: those that nobody takes are not."""
         with self._lock:
-            frame, self._waiting = self._waiting, None
+            glimpse, self._waiting = self._waiting, None
             self._lock.notify_all()
-        return frame
+        try:
+            return None if glimpse is None else self._viewed(glimpse)
+        except SourceError as exc:  # damaged; the next may be whole
+            log.warning("%s", exc)
+            return None
 
-    def looked(self, frame: Frame, *, busy_s: float) -> None:
-        """Tells that a picture was looked at; for `busy_s` more seconds all of them are wanted, motion or not."""
+    def looked(self, frame: Frame, *, busy_s: float, every_s: float = _BUSY_S) -> None:
+        """Tells that a picture was looked at; for `busy_s` more seconds one is wanted `every_s`, motion or not."""
         self._busy_until = max(self._busy_until, frame.time_s + busy_s)
+        self._every_s = every_s
         delay = self.now_s - frame.time_s if self.live else None
         state = self._state
         if delay is not None and state.delay_s is not None:
@@ -181,6 +189,8 @@ class Feed:
             except Exception as exc:  # one camera must not take the others along
                 log.exception("camera %s", self.camera.name)
                 self._become("down", f"reading failed: {exc!r}")
+            if self._state.last_picture != before:
+                heap.give_back()
             if self._state.last_picture != before or self._state.state == "off":
                 pause = _FIRST_PAUSE_S
             self._stop.wait(pause)
@@ -225,7 +235,7 @@ class Feed:
     def _given_up(self) -> bool:
         """Whether nobody waits for this connection any more."""
         if self._live_source is not None:
-            self._count(self._live_source.received)
+            self._hear(self._live_source.received)
         stalled = self.live and time.monotonic() - self._heard > self._wait_s
         return self._stop.is_set() or stalled or not self._on()
 
@@ -253,7 +263,7 @@ class Feed:
             except SourceError as exc:  # a damaged picture; the next may be whole
                 log.warning("%s", exc)
                 continue
-            due = time_s + (_BUSY_S if wanted else _QUIET_S)
+            due = time_s + (self._every_s if wanted else _QUIET_S)
             if source.live:  # what comes meanwhile is passed over, and not converted
                 self._stop.wait(max(0.0, due - self.now_s))
 
@@ -261,19 +271,24 @@ class Feed:
         """Looks for motion in a picture and offers it where it is worth a look; returns whether it was."""
         self._picture_came(glimpse.time_s)
         self._glimpsed = glimpse
-        with self._converting:
-            sketch = self.view.of(glimpse.sketch())
-        if self._motion.moved(sketch, glimpse.time_s):
-            self._busy_until = max(self._busy_until, glimpse.time_s + _AFTER_MOTION_S)
-        if self._motion.suspected:
-            self._alert_until = glimpse.time_s + _ALERT_S
-        if glimpse.time_s > self._busy_until and glimpse.time_s < self._anyway_s:
+        time_s = glimpse.time_s
+        if time_s > self._busy_until or time_s >= self._tested_s + _QUIET_S:
+            self._test(glimpse)
+        if time_s > self._busy_until and time_s < self._anyway_s:
             return False
-        self._anyway_s = glimpse.time_s + _ANYWAY_S
-        with self._converting:
-            frame = self._viewed(glimpse)
-        self._offer(frame)
+        self._anyway_s = time_s + _ANYWAY_S
+        self._offer(glimpse)
         return True
+
+    def _test(self, glimpse: Glimpse) -> None:
+        """Whether something moves, or may."""
+        self._tested_s = time_s = glimpse.time_s
+        with self._converting:
+            sketch = glimpse.sketch()
+        if self._motion.moved(self.view.of(sketch), time_s):
+            self._busy_until = max(self._busy_until, time_s + _AFTER_MOTION_S)
+        if self._motion.suspected:
+            self._alert_until = time_s + _ALERT_S
 
     def _picture_came(self, time_s: float) -> None:
         self._state = replace(self._state, last_picture=self.at(time_s))
@@ -281,9 +296,8 @@ class Feed:
             self._become("up")
 
     def _count(self, received: int) -> None:
-        """Notes how many pictures of this connection have come: that it is alive, and the pictures a second."""
-        if received != self._received:
-            self._received, self._heard = received, time.monotonic()
+        """Notes how many pictures of this connection have come, for the pictures a second."""
+        self._hear(received)
         before, since = self._counted
         passed = self._heard - since
         if received < before or passed > 10:
@@ -293,14 +307,19 @@ class Feed:
             self._state = replace(self._state, fps=round(fps, 1))
             self._counted = (received, self._heard)
 
-    def _offer(self, frame: Frame) -> None:
+    def _hear(self, received: int) -> None:
+        """Notes that a connection lives, also where nobody needs its pictures. In any thread."""
+        if received != self._received:
+            self._received, self._heard = received, time.monotonic()
+
+    def _offer(self, glimpse: Glimpse) -> None:
         """Lets the picture wait; of a camera the newest one does, of a film each is waited for."""
         with self._lock:
             while not self.live and self._waiting is not None:
                 if self._stop.is_set():
                     return
                 self._lock.wait(0.5)
-            self._waiting = frame
+            self._waiting = glimpse
         self._tell()
 
     def _become(self, state: State, why: str = "") -> None:

@@ -97,6 +97,12 @@ class Visit:
         """Whether it was seen often enough to be told."""
         return self.count >= _SIGHTINGS and self.last_s - self.begin_s >= _SIGHTED_S
 
+    @property
+    def settled(self) -> bool:
+        """Whether it was told, and nothing says that it was somebody else."""
+        sure = self.who is None or (self.who != "unsure" and self._said == self.person)
+        return self.told and sure
+
     def see(self, face: Face, time_s: float, *, identity: bool) -> bool:
         """Takes one more sighting; returns whether it changes who this is."""
         passed = min(_STEP_S, max(0.0, time_s - self.last_s))
@@ -235,6 +241,7 @@ class Visits:
         self.alike = _ALIKE * alike
         self.identity = identity
         self.at = at
+        self.settled = False  # all who are in the last picture are told, and surely
         self._open: dict[int, Visit] = {}  # by track; several tracks may be one visit
 
     @property
@@ -272,6 +279,7 @@ class Visits:
             if visit.told and changed:
                 yield self._event("change", visit)
         yield from self._settle(seen)
+        self.settled = bool(seen) and all(visit.settled for visit in seen)
         yield from self.pass_time(frame.time_s)
 
     def _settle(self, seen: list[Visit]) -> Iterator[Event]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 
-from mien import geometry
+from mien import geometry, heap
 from mien.attribute import IDENTITY
 from mien.collecting import StreamCollector, UnknownCollector
 from mien.errors import MienError
@@ -28,9 +28,14 @@ from mien.watch.visits import Event, Visits
 log = logging.getLogger(__name__)
 
 _PRESENCE_S = 3.0  # after somebody was seen, all pictures are looked at
+_UNSETTLED_S, _SETTLED_S = (
+    0.08,
+    0.2,
+)  # between two pictures, once it is sure who is there
 _NEWCOMER_TURNS = 2  # ahead is a camera where somebody nobody knows has come
 _IDLE_S = 0.25
 _NOTE_S = 10.0
+_GIVE_BACK_S = 300.0
 _SHOWN_S = 1.0  # after that the faces of a picture are not shown any more
 _FRAME_SIDE, _FRAME_QUALITY = 1280, 85  # of pictures that are kept whole
 
@@ -69,7 +74,7 @@ class Watcher:
     ) -> None:
         self.going_on = going_on
         self.endless = False  # goes on without cameras, too: some may be added
-        self._noted = time.monotonic()
+        self._noted = self._given_back = time.monotonic()
         self.analyzer = analyzer
         self.said = said
         self.tell = tell
@@ -181,6 +186,9 @@ class Watcher:
 
     def _note(self) -> None:
         """Tells of the visits that go on; deletes strangers' faces that were kept long enough."""
+        if time.monotonic() - self._given_back > _GIVE_BACK_S:
+            self._given_back = time.monotonic()
+            heap.give_back()
         self.going_on(
             {
                 visit.id: post.feed.at(visit.last_s)
@@ -216,7 +224,11 @@ class Watcher:
         zones = [view.zone_of(b, result.width, result.height) for b in faces.boxes]
         self._tell_all(post.visits.see(frame, result, zones, self._picture))
         present = any(zone is not None for zone in zones)
-        post.feed.looked(frame, busy_s=_PRESENCE_S if present else 0.0)
+        post.feed.looked(
+            frame,
+            busy_s=_PRESENCE_S if present else 0.0,
+            every_s=_SETTLED_S if post.visits.settled else _UNSETTLED_S,
+        )
 
     def _picture(self, frame: Frame, face: Face) -> bytes:
         """What is kept of a good look at somebody."""
