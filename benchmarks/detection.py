@@ -19,6 +19,13 @@ once more the one at which it puts as many boxes where no face is as YuNet does.
 border, blurred or seen from behind is labelled "partly": finding it counts for nothing, neither way. "turned" is the
 part of the fixtures' faces still found when the picture is turned, at the shipped threshold. Speeds are medians of
 interleaved calls at 640x480, one thread, picture to faces.
+
+    python benchmarks/detection.py --data FOLDER --profiles
+
+counts something else: which part of the faces is found, at the shipped thresholds, by how far the head is turned
+sideways: labelled faces of 40 px and more among people, and photos of CACD-VS's folds 5 to 9. How far, MediaPipe's face
+landmarker says (`mien models get face-landmarker`), and where it sees no face YuNet's five points; faces that neither
+sees are counted as "unseen". Both favour what they see: a head turned away further than they know is among these.
 """
 
 from __future__ import annotations
@@ -28,6 +35,7 @@ import copy
 import csv
 import hashlib
 import importlib.util
+import itertools
 import json
 import os
 import time
@@ -39,7 +47,9 @@ import cv2
 import numpy as np
 
 from mien import geometry, store
+from mien.geometry import CHIP_LANDMARKS
 from mien.media import images
+from mien.models.attributes.landmarker import FaceLandmarker
 from mien.models.detectors.angle import AngleNet
 from mien.models.detectors.base import Detector, load_detector, scaled_back
 from mien.models.detectors.compact import Compact
@@ -59,6 +69,8 @@ KINDS = {".jpg", ".jpeg", ".png"}
 FLOOR = 0.1  # scores below this are not looked at
 ONE_THREAD = Compute("cpu", 1)
 HAS_FACES = {"astronaut", "camera"}
+YAWS = (0, 20, 40, 60, 75, 180)  # degrees, either way
+READABLE = 40  # pixels, of a face whose yaw can be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +258,102 @@ def turned_picture(image: U8, angle: float) -> tuple[U8, np.ndarray]:
         image, matrix, size.tolist(), borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(drawn, np.uint8), matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """A photo with faces (N, 4), how far each head is turned sideways (N,), NaN: nobody sees it, and the nose offset
+    (N,) by YuNet's points: from the middle between the eyes, in parts of half the distance between them."""
+
+    image: U8
+    faces: F32
+    yaws: F32
+    offsets: F32
+
+
+def heads(image: U8, faces: F32, seen: Faces, landmarker: FaceLandmarker) -> Heads:
+    """How heads are turned by the landmarker; `seen` is what YuNet finds in the photo."""
+    sides = (faces[:, 2:] - faces[:, :2]).max(axis=1)
+    middle = (faces[:, :2] + faces[:, 2:]) / 2
+    upright = (CHIP_LANDMARKS - CHIP_LANDMARKS.mean(axis=0)) / np.ptp(CHIP_LANDMARKS)
+    guessed = middle[:, None] + upright[None] * sides[:, None, None] * 0.6
+    boxed = Faces(faces, np.ones(len(faces), np.float32), guessed.astype(np.float32))
+    points = landmarker.points(image, boxed)
+    yaws = np.array([landmarker.pose(one)[0] for one in points], np.float32)
+    offsets = np.full(len(faces), np.nan, np.float32)
+    overlap = geometry.iou(faces, seen.boxes)
+    for i in np.flatnonzero(overlap.max(axis=1, initial=0) >= MATCH_IOU):
+        right, left, nose = seen.landmarks[overlap[i].argmax()][:3]
+        apart = (left - right) / 2
+        offsets[i] = (nose - (right + left) / 2) @ apart / max(apart @ apart, 1e-6)
+    return Heads(image, faces, yaws, offsets)
+
+
+def cacd_heads(
+    folder: Path, count: int, yunet: Detector, landmarker: FaceLandmarker
+) -> Iterator[Heads]:
+    """Photos of folds 5 to 9, whose face is in the middle; its box is that of the points that are seen there."""
+    with (folder / "pairs.csv").open() as handle:
+        rows = [row for row in csv.DictReader(handle) if int(row["fold"]) >= 5]
+    names = sorted({row[key] for row in rows for key in ("file_a", "file_b")})
+    for name in names[:: max(1, len(names) // count)]:
+        image = images.read_image(folder / name)
+        height, width = image.shape[:2]
+        central = np.array([[width, height, 3 * width, 3 * height]], np.float32) / 4
+        found = yunet(image)
+        yield heads(image, central, found, landmarker)
+
+
+def by_yaw(
+    made: dict[str, Detector], photos: list[Heads]
+) -> dict[str, dict[str, float]]:
+    """The part of the faces that each detector finds, by how far heads are turned."""
+    yaws, offsets = (
+        np.concatenate([getattr(photo, column) for photo in photos])
+        for column in ("yaws", "offsets")
+    )
+    both = np.isfinite(yaws) & np.isfinite(offsets) & (np.abs(yaws) > 15)
+    tangents = np.tan(np.deg2rad(np.clip(yaws[both], -80, 80)))
+    slope = float(np.median(tangents / offsets[both])) if both.any() else 1.0
+    guessed = np.rad2deg(np.arctan(slope * offsets))
+    turned_by = np.abs(np.where(np.isnan(yaws), guessed, yaws))
+    rows: dict[str, dict[str, float]] = {}
+    for name, detector in made.items():
+        found = np.concatenate(
+            [
+                hits(Truth(p.image, boxes=p.faces), detector(p.image)) >= 0
+                for p in photos
+            ]
+        )
+        rows[name] = {}
+        for low, high in itertools.pairwise(YAWS):
+            inside = (turned_by >= low) & (turned_by < high)
+            rows[name][f"yaw {low}-{high}, faces"] = float(inside.sum())
+            rows[name][f"yaw {low}-{high}, found"] = float(found[inside].mean())
+        unseen = np.isnan(turned_by)
+        rows[name]["unseen, faces"] = float(unseen.sum())
+        rows[name]["unseen, found"] = float(found[unseen].mean())
+    return rows
+
+
+def profiles(
+    made: dict[str, Detector], data: Path, photos: Path, count: int
+) -> dict[str, dict[str, float]]:
+    landmarker = FaceLandmarker.load(ONE_THREAD)
+    yunet = with_threshold(load_detector("yunet", min_face=16, compute=ONE_THREAD), 0.3)
+    among = []
+    for photo in people(data, photos):
+        large = np.sqrt(geometry.area(photo.faces)) >= READABLE
+        if large.any():
+            image, faces = photo.image, photo.faces[large]
+            among.append(heads(image, faces, yunet(image), landmarker))
+    alone = list(cacd_heads(data / "cacd_vs", count, yunet, landmarker))
+    results: dict[str, dict[str, float]] = {}
+    for name, rows in by_yaw(made, among).items():
+        results[f"{name}, people"] = rows
+    for name, rows in by_yaw(made, alone).items():
+        results[f"{name}, CACD"] = rows
+    return results
 
 
 def package_pictures() -> Iterator[Path]:
@@ -498,6 +606,8 @@ def parser() -> argparse.ArgumentParser:
         help="measure these two networks as ours",
     )
     made.add_argument("--rounds", type=int, default=30)
+    made.add_argument("--profiles", action="store_true", help="recall by yaw only")
+    made.add_argument("--count", type=int, default=1000, help="photos of CACD-VS")
     made.add_argument("--output", type=Path, help="write the numbers here as JSON")
     return made
 
@@ -507,12 +617,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     if args.yunet.exists():
         store.import_file(args.yunet)
-    results = measure(
-        detectors(args.detectors.split(","), args.weights),
-        args.data,
-        args.fixtures,
-        args.rounds,
-    )
+    made = detectors(args.detectors.split(","), args.weights)
+    if args.profiles:
+        results = profiles(made, args.data, args.fixtures, args.count)
+    else:
+        results = measure(made, args.data, args.fixtures, args.rounds)
     print("\n".join(table(results)))
     if args.output:
         args.output.write_text(json.dumps(results, indent=1))

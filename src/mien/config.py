@@ -32,6 +32,7 @@ class ServeSettings(BaseModel):
     origins: tuple[str, ...] = ()
     urls: bool = False
     url_hosts: tuple[str, ...] = ()
+    results: tuple[Path, ...] = ()
     keep_unknown_days: float | None = Field(default=None, gt=0)
     tls_cert: Path | None = None
     tls_key: Path | None = None

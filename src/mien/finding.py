@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import importlib.util
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from mien import sources
 from mien.errors import InputError, PhotoNotFound, UnknownNotFound
 from mien.gallery import FindsNearest, Gallery, showing
 from mien.gallery.unknown import UnknownFaces
+from mien.installs import lacking
 from mien.media import images
 from mien.pipeline import Analyzer
 from mien.space import EmbeddingSpace
@@ -180,6 +182,21 @@ class UnknownSearch:
             return self.unknown.thumbnail(int(found.key))
         except UnknownNotFound:
             return b""
+
+
+def batch_search(folder: Path, space: EmbeddingSpace, *, keep: bool) -> BatchSearch:
+    """What searches a batch result.
+
+    Raises:
+        InputError: It is none, is of another embedder, or cannot be read here.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError(lacking("reading a batch result", "pyarrow", "parquet"))
+    from mien.batch import Archive
+
+    archive = Archive.open(folder)
+    archive.described_parts(space)
+    return BatchSearch(archive, str(folder), space=space, keep=keep)
 
 
 class BatchSearch:

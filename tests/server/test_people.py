@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from batch import archives
+from mien.errors import InputError
 from mien.gallery import Photo
 from mien.models.attributes.antispoof import LIVE
 from mien.server import KeyFile
@@ -221,6 +223,28 @@ def test_a_group_of_unknown_faces_is_not_her(
     assert client.analyze(photo).json()["faces"][0]["name"] is None
     (there,) = client.http.get("/v1/unknown").json()["groups"]
     assert there["id"] == group["id"]
+
+
+def test_faces_of_batch_results_are_found_too(
+    start: Start, photo: bytes, tmp_path: Path
+) -> None:
+    result = tmp_path / "holiday"
+    strangers = np.random.default_rng(3).normal(size=(2, 128)).astype(np.float32)
+    archives.write_faces(result, [strangers])
+    client = start(results=(result,))
+    ada = client.analyzer.photo(photo).embedding
+    archives.write_faces(tmp_path / "more", [strangers, ada[None]])
+    for table in ("faces", "sources"):
+        for part in (tmp_path / "more" / table).iterdir():
+            part.rename(result / table / part.name)  # as a batch goes on
+    found = client.http.post("/v1/find", files={"file": photo}).json()["found"]
+    assert [(one["place"], one["same"]) for one in found[:2]] == [
+        ("holiday", True),
+        ("holiday", False),
+    ]
+    assert (found[0]["source"], found[0]["thumbnail"]) == ("0.jpg", None)
+    with pytest.raises(InputError, match="is no result of 'mien batch'"):
+        start(results=(tmp_path / "nothing",))
 
 
 def test_who_has_no_picture_has_none(client: Client) -> None:

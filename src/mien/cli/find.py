@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 from collections.abc import Sequence
 from io import BytesIO
@@ -24,22 +23,20 @@ from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import console, file_to_write
 from mien.errors import InputError
 from mien.finding import (
-    BatchSearch,
     Found,
     GallerySearch,
     PhotoSearch,
     Searchable,
     UnknownSearch,
+    batch_search,
     find as nearest,
 )
 from mien.gallery import DATABASE_SUFFIXES, Photo, check_there, open_gallery
 from mien.gallery.unknown import open_unknown
-from mien.installs import lacking
 from mien.media import images
 from mien.output.lettering import draw_text, text_size
 from mien.pipeline import Analyzer
 from mien.progress import progress
-from mien.space import EmbeddingSpace
 from mien.store import data_dir
 from mien.types import U8
 
@@ -144,21 +141,13 @@ def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Searchable:
     if not path.exists():
         raise InputError(f"--in {name}: there is no such file or folder")
     if is_result(path):
-        return _batch(path, analyzer.space)
+        return batch_search(path, analyzer.space, keep=False)
     place = PhotoSearch(analyzer, name, failed=failures.append)
     if not place.files:
         raise InputError(
             f"--in {name} holds no photos; a gallery is a .db file or postgresql://…"
         )
     return place
-
-
-def _batch(folder: Path, space: EmbeddingSpace) -> Searchable:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise InputError(lacking("reading a batch result", "pyarrow", "parquet"))
-    from mien.batch import Archive
-
-    return BatchSearch(Archive.open(folder), str(folder), space=space)
 
 
 def _show(found: Sequence[Found], format: str, *, tolerance: float) -> None:  # noqa: A002

@@ -40,6 +40,7 @@ from mien.pipeline import Analyzer, in_foreground, photo_of
 from mien.types import F32, Faces
 
 _ID = re.compile(r"[0-9a-f]{32}")
+PEOPLE = "people"  # what the gallery is called among the places that are searched
 _SAME_FACE = 0.4  # IoU of the box a client names with the box found again
 
 
@@ -68,7 +69,8 @@ class Seen:
 class People:
     """Everybody in the gallery, by ids that can stand in an address.
 
-    `relabel(old, new)` is told of every name that changes or (new None) is forgotten.
+    `relabel(old, new)` is told of every name that changes or (new None) is forgotten; `results` are searched too where
+    somebody asks where else a face is.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class People:
         *,
         relabel: Callable[[str, str | None], None],
         decoders: Decoders,
+        results: Sequence[Searchable] = (),
     ) -> None:
         self.analyzer = analyzer
+        self.results = results
         self.revision = 0  # changes when anybody does
         self._tell = relabel
         self._decoders = decoders
@@ -229,11 +233,12 @@ class People:
             self.revision += 1
 
     def find(self, photo: Photo, unknown: UnknownFaces, count: int) -> list[Seen]:
-        """The faces in the gallery and among the unknown that are nearest to that of a photo, the nearest first."""
-        places: list[Searchable] = [UnknownSearch(unknown)]
+        """The faces in the gallery, among the unknown and in batch results that are nearest to that of a photo, the
+        nearest first. A name of a batch result is told of who is in the gallery now."""
+        places: list[Searchable] = [UnknownSearch(unknown), *self.results]
         gallery = self.analyzer.gallery
         if gallery is not None:
-            places.append(GallerySearch(gallery, "people"))
+            places.append(GallerySearch(gallery, PEOPLE))
         found = [
             one
             for one, _ in find(
@@ -247,7 +252,7 @@ class People:
         )
         pictured: set[tuple[str | None, str]] = set()
         if isinstance(gallery, ShowsPhotos):
-            for name in {one.name for one in found if one.name is not None}:
+            for name in {one.name for one in found if one.name and one.place == PEOPLE}:
                 pictured |= {
                     (name, kept.sha256)
                     for kept in gallery.photos_of(name)
@@ -255,7 +260,12 @@ class People:
                 }
         return [
             Seen(
-                replace(one, source=PurePath(one.source).name),
+                replace(
+                    one,
+                    source=PurePath(one.source).name,
+                    place=PurePath(one.place).name,
+                    name=one.name if one.place == PEOPLE or one.name in ids else None,
+                ),
                 same=one.distance <= self.analyzer.tolerance,
                 person=ids.get(one.name or ""),
                 pictured=one.group is not None or (one.name, one.key) in pictured,

@@ -275,6 +275,10 @@ class FoundFaceRecord(BaseModel):
     person: str | None = Field(description="The id of the person it is enrolled for.")
     group: str | None = Field(description="The unknown person it is a face of.")
     source: str = Field(description="The picture it is from, as the service knows it.")
+    place: str = Field(
+        description="Where it was found: people, unknown, or the name of a batch result."
+    )
+    time_s: float = Field(description="Of a film: the time of the frame.")
     thumbnail: str | None = Field(description="Where a small JPEG of it is.")
 
     @classmethod
@@ -290,6 +294,8 @@ class FoundFaceRecord(BaseModel):
             person=seen.person,
             group=found.group,
             source=found.source,
+            place=found.place,
+            time_s=found.time_s,
             thumbnail=picture if seen.pictured else None,
         )
 
@@ -309,6 +315,8 @@ class FoundRecord(BaseModel):
                         "person": "3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7",
                         "group": None,
                         "source": "ada.jpg",
+                        "place": "people",
+                        "time_s": 0.0,
                         "thumbnail": "/v1/people/3f0c5b2a9d7e4c61b8a1f2e3d4c5b6a7/photos/5f0c…/thumbnail",
                     }
                 ]

@@ -10,6 +10,7 @@ from functools import partial
 import anyio
 
 from mien.collecting import UnknownCollector, who_is_known
+from mien.finding import batch_search
 from mien.gallery.unknown import (
     UnknownFaces,
     file_for,
@@ -108,7 +109,10 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     watching = watching_for(settings, analyzer, strangers.collector)
     decoders = Decoders()
     relabel = _tell_all(settings, worker, strangers.faces)
-    people = People(analyzer, relabel=relabel, decoders=decoders)
+    results = [
+        batch_search(folder, analyzer.space, keep=True) for folder in settings.results
+    ]
+    people = People(analyzer, relabel=relabel, decoders=decoders, results=results)
     keys = KeyFile(settings.data / "keys.json")
     rates = Rates(settings.limits.requests_per_minute)
     models = Models(

@@ -18,7 +18,8 @@ class ServerSettings:
 
     `hosts` are further names it is reached by, `origins` further web pages that may call it; `urls` turns `/v1/urls`
     on, `url_hosts` (`host` or `host:port`) may then also be private addresses. `models_dir` holds model files to choose
-    from. `keep_unknown_days`: for how long the faces nobody owns are kept, None for not at all.
+    from. `results` are batch results in which faces are found too.
+    `keep_unknown_days`: for how long the faces nobody owns are kept, None for not at all.
     `watch` says which cameras are watched, None: none. With `tls_cert` and `tls_key` it speaks https.
     """
 
@@ -31,6 +32,7 @@ class ServerSettings:
     url_hosts: tuple[str, ...] = ()
     keys_needed: bool | None = None
     models_dir: Path | None = None
+    results: tuple[Path, ...] = ()
     keep_unknown_days: float | None = None
     limits: Limits = field(default_factory=Limits)
     watch: WatchFile | None = None

@@ -276,7 +276,8 @@ def merge_person(
 def find_face(
     caller: Analyst, service: ServiceDep, form: PictureForm, top: Top = 12
 ) -> FoundRecord:
-    """The faces nearest to one of a photo: of the people in the gallery and of the unknown faces that are kept.
+    """The faces nearest to one of a photo: of the people in the gallery, of the unknown faces that are kept, and of the
+    batch results that the service was told to search.
 
     Nothing is kept of the photo.
     """
