@@ -1,6 +1,6 @@
 """Whether a long stream costs memory, threads or open files: a film played round and round, as `mien live` plays it.
 
-    python benchmarks/endurance.py FILM... --minutes 60 --output endurance.json
+    python benchmarks/endurance.py FILM... --minutes 60 --output endurance.json --curve endurance
 
 FILMs are videos, played one after the other, again and again, as fast as they can be analysed: one session, one clock,
 one summary, one recording that is begun anew every 2000 frames. `--stream` sends the first film as MJPEG over HTTP from
@@ -25,7 +25,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, cycle
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
+import curves
 import cv2
 import psutil
 
@@ -207,7 +209,7 @@ def watched(films: list[Path], minutes: float, *, stream: bool) -> Watch:
             return play(source, minutes, Path(name), opened=time.monotonic())
 
 
-def report(samples: list[Sample]) -> dict[str, object]:
+def report(samples: list[Sample]) -> dict[str, Any]:
     """What changed from the second quarter of the samples to the last one."""
     quarter = max(1, len(samples) // 4)
     early, late = samples[quarter : 2 * quarter] or samples, samples[-quarter:]
@@ -239,9 +241,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--output", type=Path, help="a JSON file")
+    parser.add_argument("--curve", type=Path, help="a place for a .csv and an .svg")
     given = parser.parse_args()
     found = report(watched(given.films, given.minutes, stream=given.stream).samples)
     print(json.dumps({key: value for key, value in found.items() if key != "samples"}))
+    if given.curve:
+        rows = [{"minutes": s["wall_s"] / 60, **s} for s in found["samples"]]
+        curves.write(given.curve, rows, ("rss_mb", "threads", "files"))
     if given.output:
         given.output.write_text(json.dumps(found, indent=1))
     sys.exit(

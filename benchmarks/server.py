@@ -1,7 +1,7 @@
 """How fast `mien serve` is beside the bare analyzer, what it does when there is too much, and whether it lasts.
 
     python benchmarks/server.py                     # 1, 8 and 32 clients, then an overload
-    python benchmarks/server.py --soak 30           # half an hour of mixed load instead
+    python benchmarks/server.py --soak 30 --curve x # half an hour of mixed load instead; x.csv, x.svg
 
 Single-face JPEGs of 640 x 480. All runs are interleaved and medians are given; on a shared machine the ratios count.
 The clients run in this process and use the same processors as the service.
@@ -29,10 +29,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
+import curves
 import cv2
 import numpy as np
+import psutil
 import skimage.data
 
+from mien import backup
+from mien.errors import MienError
 from mien.media import images
 from mien.pipeline import Analyzer
 from mien.types import U8
@@ -179,23 +183,28 @@ def cpu_s(pid: int) -> float:
 @contextmanager
 def service(options: list[str]) -> Iterator[tuple[int, int]]:
     """`mien serve` in a process of its own: its port and process id."""
+    with tempfile.TemporaryDirectory() as data, serving(Path(data), options) as found:
+        yield found
+
+
+@contextmanager
+def serving(data: Path, options: list[str]) -> Iterator[tuple[int, int]]:
+    """The same, with a data folder that is there."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = int(s.getsockname()[1])
-    with tempfile.TemporaryDirectory() as data:
-        place = ["--port", str(port), "--data", data, *options]
-        code = "from mien.cli import main; main()"
-        log = (Path(data) / "log").open("wb")
+    place = ["--port", str(port), "--data", str(data), *options]
+    code = "from mien.cli import main; main()"
+    with (data / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", code, "serve", *place], stderr=log
         )
         try:
-            wait_for(port, process, Path(data) / "log")
+            wait_for(port, process, data / "log")
             yield port, process.pid
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-            log.close()
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -321,10 +330,18 @@ def look_options(options: argparse.Namespace) -> list[str]:
     ]
 
 
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process, megabytes."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
+def held(pid: int, began: float) -> dict[str, float]:
+    """What a process and those it started hold now."""
+    own = psutil.Process(pid)
+    family = [own, *own.children(recursive=True)]
+    return {
+        "minutes": round((time.monotonic() - began) / 60, 3),
+        "rss_mb": round(own.memory_info().rss / 2**20, 1),
+        "rss_of_all_mb": round(sum(p.memory_info().rss for p in family) / 2**20, 1),
+        "threads": own.num_threads(),
+        "files": own.num_fds(),
+        "processes": len(family),
+    }
 
 
 def write_clip(image: U8, seconds: float) -> bytes:
@@ -433,11 +450,34 @@ async def videos_cycle(
     return count
 
 
-async def watch(pid: int, until: float, samples: list[tuple[float, float]]) -> None:
+async def watch(pid: int, until: float, samples: list[dict[str, float]]) -> None:
     began = time.monotonic()
     while time.monotonic() < until:
-        samples.append((time.monotonic() - began, rss_mb(pid)))
+        samples.append(held(pid, began))
         await asyncio.sleep(2)
+
+
+async def backups(data: Path, until: float, wrong: Counter[str]) -> int:
+    """Backs up what the service writes, every minute, and reads each archive to its end."""
+    home = backup.Home(str(data / "people.db"), data)
+    count = 0
+    while time.monotonic() < until:
+        archive = data.parent / f"{data.name}.zip"
+        try:
+            await asyncio.to_thread(
+                backup.write, archive, home, jobs=True, force=True, told=_nobody_looks
+            )
+            await asyncio.to_thread(backup.check, archive, told=_nobody_looks)
+            count += 1
+        except MienError as exc:
+            wrong[f"backup: {exc}"] += 1
+        await asyncio.sleep(min(60.0, max(1.0, until - time.monotonic())))
+    archive.unlink(missing_ok=True)
+    return count
+
+
+def _nobody_looks(done: int, total: int) -> None:
+    return None
 
 
 def live_loop(
@@ -469,18 +509,25 @@ def soak(options: argparse.Namespace) -> dict[str, object]:
     analyse = [
         (request("POST", "/v1/analyze", *form(content)), {200}) for content in contents
     ]
+    small = cv2.resize(images.read_image(contents[0]), (320, 240))
+    rare = cv2.imencode(".bmp", small)[1].tobytes()
     provoked = [
         (request("POST", "/v1/analyze", *form(b"no picture")), {422}),
         (request("POST", "/v1/analyze", "application/json", b"{}"), {415}),
         (request("GET", "/v1/jobs/none"), {404}),
         (request("POST", "/v1/videos", *form(b"no video")), {422}),
         (request("GET", "/metrics"), {200}),
+        (request("POST", "/v1/analyze", *form(rare)), {200}),
+        (request("POST", "/v1/analyze", *form(rare[:20_000])), {422}),
     ]
-    clip = write_clip(cv2.resize(images.read_image(contents[0]), (320, 240)), 2)
+    clip = write_clip(small, 2)
     wrong: Counter[str] = Counter()
-    samples: list[tuple[float, float]] = []
+    samples: list[dict[str, float]] = []
     live = [0]
-    with service(look_options(options)) as (port, pid):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        serving(Path(name), look_options(options)) as (port, pid),
+    ):
         until = time.monotonic() + options.soak * 60
         thread = threading.Thread(
             target=live_loop, args=(port, contents, until, wrong, live)
@@ -495,6 +542,7 @@ def soak(options: argparse.Namespace) -> dict[str, object]:
                 people_cycle(port, contents[0], until, wrong, 1),
                 people_cycle(port, contents[4], until, wrong, 2),
                 videos_cycle(port, clip, until, wrong),
+                backups(Path(name), until, wrong),
                 watch(pid, until, samples),
             )
 
@@ -507,20 +555,24 @@ def summary(
     options: argparse.Namespace,
     done: list[object],
     live: int,
-    samples: list[tuple[float, float]],
+    samples: list[dict[str, float]],
     wrong: Counter[str],
 ) -> dict[str, object]:
-    settled = [row for row in samples if row[0] > min(60.0, options.soak * 15)]
-    times, memory = np.array(settled).T
-    slope = (
-        float(np.polyfit(times / 60, memory, 1)[0]) if len(times) > 2 else float("nan")
+    warm = min(1.0, options.soak / 4)
+    settled = [row for row in samples if row["minutes"] > warm]
+    times, memory = np.array([(s["minutes"], s["rss_mb"]) for s in settled]).T
+    slope = float(np.polyfit(times, memory, 1)[0]) if len(times) > 2 else float("nan")
+    what = (
+        *("analyse a", "analyse b", "provoked", "people a", "people b", "videos"),
+        "backups",
     )
-    what = ("analyse a", "analyse b", "provoked", "people a", "people b", "videos")
+    if options.curve:
+        curves.write(options.curve, samples, ("rss_mb", "threads", "files"))
     print(
         f"{options.soak:g} minutes: {dict(zip(what, done, strict=False))}, live frames {live}"
     )
     print(
-        f"memory: {samples[0][1]:.0f} MB at first, {memory[0]:.0f} after warming, {memory[-1]:.0f} at the end, "
+        f"memory: {samples[0]['rss_mb']:.0f} MB at first, {memory[0]:.0f} after warming, {memory[-1]:.0f} at the end, "
         f"largest {memory.max():.0f}; {slope:+.2f} MB a minute"
     )
     print(f"unexpected answers: {dict(wrong) or 'none'}")
@@ -550,6 +602,7 @@ def main() -> None:
     parser.add_argument("--only", default="identity,age,gender,emotion")
     parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES")
     parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--curve", type=Path, help="a place for a .csv and an .svg")
     options = parser.parse_args()
     found = soak(options) if options.soak else speed(options)
     if options.json:
