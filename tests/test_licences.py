@@ -16,7 +16,9 @@ FREE = re.compile(
     r"MIT|BSD|Apache|ISC|PSF|Python Software|zlib|Zlib|MPL|Mozilla|LGPL|Lesser|CC0|Unlicense|HPND|SIL|OFL"
     r"|Public Domain|EPL|Eclipse"
 )
-BINDING = re.compile(r"(?<!L)(?<!Lesser )\b(A?GPL|General Public)|Proprietary|NonCommercial")
+BINDING = re.compile(
+    r"(?<!L)(?<!Lesser )\b(A?GPL|General Public)|Proprietary|NonCommercial"
+)
 
 
 def needed() -> dict[str, Distribution]:
@@ -57,4 +59,8 @@ def test_every_licence_is_known_and_lets_one_pass_it_on() -> None:
 
 
 UNSAID = {"scipy"}  # its first line is its copyright; BSD by its classifier
-LESSER = {"pi-heif", "psycopg", "psycopg-binary"}  # the Lesser GPL: loaded, not linked in
+LESSER = {
+    "pi-heif",
+    "psycopg",
+    "psycopg-binary",
+}  # the Lesser GPL: loaded, not linked in
