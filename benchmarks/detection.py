@@ -325,14 +325,15 @@ def by_yaw(
                 for p in photos
             ]
         )
+        parts = {
+            f"yaw {low}-{high}": (turned_by >= low) & (turned_by < high)
+            for low, high in itertools.pairwise(YAWS)
+        }
         rows[name] = {}
-        for low, high in itertools.pairwise(YAWS):
-            inside = (turned_by >= low) & (turned_by < high)
-            rows[name][f"yaw {low}-{high}, faces"] = float(inside.sum())
-            rows[name][f"yaw {low}-{high}, found"] = float(found[inside].mean())
-        unseen = np.isnan(turned_by)
-        rows[name]["unseen, faces"] = float(unseen.sum())
-        rows[name]["unseen, found"] = float(found[unseen].mean())
+        for part, inside in {**parts, "unseen": np.isnan(turned_by)}.items():
+            rows[name][f"{part}, faces"] = float(inside.sum())
+            if inside.any():
+                rows[name][f"{part}, found"] = float(found[inside].mean())
     return rows
 
 
