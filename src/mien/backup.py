@@ -309,7 +309,7 @@ def _put(
         elif source.suffix == ".db":
             database.copy_sqlite(source, goal)
         elif source.suffix == ".toml":
-            text = here(source.read_text(), home.gallery if made.kind else None)
+            text = here(source.read_text("utf-8"), home.gallery if made.kind else None)
             store.write_atomically(goal, text.encode(), secret=True, durable=True)
         else:
             store.write_atomically(goal, source.read_bytes(), secret=True, durable=True)

@@ -117,7 +117,7 @@ def scripts(package: str, dialect: str) -> list[str]:
     """The numbered SQL files of a package for one kind of database, the first first."""
     folder = resources.files(package) / dialect
     files = sorted(folder.iterdir(), key=lambda file: file.name)
-    return [file.read_text() for file in files if file.name.endswith(".sql")]
+    return [file.read_text("utf-8") for file in files if file.name.endswith(".sql")]
 
 
 def execute(connection: sa.Connection, script: str) -> None:

@@ -67,6 +67,8 @@ def make_missing(path: Path) -> None:
 
 def _tighten(path: Path, mode: int) -> None:
     """Takes the rights of others where anybody has some; those of a group alone were given by somebody."""
+    if os.name != "posix":  # who may read a file is not in its mode there
+        return
     now = path.stat()
     if stat.S_IMODE(now.st_mode) & stat.S_IRWXO and now.st_uid == os.geteuid():
         path.chmod(mode)

@@ -22,12 +22,12 @@ from mien.types import F32, U8
 
 AROUND = 0.3  # of a head's box, covered beyond it on each side
 
-_SQUARES = 6  # across the shorter side of what is covered
+_SQUARES = 4  # across the shorter side of what is covered
 _CELLS = 4  # the same, where they have no edges
 _FAINT = 0.04  # part of the contrast that a blurred face keeps; at an eighth it is found as a face now and then
-_STRONG = 1.3  # the same for squares: the more they differ, the less they are one face
+_STRONG = 2.0  # the same for squares: the more they differ, the less they are one face
 _STEP = 24  # grey levels that are told apart among squares
-_NOISE = 20.0  # grey levels
+_NOISE = 30.0  # grey levels
 _INK = 24  # grey level of a box
 _SOFT = 1.1  # times the size: where what covers a face has faded out
 

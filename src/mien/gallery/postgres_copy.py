@@ -147,7 +147,7 @@ def _numbers(
 def _index(folder: Path) -> dict[str, Any]:
     """What the files are, of which nothing is taken that is not as it should be."""
     try:
-        index: dict[str, Any] = json.loads((folder / _INDEX).read_text())
+        index: dict[str, Any] = json.loads((folder / _INDEX).read_text("utf-8"))
         names = [*index["columns"], *(w.split(".")[0] for w in index["numbers"])]
         words = [name for some in index["columns"].values() for name in some]
         fine = set(names) <= set(TABLES) and all(map(_COLUMN.fullmatch, words))

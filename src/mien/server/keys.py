@@ -99,7 +99,9 @@ class KeyFile:
 
     def _read(self) -> list[Key]:
         try:
-            return [Key(**row) for row in from_json(self.path.read_text())["keys"]]
+            return [
+                Key(**row) for row in from_json(self.path.read_text("utf-8"))["keys"]
+            ]
         except (OSError, ValueError, TypeError, KeyError) as exc:
             raise InputError(
                 f"{self.path} is no list of keys ({exc}); move it away and make new ones"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import resource
 import socket
+import sys
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -115,6 +115,10 @@ def check_port(host: str, port: int) -> None:
 
 def open_files() -> int:
     """How many files and connections this process may have open: as many as the system lets it."""
+    if sys.platform == "win32":  # has no such limit
+        return _MOST_FILES
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft == resource.RLIM_INFINITY or soft >= most:

@@ -218,6 +218,6 @@ def read_secret(file: Path) -> str:
     try:
         if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ValueError(f"others can read {file}; run: chmod 600 {file}")
-        return (file.read_text().splitlines() or [""])[0]
+        return (file.read_text("utf-8").splitlines() or [""])[0]
     except OSError as exc:
         raise ValueError(f"cannot read {file}: {exc.strerror or exc}") from exc

@@ -123,7 +123,7 @@ def read_file(file: Path, *, cameras_needed: bool = True) -> WatchFile:
         InputError: It cannot be read, or something in it cannot be: all that is wrong, a line each.
     """
     try:
-        said = tomllib.loads(file.read_text())
+        said = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise InputError(f"cannot read {file}: {exc}") from exc
     own = {name: said[name] for name in said if name not in Settings.model_fields}
