@@ -56,6 +56,7 @@ _SERVED = (
     "counter",
     "unknown",
     "jobs",
+    "rules",
     "models",
     "cameras",
     "events",

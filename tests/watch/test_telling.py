@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.header import decode_header, make_header
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,24 @@ def test_at_most_once_in_some_minutes_of_the_same_person() -> None:
     assert told("d", "Ada", camera="yard")
     now[0] += 601
     assert told("e", "Ada")
+
+
+def test_people_are_told_once_of_a_visit() -> None:
+    hooks = (Webhook(name="ntfy", url="http://house/", format="text"),)
+    said = WatchFile(cameras=(DOOR,), webhooks=hooks, rules=(Rule(who="known"),))
+    these = Rules(said, clock=lambda: NOW)
+    kinds: list[Kind] = ["change", "change", "end"]
+    events = [event(kind, who="known", person="Ada") for kind in kinds]
+    assert [len(these.messages(one)) for one in events] == [1, 0, 0]
+
+
+def test_a_rule_comes_and_goes_while_visits_go_on() -> None:
+    these = rules(who="known")
+    assert these.messages(BEGIN) == []
+    these.add("added-1", Rule(who="anybody"), once=False)
+    assert [m.target for m in these.messages(BEGIN)] == ["added-1"]
+    these.drop("added-1")
+    assert these.messages(event("end", who="unsure")) == []
 
 
 # -- webhooks
@@ -277,6 +296,28 @@ def test_kill_9_loses_nothing_and_tells_nothing_under_another_id(
     told = {json.loads(body)["id"] for _, body in receiver.got}
     assert set(written) <= set(receiver.visits)
     assert len(told) == len(set(receiver.visits)), "one id for each"
+
+
+@pytest.mark.parametrize("picture", [b"", b"\xff\xd8jpeg"])
+def test_people_read_a_line_with_the_picture_by_choice(
+    receiver: Receiver, picture: bytes
+) -> None:
+    """As ntfy takes it: the picture is the body then, and the line a header of RFC 2047."""
+    hook = Webhook(name="ntfy", url=receiver.url, format="text", picture=True)
+    visit = {"id": "v1", "camera": "Tür", "who": "known", "person": "Åda", "age": 41.3}
+    body = json.dumps({"id": "m1", "rule": "door", "visit": visit})
+    target = WebhookTarget(hook, picture=lambda _: picture)
+    target.tell(Message(1, "ntfy", "v1", body, NOW, 0))
+    ((headers, got),) = receiver.got
+    line = "Åda at Tür: about 41"
+    assert headers["title"] == "door"
+    assert headers["webhook-id"] == "m1"
+    if not picture:
+        assert got.decode() == line
+        return
+    assert (got, headers["content-type"]) == (picture, "image/jpeg")
+    assert headers["message"].isascii()
+    assert str(make_header(decode_header(headers["message"]))) == line
 
 
 def test_a_message_is_signed() -> None:

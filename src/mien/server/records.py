@@ -18,6 +18,7 @@ from mien.server.jobs.results import InVideo
 from mien.server.jobs.store import Job
 from mien.server.people import Seen
 from mien.server.problems import TITLES, ProblemRecord
+from mien.server.rules import Known
 from mien.server.watching import Watched
 from mien.sources.base import shown
 from mien.watch.counts import Counts
@@ -744,6 +745,9 @@ def _problem(job: Job) -> ProblemRecord | None:
     )
 
 
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
 class ZoneRecord(BaseModel):
     """A part of the picture, as points (x, y) in parts of its width and height: to look at, or to leave out."""
 
@@ -921,3 +925,86 @@ class CountsRecord(BaseModel):
     @classmethod
     def of(cls, counts: Counts) -> CountsRecord:
         return cls.model_validate(counts.to_dict())
+
+
+class RuleOrderRecord(BaseModel):
+    """Whom to tell of which visits."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "name": "strangers at night",
+                "who": "unknown",
+                "hours": ["22:00-6:00"],
+                "url": "https://ntfy.example/door",
+                "format": "text",
+                "picture": True,
+            }
+        },
+    )
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    who: Literal["anybody", "known", "unknown"] | list[ShortText] = "anybody"
+    cameras: list[ShortText] = Field([], max_length=64, description="Empty: all.")
+    hours: list[ShortText] = Field([], max_length=20, description="Empty: always.")
+    every_minutes: float = Field(
+        0, ge=0, le=1e6, description="At most once of the same person and camera."
+    )
+    sightings: int = Field(0, ge=0, le=10**6, description="Before it speaks.")
+    url: Annotated[str, StringConstraints(max_length=2000)] = Field(
+        description="What is told: an http or https address."
+    )
+    format: Literal["json", "text"] = Field(
+        "json",
+        description="`text` is a line for people, once a visit, as ntfy takes it.",
+    )
+    picture: bool = Field(
+        False, description="With `text`: the best picture too, where one is kept."
+    )
+
+    def said(self) -> dict[str, object]:
+        return self.model_dump()
+
+
+class RuleRecord(BaseModel):
+    """A rule."""
+
+    id: str
+    name: str
+    who: Literal["anybody", "known", "unknown"] | list[str]
+    cameras: list[str]
+    hours: list[str]
+    every_minutes: float
+    sightings: int
+    tells: list[str] = Field(description="Addresses, without their secrets.")
+    editable: bool = Field(description="False of those in the service's file.")
+
+    @classmethod
+    def of(cls, known: Known) -> RuleRecord:
+        rule = known.rule
+        return cls(
+            id=known.id,
+            name=rule.name,
+            who=rule.who if isinstance(rule.who, str) else list(rule.who),
+            cameras=list(rule.cameras),
+            hours=[hours.text for hours in rule.hours],
+            every_minutes=rule.every_minutes,
+            sightings=rule.sightings,
+            tells=[shown(hook.url) for hook in known.hooks],
+            editable=not known.fixed,
+        )
+
+
+class RulesRecord(BaseModel):
+    """All rules."""
+
+    rules: list[RuleRecord]
+
+
+class RuleTestRecord(BaseModel):
+    """Who was told."""
+
+    told: dict[str, str | None] = Field(
+        description="By address: null, or why it could not be told."
+    )

@@ -17,6 +17,7 @@ from mien.errors import InputError
 from mien.pipeline import Analyzer
 from mien.server.fetch import Fetcher, FetchRules, rules_of
 from mien.server.problems import Problem
+from mien.server.rules import AddedRules
 from mien.server.settings import ServerSettings
 from mien.server.streams import open_camera
 from mien.sources import Source, Timeouts
@@ -68,6 +69,7 @@ class Watching:
             analyzer, said, data=settings.data, collector=collector, store=True
         )
         self.watch.watcher.endless = True
+        self.rules = AddedRules(settings, self.watch)
         self._lock = threading.Lock()
         self._added = {
             camera_id: Camera.model_validate(camera)
@@ -85,6 +87,7 @@ class Watching:
     def start(self) -> None:
         for camera in self._added.values():
             self.watch.watcher.add(camera, self._opener)
+        self.rules.start()
         self._thread.start()
 
     def stop(self) -> None:

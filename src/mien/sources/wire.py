@@ -122,13 +122,18 @@ def get(
 
 
 def post(
-    url: SplitResult, headers: Mapping[str, str], body: bytes, wait: Wait
+    url: SplitResult,
+    headers: Mapping[str, str],
+    body: bytes,
+    wait: Wait,
+    ips: Sequence[str] | None = None,
 ) -> http.client.HTTPResponse:
-    """The answer to a POST, asked of the first machine of this name that answers.
+    """The answer to a POST, asked of the first of these machines that answers; None: of those of its name.
 
     Raises as `get` does.
     """
-    ips = look_up(url.hostname or "", port_of(url), wait)
+    if ips is None:
+        ips = look_up(url.hostname or "", port_of(url), wait)
     return _ask(_Request("POST", url, headers, body), ips, wait)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mien.watch.cameras import within
@@ -29,29 +30,51 @@ class Rules:
     def __init__(
         self, said: WatchFile, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.rules = said.rules
+        self.rules: Mapping[str, Rule] = {
+            str(number): rule for number, rule in enumerate(said.rules)
+        }
         self.hooks = tuple(hook.name for hook in said.webhooks)
+        self.once = frozenset(h.name for h in said.webhooks if h.format == "text")
         self.mqtt = said.mqtt is not None
         self.clock = clock
-        self._heard: dict[str, set[int]] = {}  # the rules that spoke, by visit
-        self._spoke: dict[tuple[int, str, str | None], float] = {}
+        self._heard: dict[str, set[str]] = {}  # the rules that spoke, by visit
+        self._spoke: dict[tuple[str, str, str | None], float] = {}
+
+    def add(self, rule_id: str, rule: Rule, *, once: bool) -> None:
+        """One more rule, which tells the target of its own id. May be called from any thread."""
+        told = rule.model_copy(update={"tell": (rule_id,)})
+        self.once |= {rule_id} if once else frozenset()
+        self.rules = {**self.rules, rule_id: told}
+
+    def drop(self, rule_id: str) -> None:
+        """A rule less. May be called from any thread."""
+        self.rules = {key: one for key, one in self.rules.items() if key != rule_id}
 
     def messages(self, event: Event) -> Sequence[Message]:
         """What is to be told of an event."""
+        rules = self.rules
         heard = self._heard.setdefault(event.visit, set())
-        for number, rule in enumerate(self.rules):
-            if number not in heard and self._fits(number, rule, event):
-                heard.add(number)
-        told = [self.rules[number] for number in sorted(heard)]
+        new = {
+            key
+            for key, rule in rules.items()
+            if key not in heard and self._fits(key, rule, event)
+        }
+        heard |= new
         if event.kind in {"end", "joined"}:
             del self._heard[event.visit]
-        hooks = {hook: rule for rule in told for hook in rule.tell or self.hooks}
+        hooks = {
+            hook: rule
+            for key, rule in rules.items()
+            if key in heard
+            for hook in rule.tell or self.hooks
+            if key in new or hook not in self.once
+        }
         made = [self._message(hook, event, rule) for hook, rule in hooks.items()]
         if self.mqtt:
             made.append(self._message(MQTT, event, None))
         return made
 
-    def _fits(self, number: int, rule: Rule, event: Event) -> bool:
+    def _fits(self, rule_id: str, rule: Rule, event: Event) -> bool:
         who, person = event.told.get("who"), event.told.get("person")
         if event.kind == "joined" or event.told["count"] < rule.sightings:
             return False
@@ -59,7 +82,7 @@ class Rules:
             return False
         if not within(rule.hours, event.begins) or not _is_of(rule, who, person):
             return False
-        now, key = self.clock(), (number, event.camera, person)
+        now, key = self.clock(), (rule_id, event.camera, person)
         if now - self._spoke.get(key, float("-inf")) < rule.every_minutes * 60:
             return False
         day_ago = now - _A_DAY_S
@@ -68,18 +91,20 @@ class Rules:
         return True
 
     def _message(self, target: str, event: Event, rule: Rule | None) -> Message:
-        named = {} if rule is None else {"rule": rule.name or None}
-        body: dict[str, Any] = {"id": uuid.uuid4().hex, **named}
-        body["visit"] = event.to_dict()
-        return Message(
-            0,
-            target,
-            event.visit,
-            json.dumps(body, ensure_ascii=False),
-            self.clock() + _A_DAY_S,
-            0,
-            event.told.get("person"),
+        made = message_of(
+            target, event.to_dict(), rule, expires=self.clock() + _A_DAY_S
         )
+        return replace(made, visit_id=event.visit, person=event.told.get("person"))
+
+
+def message_of(
+    target: str, visit: Mapping[str, Any], rule: Rule | None, *, expires: float
+) -> Message:
+    """What a target is told of a visit, by a rule or (None) of all."""
+    named = {} if rule is None else {"rule": rule.name or None}
+    body = {"id": uuid.uuid4().hex, **named, "visit": visit}
+    text = json.dumps(body, ensure_ascii=False)
+    return Message(0, target, str(visit["id"]), text, expires, 0)
 
 
 def _is_of(rule: Rule, who: object, person: str | None) -> bool:

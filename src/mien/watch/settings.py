@@ -7,11 +7,11 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from mien.config import Settings
 from mien.errors import InputError
@@ -36,10 +36,13 @@ class Keeping(Strict):
 
 
 class Webhook(Strict):
-    """An address that gets what rules say, signed with a secret."""
+    """An address that gets what rules say, signed with a secret: as JSON, or (`format = "text"`) once for each visit as
+    a line of text, with the best `picture` that is kept by choice, as ntfy takes it."""
 
     name: str
     url: str
+    format: Literal["json", "text"] = "json"
+    picture: bool = False
     secret_env: str = ""
     secret_file: Path | None = None
 
@@ -50,6 +53,12 @@ class Webhook(Strict):
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{shown(url)} is no http or https address")
         return url
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.picture and self.format == "json":
+            raise ValueError('picture = true goes with format = "text"')
+        return self
 
     @property
     def secret(self) -> str:

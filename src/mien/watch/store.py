@@ -66,6 +66,12 @@ _cameras = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("said", sa.Text),
 )
+_rules = sa.Table(
+    "watch_rules",
+    _metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("said", sa.Text),
+)
 _counter = sa.Table(
     "watch_counter",
     _metadata,
@@ -389,6 +395,27 @@ class VisitStore:
     def drop_camera(self, camera_id: str) -> None:
         with self._transaction(writing=True) as connection:
             connection.execute(sa.delete(_cameras).where(_cameras.c.id == camera_id))
+        self._empty_log()
+
+    # -- rules that were added
+
+    def rules(self) -> dict[str, dict[str, Any]]:
+        """What was said of each, by its id."""
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(_rules).order_by(_rules.c.id)).all()
+        return {row.id: json.loads(row.said) for row in rows}
+
+    def put_rule(self, rule_id: str, said: Mapping[str, Any]) -> None:
+        """Keeps a new rule."""
+        row = {"id": rule_id, "said": json.dumps(dict(said))}
+        with self._transaction(writing=True) as connection:
+            connection.execute(sa.insert(_rules).values(**row))
+
+    def drop_rule(self, rule_id: str, target: str) -> None:
+        """Deletes a rule, and what is still to be told to whom it told."""
+        with self._transaction(writing=True) as connection:
+            connection.execute(sa.delete(_rules).where(_rules.c.id == rule_id))
+            connection.execute(sa.delete(_queue).where(_queue.c.target == target))
         self._empty_log()
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -12,17 +12,20 @@ from mien.collecting import UnknownCollector
 from mien.errors import MienError
 from mien.gallery import Gallery
 from mien.pipeline import Analyzer
+from mien.sources.wire import Wait
 from mien.watch.mqtt import MqttTarget
 from mien.watch.recorder import Recorder
 from mien.watch.rules import Rules
 from mien.watch.sending import Sender, Target
-from mien.watch.settings import WatchFile
+from mien.watch.settings import Rule, WatchFile, Webhook
 from mien.watch.store import VisitStore, open_visits
 from mien.watch.visits import Event
 from mien.watch.watcher import Watcher
 from mien.watch.webhooks import WebhookTarget
 
 log = logging.getLogger(__name__)
+
+Resolve = Callable[[str, Wait], Sequence[str]]
 
 
 class Watch:
@@ -62,6 +65,9 @@ class Watch:
         self._recorder: Recorder | None = None
         self._mqtt: MqttTarget | None = None
         self._senders: list[Sender] = []
+        self._added: dict[str, Sender] = {}
+        self.rules = Rules(said)
+        self.hooks: dict[str, WebhookTarget] = {}
         self.watcher = Watcher(
             analyzer, said, self._tell, going_on=self._go_on, collector=collector
         )
@@ -72,7 +78,11 @@ class Watch:
             self._set_up(self.store)
 
     def _set_up(self, store: VisitStore) -> None:
-        targets: list[Target] = [WebhookTarget(hook) for hook in self.said.webhooks]
+        self.hooks = {
+            hook.name: WebhookTarget(hook, picture=self._picture)
+            for hook in self.said.webhooks
+        }
+        targets: list[Target] = [*self.hooks.values()]
         if self.said.mqtt is not None:
             states = self.watcher
             self._mqtt = MqttTarget(self.said.mqtt, lambda: states.states)
@@ -81,10 +91,40 @@ class Watch:
         self._recorder = Recorder(
             store,
             keep_days=self.said.watch.keep_days,
-            messages=Rules(self.said).messages,
+            messages=self.rules.messages,
             written=self._written,
             swept=self._swept,
         )
+
+    def _picture(self, visit_id: str) -> bytes:
+        """The best picture that is kept of a visit; empty where none is, or not any more."""
+        if self.store is None:
+            return b""
+        try:
+            return self.store.picture(visit_id)
+        except MienError:
+            return b""
+
+    def add_rule(self, rule: Rule, hook: Webhook, resolve: Resolve) -> None:
+        """One more rule with a webhook of its own, whose name is the rule's id. It is told from now on."""
+        if self.store is None:
+            raise ValueError("this watch keeps nothing")
+        target = WebhookTarget(hook, picture=self._picture, resolve=resolve)
+        sender = Sender(self.store, target)
+        sender.start()
+        self._added[hook.name] = sender
+        self.hooks[hook.name] = target
+        self.rules.add(hook.name, rule, once=hook.format == "text")
+
+    def drop_rule(self, rule_id: str) -> None:
+        """A rule that was added speaks no longer; what it had to tell is not told."""
+        self.rules.drop(rule_id)
+        self.hooks.pop(rule_id, None)
+        sender = self._added.pop(rule_id, None)
+        if self.store is not None:
+            self.store.drop_rule(rule_id, rule_id)
+        if sender is not None:
+            sender.close()
 
     def __enter__(self) -> Self:
         if self._mqtt is not None:
@@ -99,6 +139,8 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for sender in self._added.values():
+            sender.close()
         self._stack.close()
 
     def _tell(self, event: Event) -> None:
@@ -114,7 +156,7 @@ class Watch:
         """Something is in the database: it may be told."""
         if self._mqtt is not None:
             self._mqtt.note(event)
-        for sender in self._senders:
+        for sender in [*self._senders, *self._added.values()]:
             sender.wake()
 
     def _swept(self) -> None:

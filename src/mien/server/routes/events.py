@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Header, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -76,11 +76,15 @@ async def list_events(
         int | None,
         Query(ge=0, le=2**63 - 1, description="Follow from this `number` on."),
     ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(description="The same, as browsers send it when they come again."),
+    ] = None,
 ) -> Response | VisitsRecord:
     """The visits that changed last, the newest change first. They are kept only as long as mien.toml says."""
     store = watching_of(service).store
     if follow:
-        return _Followed(service, caller, store, after)
+        return _Followed(service, caller, store, _latest(after, last_event_id))
     wanted = Wanted(person, camera, _seconds(since), _seconds(until))
     found = await run_in_threadpool(store.visits, wanted, limit=limit, before=before)
     more = found[-1].number if len(found) == limit else None
@@ -91,6 +95,14 @@ async def list_events(
         next=more,
         events=[VisitRecord.of(visit) for visit in found],
     )
+
+
+def _latest(after: int | None, last_event_id: str | None) -> int | None:
+    """From which change on: a listener that comes again has heard more than its address says."""
+    heard = last_event_id or ""
+    if not heard.isascii() or not heard.isdecimal() or int(heard) >= 2**63:
+        return after
+    return max(after or 0, int(heard))
 
 
 def _seconds(moment: datetime | None) -> float | None:

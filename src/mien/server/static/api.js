@@ -73,6 +73,10 @@ export const addCamera = (camera) => json("POST", "/v1/cameras", { json: camera 
 export const removeCamera = (id) => send("DELETE", `/v1/cameras/${id}`);
 export const visits = (filters) => json("GET", `/v1/events?${filters}`);
 export const nameVisit = (id, name) => json("POST", `/v1/events/${id}/name`, { json: { name } });
+export const rules = async () => (await json("GET", "/v1/rules")).rules;
+export const addRule = (rule) => json("POST", "/v1/rules", { json: rule });
+export const removeRule = (id) => send("DELETE", `/v1/rules/${id}`);
+export const testRule = async (id) => (await json("POST", `/v1/rules/${id}/test`)).told;
 export const visit = (id) => json("GET", `/v1/events/${id}`);
 export const counts = (filters) => json("GET", `/v1/events/counts?${filters}`);
 export const denyVisit = (id) => json("POST", `/v1/events/${id}/not`);

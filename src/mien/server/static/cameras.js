@@ -1,6 +1,7 @@
 // Cameras: a wall of what they show, and the visits they saw, newest first, as they happen.
 
 import * as api from "./api.js";
+import * as rules from "./rules.js";
 import { $, announce, ask, complain, el, iconButton } from "./ui.js";
 import * as visits from "./visits.js";
 
@@ -19,6 +20,7 @@ export function allow(server) {
   $("nav-cameras").hidden = !server.watching;
   $("cameras-add").hidden = !canChange;
   visits.allow(server);
+  rules.allow(server);
 }
 
 export function open() {
@@ -26,6 +28,7 @@ export function open() {
   pace();
   states().then(look).catch(complain);
   visits.open().catch(complain);
+  rules.refresh().catch(complain);
 }
 
 export function close() {
@@ -136,6 +139,7 @@ async function remove(camera) {
 
 export function start() {
   visits.start();
+  rules.start(() => cameras);
   $("cameras-add").addEventListener("click", () => add().catch(complain));
   $("cameras-rate").value = localStorage.getItem("mien.rate") ?? "1000";
   $("cameras-rate").addEventListener("change", () => {

@@ -1,0 +1,159 @@
+"""Rules over HTTP: added, tried out, refused, and what is told by them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mien.watch.cameras import Camera
+from mien.watch.settings import Keeping, Rule, WatchFile, Webhook
+from mien.watch.visits import Event
+from watch.test_telling import Receiver, until
+
+from .harness import Client, Start
+
+HOOK = Webhook(name="house", url="http://user:secret@127.0.0.1:1/x")
+SAID = WatchFile(
+    watch=Keeping(keep_days=1),
+    webhooks=(HOOK,),
+    rules=(Rule(name="strangers", who="unknown"),),
+)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    server = Receiver()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def watching(start: Start) -> Client:
+    return start(watch=SAID, url_hosts=("127.0.0.1",))
+
+
+def add(client: Client, url: str, **more: object) -> Any:
+    said = {"name": "door", "who": ["Ada"], "url": url, **more}
+    return client.http.post("/v1/rules", json=said)
+
+
+def happen(client: Client, person: str, time: int = 1) -> None:
+    """Lets somebody come (for the so-manieth time), as the watcher tells it."""
+    told = {"who": "known", "person": person, "count": 9, "zone": None}
+    event = Event("begin", f"{person} {time}", "film", 1.8e9, None, 1.8e9, told)
+    client.service.watching.watch._tell(event)
+
+
+def test_rules_of_the_file_are_shown_without_secrets(watching: Client) -> None:
+    (rule,) = watching.http.get("/v1/rules").json()["rules"]
+    assert (rule["id"], rule["name"], rule["editable"]) == (
+        "file-1",
+        "strangers",
+        False,
+    )
+    assert "secret" not in json.dumps(rule)
+    refused = watching.http.delete("/v1/rules/file-1")
+    assert refused.json()["type"] == "urn:mien:problem:rule-fixed"
+    (why,) = watching.http.post("/v1/rules/file-1/test").json()["told"].values()
+    assert "refused" in why
+
+
+def test_a_rule_is_added_tried_out_speaks_and_goes(
+    watching: Client, receiver: Receiver, start: Start
+) -> None:
+    added = add(watching, receiver.url)
+    assert added.status_code == 201, added.text
+    place = added.headers["location"]
+    told = watching.http.post(f"{place}/test").json()["told"]
+    assert list(told.values()) == [None]
+    assert json.loads(receiver.got[0][1])["visit"]["event"] == "test"
+    happen(watching, "Ben")
+    happen(watching, "Ada")
+    until(lambda: receiver.visits[1:] == ["Ada 1"])
+    again = start(watch=SAID, url_hosts=("127.0.0.1",))
+    happen(again, "Ada", 2)
+    until(lambda: receiver.visits[2:] == ["Ada 2"])
+    assert again.http.delete(place).status_code == 204
+    assert len(again.http.get("/v1/rules").json()["rules"]) == 1
+    receiver.mode = "failing"
+    happen(again, "Ada", 3)
+    assert again.service.watching.store.waiting("added") == []
+
+
+def test_an_address_that_became_private_is_not_told(
+    watching: Client, receiver: Receiver, start: Start
+) -> None:
+    place = add(watching, receiver.url).headers["location"]
+    stricter = start(watch=SAID)
+    (why,) = stricter.http.post(f"{place}/test").json()["told"].values()
+    assert "private" in why
+    assert receiver.tries == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({"url": "http://127.0.0.1/x"}, "address-refused"),
+        ({"url": "http://169.254.169.254/latest"}, "address-refused"),
+        ({"url": "http://[::1]/x"}, "address-refused"),
+        ({"url": "ftp://127.0.0.1/x"}, "unusable-input"),
+        ({"cameras": ["nowhere"]}, "unusable-input"),
+        ({"hours": ["late"]}, "unusable-input"),
+        ({"picture": True}, "unusable-input"),
+        ({"secret_env": "HOME"}, "invalid"),
+    ],
+)
+def test_what_cannot_be_a_rule_is_refused(
+    start: Start, more: dict[str, Any], kind: str
+) -> None:
+    client = start(watch=WatchFile(cameras=(Camera(name="film", source="x.mp4"),)))
+    refused = add(client, **{"url": "http://192.0.2.1/x", **more})
+    assert refused.json()["type"] == f"urn:mien:problem:{kind}", refused.text
+    assert client.http.get("/v1/rules").json()["rules"] == []
+
+
+def test_who_comes_again_hears_what_was_missed(watching: Client) -> None:
+    """By Last-Event-ID, as browsers do; pages by cursors hold each visit once."""
+    for person in ("Ada", "Ben", "Cleo"):
+        happen(watching, person)
+    until(lambda: len(watching.http.get("/v1/events").json()["events"]) == 3)
+    first = _heard(watching, {"after": 0})
+    assert [one["person"] for one in first] == ["Ada", "Ben", "Cleo"]
+    heard = {"Last-Event-ID": str(first[0]["number"])}
+    rest = _heard(watching, {"after": 0}, heard)
+    assert [one["person"] for one in rest] == ["Ben", "Cleo"]
+    odd = _heard(watching, {"after": first[1]["number"]}, {"Last-Event-ID": "x2"})
+    assert [one["person"] for one in odd] == ["Cleo"]
+    pages: list[str] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        page = watching.http.get("/v1/events", params={"limit": 1, **cursor}).json()
+        pages += [one["person"] for one in page["events"]]
+        if page["next"] is None:
+            break
+        cursor = {"before": page["next"]}
+    assert pages == ["Cleo", "Ben", "Ada"]
+
+
+def _heard(
+    client: Client, params: dict[str, Any], headers: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """What a listener hears until there is nothing more."""
+    last = client.http.get("/v1/events", params={"limit": 1}).json()["events"][0]
+    heard: list[dict[str, Any]] = []
+    client.service.stopping.clear()
+    asked = client.http.stream(
+        "GET", "/v1/events", params={"follow": True, **params}, headers=headers
+    )
+    with asked as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                heard.append(json.loads(line.removeprefix("data: ")))
+                if heard[-1]["number"] >= last["number"]:
+                    client.service.stopping.set()
+    client.service.stopping.clear()
+    return heard
