@@ -111,6 +111,47 @@ def test_cameras_dark_on_a_phone(browser: object, watching: Listening) -> None:
     phone.close()
 
 
+def test_an_audience_is_counted_and_nobody_described(
+    browser: object, tmp_path: Path, face_film: Path
+) -> None:
+    """`--only age,gender,emotion`: nobody has a name, what is not kept is said with its cure. A rule is added there,
+    tried out and removed, on a phone in the dark."""
+    counting = Analyzer(only=("age", "gender", "emotion"), threads=1)
+    film = Camera(name="hall", source=str(face_film))
+    settings = ServerSettings(
+        data=tmp_path,
+        port=free_port(),
+        url_hosts=("127.0.0.1",),
+        watch=WatchFile(cameras=(film,), watch=Keeping(keep_days=1)),
+    )
+    listening = Listening(settings, counting).start()
+    page = Page(browser, listening, color_scheme="dark")
+    page.page.set_viewport_size({"width": 390, "height": 844})
+    page.go("cameras")
+    page.page.wait_for_selector(".chart:has-text('Ages') rect")
+    assert "this service only counts" in page.text("#counts-lead")
+    assert "keep_pictures" in page.text("#visits-lead")
+    assert not page.page.is_visible("#visits-person")
+    assert page.page.locator(".visit button:has-text('Who is this?')").count() == 0
+    page.page.click("#rules-add")
+    page.page.fill("#dialog input[name=name]", "guests")
+    page.page.fill("#dialog input[name=url]", "https://192.168.0.1/x")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("#dialog-error:has-text('private')")
+    page.page.fill("#dialog input[name=url]", f"http://127.0.0.1:{free_port()}/x")
+    page.page.click("#dialog-ok")
+    page.page.click("button[aria-label='Send a test of guests']")
+    page.page.wait_for_selector(".toast.bad:has-text('refused')")
+    page.page.click("button[aria-label='Remove guests']")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("#rules-blank:not([hidden])")
+    page.shot("audience-phone")
+    assert page.page.evaluate(WIDER) == []
+    page.errors = [error for error in page.errors if "422" not in error]
+    page.close()
+    listening.stop()
+
+
 def test_without_cameras_there_is_no_view_of_them(
     browser: object, models: Analyzer, tmp_path: Path
 ) -> None:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import copy
 import json
 import time
 
+import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
+
+from mien.models.attributes.antispoof import LIVE as LIVELY
+from mien.types import U8, Faces, Scores
 
 from .harness import LIVE, Client, Start
 
@@ -90,3 +95,40 @@ def test_connections_are_limited_and_given_back(start: Start) -> None:
         while client.service.live.taken and time.monotonic() < until:
             time.sleep(0.01)
         assert client.service.live.taken == 0
+
+
+def test_only_the_living_are_named_where_that_is_told(client: Client) -> None:
+    asked = f"{LIVE}?require_live=true"
+    with client.http.websocket_connect(asked) as socket:
+        closed = socket.receive()
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
+    assert "--attributes live" in closed["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_picture_held_up_gets_no_name(
+    client: Client, photo: bytes, alive: bool
+) -> None:
+    """A model that tells of all faces whether they are alive stands in for one that can be had."""
+
+    class Told:
+        attributes = (LIVELY,)
+
+        def __call__(self, image: U8, faces: Faces) -> Faces:
+            row = [0.96, 0.04] if alive else [0.04, 0.96]
+            probs = np.tile(np.array([row], np.float32), (len(faces), 1))
+            return faces.with_attributes(Scores(LIVELY, probs))
+
+    client.enrol("Eileen", photo)
+    telling = copy.copy(client.analyzer)
+    telling.further = (Told(),)
+    telling.only = client.analyzer.only | {LIVELY.name}
+    telling._tell_by(telling.models, telling.backbone)
+    client.service.analyzer = telling
+    named = set()
+    with client.http.websocket_connect(f"{LIVE}?require_live=true") as socket:
+        for _ in range(8):
+            socket.send_bytes(photo)
+            named |= {face["name"] for face in socket.receive_json()["faces"]}
+    assert ("Eileen" in named) == alive

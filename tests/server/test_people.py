@@ -15,7 +15,7 @@ from mien.models.attributes.antispoof import LIVE
 from mien.server import KeyFile
 from mien.types import U8, Faces, Scores
 
-from .harness import EVERYWHERE, Client, Start, encoded
+from .harness import EVERYWHERE, Client, Start, encoded, write_clip
 
 
 @pytest.fixture(params=["people.db", "people", "postgresql"])
@@ -449,3 +449,33 @@ def test_without_its_weights_life_cannot_be_required(
     )
     assert "mien models get antispoof" in answer.json()["detail"]
     assert client.http.get("/v1/people").json() == {"people": []}
+
+
+@pytest.mark.slow
+def test_a_film_s_frames_choose_themselves(client: Client, clip: bytes) -> None:
+    film = [("file", ("me.mp4", clip))]
+    added = client.http.post("/v1/people", data={"name": "Eileen"}, files=film)
+    assert added.status_code == 201, added.text
+    verdicts = added.json()["verdicts"]
+    assert 1 <= len(verdicts) <= 6
+    assert all(one["source"].startswith("me.mp4 at ") for one in verdicts)
+    kept = client.http.get(f"/v1/people/{added.json()['id']}/photos").json()["photos"]
+    assert len(kept) == len(verdicts)
+    assert not list(client.settings.data.glob("film-*")), "the film itself is not kept"
+
+
+@pytest.mark.slow
+def test_a_film_of_nobody_is_said_by_its_name(
+    client: Client, face_free: U8, tmp_path: Path
+) -> None:
+    film = write_clip(tmp_path / "wall.mp4", face_free, seconds=1).read_bytes()
+    refused = client.http.post(
+        "/v1/people", data={"name": "Wall"}, files=[("file", ("wall.mp4", film))]
+    )
+    assert refused.json()["type"] == "urn:mien:problem:no-face", refused.text
+    assert "no frame of wall.mp4" in refused.json()["detail"]
+    broken = client.http.post(
+        "/v1/people", data={"name": "Wall"}, files=[("file", ("x.mp4", film[:3000]))]
+    )
+    assert broken.status_code == 422, broken.text
+    assert str(client.settings.data) not in broken.text

@@ -109,4 +109,10 @@ CHOICE = {
         "example": "120,80,220,180",
     },
 }
-ENROLMENT = {**FILES, **CHOICE}
+ENROLMENT = {
+    "file": {
+        **FILES["file"],
+        "description": "Pictures, or short films whose best frames choose themselves.",
+    },
+    **CHOICE,
+}

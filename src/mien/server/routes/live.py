@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +15,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mien.errors import InputError, MemoryShort
+from mien.models.attributes.antispoof import LIVE, alive, named_if_alive
 from mien.output.schemas import FrameRecord
 from mien.server.problems import Problem
 from mien.server.routes.analyze import read_picture, record_of
@@ -25,6 +27,7 @@ router = APIRouter()
 log = logging.getLogger(__name__)
 
 _POLICY, _TOO_BIG, _BUSY, _GOING = 1008, 1009, 1013, 1001
+_NOT_TOLD = "start it with --attributes live ('mien models get antispoof')"
 _BAD_FRAMES = 50  # in a row, until a client is told to go
 _FLOOD_PER_S = 240  # messages per second, over ten seconds
 
@@ -59,21 +62,25 @@ class _Inbox:
 
 
 @router.websocket("/v1/live")
-async def live(socket: WebSocket) -> None:
-    """Analyses the frames a client sends; each answer's `index` counts the frames received, from 0."""
+async def live(socket: WebSocket, require_live: bool = False) -> None:
+    """Analyses the frames a client sends; each answer's `index` counts the frames received, from 0.
+
+    With `require_live` only those have a name, or are kept as unknown, who are rather alive than a picture.
+    """
     service = service_of(socket)
     secret, protocol = secret_of_websocket(socket)
     try:
         caller = identify(service, secret, socket.client.host if socket.client else "")
         _check(service, may=caller.may("analyse"))
+        if require_live and LIVE.name not in service.analyzer.only:
+            raise Problem("model-unavailable", _NOT_TOLD)
         with service.live.held(caller.id), service.metrics.live.track_inprogress():
             await socket.accept(subprotocol=protocol)
-            await _serve(service, socket)
+            await _serve(service, socket, require_live=require_live)
     except Problem as exc:
         await socket.accept(subprotocol=protocol)
-        await socket.close(
-            _BUSY if exc.status_code in (429, 503) else _POLICY, str(exc.detail)[:120]
-        )
+        busy = exc.kind in {"busy", "stopping", "too-many-requests"}
+        await socket.close(_BUSY if busy else _POLICY, str(exc.detail)[:120])
 
 
 def _check(service: Service, *, may: bool) -> None:
@@ -83,10 +90,11 @@ def _check(service: Service, *, may: bool) -> None:
         raise Problem("stopping", "the service is stopping; come again")
 
 
-async def _serve(service: Service, socket: WebSocket) -> None:
+async def _serve(service: Service, socket: WebSocket, *, require_live: bool) -> None:
     inbox = _Inbox()
     reader = asyncio.create_task(_read(service, socket, inbox))
-    writer = asyncio.create_task(_answer(service, socket, inbox))
+    answering = _answer(service, socket, inbox, require_live=require_live)
+    writer = asyncio.create_task(answering)
     ended, pending = await asyncio.wait(
         {reader, writer}, return_when=asyncio.FIRST_COMPLETED
     )
@@ -143,9 +151,12 @@ async def _next(socket: WebSocket, inbox: _Inbox, idle_s: float) -> Message:
                 raise _End(_POLICY, f"no picture for {idle_s:g} s") from None
 
 
-async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
+async def _answer(
+    service: Service, socket: WebSocket, inbox: _Inbox, *, require_live: bool
+) -> None:
     started = time.monotonic()
-    stream, people, bad = _ClientStream(service), service.people.revision, 0
+    make = partial(_ClientStream, service, require_live=require_live)
+    stream, people, bad = make(), service.people.revision, 0
     while not service.stopping.is_set():
         try:
             taken = await asyncio.wait_for(inbox.take(), 1)
@@ -159,7 +170,7 @@ async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
             service.analyzer,
             service.people.revision,
         ):  # another model or name: ask anew
-            stream, people = _ClientStream(service), service.people.revision
+            stream, people = make(), service.people.revision
         answer, good = await run_in_threadpool(
             stream, *taken, time.monotonic() - started
         )
@@ -174,8 +185,9 @@ async def _answer(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
 class _ClientStream:
     """Looks at one client's frames: who is there is remembered, and kept where unknown faces are."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, require_live: bool) -> None:
         self.service = service
+        self.require_live = require_live
         self.analyzer = service.analyzer
         self.session = self.analyzer.session()
         self.collector = (
@@ -190,6 +202,9 @@ class _ClientStream:
                 image = read_picture(self.service, content, most)
                 frame = Frame(image, index, time_s, "live")
                 result = self.session.step(frame)
+                if self.require_live:
+                    named = named_if_alive(result.faces)
+                    result = replace(result, faces=named)
         except MemoryShort as exc:
             return _error(index, "busy", str(exc)), True
         except InputError as exc:
@@ -198,7 +213,9 @@ class _ClientStream:
             return _error(index, exc.kind, str(exc.detail)), True
         self.service.metrics.analysed("live", len(result.faces))
         if self.collector is not None:
-            self.collector.keep(frame, result)
+            faces = result.faces
+            kept = faces[alive(faces)] if self.require_live else faces
+            self.collector.keep(frame, replace(result, faces=kept))
         return record_of(result, self.analyzer.only).to_json(), True
 
 

@@ -34,7 +34,7 @@ from mien.server.records import (
     PhotosRecord,
     RenameRecord,
 )
-from mien.server.routes.pictures import JPEG, described, jpeg
+from mien.server.routes.pictures import JPEG, described, enrollable, jpeg
 from mien.server.security import Admin, Analyst, Reader, ServiceDep
 from mien.server.service import Service
 from mien.server.uploads import Form
@@ -103,7 +103,8 @@ def add_person(
     strict: Strict = False,
     require_live: RequireLive = False,
 ) -> EnrolledRecord:
-    """Adds a person from photos; what is answered 201 is on disk."""
+    """Adds a person from photos, or from a short film of them alone, whose best frames are taken; what is answered
+    201 is on disk."""
     if "name" not in form.fields:
         raise Problem("invalid", "send the person's name in the form field 'name'")
     name = check_name(form.fields["name"])
@@ -281,7 +282,7 @@ def find_face(
 
     Nothing is kept of the photo.
     """
-    photos = _photos(service, form)
+    photos = described(service, pictures_of(form), choice_of(form))
     if len(photos) > 1:
         raise Problem("invalid", "send one picture at a time")
     with service.gate.slot():
@@ -309,4 +310,4 @@ def _judged(
 
 def _photos(service: Service, form: Form, *, require_live: bool = False) -> list[Photo]:
     choice = replace(choice_of(form), require_live=require_live)
-    return described(service, pictures_of(form), choice)
+    return enrollable(service, pictures_of(form), choice)

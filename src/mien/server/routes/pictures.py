@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from starlette.responses import Response
 
+from mien.best_frames import best_photos
+from mien.errors import NoFaceError, SourceError
 from mien.gallery import Photo
 from mien.media import images
 from mien.media.apart import is_plain
+from mien.server import sniff
 from mien.server.people import Choice
 from mien.server.service import Service
 from mien.server.uploads import Upload
+
+_FILM_S = 30.0  # of a film that are looked at
 
 JPEG: dict[int | str, dict[str, Any]] = {
     200: {
@@ -32,6 +40,46 @@ def jpeg(content: bytes) -> Response:
     return Response(
         content, media_type="image/jpeg", headers={"cache-control": "no-store"}
     )
+
+
+def enrollable(
+    service: Service, uploads: Sequence[Upload], choice: Choice
+) -> list[Photo]:
+    """The chosen face of each picture, and the best frames of each film, as they are enrolled.
+
+    Raises:
+        InputError: A picture or film cannot be read, or nobody, or more than one, may be meant.
+        Problem: The networks were not free in time.
+    """
+    photos: list[Photo] = []
+    for upload in uploads:
+        if sniff.video_format(upload.content()[: sniff.HEAD_BYTES]) is None:
+            photos += described(service, [upload], choice)
+        else:
+            photos += _of_film(service, upload, choice)
+    return photos
+
+
+def _of_film(service: Service, upload: Upload, choice: Choice) -> list[Photo]:
+    """The frames of a film that are worth enrolling, for who is alone in it."""
+    pixels = service.settings.limits.image_pixels
+    sure = replace(choice, largest=True, box=None)
+    with TemporaryDirectory(dir=service.settings.data, prefix="film-") as folder:
+        place = str(Path(folder) / "film")
+        Path(place).write_bytes(upload.content())
+        try:
+            with service.gate.slot(pixels):
+                found = best_photos(service.analyzer, place, seconds=_FILM_S)
+                if choice.require_live:
+                    for one in found:
+                        service.people.photo(
+                            one.content, upload.filename, sure, max_pixels=pixels
+                        )
+        except (NoFaceError, SourceError) as exc:
+            raise type(exc)(str(exc).replace(place, upload.filename)) from exc
+    return [
+        replace(one, source=one.source.replace(place, upload.filename)) for one in found
+    ]
 
 
 def described(

@@ -166,8 +166,8 @@ async function* told(path, signal) {
   }
 }
 
-export function live() {
-  const place = new URL("/v1/live", location.href);
+export function live({ alive = false } = {}) {
+  const place = new URL(`/v1/live${alive ? "?require_live=true" : ""}`, location.href);
   place.protocol = place.protocol.replace("http", "ws");
   return new WebSocket(place, key.get() ? ["mien.v1", `mien.key.${key.get()}`] : ["mien.v1"]);
 }

@@ -66,6 +66,7 @@ async function connect() {
     tell(server.attributes);
     people.allow(server.role);
     cameras.allow(server);
+    live.allow(server);
     unknown.allow(server);
     videos.allow(server);
     models.allow(server);

@@ -10,6 +10,11 @@ const KEPT = 12;
 
 let run = null;
 
+// Whether somebody is alive can only be required where the service tells it.
+export function allow(server) {
+  $("live-alive-label").hidden = !server.attributes.some((one) => one.name === "live");
+}
+
 export const running = () => run !== null;
 
 async function begin(deviceId) {
@@ -30,7 +35,7 @@ async function begin(deviceId) {
 }
 
 function connect(me) {
-  me.socket = api.live();
+  me.socket = api.live({ alive: $("live-alive").checked });
   me.socket.onopen = () => { me.sent = 0; me.answered = 0; me.frames.clear(); pump(me); };
   me.socket.onmessage = (event) => answer(me, JSON.parse(event.data));
   me.socket.onclose = (event) => {
@@ -180,6 +185,7 @@ export function start() {
   const mirror = () => $("live-stage").classList.toggle("mirror", $("live-mirror").checked);
   $("live-mirror").addEventListener("change", mirror);
   mirror();
+  $("live-alive").addEventListener("change", () => run?.socket?.close());
   const go = async (deviceId) => {
     $("live-start").disabled = true;
     try { await begin(deviceId); state(); } catch (error) { stop(); state(error.message); complain(error); }

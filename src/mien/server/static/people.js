@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { $, advice, announce, ask, complain, el, hue, icon, iconButton, initials, nameField, refill, toast } from "./ui.js";
 
 const UNDO_SECONDS = 6;
+const FILM_MS = 5000;
 
 let everybody = [];
 let canChange = true;
@@ -158,12 +159,13 @@ function photoPicker() {
   let files = [];
   let stream = null;
   const picked = el("div", { class: "picked" });
-  const show = () => picked.replaceChildren(...files.map((f) => el("img", { src: URL.createObjectURL(f), alt: f.name })));
-  const input = el("input", { class: "hidden", type: "file", accept: "image/*,.heic,.heif", multiple: true, tabIndex: -1, "aria-label": "Photos", name: "photos", on: { change: (e) => { files = [...files, ...e.target.files]; show(); } } });
+  const show = () => picked.replaceChildren(...files.map((f) => (f.type.startsWith("video/") ? el("video", { src: URL.createObjectURL(f), muted: true, "aria-label": f.name }) : el("img", { src: URL.createObjectURL(f), alt: f.name }))));
+  const input = el("input", { class: "hidden", type: "file", accept: "image/*,.heic,.heif,video/*", multiple: true, tabIndex: -1, "aria-label": "Photos and films", name: "photos", on: { change: (e) => { files = [...files, ...e.target.files]; show(); } } });
   const video = el("video", { class: "viewfinder", autoplay: true, muted: true, playsInline: true, hidden: true, "aria-label": "Camera" });
   const largest = el("input", { type: "checkbox" });
   const camera = el("button", { class: "button quiet", type: "button", on: { click: () => (stream ? take() : open()) } }, icon("camera"), el("span", {}, "Use the camera"));
   const label = camera.lastChild;
+  const filming = el("button", { class: "button quiet", type: "button", hidden: !window.MediaRecorder, on: { click: () => record().catch(complain) } }, icon("film"), el("span", {}, "Film some seconds"));
 
   async function open() {
     try {
@@ -184,14 +186,34 @@ function photoPicker() {
     label.textContent = "Take another";
   }
 
+  // Some seconds of film: the frames that are worth it choose themselves at the service.
+  async function record() {
+    if (!stream) await open();
+    if (!stream) return;
+    const parts = [];
+    const recorder = new MediaRecorder(stream);
+    recorder.ondataavailable = (event) => parts.push(event.data);
+    recorder.onstop = () => {
+      files = [...files, new File(parts, "camera.webm", { type: "video/webm" })];
+      show();
+      stop();
+      filming.disabled = false;
+      filming.lastChild.textContent = "Film again";
+    };
+    filming.disabled = true;
+    filming.lastChild.textContent = "Turn your head slowly…";
+    recorder.start();
+    setTimeout(() => recorder.state === "recording" && recorder.stop(), FILM_MS);
+  }
+
   function stop() {
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
     video.hidden = true;
   }
 
-  const choose = el("button", { class: "button quiet", type: "button", on: { click: () => input.click() } }, icon("photo"), "Choose photos");
-  const body = el("div", {}, video, el("div", { class: "sources" }, choose, camera), input, picked, el("label", { class: "check" }, largest, "If there are several people, take the largest face"));
+  const choose = el("button", { class: "button quiet", type: "button", on: { click: () => input.click() } }, icon("photo"), "Choose photos or films");
+  const body = el("div", {}, video, el("div", { class: "sources" }, choose, camera, filming), input, picked, el("label", { class: "check" }, largest, "If there are several people, take the largest face"));
   return {
     body, stop, largest: () => largest.checked,
     files: () => { if (!files.length) throw new Error("Choose a photo, or take one with the camera."); return files; },
