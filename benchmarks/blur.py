@@ -32,7 +32,7 @@ import numpy as np
 from detection import boxes_of, files
 
 from mien import geometry, store
-from mien.blur.cover import STYLES, Style
+from mien.blur.cover import STYLES, CoverStyle
 from mien.blur.film import blur_film
 from mien.blur.photo import covered
 from mien.blur.whom import FaceFinder, Whom
@@ -116,7 +116,7 @@ def crowd(data: Path, every: int) -> Iterator[tuple[U8, F32]]:
 
 
 def on_crowd(
-    judges: Judges, finder: FaceFinder, data: Path, style: Style, every: int
+    judges: Judges, finder: FaceFinder, data: Path, style: CoverStyle, every: int
 ) -> dict[str, float]:
     """What is found of the faces of crowds that were blurred."""
     rows: dict[str, float] = {}
@@ -144,7 +144,7 @@ def pairs(data: Path, people: int) -> list[tuple[Path, Path]]:
 
 
 def descriptors(
-    analyzer: Analyzer, finder: FaceFinder, path: Path, style: Style | None
+    analyzer: Analyzer, finder: FaceFinder, path: Path, style: CoverStyle | None
 ) -> F32 | None:
     """The descriptor of a photo's largest face at its place, after blurring where there is a style."""
     image = images.read_image(path)
@@ -193,7 +193,7 @@ def on_descriptors(
     return rows
 
 
-def by_mien(finder: FaceFinder, style: Style) -> Blur:
+def by_mien(finder: FaceFinder, style: CoverStyle) -> Blur:
     return lambda film, copy: blur_film(str(film), copy, finder, style)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -50,7 +51,7 @@ def test_a_look_in_the_mirror_tells_of_the_picture_itself(
     finder: FaceFinder, astronaut: U8
 ) -> None:
     straight, mirrored = (
-        finder.detector.look(astronaut, mirrored=way) for way in (False, True)
+        finder.detector.one_view(astronaut, mirrored=way) for way in (False, True)
     )
     assert len(straight) == len(mirrored) == 1
     assert geometry.iou(straight.boxes, mirrored.boxes)[0, 0] > 0.8
@@ -351,7 +352,7 @@ def test_what_was_hardly_a_face_is_not_held_for_long(astronaut: U8) -> None:
 
 def test_a_face_is_spared_only_between_two_looks_that_spare_it() -> None:
     trail = Trail(0)
-    trail.looks = [(1.0, "Ada"), (2.0, "Ada"), (3.0, None), (4.0, "Ada")]
+    trail.names = [(1.0, "Ada"), (2.0, "Ada"), (3.0, None), (4.0, "Ada")]
     but_ada = Covering([], Whom(spared=frozenset({"Ada"})))
     covered = {t: but_ada.covers(trail, t) for t in (0.5, 1.5, 2.5, 3.5, 4.5, 9.0)}
     assert covered == {
@@ -366,6 +367,30 @@ def test_a_face_is_spared_only_between_two_looks_that_spare_it() -> None:
     only_ada = Covering([], Whom(only=frozenset({"Ada"})))
     assert [only_ada.covers(trail, t) for t in (2.5, 3.5, 9.0)] == [True] * 3
     assert not only_ada.covers(Trail(0), 1.0)
+
+
+def test_who_a_face_is_that_the_detector_doubts_is_not_asked(
+    knowing: Analyzer, astronaut: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide = FaceFinder(Whom(only=frozenset({"Eileen"})), knowing)
+    faces = knowing.detector(astronaut)
+    assert faces.angles is not None
+    monkeypatch.setattr(knowing, "angle", None)  # the detector has asked it
+    assert hide.names(astronaut, faces) == ("Eileen",)
+    doubted = replace(faces, angles=np.full(1, np.nan, np.float32))
+    assert hide.names(astronaut, doubted) == (None,)
+
+
+def test_the_mirror_keeps_what_the_detector_says_of_angles(
+    finder: FaceFinder, astronaut: U8
+) -> None:
+    seen, mirrored = (
+        finder.detector.one_view(astronaut, mirrored=way).angles
+        for way in (False, True)
+    )
+    assert seen is not None
+    assert mirrored is not None
+    assert abs(seen[0] - mirrored[0]) < 5
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from gallery.test_spaces import old_gallery
 from mien import database
@@ -156,3 +157,29 @@ def test_unknown_faces_and_jobs_of_before_versions_were_noted_open(
         with closing(sqlite3.connect(tmp_path / file)) as now:
             found = now.execute("SELECT name, version FROM schema_versions").fetchall()
         assert found == [(name, 1)]
+
+
+def test_the_tables_that_are_asked_are_those_that_the_sql_makes(tmp_path: Path) -> None:
+    from mien.gallery import schema
+    from mien.gallery.unknown import store as unknown
+    from mien.server.jobs import store as jobs
+    from mien.watch import store as watch
+
+    space = replace(DLIB, name="e")
+    SqliteGallery(tmp_path / "people.db", space=space).close()
+    UnknownFaces(tmp_path / "unknown.db", space=space).close()
+    JobStore(tmp_path, Limits()).close()
+    watch.VisitStore(tmp_path / "visits.db").close()
+    asked = {
+        "people.db": schema._metadata,
+        "unknown.db": unknown._metadata,
+        "jobs.db": jobs._jobs.metadata,
+        "visits.db": watch._metadata,
+    }
+    for file, metadata in asked.items():
+        engine = database.sqlite_engine(tmp_path / file)
+        made = sa.inspect(engine)
+        for name, table in metadata.tables.items():
+            columns = {column["name"] for column in made.get_columns(name)}
+            assert {column.name for column in table.columns} <= columns, name
+        engine.dispose()

@@ -63,3 +63,14 @@ def test_the_page_names_no_attribute() -> None:
         file.name: _NAMED.findall(file.read_text(encoding="utf-8")) for file in files
     }
     assert {name: words for name, words in named.items() if words} == {}
+
+
+def test_one_name_is_one_class() -> None:
+    """Of everything in `src`, the drop-in too: a name that is there twice says what neither of them is."""
+    where: dict[str, list[str]] = {}
+    for file in sorted(HOME.parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(file.name)
+    assert len(where) > 300
+    assert {name: files for name, files in where.items() if len(files) > 1} == {}

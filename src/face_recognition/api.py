@@ -20,7 +20,7 @@ from face_recognition.models import (
     CnnFaceDetector,
     FaceDetector,
     FaceEncoder,
-    ShapePredictor,
+    LazyShapePredictor,
 )
 from face_recognition.shapes import FullObjectDetection, MmodRectangle, Rectangle
 from mien.media import images
@@ -65,8 +65,8 @@ _FORMATS = (
 # Programs delete or replace these five.
 face_detector = FaceDetector()
 cnn_face_detector = CnnFaceDetector()
-pose_predictor_68_point = ShapePredictor("dlib_landmarks_68")
-pose_predictor_5_point = ShapePredictor("dlib_landmarks_5")
+pose_predictor_68_point = LazyShapePredictor("dlib_landmarks_68")
+pose_predictor_5_point = LazyShapePredictor("dlib_landmarks_5")
 face_encoder = FaceEncoder()
 
 _PATHS = {  # the files that they are read from, under the original's names

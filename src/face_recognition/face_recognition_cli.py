@@ -28,7 +28,7 @@ LARGEST_SIDE = 1600  # pixels; larger pictures are scaled down first
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownPeople:
     """The people of the known folder: `names`, and one encoding (N, 128) each."""
 
     names: list[str]
@@ -113,7 +113,7 @@ def _encodings_of(file: str) -> list[NDArray[np.float64]]:
 
 
 def find_people(
-    image_to_check: str, known: Known, tolerance: float, best: bool
+    image_to_check: str, known: KnownPeople, tolerance: float, best: bool
 ) -> list[FoundFace]:
     """The faces of a picture, each with everybody within the tolerance, or only with the nearest."""
     image = face_recognition.load_image_file(image_to_check)
@@ -166,7 +166,7 @@ def process_images_in_process_pool(
     show_distance: bool,
 ) -> None:
     """Prints who is in pictures that several processes look at, -1 for one on each processor."""
-    known = Known(known_names, known_face_encodings)
+    known = KnownPeople(known_names, known_face_encodings)
     find = partial(find_people, known=known, tolerance=tolerance, best=False)
     with workers(number_of_cpus) as each:
         for image, faces in zip(
@@ -189,7 +189,7 @@ def _scaled(location: tuple[int, ...], scale: float) -> tuple[int, ...]:
 
 
 def _matches(
-    known: Known, encoding: NDArray[np.float64], tolerance: float, best: bool
+    known: KnownPeople, encoding: NDArray[np.float64], tolerance: float, best: bool
 ) -> list[tuple[str, float]]:
     distances = face_recognition.face_distance(known.encodings, encoding)
     near = [
@@ -254,7 +254,7 @@ def main(known_people_folder: str, image_to_check: str, **options: Any) -> None:
         )
         find = partial(
             find_people,
-            known=Known(*people),
+            known=KnownPeople(*people),
             tolerance=options["tolerance"],
             best=options["best"],
         )

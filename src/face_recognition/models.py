@@ -144,7 +144,7 @@ class CnnFaceDetector:
         return np.asarray(self._model.get()(canvas)[0], np.float32)
 
 
-class ShapePredictor:
+class LazyShapePredictor:
     """dlib's `shape_predictor`: the points of the face in a box."""
 
     def __init__(self, name: str) -> None:

@@ -38,6 +38,23 @@ def sqlite_engine(path: Path | str) -> sa.Engine:
     return engine
 
 
+def make_file(path: Path, *, shared_folder: bool = False) -> Path:
+    """A SQLite file that only its user can read, made empty where it is missing, and its folder; a folder that is
+    there is closed to others, unless it may hold things of others too.
+
+    Raises:
+        GalleryError: It cannot be made.
+    """
+    try:
+        (private.make_missing if shared_folder else private.make_folder)(path.parent)
+        private.make_file(path)
+    except OSError as exc:
+        raise GalleryError(
+            f"cannot make {path}: {exc.strerror or exc}; set MIEN_DATA to another folder"
+        ) from exc
+    return path
+
+
 def _set_up_connection(connection: sqlite3.Connection, _record: object) -> None:
     # Transactions are begun by hand, so that writers queue and never deadlock.
     connection.isolation_level = None

@@ -455,16 +455,17 @@ class Analyzer:
 
     def describe(self, image: U8, faces: Faces) -> Faces:
         """Detected faces with everything that was asked for; nothing of those that stand otherwise than it seemed."""
-        doubtful = (
-            self.angle.doubtful(image, faces.landmarks)
-            if faces.angles is None
-            else np.isnan(faces.angles)
-        )
-        sure = ~doubtful
+        sure = ~self.doubtful(image, faces)
         told = faces[sure]
         for stage in self.stages:
             told = stage(image, told)
         return told if sure.all() else faces.told_by(told, sure)
+
+    def doubtful(self, image: U8, faces: Faces) -> Mask:
+        """Which detected faces (N,) stand otherwise than it seemed: the detector says it, else the angle network."""
+        if faces.angles is not None:
+            return np.asarray(np.isnan(faces.angles), np.bool_)
+        return self.angle.doubtful(image, faces.landmarks)
 
     def observe(self, image: U8, faces: Faces, times_seen: I64) -> Faces:
         """Faces of a stream with everything that was asked for but names; `times_seen` (N,) says how often each was."""

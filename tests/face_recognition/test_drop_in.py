@@ -18,7 +18,7 @@ import pytest
 import face_recognition
 from face_recognition import api
 from face_recognition.jitter import jittered
-from face_recognition.models import FaceDetector, Lazy, ShapePredictor
+from face_recognition.models import FaceDetector, Lazy, LazyShapePredictor
 from face_recognition.shapes import FullObjectDetection, MmodRectangle, Point, Rectangle
 from mien.types import U8
 
@@ -320,7 +320,7 @@ def test_models_load_once_whichever_thread_comes_first() -> None:
 
 def test_the_models_go_to_worker_processes(photo: U8) -> None:
     detector, predictor = pickle.loads(  # noqa: S301
-        pickle.dumps((FaceDetector(), ShapePredictor("dlib_landmarks_5")))
+        pickle.dumps((FaceDetector(), LazyShapePredictor("dlib_landmarks_5")))
     )
     (box,) = detector(photo)
     assert predictor(photo, box).num_parts == 5

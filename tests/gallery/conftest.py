@@ -25,7 +25,7 @@ def place(
 @pytest.fixture
 def reopen(place: str) -> Iterator[Callable[[], Gallery]]:
     """Opens the same gallery anew each time."""
-    from test_galleries import open_at
+    from gallery.test_galleries import open_at
 
     opened: list[Gallery] = []
 

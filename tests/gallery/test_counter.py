@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_galleries import bare, descriptor, open_at, who
-from test_photos import PICTURE
 
+from gallery.test_galleries import bare, descriptor, open_at, who
+from gallery.test_photos import PICTURE
 from mien.errors import InputError, PersonNotFound
 from mien.gallery import Gallery, KeepsCounterExamples, Photo, keeping, open_gallery
 from mien.gallery.counter import NEARER, CounterRows
@@ -281,8 +281,8 @@ def test_described_anew_or_said_what_is_lost(tmp_path: Path) -> None:
 _DENY_FOREVER = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from test_counter import face, like
-from test_galleries import bare, open_at
+from gallery.test_counter import face, like
+from gallery.test_galleries import bare, open_at
 gallery = open_at(sys.argv[1])
 gallery.enroll("Ada", [bare(1)])
 for step in range(1, 2000):
@@ -293,7 +293,13 @@ for step in range(1, 2000):
 
 @pytest.mark.slow
 def test_kill_minus_nine_loses_nothing_that_was_said(place: str) -> None:
-    command = [sys.executable, "-c", _DENY_FOREVER, place, str(Path(__file__).parent)]
+    command = [
+        sys.executable,
+        "-c",
+        _DENY_FOREVER,
+        place,
+        str(Path(__file__).parents[1]),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for _ in range(5):

@@ -649,7 +649,7 @@ INSERT INTO about VALUES ('version', '1'), ('embedder', 'test'), ('revision', '2
 _ENROLL_FOREVER = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from test_galleries import open_at, photo
+from gallery.test_galleries import open_at, photo
 gallery = open_at(sys.argv[1])
 for seed in range(1, 250):
     gallery.enroll(f"P{seed:03d}", [photo(seed)])
@@ -665,7 +665,7 @@ def test_kill_minus_nine_loses_nothing_acknowledged(place: str, wait_s: float) -
         "-c",
         _ENROLL_FOREVER,
         place,
-        str(Path(__file__).parent),
+        str(Path(__file__).parents[1]),
     ]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

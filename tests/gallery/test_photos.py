@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_galleries import _VERSION_1, bare, describe, descriptor, photo
 
+from gallery.test_galleries import _VERSION_1, bare, describe, descriptor, photo
 from mien.errors import PersonNotFound, PhotoNotFound
 from mien.finding import GallerySearch
 from mien.gallery import FolderGallery, Gallery, Photo, ShowsPhotos, SqliteGallery

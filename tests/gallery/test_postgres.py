@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from test_galleries import bare, descriptor, photo, who
 
+from gallery.test_galleries import bare, descriptor, photo, who
 from mien.errors import EmbedderMismatch, GalleryError, PersonExists, PersonNotFound
 from mien.gallery import PostgresGallery, open_gallery
 from mien.zoo import DLIB

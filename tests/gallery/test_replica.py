@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from test_galleries import bare, descriptor, open_at, who
 
+from gallery.test_galleries import bare, descriptor, open_at, who
 from mien.errors import EmbedderMismatch, GalleryError
 from mien.gallery import PostgresGallery, keeping, replica
 from mien.zoo import DLIB

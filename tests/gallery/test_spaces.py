@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_galleries import _VERSION_1, describe, photo
 
+from gallery.test_galleries import _VERSION_1, describe, photo
 from mien.errors import EmbedderMismatch, InputError
 from mien.gallery import Enrolled, Gallery, Photo, SqliteGallery, open_gallery
 from mien.gallery.check import check

@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_galleries import bare, photo
 
 from commands import Inside
+from gallery.test_galleries import bare, photo
 from mien.gallery import Gallery
 from mien.gallery.verdicts import judge
 from mien.media import images

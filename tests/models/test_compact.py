@@ -158,3 +158,17 @@ def test_what_fills_a_picture_of_nobody_else_may_be_less_sure(astronaut: U8) -> 
     assert geometry.iou(face.box[None], np.float32([[36, 21, 124, 133]]))[0, 0] > 0.7
     strict.any_angle = False  # as in streams
     assert len(strict(tight)) == 0
+
+
+def test_the_first_network_sees_a_small_picture_once(
+    face_free: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = geometry.shrink(face_free, 256 / max(face_free.shape[:2]))
+    detector = load_detector("compact", min_face=16)
+    assert isinstance(detector, Compact)
+    assert max(small.shape[:2]) <= detector.cut_out
+    seen = []
+    cells = detector._cells
+    monkeypatch.setattr(detector, "_cells", lambda x: seen.append(x.shape) or cells(x))
+    assert len(detector(small)) == 0
+    assert seen.count(small.shape) == 1

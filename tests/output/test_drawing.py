@@ -27,7 +27,7 @@ def make_faces(boxes: np.ndarray, names: tuple[str | None, ...] | None = None) -
 
 
 def places(faces: Faces, size_wh: tuple[int, int]) -> np.ndarray:
-    style = drawing.Style.for_size(*size_wh)
+    style = drawing.LabelStyle.for_size(*size_wh)
     placed = drawing._placed_labels(faces, list(faces), style, size_wh)
     return np.array([label.place for label in placed]).reshape(-1, 4)
 
@@ -87,7 +87,7 @@ def test_long_names_are_cut_to_the_picture(size_wh: tuple[int, int]) -> None:
     faces = make_faces(
         np.array([[5, 5, 30, 35]]), ("Augusta Ada King, Countess of Lovelace " * 3,)
     )
-    style = drawing.Style.for_size(*size_wh)
+    style = drawing.LabelStyle.for_size(*size_wh)
     (label,) = drawing._placed_labels(faces, list(faces), style, size_wh)
     assert label.lines[0].endswith("…")
     assert label.place[2] <= size_wh[0]
@@ -110,7 +110,7 @@ def crowd(every: int) -> tuple[Faces, list[drawing.Label]]:
     faces = make_faces(boxes, names)
     return faces, list(
         drawing._placed_labels(
-            faces, list(faces), drawing.Style.for_size(640, 480), (640, 480)
+            faces, list(faces), drawing.LabelStyle.for_size(640, 480), (640, 480)
         )
     )
 
@@ -131,7 +131,7 @@ def test_in_a_crowd_names_are_written_first_and_small() -> None:
     assert len(labels) < len(faces)
     assert (
         max(label.style.text for label in labels)
-        < drawing.Style.for_size(640, 480).text
+        < drawing.LabelStyle.for_size(640, 480).text
     )
 
 
@@ -220,4 +220,4 @@ def test_labels_leave_the_strip_below_free() -> None:
     ("size_wh", "line"), [((1280, 720), 4), ((640, 360), 2), ((160, 120), 1)]
 )
 def test_lines_are_seen_from_afar(size_wh: tuple[int, int], line: int) -> None:
-    assert drawing.Style.for_size(*size_wh).line == line
+    assert drawing.LabelStyle.for_size(*size_wh).line == line

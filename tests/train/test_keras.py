@@ -99,15 +99,17 @@ def test_stopped_and_resumed_is_as_never_stopped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     options = Options(architecture="levi_hassner", network=TINY)
-    step, steps = learner._Run._step, iter(range(100))
+    step, steps = learner._Training._step, iter(range(100))
 
-    def stop(self: learner._Run, rows: np.ndarray, rng: np.random.Generator) -> float:
+    def stop(
+        self: learner._Training, rows: np.ndarray, rng: np.random.Generator
+    ) -> float:
         if next(steps) == 3:  # in the middle of the second epoch
             raise KeyboardInterrupt
         return step(self, rows, rng)
 
     with monkeypatch.context() as patch:
-        patch.setattr(learner._Run, "_step", stop)
+        patch.setattr(learner._Training, "_step", stop)
         with pytest.raises(KeyboardInterrupt):
             fit.train(small, tmp_path / "m.onnx", options)
     assert not (tmp_path / "m.onnx").exists()
@@ -121,11 +123,11 @@ def test_other_options_do_not_take_up_an_old_training(
 ) -> None:
     seen: list[Path] = []
 
-    def stop(self: learner._Run, file: Path) -> None:
+    def stop(self: learner._Training, file: Path) -> None:
         seen.append(file)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(learner._Run, "resume", stop)
+    monkeypatch.setattr(learner._Training, "resume", stop)
     for network in (
         TINY,
         NetworkOptions(weights="none", size=64, epochs=3, batch_size=16),

@@ -119,7 +119,7 @@ class Outcome:
         return [str(text) for text in self.tables["errors"]["error"].to_pylist()]
 
 
-class Known(NamedTuple):
+class EarlierFile(NamedTuple):
     """A file that an earlier run looked at."""
 
     part: str
@@ -306,13 +306,13 @@ class Archive:
                 ):
                     path.unlink()
 
-    def known(self) -> dict[str, Known]:
+    def known(self) -> dict[str, EarlierFile]:
         """All files that earlier runs looked at, by source.
 
         Raises:
             MienError: A part is damaged.
         """
-        found: dict[str, Known] = {}
+        found: dict[str, EarlierFile] = {}
         for path in sorted((self.folder / "sources").glob("part-*.parquet")):
             table = _read(path)
             columns = [table[name].to_pylist() for name in ("source", "root", "size")]
@@ -321,7 +321,7 @@ class Archive:
             for source, root, size, time, content_hash, status in zip(
                 *columns, times, *more, strict=True
             ):
-                found[source] = Known(
+                found[source] = EarlierFile(
                     path.name, root, size, time, content_hash, status == FAILED
                 )
         return found

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from mien.batch import inputs
 from mien.batch.analysis import LATER, USUAL, Choices, models_text
-from mien.batch.dataset import Archive, Known, Outcome
+from mien.batch.dataset import Archive, EarlierFile, Outcome
 from mien.batch.inputs import BatchInput
 from mien.batch.workers import Shard, WorkerOptions, Workers, usable_cores
 from mien.errors import InputError
@@ -112,7 +112,7 @@ def settings_of(options: BatchOptions) -> dict[str, object]:
 
 
 def make_plan(
-    items: list[BatchInput], known: Mapping[str, Known], options: BatchOptions
+    items: list[BatchInput], known: Mapping[str, EarlierFile], options: BatchOptions
 ) -> Plan:
     """Compares the files there are with the files that are known."""
     summary = BatchSummary()
@@ -136,7 +136,7 @@ def make_plan(
     return Plan(todo, {**stale, **gone}, summary)
 
 
-def _unchanged(item: BatchInput, before: Known, options: BatchOptions) -> bool:
+def _unchanged(item: BatchInput, before: EarlierFile, options: BatchOptions) -> bool:
     if before.failed and options.retry_failed:
         return False
     if item.size != before.size:

@@ -32,7 +32,7 @@ _INK = 24  # grey level of a box
 _SOFT = 1.1  # times the size: where what covers a face has faded out
 
 
-class Style(Protocol):
+class CoverStyle(Protocol):
     """What stands in the place of a patch (H, W, 3) of a picture; `side` is the shorter one of all that is covered.
 
     `seed` is the face's own: its noise stays the same from frame to frame, because what changes could be averaged away.
@@ -41,7 +41,7 @@ class Style(Protocol):
     def __call__(self, patch: U8, side: float, seed: int) -> U8: ...
 
 
-def cover(image: U8, boxes: F32, style: Style, seeds: Sequence[int]) -> U8:
+def cover(image: U8, boxes: F32, style: CoverStyle, seeds: Sequence[int]) -> U8:
     """A copy of a BGR picture in which nobody can tell the faces in boxes (N, 4), each with its seed."""
     out = image.copy()
     for box, seed in zip(boxes, seeds, strict=True):
@@ -49,7 +49,7 @@ def cover(image: U8, boxes: F32, style: Style, seeds: Sequence[int]) -> U8:
     return out
 
 
-def _cover_one(image: U8, out: U8, box: F32, style: Style, seed: int) -> None:
+def _cover_one(image: U8, out: U8, box: F32, style: CoverStyle, seed: int) -> None:
     """Covers one face in `out` by what `image` shows there; the edge fades out beyond the face."""
     centre = (box[:2] + box[2:]) / 2
     half = np.maximum((box[2:] - box[:2]) * (0.5 + AROUND), 2.0)
@@ -140,12 +140,12 @@ class Sticker:
         return out
 
 
-STYLES: Mapping[str, Style] = MappingProxyType(
+STYLES: Mapping[str, CoverStyle] = MappingProxyType(
     {"blur": blur, "pixels": pixels, "box": box}
 )
 
 
-def style_of(name: str) -> Style:
+def style_of(name: str) -> CoverStyle:
     """A style by its name, or a picture by its path.
 
     Raises:

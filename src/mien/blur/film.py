@@ -1,4 +1,4 @@
-"""Films with covered faces: looked through once, then written, so that what comes later is known before."""
+"""Films with covered faces: read once, then written, so that what comes later is known before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.blur.cover import Style, cover
+from mien.blur.cover import CoverStyle, cover
 from mien.blur.trails import Trail, TrailFinder
 from mien.blur.whom import FaceFinder, Whom
 from mien.output.video import VideoRecorder
@@ -17,16 +17,16 @@ from mien.quality import quality
 from mien.sources.video import VideoFile
 from mien.types import U8, Faces, Frame
 
-_LOOK_S = 0.2  # between two looks at who somebody is
-_GOOD = 0.25  # quality of a look that counts
-_BETWEEN_S = 1.5  # how far a look says who somebody is
+_NAMED_EVERY_S = 0.2  # between two searches for who somebody is
+_GOOD = 0.25  # quality of a view that counts
+_BETWEEN_S = 1.5  # how far a view says who somebody is
 
 
 def blur_film(
     source: str,
     place: Path,
     finder: FaceFinder,
-    style: Style,
+    style: CoverStyle,
     advance: Callable[[], object] = lambda: None,
 ) -> int:
     """Writes a copy of a video in which faces are covered, with its timing and sound; gives how many faces it had.
@@ -63,30 +63,31 @@ def _told(frames: Iterable[Frame], advance: Callable[[], object]) -> Iterable[Fr
 def watch(frames: Iterable[Frame], finder: FaceFinder) -> list[Trail]:
     """The trails of all faces of a film, and who they are where that matters.
 
-    Every other frame is looked at in a mirror: what the detector misses in one it may find in the next.
+    Every other frame is mirrored: what the detector misses in one it may find in the next.
     """
     found = TrailFinder()
     for frame in frames:
-        faces = finder.detector.look(frame.image, mirrored=frame.index % 2 == 1)
+        faces = finder.detector.one_view(frame.image, mirrored=frame.index % 2 == 1)
         trails = found.step(frame, faces)
         if finder.whom.by_name:
-            _look(frame, faces, trails, finder)
+            _name(frame, faces, trails, finder)
     return found.trails
 
 
-def _look(frame: Frame, faces: Faces, trails: list[Trail], finder: FaceFinder) -> None:
-    """Looks who those are that nobody looked at for a while; a poor look says nothing."""
+def _name(frame: Frame, faces: Faces, trails: list[Trail], finder: FaceFinder) -> None:
+    """Names those whom nobody named for a while; a poor view says nothing."""
     due = [
         i
         for i, trail in enumerate(trails)
-        if frame.time_s - trail.looked_s >= _LOOK_S or trail.looked_s > frame.time_s
+        if frame.time_s - trail.named_s >= _NAMED_EVERY_S
+        or trail.named_s > frame.time_s
     ]
     worth = quality(frame.image, faces.boxes[due], faces.landmarks[due])
     good = [i for i, one in zip(due, worth, strict=True) if one >= _GOOD]
     names = finder.names(frame.image, faces[np.array(good, np.int64)])
     for i, name in zip(good, names, strict=True):
-        trails[i].looks.append((frame.time_s, name))
-        trails[i].looked_s = frame.time_s
+        trails[i].names.append((frame.time_s, name))
+        trails[i].named_s = frame.time_s
 
 
 class Covering:
@@ -98,7 +99,7 @@ class Covering:
         self._coming = deque(sorted(trails, key=lambda trail: trail.start))
         self._here: list[Trail] = []
 
-    def __call__(self, image: U8, index: int, time_s: float, style: Style) -> U8:
+    def __call__(self, image: U8, index: int, time_s: float, style: CoverStyle) -> U8:
         """A frame with its faces covered."""
         while self._coming and self._coming[0].start <= index:
             self._here.append(self._coming.popleft())
@@ -111,12 +112,12 @@ class Covering:
         return cover(image, boxes, style, [trail.seed for trail in hidden])
 
     def covers(self, trail: Trail, time_s: float) -> bool:
-        """Whether a face is covered at a time: by the looks at it before and after, both of which have to spare it."""
+        """Whether a face is covered at a time: by its names before and after, both of which have to be spared."""
         if not self.whom.by_name:
             return True
-        after = bisect_left(trail.looks, time_s, key=lambda look: look[0])
-        near = trail.looks[max(0, after - 1) : after + 1]
+        after = bisect_left(trail.names, time_s, key=lambda named: named[0])
+        near = trail.names[max(0, after - 1) : after + 1]
         if not self.whom.in_doubt:
             return any(self.whom.covers(name) for _, name in near)
-        near = [look for look in near if abs(look[0] - time_s) <= _BETWEEN_S]
+        near = [named for named in near if abs(named[0] - time_s) <= _BETWEEN_S]
         return not near or any(self.whom.covers(name) for _, name in near)

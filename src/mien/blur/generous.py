@@ -14,13 +14,13 @@ from mien.types import U8, Faces
 
 MIN_FACE = 16  # pixels: of smaller ones nobody can tell whose they are
 _THRESHOLD = 0.45  # chosen on crowds: see docs/blur.md
-_LARGER = 1.6  # times the size, in a second look at a picture that is not large
+_LARGER = 1.6  # times the size, in a third view of a picture that is not large
 _LARGE = 1280  # pixels of the longer side
 _LEFT_RIGHT = [1, 0, 2, 4, 3]  # landmarks in the mirror
 
 
 class GenerousDetector:
-    """Our detector with a lower threshold and three looks: as it is, mirrored, larger. The networks are shared."""
+    """Our detector with a lower threshold and three views: as it is, mirrored, larger. The networks are shared."""
 
     def __init__(self, detector: Compact) -> None:
         self._detector = copy.copy(detector)
@@ -29,15 +29,15 @@ class GenerousDetector:
 
     def __call__(self, image: U8) -> Faces:
         """What may be a face in a photo."""
-        looks = [self.look(image), self.look(image, mirrored=True)]
+        views = [self.one_view(image), self.one_view(image, mirrored=True)]
         if max(image.shape[:2]) <= _LARGE:
-            looks.append(self._larger(image))
-        found = together(looks)
+            views.append(self._larger(image))
+        found = together(views)
         threshold = self._detector.nms_threshold
         return found[geometry.nms(found.boxes, found.scores, threshold=threshold)]
 
-    def look(self, image: U8, *, mirrored: bool = False) -> Faces:
-        """The same by one look, as the frames of a film get it."""
+    def one_view(self, image: U8, *, mirrored: bool = False) -> Faces:
+        """The same by one view, as the frames of a film get it."""
         if not mirrored:
             return self._detector(image)
         return _mirrored(
@@ -57,4 +57,5 @@ def _mirrored(faces: Faces, width: int) -> Faces:
     landmarks = faces.landmarks[:, _LEFT_RIGHT].copy()
     landmarks[..., 0] = width - landmarks[..., 0]
     boxes = np.stack([width - x2, y1, width - x1, y2], axis=1)
-    return Faces(boxes.astype(np.float32), faces.scores, landmarks)
+    angles = None if faces.angles is None else -faces.angles
+    return Faces(boxes.astype(np.float32), faces.scores, landmarks, angles=angles)

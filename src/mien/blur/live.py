@@ -6,7 +6,7 @@ import secrets
 
 import numpy as np
 
-from mien.blur.cover import Style, cover
+from mien.blur.cover import CoverStyle, cover
 from mien.blur.trails import TrailFinder
 from mien.blur.whom import FaceFinder
 from mien.types import U8, Faces, Frame
@@ -21,7 +21,7 @@ class LiveCover:
     while, and follows the picture.
     """
 
-    def __init__(self, finder: FaceFinder, style: Style) -> None:
+    def __init__(self, finder: FaceFinder, style: CoverStyle) -> None:
         self.finder = finder
         self.style = style
         self._seed = secrets.randbits(63)
@@ -33,7 +33,9 @@ class LiveCover:
         self._index += 1
         frame = Frame(image, self._index, self._index * _FRAME_S)
         mirrored = self._index % 2 == 1
-        self._trails.step(frame, self.finder.detector.look(image, mirrored=mirrored))
+        self._trails.step(
+            frame, self.finder.detector.one_view(image, mirrored=mirrored)
+        )
         self._trails.trails.clear()  # what is over is not needed any more
         live = self._trails.live
         boxes = [trail.wide_box(self._index) for trail in live]

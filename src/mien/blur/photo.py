@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from mien.blur.cover import Style, cover
+from mien.blur.cover import CoverStyle, cover
 from mien.blur.files import check_still, write_photo
 from mien.blur.whom import FaceFinder
 from mien.media import images
@@ -13,7 +13,7 @@ from mien.types import U8, Faces
 
 
 def blur_photo(
-    content: bytes, place: Path, finder: FaceFinder, style: Style, *, strip: bool
+    content: bytes, place: Path, finder: FaceFinder, style: CoverStyle, *, strip: bool
 ) -> int:
     """Writes a copy of a photo's bytes in which faces are covered; gives how many.
 
@@ -27,7 +27,7 @@ def blur_photo(
     return len(faces)
 
 
-def covered(image: U8, faces: Faces, style: Style) -> U8:
+def covered(image: U8, faces: Faces, style: CoverStyle) -> U8:
     """A copy of a BGR picture in which nobody can tell these faces."""
     seeds = [secrets.randbits(64) for _ in range(len(faces))]
     return cover(image, faces.boxes, style, seeds)

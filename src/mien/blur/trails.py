@@ -55,14 +55,14 @@ class Trail:
     """One face through a film: a box in every frame from `start` on, without a gap.
 
     `seed` is that of its noise; `sights` are the times at which a detector saw it, `last` the number of the last such
-    frame; `looks` are the times at which somebody looked who it is, and who it was.
+    frame; `names` are the times at which it was asked who it is, and the answers.
     """
 
     start: int
     seed: int = field(default_factory=lambda: secrets.randbits(64))
     sights: list[float] = field(default_factory=list)
-    looks: list[tuple[float, str | None]] = field(default_factory=list)
-    looked_s: float = float("-inf")
+    names: list[tuple[float, str | None]] = field(default_factory=list)
+    named_s: float = float("-inf")
     best: float = 0.0
     last: int = 0
     _boxes: array[float] = field(default_factory=lambda: array("f"))
@@ -88,7 +88,7 @@ class Trail:
         return np.array(self._boxes[at : at + 4], np.float32)
 
     def wide_box(self, index: int) -> F32:
-        """The box (4,) that also holds those of the frames beside: nothing looks out where a face is quick."""
+        """The box (4,) that also holds those of the frames beside: nothing shows where a face is quick."""
         near = range(max(self.start, index - 1), min(self.end, index + 2))
         boxes = np.stack([self.box(i) for i in near])
         return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])

@@ -99,7 +99,7 @@ class FaceFinder:
         """Who the detected faces are."""
         if self.analyzer is None or self.analyzer.gallery is None:
             return (None,) * len(faces)
-        sure: Mask = ~self.analyzer.angle.doubtful(image, faces.landmarks)
+        sure: Mask = ~self.analyzer.doubtful(image, faces)
         told = self.analyzer.embed(image, faces[sure])
         identify = Identify(self.analyzer.gallery, tolerance=self.analyzer.tolerance)
         named = faces.told_by(identify(image, told), sure)

@@ -11,13 +11,18 @@ from typing import Annotated
 import typer
 
 from mien.attribute import IDENTITY
-from mien.blur.cover import STYLES, Style, style_of
+from mien.blur.cover import STYLES, CoverStyle, style_of
 from mien.blur.film import blur_film
 from mien.blur.photo import blur_photo
 from mien.blur.whom import FaceFinder, Whom
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.copies import AnalyzeInput, copies_of, inputs_of
-from mien.cli.options import GalleryOption, SharedOptions
+from mien.cli.options import (
+    GalleryOption,
+    SharedOptions,
+    ThreadsOption,
+    ToleranceOption,
+)
 from mien.errors import InputError, MienError
 from mien.media import images
 from mien.progress import progress
@@ -74,19 +79,8 @@ def blur(
         ),
     ] = False,
     gallery: GalleryOption = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            "--tolerance",
-            min=0.0,
-            help="Largest distance between faces of one person.",
-            show_default=False,
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", min=1, help="Threads of one network pass."),
-    ] = None,
+    tolerance: ToleranceOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Make faces unrecognisable in copies of photos and videos; everybody's, or all but some people's.
 
@@ -134,7 +128,7 @@ class BlurJob:
     """How each input is copied."""
 
     finder: FaceFinder
-    style: Style
+    style: CoverStyle
     strip: bool
 
     def __call__(self, item: AnalyzeInput, place: Path) -> int:

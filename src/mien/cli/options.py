@@ -55,6 +55,19 @@ def models_dir(given: Path | None) -> Path | None:
     return place
 
 
+ToleranceOption = Annotated[
+    float | None,
+    _option(
+        "--tolerance",
+        "Largest distance between faces of one person (default: the embedder's own).",
+        min=0.0,
+    ),
+]
+ThreadsOption = Annotated[
+    int | None, _option("--threads", "Threads of one network pass.", min=1)
+]
+
+
 @dataclass(frozen=True)
 class SharedOptions:
     """How to look at faces, as given on the command line; None means: as the settings say."""
@@ -66,14 +79,7 @@ class SharedOptions:
             "People to recognise: a folder, a .db file or postgresql://… [$MIEN_GALLERY, else your own; none: nobody].",
         ),
     ] = None
-    tolerance: Annotated[
-        float | None,
-        _option(
-            "--tolerance",
-            "Largest distance between faces of one person (default: the embedder's own).",
-            min=0.0,
-        ),
-    ] = None
+    tolerance: ToleranceOption = None
     false_names: Annotated[
         float | None,
         _option(
@@ -138,9 +144,7 @@ class SharedOptions:
         str | None,
         _option("--device", "auto, cpu, cuda, openvino, coreml or directml."),
     ] = None
-    threads: Annotated[
-        int | None, _option("--threads", "Threads of one network pass.", min=1)
-    ] = None
+    threads: ThreadsOption = None
 
     def parts(self) -> tuple[str, ...] | None:
         """What to compute; None: everything."""

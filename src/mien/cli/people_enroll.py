@@ -19,7 +19,7 @@ _AT_ONCE = 16  # photos that are judged beside each other, and kept together
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PhotoVerdict:
     """What became of a photo: the verdict on it (or why it cannot be used), its quality, whether it is in the
     gallery now."""
 
@@ -56,7 +56,7 @@ class Enrolment:
         self.photos_of = photos_of
         self.strict = strict
 
-    def add_all(self, files: Iterable[str | int]) -> Iterator[Told]:
+    def add_all(self, files: Iterable[str | int]) -> Iterator[PhotoVerdict]:
         """Adds photos, some at a time, so that what broke off has kept most; says at once which cannot be used."""
         waiting: list[Photo] = []
         for file in files:
@@ -64,13 +64,13 @@ class Enrolment:
                 waiting += self.photos_of(file)
             except InputError as exc:
                 typer.echo(f"mien: {exc}", err=True)
-                yield Told(str(file), str(exc), None, enrolled=False)
+                yield PhotoVerdict(str(file), str(exc), None, enrolled=False)
             if len(waiting) >= _AT_ONCE:
                 yield from self._add(waiting)
                 waiting = []
         yield from self._add(waiting)
 
-    def _add(self, photos: Sequence[Photo]) -> list[Told]:
+    def _add(self, photos: Sequence[Photo]) -> list[PhotoVerdict]:
         if not photos:
             return []
         verdicts = judge(self.gallery, self.name, photos)
@@ -79,7 +79,7 @@ class Enrolment:
         if chosen and not self.dry:
             self.gallery.enroll(self.name, chosen)
         told = [
-            Told(photo.source, verdict, round(photo.quality, 3), is_fit)
+            PhotoVerdict(photo.source, verdict, round(photo.quality, 3), is_fit)
             for photo, verdict, is_fit in zip(photos, verdicts, fit, strict=True)
         ]
         for one in told:
@@ -88,7 +88,7 @@ class Enrolment:
         return told
 
 
-def _advice(told: Told) -> str:
+def _advice(told: PhotoVerdict) -> str:
     """What is wrong with a photo that is not good, and what to do."""
     if not told.enrolled:
         return f"is {told.verdict}: refused by --strict; take another"
@@ -97,7 +97,7 @@ def _advice(told: Told) -> str:
     return f"is {told.verdict}: it counts less, add a better one"
 
 
-def show(name: str, place: str, told: Sequence[Told], *, as_json: bool) -> None:
+def show(name: str, place: str, told: Sequence[PhotoVerdict], *, as_json: bool) -> None:
     """Prints what each photo adds."""
     if as_json:
         photos = [asdict(one) for one in told]

@@ -112,7 +112,7 @@ def check(
         return GalleryCheck(0, 0, tolerance, (), (), (), (), None)
     table = np.array([one.photo.embedding for one in everything], np.float32)
     near = _neighbours(table, persons, tolerance, space)
-    photos = _People(
+    photos = _CheckedPeople(
         names,
         table,
         space,
@@ -177,7 +177,7 @@ def _apart(a: F32, b: F32, space: EmbeddingSpace) -> F32:
 
 
 @dataclass(frozen=True, slots=True)
-class _People:
+class _CheckedPeople:
     """Their names, all descriptors (M, D) of a space, and which of those are each one's."""
 
     names: list[str]
@@ -208,7 +208,7 @@ class _People:
 
 def _odd(
     everything: list[Enrolled],
-    people: _People,
+    people: _CheckedPeople,
     near: _Neighbours,
     tolerance: float,
     duplicates: tuple[Pair, ...],

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from mien import database
 from mien.errors import GalleryError
+from mien.zoo import DLIB
 
 TABLES = (
     "about",
@@ -124,7 +125,7 @@ def _versions(
 
 def _size(connection: sa.Connection) -> int:
     query = "SELECT value FROM about WHERE key = 'size'"
-    return int(connection.scalar(sa.text(query)) or 128)
+    return int(connection.scalar(sa.text(query)) or DLIB.size)
 
 
 def _numbers(

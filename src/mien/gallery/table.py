@@ -60,7 +60,7 @@ class Table:
         self._ids: I64 = np.zeros(0, np.int64)
         self._owners: I64 = np.zeros(0, np.int64)
         self._findable = 0  # rows with a weight above 0
-        self._people = _People()
+        self._people = _PeopleRows()
         self._mean = np.zeros(size, np.float32)
         self._basis: F32 | None = None
 
@@ -309,7 +309,7 @@ def _by_block(slots: I64) -> Iterator[tuple[int, I64, I64]]:
         yield int(block), slots[here] % _BLOCK, here
 
 
-class _People:
+class _PeopleRows:
     """A number for each person, which goes to somebody else when the last photo of the person is gone."""
 
     def __init__(self) -> None:

@@ -39,7 +39,7 @@ _STAY = 0.5  # of its own area, that a label in a stream may cover more of its f
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class LabelStyle:
     """Sizes in pixels that follow from the picture's size."""
 
     line: int
@@ -47,7 +47,7 @@ class Style:
     pad: int
 
     @classmethod
-    def for_size(cls, width: int, height: int) -> Style:
+    def for_size(cls, width: int, height: int) -> LabelStyle:
         side = max(width, height)
         text = max(13 if side >= 240 else 10, round(side / 55))
         return cls(
@@ -56,10 +56,10 @@ class Style:
             pad=max(2, text // 4),
         )
 
-    def for_face(self, box: F32) -> Style:
+    def for_face(self, box: F32) -> LabelStyle:
         """The sizes for the face in a box (4,): no larger than this, smaller for a small face."""
         text = min(self.text, max(_LEAST, round(float(box[3] - box[1]) * _PART)))
-        return Style(line=self.line, text=text, pad=max(2, text // 4))
+        return LabelStyle(line=self.line, text=text, pad=max(2, text // 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Label:
     face: Face
     place: F32
     lines: list[str]
-    style: Style
+    style: LabelStyle
     away: bool = False
 
 
@@ -102,7 +102,7 @@ def annotate(
     pixels `below`.
     """
     height, width = image.shape[:2]
-    style = Style.for_size(width, height)
+    style = LabelStyle.for_size(width, height)
     canvas = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     draw = ImageDraw.Draw(canvas, "RGBA")
     rows = list(faces)
@@ -149,7 +149,7 @@ def colour_for(key: str) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _draw_box(draw: ImageDraw.ImageDraw, face: Face, style: Style) -> None:
+def _draw_box(draw: ImageDraw.ImageDraw, face: Face, style: LabelStyle) -> None:
     box = [float(v) for v in face.box]
     radius = min(box[2] - box[0], box[3] - box[1]) * 0.08
     draw.rounded_rectangle(box, radius, outline=(*_INK, 160), width=style.line + 2)
@@ -159,7 +159,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, face: Face, style: Style) -> None:
 def _placed_labels(
     faces: Faces,
     rows: Sequence[Face],
-    style: Style,
+    style: LabelStyle,
     size_wh: tuple[int, int],
     sides: dict[int, int] | None = None,
 ) -> Iterator[Label]:
@@ -185,7 +185,7 @@ def _placed_labels(
 
 
 def _label(
-    face: Face, style: Style, others: F32, room: _Room
+    face: Face, style: LabelStyle, others: F32, room: _Room
 ) -> tuple[Label, int | None] | None:
     """A face's label beside it, as long as there is room for, and on which side; else its name away from it."""
     own = style.for_face(face.box)
@@ -203,7 +203,7 @@ def _label(
             return Label(face, place, some, own), side
     if face.name is None:
         return None
-    for style in dict.fromkeys((own, Style(own.line, min(own.text, _LEAST), 2))):
+    for style in dict.fromkeys((own, LabelStyle(own.line, min(own.text, _LEAST), 2))):
         name = _fitting(face, style, room.picture_wh)[:1]
         far = _place_away(face.box, _label_size(name, style), others, room.picture_wh)
         if far is not None:
@@ -256,7 +256,7 @@ class _Room:
     side: int | None = None
 
 
-def _fitting(face: Face, style: Style, picture_wh: tuple[int, int]) -> list[str]:
+def _fitting(face: Face, style: LabelStyle, picture_wh: tuple[int, int]) -> list[str]:
     """The label's lines as a picture can hold them: broken or cut where wider, no more than a third of its height."""
     width = picture_wh[0] - 2 * style.pad
     parts: list[str] = []
@@ -270,7 +270,7 @@ def _fitting(face: Face, style: Style, picture_wh: tuple[int, int]) -> list[str]
     return [_cut(part, style, width) for part in parts[:most]]
 
 
-def _cut(text: str, style: Style, width: float) -> str:
+def _cut(text: str, style: LabelStyle, width: float) -> str:
     if _text_width(text, style) <= width:
         return text
     kept = next(
@@ -284,11 +284,11 @@ def _cut(text: str, style: Style, width: float) -> str:
     return text[:kept].rstrip() + "…" if kept else ""
 
 
-def _text_width(text: str, style: Style) -> int:
+def _text_width(text: str, style: LabelStyle) -> int:
     return text_size(text, style.text)[0]
 
 
-def _label_size(lines: Sequence[str], style: Style) -> tuple[float, float]:
+def _label_size(lines: Sequence[str], style: LabelStyle) -> tuple[float, float]:
     width = max(_text_width(line, style) for line in lines)
     return width + 2 * style.pad, len(lines) * style.text * LINE_HEIGHT + 2 * style.pad
 

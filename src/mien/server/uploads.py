@@ -72,7 +72,7 @@ async def read_form(
             "unsupported-media-type",
             "send multipart/form-data with the picture in the field 'file'",
         )
-    reader = _Reader(limits, open_file)
+    reader = _UploadReader(limits, open_file)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
         async for chunk in request.stream():
@@ -85,7 +85,7 @@ async def read_form(
     return reader.form
 
 
-class _Reader:
+class _UploadReader:
     """Puts the parts of a form together from the parser's callbacks."""
 
     def __init__(self, limits: FormLimits, open_file: Callable[[], BinaryIO]) -> None:

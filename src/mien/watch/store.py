@@ -14,8 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mien import database, private
-from mien.errors import GalleryError, InputError, VisitNotFound
+from mien import database
+from mien.errors import InputError, VisitNotFound
 from mien.gallery import DATABASE_SUFFIXES, Gallery
 from mien.gallery.base import place_key
 from mien.watch.visits import BestView, Event, iso
@@ -511,11 +511,7 @@ def _place_of(gallery: Gallery | None) -> Path | None:
 
 def _sqlite(file: Path) -> sa.Engine:
     """A file that only its user can read, which may be read while it is written."""
-    try:
-        private.make_folder(file.parent) if not file.parent.exists() else None
-        private.make_file(file)
-    except OSError as exc:
-        raise GalleryError(f"cannot make {file}: {exc.strerror or exc}") from exc
+    database.make_file(file, shared_folder=True)
     engine = database.sqlite_engine(file)
     sa.event.listen(engine, "connect", _set_up_log)
     return engine

@@ -23,17 +23,17 @@ class View:
         self._turn = _TURNS.get(camera.turn)
         self._flip = camera.flip
         self._least = camera.least_face
-        self._looks = {zone.name: zone.look for zone in camera.zones if zone.look}
+        self._zones = {zone.name: zone.look for zone in camera.zones if zone.look}
         self._out = [zone.leave_out for zone in camera.zones if zone.leave_out]
 
     @property
     def mask(self) -> Mask | None:
         """Which part of the picture is looked at, (H, W) of any size; None: all."""
-        if not self._looks and not self._out:
+        if not self._zones and not self._out:
             return None
         width, height = _MASK_WH
-        mask = np.full((height, width), 0 if self._looks else 1, np.uint8)
-        cv2.fillPoly(mask, [_pixels(p, *_MASK_WH) for p in self._looks.values()], 1)
+        mask = np.full((height, width), 0 if self._zones else 1, np.uint8)
+        cv2.fillPoly(mask, [_pixels(p, *_MASK_WH) for p in self._zones.values()], 1)
         cv2.fillPoly(mask, [_pixels(p, *_MASK_WH) for p in self._out], 0)
         return np.asarray(mask > 0, np.bool_)
 
@@ -55,9 +55,9 @@ class View:
         if min(box[2] - box[0], box[3] - box[1]) < self._least:
             return None
         at = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-        if not self._looks:
+        if not self._zones:
             return ""
-        for name, points in self._looks.items():
+        for name, points in self._zones.items():
             polygon = _pixels(points, width, height)
             if cv2.pointPolygonTest(polygon, (float(at[0]), float(at[1])), False) >= 0:
                 return name

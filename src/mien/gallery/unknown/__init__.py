@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien import private
 from mien.errors import GalleryError
 from mien.gallery.base import Gallery, place_key
 from mien.gallery.folder import FolderGallery
@@ -71,9 +70,10 @@ def open_unknown_file(file: Path, *, space: EmbeddingSpace) -> UnknownFaces:
     Raises:
         GalleryError: They cannot be kept there.
     """
+    from mien import database
     from mien.gallery.unknown.store import UnknownFaces
 
-    return UnknownFaces(_make_home(file), space=space)
+    return UnknownFaces(database.make_file(file), space=space)
 
 
 def is_there(gallery: Gallery, *, data: Path) -> bool:
@@ -98,15 +98,3 @@ def file_for(folder: Path | None, data: Path) -> Path:
     """Where the unknown faces of a folder of photos are, or those of a service that knows nobody."""
     name = "no-gallery" if folder is None else place_key(folder)
     return data / "unknown" / f"{name}.db"
-
-
-def _make_home(file: Path) -> Path:
-    """The file, in a folder that only its user can read."""
-    try:
-        private.make_folder(file.parent)
-        private.make_file(file)
-    except OSError as exc:
-        raise GalleryError(
-            f"cannot make {file.parent}: {exc.strerror or exc}; set MIEN_DATA to another"
-        ) from exc
-    return file

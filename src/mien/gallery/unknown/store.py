@@ -34,22 +34,22 @@ _BATCH = 500  # values in one query
 T = TypeVar("T")
 
 _SCHEMA = database.Schema("unknown", "mien.gallery.unknown.migrations")
+# As the numbered SQL makes them, which alone says keys, indices and what may be empty.
 _metadata = sa.MetaData()
 _faces = sa.Table(
     "unknown_faces",
     _metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("embedder", sa.Text, nullable=False),
-    sa.Column("photo", sa.Text, nullable=False, index=True),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("seen", sa.Double, nullable=False),
-    sa.Column("expires", sa.Double, nullable=False, index=True),
-    sa.Column("quality", sa.Double, nullable=False),
-    sa.Column("embedding", sa.LargeBinary, nullable=False),
-    sa.Column("group_id", sa.Text, nullable=False, default="", index=True),
-    sa.Column("pin", sa.Text, nullable=False, default=""),
-    sa.Column("named", sa.Text, nullable=False, default=""),
-    sqlite_autoincrement=True,
+    sa.Column("embedder", sa.Text),
+    sa.Column("photo", sa.Text),
+    sa.Column("source", sa.Text),
+    sa.Column("seen", sa.Double),
+    sa.Column("expires", sa.Double),
+    sa.Column("quality", sa.Double),
+    sa.Column("embedding", sa.LargeBinary),
+    sa.Column("group_id", sa.Text, default=""),
+    sa.Column("pin", sa.Text, default=""),
+    sa.Column("named", sa.Text, default=""),
 )
 _pictures = sa.Table(  # by themselves, so that they are not read where descriptors are
     "unknown_pictures",
@@ -59,17 +59,16 @@ _pictures = sa.Table(  # by themselves, so that they are not read where descript
         sa.ForeignKey("unknown_faces.id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("content", sa.LargeBinary),
 )
 _actions = sa.Table(
     "unknown_actions",
     _metadata,
     sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("id", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("expires", sa.Double, nullable=False),
-    sa.Column("details", sa.Text, nullable=False),
-    sqlite_autoincrement=True,
+    sa.Column("id", sa.Text),
+    sa.Column("kind", sa.Text),
+    sa.Column("expires", sa.Double),
+    sa.Column("details", sa.Text),
 )
 _listed = (
     *(

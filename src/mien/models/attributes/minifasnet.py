@@ -33,12 +33,14 @@ def to_onnx(data: bytes, name: str) -> bytes:
     """
     tensors = read_tensors(data, name)
     try:
-        return _Network({k.removeprefix(_WRAPPED): v for k, v in tensors.items()})()
+        return _MiniFasNetGraph(
+            {k.removeprefix(_WRAPPED): v for k, v in tensors.items()}
+        )()
     except (KeyError, ValueError, IndexError) as exc:
         raise ModelError(f"{name} is not a MiniFASNet: {exc}") from exc
 
 
-class _Network:
+class _MiniFasNetGraph:
     """The graph, made by the tensors' names: what they do not name is not there."""
 
     def __init__(self, tensors: Tensors) -> None:

@@ -32,7 +32,7 @@ def to_onnx(data: bytes, name: str) -> bytes:
         ModelError: The bytes are damaged, or the network does something that is not known here.
     """
     try:
-        return _Network(_Table.root(data))()
+        return _TfliteGraph(_Table.root(data))()
     except _DAMAGED as exc:
         raise ModelError(
             f"{name} is no TFLite network that can be read: {exc}"
@@ -97,7 +97,7 @@ class _Table:
         return _Table(self.data, at + self.number("<I", at)) if at else None
 
 
-class _Network:
+class _TfliteGraph:
     """The graph, operator by operator in the file's order."""
 
     def __init__(self, model: _Table) -> None:
@@ -170,16 +170,16 @@ class _Network:
         )
 
 
-def _conv(network: _Network, inputs: Sequence[int], options: _Table) -> str:
+def _conv(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
     return _convolved(network, inputs, options, (0, 3, 1, 2), 3)
 
 
-def _depthwise(network: _Network, inputs: Sequence[int], options: _Table) -> str:
+def _depthwise(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
     return _convolved(network, inputs, options, (3, 0, 1, 2), 4)
 
 
 def _convolved(
-    network: _Network,
+    network: _TfliteGraph,
     inputs: Sequence[int],
     options: _Table,
     order: Sequence[int],
@@ -201,22 +201,22 @@ def _convolved(
     return network.rectified(found, options.scalar(activation, "<b"))
 
 
-def _max_pool(network: _Network, inputs: Sequence[int], options: _Table) -> str:
+def _max_pool(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
     shape = [options.scalar(4, "<i"), options.scalar(3, "<i")]
     x = [network.value(inputs[0])]
     return network.windowed("MaxPool", x, options, kernel_shape=shape)
 
 
-def _binary(kind: str) -> Callable[[_Network, Sequence[int], _Table], str]:
-    def add(network: _Network, inputs: Sequence[int], options: _Table) -> str:
+def _binary(kind: str) -> Callable[[_TfliteGraph, Sequence[int], _Table], str]:
+    def add(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
         activation = options.scalar(0, "<b")
         return network.rectified(network.simple(kind, inputs), activation)
 
     return add
 
 
-def _unary(*kinds: str) -> Callable[[_Network, Sequence[int], _Table], str]:
-    def add(network: _Network, inputs: Sequence[int], _: _Table) -> str:
+def _unary(*kinds: str) -> Callable[[_TfliteGraph, Sequence[int], _Table], str]:
+    def add(network: _TfliteGraph, inputs: Sequence[int], _: _Table) -> str:
         value = network.value(inputs[0])
         for kind in kinds:
             value = network.graph.node(kind, [value])
@@ -225,46 +225,46 @@ def _unary(*kinds: str) -> Callable[[_Network, Sequence[int], _Table], str]:
     return add
 
 
-def _squared_difference(network: _Network, inputs: Sequence[int], _: _Table) -> str:
+def _squared_difference(network: _TfliteGraph, inputs: Sequence[int], _: _Table) -> str:
     away = network.simple("Sub", inputs)
     return network.graph.node("Mul", [away, away])
 
 
-def _pad(network: _Network, inputs: Sequence[int], _: _Table) -> str:
+def _pad(network: _TfliteGraph, inputs: Sequence[int], _: _Table) -> str:
     pads = network.constant(inputs[1]).T.ravel().astype(np.int64)
     return network.graph.node(
         "Pad", [network.value(inputs[0]), network.graph.weight(pads)]
     )
 
 
-def _reshape(network: _Network, inputs: Sequence[int], _: _Table) -> str:
+def _reshape(network: _TfliteGraph, inputs: Sequence[int], _: _Table) -> str:
     shape = network.graph.weight(network.constant(inputs[1]).astype(np.int64))
     return network.graph.node("Reshape", [network.value(inputs[0]), shape])
 
 
-def _mean(network: _Network, inputs: Sequence[int], options: _Table) -> str:
+def _mean(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
     axes = network.constant(inputs[1]).ravel().tolist()
     keep = options.scalar(0, "<b")
     return network.simple("ReduceMean", inputs[:1], axes=axes, keepdims=keep)
 
 
-def _sum(network: _Network, inputs: Sequence[int], options: _Table) -> str:
+def _sum(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
     axes = network.graph.weight(network.constant(inputs[1]).ravel().astype(np.int64))
     keep = {"keepdims": options.scalar(0, "<b")}
     return network.graph.node("ReduceSum", [network.value(inputs[0]), axes], keep)
 
 
-def _transpose(network: _Network, inputs: Sequence[int], _: _Table) -> str:
+def _transpose(network: _TfliteGraph, inputs: Sequence[int], _: _Table) -> str:
     return network.graph.transpose(
         network.value(inputs[0]), network.constant(inputs[1]).tolist()
     )
 
 
-def _concat(network: _Network, inputs: Sequence[int], options: _Table) -> str:
+def _concat(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
     return network.simple("Concat", inputs, axis=options.scalar(0, "<i"))
 
 
-def _slice(network: _Network, inputs: Sequence[int], options: _Table) -> str:
+def _slice(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
     """From each axis a range; masked ends are the axis's own, and shrunk axes go."""
     begin, end, step = (network.constant(i).astype(np.int64) for i in inputs[1:4])
     masks = [options.scalar(i, "<i") for i in range(5)]
@@ -283,7 +283,7 @@ def _slice(network: _Network, inputs: Sequence[int], options: _Table) -> str:
 
 
 _DEQUANTIZE = 6
-_OPERATORS: dict[int, Callable[[_Network, Sequence[int], _Table], str]] = {
+_OPERATORS: dict[int, Callable[[_TfliteGraph, Sequence[int], _Table], str]] = {
     0: _binary("Add"),
     2: _concat,
     3: _conv,

@@ -119,7 +119,7 @@ class _Rebuild:
         return _Tensor(tuple(storage), offset, tuple(size), tuple(stride))
 
 
-class _Reader(pickle.Unpickler):
+class _TensorUnpickler(pickle.Unpickler):
     """Knows three names. Storages are told by where they are: ("storage", kind, key, device, count, …)."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -148,7 +148,7 @@ def _load(stream: io.BytesIO) -> Any:
             raise pickle.UnpicklingError("it remembers more than it holds")
     end = stream.tell()
     stream.seek(start)
-    return _Reader(io.BytesIO(stream.read(end - start))).load()
+    return _TensorUnpickler(io.BytesIO(stream.read(end - start))).load()
 
 
 def _read_plain(data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -111,12 +111,11 @@ class Compact:
         )
 
     def __call__(self, image: U8) -> Faces:
-        faces = detect_at_scales(
-            self.detect_once, image, self.scales(image), nms=self.nms_threshold
+        small = max(image.shape[:2]) <= self.cut_out and self.any_angle
+        detect = self._detect_in_cut_out if small else self.detect_once
+        return detect_at_scales(
+            detect, image, self.scales(image), nms=self.nms_threshold
         )
-        small = max(image.shape[:2]) <= self.cut_out
-        nobody = not len(faces)
-        return self._filling(image) if nobody and small and self.any_angle else faces
 
     def scales(self, image: U8) -> tuple[float, ...]:
         """Those every detector takes, and a last look at the whole, as small as in training, for faces that fill it."""
@@ -128,9 +127,15 @@ class Compact:
             else (*scales, self.whole_side / side)
         )
 
-    def _filling(self, image: U8) -> Faces:
+    def _detect_in_cut_out(self, image: U8) -> Faces:
+        """The faces of a small picture, which is seen once and as a whole."""
+        cells = self._cells(image)
+        faces = self._detect_in(image, cells)
+        return faces if len(faces) else self._filling(image, cells)
+
+    def _filling(self, image: U8, cells: Faces) -> Faces:
         """The face that fills a small picture in which no other was found: what was cut out tight may be less sure."""
-        proposed = self._proposed(self._cells(image), self.proposal)
+        proposed = self._proposed(cells, self.proposal)
         faces = self._judged(image, proposed, least=self.filling)
         middle = np.array(image.shape[1::-1], np.float32) / 2
         away = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - middle)
@@ -141,7 +146,9 @@ class Compact:
 
     def detect_once(self, image: U8) -> Faces:
         """The faces of the picture as it stands."""
-        cells = self._cells(image)
+        return self._detect_in(image, self._cells(image))
+
+    def _detect_in(self, image: U8, cells: Faces) -> Faces:
         proposed = self._proposed(cells, self.proposal)
         faces = self._judged(image, proposed)
         if not self.any_angle:

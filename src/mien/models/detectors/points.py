@@ -1,4 +1,4 @@
-"""Where exactly are the five points of a face? A last look at what a detector found.
+"""Where exactly are the five points of a face? A last crop of what a detector found.
 
 Edges in cells of 8 pixels, and two linear maps from these to the points: one for a face about which a detector in a
 hurry is a little wrong, one for a face that stands nearly where it is supposed. Both are fitted by training/detector;
@@ -20,7 +20,7 @@ EYE_DISTANCE = 22.0  # of them lie between the eyes of a mean face
 FRAME = (
     (geometry.CHIP_LANDMARKS - (73.5, 70.0)) * (EYE_DISTANCE / 53.2) + (CROP - 1) / 2
 ).astype(np.float32)
-_LOOKS = ("wide", "fine", "fine")
+_STEPS = ("wide", "fine", "fine")  # the maps, in their order
 
 
 class ExactPoints:
@@ -37,15 +37,15 @@ class ExactPoints:
     def __call__(self, image: U8, landmarks: F32, *, quick: bool = False) -> F32:
         """The points (N, 5, 2) of the faces of a picture (H, W, 3) BGR, pixels, from about where they are.
 
-        `quick` is one look, in a third of the time: nearer, not exact.
+        `quick` is one step, in a third of the time: nearer, not exact.
         """
-        looks = _LOOKS[:1] if quick else _LOOKS
-        for look in looks if len(landmarks) else ():
-            landmarks = self._nearer(image, landmarks, look)
+        steps = _STEPS[:1] if quick else _STEPS
+        for step in steps if len(landmarks) else ():
+            landmarks = self._nearer(image, landmarks, step)
         return landmarks
 
-    def _nearer(self, image: U8, landmarks: F32, look: str) -> F32:
+    def _nearer(self, image: U8, landmarks: F32, step: str) -> F32:
         to_crops = geometry.similarity(landmarks, FRAME)
         crops = [geometry.cut(image, to_crop, size=CROP) for to_crop in to_crops]
-        (points,) = in_chunks(self.model, np.stack(crops), outputs=(look,))
+        (points,) = in_chunks(self.model, np.stack(crops), outputs=(step,))
         return geometry.transform(points, geometry.invert(to_crops))

@@ -29,21 +29,22 @@ _ADDRESS = "url"  # the option that may hold a password: gone when the job has e
 _PLACE = "the jobs' database"
 _SCHEMA = database.Schema("jobs", "mien.server.jobs.migrations")
 _metadata = sa.MetaData()
+# As the numbered SQL makes it, which alone says keys, indices and what may be empty.
 _jobs = sa.Table(
     "jobs",
     _metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("owner", sa.Text, nullable=False, index=True),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("options", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False, index=True),
-    sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("frames", sa.Integer, nullable=False, default=0),
+    sa.Column("owner", sa.Text),
+    sa.Column("kind", sa.Text),
+    sa.Column("source", sa.Text),
+    sa.Column("options", sa.Text),
+    sa.Column("state", sa.Text),
+    sa.Column("attempts", sa.Integer, default=0),
+    sa.Column("frames", sa.Integer, default=0),
     sa.Column("total", sa.Integer),
-    sa.Column("faces", sa.Integer, nullable=False, default=0),
+    sa.Column("faces", sa.Integer, default=0),
     sa.Column("problem", sa.Text),
-    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("created", sa.Float),
     sa.Column("started", sa.Float),
     sa.Column("finished", sa.Float),
 )

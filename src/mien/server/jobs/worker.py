@@ -59,7 +59,7 @@ class _Left(Exception):  # noqa: N818
 
 
 @dataclass(slots=True)
-class _Run:
+class _Attempt:
     """A job being worked on."""
 
     job: Job
@@ -119,7 +119,7 @@ class JobWorker:
         self._files = threading.Lock()
         self._news = threading.Event()
         self._stop = threading.Event()
-        self._run: _Run | None = None
+        self._run: _Attempt | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -193,13 +193,13 @@ class JobWorker:
             self._news.wait(_SWEEP_S)
             return
         log.info("job begins", extra={"job": job.id, "kind": job.kind})
-        self._run = _Run(job)
+        self._run = _Attempt(job)
         try:
             self._attempt(self._run)
         finally:
             self._run = None
 
-    def _attempt(self, run: _Run) -> None:
+    def _attempt(self, run: _Attempt) -> None:
         problem: Mapping[str, str] | None = None
         try:
             self._analyse(run)
@@ -228,15 +228,15 @@ class JobWorker:
         else:
             self._finish(run, problem)
 
-    def _is_left(self, run: _Run) -> bool:
+    def _is_left(self, run: _Attempt) -> bool:
         return run.cancelled or self._stop.is_set()
 
-    def _is_over(self, run: _Run) -> bool:
+    def _is_over(self, run: _Attempt) -> bool:
         return (
             self._is_left(run) or time.monotonic() - run.began > self.jobs.limits.job_s
         )
 
-    def _check_time(self, run: _Run) -> None:
+    def _check_time(self, run: _Attempt) -> None:
         """Raises Problem where the work took longer than any may."""
         if self._is_over(run) and not self._is_left(run):
             limit = self.jobs.limits.job_s / 60
@@ -245,13 +245,13 @@ class JobWorker:
                 f"the work took over {limit:.0f} minutes; cut the video, or look at every=N",
             )
 
-    def _leave(self, run: _Run) -> None:
+    def _leave(self, run: _Attempt) -> None:
         if run.cancelled:
             self.jobs.discard(run.job.id)
         else:
             self.jobs.requeue(run.job.id)
 
-    def _finish(self, run: _Run, problem: Mapping[str, str] | None) -> None:
+    def _finish(self, run: _Attempt, problem: Mapping[str, str] | None) -> None:
         job_id = run.job.id
         with self._files:
             if run.cancelled:
@@ -280,7 +280,7 @@ class JobWorker:
             self._relabel(job_id, part.name, relabels)
         part.replace(self.jobs.path(job_id, result_files.RESULT))
 
-    def _analyse(self, run: _Run) -> None:
+    def _analyse(self, run: _Attempt) -> None:
         job = run.job
         session = self.analyzer.session()
         collector = self.unknown.collector
@@ -308,7 +308,7 @@ class JobWorker:
                 copy.write(frame, result)
             self._check_time(run)
 
-    def _open(self, run: _Run) -> Source:
+    def _open(self, run: _Attempt) -> Source:
         job, over = run.job, partial(self._is_over, run)
         if job.kind == "stream":
             return self.open_stream(job, over)
@@ -348,7 +348,7 @@ class JobWorker:
                 f"the video has {source.pixels} pixels a frame; scale it down first",
             )
 
-    def _check_frame(self, run: _Run, frame: Frame) -> None:
+    def _check_frame(self, run: _Attempt, frame: Frame) -> None:
         if self._is_left(run):
             raise _Left
         self._check_time(run)
@@ -369,7 +369,7 @@ class JobWorker:
                 "too-large", f"the video lasts longer than {limits.video_s:.0f} s"
             )
 
-    def _note(self, run: _Run, result: FrameResult, out: TextIO) -> None:
+    def _note(self, run: _Attempt, result: FrameResult, out: TextIO) -> None:
         named = replace(result, source=run.job.source)
         out.write(
             frame_record(named, identity=self.analyzer.gallery is not None).to_json()

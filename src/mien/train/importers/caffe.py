@@ -74,7 +74,7 @@ def read_caffe(
     """
     net = parse_text(prototxt)
     name, shape = input_of(net, prototxt)
-    builder = _Builder(prototxt, weights, read_weights(weights))
+    builder = _CaffeGraph(prototxt, weights, read_weights(weights))
     value = Value(INPUT, shape)
     if mean is not None:
         value = Value(
@@ -98,7 +98,7 @@ def read_caffe(
     return ImportedNetwork(builder.graph.model(output, shape), how, "Caffe", sources)
 
 
-class _Builder:
+class _CaffeGraph:
     """Turns layers into nodes."""
 
     def __init__(

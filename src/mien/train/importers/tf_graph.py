@@ -57,7 +57,7 @@ def read_frozen_graph(file: Path) -> ImportedNetwork:
     """
     nodes = read_graph(file)
     entry, how = _entry(nodes, file)
-    builder = _Builder(nodes, file, entry)
+    builder = _FrozenGraph(nodes, file, entry)
     output = builder.value(_result(nodes, file))
     return ImportedNetwork(
         builder.graph.model(output, (how.size, how.size, 3)),
@@ -121,7 +121,7 @@ def _result(nodes: Mapping[str, Node], file: Path) -> str:
     return ends[0]
 
 
-class _Builder:
+class _FrozenGraph:
     """Lays the nodes that the result needs."""
 
     def __init__(self, nodes: Mapping[str, Node], file: Path, entry: str) -> None:

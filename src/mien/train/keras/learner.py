@@ -213,7 +213,7 @@ class NetworkLearner:
     def _train(self, network: Any, rows: I64) -> KerasModel:
         """Trains what is free in the network, until pictures kept back are told no better."""
         learning, held = self._validation(rows)
-        run = _Run(self, network, learning, held)
+        run = _Training(self, network, learning, held)
         run.resume(self._checkpoint(rows))
         run.to_the_end()
         lines = {name: tuple(line) for name, line in run.state.lines.items()}
@@ -266,7 +266,7 @@ class NetworkLearner:
         )
 
 
-class _Run:
+class _Training:
     """One training of one network."""
 
     def __init__(

@@ -240,7 +240,7 @@ def _told_by(variables: Variables) -> str:
     )
 
 
-class _Builder(Graph):
+class _CheckpointGraph(Graph):
     """Lays layers by the names of their variables; values are (N, C, H, W)."""
 
     def __init__(self, variables: Variables) -> None:
@@ -308,7 +308,7 @@ class _Builder(Graph):
 
 def _levi_hassner(variables: Variables) -> Message:
     """Three convolutions and two dense layers; flattened with channels last, as TensorFlow holds them."""
-    graph = _Builder(variables)
+    graph = _CheckpointGraph(variables)
     x = graph.maximum(
         graph.conv(
             graph.transpose(INPUT, (0, 3, 1, 2)), "conv1", stride=4, padding="VALID"
@@ -324,7 +324,7 @@ def _levi_hassner(variables: Variables) -> Message:
 
 
 def _inception(variables: Variables) -> Message:
-    graph = _Builder(variables)
+    graph = _CheckpointGraph(variables)
     x = graph.conv(
         graph.transpose(INPUT, (0, 3, 1, 2)), "Conv2d_1a_3x3", stride=2, padding="VALID"
     )
@@ -340,14 +340,14 @@ def _inception(variables: Variables) -> Message:
     return graph.head(graph.node("Flatten", [graph.node("GlobalAveragePool", [x])]))
 
 
-def _branch(graph: _Builder, x: str, scope: str, layers: Sequence[str]) -> str:
+def _branch(graph: _CheckpointGraph, x: str, scope: str, layers: Sequence[str]) -> str:
     for layer in layers:
         sides = [_layer(graph, x, f"{scope}/{one}") for one in layer.split("+")]
         x = sides[0] if len(sides) == 1 else graph.node("Concat", sides, {"axis": 1})
     return x
 
 
-def _layer(graph: _Builder, x: str, name: str) -> str:
+def _layer(graph: _CheckpointGraph, x: str, name: str) -> str:
     scope, halves, _ = name.partition("/2")
     if scope.endswith("/maximum"):
         return graph.maximum(x)
