@@ -11,7 +11,7 @@ from urllib.parse import quote
 import typer
 
 from mien.cli import SOME_FAILED, UNUSABLE
-from mien.cli.people_enroll import Enrolment, Told
+from mien.cli.people_enroll import Enrolment, PhotoVerdict
 from mien.errors import InputError, SourceError
 from mien.gallery import Gallery, Photo, check_name
 from mien.media.images import SUFFIXES
@@ -149,7 +149,7 @@ def take_over(
     Raises:
         Exit: Some photos could not be used.
     """
-    told: dict[str, list[Told]] = {}
+    told: dict[str, list[PhotoVerdict]] = {}
     count = sum(map(len, library.people.values()))
     with progress(library.program, count) as advance:
         for name, photos in library.people.items():
@@ -179,7 +179,9 @@ def _photo(analyzer: Analyzer, called: str, read: Read) -> Photo:
         raise InputError(str(exc)) from exc
 
 
-def _tell(library: Library, told: Mapping[str, Sequence[Told]], *, dry: bool) -> None:
+def _tell(
+    library: Library, told: Mapping[str, Sequence[PhotoVerdict]], *, dry: bool
+) -> None:
     for reason in library.passed_over:
         typer.echo(f"mien: left out {reason}", err=True)
     for name, photos in told.items():
