@@ -1,9 +1,12 @@
 """What watching costs: 1, 4, 8 cameras of 720p at 15 pictures a second, nobody there or two people, by the watcher of
 `mien watch`; and how many visits of a film whose script is known become one event with the right name.
 
-    python benchmarks/watch.py --photos FOLDER [--cameras 1 4 8] [--seconds 20] [--play MINUTES]
+    python benchmarks/watch.py --photos FOLDER [--cameras 1 4 8 16] [--seconds 20] [--kbits 2000] [--live]
+                               [--play MINUTES]
 
-FOLDER holds the photos that tests/watch/plays.py names. Cameras send H.264 in MPEG-TS over HTTP from another process,
+Cameras send so many kilobits a second as `--kbits` says; 0: all that a sensor's noise costs at even quality, which is
+23 megabits. `--live` measures as many processes of `mien live --no-window` beside. FOLDER holds the photos that
+tests/watch/plays.py names. Cameras send H.264 in MPEG-TS over HTTP from another process,
 which is not counted. Processor time is in per cent of one core; the delay is from a picture's arrival to the end of all
 that is told of it.
 """
@@ -56,8 +59,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--cameras", type=int, nargs="+", default=[1, 4, 8])
+    parser.add_argument("--cameras", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--kbits", type=int, default=2000)
+    parser.add_argument("--live", action="store_true")
     parser.add_argument("--play", type=float, metavar="MINUTES")
     parser.add_argument("--send", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -71,21 +76,23 @@ def main() -> None:
         if chosen.play:
             print(json.dumps(played(analyzer, chosen.photos, folder, chosen.play)))
             return
-        films(analyzer, chosen.photos, folder)
+        films(analyzer, chosen.photos, folder, chosen.kbits)
         rows = []
         for kind in ("quiet", "busy"):
             for count in chosen.cameras:
                 film = folder / f"{kind}.ts"
                 rows.append(watched(analyzer, film, count, chosen.seconds))
-                text = "  ".join(f"{key} {value}" for key, value in rows[-1].items())
-                print(text, flush=True)
+                print(rows[-1], flush=True)
+                if chosen.live:
+                    rows.append(lived(gallery, film, count, chosen.seconds))
+                    print(rows[-1], flush=True)
     print(json.dumps(rows))
 
 
 # -- cameras that send
 
 
-def films(analyzer: Analyzer, photos: Path, folder: Path) -> None:
+def films(analyzer: Analyzer, photos: Path, folder: Path, kbits: int) -> None:
     """An empty room with the noise of a sensor, and the same with two people in it."""
     people = plays.cast(analyzer, photos)
     actors = [
@@ -95,6 +102,8 @@ def films(analyzer: Analyzer, photos: Path, folder: Path) -> None:
     for kind, there in (("quiet", []), ("busy", actors)):
         shown = noisy(f.image for f, _ in film_of(there, seconds=LOOP_S, rate=RATE))
         clip = write_clip(folder / f"{kind}.mp4", shown, rate=RATE)
+        if kbits:
+            clip = at_rate(clip, folder / f"{kind}.rate.mp4", kbits)
         with (
             av.open(str(clip)) as given,
             av.open(str(folder / f"{kind}.ts"), "w") as ts,
@@ -104,6 +113,22 @@ def films(analyzer: Analyzer, photos: Path, folder: Path) -> None:
                 if packet.dts is not None:
                     packet.stream = copy
                     ts.mux(packet)
+
+
+def at_rate(clip: Path, target: Path, kbits: int) -> Path:
+    """The same film as a camera sends it that was told its rate."""
+    options = {"preset": "veryfast", "tune": "zerolatency", "b": f"{kbits}k"}
+    options |= {"maxrate": f"{kbits}k", "bufsize": f"{kbits}k"}
+    with av.open(str(clip)) as given, av.open(str(target), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE, options=options)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        stream.codec_context.gop_size = RATE
+        for i, frame in enumerate(given.decode(video=0)):
+            frame.pts, frame.time_base = i, Fraction(1, RATE)
+            frame.pict_type = 0
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return target
 
 
 def noisy(pictures: Iterator[U8]) -> Iterator[U8]:
@@ -160,10 +185,7 @@ def watched(
     analyzer: Analyzer, path: Path, count: int, seconds: float
 ) -> dict[str, Any]:
     """What so many cameras cost."""
-    command = [sys.executable, __file__, "--photos", ".", "--send", str(path)]
-    sender = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert sender.stdout is not None
-    port = int(sender.stdout.readline())
+    sender, port = sending(path)
     cameras = tuple(
         Camera(name=f"{i}", source=f"http://127.0.0.1:{port}/{i}.ts")
         for i in range(count)
@@ -171,9 +193,9 @@ def watched(
     delays: list[float] = []
     looked = Feed.looked
 
-    def timed(feed: Feed, frame: Frame, *, busy_s: float) -> None:
+    def timed(feed: Feed, frame: Frame, **how: float) -> None:
         delays.append(feed.now_s - frame.time_s)
-        looked(feed, frame, busy_s=busy_s)
+        looked(feed, frame, **how)
 
     Feed.looked = timed  # type: ignore[method-assign]
     events: list[Event] = []
@@ -188,6 +210,46 @@ def watched(
         Feed.looked = looked  # type: ignore[method-assign]
         sender.kill()
         sender.wait()
+
+
+def sending(path: Path) -> tuple[subprocess.Popen[str], int]:
+    """A process that sends a film, and its port."""
+    command = [sys.executable, __file__, "--photos", ".", "--send", str(path)]
+    sender = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert sender.stdout is not None
+    return sender, int(sender.stdout.readline())
+
+
+def lived(gallery: Path, path: Path, count: int, seconds: float) -> dict[str, Any]:
+    """What as many processes of `mien live` cost."""
+    sender, port = sending(path)
+    live = [sys.executable, "-m", "mien", "live", "--no-window", "--gallery"]
+    players = [
+        subprocess.Popen(
+            [*live, str(gallery), f"http://127.0.0.1:{port}/{i}.ts"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for i in range(count)
+    ]
+    try:
+        time.sleep(4 * WARM_S)
+        them = [psutil.Process(player.pid) for player in players]
+        before = sum(sum(one.cpu_times()[:2]) for one in them)
+        began = time.monotonic()
+        time.sleep(seconds)
+        spent = sum(sum(one.cpu_times()[:2]) for one in them) - before
+        return {
+            "film": path.stem,
+            "mien_live_processes": count,
+            "processor_percent": round(100 * spent / (time.monotonic() - began)),
+            "memory_mb": round(sum(one.memory_info().rss for one in them) / 1e6),
+            "load": psutil.getloadavg()[0],
+        }
+    finally:
+        for process in (*players, sender):
+            process.kill()
+            process.wait()
 
 
 def _measured(
@@ -215,6 +277,7 @@ def _measured(
         "delay_p50_ms": round(float(np.percentile(waits, 50))),
         "delay_p95_ms": round(float(np.percentile(waits, 95))),
         "memory_mb": round(me.memory_info().rss / 1e6),
+        "load": psutil.getloadavg()[0],
         "people": sorted({str(e.told.get("person")) for e in events}),
     }
 

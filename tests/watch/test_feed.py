@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from av.video.stream import VideoStream
 
 from live.test_streams import port, rtsp
 from mien.sources import Source, Timeouts
+from mien.sources.base import Need
 from mien.sources.live import LiveSource
 from mien.sources.streams import stream
 from mien.watch.cameras import Camera
@@ -99,6 +103,32 @@ def test_a_camera_unplugged_again_and_again_leaks_nothing(
 
 
 @pytest.mark.slow
+def test_motion_on_the_small_stream_wakes_the_large_one(blank: MjpegCamera) -> None:
+    """On the camera's own stream nothing moves; while the small one is there, rare pictures of it will do."""
+    small = MjpegCamera(list(blank.pictures), rate=20)
+    camera = Camera(name="wall", source=blank.address, idle_source=small.address)
+    feed = Feed(camera, lambda: None)
+    feed.start()
+    until(lambda: feed._need() is Need.KEYS)
+    feed.take()
+    assert not feed.waiting
+    small.pictures[:] = [walker(x) for x in range(0, 120, 3)]
+    until(lambda: feed._need() is Need.ALL)
+    until(lambda: feed.waiting)
+    small.end()
+    until(lambda: feed._need() is Need.SOME)
+    feed.stop()
+    feed.join()
+
+
+def walker(x: int) -> bytes:
+    """Somebody before the grey wall."""
+    picture = np.full((90, 160, 3), 90, np.uint8)
+    picture[20:80, x : x + 30] = 200
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+@pytest.mark.slow
 def test_lost_connections_leave_no_decoders(played: Path) -> None:
     """Each holds the pictures it refers to: they hang in circles of Python objects."""
 
@@ -139,6 +169,35 @@ def test_a_wrong_password_is_said_as_such(
     until(lambda: feed.state.state == "down")
     assert "wrong user or password" in feed.state.why
     assert "guess" not in feed.state.why
+
+
+@pytest.mark.slow
+def test_a_wrong_password_of_rtsp_is_said_as_such(feed_of: Callable[..., Feed]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=refuse, args=(server,), daemon=True).start()
+        feed = feed_of(f"rtsp://me:guess@127.0.0.1:{server.getsockname()[1]}/1")
+        until(lambda: feed.state.state == "down", seconds=60)
+    assert "wants a user and password, or these are wrong" in feed.state.why
+    assert "guess" not in feed.state.why
+
+
+def refuse(server: socket.socket) -> None:
+    """Answers all that RTSP clients ask with 401."""
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        with client, client.makefile("rwb") as lines:
+            number = b"1"
+            for line in lines:
+                if line.lower().startswith(b"cseq:"):
+                    number = line.split(b":")[1].strip()
+                if line == b"\r\n":
+                    challenge = b'WWW-Authenticate: Basic realm="camera"\r\n'
+                    head = b"RTSP/1.0 401 Unauthorized\r\nCSeq: " + number + b"\r\n"
+                    lines.write(head + challenge + b"\r\n")
+                    lines.flush()
 
 
 @pytest.mark.slow

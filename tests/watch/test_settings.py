@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from commands import Inside
 from mien.errors import InputError
+from mien.pipeline import Analyzer
 from mien.watch.cameras import read_hours, within
 from mien.watch.settings import read_file
+from mien.watch.watcher import Watcher
 
 DOOR = '[[cameras]]\nname = "door"\nsource = "rtsp://10.0.0.7/1"\n'
 
@@ -26,6 +30,11 @@ def said(folder: Path, text: str) -> Path:
     ("text", "sentence"),
     [
         ("", "names no camera; add [[cameras]] with name"),
+        (DOOR + 'idle_source = "small"', "idle_source: the address of a small stream"),
+        (
+            DOOR + 'idle_source = "rtsp://me:secret@10.0.0.7/2"',
+            "camera 'door': its source holds a password and others can read",
+        ),
         (DOOR + DOOR, "two cameras are called 'door'; rename one"),
         (
             DOOR + "sorce = 1",
@@ -168,3 +177,10 @@ def test_what_is_wrong_with_telling_is_said(
     with pytest.raises(InputError) as failed:
         read_file(said(tmp_path, DOOR + text))
     assert sentence in str(failed.value)
+
+
+def test_who_must_be_alive_needs_to_be_told_so(tmp_path: Path) -> None:
+    watched = read_file(said(tmp_path, DOOR + "require_live = true"))
+    blind = cast(Analyzer, SimpleNamespace(only=frozenset({"identity"})))
+    with pytest.raises(InputError, match="'door': require_live needs the attribute"):
+        Watcher(blind, watched, lambda _: None)

@@ -128,6 +128,8 @@ def _serve(
 
     said = load_settings().serve
     watched = None if watch is None else read_file(watch, cameras_needed=False)
+    if watched is not None and any(one.require_live for one in watched.cameras):
+        shared = shared.with_live()
     if watched is not None and keep_unknown is None:
         keep_unknown = watched.watch.keep_unknown
     limits = _over(

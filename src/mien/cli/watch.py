@@ -46,6 +46,8 @@ def watch(
     found = find_file(file)
     said = read_file(found)
     options = _filled_in(options, found)
+    if any(camera.require_live for camera in said.cameras):
+        options = options.with_live()
     options.place(make=True)
     with ExitStack() as stack:
         analyzer = options.analyzer()

@@ -137,6 +137,7 @@ class Camera(Strict):
 
     name: str
     source: int | str
+    idle_source: str = ""
     user: str = ""
     password_env: str = ""
     password_file: Path | None = None
@@ -144,6 +145,7 @@ class Camera(Strict):
     flip: bool = False
     zones: tuple[Zone, ...] = ()
     least_face: int = Field(default=0, ge=0)
+    require_live: bool = False
     hours: tuple[WrittenHours, ...] = ()
 
     @field_validator("name")
@@ -165,6 +167,13 @@ class Camera(Strict):
             raise ValueError("source is a camera's number, a file or an address")
         return source
 
+    @field_validator("idle_source")
+    @classmethod
+    def _is_a_stream(cls, address: str) -> str:
+        if address and "://" not in address:
+            raise ValueError("the address of a small stream of the same camera")
+        return address
+
     @model_validator(mode="after")
     def _has_one_password(self) -> Self:
         if self.password_env and self.password_file:
@@ -180,9 +189,17 @@ class Camera(Strict):
         Raises:
             ValueError: The password is not where it is said to be, or others can read it.
         """
-        if not self.user or not isinstance(self.source, str):
-            return self.source
-        parts = urlsplit(self.source)
+        return self._with_login(self.source)
+
+    @property
+    def idle_uri(self) -> str:
+        """The same of the stream that is looked at while nothing happens. Raises ValueError."""
+        return str(self._with_login(self.idle_source))
+
+    def _with_login(self, source: int | str) -> int | str:
+        if not self.user or not isinstance(source, str):
+            return source
+        parts = urlsplit(source)
         login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         place = parts.netloc.rpartition("@")[2]
         return parts._replace(netloc=f"{login}@{place}").geturl()

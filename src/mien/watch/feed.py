@@ -15,6 +15,7 @@ from mien.sources import Source, Timeouts, open_source
 from mien.sources.base import Glimpse, HasGlimpses, Need, glimpses_of, shown
 from mien.types import Frame
 from mien.watch.cameras import Camera, within
+from mien.watch.lookout import Lookout
 from mien.watch.motion import Motion
 from mien.watch.view import View
 
@@ -104,6 +105,9 @@ class Feed:
         self._heard = 0.0  # when the last picture came, by the monotonic clock
         self._counted = (0, 0.0)  # pictures that had come by when
         self._stop = threading.Event()
+        self._lookout = (
+            Lookout(camera, opener, self._stirs) if camera.idle_source else None
+        )
         self._thread = threading.Thread(
             target=self._supervise, name=f"camera {camera.name}", daemon=True
         )
@@ -145,10 +149,14 @@ class Feed:
 
     def start(self) -> None:
         self._thread.start()
+        if self._lookout is not None:
+            self._lookout.start()
 
     def stop(self) -> None:
         """Ends the thread; one that waits for a network ends by its time-out."""
         self._stop.set()
+        if self._lookout is not None:
+            self._lookout.stop()
         with self._lock:
             self._lock.notify_all()
 
@@ -230,7 +238,16 @@ class Feed:
     def _need(self) -> Need:
         """All pictures while something happens."""
         calm = self.now_s > max(self._busy_until, self._alert_until)
-        return Need.SOME if calm else Need.ALL
+        if not calm:
+            return Need.ALL
+        watched = self._lookout is not None and self._lookout.awake
+        return Need.KEYS if watched else Need.SOME
+
+    def _stirs(self, surely: bool) -> None:
+        """Something moves (surely) or may, on the camera's small stream."""
+        if surely:
+            self._busy_until = max(self._busy_until, self.now_s + _AFTER_MOTION_S)
+        self._alert_until = max(self._alert_until, self.now_s + _ALERT_S)
 
     def _given_up(self) -> bool:
         """Whether nobody waits for this connection any more."""

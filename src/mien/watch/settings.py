@@ -228,7 +228,8 @@ def _check_secret(camera: Camera, file: Path) -> None:
     if isinstance(camera.uri, int) or camera.user:
         return
     others = stat.S_IMODE(file.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
-    if urlsplit(camera.uri).password and others:
+    addresses = (camera.uri, camera.idle_uri)
+    if others and any(urlsplit(address).password for address in addresses):
         raise ValueError(
             f"its source holds a password and others can read {file}; "
             f"run: chmod 600 {file}, or use user and password_env"

@@ -7,15 +7,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 
 from mien import geometry, heap
 from mien.attribute import IDENTITY
 from mien.collecting import StreamCollector, UnknownCollector
-from mien.errors import MienError
+from mien.errors import InputError, MienError
 from mien.media.images import thumbnail
+from mien.models.attributes.antispoof import LIVE, named_if_alive
 from mien.models.detectors.base import HasLeastFace
 from mien.pipeline import Analyzer
 from mien.session import Session
@@ -87,6 +88,11 @@ class Watcher:
         self._posts = [self._post(Feed(c, self._wake.set)) for c in said.cameras]
 
     def _post(self, feed: Feed) -> _Post:
+        if feed.camera.require_live and LIVE.name not in self.analyzer.only:
+            raise InputError(
+                f"camera {feed.camera.name!r}: require_live needs the attribute live; "
+                "ask for it: --attributes live, after 'mien models get antispoof'"
+            )
         space = self.analyzer.space
         visits = Visits(
             feed.camera.name,
@@ -210,6 +216,8 @@ class Watcher:
         name = post.feed.camera.name
         try:
             result = post.session.step(frame)
+            if post.feed.camera.require_live:
+                result = replace(result, faces=named_if_alive(result.faces))
             if post.collector is not None:
                 post.collector.keep(frame, result)
             self._failing.discard(name)
