@@ -1,6 +1,6 @@
 """Where the processor time of a frame of `mien live` goes, stage by stage; repeat it before and after a change.
 
-    python benchmarks/profile_live.py CLIP... [--gallery PLACE] [--record]
+    python benchmarks/profile_live.py CLIP... [--frames N] [--gallery PLACE] [--record]
 
 Networks run in one thread here, so that each stage's own processor time is known: other work on the machine does not
 count. A stage's time is without that of the stages it calls. Decoding and conversion have threads of their own in
@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from functools import wraps
 from importlib import import_module
 from inspect import getattr_static
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,20 @@ from mien.sources import open_source
 STAGES = {
     "convert": ("mien.sources.video:to_image",),
     "resize": ("mien.geometry:shrink",),
-    "detect": ("mien.models.compact:Compact._cells", "mien.models.compact:vote"),
+    "detect": ("mien.models.detectors.compact:Compact._cells",),
     "second look": (
-        "mien.models.verifier:Verifier.__call__",
-        "mien.models.verifier:Verifier.steady",
+        "mien.models.detectors.verifier:Verifier.__call__",
+        "mien.models.detectors.verifier:Verifier.steady",
     ),
-    "angle": ("mien.models.angle:AngleNet.leans",),
-    "landmarks": ("mien.models.points:ExactPoints.__call__",),
+    "angle": ("mien.models.detectors.angle:AngleNet.leans",),
+    "landmarks": ("mien.models.detectors.points:ExactPoints.__call__",),
     "flow": ("mien.session:Session._follow",),
     "align": (
         "mien.models.backbone:Aligner.__call__",
         "mien.models.backbone:Aligner.mirrored",
     ),
     "describe": ("mien.models.backbone:FaceBackbone.describe",),
-    "tell": ("mien.models.attributes:EmotionNet.answers",),
+    "tell": ("mien.models.attributes.heads:EmotionNet.answers",),
     "weigh": ("mien.session:quality",),
     "track, smooth": ("mien.session:Session.step",),
     "draw": ("mien.output.drawing:Annotator.__call__",),
@@ -101,6 +102,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("--frames", type=int, default=300, help="of each clip")
     parser.add_argument("--gallery")
     parser.add_argument("--record", action="store_true")
     chosen = parser.parse_args()
@@ -111,33 +113,33 @@ def main() -> None:
     analyzer = mien.Analyzer(gallery=chosen.gallery, threads=1)
     columns = []
     for clip in chosen.clips:
-        decode = _decoded(clip)
-        column = _profiled(clip, analyzer, watch, record=chosen.record)
+        decode = _decoded(clip, chosen.frames)
+        column = _profiled(clip, analyzer, watch, chosen)
         columns.append({"clip": clip.name, "decode": decode, **column})
     _print_table(columns)
     print(json.dumps(columns))
 
 
-def _decoded(clip: Path) -> float:
+def _decoded(clip: Path, most: int) -> float:
     """Milliseconds per frame of decoding alone."""
     with open_source(str(clip)) as frames:
         began, count = time.process_time(), 0
-        for _ in frames._pictures():
+        for _ in islice(frames._pictures(), most):
             count += 1
         return 1000 * (time.process_time() - began) / count
 
 
 def _profiled(
-    clip: Path, analyzer: mien.Analyzer, watch: Stopwatch, *, record: bool
+    clip: Path, analyzer: mien.Analyzer, watch: Stopwatch, chosen: argparse.Namespace
 ) -> dict[str, float]:
     """Milliseconds per frame of each stage, and of all threads together."""
     session, annotate = analyzer.session(), Annotator()
     with ExitStack() as stack:
         frames = stack.enter_context(open_source(str(clip)))
         film = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "film.mp4"
-        recorder = VideoRecorder(film, rate=frames.rate) if record else None
+        recorder = VideoRecorder(film, rate=frames.rate) if chosen.record else None
         count, began = 0, time.process_time()
-        for frame in frames:
+        for frame in islice(frames, chosen.frames):
             result = session.step(frame)
             if recorder is not None:
                 recorder.write(annotate(frame.image, result.faces), frame.time_s)

@@ -358,6 +358,39 @@ def analyzer(_own_cache: None) -> Analyzer:
 
 
 @pytest.mark.slow
+def test_between_looks_at_the_whole_only_faces_are_looked_at(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
+    """A still film of one face: two looks at the whole picture a second; a stranger beside it is seen in time."""
+    session = analyzer.session()
+    canvas = np.full((480, 960, 3), 96, np.uint8)
+    canvas[:, :480] = cv2.resize(astronaut, (480, 480))
+    for i in range(31):
+        alone = session.step(Frame(canvas, i, i / 30))
+    assert session.detections <= 8
+    assert alone.faces.track_ids.tolist() == [1]
+    both = canvas.copy()
+    both[:, 480:] = canvas[:, 479::-1]
+    came = [len(session.step(Frame(both, i, i / 30)).faces) for i in range(31, 47)]
+    assert came[-1] == 2
+
+
+def test_who_is_gone_between_two_looks_at_the_whole_is_gone_at_once(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
+    session = analyzer.session()
+    for i in range(20):
+        session.step(Frame(astronaut, i, i / 30))
+    hidden = astronaut.copy()
+    x1, y1, x2, y2 = map(
+        int, session.step(Frame(astronaut, 20, 20 / 30)).faces.boxes[0]
+    )
+    hidden[y1 - 20 : y2 + 20, x1 - 20 : x2 + 20] = 96
+    left = [len(session.step(Frame(hidden, i, i / 30)).faces) for i in range(21, 25)]
+    assert left[-1] == 0
+
+
+@pytest.mark.slow
 def test_a_face_that_moves_keeps_one_id_and_a_tight_box(
     analyzer: Analyzer, astronaut: U8
 ) -> None:

@@ -16,6 +16,8 @@ from mien.models.detectors.base import (
     FindsAnyAngle,
     HasReliableSize,
     HasThreshold,
+    LooksAgain,
+    scaled_back,
 )
 from mien.quality import quality
 from mien.space import EmbeddingSpace
@@ -34,12 +36,15 @@ _MOST_PASSES = 4  # per frame, times `passes`, however late a frame comes
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """A detection every `detect_s` while all is calm, on pictures of `detect_side` pixels if `min_face` allows that;
+    """Faces are looked for every `detect_s`, on pictures of `detect_side` pixels if `min_face` allows that: while all
+    is calm where they are, every `whole_s` in the whole picture, every `moving_s` if something moves elsewhere;
     `passes` of the face network per thirtieth of a second; frames more than `apart_s` apart are judged like photos;
     `keep_score` is the part of the detector's threshold that keeps a face already tracked; `any_angle` also finds faces
     that lie or stand on their heads, which takes time; `space` is that of the embeddings."""
 
     detect_s: float = 0.06
+    whole_s: float = 0.5
+    moving_s: float = 0.2
     detect_side: int = 640
     passes: int = 1
     apart_s: float = 0.5
@@ -99,10 +104,12 @@ class Session:
         self.people = 0  # enrolled, when somebody was last searched for
         self.passes = 0  # looks so far
         self.glances = 0
-        self.detections = 0
+        self.detections = 0  # in whole pictures
         self._grey: U8 | None = None
         self._thumb: U8 | None = None
-        self._detected_s = float("-inf")
+        self._looked_s = float("-inf")  # for faces, anywhere
+        self._detected_s = float("-inf")  # in the whole picture, which was this
+        self._detected: U8 | None = None
         self._last: tuple[str | None, float] = (
             None,
             0.0,
@@ -119,9 +126,9 @@ class Session:
             enough = self.tracker.options.new_track_score
             self.tracker.part(enough=enough, forget=not np.isfinite(passed_s))
         calm = self._follow(small, scale, passed_s)
-        stands_still = passed_s <= 0  # frames without times
-        due = stands_still or frame.time_s - self._detected_s >= self.options.detect_s
-        if due or not calm or self.tracker.restless:
+        calm &= not self.tracker.restless and passed_s > 0  # frames without times
+        due = frame.time_s - self._looked_s >= self.options.detect_s
+        if not calm or (due and not self._look_again(small, scale, frame.time_s)):
             self._detect(small, scale, frame.time_s)
         if like_photo:
             self._look_at(frame, self.tracker.tracks, at_once=True)
@@ -170,13 +177,43 @@ class Session:
         self.tracker.move(shift, scale, passed_s)
         return bool(shift.steady.all())
 
+    def _look_again(self, small: U8, scale: float, time_s: float) -> bool:
+        """Looks for faces where they were; false where the whole picture has to be looked at."""
+        passed_s = time_s - self._detected_s
+        if (
+            not isinstance(self.detector, LooksAgain)
+            or passed_s >= self.options.whole_s
+        ):
+            return False
+        if any(track.hurries for track in self.tracker.tracks):
+            return False
+        faces, by = _bare(self.tracker.tracks), np.float32(scale)
+        if passed_s >= self.options.moving_s and self._comes(faces.boxes * by, small):
+            return False
+        placed = replace(faces, boxes=faces.boxes * by, landmarks=faces.landmarks * by)
+        found = self.detector.again(small, placed)
+        if (found.scores <= 0).any():
+            return False
+        self.tracker.update(scaled_back(found, scale), time_s)
+        self._looked_s = time_s
+        return True
+
+    def _comes(self, boxes: F32, small: U8) -> bool:
+        """Whether something moved beside the boxes since the last look at the whole picture."""
+        before, now = self._detected, self._thumb
+        if before is None or now is None:
+            return True
+        height, width = small.shape[:2]
+        return flow.is_moving(before, now, boxes, (width, height))
+
     def _detect(self, small: U8, scale: float, time_s: float) -> None:
         found = self.detector(small)
-        by = np.float32(1 / scale)
         self.tracker.update(
-            Faces(found.boxes * by, found.scores, found.landmarks * by), time_s
+            scaled_back(Faces(found.boxes, found.scores, found.landmarks), scale),
+            time_s,
         )
-        self._detected_s = time_s
+        self._looked_s = self._detected_s = time_s
+        self._detected = self._thumb
         self.detections += 1
 
     def _observe(self, frame: Frame, passed_s: float) -> None:

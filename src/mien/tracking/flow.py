@@ -11,8 +11,10 @@ from mien.types import F32, U8, Mask
 
 _WINDOW = (17, 17)
 _LEVELS = 3
+_ENOUGH = 32  # pixels: size of a face whose points can be followed well
 _THUMB_WH = (32, 18)
 _CUT = 22.0  # grey levels of 255: mean difference of two thumbnails above which they show different scenes
+_COMES = 20  # grey levels by which a cell of a thumbnail changes when somebody comes
 _CHANGE, _ALIKE = (
     8.0,
     0.6,
@@ -32,6 +34,20 @@ def thumbnail(grey: U8) -> U8:
     return np.asarray(
         cv2.resize(grey, _THUMB_WH, interpolation=cv2.INTER_AREA), dtype=np.uint8
     )
+
+
+def is_moving(before: U8, after: U8, boxes: F32, size_wh: tuple[int, int]) -> bool:
+    """Whether thumbnails differ where no face is, nor its body below, as when somebody comes in.
+
+    Boxes (N, 4) are of a picture of this size.
+    """
+    changed = cv2.absdiff(before, after) > _COMES
+    cells = np.array(_THUMB_WH, np.float32) / size_wh
+    for x1, y1, x2, _ in boxes * np.tile(cells, 2):
+        beside = (x2 - x1) / 2 + 1
+        left, right = int(max(0, x1 - beside)), int(max(0, x2 + beside + 1))
+        changed[int(max(0, y1 - beside)) :, left:right] = False
+    return bool(changed.any())
 
 
 def is_cut(before: U8, after: U8) -> bool:
@@ -54,6 +70,10 @@ def follow(before: U8, after: U8, points: F32, sizes: F32) -> Shift:
     n, p = points.shape[:2]
     if not n:
         return Shift(np.zeros((0, 2), np.float32), np.zeros(0, np.bool_))
+    if sizes.min() >= 2 * _ENOUGH:  # of large faces half as much shows as well
+        points, sizes = points / np.float32(2), sizes / np.float32(2)
+        shift = follow(_halved(before), _halved(after), points, sizes)
+        return Shift(shift.by * np.float32(2), shift.steady)
     start = np.ascontiguousarray(points.reshape(-1, 1, 2), dtype=np.float32)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(
         before, after, start, None, winSize=_WINDOW, maxLevel=_LEVELS
@@ -67,6 +87,12 @@ def follow(before: U8, after: U8, points: F32, sizes: F32) -> Shift:
         np.hypot(*np.moveaxis(ways - by[:, None], 2, 0)) < sizes[:, None] / 8
     )
     return Shift(by, agree.sum(axis=1) > p // 2)
+
+
+def _halved(grey: U8) -> U8:
+    return np.asarray(
+        cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8
+    )
 
 
 def _inside(points: F32, width: int, height: int) -> Mask:

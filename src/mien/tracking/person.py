@@ -151,6 +151,8 @@ class TrackedPerson:
         """Whether one more observation would hardly change what is said of this person."""
         if self.observations < 3 or self.spread > self.steady:
             return False
+        if not self.distances:  # nobody is enrolled who it may be
+            return True
         return max(self.votes.values()) >= max(
             2 * _SURE, 0.8 * sum(self.votes.values())
         )

@@ -21,6 +21,7 @@ from mien.zoo import DLIB
 _DOUBT, _LIKE, _LEAD = 0.8, 0.9, 0.25
 _MEET = 0.1  # overlap (IoU) of two faces from which either may be taken for the other
 _JUMP = 0.25  # of the logarithm of a face's size, from one detection to the next: it may be another face
+_HURRIES = 2.0  # sizes per second
 _STEADY = 0.5  # distance of observations from their mean, above which the face was covered, blurred or turned in some
 _SAME = 0.7  # part of `same`: means of descriptors this near are one person
 
@@ -32,8 +33,8 @@ class TrackerOptions:
     was here before is shown as soon as an observation says so). A lost person is remembered for
     `lost_buffer_s`, found again by motion within `max_age_s`; `same` is the distance of two descriptors below
     which they may be one person; an observation is due after `sure_s` or `unsure_s`; for somebody sure a glance
-    does, unless the last observation is `known_s` or longer ago. Who looks like somebody else for `strike_s` is
-    somebody else. Distances are Euclidean, whatever the space of the descriptors."""
+    does, unless the last observation is `known_s` or longer ago (half of that if it hurries). Who looks like somebody
+    else for `strike_s` is somebody else. Distances are Euclidean, whatever the space of the descriptors."""
 
     new_track_score: float = 0.6
     sure_score: float = 0.6
@@ -46,7 +47,7 @@ class TrackerOptions:
     tolerance: float = DLIB.tolerance
     sure_s: float = 0.3
     unsure_s: float = 0.05
-    known_s: float = 0.7
+    known_s: float = 1.4
 
 
 @dataclass(slots=True)
@@ -79,6 +80,13 @@ class Track:
     @property
     def centre(self) -> F32:
         return np.asarray((self.box[:2] + self.box[2:]) / 2)
+
+    @property
+    def hurries(self) -> bool:
+        """Whether it moves so fast that it may soon be beside another face."""
+        if self.velocity is None:
+            return False
+        return float(np.hypot(*self.velocity)) > _HURRIES * self.size
 
     def move(self, by: F32) -> None:
         self.box = self.box + np.tile(by, 2)
@@ -295,10 +303,8 @@ class Tracker:
             or track.struck_s is not None
         ):
             return False
-        return (
-            track.person.sure
-            and time_s - track.person.observed_s < self.options.known_s
-        )
+        known_s = self.options.known_s / (2 if track.hurries else 1)
+        return track.person.sure and time_s - track.person.observed_s < known_s
 
     def glance(
         self, track: Track, told: Mapping[str, Estimate], time_s: float, weight: float

@@ -74,6 +74,15 @@ class FindsAnyAngle(Protocol):
     any_angle: bool
 
 
+@runtime_checkable
+class LooksAgain(Protocol):
+    """Looks only where faces were a moment ago, in a small part of the time that the whole picture takes."""
+
+    def again(self, image: U8, faces: Faces) -> Faces:
+        """The same faces (N) where they are now; a score of 0 where only a look at the whole picture can tell."""
+        ...
+
+
 def scales_for(image: U8, *, min_face: int, reliable: int) -> tuple[float, ...]:
     """The scales at which to look at a picture so that faces from `min_face` pixels up to its whole size are found.
 

@@ -43,6 +43,7 @@ _STEPS = (0.0, np.pi / 2, -np.pi / 2)  # of its angle, at which a likely face is
 _OR_HEAD = np.array([0, np.pi], np.float32)  # or just the other way up
 # Of a picture's side: that a face fills, lies off its middle.
 _FILLS, _CENTRAL = 0.35, 0.17
+_JUMPS = 0.2  # of its size (and the logarithm of that): a face that was followed goes no further
 _MEETS = 0.3  # IoU of boxes of one face, found lying and found standing
 
 
@@ -72,6 +73,7 @@ class Compact:
     # where somebody does.
     maybe, rather = 0.2, 0.5
     near = 0.8  # part of the threshold from which the second network takes six views
+    still = 0.5  # score of the second network, from which who was here is still here
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
     filling = 0.5  # the least score of a face that fills a small picture of nobody else
@@ -169,6 +171,26 @@ class Compact:
             image, self._proposed(cells, self.faint)[: self.many]
         )
         return together([faces[~_meet(faces, lying)], lying])
+
+    def again(self, image: U8, faces: Faces) -> Faces:
+        """Faces (N) that were here a moment ago where they are now, without the first network.
+
+        Their boxes go and grow with their landmarks. The score is 0, for only a look at the whole picture can tell,
+        where these jump, or where the second network sees no face.
+        """
+        landmarks = self.points(image, faces.landmarks, quick=True)
+        old, new = geometry.face_sizes(faces.landmarks), geometry.face_sizes(landmarks)
+        grown = (new / np.maximum(old, 1e-3))[:, None]
+        moved = (landmarks - faces.landmarks).mean(axis=1)
+        middle = faces.landmarks.mean(axis=1)
+        corners = faces.boxes.reshape(-1, 2, 2) - middle[:, None]
+        boxes = corners * grown[:, None] + (middle + moved)[:, None]
+        boxes = boxes.reshape(-1, 4).astype(np.float32)
+        steady = np.hypot(*moved.T) < _JUMPS * old
+        steady &= np.abs(np.log(np.maximum(grown[:, 0], 1e-3))) < _JUMPS
+        steady &= self.verifier(image, boxes) >= self.still
+        scores = np.where(steady, faces.scores, np.float32(0))
+        return Faces(boxes, scores, landmarks)
 
     def _upright(self, image: U8) -> Faces:
         """The faces that stand upright."""
