@@ -3,6 +3,8 @@ or `build/screenshots`."""
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -210,6 +212,38 @@ def test_a_blurred_copy_is_taken_away(
     )
     assert before.shape == after.shape
     assert not len(load_detector("compact", min_face=40)(after))
+
+
+def test_what_was_found_is_taken_away(
+    page: Page, service: Listening, photo_file: Path, tmp_path: Path
+) -> None:
+    """As a picture, JSON and a table, whose text no spreadsheet takes for a formula."""
+    named = tmp_path / "=1+1, a.jpg"
+    named.write_bytes(photo_file.read_bytes())
+    page.go("photos")
+    page.page.set_input_files("#photos-input", [photo_file, named])
+    page.page.wait_for_selector("#photos-strip button:nth-child(2) .count")
+    assert "distance" in page.text("#photos-faces li") or not names(service)
+    taken = {}
+    for form in ("picture", "json", "csv"):
+        page.page.click("#photos-take")
+        page.page.check(f"dialog input[value={form}]")
+        with page.page.expect_download() as download:
+            page.page.click("#dialog-ok")
+        taken[form] = tmp_path / download.value.suggested_filename
+        download.value.save_as(taken[form])
+        page.page.wait_for_selector("dialog[open]", state="detached")
+    assert [path.name for path in taken.values()] == [
+        "astronaut-faces.jpg",
+        "astronaut.json",
+        "faces.csv",
+    ]
+    assert images.read_image(taken["picture"]).shape == (512, 512, 3)
+    (face,) = json.loads(taken["json"].read_text())["faces"]
+    rows = list(csv.DictReader(taken["csv"].open(newline="")))
+    assert [row["picture"] for row in rows] == ["astronaut.jpg", "'=1+1, a.jpg"]
+    assert rows[0]["x1"] == str(round(face["box"][0]))
+    assert float(rows[0]["age"]) == face["age"]
 
 
 def test_photos_of_a_person_are_seen_and_removed(

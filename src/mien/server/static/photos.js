@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { nameFace } from "./naming.js";
+import { take } from "./taking.js";
 import { $, about, announce, arrange, ask, bars, changing, complain, crop, el, faceButton, nameOf, refill, toast } from "./ui.js";
 
 const items = [];
@@ -40,6 +41,7 @@ function show(item) {
   $("photos-work").hidden = items.length === 0;
   $("photos-clear").hidden = items.length === 0;
   $("photos-blur").hidden = true;
+  $("photos-take").hidden = true;
   strip();
   if (item) draw();
 }
@@ -78,6 +80,7 @@ async function draw() {
   arrange(buttons);
   $("photos-caption").textContent = item.error ? "" : item.file.name;
   $("photos-blur").hidden = !item.result;
+  $("photos-take").hidden = !item.result;
   panel(item, faces, picture);
 }
 
@@ -118,12 +121,19 @@ function row(item, face, picture, called) {
   const charted = changing().filter((one) => face[`${one.name}_probs`]);
   return el("li", {},
     crop(picture, face.box),
-    el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about(face, { long: true, without: charted }) || `score ${face.score.toFixed(2)}`)),
+    el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about(face, { long: true, without: charted }) || `score ${face.score.toFixed(2)}`), distance(face)),
     face.distance === undefined ? el("span") : el("div", { class: "acts" },
       el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : `Name ${called}`, on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
       known && el("button", { class: "button quiet small", type: "button", "aria-label": `This is not ${face.name}`, on: { click: () => notThem(item, face).catch(complain) } }, `Not ${face.name}`),
       el("button", { class: "button quiet small", type: "button", "aria-label": `Where else is ${known ? face.name : called}?`, on: { click: () => whereElse(item, face).catch(complain) } }, "Where else?")),
     ...charted.map((one) => bars(face[`${one.name}_probs`])));
+}
+
+// How far the face is from the nearest that is enrolled, and how likely the name is.
+function distance(face) {
+  if (typeof face.distance !== "number") return null;
+  const likely = typeof face.name_probability === "number" && face.name ? `, ${Math.floor(100 * face.name_probability)} % likely` : "";
+  return el("p", { class: "about" }, `distance ${face.distance.toFixed(2)}${likely}`);
 }
 
 async function name(item, face) {
@@ -178,6 +188,7 @@ export function start(choose) {
   for (const id of ["photos-add", "photos-drop"]) $(id).addEventListener("click", () => $("photos-input").click());
   $("photos-input").addEventListener("change", (e) => { choose([...e.target.files]); e.target.value = ""; });
   $("photos-clear").addEventListener("click", clear);
+  $("photos-take").addEventListener("click", () => take(current, items));
   $("photos-blur").addEventListener("click", () => takeBlurred(current).catch(complain));
   $("photos-strip").addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];

@@ -151,8 +151,8 @@ export function faceButton(face, size, { mirror = false, run } = {}) {
   const left = mirror ? size.width - x2 : x1;
   const percent = (value, of) => `${((100 * value) / of).toFixed(3)}%`;
   const known = face.name !== null && face.name !== undefined;
-  const said = [nameOf(face), about(face, { long: true })].filter(Boolean).join(", ");
-  const tag = el("span", { class: `tag${y1 < size.height * 0.14 ? " below" : ""}${left > size.width * 0.72 ? " right" : ""}` }, el("b", {}, nameOf(face)), el("small", {}, about(face)));
+  const said = [nameOf(face), about(face)].filter(Boolean).join(" "); // as it is seen: who speaks to the page says what they see
+  const tag = el("span", { class: `tag${y1 < size.height * 0.14 ? " below" : ""}${left > size.width * 0.72 ? " right" : ""}` }, el("b", {}, nameOf(face)), " ", el("small", {}, about(face)));
   return el("button", {
     class: known ? "face" : "face unknown", type: "button", "aria-label": known ? said : `${said}. Give this face a name.`, title: known ? "" : "Give this face a name",
     css: { left: percent(left, size.width), top: percent(y1, size.height), width: percent(x2 - x1, size.width), height: percent(y2 - y1, size.height), "--hue": hue(face.name ?? "") },
