@@ -263,6 +263,7 @@ def test_photos_of_a_person_are_seen_and_removed(
     page.page.wait_for_function(
         "() => [...document.querySelectorAll('dialog .mug')].filter((i) => i.naturalWidth > 40).length === 2"
     )
+    assert "good, quality " in page.text("dialog .mugs")
     page.shot("person-photos")
     page.page.click("#dialog-ok")
     page.page.wait_for_selector("#dialog-error:not([hidden])")

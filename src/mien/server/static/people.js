@@ -138,7 +138,8 @@ function tile(photo) {
 }
 
 const when = (photo) => new Date(photo.added).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
-const worth = (photo) => photo.wrong || (photo.weight === 0 ? "unlike the others" : photo.weight < 1 ? "poor" : "good");
+const verdict = (photo) => photo.wrong || (photo.weight === 0 ? "unlike the others" : photo.weight < 1 ? "poor" : "good");
+const worth = (photo) => (photo.quality === null ? verdict(photo) : `${verdict(photo)}, quality ${Math.round(100 * photo.quality)} %`);
 const described = (photo) => `${photo.source}, ${when(photo)}, ${worth(photo)}`;
 
 async function addPhotos(person) {
