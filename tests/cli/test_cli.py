@@ -17,11 +17,14 @@ import pytest
 
 from commands import MIEN, Inside, in_own_process
 from mien.cli import _COMMANDS, LazyGroup
+from mien.cli.analyze import jobs_for
+from mien.cli.copies import AnalyzeInput
 from mien.errors import ModelError
 from mien.gallery import Photo, SqliteGallery
 from mien.media import images
 from mien.models.attributes.heads import AGE_GROUPS
 from mien.pipeline import Analyzer
+from mien.runtime import default_threads
 from mien.types import U8, Frame, FrameResult
 from mien.zoo import DLIB
 
@@ -728,3 +731,16 @@ def test_importing_mien_is_free() -> None:
     assert (
         subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "jobs"),
+    [
+        (["a.jpg"], 1),
+        ([f"{i}.jpg" for i in range(99)], default_threads()),
+        ([*(f"{i}.jpg" for i in range(99)), "film.mp4"], 1),
+    ],
+    ids=["one photo", "many photos", "a video among them"],
+)
+def test_photos_are_looked_at_by_all_cores(names: list[str], jobs: int) -> None:
+    assert jobs_for([AnalyzeInput(name) for name in names]) == jobs

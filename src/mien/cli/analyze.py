@@ -34,6 +34,7 @@ from mien.output.sink import Sink
 from mien.pipeline import Analyzer
 from mien.pool import in_order, worker_threads
 from mien.progress import progress
+from mien.runtime import default_threads
 from mien.types import Frame, FrameResult
 
 T = TypeVar("T")
@@ -79,9 +80,14 @@ def analyze(
         bool, typer.Option("--embeddings", help="Add the descriptors to the JSON.")
     ] = False,
     jobs: Annotated[
-        int,
-        typer.Option("--jobs", "-j", min=1, help="Photos analysed at the same time."),
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Photos analysed at the same time (default: one per core).",
+        ),
+    ] = None,
     keep_unknown: KeepUnknown = None,
 ) -> None:
     """Tell who is in photos and videos, how old, which gender, which emotion.
@@ -99,6 +105,7 @@ def analyze(
     draws = None if draw is None else copies_of("--draw", draw, items)
     if summary is not None:
         _check_summary(summary, names)
+    jobs = jobs_for(items) if jobs is None else jobs
     analyzer = shared.analyzer(
         **({"threads": 1} if jobs > 1 and shared.threads is None else {})
     )
@@ -194,6 +201,14 @@ class Work:
             images.write_image(
                 self.draw(item), drawing.annotate(frame.image, result.faces)
             )
+
+
+def jobs_for(items: Sequence[AnalyzeInput]) -> int:
+    """How many photos to look at side by side: one per core; where there are videos, which have all cores to
+    themselves, one."""
+    if any(is_stream(item.name) for item in items):
+        return 1
+    return min(default_threads(), len(items))
 
 
 def _run(work: Work, items: list[AnalyzeInput], sink: Sink, jobs: int) -> int:
