@@ -437,7 +437,7 @@ async def videos_cycle(
             continue
         place = f"/v1/jobs/{json.loads(body)['id']}"
         state = "queued"
-        while state in {"queued", "running"}:
+        while state in {"queued", "running"} and time.monotonic() < until + 60:
             await asyncio.sleep(0.3)
             state = json.loads((await ask(reader, writer, request("GET", place)))[1])[
                 "state"
@@ -450,10 +450,15 @@ async def videos_cycle(
     return count
 
 
-async def watch(pid: int, until: float, samples: list[dict[str, float]]) -> None:
+async def watch(
+    pid: int, until: float, samples: list[dict[str, float]], curve: Path | None
+) -> None:
+    """Looks every two seconds; what was seen is written down as it goes."""
     began = time.monotonic()
     while time.monotonic() < until:
         samples.append(held(pid, began))
+        if curve and len(samples) % 30 == 0:
+            curves.write(curve, samples, ("rss_mb", "threads", "files"))
         await asyncio.sleep(2)
 
 
@@ -496,7 +501,11 @@ def live_loop(
                 if time.monotonic() > until:
                     return
                 socket_.send(contents[i % len(contents)])
-                answer = json.loads(socket_.recv(timeout=30))
+                try:
+                    answer = json.loads(socket_.recv(timeout=30))
+                except TimeoutError:
+                    wrong["live: no answer for 30 s"] += 1
+                    break
                 counts[0] += 1
                 if "error" in answer:
                     wrong[f"live: {answer['error'][:60]}"] += 1
@@ -543,7 +552,7 @@ def soak(options: argparse.Namespace) -> dict[str, object]:
                 people_cycle(port, contents[4], until, wrong, 2),
                 videos_cycle(port, clip, until, wrong),
                 backups(Path(name), until, wrong),
-                watch(pid, until, samples),
+                watch(pid, until, samples, options.curve),
             )
 
         done = asyncio.run(everything())

@@ -71,10 +71,14 @@ def _networks_are_loaded_once() -> Iterator[None]:
     """Each command, service and analyzer of the tests makes its networks anew: all share what was loaded first."""
     make, loaded = runtime.ort.InferenceSession, {}
 
-    def load(data: bytes, options: Any, providers: list[str]) -> object:
+    def load(
+        data: bytes, options: Any, providers: list[str], enable_fallback: int = 1
+    ) -> object:
         key = (sha256(data).digest(), options.intra_op_num_threads, *providers)
         if key not in loaded:
-            loaded[key] = make(data, options, providers=providers)
+            loaded[key] = make(
+                data, options, providers=providers, enable_fallback=enable_fallback
+            )
         return loaded[key]
 
     with pytest.MonkeyPatch.context() as patch:

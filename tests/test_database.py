@@ -183,3 +183,17 @@ def test_the_tables_that_are_asked_are_those_that_the_sql_makes(tmp_path: Path) 
             columns = {column["name"] for column in made.get_columns(name)}
             assert {column.name for column in table.columns} <= columns, name
         engine.dispose()
+
+
+def test_a_damaged_file_that_is_quoted_is_told_too(tmp_path: Path) -> None:
+    """SQLite's message repeats what stands in the file: bytes that are no text are no traceback."""
+    place = tmp_path / "people.db"
+    SqliteGallery(place, space=DLIB).close()
+    with closing(sqlite3.connect(place)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        odd = "UPDATE sqlite_master SET sql = CAST(x'4352454154452086' AS TEXT)"
+        connection.execute(f"{odd} WHERE name = 'photos'")
+    with pytest.raises(GalleryError, match=r"damaged|a gallery"):
+        SqliteGallery(place, space=DLIB)
+    with pytest.raises(GalleryError, match="is damaged"):
+        database.check_sqlite(place)

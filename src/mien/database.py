@@ -20,6 +20,8 @@ from mien import private
 from mien.errors import GalleryError
 
 _BUSY_SECONDS = 30
+# What sqlite3 raises; where its own message quotes bytes of a damaged file, it is that these are no UTF-8.
+DAMAGED = (sqlite3.Error, UnicodeDecodeError)
 _versions = sa.Table(
     "schema_versions",
     sa.MetaData(),
@@ -75,7 +77,7 @@ def copy_sqlite(path: Path, to: Path) -> None:
             closing(sqlite3.connect(to, timeout=_BUSY_SECONDS)) as new,
         ):
             old.backup(new)
-    except sqlite3.Error as exc:
+    except DAMAGED as exc:
         raise GalleryError(f"cannot copy {path} to {to}: {exc}") from exc
 
 
@@ -88,7 +90,7 @@ def check_sqlite(path: Path) -> None:
     try:
         with closing(sqlite3.connect(path)) as connection:
             (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    except sqlite3.Error as exc:
+    except DAMAGED as exc:
         said = str(exc)
     if said != "ok":
         raise GalleryError(f"{path.name} is damaged: {said}")
@@ -116,7 +118,7 @@ def translated(place: str, *, what: str) -> Iterator[None]:
         raise GalleryError(
             f"cannot use {place}: all connections are busy; try again"
         ) from exc
-    except sqlite3.Error as exc:  # of the driver itself, which reads descriptors
+    except DAMAGED as exc:  # of the driver itself, which reads descriptors
         raise GalleryError(
             f"cannot use {place}: {exc}; is it damaged? Put a copy in its place"
         ) from exc

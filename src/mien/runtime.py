@@ -91,8 +91,14 @@ class OnnxModel:
         self.name = name
         compute = compute or Compute()
         try:
+            providers = _providers(compute.device)
+            # Else it prints on stdout what is wrong, and tries again without being asked.
+            again = compute.device == "auto" and providers != [CPU]
             self._session = ort.InferenceSession(
-                data, _options(compute), providers=_providers(compute.device)
+                data,
+                _options(compute),
+                providers=providers,
+                enable_fallback=int(again),
             )
             _check_used(self._session, compute.device)
         except ModelError:

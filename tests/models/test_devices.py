@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from mien import runtime
 from mien.errors import ModelError
@@ -77,3 +78,13 @@ def test_a_device_gives_the_answers_of_the_processor(
         np.testing.assert_allclose(
             found.attributes[name].probs, scores.probs, atol=1e-2
         )
+
+
+def test_a_damaged_network_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """ONNX Runtime would print an error on stdout, into what a program reads, and try again."""
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N"]) for n in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    odd = helper.make_model(graph).SerializeToString().replace(b"Relu", b"\x80elu")
+    with pytest.raises(ModelError, match="not a network"):
+        OnnxModel(odd, "net")  # its message quotes what is no text
+    assert capsys.readouterr().out == ""
