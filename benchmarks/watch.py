@@ -118,7 +118,7 @@ def films(analyzer: Analyzer, photos: Path, folder: Path, kbits: int) -> None:
 def at_rate(clip: Path, target: Path, kbits: int) -> Path:
     """The same film as a camera sends it that was told its rate."""
     options = {"preset": "veryfast", "tune": "zerolatency", "b": f"{kbits}k"}
-    options |= {"maxrate": f"{kbits}k", "bufsize": f"{kbits}k"}
+    options |= {"maxrate": f"{kbits}k", "bufsize": f"{kbits}k", "sc_threshold": "0"}
     with av.open(str(clip)) as given, av.open(str(target), "w") as out:
         stream = out.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
