@@ -14,6 +14,7 @@ from email.header import Header
 from typing import Any
 from urllib.parse import urlsplit
 
+from mien.models.attributes.heads import AGE, EMOTION, GENDER
 from mien.sources import wire
 from mien.sources.base import shown
 from mien.sources.wire import Wait
@@ -88,9 +89,12 @@ def _as_text(told: Mapping[str, Any], picture: bytes) -> tuple[bytes, dict[str, 
         str(visit.get("who")), "Somebody"
     )
     where = ", ".join(filter(None, [str(visit["camera"]), visit.get("zone")]))
-    age, mood = visit.get("age"), visit.get("emotion")
-    looks = [visit.get("gender"), age and f"about {age:.0f}", mood]
-    about = ", ".join(str(look) for look in looks if look)
+    values = [visit.get(attribute.name) for attribute in (GENDER, AGE, EMOTION)]
+    about = ", ".join(
+        f"about {value:.0f}" if isinstance(value, float | int) else str(value)
+        for value in values
+        if value
+    )
     title = told.get("rule") or "mien"
     text = f"{who} at {where}" + (f": {about}" if about else "")
     if not picture:
