@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import unicodedata
 
 import cv2
@@ -63,3 +65,12 @@ def test_arabic_and_hebrew_run_from_right_to_left() -> None:
 def test_what_no_font_has_is_written_in_words(text: str, written: str) -> None:
     assert "".join(run for _, run in lettering.runs(text)) == written
     assert not np.array_equal(pixels(text), pixels("?" * len(text)))
+
+
+def test_without_the_arabic_font_names_are_drawn_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lettering, "_FONTS", threading.local())
+    monkeypatch.setitem(sys.modules, "fontpkg_noto_sans_arabic", None)
+    assert lettering._arabic_font(17).getlength("\u0633") > 0
+    assert "pip install fontpkg-noto-sans-arabic" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import threading
@@ -13,6 +14,8 @@ from itertools import groupby
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+log = logging.getLogger(__name__)
 
 Colour = tuple[int, int, int]
 
@@ -178,16 +181,21 @@ def _sans() -> cv2.FontFace:
 
 
 def _arabic_font(size: int) -> ImageFont.FreeTypeFont:
-    """Noto Sans Arabic, whose letters have a character for each of their joined forms."""
+    """Noto Sans Arabic, whose letters have a character for each of their joined forms; another where it is gone."""
     known: dict[int, ImageFont.FreeTypeFont] = _FONTS.__dict__.setdefault("arabic", {})
     if size not in known:
-        file = (
-            files("fontpkg_noto_sans_arabic")
-            / "files"
-            / "NotoSansArabic[wdth,wght].ttf"
-        )
-        known[size] = ImageFont.truetype(
-            str(file), size, layout_engine=ImageFont.Layout.BASIC
-        )
+        try:
+            place = files("fontpkg_noto_sans_arabic") / "files"
+            known[size] = ImageFont.truetype(
+                str(place / "NotoSansArabic[wdth,wght].ttf"),
+                size,
+                layout_engine=ImageFont.Layout.BASIC,
+            )
+        except (ImportError, OSError):
+            log.warning(
+                "Arabic letters are drawn as boxes; run 'pip install fontpkg-noto-sans-arabic'"
+            )
+            known[size] = _latin_font(size)
+            return known[size]
         known[size].set_variation_by_axes([_ARABIC_WEIGHT, _WIDTH])
     return known[size]
