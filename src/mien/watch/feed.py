@@ -262,14 +262,16 @@ class Feed:
         return Timeouts().open_s + _STALL_S if opening else _STALL_S
 
     def _read(self, source: Source) -> None:
-        offset = self.now_s if source.live else 0.0
-        first, due = None, 0.0
+        offset, first, due = 0.0, None, 0.0
         for glimpse in glimpses_of(source):
             if self._stop.is_set():
                 return
             live = self._live_source
             self._count(glimpse.index + 1 if live is None else live.received)
-            first = glimpse.time_s if first is None else first
+            if (
+                first is None
+            ):  # now, not when it was asked for: it may come seconds later
+                first, offset = glimpse.time_s, self.now_s if source.live else 0.0
             time_s = offset + glimpse.time_s - (first if source.live else 0.0)
             if not source.live:
                 self._film_s = time_s
