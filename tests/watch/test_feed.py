@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from av.video.stream import VideoStream
 
 from live.test_streams import port, rtsp
 from mien.sources import Source, Timeouts
-from mien.sources.base import Need
+from mien.sources.base import Glimpse, Need
 from mien.sources.live import LiveSource
 from mien.sources.streams import stream
 from mien.watch.cameras import Camera
@@ -71,6 +72,39 @@ def test_a_camera_comes_up_and_a_quiet_one_is_looked_at_once(
     feed.take()
     time.sleep(0.5)
     assert not feed.waiting, "nothing moves"
+
+
+@pytest.mark.slow
+def test_the_clock_begins_with_the_first_picture(blank: MjpegCamera) -> None:
+    """However long that takes: here a second after the connection."""
+
+    class Slow:
+        live, received = True, 1
+
+        def __enter__(self) -> Slow:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def glimpses(self) -> Iterator[Glimpse]:
+            image = np.full((90, 160, 3), 90, np.uint8)
+            time.sleep(1.0)
+            yield Glimpse(lambda: image, lambda: image, 0, 5.0, "slow")
+            time.sleep(1.0)
+
+    feed = Feed(
+        Camera(name="wall", source=blank.address),
+        lambda: None,
+        opener=lambda uri, timeouts: cast(Source, Slow()),
+    )
+    feed.start()
+    until(lambda: feed.waiting)
+    frame = feed.take()
+    assert frame is not None
+    assert feed.now_s - frame.time_s < 0.5
+    feed.stop()
+    feed.join()
 
 
 @pytest.mark.slow
