@@ -29,6 +29,7 @@ TABLES = (
     "watch_queue",
     "watch_cameras",
     "watch_counter",
+    "watch_rules",
 )  # what points to others comes behind them
 _SCRIPTS = {
     "gallery": "mien.gallery.migrations",
