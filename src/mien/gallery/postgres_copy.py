@@ -31,7 +31,6 @@ TABLES = (
     "watch_counter",
     "watch_rules",
 )  # what points to others comes behind them
-LOG = "changes"  # of what running processes have not read yet: made anew, not kept
 _SCRIPTS = {
     "gallery": "mien.gallery.migrations",
     "unknown": "mien.gallery.unknown.migrations",
@@ -76,8 +75,6 @@ def put(connection: sa.Connection, folder: Path) -> None:
     ours = [*_columns(connection), LOG]
     gone = ", ".join(f"{_schema(connection)}.{name}" for name in ours)
     connection.execute(sa.text(f"DROP TABLE IF EXISTS {gone} CASCADE"))
-    log = f"{_schema(connection)}.{LOG}"
-    connection.execute(sa.text(f"DROP TABLE IF EXISTS {log}"))
     for name, package in _SCRIPTS.items():
         version = index["versions"].get(name, 0)
         files = database.scripts(package, "postgresql")
