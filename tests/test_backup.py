@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -278,8 +279,9 @@ def test_a_gallery_that_cannot_is_told(
             pass
 
     monkeypatch.setattr(backup, "_opened", lambda place: Strange())
+    home = Home(str(tmp_path / "people"), tmp_path)
     with pytest.raises(GalleryError, match="back it up by its own means"):
-        backup.write(tmp_path / "a.zip", Home(str(tmp_path), tmp_path), told=quiet)
+        backup.write(tmp_path / "a.zip", home, told=quiet)
     assert not (tmp_path / "a.zip").exists()
 
 
@@ -340,3 +342,114 @@ def test_a_kill_in_the_middle_leaves_the_old_or_the_new(
     backup.restore(archive, Home(place, data), force=True, told=quiet)
     assert names(place) == new
     assert not list(data.glob(".mien-backup-*"))
+
+
+def packed(file: Path, **entry: object) -> Path:
+    """An archive that holds one small file, of which its manifest says whatever it likes."""
+    said = {"path": "keys.json", "size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
+    manifest = {
+        "format": backup.FORMAT,
+        "version": 1,
+        "kind": "",
+        "made": "",
+        "mien": "1",
+    }
+    manifest["entries"] = [said | entry]
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("files/0", b"x")
+        archive.writestr("manifest.json", json.dumps(manifest))
+    return file
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"size": "1"}, {"size": None}, {"size": -1}, {"sha256": 5}, {"path": 5}]
+)
+def test_a_manifest_of_other_types_is_damaged(
+    wrong: dict[str, object], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="no backup, or damaged"):
+        backup.check(packed(tmp_path / "a.zip", **wrong), told=quiet)
+
+
+def test_an_archive_that_was_packed_anew_is_read_or_damaged(tmp_path: Path) -> None:
+    """Whoever packs it anew may compress or lock it."""
+    good = packed(tmp_path / "good.zip")
+    anew = tmp_path / "anew.zip"
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(good) as old, zipfile.ZipFile(anew, "w", method) as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name))
+        if method == zipfile.ZIP_DEFLATED:
+            backup.check(anew, told=quiet)
+            raw = bytearray(anew.read_bytes())
+            at = raw.index(b"files/0") + len(b"files/0")
+            raw[at : at + 3] = b"\xff" * 3
+            anew.write_bytes(raw)
+        with pytest.raises(InputError, match="damaged"):
+            backup.check(anew, told=quiet)
+    raw = bytearray(good.read_bytes())
+    for mark, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        at = raw.find(mark)
+        while at >= 0:
+            raw[at + flags] |= 1
+            at = raw.find(mark, at + 1)
+    good.write_bytes(raw)
+    with pytest.raises(InputError, match="encrypted"):
+        backup.check(good, told=quiet)
+
+
+def test_settings_that_are_no_text_are_refused_before_anything_changes(
+    tmp_path: Path,
+) -> None:
+    settings, old = tmp_path / "old.toml", str(tmp_path / "p.db")
+    settings.write_bytes(b"# f\xfcr mich\n")
+    filled(old, tmp_path / "data")
+    archive = tmp_path / "a.zip"
+    backup.write(
+        archive, Home(old, tmp_path / "data", {"user.toml": settings}), told=quiet
+    )
+    new = tmp_path / "n.db"
+    there = Home(str(new), tmp_path / "data2", {"user.toml": tmp_path / "new.toml"})
+    with pytest.raises(InputError, match="is not written in UTF-8"):
+        backup.restore(archive, there, told=quiet)
+    assert not new.exists()
+
+
+def test_a_backup_lies_beside_what_it_keeps(tmp_path: Path) -> None:
+    folder = tmp_path / "people"
+    (folder / "Ada").mkdir(parents=True)
+    home = Home(str(folder), tmp_path / "data")
+    with pytest.raises(InputError, match="would keep itself"):
+        backup.write(folder / "a.zip", home, told=quiet)
+    (home.data / "jobs").mkdir(parents=True)
+    with pytest.raises(InputError, match="would keep itself"):
+        backup.write(home.data / "jobs" / "a.zip", home, jobs=True, told=quiet)
+
+
+def test_only_files_are_replaced_by_a_backup(tmp_path: Path) -> None:
+    pipe, home = tmp_path / "pipe", Home(None, tmp_path / "data")
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="is no file"):
+        backup.write(pipe, home, force=True, told=quiet)
+    assert pipe.is_fifo()
+    with pytest.raises(InputError, match="cannot write"):
+        backup.write(tmp_path / ("x" * 300), home, told=quiet)
+
+
+def test_links_that_lead_outside_are_no_part_of_a_copy(tmp_path: Path) -> None:
+    """As they are no part of the gallery; a link to nothing once made every backup fail."""
+    folder, outside = tmp_path / "people", tmp_path / "secret.jpg"
+    (folder / "Ada").mkdir(parents=True)
+    outside.write_bytes(b"secret")
+    (folder / "Ada" / "1.jpg").write_bytes(b"one")
+    for name, goal in {
+        "2.jpg": "1.jpg",
+        "3.jpg": outside,
+        "4.jpg": "gone.jpg",
+        "5.jpg": "5.jpg",
+    }.items():
+        (folder / "Ada" / name).symlink_to(goal)
+    (tmp_path / "copy").mkdir()
+    copy_tree(folder, tmp_path / "copy")
+    found = sorted(file.name for file in (tmp_path / "copy" / "Ada").iterdir())
+    assert found == ["1.jpg", "2.jpg"]

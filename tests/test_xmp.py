@@ -19,6 +19,7 @@ from mien.errors import InputError
 from mien.media import images
 from mien.types import U8
 from mien.xmp.packet import Packet
+from mien.xmp.picasa import named_in
 from mien.xmp.segments import read_xmp, with_xmp
 from mien.xmp.tags import Mark, TaggedPhoto, sidecar_of
 
@@ -334,3 +335,13 @@ def test_a_damaged_list_names_nobody(photo: Path) -> None:
     photo.with_name(".picasa.ini").write_bytes(b"\xff\xfe[\0[x\nfaces=rect64(),\n=")
     photo.with_name("contacts.xml").write_bytes(b"<contacts><contact")
     assert TaggedPhoto(photo).marks() == []
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "foo"])
+def test_an_address_book_that_cannot_be_read_is_none(
+    photo: Path, encoding: str
+) -> None:
+    book = f'<?xml version="1.0" encoding="{encoding}"?><contacts/>'
+    photo.with_name("contacts.xml").write_text(book)
+    photo.with_name(".picasa.ini").write_text(f"[{photo.name}]\nfaces=\n")
+    assert named_in(photo) == []

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -43,6 +44,11 @@ _LONGEST_MANIFEST = 500_000_000
 _BLOCK = 1 << 20
 _SCRATCH = ".mien-backup-"
 _TOLD = Callable[[int, int], None]  # how many bytes are done, and of how many
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGES = (  # what reading a damaged archive raises; RuntimeError: it is encrypted
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),
+    *(ValueError, KeyError, TypeError),
+)
 _PLACES = re.compile(r"\s*(gallery|data|cache|models_dir)\s*=")
 
 
@@ -105,9 +111,8 @@ def write(
         InputError: There is such a file and not `force`, or it cannot be written.
         GalleryError: Something cannot be read, or the gallery is of a kind that makes no copies.
     """
-    if file.exists() and not force:
-        raise InputError(f"{file} is there already; give another name, or --force")
     try:
+        _check_goal(file, home, jobs=jobs, force=force)
         private.make_missing(file.parent)
         with _scratch(file.parent) as scratch:
             kind = _gather(home, scratch / "content", jobs=jobs)
@@ -116,6 +121,22 @@ def write(
     except OSError as exc:
         raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
     return made
+
+
+def _check_goal(file: Path, home: Home, *, jobs: bool, force: bool) -> None:
+    """Raises InputError where an archive would replace something, or lie in what it keeps."""
+    if file.exists() and not force:
+        raise InputError(f"{file} is there already; give another name, or --force")
+    if file.exists() and not file.is_file():
+        raise InputError(f"{file} is no file; give another name")
+    kept = [home.data / "jobs"] if jobs else []
+    if home.gallery is not None and "://" not in home.gallery:
+        kept.append(Path(home.gallery))
+    for place in kept:
+        if place.is_dir() and file.resolve().is_relative_to(place.resolve()):
+            raise InputError(
+                f"{file} lies in {place} and would keep itself; write it elsewhere"
+            )
 
 
 def _gather(home: Home, content: Path, *, jobs: bool) -> str:
@@ -197,6 +218,8 @@ def read_manifest(file: Path) -> Manifest:
         with zipfile.ZipFile(file) as packed:
             if packed.getinfo(_MANIFEST).file_size > _LONGEST_MANIFEST:
                 raise ValueError("its manifest is too long")
+            if any(one.compress_type not in _METHODS for one in packed.infolist()):
+                raise ValueError("it is compressed in another way than ZIP's usual one")
             said = json.loads(packed.read(_MANIFEST))
         if said["format"] != FORMAT:
             raise ValueError("it is another program's")
@@ -205,11 +228,11 @@ def read_manifest(file: Path) -> Manifest:
             raise InputError(f"{file} was made by a newer mien ({theirs}): update it")
         entries = tuple(Entry(**entry) for entry in said.pop("entries"))
         for entry in entries:
-            _check_path(entry.path)
+            _check_entry(entry)
         return Manifest(**said, entries=entries)
     except OSError as exc:
         raise InputError(f"cannot read {file}: {exc.strerror or exc}") from exc
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, RecursionError) as exc:
+    except _DAMAGES as exc:
         raise InputError(
             f"{file} is no backup, or damaged ({exc}); take another copy of it"
         ) from exc
@@ -218,7 +241,10 @@ def read_manifest(file: Path) -> Manifest:
 def check(file: Path, *, told: _TOLD) -> Manifest:
     """Reads an archive to its end and compares every hash. Raises as `restore`."""
     made = read_manifest(file)
-    _unpack(file, made, None, told)
+    try:
+        _unpack(file, made, None, told)
+    except OSError as exc:
+        raise InputError(f"cannot read {file}: {exc.strerror or exc}") from exc
     return made
 
 
@@ -274,13 +300,7 @@ def _unpack(file: Path, made: Manifest, content: Path | None, told: _TOLD) -> No
                         told(done := done + len(block), total)
                 if (size, digest.hexdigest()) != (entry.size, entry.sha256):
                     raise ValueError(f"{entry.path} is not what it was")
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        KeyError,
-        EOFError,
-        NotImplementedError,
-    ) as exc:
+    except _DAMAGES as exc:
         raise InputError(
             f"{file} is damaged ({exc}); nothing was changed; take another copy of it"
         ) from exc
@@ -295,6 +315,7 @@ def _put(
         _refuse_what_is_there(made, home, goals)
     put: dict[str, Path | str] = {}
     _check_databases(content)
+    _check_settings(content / SETTINGS)
     if made.kind and home.gallery is not None:
         private.make_missing(_parent_of(home.gallery))
         gallery = _opened(home.gallery)
@@ -369,6 +390,18 @@ def _check_databases(content: Path) -> None:
         open_unknown_file(content / f"{UNKNOWN}.db", space=DLIB).close()
     if (content / f"{VISITS}.db").exists():
         VisitStore(content / f"{VISITS}.db").close()
+
+
+def _check_settings(folder: Path) -> None:
+    """Raises InputError where settings that lie ready are no text."""
+    for file in folder.glob("*.toml"):
+        try:
+            file.read_text("utf-8")
+        except UnicodeDecodeError as exc:
+            raise InputError(
+                f"{SETTINGS}/{file.name} is not written in UTF-8; nothing was changed; "
+                f"mend it where it was backed up, and back up anew"
+            ) from exc
 
 
 def here(text: str, gallery: str | None) -> str:
@@ -449,8 +482,13 @@ def _blocks(source: IO[bytes]) -> Iterator[bytes]:
         yield block
 
 
-def _check_path(path: str) -> None:
-    """Raises ValueError where a file would be put anywhere but below the folder it is unpacked in."""
+def _check_entry(entry: Entry) -> None:
+    """Raises ValueError where a manifest says something of another type, or a file would be put anywhere but below the
+    folder it is unpacked in."""
+    path = entry.path
+    types = (type(path), type(entry.size), type(entry.sha256))
+    if types != (str, int, str) or entry.size < 0:
+        raise ValueError("its manifest is not ours")
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\0" in path:
         raise ValueError(f"it names {path!r}")

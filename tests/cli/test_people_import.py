@@ -147,3 +147,27 @@ def test_compreface_s_examples_page_by_page(compreface: str) -> None:
         open_library(compreface, key="")
     with pytest.raises(SourceError, match="401"):
         open_library(compreface, key="wrong")
+
+
+def test_a_folder_whose_name_is_none_is_left_out_and_told(tmp_path: Path) -> None:
+    for name in ("a\nb", "Ada"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(b"x")
+    library = open_library(str(tmp_path), key="")
+    assert list(library.people) == ["Ada"]
+    (reason,) = library.passed_over
+    assert "cannot be printed" in reason
+
+
+def test_a_subject_whose_name_is_none_is_left_out_and_told(compreface: str) -> None:
+    CompreFace.examples[0] = ("id-1", "x" * 201)
+    library = open_library(compreface, key=KEY)
+    assert list(library.people) == ["Ben", "Ada"]
+    assert len(library.passed_over) == 1
+
+
+def test_an_address_that_is_none_is_said_by_import() -> None:
+    with pytest.raises(SourceError, match="is no address"):
+        open_library("http://[::1", key=KEY)
+    with pytest.raises(SourceError, match="is no address"):
+        open_library("http://127.0.0.1:99999", key=KEY)

@@ -140,3 +140,49 @@ def test_what_holds_no_visits_is_said(inside: Inside, tmp_path: Path) -> None:
         refused = inside("report", str(source))
         assert refused.returncode == 2, refused.stderr
         assert message in refused.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"begin": "yesterday"},
+        {"begin": "2026-01-01T00:00:00"},
+        {"begin": "9999-12-31T23:59:59-12:00"},
+        {"end": 7.5e300},
+        {"count": "many"},
+        {"person": ["Ada"]},
+        {"count": float("inf")},
+    ],
+)
+def test_a_line_that_is_no_visit_is_named(
+    wrong: dict[str, object], inside: Inside, tmp_path: Path
+) -> None:
+    good = {"id": "1", "begin": "2026-01-01T00:00:00+00:00", "camera": "door"}
+    lines = tmp_path / "odd.jsonl"
+    lines.write_text("".join(json.dumps(one) + "\n" for one in (good, good | wrong)))
+    refused = inside("report", str(lines))
+    assert refused.returncode == 2, refused.stderr
+    assert "line 2: this is no visit" in refused.stderr.replace("\n", " ")
+
+
+def test_odd_values_and_marks_at_the_begin_are_passed_over(
+    inside: Inside, tmp_path: Path
+) -> None:
+    visit = {"id": "1", "begin": "2026-01-01T00:00:00+00:00", "camera": "door"}
+    odd = visit | {"age": float("nan"), "gender": "\udcff"}
+    lines, page = tmp_path / "odd.jsonl", tmp_path / "page.html"
+    lines.write_text(json.dumps(odd), encoding="utf-8-sig")
+    done = inside("report", str(lines), "--output", str(page))
+    assert done.returncode == 0, done.stderr
+    lines.write_text("[" * 100_000)
+    assert "line 1" in inside("report", str(lines)).stderr
+
+
+@pytest.mark.parametrize("command", ["report", "analyze", "batch"])
+def test_an_address_that_is_none_is_said(
+    command: str, inside: Inside, tmp_path: Path
+) -> None:
+    more = ("-o", str(tmp_path / "out")) if command == "batch" else ()
+    refused = inside(command, "http://[::1", *more)
+    assert refused.returncode == 2, refused.stderr
+    assert "http://[::1 is no address" in refused.stderr.replace("\n", " ")

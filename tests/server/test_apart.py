@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def test_others_are_the_same_from_a_process(decoders: Decoders) -> None:
     assert decoders._idle == [child]  # it said what is wrong, and goes on
 
 
+def hit(pid: int, how: int) -> None:
+    """What is stopped gets what is not SIGKILL when it goes on."""
+    os.kill(pid, how)
+    if how != signal.SIGSTOP:
+        os.kill(pid, signal.SIGCONT)
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
 def test_a_decoder_that_fails_is_told_and_replaced(
     how: int, decoders: Decoders, monkeypatch: pytest.MonkeyPatch
@@ -61,13 +69,26 @@ def test_a_decoder_that_fails_is_told_and_replaced(
     content, expected = picture(".bmp")
     decoders.read(content, max_pixels=9999)
     (child,) = decoders._idle
-    os.kill(child.pid, how)
-    monkeypatch.setattr(apart, "_WAIT_S", 0.3)
+    os.kill(child.pid, signal.SIGSTOP)  # so that it fails while it reads
+    blow = threading.Timer(0.1, hit, (child.pid, how))
+    blow.start()
+    monkeypatch.setattr(apart, "_WAIT_S", 1.0)
     with pytest.raises(InputError, match="made its decoder fail"):
         decoders.read(content, max_pixels=9999)
     assert child.poll() is not None
     monkeypatch.undo()
     np.testing.assert_array_equal(decoders.read(content, max_pixels=9999), expected)
+
+
+def test_who_was_killed_while_idle_fails_no_picture(decoders: Decoders) -> None:
+    """Where memory is short, processes that do nothing are killed first."""
+    content, expected = picture(".bmp")
+    decoders.read(content, max_pixels=9999)
+    (child,) = decoders._idle
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    np.testing.assert_array_equal(decoders.read(content, max_pixels=9999), expected)
+    assert child not in decoders._idle
 
 
 def test_the_process_has_limits(decoders: Decoders) -> None:

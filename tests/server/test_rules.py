@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mien.server.routes.events import _latest
 from mien.watch.cameras import Camera
 from mien.watch.settings import Keeping, Rule, WatchFile, Webhook
 from mien.watch.visits import Event
@@ -157,3 +158,22 @@ def _heard(
                     client.service.stopping.set()
     client.service.stopping.clear()
     return heard
+
+
+def test_a_rule_s_name_can_be_read(watching: Client, receiver: Receiver) -> None:
+    for name in (" ", "a\x00b", "\u200b"):
+        refused = add(watching, receiver.url, name=name)
+        assert refused.status_code == 422, refused.text
+        assert "printed" in refused.json()["detail"]
+
+
+def test_odd_questions_are_refused_not_failed_by(watching: Client) -> None:
+    for query in ("zone=leapseconds", "since=0001-01-01T00:00:00"):
+        answer = watching.http.get(f"/v1/events/counts?{query}")
+        assert answer.status_code in {200, 422}, answer.text
+    long = {"content-length": "9" * 5000, "content-type": "application/json"}
+    assert (
+        watching.http.post("/v1/rules", content=b"{}", headers=long).status_code == 413
+    )
+    assert _latest(3, "9" * 5000) == 3
+    assert _latest(3, "7") == 7

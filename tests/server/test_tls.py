@@ -141,6 +141,15 @@ def test_what_cannot_be_used_is_said(authority: Authority, pair: Pair) -> None:
             check_pair(cert, key)
 
 
+def test_a_key_of_a_curve_that_no_browser_takes_is_said(tmp_path: Path) -> None:
+    cert, key = tmp_path / "odd.crt", tmp_path / "odd.key"
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1", "-nodes")
+    made = ("-keyout", key, "-out", cert, "-subj", "/CN=odd")
+    openssl("req", "-x509", *new, *made)
+    with pytest.raises(InputError, match="cannot be used"):
+        check_pair(cert, key)
+
+
 def test_one_without_the_other_is_no_pair(inside: Inside, pair: Pair) -> None:
     told = inside("serve", "--tls-cert", str(pair.cert))
     assert told.returncode == 2, told.stderr

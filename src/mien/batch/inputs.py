@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 from pyarrow import fs as arrow_fs
 
 from mien import sources
 from mien.errors import InputError, SourceError
 from mien.media import images
+from mien.sources.base import split_address
 from mien.text import printable
 
 _MAGIC = re.compile(r"[*?\[]")
@@ -78,7 +79,7 @@ def shown(address: str) -> str:
     """An address without its user, password and query."""
     if "://" not in address:
         return address
-    parts = urlsplit(address)
+    parts = split_address(address)
     return urlunsplit(
         (parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")
     )
@@ -151,7 +152,7 @@ def open_place(address: str) -> tuple[Any, str]:
         raise SourceError(
             f"{shown(address)}: fetch web addresses first, or give them to 'mien analyze'"
         )
-    parts = urlsplit(address)
+    parts = split_address(address)
     bare = (
         address
         if not _MAGIC.search(parts.path)

@@ -20,6 +20,7 @@ from mien.progress import progress
 from mien.sources.base import shown
 from mien.sources.http import Client, with_headers
 from mien.sources.wire import Wait
+from mien.text import printable
 
 _UNREVIEWED = "train"  # where Frigate puts faces that nobody has looked at yet
 _PAGE, _LIST_BYTES, _PHOTO_BYTES, _WAIT_S = 100, 10_000_000, 50_000_000, 30.0
@@ -35,6 +36,15 @@ class Library:
     program: str
     people: dict[str, dict[str, Read]] = field(default_factory=dict)
     passed_over: list[str] = field(default_factory=list)  # what was not taken, and why
+
+    def takes(self, person: str, place: Path | str) -> bool:
+        """Whether a name can be somebody's; what lies at a place is told to be left out where it cannot."""
+        try:
+            check_name(person)
+        except InputError as exc:
+            self.passed_over.append(f"{printable(str(place))!r}: {exc}")
+            return False
+        return True
 
     def add(self, person: str, called: str, read: Read) -> None:
         self.people.setdefault(check_name(person), {})[called] = read
@@ -91,6 +101,8 @@ def _read_person(place: Path, library: Library) -> None:
     # Frigate writes a space of a name as an underscore
     frigate = library.program == "Frigate"
     name = place.name.replace("_", " ") if frigate else place.name
+    if not library.takes(name, place):
+        return
     for file in sorted(place.rglob("*")):
         if file.suffix.lower() in SUFFIXES:
             library.add(name, str(file), file.read_bytes)
@@ -113,6 +125,8 @@ def _of_compreface(address: str, key: str) -> Library:
         def read(place: str = place) -> bytes:
             return _asked(client, place, _PHOTO_BYTES)
 
+        if not library.takes(subject, image):
+            continue
         library.add(subject, f"{image}.jpg", read)
     return library
 

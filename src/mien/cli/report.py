@@ -13,6 +13,7 @@ from mien.cli import new_app
 from mien.cli.outputs import file_to_write
 from mien.errors import InputError
 from mien.installs import lacking
+from mien.text import ESCAPE
 
 report_app = new_app()
 
@@ -62,7 +63,7 @@ def report(
         typer.echo(text, nl=False)
         return
     try:
-        output.write_text(text, encoding="utf-8")
+        output.write_text(text, encoding="utf-8", errors=ESCAPE)
     except OSError as exc:
         raise InputError(f"cannot write {output}: {exc.strerror or exc}") from exc
 

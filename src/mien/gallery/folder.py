@@ -46,7 +46,7 @@ from mien.gallery.counter import (
 from mien.gallery.counter_folder import CounterFiles
 from mien.gallery.names import file_name, name_of
 from mien.gallery.search import match, per_face, told_in
-from mien.gallery.trees import copy_tree, put_tree
+from mien.gallery.trees import copy_tree, leads_out_of, put_tree
 from mien.gallery.weights import weigh_people
 from mien.media import images
 from mien.quality import quality
@@ -120,7 +120,7 @@ class FolderGallery:
 
     def _passes_over(self, entry: Path) -> bool:
         """Whether an entry is a link that leads out of the gallery; told once."""
-        if not _leads_out_of(self.path, entry):
+        if not leads_out_of(self.path, entry):
             return False
         if entry not in self._told:
             self._told.add(entry)
@@ -169,7 +169,7 @@ class FolderGallery:
     def enroll(self, name: str, photos: Sequence[Photo]) -> int:
         name = check_name(name)
         home = self.path / file_name(name)
-        if _leads_out_of(self.path, home):
+        if leads_out_of(self.path, home):
             raise GalleryError(
                 f"{name} is a link that leads out of the gallery; put a folder in its place"
             )
@@ -676,16 +676,6 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except FileNotFoundError:  # its last photo was taken out just now
         return []
-
-
-def _leads_out_of(gallery: Path, entry: Path) -> bool:
-    """Whether an entry of a gallery is a link to something outside, or to nothing at all."""
-    try:
-        return entry.is_symlink() and not entry.resolve(strict=True).is_relative_to(
-            gallery.resolve()
-        )
-    except (OSError, RuntimeError):  # nothing there, or links in a circle
-        return True
 
 
 def _move(file: Path, goal: Path) -> None:

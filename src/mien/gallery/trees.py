@@ -43,16 +43,29 @@ def copy_tree(tree: Path, to: Path) -> None:
 
 
 def _listed(tree: Path) -> dict[str, tuple[int, int, int]]:
-    """The files of a folder, and by what a change of one is noticed."""
+    """The files of a folder, and by what a change of one is noticed; links that lead out of it, or to nothing, are no
+    part of it."""
     found = {}
     for place, _, names in os.walk(tree):
         for name in names:
             file = Path(place, name)
+            if leads_out_of(tree, file):
+                continue
             state = file.stat()
             if stat.S_ISREG(state.st_mode):
                 kept = str(file.relative_to(tree))
                 found[kept] = (state.st_ino, state.st_size, state.st_mtime_ns)
     return found
+
+
+def leads_out_of(tree: Path, entry: Path) -> bool:
+    """Whether an entry of a folder is a link to something outside, or to nothing at all."""
+    try:
+        return entry.is_symlink() and not entry.resolve(strict=True).is_relative_to(
+            tree.resolve()
+        )
+    except (OSError, RuntimeError):  # nothing there, or links in a circle
+        return True
 
 
 def _take(tree: Path, names: list[str], to: Path) -> None:

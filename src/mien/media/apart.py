@@ -55,9 +55,7 @@ class Decoders:
         """
         if is_plain(data) or os.name != "posix":  # pipes and limits as used here
             return images.read_image(data, max_pixels=max_pixels)
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
-        child = child or _start()
+        child = self._take() or _start()
         try:
             found = _ask(child, data, max_pixels)
         except (OSError, EOFError, ValueError) as exc:
@@ -67,6 +65,16 @@ class Decoders:
                 with self._lock:
                     self._idle.append(child)
         return found
+
+    def _take(self) -> subprocess.Popen[bytes] | None:
+        """One that is idle and lives: where memory is short, the system kills idle ones first."""
+        with self._lock:
+            while self._idle:
+                child = self._idle.pop()
+                if child.poll() is None:
+                    return child
+                _end(child)
+        return None
 
     def close(self) -> None:
         """Ends the processes."""

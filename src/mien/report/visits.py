@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlencode
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
 from mien.errors import InputError, SourceError
 from mien.output import charts
 from mien.output.charts import Series
 from mien.output.pages import dim, page, section, table
-from mien.sources.base import shown
+from mien.sources.base import shown, split_address
 from mien.sources.http import Client, with_headers
 from mien.sources.wire import Wait
+from mien.text import from_json
 from mien.watch.counts import Counts, Guest, Told
 from mien.watch.store import open_place
 
 _ROUTE = "/v1/events"
 _PAGE, _PAGE_BYTES, _PAGE_S = 1000, 50_000_000, 60.0
+_LAST_YEAR = 9998  # a day after it is still a day
 _LINES = (".jsonl", ".ndjson", ".json")
+
+
+class _Visit(BaseModel):
+    """What is counted of a visit, whatever else it tells."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    camera: str
+    begin: AwareDatetime
+    end: AwareDatetime | None = None
+    count: int | None = None
+    person: str | None = None
+    group: str | int | None = None
+
+    @model_validator(mode="after")
+    def _is_in_time(self) -> Self:
+        if max(self.begin.year, (self.end or self.begin).year) > _LAST_YEAR:
+            raise ValueError("it is of no time that clocks show")
+        return self
 
 
 def is_of_visits(source: str) -> bool:
@@ -49,7 +72,7 @@ def read_visits(source: str, *, key: str = "") -> list[Told]:
 
 def _of_service(address: str, key: str) -> Iterator[Told]:
     """The visits that a service tells, page by page; filters stand in the address."""
-    parts = urlsplit(address)
+    parts = split_address(address)
     said = dict(parse_qsl(parts.query)) | {"limit": str(_PAGE)}
     path = parts.path if parts.path.rstrip("/") else _ROUTE
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -67,21 +90,25 @@ def _asked(client: Client, url: str) -> dict[str, Any]:
     place = shown(url)
     try:
         with client.get(url, Wait(_PAGE_S, lambda: False)) as answer:
-            told = json.loads(answer.read_all(limit=_PAGE_BYTES))
+            told: dict[str, Any] = from_json(answer.read_all(limit=_PAGE_BYTES))
+        told["events"] = [_checked(one) for one in told["events"]]
     except SourceError as exc:
         cure = "; set MIEN_KEY to a key of the service" if " 401 " in str(exc) else ""
         raise SourceError(f"{str(exc).split(';')[0]}{cure}") from exc
-    except ValueError as exc:
+    except (ValueError, LookupError, TypeError) as exc:
         raise InputError(f"{place} does not answer with visits; give {_ROUTE}") from exc
-    if not isinstance(told, dict) or not isinstance(told.get("events"), list):
-        raise InputError(f"{place} does not answer with visits; give {_ROUTE}")
     return told
+
+
+def _checked(visit: Any) -> Told:
+    """A visit as it can be counted. Raises ValueError."""
+    return _Visit.model_validate(visit).model_dump(exclude_unset=True)
 
 
 def _of_lines(file: Path) -> list[Told]:
     """What `mien watch` printed (the last line of each visit counts), or what the service answered."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"cannot read {file}: {exc}") from exc
     lines = [text] if file.suffix == ".json" else text.splitlines()
@@ -90,10 +117,9 @@ def _of_lines(file: Path) -> list[Told]:
         if not line.strip():
             continue
         try:
-            told = json.loads(line)
+            told = from_json(line)
             for visit in told.get("events", [told]):
-                visits[visit["id"]] = visit
-                _ = visit["begin"], visit["camera"]
+                visits[visit["id"]] = _checked(visit)
         except (ValueError, LookupError, TypeError, AttributeError) as exc:
             what = "this is no visit as 'mien watch' prints them"
             raise InputError(f"{file}, line {number}: {what}") from exc

@@ -17,6 +17,7 @@ from mien.server.problems import Problem
 from mien.server.settings import ServerSettings
 from mien.sources.base import shown
 from mien.sources.wire import Wait
+from mien.text import is_visible
 from mien.watch.rules import message_of
 from mien.watch.sending import NotTold
 from mien.watch.settings import Rule, Webhook
@@ -81,6 +82,10 @@ class AddedRules:
         """One more rule. Raises Problem, InputError, SourceError."""
         rule_id = _PREFIX + uuid.uuid4().hex[:12]
         made = _made(rule_id, said)
+        if not is_visible(made.rule.name.strip()):
+            raise InputError(
+                f"the name {made.rule.name!r} holds characters that cannot be printed"
+            )
         unknown = [name for name in made.rule.cameras if name not in cameras]
         if unknown:
             raise InputError(f"there is no camera {unknown[0]!r}")

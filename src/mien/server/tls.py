@@ -69,6 +69,10 @@ def _valid_until(server: ssl.SSLContext, cert: Path) -> datetime:
     except ssl.SSLCertVerificationError as exc:
         why = exc.verify_message
         raise InputError(f"{cert}: {why}; make or fetch a new one") from exc
+    except ssl.SSLError as exc:  # a curve that no client takes
+        raise InputError(
+            f"{cert} cannot be used: {exc.reason or exc}; make or fetch a new one"
+        ) from exc
     told = ours.getpeercert() or {}
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(told["notAfter"])), UTC)
 

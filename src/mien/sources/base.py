@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
+from urllib.parse import SplitResult, urlsplit
 
 from mien.errors import SourceError
 from mien.types import U8, Frame
@@ -136,6 +137,18 @@ class Closing:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def split_address(uri: str) -> SplitResult:
+    """The parts of an address.
+
+    Raises:
+        SourceError: It is none.
+    """
+    try:
+        return urlsplit(uri)
+    except ValueError as exc:
+        raise SourceError(f"{shown(uri)} is no address: {exc}") from exc
 
 
 def shown(uri: str) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from mien.errors import InputError, SourceError
 from mien.media import images
 from mien.sources import wire
-from mien.sources.base import Closing, StreamEnded, Timeouts, shown
+from mien.sources.base import Closing, StreamEnded, Timeouts, shown, split_address
 from mien.sources.live import Grab, grab_of
 from mien.sources.wire import Wait
 from mien.types import U8
@@ -98,14 +98,10 @@ class Answer(Closing):
 
 def by_name(url: str, wait: Wait) -> http.client.HTTPResponse:
     """The transport of this machine's own user: any host, a user and password if the address has them."""
-    parts = urlsplit(url)
+    parts = split_address(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SourceError(f"{shown(url)} is no http address")
-    try:
-        port = wire.port_of(parts)
-    except ValueError as exc:
-        raise SourceError(f"{shown(url)} is no address: {exc}") from exc
-    ips = wire.look_up(parts.hostname, port, wait)
+    ips = wire.look_up(parts.hostname, _port_of(parts), wait)
     return wire.get(parts, ips, _headers(parts), wait)
 
 
@@ -113,11 +109,19 @@ def with_headers(more: Mapping[str, str]) -> Transport:
     """The transport of a program of this machine's user, which proves who it is by headers of its own."""
 
     def ask(url: str, wait: Wait) -> http.client.HTTPResponse:
-        parts = urlsplit(url)
-        ips = wire.look_up(parts.hostname or "", wire.port_of(parts), wait)
+        parts = split_address(url)
+        ips = wire.look_up(parts.hostname or "", _port_of(parts), wait)
         return wire.get(parts, ips, {**_headers(parts), **more}, wait)
 
     return ask
+
+
+def _port_of(parts: SplitResult) -> int:
+    """The port of an address. Raises SourceError."""
+    try:
+        return wire.port_of(parts)
+    except ValueError as exc:
+        raise SourceError(f"{shown(parts.geturl())} is no address: {exc}") from exc
 
 
 def _headers(parts: SplitResult) -> dict[str, str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mien import plugins
 from mien.errors import SourceError
 from mien.media import images
 from mien.sources import http, streams
-from mien.sources.base import Source, Timeouts, shown
+from mien.sources.base import Source, Timeouts, shown, split_address
 from mien.sources.camera import camera
 from mien.sources.live import Connect, LiveSource
 from mien.sources.media import expand, is_video
@@ -52,7 +51,7 @@ def _kind_of(uri: str | int) -> str:
     """
     if isinstance(uri, int):
         return plugins.CAMERA
-    scheme = urlsplit(uri).scheme if "://" in uri else ""
+    scheme = split_address(uri).scheme if "://" in uri else ""
     if not scheme:
         return plugins.PATH
     schemes = plugins.found(plugins.SOURCES).keys() - {plugins.PATH, plugins.CAMERA}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta, tzinfo
+from math import isfinite
 from typing import Any
 
 from mien.attribute import Attribute
@@ -191,7 +192,10 @@ def _told(
         rows = [label for label in one.labels if label in found]
         rows += sorted(found.difference(rows))
         return crossed(shown, ["visits"] * len(shown), rows, ())
-    steps = [step_of(v) if isinstance(v, int | float) else None for v in values]
+    steps = [
+        step_of(v) if isinstance(v, int | float) and isfinite(v) else None
+        for v in values
+    ]
     parting = next((a for a in attributes if not a.is_number and not a.momentary), None)
     labels = [None if parting is None else visit.get(parting.name) for visit in visits]
     known = parting.labels if parting is not None and any(labels) else ()

@@ -67,7 +67,7 @@ def _contacts(file: Path) -> dict[str, str]:
         return {}
     try:
         book = ElementTree.parse(file)
-    except (ParseError, DefusedXmlException):
+    except (ParseError, DefusedXmlException, LookupError, ValueError):
         return {}
     rows = [(row.get("id", ""), row.get("name", "")) for row in book.iter("contact")]
     return {number.lower(): name for number, name in rows if number and name}

@@ -36,6 +36,7 @@ from mien.watch.store import VisitStore, Wanted
 router = APIRouter(tags=["watching"])
 
 _POLL_S = 0.25
+_MOST_DIGITS = 18  # of a change's number
 _HEARTBEAT_S = 15.0
 _STORE = ("gallery-unavailable", "not-watching")
 _KNOWN = ("visit-not-found", *_STORE)
@@ -100,13 +101,16 @@ async def list_events(
 def _latest(after: int | None, last_event_id: str | None) -> int | None:
     """From which change on: a listener that comes again has heard more than its address says."""
     heard = last_event_id or ""
-    if not heard.isascii() or not heard.isdecimal() or int(heard) >= 2**63:
+    if not heard.isascii() or not heard.isdecimal() or len(heard) > _MOST_DIGITS:
         return after
     return max(after or 0, int(heard))
 
 
 def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
+    try:
+        return None if moment is None else moment.timestamp()
+    except (ValueError, OverflowError) as exc:  # of a clock's offset in the year 1
+        raise Problem("invalid", f"{moment} is no time of visits") from exc
 
 
 class _Followed(StreamingResponse):
@@ -169,7 +173,7 @@ def count_events(
     visits = (visit.to_dict() for visit in watching_of(service).store.every(wanted))
     try:
         hours = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, OSError) as exc:
+    except (ZoneInfoNotFoundError, OSError, ValueError) as exc:
         raise Problem("invalid", f"there is no time zone {zone}") from exc
     return CountsRecord.of(count(visits, service.analyzer.attributes, hours))
 
