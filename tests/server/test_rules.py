@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -177,3 +178,33 @@ def test_odd_questions_are_refused_not_failed_by(watching: Client) -> None:
     )
     assert _latest(3, "9" * 5000) == 3
     assert _latest(3, "7") == 7
+
+
+def test_a_zero_byte_is_refused_before_postgresql_fails_by_it(
+    start: Start, postgres_url: str
+) -> None:
+    watching = start(watch=SAID, gallery=postgres_url)
+    for place in ("?person=a%00", "/counts?camera=%00", "/%00", "/%00/pictures/0"):
+        refused = watching.http.get(f"/v1/events{place}")
+        assert refused.status_code == 403, refused.text
+        assert "zero byte" in refused.json()["detail"]
+
+
+def test_a_redirect_is_not_followed(
+    watching: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told may not send us to an address of this machine."""
+    elsewhere = Receiver()
+
+    def redirect(answer: BaseHTTPRequestHandler) -> None:
+        answer.send_response(307)
+        answer.send_header("Location", elsewhere.url)
+        answer.end_headers()
+
+    monkeypatch.setattr(receiver.RequestHandlerClass, "do_POST", redirect)
+    place = add(watching, receiver.url).headers["location"]
+    (why,) = watching.http.post(f"{place}/test").json()["told"].values()
+    elsewhere.shutdown()
+    elsewhere.server_close()
+    assert "answers 307" in why
+    assert elsewhere.tries == 0

@@ -116,7 +116,8 @@ class _Answer:
 
 
 class HostAndOriginCheck:
-    """Refuses names this service does not go by (DNS rebinding) and web pages that are not its own (CSRF)."""
+    """Refuses names this service does not go by (DNS rebinding), web pages that are not its own (CSRF), and addresses
+    with a zero byte, which no database keeps and PostgreSQL is not even asked for."""
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self.app = app
@@ -147,6 +148,8 @@ class HostAndOriginCheck:
             )
 
     def _refusal(self, headers: Headers, scope: Scope) -> str | None:
+        if "\0" in scope["path"] or b"%00" in scope.get("query_string", b""):
+            return "the address holds a zero byte (%00); leave it out"
         host = _HOST.fullmatch(headers.get("host", ""))
         if "host" in headers and host is None:
             return "the Host header is no name and port"
