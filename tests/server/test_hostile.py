@@ -348,7 +348,7 @@ REQUESTS: dict[str, tuple[Callable[[Listening, bytes], object], int | None]] = {
     ),
     "nul in a path": (
         raw(b"GET /static/app.js%00.css HTTP/1.1\r\nHost: HOST\r\n\r\n"),
-        404,
+        403,
     ),
     "traversal in a job's id": (
         raw(b"GET /v1/jobs/..%2f..%2fkeys.json/result HTTP/1.1\r\nHost: HOST\r\n\r\n"),
