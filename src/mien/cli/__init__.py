@@ -45,7 +45,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {  # name: (group in the help, what it d
     ),
     "report": (
         "Look",
-        "Tell what a batch result holds: people, ages, emotions over time, in one HTML file or as JSON.",
+        "Tell what a batch result or visits hold: people, ages, emotions over time, in one HTML file or as JSON.",
     ),
     "serve": (
         "Look",

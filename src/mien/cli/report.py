@@ -41,8 +41,7 @@ def report(
         str | None, typer.Option("--title", help="The page's heading.")
     ] = None,
 ) -> None:
-    """Tell what a batch result holds, or who came before cameras: people, ages, emotions over time, in one HTML file
-    or as JSON.
+    """Tell what a batch result or visits hold: people, ages, emotions over time, in one HTML file or as JSON.
 
     Example: [bold]mien report faces/ --output report.html[/bold]
     """
