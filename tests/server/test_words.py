@@ -376,7 +376,17 @@ ADMIN = {
         "PATCH /v1/cameras/{camera_id}",
         "DELETE /v1/cameras/{camera_id}",
     ),
-    *("POST /v1/events/{visit_id}/name", "DELETE /v1/events/{visit_id}"),
+    *(
+        "POST /v1/events/{visit_id}/name",
+        "POST /v1/events/{visit_id}/not",
+        "DELETE /v1/events/{visit_id}",
+    ),
+    *(
+        "GET /v1/rules",
+        "POST /v1/rules",
+        "POST /v1/rules/{rule_id}/test",
+        "DELETE /v1/rules/{rule_id}",
+    ),
 }
 ANALYSE = {
     *(
