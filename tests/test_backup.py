@@ -297,6 +297,15 @@ def test_commands(
     assert (again.returncode, "--force" in again.stderr) == (2, True)
     looked = inside("restore", "a.zip", "--check")
     assert "is whole" in looked.stdout
+    Path("mien.toml").write_text("[watch]\n", "utf-8")
+    full = ("backup", "b.zip", "--gallery", place)
+    assert inside(*full, MIEN_DATA=str(data)).returncode == 0
+    there = {"MIEN_DATA": str(tmp_path / "third")}
+    refused = inside("restore", "b.zip", "--gallery", "third.db", **there).stderr
+    assert "already: mien.toml; nothing was changed" in refused
+    assert "in another working folder" in refused
+    assert "--gallery" not in refused  # that would not help
+    Path("mien.toml").unlink()
     here = {"MIEN_DATA": str(tmp_path / "other")}
     back = inside("restore", "a.zip", "--gallery", "back.db", **here)
     assert back.returncode == 0, back.stderr

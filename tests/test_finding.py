@@ -189,6 +189,19 @@ def test_the_command(
     )
 
 
+def test_where_no_face_is_kept_is_said(
+    inside: Inside, astronaut_file: Path, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "p.db")
+    SqliteGallery(Path(place), space=DLIB).close()
+    told = inside("find", astronaut_file, "--gallery", place).stdout
+    assert told == f"no face is kept in {place}; --gallery or --in names other places\n"
+    told = inside("find", astronaut_file, "--in", place).stdout
+    assert told == f"no face is kept in {place}\n"
+    told = inside("find", astronaut_file, "--in", place, "--format", "json").stdout
+    assert json.loads(told) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

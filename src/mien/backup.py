@@ -14,7 +14,7 @@ import tempfile
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -363,8 +363,18 @@ def _refuse_what_is_there(
     if taken:
         raise InputError(
             f"there is something already: {', '.join(taken)}; nothing was changed; "
-            f"--force replaces it, --gallery names another place"
+            f"{', '.join(_ways_out(taken, home))}"
         )
+
+
+def _ways_out(taken: Sequence[str], home: Home) -> Iterator[str]:
+    """What helps where something is there already."""
+    yield "--force replaces it"
+    settings = {str(file) for file in home.settings.values()}
+    if not settings.issuperset(taken):
+        yield "--gallery names another place"
+    if any(not Path(name).is_absolute() for name in settings.intersection(taken)):
+        yield "in another working folder the mien.toml of this one stays as it is"
 
 
 def _holds_something(place: Path) -> bool:

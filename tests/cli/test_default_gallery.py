@@ -40,6 +40,16 @@ def test_nobody_is_there_until_somebody_is_enrolled(data: Path) -> None:
     ) == (0o700, 0o600)
 
 
+def test_an_empty_gallery_says_which_it_is(inside: Inside, tmp_path: Path) -> None:
+    place = tmp_path / "team.db"
+    make_gallery(str(place))
+    told = inside("people", "--gallery", place).stdout.replace("\n", " ")
+    assert told.replace(" ", "").startswith(f"nobodyin{place}yet;")
+    assert "--gallery names another place" in told
+    secret = SharedOptions(gallery="postgresql://me:secret@db/mien")
+    assert secret.place_in_words() == "db/mien"
+
+
 def test_none_is_nobody_though_there_are_people(data: Path) -> None:
     gallery_place(None, make=True)
     assert gallery_place("none") is None

@@ -72,3 +72,13 @@ def test_the_table_names_everything(
     assert all(
         word in result.stdout for word in ("thing", "wrong", "[lost]", "look for it")
     )
+
+
+def test_a_long_path_is_whole(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "/" + "/".join(f"folder{i}" for i in range(20))
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(
+        doctor, "CHECKS", (lambda: iter([Finding("data", "ok", path)]),)
+    )
+    lines = inside("doctor").stdout.splitlines()[1:]
+    assert "".join(lines).replace("data", "").replace("ok", "").replace(" ", "") == path

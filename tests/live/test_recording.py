@@ -271,6 +271,9 @@ def test_live_without_a_window_tells_its_speed(
     assert (stats["frames"], stats["faces"]) == (20, 20)
     assert 0 < stats["p50_ms"] <= stats["p95_ms"]
     assert len(decoded(record, "video")) == 20
+    quiet = mien("live", str(film), *options[:5], "--max-frames", "3")
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    assert quiet.stderr.startswith("mien: nothing is shown or kept; add --record")
 
 
 @pytest.mark.slow

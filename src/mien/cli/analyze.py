@@ -56,7 +56,9 @@ def analyze(
     format: Annotated[  # noqa: A002
         str | None,
         typer.Option(
-            "--format", help="table | jsonl | json | csv | parquet, or one of a package"
+            "--format",
+            help="table | jsonl | json | csv | parquet, or one of a package "
+            "(default: the output's ending; else a table on a screen, jsonl into a pipe).",
         ),
     ] = None,
     output: Annotated[
@@ -105,7 +107,8 @@ def analyze(
     draws = None if draw is None else copies_of("--draw", draw, items)
     if summary is not None:
         _check_summary(summary, names)
-    jobs = jobs_for(items) if jobs is None else jobs
+    if jobs is None:  # who is kept is kept in the order of the photos
+        jobs = 1 if keep_unknown is not None else jobs_for(items)
     analyzer = shared.analyzer(
         **({"threads": 1} if jobs > 1 and shared.threads is None else {})
     )

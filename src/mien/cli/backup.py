@@ -19,7 +19,12 @@ from mien.store import data_dir
 backup_app = new_app()
 restore_app = new_app()
 
-Archive = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
+Archive = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="The archive, as friday.zip.", show_default=False
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option("--data", help="The folder of keys, jobs and people [$MIEN_DATA]."),

@@ -228,4 +228,6 @@ def _show(findings: list[Finding]) -> None:
             escape(finding.detail),
             escape(finding.cure),
         )
+    for column in table.columns:
+        column.overflow = "fold"  # a path that is cut short cannot be used
     Console().print(table, highlight=False)

@@ -93,7 +93,12 @@ def find(
     found = _search(analyzer, [*(places or []), *(more or [])], asked, top, failures)
     for reason in failures:
         typer.echo(f"mien: {reason}", err=True)
-    _show([one for one, _ in found], format, tolerance=analyzer.tolerance)
+    if not found and format == "table":
+        typer.echo(
+            f"no face is kept {_where(shared, [*(places or []), *(more or [])])}"
+        )
+    else:
+        _show([one for one, _ in found], format, tolerance=analyzer.tolerance)
     if sheet is not None:
         images.write_image(sheet, contact_sheet(asked.thumbnail, found))
     if failures:
@@ -180,7 +185,14 @@ def _show(found: Sequence[Found], format: str, *, tolerance: float) -> None:  # 
                 [f"{one.distance:.3f}", same, likely, who, one.source, at, one.place],
             )
         )
-    console().print(table if found else "no face is kept in these places")
+    console().print(table)
+
+
+def _where(shared: SharedOptions, names: Sequence[str]) -> str:
+    """The places without a face, and how to name others."""
+    if names:
+        return f"in {', '.join(name.rpartition('@')[2] for name in names)}"
+    return f"in {shared.place_in_words()}; --gallery or --in names other places"
 
 
 def contact_sheet(asked: bytes, found: Sequence[tuple[Found, Searchable]]) -> U8:

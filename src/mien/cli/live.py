@@ -93,6 +93,8 @@ def live(
         raise InputError("--blur is for what is recorded: give --record OUT.mp4 too")
     with ExitStack() as stack:
         frames = stack.enter_context(open_source(uri))
+        if no_window and not (record or stats or keep_unknown):
+            _say_that_nothing_is_kept()
         shared.place(make=True)
         asked = shared.with_live() if require_live else shared
         analyzer = asked.analyzer()
@@ -134,6 +136,14 @@ def _check_record(record: Path | None, source: str) -> None:
         )
     check_place(record)
     file_to_write("--record", record, suffixes=VIDEO_SUFFIXES, inputs=[source])
+
+
+def _say_that_nothing_is_kept() -> None:
+    typer.echo(
+        "mien: nothing is shown or kept; add --record OUT.mp4, --stats or "
+        "--keep-unknown, or take 'mien analyze' for a row of each face",
+        err=True,
+    )
 
 
 def _run(play: Play, stats: Stats, *, windowed: bool) -> None:

@@ -223,6 +223,10 @@ class SharedOptions:
         """Where the people are; None: nowhere."""
         return gallery_place(self.gallery, make=make)
 
+    def place_in_words(self) -> str:
+        """The place as messages name it: without user and password."""
+        return (self.place() or "the gallery").rpartition("@")[2]
+
     def somewhere(self, place: str | None) -> str:
         """The place, which has to be one.
 

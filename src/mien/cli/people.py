@@ -229,9 +229,14 @@ def people(
     for person in everybody:
         counts = [person.photos - lost[person.name], lost[person.name] or ""]
         table.add_row(escape(person.name), *map(str, counts[: len(table.columns) - 1]))
-    Console().print(
-        table if everybody else "nobody yet; 'mien enroll NAME PHOTO' adds a person",
-        highlight=False,
+    Console().print(table if everybody else _nobody(gallery), highlight=False)
+
+
+def _nobody(gallery: str | None) -> str:
+    place = SharedOptions(gallery=gallery).place_in_words()
+    return escape(
+        f"nobody in {place} yet; 'mien enroll NAME PHOTO' adds a person, "
+        f"--gallery names another place"
     )
 
 

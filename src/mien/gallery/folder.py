@@ -459,6 +459,8 @@ class FolderGallery:
             content = file.read_bytes()
         except FileNotFoundError:  # it went just now
             return None, ""
+        if not content:  # or its place is taken, and it comes
+            return None, "it is empty"
         if self._is_others(file):
             return (
                 None,
