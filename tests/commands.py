@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from mien.cli import main
 
 Done = subprocess.CompletedProcess[str]
 Inside = Callable[..., Done]
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)  # which a command leaves as they were
 
 MIEN = (sys.executable, "-c", "from mien.cli import main; main()")
 
@@ -38,6 +41,7 @@ def runner(capsys: pytest.CaptureFixture[str]) -> Inside:
 
     def run(*arguments: object, **environment: str) -> Done:
         capsys.readouterr()
+        before = [signal.getsignal(number) for number in _ENDING]
         with pytest.MonkeyPatch.context() as patch, _own_logging():
             patch.setattr(sys, "argv", ["mien", *map(str, arguments)])
             if sys.stdin is sys.__stdin__ or not isinstance(
@@ -47,6 +51,7 @@ def runner(capsys: pytest.CaptureFixture[str]) -> Inside:
             for name, value in environment.items():
                 patch.setenv(name, value)
             code = _status()
+        assert [signal.getsignal(number) for number in _ENDING] == before
         return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
 
     return run

@@ -23,6 +23,7 @@ from mien.cli.options import (
 )
 from mien.cli.outputs import file_to_write
 from mien.cli.playing import Play, Record, Stats
+from mien.cli.signals import handling
 from mien.errors import InputError
 from mien.models.folder import ModelFolder
 from mien.output.video import check_place
@@ -85,13 +86,12 @@ def live(
     Example: [bold]mien live --gallery people/[/bold]
     """
     uri = _source(source)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # a stopped service leaves complete files too
     _check_record(record, source)
     if blur and record is None:
         raise InputError("--blur is for what is recorded: give --record OUT.mp4 too")
     with ExitStack() as stack:
+        # A stopped service leaves complete files too.
+        stack.enter_context(handling(signal.default_int_handler, signal.SIGTERM))
         frames = stack.enter_context(open_source(uri))
         if no_window and not (record or stats or keep_unknown):
             _say_that_nothing_is_kept()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import typer
 from mien import heap
 from mien.cli import INTERRUPTED, new_app
 from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
+from mien.cli.signals import handling
 from mien.config import load_settings
 from mien.store import data_dir
 from mien.watch.settings import find_file, read_file
@@ -56,7 +58,9 @@ def watch(
         watching = Watch(
             analyzer, said, data=data_dir(), tell=_print, collector=strangers
         )
-        interrupted = _ending(watching.watcher)
+        interrupted: list[int] = []
+        ending = _ending(watching.watcher, interrupted)
+        stack.enter_context(handling(ending, signal.SIGINT, signal.SIGTERM))
         with watching:
             watching.watcher.run()
     if interrupted:
@@ -73,9 +77,10 @@ def _filled_in(options: SharedOptions, file: Path) -> SharedOptions:
     return replace(options, **{name: getattr(settings, name) for name in unsaid})
 
 
-def _ending(watcher: Watcher) -> list[int]:
-    """Lets SIGINT and SIGTERM end the watching in good order; holds the SIGINT that did."""
-    interrupted: list[int] = []
+def _ending(
+    watcher: Watcher, interrupted: list[int]
+) -> Callable[[int, FrameType | None], None]:
+    """What ends the watching in good order, and notes the SIGINT that did."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT:
@@ -83,9 +88,7 @@ def _ending(watcher: Watcher) -> list[int]:
             signal.signal(number, signal.default_int_handler)  # the next one is abrupt
         watcher.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    return interrupted
+    return end
 
 
 def _print(event: Event) -> None:
