@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,11 +57,22 @@ def test_others_are_the_same_from_a_process(decoders: Decoders) -> None:
     assert decoders._idle == [child]  # it said what is wrong, and goes on
 
 
-def hit(pid: int, how: int) -> None:
-    """What is stopped gets what is not SIGKILL when it goes on."""
-    os.kill(pid, how)
-    if how != signal.SIGSTOP:
-        os.kill(pid, signal.SIGCONT)
+def hit_while_it_reads(decoders: Decoders, how: int) -> subprocess.Popen[bytes]:
+    """The idle one is stopped, and hit once a picture is given to it."""
+    (child,) = decoders._idle
+    child.send_signal(signal.SIGSTOP)
+
+    def hit() -> None:
+        while decoders._idle:
+            time.sleep(0.01)
+        child.send_signal(how)
+        if how != signal.SIGSTOP:
+            child.send_signal(
+                signal.SIGCONT
+            )  # what is stopped gets others than SIGKILL then
+
+    threading.Thread(target=hit).start()
+    return child
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
@@ -68,10 +81,7 @@ def test_a_decoder_that_fails_is_told_and_replaced(
 ) -> None:
     content, expected = picture(".bmp")
     decoders.read(content, max_pixels=9999)
-    (child,) = decoders._idle
-    os.kill(child.pid, signal.SIGSTOP)  # so that it fails while it reads
-    blow = threading.Timer(0.1, hit, (child.pid, how))
-    blow.start()
+    child = hit_while_it_reads(decoders, how)
     monkeypatch.setattr(apart, "_WAIT_S", 1.0)
     with pytest.raises(InputError, match="made its decoder fail"):
         decoders.read(content, max_pixels=9999)
@@ -101,11 +111,10 @@ def test_the_process_has_limits(decoders: Decoders) -> None:
         assert int(line.split()[3]) <= most
 
 
-def test_the_service_lives(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_lives(client: Client) -> None:
     content, _ = picture(".bmp")
     assert client.analyze(content).status_code == 200
-    (child,) = client.service.decoders._idle
-    os.kill(child.pid, signal.SIGKILL)
+    hit_while_it_reads(client.service.decoders, signal.SIGKILL)
     answer = client.analyze(content)
     assert answer.status_code == 422
     assert "made its decoder fail" in answer.json()["detail"]
