@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -462,3 +463,43 @@ def test_links_that_lead_outside_are_no_part_of_a_copy(tmp_path: Path) -> None:
     copy_tree(folder, tmp_path / "copy")
     found = sorted(file.name for file in (tmp_path / "copy" / "Ada").iterdir())
     assert found == ["1.jpg", "2.jpg"]
+
+
+def test_two_backups_to_one_new_name_are_never_both_done(tmp_path: Path) -> None:
+    """The second one found no such file when it began, and may not replace the first one when it ends."""
+    home, goal = Home(None, tmp_path / "data"), tmp_path / "a.zip"
+    (home.data).mkdir()
+    (home.data / "keys.json").write_text("[]")
+    first: list[bytes] = []
+
+    def told(_done: int, _total: int) -> None:
+        if not first:
+            first.append(b"")
+            backup.write(goal, home, told=quiet)
+            first[0] = goal.read_bytes()
+
+    with pytest.raises(InputError, match="another backup"):
+        backup.write(goal, home, told=told)
+    assert goal.read_bytes() == first[0]
+    assert not list(tmp_path.glob(".mien-*"))
+    backup.write(goal, home, force=True, told=quiet)
+
+
+def test_a_backup_that_sweeps_takes_no_folder_of_one_that_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making its folder and locking it another may take it for one that was left."""
+    home, swept = Home(None, tmp_path / "data"), []
+    make = tempfile.mkdtemp
+
+    def taken(*given: str, **named: str) -> str:
+        made = make(*given, **named)
+        if not swept and named.get("prefix", "").startswith(".mien-"):
+            shutil.rmtree(made)
+            swept.append(made)
+        return made
+
+    monkeypatch.setattr(tempfile, "mkdtemp", taken)
+    backup.write(tmp_path / "a.zip", home, told=quiet)
+    assert swept
+    assert backup.check(tmp_path / "a.zip", told=quiet).entries == ()

@@ -469,3 +469,27 @@ def test_a_wrong_picture_in_a_stream_is_no_crash() -> None:
 
     with pytest.raises(InputError):
         decode_jpeg(b"\xff\xd8 no picture", "http://camera/1")
+
+
+@pytest.mark.parametrize("digits", [19, 5000])
+def test_a_part_whose_length_is_absurd_is_said(digits: int) -> None:
+    with serving() as server:
+        server.part_length = "9" * digits
+        with pytest.raises(SourceError, match="announces a picture of"):
+            open_source(f"{server.url}/absurd", timeouts=HASTY)
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize("number", [-1, 10**6, 10**5000], ids=["-1", "7", "5000"])
+def test_cameras_of_absurd_numbers(number: int) -> None:
+    with pytest.raises(SourceError, match="one from 0 to"):
+        open_source(number)
+
+
+def test_names_that_the_system_does_not_take_are_said() -> None:
+    with pytest.raises(SourceError, match="cannot read"):
+        open_source(LONG)
+    with pytest.raises(SourceError, match="cannot read"):
+        expand(LONG)

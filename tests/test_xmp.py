@@ -323,6 +323,41 @@ def test_who_picasa_named_in_its_list_is_read(photo: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("orientation", "suffix", "box"),
+    [
+        (1, ".jpg", [0.3, 0.1, 0.5, 0.4]),
+        (3, ".jpg", [0.5, 0.6, 0.7, 0.9]),
+        (6, ".jpg", [0.6, 0.3, 0.9, 0.5]),
+        (8, ".jpg", [0.1, 0.5, 0.4, 0.7]),
+        (6, ".dng", [0.3, 0.1, 0.5, 0.4]),
+    ],
+)
+def test_picasa_s_areas_in_turned_photos(
+    tmp_path: Path, orientation: int, suffix: str, box: list[float]
+) -> None:
+    """They are of the stored picture, of a raw file of the upright one (exiftool's picasa_faces.config)."""
+    photo = tmp_path / f"turned{suffix}"
+    exif = Image.Exif()
+    exif[_ORIENTATION] = orientation
+    Image.new("RGB", (60, 40)).save(photo, "JPEG", exif=exif)
+    listed = LIST.format(photo.name)
+    photo.with_name(".picasa.ini").write_text(listed, encoding="utf-8")
+    (ada,) = TaggedPhoto(photo).marks()
+    np.testing.assert_allclose(ada.box, box, atol=1e-3)
+
+
+def test_a_photo_turned_in_picasa_alone_is_passed_over(
+    photo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = LIST.format(photo.name)
+    photo.with_name(".picasa.ini").write_text(listed + "rotate=rotate(1)\n")
+    assert TaggedPhoto(photo).marks() == []
+    assert "turned in Picasa" in caplog.text
+    photo.with_name(".picasa.ini").write_text(listed + "rotate=rotate(0)\n ")
+    assert len(TaggedPhoto(photo).marks()) == 1
+
+
 def test_who_picasa_named_stays_whatever_the_gallery_says(photo: Path) -> None:
     listed = LIST.format(photo.name)
     photo.with_name(".picasa.ini").write_text(listed, encoding="utf-8")

@@ -15,7 +15,7 @@ import tomllib
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -43,6 +43,7 @@ _MANIFEST = "manifest.json"
 _LONGEST_MANIFEST = 500_000_000
 _BLOCK = 1 << 20
 _SCRATCH = ".mien-backup-"
+_TRIES = 20
 _TOLD = Callable[[int, int], None]  # how many bytes are done, and of how many
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGES = (  # what reading a damaged archive raises; RuntimeError: it is encrypted
@@ -117,7 +118,7 @@ def write(
         with _scratch(file.parent) as scratch:
             kind = _gather(home, scratch / "content", jobs=jobs)
             made = _pack(scratch / "archive", scratch / "content", kind, told)
-            (scratch / "archive").replace(file)
+            _put_archive(scratch / "archive", file, force=force)
     except OSError as exc:
         raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
     return made
@@ -137,6 +138,23 @@ def _check_goal(file: Path, home: Home, *, jobs: bool, force: bool) -> None:
             raise InputError(
                 f"{file} lies in {place} and would keep itself; write it elsewhere"
             )
+
+
+def _put_archive(made: Path, file: Path, *, force: bool) -> None:
+    """Gives a finished archive its name. Raises InputError where another backup took it meanwhile and not `force`."""
+    if force:
+        made.replace(file)
+        return
+    try:
+        os.link(made, file)  # unlike a rename, it never replaces
+    except FileExistsError as exc:
+        raise InputError(
+            f"{file} was written by another backup meanwhile; give another name, or --force"
+        ) from exc
+    except OSError:  # a file system without links
+        if file.exists():
+            raise
+        made.replace(file)
 
 
 def _gather(home: Home, content: Path, *, jobs: bool) -> str:
@@ -521,9 +539,17 @@ def _scratch(folder: Path) -> Iterator[Path]:
     for left in folder.glob(f"{_SCRATCH}*"):
         with suppress(InputError), locks.locked(left / "lock", busy=""):
             shutil.rmtree(left, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder))
-    try:
-        with locks.locked(made / "lock", busy=""):
-            yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with ExitStack() as stack:
+        yield _locked_scratch(folder, stack)
+
+
+def _locked_scratch(folder: Path, stack: ExitStack) -> Path:
+    """A new folder that goes with the stack; another where a run that sweeps took it before it was locked."""
+    for _ in range(_TRIES):
+        made = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder))
+        stack.callback(shutil.rmtree, made, ignore_errors=True)
+        with suppress(InputError):
+            stack.enter_context(locks.locked(made / "lock", busy=""))
+            if (made / "lock").exists():
+                return made
+    raise InputError(f"cannot lock a folder in {folder}; check its permissions")

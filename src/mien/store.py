@@ -64,7 +64,7 @@ def _setting(key: str) -> str | None:
             said = tomllib.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             continue
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, RecursionError) as exc:
             raise InputError(f"cannot read {file}: {exc}") from exc
         if key in said:
             return str(said[key])

@@ -744,3 +744,34 @@ def test_importing_mien_is_free() -> None:
 )
 def test_photos_are_looked_at_by_all_cores(names: list[str], jobs: int) -> None:
     assert jobs_for([AnalyzeInput(name) for name in names]) == jobs
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["analyze", LONG],
+        ["live", LONG, "--no-window"],
+        ["blur", LONG, "--output", "safe.jpg"],
+        ["tag", LONG, "--gallery", "people.db"],
+        ["analyze", "a.jpg", "--gallery", LONG],
+        ["analyze", "a.jpg", "--draw", f"{LONG}.jpg"],
+        ["people", "import", LONG],
+        ["models", "import", LONG],
+        ["batch", LONG, "--output", "result"],
+    ],
+    ids=lambda words: " ".join(words)[:20],
+)
+def test_names_longer_than_the_system_takes_are_said(
+    inside: Inside,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = inside(*words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "mien: " in done.stderr

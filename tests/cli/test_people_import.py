@@ -93,6 +93,7 @@ class CompreFace(BaseHTTPRequestHandler):
     """Answers as CompreFace's REST description says."""
 
     examples: list[tuple[str, str]]
+    pages: object = 2
     content: bytes
 
     def do_GET(self) -> None:
@@ -108,7 +109,7 @@ class CompreFace(BaseHTTPRequestHandler):
                 for image, subject in self.examples[page * size : (page + 1) * size]
             ]
             body = {"faces": faces, "page_number": page, "page_size": size}
-            body |= {"total_pages": 2, "total_elements": len(self.examples)}
+            body |= {"total_pages": self.pages, "total_elements": len(self.examples)}
             self._answer(json.dumps(body).encode())
         elif at.path.endswith("/img"):
             self._answer(self.content)
@@ -127,6 +128,7 @@ class CompreFace(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def compreface(photos: Path) -> Iterator[str]:
+    CompreFace.pages = 2
     CompreFace.examples = [("id-1", "Ada"), ("id-2", "Ben"), ("id-3", "Ada")]
     CompreFace.content = (photos / "002_A.jpg").read_bytes()
     server = HTTPServer(("127.0.0.1", 0), CompreFace)
@@ -171,3 +173,12 @@ def test_an_address_that_is_none_is_said_by_import() -> None:
         open_library("http://[::1", key=KEY)
     with pytest.raises(SourceError, match="is no address"):
         open_library("http://127.0.0.1:99999", key=KEY)
+
+
+@pytest.mark.parametrize("pages", [10**12, "1" * 5000, 1e999, None])
+def test_a_compreface_that_never_ends_is_said(compreface: str, pages: object) -> None:
+    CompreFace.pages = pages
+    with pytest.raises(
+        SourceError, match=r"does not come to an end|does not answer as"
+    ):
+        open_library(compreface, key=KEY)

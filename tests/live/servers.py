@@ -89,6 +89,12 @@ class Handler(BaseHTTPRequestHandler):
         self.serve_mjpeg(count=5)
         self.wait()
 
+    def serve_absurd(self) -> None:
+        self.answer("multipart/x-mixed-replace; boundary=frame")
+        length = self.server.part_length
+        self.wfile.write(f"--frame\r\nContent-Length: {length}\r\n\r\n".encode())
+        self.wait()
+
     def serve_page(self) -> None:
         self.answer("text/html", length=6)
         self.wfile.write(b"<html>")
@@ -152,6 +158,7 @@ class Server(ThreadingHTTPServer):
         self.stopping = False
         self.asked = self.sent = self.hung_up = 0
         self.segments = segments
+        self.part_length = ""
         self.began = time.monotonic()
 
     @property

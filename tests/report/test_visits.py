@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -90,6 +90,8 @@ def test_of_lines_the_last_of_each_visit_counts(inside: Inside, tmp_path: Path) 
 class Exporting(BaseHTTPRequestHandler):
     """A service that gives one visit a page to who has the key."""
 
+    always: ClassVar[dict[str, Any]] = {}
+
     def do_GET(self) -> None:
         said = parse_qs(urlsplit(self.path).query)
         before = int(said.get("before", ["3"])[0])
@@ -100,6 +102,7 @@ class Exporting(BaseHTTPRequestHandler):
         visit = {**one.told, "id": one.visit, "camera": one.camera}
         visit |= {"begin": "2027-01-15T08:00:00Z", "end": None}
         body = {"events": [visit], "next": before - 1 if before > 1 else None}
+        body |= self.always
         content = json.dumps(body).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
@@ -127,6 +130,23 @@ def test_of_a_service_page_by_page_with_its_key(inside: Inside, service: str) ->
     refused = inside("report", service)
     assert refused.returncode == 2
     assert "set MIEN_KEY" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "always",
+    [{"next": 2}, {"next": "2"}, {"next": [2], "events": []}, {"next": 10**4000}],
+    ids=["same", "text", "list", "long"],
+)
+def test_a_service_that_never_ends_is_said(
+    inside: Inside,
+    service: str,
+    monkeypatch: pytest.MonkeyPatch,
+    always: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(Exporting, "always", always)
+    done = inside("report", service, MIEN_KEY="open-sesame")
+    assert done.returncode == 2
+    assert "does not come to an end" in done.stderr
 
 
 def test_what_holds_no_visits_is_said(inside: Inside, tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ def said(folder: Path, text: str) -> Path:
             DOOR + 'idle_source = "rtsp://me:secret@10.0.0.7/2"',
             "camera 'door': its source holds a password and others can read",
         ),
+        ('[[cameras]]\nname = "door"\nsource = "' + "9" * 5000 + '"', "one from 0 to"),
+        ('[[cameras]]\nname = "door"\nsource = 10000', "one from 0 to"),
+        ('[[cameras]]\nname = "door"\nsource = ' + "9" * 5000, "cannot read"),
         (DOOR + DOOR, "two cameras are called 'door'; rename one"),
         (
             DOOR + "sorce = 1",

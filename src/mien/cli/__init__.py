@@ -224,14 +224,18 @@ def main() -> None:
     except MienError as exc:
         typer.echo(f"mien: {exc}", err=True)
         sys.exit(UNUSABLE)
+    except BrokenPipeError:  # the reader of our output has gone (head, less): no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)
+    except OSError as exc:
+        if exc.filename is None:
+            raise
+        # Whatever the system refuses of a name that was given: it is too long, a loop of links, not ours.
+        typer.echo(f"mien: cannot use {exc.filename}: {exc.strerror}", err=True)
+        sys.exit(UNUSABLE)
     except (ImportError, AttributeError) as exc:
         if not _told_the_cure(exc):
             raise
         sys.exit(UNUSABLE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except (
-        BrokenPipeError
-    ):  # the reader of our output has gone (head, less): not an error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(DONE)

@@ -124,7 +124,9 @@ def _cover() -> LiveCover:
 
 
 def _source(given: str) -> str | int:
-    return int(given) if given.isdecimal() and not Path(given).exists() else given
+    if len(given) > 4 or not given.isdecimal() or Path(given).exists():
+        return given
+    return int(given)
 
 
 def _check_record(record: Path | None, source: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +19,11 @@ from mien.progress import progress
 from mien.sources.base import shown
 from mien.sources.http import Client, with_headers
 from mien.sources.wire import Wait
-from mien.text import printable
+from mien.text import from_json, printable
 
 _UNREVIEWED = "train"  # where Frigate puts faces that nobody has looked at yet
 _PAGE, _LIST_BYTES, _PHOTO_BYTES, _WAIT_S = 100, 10_000_000, 50_000_000, 30.0
+_MOST_EXAMPLES = 1_000_000
 _FACES = "/api/v1/recognition/faces"
 
 Read = Callable[[], bytes]
@@ -139,19 +139,27 @@ def _asked(client: Client, url: str, limit: int) -> bytes:
 def _examples(client: Client, root: str) -> Iterator[tuple[str, str]]:
     """Every example: its id and whose it is, page by page."""
     page = pages = 0
+    seen: set[str] = set()
     while page <= pages:
         url = f"{root}{_FACES}?page={page}&size={_PAGE}"
         try:
-            told = json.loads(_asked(client, url, _LIST_BYTES))
+            told = from_json(_asked(client, url, _LIST_BYTES))
             found = [
                 (str(one["image_id"]), str(one["subject"])) for one in told["faces"]
             ]
             pages = int(told.get("total_pages", 1)) - 1
-        except (ValueError, LookupError, TypeError) as exc:
+        except (ValueError, LookupError, TypeError, OverflowError) as exc:
             raise SourceError(
                 f"{shown(root)} does not answer as CompreFace does; is the address right?"
             ) from exc
-        yield from found
+        fresh = [one for one in found if one[0] not in seen]
+        if (page < pages and not fresh) or len(seen) > _MOST_EXAMPLES:
+            raise SourceError(
+                f"{shown(root)} does not come to an end of its examples: "
+                f"page {page} of {pages + 1} tells nothing new"
+            )
+        seen.update(image for image, _ in fresh)
+        yield from fresh
         page += 1
 
 

@@ -23,6 +23,7 @@ from mien.watch.store import open_place
 
 _ROUTE = "/v1/events"
 _PAGE, _PAGE_BYTES, _PAGE_S = 1000, 50_000_000, 60.0
+_MOST_PAGES, _LONGEST_NEXT = 10_000, 40
 _LAST_YEAR = 9998  # a day after it is still a day
 _LINES = (".jsonl", ".ndjson", ".json")
 
@@ -77,13 +78,21 @@ def _of_service(address: str, key: str) -> Iterator[Told]:
     path = parts.path if parts.path.rstrip("/") else _ROUTE
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     client = Client(with_headers(headers), redirects=0)
+    asked: set[str] = set()
     while True:
         url = parts._replace(path=path, query=urlencode(said)).geturl()
         told = _asked(client, url)
         yield from told["events"]
         if told.get("next") is None:
             return
-        said["before"] = str(told["next"])
+        after = str(told["next"])
+        again = after in asked or len(after) > _LONGEST_NEXT
+        if not told["events"] or again or len(asked) == _MOST_PAGES:
+            raise InputError(
+                f"{shown(url)} does not come to an end of its visits; ask for some days: ?since=…&until=…"
+            )
+        asked.add(after)
+        said["before"] = after
 
 
 def _asked(client: Client, url: str) -> dict[str, Any]:

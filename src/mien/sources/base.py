@@ -18,6 +18,8 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 
+MOST_CAMERAS = 9999  # OpenCV counts from 700 on for one of its ways to cameras
+
 
 class Need(Enum):
     """How many of a stream's pictures somebody needs."""

@@ -21,6 +21,7 @@ from mien.types import U8
 REDIRECTS = 5
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _CHUNK = 1 << 16
+_MOST_DIGITS = 18  # of a length
 _LONGEST_HEAD = 1 << 14  # bytes of the header of one part of an MJPEG answer
 _CURES = {
     401: "; put user:password@ before the host",
@@ -314,5 +315,6 @@ def _length(head: bytes) -> int | None:
     for line in head.split(b"\r\n"):
         key, _, value = line.partition(b":")
         if key.strip().lower() == b"content-length" and value.strip().isdigit():
-            return int(value)
+            # Python reads no numbers of thousands of digits.
+            return int(value.strip().lstrip(b"0")[:_MOST_DIGITS] or b"0")
     return None

@@ -48,6 +48,14 @@ def find_media(folder: Path) -> Iterator[Path]:
         )
 
 
+def is_folder(path: str) -> bool:
+    """Whether there is such a folder. Raises SourceError where there can be no such name."""
+    try:
+        return Path(path).is_dir()
+    except OSError as exc:
+        raise SourceError(f"cannot read {path}: {exc.strerror or exc}") from exc
+
+
 def expand(source: str) -> list[str]:
     """A folder as the photos and videos inside it, anything else as itself.
 
@@ -58,7 +66,7 @@ def expand(source: str) -> list[str]:
         raise SourceError(
             "a source's name is empty: an unset variable? The folder one is in is called ."
         )
-    if not Path(source).is_dir():
+    if not is_folder(source):
         return [source]
     found = [
         str(Path(source) / path.relative_to(source))

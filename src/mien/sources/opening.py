@@ -9,10 +9,10 @@ from mien import plugins
 from mien.errors import SourceError
 from mien.media import images
 from mien.sources import http, streams
-from mien.sources.base import Source, Timeouts, shown, split_address
+from mien.sources.base import MOST_CAMERAS, Source, Timeouts, shown, split_address
 from mien.sources.camera import camera
 from mien.sources.live import Connect, LiveSource
-from mien.sources.media import expand, is_video
+from mien.sources.media import expand, is_folder, is_video
 from mien.sources.photos import Photos
 from mien.sources.video import VideoFile
 
@@ -63,7 +63,13 @@ def _kind_of(uri: str | int) -> str:
 
 
 def open_camera(number: int, *, timeouts: Timeouts, **_: object) -> Source:
-    """A camera of this machine."""
+    """A camera of this machine.
+
+    Raises:
+        SourceError: There is none of this number.
+    """
+    if not 0 <= number <= MOST_CAMERAS:
+        raise SourceError(f"a camera's number is one from 0 to {MOST_CAMERAS}")
     return _live(f"camera {number}", partial(camera, number), timeouts)
 
 
@@ -74,7 +80,7 @@ def open_stream(uri: str, *, timeouts: Timeouts, **_: object) -> Source:
 
 def open_path(path: str, *, timeouts: Timeouts, **_: object) -> Source:
     """A photo, a folder of photos, or a video file."""
-    if Path(path).is_dir():
+    if is_folder(path):
         return Photos(path, [file for file in expand(path) if not is_video(file)])
     if Path(path).suffix.lower() in images.SUFFIXES:
         return Photos(path, [path])

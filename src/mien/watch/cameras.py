@@ -22,11 +22,13 @@ from pydantic import (
     model_validator,
 )
 
+from mien.sources.base import MOST_CAMERAS
 from mien.text import composed, is_visible
 
 _LONGEST_NAME = 100
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"(?:([a-z,-]+)\s+)?(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)")
+_MOST_DIGITS = 18
 _DAY = 24 * 60  # minutes
 
 
@@ -162,8 +164,10 @@ class Camera(Strict):
     @classmethod
     def _found(cls, source: int | str) -> int | str:
         if isinstance(source, str) and source.isdecimal():
-            return int(source)
-        if source == "" or (isinstance(source, int) and source < 0):
+            source = int(source[:_MOST_DIGITS])
+        if isinstance(source, int) and not 0 <= source <= MOST_CAMERAS:
+            raise ValueError(f"a camera's number is one from 0 to {MOST_CAMERAS}")
+        if source == "":
             raise ValueError("source is a camera's number, a file or an address")
         return source
 

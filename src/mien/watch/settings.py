@@ -133,7 +133,7 @@ def read_file(file: Path, *, cameras_needed: bool = True) -> WatchFile:
     """
     try:
         said = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise InputError(f"cannot read {file}: {exc}") from exc
     own = {name: said[name] for name in said if name not in Settings.model_fields}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,8 +13,11 @@ from defusedxml import DefusedXmlException, ElementTree
 
 from mien.xmp.packet import Area, Region
 
+log = logging.getLogger(__name__)
+
 _FILES = (".picasa.ini", "Picasa.ini")  # the second is of Picasa 2
 _FACE = re.compile(r"rect64\(([0-9a-f]{1,16})\),([0-9a-f]{1,16})", re.IGNORECASE)
+_UPRIGHT = "rotate(0)"
 _CONTACTS = "contacts.xml"  # of Picasa's own folder; older ones name people there alone
 
 Sections = Mapping[str, Mapping[str, str]]
@@ -27,7 +31,15 @@ def named_in(photo: Path) -> list[Region]:
         return []
     sections = _sections(file, file.stat().st_mtime_ns)
     people = {**_contacts(folder / _CONTACTS), **_people(sections)}
-    told = sections.get(photo.name.casefold(), {}).get("faces", "")
+    about = sections.get(photo.name.casefold(), {})
+    told = about.get("faces", "")
+    if told and about.get("rotate", _UPRIGHT) != _UPRIGHT:
+        # Nobody says of which side up these areas are: a wrong guess would give one person another's face.
+        log.warning(
+            "%s: turned in Picasa and not saved since; its list of faces is passed over",
+            photo,
+        )
+        return []
     return [
         Region(people[person.lower()], _area(rectangle))
         for rectangle, person in _FACE.findall(told)
