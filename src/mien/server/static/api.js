@@ -1,5 +1,7 @@
 // The way to the service: one function per thing it does, errors as problems with their `detail`.
 
+import { t } from "./lang.js";
+
 const KEY = "mien.key";
 
 export const key = {
@@ -9,7 +11,7 @@ export const key = {
 
 export class Problem extends Error {
   constructor(status, body) {
-    super(body.detail ?? body.title ?? `The service answered ${status}.`);
+    super(body.detail ?? body.title ?? t`The service answered ${status}.`);
     this.status = status;
     this.type = body.type ?? "";
   }
@@ -27,7 +29,7 @@ export async function send(method, path, { form, json, signal, keepalive, range 
     answer = await fetch(path, { method, body, headers: headers(type), signal, keepalive });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { detail: "The service cannot be reached." });
+    throw new Problem(0, { detail: t`The service cannot be reached.` });
   }
   if (answer.ok) return answer;
   const found = (answer.headers.get("content-type") ?? "").includes("json") ? await answer.json() : {};
@@ -124,7 +126,7 @@ export function upload(file, onProgress) {
     request.open("POST", "/v1/videos?draw=true");
     for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
     request.upload.onprogress = (e) => e.lengthComputable && onProgress(e.loaded / e.total);
-    request.onerror = () => reject(new Problem(0, { detail: "The upload broke off." }));
+    request.onerror = () => reject(new Problem(0, { detail: t`The upload broke off.` }));
     request.onload = () => {
       let body = {};
       try { body = JSON.parse(request.responseText); } catch { /* not JSON: the status says enough */ }

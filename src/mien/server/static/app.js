@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import * as cameras from "./cameras.js";
+import { choosing, t, translate } from "./lang.js";
 import * as live from "./live.js";
 import * as models from "./models.js";
 import * as people from "./people.js";
@@ -72,7 +73,7 @@ async function connect() {
     models.allow(server);
     route();
   } catch (error) {
-    status(false, error.status === 401 ? "Key needed" : "Not connected");
+    status(false, error.status === 401 ? t`Key needed` : t`Not connected`);
     if (error.status !== 401) complain(error);
   }
 }
@@ -81,8 +82,8 @@ async function connect() {
 async function watch() {
   const there = await fetch("/healthz").then((answer) => answer.ok, () => false);
   const good = $("status").classList.contains("good");
-  if (!there) status(false, "Not connected");
-  else if (!good && $("status").lastElementChild.textContent === "Not connected") connect();
+  if (!there) status(false, t`Not connected`);
+  else if (!good && $("status").lastElementChild.textContent === t`Not connected`) connect();
 }
 
 let asking = false;
@@ -92,16 +93,18 @@ async function askKey() {
   asking = true;
   $("key-button").hidden = false;
   const input = el("input", { type: "password", name: "key", required: true, autocomplete: "off", placeholder: "mien_…" });
-  const body = el("div", {}, el("p", { class: "hint" }, "This service can be reached by other machines, so it asks who you are. Keys are made with “mien serve key add”."), el("label", { class: "field" }, el("span", {}, "Key"), input));
-  const done = await ask({ title: "Access key", body, ok: "Continue", submit: async () => {
+  const body = el("div", {}, el("p", { class: "hint" }, t`This service can be reached by other machines, so it asks who you are. Keys are made with “mien serve key add”.`), el("label", { class: "field" }, el("span", {}, t`Key`), input));
+  const done = await ask({ title: t`Access key`, body, ok: t`Continue`, submit: async () => {
     const before = api.key.get();
     api.key.set(input.value.trim());
     try { return await api.server(); } catch (error) { api.key.set(before); throw error; }
   } });
   asking = false;
-  if (done) { toast("Welcome."); connect(); }
+  if (done) { toast(t`Welcome.`); connect(); }
 }
 
+translate(document.body);
+choosing($("language"));
 theming();
 dropping();
 photos.start(choose);

@@ -1,13 +1,14 @@
 // Cameras: a wall of what they show, and the visits they saw, newest first, as they happen.
 
 import * as api from "./api.js";
+import { t } from "./lang.js";
 import * as rules from "./rules.js";
 import { $, announce, ask, complain, el, iconButton } from "./ui.js";
 import * as visits from "./visits.js";
 
 const STATE_MS = 3000;
 const LARGE_MS = 200; // a camera that is shown large
-const WORDS = { starting: "Connecting", up: "", down: "No picture", off: "Off, by its hours", ended: "Ended" };
+const WORDS = { starting: t`Connecting`, up: "", down: t`No picture`, off: t`Off, by its hours`, ended: t`Ended` };
 
 let canChange = false;
 let cameras = [];
@@ -56,10 +57,10 @@ async function states() {
 function show(camera) {
   let tile = tiles.get(camera.id);
   if (!tile) {
-    const image = el("img", { alt: `What ${camera.name} shows`, decoding: "async" });
+    const image = el("img", { alt: t`What ${camera.name} shows`, decoding: "async" });
     const caption = el("figcaption");
-    const bin = canChange && camera.editable ? iconButton("bin", `Remove ${camera.name}`, () => remove(camera).catch(complain), "danger") : null;
-    const large = el("button", { class: "enlarge", type: "button", "aria-label": `Show ${camera.name} large`, "aria-pressed": "false", on: { click: () => enlarge(camera.id) } });
+    const bin = canChange && camera.editable ? iconButton("bin", t`Remove ${camera.name}`, () => remove(camera).catch(complain), "danger") : null;
+    const large = el("button", { class: "enlarge", type: "button", "aria-label": t`Show ${camera.name} large`, "aria-pressed": "false", on: { click: () => enlarge(camera.id) } });
     tile = { node: el("li", {}, el("figure", {}, image, caption), large, bin), image, caption, large, url: null };
     tiles.set(camera.id, tile);
     $("cameras-wall").append(tile.node);
@@ -67,7 +68,7 @@ function show(camera) {
   const up = camera.state === "up";
   tile.node.classList.add("camera");
   tile.node.classList.toggle("up", up);
-  const said = up ? `${Math.round(camera.fps)} pictures a second` : camera.why || WORDS[camera.state];
+  const said = up ? t`${Math.round(camera.fps)} pictures a second` : camera.why || WORDS[camera.state];
   tile.caption.replaceChildren(el("i", { "aria-hidden": "true" }), el("b", {}, camera.name), el("span", {}, said));
 }
 
@@ -106,7 +107,7 @@ function picture(camera) {
 function choices() {
   const chosen = $("visits-camera").value;
   const options = cameras.map((camera) => el("option", { value: camera.name }, camera.name));
-  $("visits-camera").replaceChildren(el("option", { value: "" }, "All cameras"), ...options);
+  $("visits-camera").replaceChildren(el("option", { value: "" }, t`All cameras`), ...options);
   $("visits-camera").value = chosen;
 }
 
@@ -115,20 +116,20 @@ async function add() {
   const source = el("input", { type: "text", name: "source", required: true, maxLength: 2000, autocomplete: "off", placeholder: "rtsp://user:password@camera/stream" });
   const flip = el("input", { type: "checkbox", name: "flip" });
   const turn = el("select", { name: "turn" }, ...[0, 90, 180, 270].map((angle) => el("option", { value: angle }, `${angle}°`)));
-  const body = el("div", {}, el("p", { class: "hint" }, "The address of an RTSP or MJPEG camera."),
-    el("label", { class: "field" }, el("span", {}, "Name"), name), el("label", { class: "field" }, el("span", {}, "Address"), source),
-    el("label", { class: "field" }, el("span", {}, "Turned clockwise by"), turn), el("label", { class: "check" }, flip, "Mirrored"));
+  const body = el("div", {}, el("p", { class: "hint" }, t`The address of an RTSP or MJPEG camera.`),
+    el("label", { class: "field" }, el("span", {}, t`Name`), name), el("label", { class: "field" }, el("span", {}, t`Address`), source),
+    el("label", { class: "field" }, el("span", {}, t`Turned clockwise by`), turn), el("label", { class: "check" }, flip, t`Mirrored`));
   const submit = () => api.addCamera({ name: name.value.trim(), source: source.value.trim(), turn: Number(turn.value), flip: flip.checked });
-  const done = await ask({ title: "Add a camera", body, ok: "Add", submit });
+  const done = await ask({ title: t`Add a camera`, body, ok: t`Add`, submit });
   if (!done) return;
   removed.delete(done.id);
-  announce(`${done.name} is watched.`);
+  announce(t`${done.name} is watched.`);
   await states();
 }
 
 async function remove(camera) {
-  const body = el("p", {}, "It is watched no longer. Its visits stay as long as they are kept.");
-  const done = await ask({ title: `Remove ${camera.name}?`, body, ok: "Remove", submit: async () => {
+  const body = el("p", {}, t`It is watched no longer. Its visits stay as long as they are kept.`);
+  const done = await ask({ title: t`Remove ${camera.name}?`, body, ok: t`Remove`, submit: async () => {
     removed.add(camera.id); // nobody asks for its picture any more
     cameras = cameras.filter((one) => one.id !== camera.id);
     await api.removeCamera(camera.id);

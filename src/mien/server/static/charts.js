@@ -1,5 +1,6 @@
 // Counts as small pictures: columns and bars of SVG, each with its table for who reads instead of looking.
 
+import { t, word } from "./lang.js";
 import { el } from "./ui.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -27,12 +28,12 @@ function columns({ rows, labels, counts }, name, colours) {
       if (!count) return;
       const height = (count / most) * (HEIGHT - 6);
       y -= height;
-      const told = shape("title", {}, `${row}, ${labels[k]}: ${count}`);
+      const told = shape("title", {}, `${word(row)}, ${word(labels[k])}: ${count}`);
       const bar = shape("rect", { x: (i + 0.12) * step, y, width: Math.min(44, step * 0.76), height, rx: 2, class: `c${k % 6}` }, told);
       if (colours?.[labels[k]] ?? colours?.[row]) bar.style.setProperty("fill", colours[labels[k]] ?? colours[row]);
       picture.append(bar);
     });
-    if (i % every === 0) picture.append(shape("text", { x: (i + 0.12) * step, y: HEIGHT + 16 }, row));
+    if (i % every === 0) picture.append(shape("text", { x: (i + 0.12) * step, y: HEIGHT + 16 }, word(row)));
   });
   return picture;
 }
@@ -43,9 +44,9 @@ const cell = (text) => el("td", {}, String(text));
 export function chart(series, name, { colours } = {}) {
   const { rows, labels, counts } = series;
   if (!rows.length || !counts.some(total)) return null;
-  const keys = labels.length > 1 ? el("p", { class: "legend" }, ...labels.map((label, k) => el("span", {}, el("i", { class: `c${k % 6}`, css: colours?.[label] ? { background: colours[label] } : {} }), label))) : null;
-  const head = el("tr", {}, el("th", { scope: "col" }, name), ...labels.map((label) => el("th", { scope: "col" }, label)));
-  const body = rows.map((row, i) => el("tr", {}, el("th", { scope: "row" }, row), ...counts[i].map(cell)));
+  const keys = labels.length > 1 ? el("p", { class: "legend" }, ...labels.map((label, k) => el("span", {}, el("i", { class: `c${k % 6}`, css: colours?.[label] ? { background: colours[label] } : {} }), word(label)))) : null;
+  const head = el("tr", {}, el("th", { scope: "col" }, name), ...labels.map((label) => el("th", { scope: "col" }, word(label))));
+  const body = rows.map((row, i) => el("tr", {}, el("th", { scope: "row" }, word(row)), ...counts[i].map(cell)));
   return el("section", { class: "chart" }, el("h3", {}, name), keys, columns(series, name, colours),
-    el("details", {}, el("summary", {}, "As numbers"), el("table", {}, el("thead", {}, head), el("tbody", {}, ...body))));
+    el("details", {}, el("summary", {}, t`As numbers`), el("table", {}, el("thead", {}, head), el("tbody", {}, ...body))));
 }

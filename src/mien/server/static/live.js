@@ -1,6 +1,7 @@
 // The live camera: frames go out over a WebSocket as fast as answers come back.
 
 import * as api from "./api.js";
+import { t } from "./lang.js";
 import { nameFace } from "./naming.js";
 import { $, about, complain, crop, el, faceButton, nameOf, refill } from "./ui.js";
 
@@ -18,13 +19,13 @@ export function allow(server) {
 export const running = () => run !== null;
 
 async function begin(deviceId) {
-  if (!navigator.mediaDevices) throw new Error("This browser gives cameras to secure pages only: use https, or http://localhost.");
+  if (!navigator.mediaDevices) throw new Error(t`This browser gives cameras to secure pages only: use https, or http://localhost.`);
   const video = deviceId ? { deviceId: { exact: deviceId } } : { width: { ideal: 1280 }, facingMode: "user" };
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
   } catch (error) {
-    throw new Error(error.name === "NotAllowedError" ? "The camera was not allowed. Allow it in the browser's address bar." : "No camera could be opened.");
+    throw new Error(error.name === "NotAllowedError" ? t`The camera was not allowed. Allow it in the browser's address bar.` : t`No camera could be opened.`);
   }
   const view = $("live-video");
   view.srcObject = stream;
@@ -40,8 +41,8 @@ function connect(me) {
   me.socket.onmessage = (event) => answer(me, JSON.parse(event.data));
   me.socket.onclose = (event) => {
     if (run !== me) return;
-    if (event.code === 1008) { stop(); complain(new Error(event.reason || "The live connection was refused.")); return; }
-    $("live-hint").textContent = "Connecting again…";
+    if (event.code === 1008) { stop(); complain(new Error(event.reason || t`The live connection was refused.`)); return; }
+    $("live-hint").textContent = t`Connecting again…`;
     setTimeout(() => run === me && connect(me), 1500);
   };
 }
@@ -86,7 +87,7 @@ function answer(me, result) {
 function gauges(me, delay, faces) {
   const span = me.times.at(-1) - me.times[0];
   $("live-fps").textContent = span > 300 ? ((1000 * (me.times.length - 1)) / span).toFixed(0) : "…";
-  $("live-delay").textContent = `${Math.round(delay)} ms`;
+  $("live-delay").textContent = t`${Math.round(delay)} ms`;
   $("live-count").textContent = String(faces);
 }
 
@@ -127,15 +128,15 @@ let listed = "";
 function list(result) {
   const rows = result.faces.map((face) => [face.track_id, nameOf(face), about(face, { long: true })]);
   $("live-hint").hidden = rows.length > 0;
-  $("live-hint").textContent = "Nobody in view.";
+  $("live-hint").textContent = t`Nobody in view.`;
   const state = JSON.stringify(rows);
   if (state === listed) return;
   listed = state;
-  const called = (i) => (rows.length > 1 ? `face ${i + 1}` : "this face");
+  const called = (i) => (rows.length > 1 ? t`face ${i + 1}` : t`this face`);
   refill($("live-faces"), result.faces.map((face, i) => el("li", {},
     crop(run.canvas, face.box),
     el("div", {}, el("p", { class: face.name ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, rows[i][2])),
-    face.distance === undefined ? el("span") : el("button", { class: "button quiet small", type: "button", "aria-label": face.name ? `Correct the name ${face.name}` : `Name ${called(i)}`, on: { click: () => name(run, face.track_id) } }, face.name ? "Correct" : "Name"))));
+    face.distance === undefined ? el("span") : el("button", { class: "button quiet small", type: "button", "aria-label": face.name ? t`Correct the name ${face.name}` : t`Name ${called(i)}`, on: { click: () => name(run, face.track_id) } }, face.name ? t`Correct` : t`Name`))));
 }
 
 async function name(me, id) {
@@ -152,7 +153,7 @@ async function name(me, id) {
 async function cameras(stream) {
   const found = (await navigator.mediaDevices.enumerateDevices()).filter((d) => d.kind === "videoinput");
   const used = stream.getVideoTracks()[0]?.getSettings().deviceId;
-  $("live-camera").replaceChildren(...found.map((d, i) => el("option", { value: d.deviceId, selected: d.deviceId === used }, d.label || `Camera ${i + 1}`)));
+  $("live-camera").replaceChildren(...found.map((d, i) => el("option", { value: d.deviceId, selected: d.deviceId === used }, d.label || t`Camera ${i + 1}`)));
   $("live-camera").hidden = found.length < 2;
 }
 
@@ -173,7 +174,7 @@ export function stop() {
 function state(message) {
   const on = running();
   $("live-start").classList.toggle("stop", on);
-  $("live-start").querySelector("span").textContent = on ? "Stop" : "Start camera";
+  $("live-start").querySelector("span").textContent = on ? t`Stop` : t`Start camera`;
   $("live-start").querySelector("use").setAttribute("href", on ? "#i-stop" : "#i-play");
   $("live-empty").hidden = on;
   $("live-gauges").hidden = !on;

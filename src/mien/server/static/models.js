@@ -1,9 +1,10 @@
 // Which model file tells what: a small select per attribute, for those who may choose.
 
 import * as api from "./api.js";
+import { t, word } from "./lang.js";
 import { $, complain, el, tell, toast } from "./ui.js";
 
-const OURS = "as started";
+const OURS = t`as started`;
 
 export async function allow(server) {
   $("models").hidden = true;
@@ -23,8 +24,8 @@ function select(attribute, usable, active) {
   const names = usable.filter((model) => model.attribute === attribute || model.name === active).map((model) => model.name);
   if (!names.length) return null;
   const options = [["", OURS], ...names.map((name) => [name, name])];
-  const box = el("select", { name: attribute, "aria-label": `Model for ${attribute}`, title: `Model for ${attribute}`, on: { change: () => choose(attribute, box.value) } },
-    ...options.map(([value, text]) => el("option", { value, selected: value === active }, `${attribute}: ${text}`)));
+  const box = el("select", { name: attribute, "aria-label": t`Model for ${word(attribute)}`, title: t`Model for ${word(attribute)}`, on: { change: () => choose(attribute, box.value) } },
+    ...options.map(([value, text]) => el("option", { value, selected: value === active }, `${word(attribute)}: ${text}`)));
   return box;
 }
 
@@ -32,7 +33,8 @@ async function choose(attribute, name) {
   try {
     show(await api.choose(attribute, name || null));
     tell((await api.server()).attributes);
-    toast(`${attribute} is told by ${name || "what the service was started with"} from now on.`);
+    const teller = name || t`what the service was started with`;
+    toast(t`${word(attribute)} is told by ${teller} from now on.`);
   } catch (error) {
     complain(error);
     try { show(await api.models()); } catch { /* told above */ }

@@ -1,6 +1,7 @@
 // People: everybody in the gallery; enrol, rename, merge, look at photos, delete with undo.
 
 import * as api from "./api.js";
+import { locale, t, word } from "./lang.js";
 import { $, advice, announce, ask, complain, el, hue, icon, iconButton, initials, nameField, refill, toast } from "./ui.js";
 
 const UNDO_SECONDS = 6;
@@ -30,20 +31,21 @@ function draw() {
   refill($("people-list"), shown.map(card));
   $("people-blank").hidden = everybody.some((p) => !leaving.has(p.id));
   const n = everybody.length - leaving.size;
-  $("people-lead").textContent = n > 0 ? `${n === 1 ? "One person" : `${n} people`} mien recognises by name.` : "Everybody mien recognises by name.";
+  const [one, many] = [t`One person`, t`${n} people`];
+  $("people-lead").textContent = n > 0 ? t`${n === 1 ? one : many} mien recognises by name.` : t`Everybody mien recognises by name.`;
 }
 
 function card(person) {
-  const look = iconButton("photo", `Photos of ${person.name}`, () => showPhotos(person).catch(complain));
+  const look = iconButton("photo", t`Photos of ${person.name}`, () => showPhotos(person).catch(complain));
   const tools = canChange ? el("div", { class: "row" },
-    el("button", { class: "button quiet small", type: "button", "aria-label": `Add photos of ${person.name}`, on: { click: () => addPhotos(person) } }, "Add photos"),
+    el("button", { class: "button quiet small", type: "button", "aria-label": t`Add photos of ${person.name}`, on: { click: () => addPhotos(person) } }, t`Add photos`),
     look,
-    iconButton("pen", `Rename ${person.name}`, () => rename(person)),
-    everybody.length > 1 ? iconButton("merge", `Merge ${person.name} into somebody else`, () => merge(person)) : null,
-    iconButton("bin", `Delete ${person.name}`, () => remove(person), "danger")) : el("div", { class: "row" }, look);
+    iconButton("pen", t`Rename ${person.name}`, () => rename(person)),
+    everybody.length > 1 ? iconButton("merge", t`Merge ${person.name} into somebody else`, () => merge(person)) : null,
+    iconButton("bin", t`Delete ${person.name}`, () => remove(person), "danger")) : el("div", { class: "row" }, look);
   return el("li", { class: "card", css: { "--hue": hue(person.name) } },
     avatar(person),
-    el("div", {}, el("h2", {}, person.name), el("p", {}, person.photos === 1 ? "1 photo" : `${person.photos} photos`)),
+    el("div", {}, el("h2", {}, person.name), el("p", {}, counted(person.photos))),
     tools);
 }
 
@@ -72,17 +74,17 @@ function changed(text) {
 }
 
 async function rename(person) {
-  const { input, field } = nameField([], { label: "New name", value: person.name });
-  const done = await ask({ title: `Rename ${person.name}`, body: field, submit: () => api.rename(person.id, input.value.trim()) });
-  if (done) changed(`${person.name} is now ${done.name}.`);
+  const { input, field } = nameField([], { label: t`New name`, value: person.name });
+  const done = await ask({ title: t`Rename ${person.name}`, body: field, submit: () => api.rename(person.id, input.value.trim()) });
+  if (done) changed(t`${person.name} is now ${done.name}.`);
 }
 
 async function merge(person) {
   const others = everybody.filter((p) => p.id !== person.id && !leaving.has(p.id));
   const select = el("select", { name: "into" }, ...others.map((p) => el("option", { value: p.id }, p.name)));
-  const body = el("div", {}, el("label", { class: "field" }, el("span", {}, "Who are they really?"), select), el("p", { class: "hint" }, `All photos of ${person.name} become theirs, and ${person.name} disappears.`));
-  const done = await ask({ title: `Merge ${person.name}`, body, ok: "Merge", submit: () => api.merge(person.id, select.value) });
-  if (done) changed(`${person.name} was merged into ${done.name}.`);
+  const body = el("div", {}, el("label", { class: "field" }, el("span", {}, t`Who are they really?`), select), el("p", { class: "hint" }, t`All photos of ${person.name} become theirs, and ${person.name} disappears.`));
+  const done = await ask({ title: t`Merge ${person.name}`, body, ok: t`Merge`, submit: () => api.merge(person.id, select.value) });
+  if (done) changed(t`${person.name} was merged into ${done.name}.`);
 }
 
 function remove(person) {
@@ -97,10 +99,10 @@ function remove(person) {
   const timer = setTimeout(finish, UNDO_SECONDS * 1000);
   leaving.set(person.id, finish);
   draw();
-  announce(`${person.name} is being deleted. Undo is possible for ${UNDO_SECONDS} seconds.`);
-  toast(`Deleting ${person.name} and all that is known of them…`, {
-    action: "Undo", seconds: UNDO_SECONDS,
-    run: () => { clearTimeout(timer); leaving.delete(person.id); draw(); announce(`${person.name} stays.`); },
+  announce(t`${person.name} is being deleted. Undo is possible for ${UNDO_SECONDS} seconds.`);
+  toast(t`Deleting ${person.name} and all that is known of them…`, {
+    action: t`Undo`, seconds: UNDO_SECONDS,
+    run: () => { clearTimeout(timer); leaving.delete(person.id); draw(); announce(t`${person.name} stays.`); },
   });
   ($("people-list").querySelector("button") ?? $("people-add")).focus();
 }
@@ -110,20 +112,21 @@ async function showPhotos(person) {
   const [photos, denied] = await Promise.all([api.photos(person.id), api.denied(person.id)]);
   const boxes = photos.map((photo) => el("input", { type: "checkbox", name: "photo", value: photo.sha256, "aria-label": described(photo), hidden: !canChange }));
   const tiles = photos.map((photo, i) => el("label", { title: photo.source }, boxes[i], tile(photo), el("small", {}, when(photo)), el("small", {}, worth(photo))));
-  const hint = canChange ? `Choose the photos that should go. Without any ${person.name} is forgotten.` : "Faces that mien compares with.";
+  const hint = canChange ? t`Choose the photos that should go. Without any ${person.name} is forgotten.` : t`Faces that mien compares with.`;
   const others = denied.map((face) => el("input", { type: "checkbox", name: "not", value: face.id, "aria-label": `${face.source}, ${when(face)}`, hidden: !canChange }));
-  const body = el("div", {}, el("p", { class: "hint" }, hint), el("div", { class: "mugs choose told", role: "group", "aria-label": "Photos" }, ...tiles),
-    denied.length > 0 && el("p", { class: "hint" }, `Faces that were said not to be ${person.name}.${canChange ? " Chosen ones may get the name again." : ""}`),
-    denied.length > 0 && el("div", { class: "mugs choose told", role: "group", "aria-label": `Not ${person.name}` }, ...denied.map((face, i) => el("label", { title: face.source }, others[i], tile(face), el("small", {}, when(face))))));
-  const done = await ask({ title: `Photos of ${person.name}`, body, ok: canChange ? "Remove" : "Close", submit: () => (canChange ? removeChosen(person, boxes, others) : null) });
-  if (done === "allowed") return changed(`Taken back: these may be ${person.name}.`);
-  if (done) changed(done === photos.length ? `${person.name} is forgotten.` : `${done === 1 ? "1 photo" : `${done} photos`} of ${person.name} removed.`);
+  const again = canChange ? t` Chosen ones may get the name again.` : "";
+  const body = el("div", {}, el("p", { class: "hint" }, hint), el("div", { class: "mugs choose told", role: "group", "aria-label": t`Photos` }, ...tiles),
+    denied.length > 0 && el("p", { class: "hint" }, t`Faces that were said not to be ${person.name}.${again}`),
+    denied.length > 0 && el("div", { class: "mugs choose told", role: "group", "aria-label": t`Not ${person.name}` }, ...denied.map((face, i) => el("label", { title: face.source }, others[i], tile(face), el("small", {}, when(face))))));
+  const done = await ask({ title: t`Photos of ${person.name}`, body, ok: canChange ? t`Remove` : t`Close`, submit: () => (canChange ? removeChosen(person, boxes, others) : null) });
+  if (done === "allowed") return changed(t`Taken back: these may be ${person.name}.`);
+  if (done) changed(done === photos.length ? t`${person.name} is forgotten.` : t`${counted(done)} of ${person.name} removed.`);
 }
 
 async function removeChosen(person, boxes, others) {
   const chosen = boxes.filter((box) => box.checked);
   const allowed = others.filter((box) => box.checked);
-  if (!chosen.length && !allowed.length) throw new Error("Choose the photos to remove.");
+  if (!chosen.length && !allowed.length) throw new Error(t`Choose the photos to remove.`);
   for (const box of allowed) await api.allow(person.id, box.value);
   if (!chosen.length) return "allowed";
   for (const box of chosen) await api.removePhoto(person.id, box.value);
@@ -131,28 +134,29 @@ async function removeChosen(person, boxes, others) {
 }
 
 function tile(photo) {
-  if (!photo.thumbnail) return el("span", { class: "mug none" }, "no picture kept");
+  if (!photo.thumbnail) return el("span", { class: "mug none" }, t`no picture kept`);
   const img = el("img", { class: "mug", alt: "", decoding: "async" });
   api.blob(photo.thumbnail).then((b) => { img.src = URL.createObjectURL(b); }, () => { /* gone since */ });
   return img;
 }
 
-const when = (photo) => new Date(photo.added).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
-const verdict = (photo) => photo.wrong || (photo.weight === 0 ? "unlike the others" : photo.weight < 1 ? "poor" : "good");
-const worth = (photo) => (photo.quality === null ? verdict(photo) : `${verdict(photo)}, quality ${Math.round(100 * photo.quality)} %`);
+const counted = (n) => (n === 1 ? t`1 photo` : t`${n} photos`);
+const when = (photo) => new Date(photo.added).toLocaleDateString(locale, { day: "numeric", month: "short", year: "numeric" });
+const verdict = (photo) => word(photo.wrong) || (photo.weight === 0 ? t`unlike the others` : photo.weight < 1 ? t`poor` : t`good`);
+const worth = (photo) => (photo.quality === null ? verdict(photo) : t`${verdict(photo)}, quality ${Math.round(100 * photo.quality)} %`);
 const described = (photo) => `${photo.source}, ${when(photo)}, ${worth(photo)}`;
 
 async function addPhotos(person) {
   const picker = photoPicker();
-  const done = await ask({ title: `Photos of ${person.name}`, body: picker.body, ok: "Add", closed: picker.stop, submit: () => api.enrol({ id: person.id, files: picker.files(), largest: picker.largest() }) });
-  if (done) changed(`${done.name} has ${done.photos === 1 ? "1 photo" : `${done.photos} photos`} now.${advice(done)}`);
+  const done = await ask({ title: t`Photos of ${person.name}`, body: picker.body, ok: t`Add`, closed: picker.stop, submit: () => api.enrol({ id: person.id, files: picker.files(), largest: picker.largest() }) });
+  if (done) changed(t`${done.name} has ${counted(done.photos)} now.${advice(done)}`);
 }
 
 async function addPerson() {
   const picker = photoPicker();
   const { input, field } = nameField([]);
-  const done = await ask({ title: "Add a person", body: el("div", {}, field, picker.body), ok: "Add", closed: picker.stop, submit: () => api.enrol({ name: input.value.trim(), files: picker.files(), largest: picker.largest() }) });
-  if (done) changed(`${done.name} will be recognised from now on.${advice(done)}`);
+  const done = await ask({ title: t`Add a person`, body: el("div", {}, field, picker.body), ok: t`Add`, closed: picker.stop, submit: () => api.enrol({ name: input.value.trim(), files: picker.files(), largest: picker.largest() }) });
+  if (done) changed(t`${done.name} will be recognised from now on.${advice(done)}`);
 }
 
 // Photos from files or from the camera.
@@ -161,20 +165,20 @@ function photoPicker() {
   let stream = null;
   const picked = el("div", { class: "picked" });
   const show = () => picked.replaceChildren(...files.map((f) => (f.type.startsWith("video/") ? el("video", { src: URL.createObjectURL(f), muted: true, "aria-label": f.name }) : el("img", { src: URL.createObjectURL(f), alt: f.name }))));
-  const input = el("input", { class: "hidden", type: "file", accept: "image/*,.heic,.heif,video/*", multiple: true, tabIndex: -1, "aria-label": "Photos and films", name: "photos", on: { change: (e) => { files = [...files, ...e.target.files]; show(); } } });
-  const video = el("video", { class: "viewfinder", autoplay: true, muted: true, playsInline: true, hidden: true, "aria-label": "Camera" });
+  const input = el("input", { class: "hidden", type: "file", accept: "image/*,.heic,.heif,video/*", multiple: true, tabIndex: -1, "aria-label": t`Photos and films`, name: "photos", on: { change: (e) => { files = [...files, ...e.target.files]; show(); } } });
+  const video = el("video", { class: "viewfinder", autoplay: true, muted: true, playsInline: true, hidden: true, "aria-label": t`Camera` });
   const largest = el("input", { type: "checkbox" });
-  const camera = el("button", { class: "button quiet", type: "button", on: { click: () => (stream ? take() : open()) } }, icon("camera"), el("span", {}, "Use the camera"));
+  const camera = el("button", { class: "button quiet", type: "button", on: { click: () => (stream ? take() : open()) } }, icon("camera"), el("span", {}, t`Use the camera`));
   const label = camera.lastChild;
-  const filming = el("button", { class: "button quiet", type: "button", hidden: !window.MediaRecorder, on: { click: () => record().catch(complain) } }, icon("film"), el("span", {}, "Film some seconds"));
+  const filming = el("button", { class: "button quiet", type: "button", hidden: !window.MediaRecorder, on: { click: () => record().catch(complain) } }, icon("film"), el("span", {}, t`Film some seconds`));
 
   async function open() {
     try {
       stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: "user" } });
-    } catch { label.textContent = "No camera"; return; }
+    } catch { label.textContent = t`No camera`; return; }
     video.srcObject = stream;
     video.hidden = false;
-    label.textContent = "Take the photo";
+    label.textContent = t`Take the photo`;
   }
 
   async function take() {
@@ -184,7 +188,7 @@ function photoPicker() {
     files = [...files, new File([blob], "camera.jpg", { type: "image/jpeg" })];
     show();
     stop();
-    label.textContent = "Take another";
+    label.textContent = t`Take another`;
   }
 
   // Some seconds of film: the frames that are worth it choose themselves at the service.
@@ -199,10 +203,10 @@ function photoPicker() {
       show();
       stop();
       filming.disabled = false;
-      filming.lastChild.textContent = "Film again";
+      filming.lastChild.textContent = t`Film again`;
     };
     filming.disabled = true;
-    filming.lastChild.textContent = "Turn your head slowly…";
+    filming.lastChild.textContent = t`Turn your head slowly…`;
     recorder.start();
     setTimeout(() => recorder.state === "recording" && recorder.stop(), FILM_MS);
   }
@@ -213,11 +217,11 @@ function photoPicker() {
     video.hidden = true;
   }
 
-  const choose = el("button", { class: "button quiet", type: "button", on: { click: () => input.click() } }, icon("photo"), "Choose photos or films");
-  const body = el("div", {}, video, el("div", { class: "sources" }, choose, camera, filming), input, picked, el("label", { class: "check" }, largest, "If there are several people, take the largest face"));
+  const choose = el("button", { class: "button quiet", type: "button", on: { click: () => input.click() } }, icon("photo"), t`Choose photos or films`);
+  const body = el("div", {}, video, el("div", { class: "sources" }, choose, camera, filming), input, picked, el("label", { class: "check" }, largest, t`If there are several people, take the largest face`));
   return {
     body, stop, largest: () => largest.checked,
-    files: () => { if (!files.length) throw new Error("Choose a photo, or take one with the camera."); return files; },
+    files: () => { if (!files.length) throw new Error(t`Choose a photo, or take one with the camera.`); return files; },
   };
 }
 

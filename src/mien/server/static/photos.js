@@ -1,6 +1,7 @@
 // Photos: dropped, pasted or chosen; each shown with its faces.
 
 import * as api from "./api.js";
+import { t } from "./lang.js";
 import { nameFace } from "./naming.js";
 import { take } from "./taking.js";
 import { $, about, announce, arrange, ask, bars, changing, complain, crop, el, faceButton, nameOf, refill, toast } from "./ui.js";
@@ -33,7 +34,7 @@ export function again() {
   return work(items.filter((item) => !item.error));
 }
 
-const count = (n) => (n === 0 ? "no faces" : n === 1 ? "1 face" : `${n} faces`);
+const count = (n) => (n === 0 ? t`no faces` : n === 1 ? t`1 face` : t`${n} faces`);
 
 function show(item) {
   current = item;
@@ -101,18 +102,18 @@ async function load(item) {
       image.src = URL.createObjectURL(await api.analyze(item.file, { draw: true }));
       await image.decode();
       item.drawn = true;
-    } catch { image.alt = "This picture cannot be shown."; }
+    } catch { image.alt = t`This picture cannot be shown.`; }
   }
   item.picture = image;
   return image;
 }
 
 function panel(item, faces, picture) {
-  const head = item.error ? "Cannot be analysed" : item.result ? count(faces.length).replace(/^./, (c) => c.toUpperCase()) : "Looking…";
+  const head = item.error ? t`Cannot be analysed` : item.result ? count(faces.length).replace(/^./, (c) => c.toUpperCase()) : t`Looking…`;
   $("photos-count").replaceChildren(head, el("small", {}, item.result ? `${item.result.width} × ${item.result.height}` : ""));
-  const rows = faces.map((face, i) => mark(row(item, face, picture, faces.length > 1 ? `face ${i + 1}` : "this face"), i));
+  const rows = faces.map((face, i) => mark(row(item, face, picture, faces.length > 1 ? t`face ${i + 1}` : t`this face`), i));
   if (item.error) rows.push(el("li", {}, el("p", { class: "hint" }, item.error)));
-  else if (item.result && !faces.length) rows.push(el("li", {}, el("p", { class: "hint" }, "Nobody was found in this picture.")));
+  else if (item.result && !faces.length) rows.push(el("li", {}, el("p", { class: "hint" }, t`Nobody was found in this picture.`)));
   refill($("photos-faces"), rows);
 }
 
@@ -121,19 +122,19 @@ function row(item, face, picture, called) {
   const charted = changing().filter((one) => face[`${one.name}_probs`]);
   return el("li", {},
     crop(picture, face.box),
-    el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about(face, { long: true, without: charted }) || `score ${face.score.toFixed(2)}`), distance(face)),
+    el("div", {}, el("p", { class: known ? "who" : "who unknown" }, nameOf(face)), el("p", { class: "about" }, about(face, { long: true, without: charted }) || t`score ${face.score.toFixed(2)}`), distance(face)),
     face.distance === undefined ? el("span") : el("div", { class: "acts" },
-      el("button", { class: "button quiet small", type: "button", "aria-label": known ? `Correct the name ${face.name}` : `Name ${called}`, on: { click: () => name(item, face) } }, known ? "Correct" : "Name"),
-      known && el("button", { class: "button quiet small", type: "button", "aria-label": `This is not ${face.name}`, on: { click: () => notThem(item, face).catch(complain) } }, `Not ${face.name}`),
-      el("button", { class: "button quiet small", type: "button", "aria-label": `Where else is ${known ? face.name : called}?`, on: { click: () => whereElse(item, face).catch(complain) } }, "Where else?")),
+      el("button", { class: "button quiet small", type: "button", "aria-label": known ? t`Correct the name ${face.name}` : t`Name ${called}`, on: { click: () => name(item, face) } }, known ? t`Correct` : t`Name`),
+      known && el("button", { class: "button quiet small", type: "button", "aria-label": t`This is not ${face.name}`, on: { click: () => notThem(item, face).catch(complain) } }, t`Not ${face.name}`),
+      el("button", { class: "button quiet small", type: "button", "aria-label": t`Where else is ${known ? face.name : called}?`, on: { click: () => whereElse(item, face).catch(complain) } }, t`Where else?`)),
     ...charted.map((one) => bars(face[`${one.name}_probs`])));
 }
 
 // How far the face is from the nearest that is enrolled, and how likely the name is.
 function distance(face) {
   if (typeof face.distance !== "number") return null;
-  const likely = typeof face.name_probability === "number" && face.name ? `, ${Math.floor(100 * face.name_probability)} % likely` : "";
-  return el("p", { class: "about" }, `distance ${face.distance.toFixed(2)}${likely}`);
+  const likely = typeof face.name_probability === "number" && face.name ? t`, ${Math.floor(100 * face.name_probability)} % likely` : "";
+  return el("p", { class: "about" }, t`distance ${face.distance.toFixed(2)}${likely}`);
 }
 
 async function name(item, face) {
@@ -145,14 +146,14 @@ async function name(item, face) {
 // The face never gets this name again, until that is taken back.
 async function notThem(item, face) {
   const person = (await api.people()).find((one) => one.name === face.name);
-  if (!person) throw new Error(`${face.name} is not in the gallery any more.`);
+  if (!person) throw new Error(t`${face.name} is not in the gallery any more.`);
   const said = await api.deny(person.id, item.file, face.box);
   const take = async () => {
     for (const one of said) await api.allow(person.id, one.id);
     window.dispatchEvent(new CustomEvent("mien:people"));
   };
-  const text = `This is not ${face.name}: noted. Faces like it must be nearer to get the name.`;
-  toast(text, { action: "Undo", seconds: 8, run: () => take().catch(complain) });
+  const text = t`This is not ${face.name}: noted. Faces like it must be nearer to get the name.`;
+  toast(text, { action: t`Undo`, seconds: 8, run: () => take().catch(complain) });
   announce(text);
   window.dispatchEvent(new CustomEvent("mien:people"));
 }
@@ -161,15 +162,16 @@ async function notThem(item, face) {
 async function whereElse(item, face) {
   const found = await api.find(item.file, face.box);
   const same = found.filter((one) => one.same).length;
-  const lead = !found.length ? "No face is kept that it could be compared with." : same ? `Probably the same person: ${count(same)}.${same < found.length ? " The rest is less alike." : ""}` : "Nobody like this was seen before. The nearest are:";
-  const tiles = found.map((one) => el("li", { class: one.same ? "same" : "", title: one.source }, pictureOf(one), el("small", {}, one.name ?? "Unknown"), el("small", {}, `distance ${one.distance.toFixed(2)}`), one.probability === null ? null : el("small", {}, `${Math.floor(100 * one.probability)} % likely`)));
+  const rest = same < found.length ? t` The rest is less alike.` : "";
+  const lead = !found.length ? t`No face is kept that it could be compared with.` : same ? t`Probably the same person: ${count(same)}.${rest}` : t`Nobody like this was seen before. The nearest are:`;
+  const tiles = found.map((one) => el("li", { class: one.same ? "same" : "", title: one.source }, pictureOf(one), el("small", {}, one.name ?? t`Unknown`), el("small", {}, t`distance ${one.distance.toFixed(2)}`), one.probability === null ? null : el("small", {}, t`${Math.floor(100 * one.probability)} % likely`)));
   const body = el("div", {}, el("div", { class: "snapshot" }, crop(item.picture, face.box, 192), el("p", {}, lead)), el("ul", { class: "mugs told found" }, ...tiles));
   announce(lead);
-  await ask({ title: "Where else is this face?", body, ok: "Close", submit: () => null });
+  await ask({ title: t`Where else is this face?`, body, ok: t`Close`, submit: () => null });
 }
 
 function pictureOf(one) {
-  if (!one.thumbnail) return el("span", { class: "mug none" }, "no picture kept");
+  if (!one.thumbnail) return el("span", { class: "mug none" }, t`no picture kept`);
   const img = el("img", { class: "mug", alt: "", decoding: "async" });
   api.blob(one.thumbnail).then((b) => { img.src = URL.createObjectURL(b); }, () => { /* gone since */ });
   return img;
@@ -181,7 +183,7 @@ async function takeBlurred(item) {
   const url = URL.createObjectURL(copy);
   el("a", { href: url, download: `${item.file.name.replace(/\.[^.]*$/, "")}-blurred.jpg` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  announce(`A blurred copy of ${item.file.name} was saved. Look at it before you publish it.`);
+  announce(t`A blurred copy of ${item.file.name} was saved. Look at it before you publish it.`);
 }
 
 export function start(choose) {

@@ -1,6 +1,7 @@
 // What was found, to take away: the picture with boxes and names, JSON, CSV.
 
 import * as api from "./api.js";
+import { t } from "./lang.js";
 import { announce, ask, complain, el } from "./ui.js";
 
 const COLUMNS = ["picture", "face", "x1", "y1", "x2", "y2", "score", "name", "distance"];
@@ -26,7 +27,7 @@ function save(content, name) {
   const url = URL.createObjectURL(content);
   el("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
-  announce(`${name} was saved.`);
+  announce(t`${name} was saved.`);
 }
 
 const stem = (item) => item.file.name.replace(/\.[^.]*$/, "");
@@ -34,11 +35,11 @@ const stem = (item) => item.file.name.replace(/\.[^.]*$/, "");
 // Asks in which form; `all` are the photos that are looked at, `item` the one that is shown.
 export async function take(item, all) {
   const forms = {
-    picture: ["The picture, with boxes and names (JPEG)", async () => save(await api.analyze(item.file, { draw: true }), `${stem(item)}-faces.jpg`)],
-    json: ["What was found in it (JSON)", () => save(new Blob([JSON.stringify(item.result, null, 1)], { type: "application/json" }), `${stem(item)}.json`)],
-    csv: [all.length > 1 ? `A table of all ${all.length} photos (CSV)` : "A table (CSV)", () => save(new Blob([table(all)], { type: "text/csv" }), "faces.csv")],
+    picture: [t`The picture, with boxes and names (JPEG)`, async () => save(await api.analyze(item.file, { draw: true }), `${stem(item)}-faces.jpg`)],
+    json: [t`What was found in it (JSON)`, () => save(new Blob([JSON.stringify(item.result, null, 1)], { type: "application/json" }), `${stem(item)}.json`)],
+    csv: [all.length > 1 ? t`A table of all ${all.length} photos (CSV)` : t`A table (CSV)`, () => save(new Blob([table(all)], { type: "text/csv" }), "faces.csv")],
   };
   const choices = Object.entries(forms).map(([value, [text]], i) => el("label", {}, el("input", { type: "radio", name: "form", value, checked: i === 0 }), text));
-  const body = el("div", { class: "others", role: "radiogroup", "aria-label": "Form" }, ...choices);
-  await ask({ title: "Take away", body, ok: "Save", submit: () => forms[body.querySelector(":checked").value][1]() }).catch(complain);
+  const body = el("div", { class: "others", role: "radiogroup", "aria-label": t`Form` }, ...choices);
+  await ask({ title: t`Take away`, body, ok: t`Save`, submit: () => forms[body.querySelector(":checked").value][1]() }).catch(complain);
 }

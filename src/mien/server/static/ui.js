@@ -1,5 +1,7 @@
 // Small parts of the page: elements, icons, toasts, the dialog, faces on pictures.
 
+import { t, word } from "./lang.js";
+
 export const $ = (id) => document.getElementById(id);
 
 export function el(tag, props = {}, ...children) {
@@ -63,7 +65,7 @@ export function toast(text, { bad = false, action, run, seconds = 5 } = {}) {
   const node = el("div", { class: bad ? "toast bad" : "toast" }, el("span", {}, text));
   const close = () => { clearTimeout(timer); node.remove(); };
   if (action) node.append(el("button", { type: "button", on: { click: () => { close(); run(); } } }, action));
-  else node.append(el("button", { type: "button", "aria-label": "Close", on: { click: close } }, "✕"));
+  else node.append(el("button", { type: "button", "aria-label": t`Close`, on: { click: close } }, "✕"));
   $("toasts").append(node);
   const timer = setTimeout(close, seconds * 1000);
   return close;
@@ -72,14 +74,14 @@ export function toast(text, { bad = false, action, run, seconds = 5 } = {}) {
 export const complain = (error) => error.name !== "AbortError" && toast(error.message, { bad: true, seconds: 8 });
 
 // Opens the dialog; `submit` may throw to keep it open with the reason. Resolves with what `submit` gave, or undefined.
-export function ask({ title, body, ok = "Save", submit, closed = () => {} }) {
+export function ask({ title, body, ok = t`Save`, submit, closed = () => {} }) {
   const dialog = $("dialog");
   const error = $("dialog-error");
   const accept = $("dialog-ok");
   $("dialog-title").textContent = title;
   $("dialog-body").replaceChildren(body);
   accept.textContent = ok;
-  $("dialog-cancel").hidden = ok === "Close"; // there is nothing to give up
+  $("dialog-cancel").hidden = ok === t`Close`; // there is nothing to give up
   accept.disabled = false;
   error.hidden = true;
   return new Promise((resolve) => {
@@ -106,7 +108,7 @@ export function ask({ title, body, ok = "Save", submit, closed = () => {} }) {
   });
 }
 
-export function nameField(people, { label = "Name", value = "" } = {}) {
+export function nameField(people, { label = t`Name`, value = "" } = {}) {
   const options = el("datalist", { id: "known-names" }, ...people.map((p) => el("option", { value: p.name })));
   const input = el("input", { type: "text", value, required: true, maxLength: 200, autocomplete: "off", list: "known-names", name: "name" });
   return { input, field: el("label", { class: "field" }, el("span", {}, label), input, options) };
@@ -115,12 +117,12 @@ export function nameField(people, { label = "Name", value = "" } = {}) {
 // What is wrong with photos that were just enrolled, as a sentence; nothing where all are good.
 export function advice({ verdicts = [] }) {
   const poor = verdicts.filter((one) => one.verdict !== "good");
-  return poor.map((one) => ` ${one.source} is ${one.verdict}.`).join("");
+  return poor.map((one) => t` ${one.source} is ${word(one.verdict)}.`).join("");
 }
 
 const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1);
 
-export const nameOf = (face) => face.name ?? (face.distance === undefined ? "Face" : "Unknown");
+export const nameOf = (face) => face.name ?? (face.distance === undefined ? t`Face` : t`Unknown`);
 
 let attributes = []; // what the service tells of faces, in the order in which it is said
 
@@ -134,8 +136,8 @@ export const changing = () => attributes.filter((one) => one.momentary && one.la
 function said(attribute, face, long) {
   const value = face[attribute.name] ?? face[attribute.groups] ?? null;
   if (value === null) return "";
-  const shown = typeof value === "number" ? `${long ? "about " : ""}${Math.round(value)}` : value;
-  const words = attribute.show.replace("{name}", attribute.name).replace("{value}", shown);
+  const shown = typeof value === "number" ? `${long ? t`about ` : ""}${Math.round(value)}` : word(value);
+  const words = attribute.show.replace("{name}", word(attribute.name)).replace("{value}", shown);
   return face[`${attribute.name}_sure`] === false ? `${words}?` : words;
 }
 
@@ -154,7 +156,7 @@ export function faceButton(face, size, { mirror = false, run } = {}) {
   const said = [nameOf(face), about(face)].filter(Boolean).join(" "); // as it is seen: who speaks to the page says what they see
   const tag = el("span", { class: `tag${y1 < size.height * 0.14 ? " below" : ""}${left > size.width * 0.72 ? " right" : ""}` }, el("b", {}, nameOf(face)), " ", el("small", {}, about(face)));
   return el("button", {
-    class: known ? "face" : "face unknown", type: "button", "aria-label": known ? said : `${said}. Give this face a name.`, title: known ? "" : "Give this face a name",
+    class: known ? "face" : "face unknown", type: "button", "aria-label": known ? said : t`${said}. Give this face a name.`, title: known ? "" : t`Give this face a name`,
     css: { left: percent(left, size.width), top: percent(y1, size.height), width: percent(x2 - x1, size.width), height: percent(y2 - y1, size.height), "--hue": hue(face.name ?? "") },
     on: { click: run },
   }, tag);
@@ -199,7 +201,7 @@ export function crop(source, box, size = 112) {
 
 export function bars(probs, count = 3) {
   const best = Object.entries(probs).sort((a, b) => b[1] - a[1]).slice(0, count).filter(([, p], i) => i === 0 || p >= 0.03);
-  return el("div", { class: "bars" }, ...best.map(([label, p]) => el("div", {}, el("span", {}, capital(label)), el("progress", { max: 1, value: p, "aria-label": label }), el("span", {}, `${Math.round(p * 100)} %`))));
+  return el("div", { class: "bars" }, ...best.map(([label, p]) => el("div", {}, el("span", {}, capital(word(label))), el("progress", { max: 1, value: p, "aria-label": word(label) }), el("span", {}, `${Math.round(p * 100)} %`))));
 }
 
 export function clock(seconds) {

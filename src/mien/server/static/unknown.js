@@ -1,6 +1,7 @@
 // Unknown people: faces seen several times that nobody has named; name, split, merge, delete, undo.
 
 import * as api from "./api.js";
+import { locale, t } from "./lang.js";
 import { $, announce, ask, complain, el, iconButton, nameField, refill, toast } from "./ui.js";
 
 const UNDO_SECONDS = 6;
@@ -25,33 +26,33 @@ export function allow(server) {
   canChange = server.role === "admin";
   days = server.keep_unknown_days;
   if (days === null) return;
-  const text = `Faces nobody has named are kept for ${inDays(days)}.`;
+  const text = t`Faces nobody has named are kept for ${inDays(days)}.`;
   for (const note of document.querySelectorAll("[data-kept]")) note.textContent = `${note.dataset.kept} ${text}`;
 }
 
-const inDays = (n) => (n === 1 ? "one day" : `${n} days`);
-const faces = (n) => (n === 1 ? "1 face" : `${n} faces`);
-const day = (time) => new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short" });
-const called = (group) => `unknown person ${groups.indexOf(group) + 1}`;
+const inDays = (n) => (n === 1 ? t`one day` : t`${n} days`);
+const faces = (n) => (n === 1 ? t`1 face` : t`${n} faces`);
+const day = (time) => new Date(time).toLocaleDateString(locale, { day: "numeric", month: "short" });
+const called = (group) => t`unknown person ${groups.indexOf(group) + 1}`;
 
 function draw() {
   const shown = groups.filter((g) => !leaving.has(g.id));
   $("unknown").hidden = days === null && !groups.length;
   refill($("unknown-list"), shown.map(card));
-  const kept = days === null ? "Faces are no longer kept." : `Faces are kept for ${inDays(days)}.`;
-  const more = waiting ? ` ${faces(waiting)} more ${waiting === 1 ? "was" : "were"} not seen often enough yet.` : "";
-  const lead = shown.length ? "Seen at least three times, and not named yet." : "Somebody seen at least three times will appear here.";
+  const kept = days === null ? t`Faces are no longer kept.` : t`Faces are kept for ${inDays(days)}.`;
+  const more = waiting ? t` ${faces(waiting)} more ${waiting === 1 ? "was" : "were"} not seen often enough yet.` : "";
+  const lead = shown.length ? t`Seen at least three times, and not named yet.` : t`Somebody seen at least three times will appear here.`;
   $("unknown-lead").textContent = `${lead} ${kept}${more}`;
 }
 
 function card(group) {
   const name = called(group);
-  const when = day(group.first_seen) === day(group.last_seen) ? day(group.last_seen) : `${day(group.first_seen)} to ${day(group.last_seen)}`;
+  const when = day(group.first_seen) === day(group.last_seen) ? day(group.last_seen) : t`${day(group.first_seen)} to ${day(group.last_seen)}`;
   const tools = canChange ? el("div", { class: "row" },
-    el("button", { class: "button quiet small", type: "button", "aria-label": `Name ${name}`, on: { click: () => nameGroup(group).catch(complain) } }, "Who is this?"),
-    group.faces.length > 1 ? iconButton("split", `Split ${name}`, () => split(group).catch(complain)) : null,
-    groups.length > 1 ? iconButton("merge", `Merge ${name} into another`, () => merge(group).catch(complain)) : null,
-    iconButton("bin", `Delete ${name}`, () => remove(group), "danger")) : null;
+    el("button", { class: "button quiet small", type: "button", "aria-label": t`Name ${name}`, on: { click: () => nameGroup(group).catch(complain) } }, t`Who is this?`),
+    group.faces.length > 1 ? iconButton("split", t`Split ${name}`, () => split(group).catch(complain)) : null,
+    groups.length > 1 ? iconButton("merge", t`Merge ${name} into another`, () => merge(group).catch(complain)) : null,
+    iconButton("bin", t`Delete ${name}`, () => remove(group), "danger")) : null;
   return el("li", { class: "card unknown-card" }, heap(group),
     el("div", {}, el("h3", {}, name.charAt(0).toUpperCase() + name.slice(1)), el("p", {}, `${faces(group.faces.length)}, ${when}`)), tools);
 }
@@ -59,7 +60,7 @@ function card(group) {
 // The newest faces side by side.
 function heap(group) {
   const rest = group.faces.length - SHOWN;
-  return el("div", { class: "heap", role: "img", "aria-label": `${faces(group.faces.length)} of ${called(group)}` },
+  return el("div", { class: "heap", role: "img", "aria-label": t`${faces(group.faces.length)} of ${called(group)}` },
     ...group.faces.slice(0, SHOWN).map((face) => picture(face)), rest > 0 ? el("span", { class: "rest" }, `+${rest}`) : null);
 }
 
@@ -78,14 +79,14 @@ function address(face) {
 function changed(text) {
   announce(text);
   closeUndo();
-  closeUndo = toast(text, { action: "Undo", seconds: 2 * UNDO_SECONDS, run: () => undo().catch(complain) });
+  closeUndo = toast(text, { action: t`Undo`, seconds: 2 * UNDO_SECONDS, run: () => undo().catch(complain) });
   window.dispatchEvent(new CustomEvent("mien:people"));
 }
 
 async function undo() {
   closeUndo();
   const done = await api.undoUnknown();
-  const text = { name: `${done.name} is unknown again.`, merge: "They are two people again.", split: "They are one person again." }[done.kind];
+  const text = { name: t`${done.name} is unknown again.`, merge: t`They are two people again.`, split: t`They are one person again.` }[done.kind];
   toast(text);
   announce(text);
   window.dispatchEvent(new CustomEvent("mien:people"));
@@ -93,28 +94,28 @@ async function undo() {
 
 async function nameGroup(group) {
   const { input, field } = nameField(await api.people());
-  const body = el("div", {}, el("div", { class: "mugs" }, ...group.faces.slice(0, 12).map((face) => picture(face))), el("p", { class: "hint" }, "Type a name. Somebody mien already knows gets these as more photos."), field);
-  const done = await ask({ title: "Who is this?", body, submit: () => api.nameUnknown(group.id, input.value.trim()) });
-  if (done) changed(`${done.name} will be recognised from now on.`);
+  const body = el("div", {}, el("div", { class: "mugs" }, ...group.faces.slice(0, 12).map((face) => picture(face))), el("p", { class: "hint" }, t`Type a name. Somebody mien already knows gets these as more photos.`), field);
+  const done = await ask({ title: t`Who is this?`, body, submit: () => api.nameUnknown(group.id, input.value.trim()) });
+  if (done) changed(t`${done.name} will be recognised from now on.`);
 }
 
 async function split(group) {
-  const boxes = group.faces.map((face, i) => el("input", { type: "checkbox", value: face.id, name: "face", "aria-label": `Face ${i + 1}, seen ${day(face.seen)} in ${face.source}` }));
-  const body = el("div", {}, el("p", { class: "hint" }, "Choose the faces that are somebody else."), el("div", { class: "mugs choose", role: "group", "aria-label": "Faces" }, ...group.faces.map((face, i) => el("label", { title: face.source }, boxes[i], picture(face)))));
-  const done = await ask({ title: `Split ${called(group)}`, body, ok: "Split", submit: () => {
+  const boxes = group.faces.map((face, i) => el("input", { type: "checkbox", value: face.id, name: "face", "aria-label": t`Face ${i + 1}, seen ${day(face.seen)} in ${face.source}` }));
+  const body = el("div", {}, el("p", { class: "hint" }, t`Choose the faces that are somebody else.`), el("div", { class: "mugs choose", role: "group", "aria-label": t`Faces` }, ...group.faces.map((face, i) => el("label", { title: face.source }, boxes[i], picture(face)))));
+  const done = await ask({ title: t`Split ${called(group)}`, body, ok: t`Split`, submit: () => {
     const chosen = boxes.filter((box) => box.checked).map((box) => Number(box.value));
-    if (!chosen.length || chosen.length === boxes.length) throw new Error("Choose some of the faces, not all of them.");
+    if (!chosen.length || chosen.length === boxes.length) throw new Error(t`Choose some of the faces, not all of them.`);
     return api.splitUnknown(group.id, chosen);
   } });
-  if (done) changed(`${faces(done.faces.length)} became another unknown person.`);
+  if (done) changed(t`${faces(done.faces.length)} became another unknown person.`);
 }
 
 async function merge(group) {
   const others = groups.filter((g) => g.id !== group.id && !leaving.has(g.id));
   const radios = others.map((g, i) => el("input", { type: "radio", name: "into", value: g.id, checked: i === 0, "aria-label": `${called(g)}, ${faces(g.faces.length)}` }));
-  const body = el("div", {}, el("p", { class: "hint" }, "Which of these is the same person?"), el("div", { class: "others", role: "radiogroup", "aria-label": "Unknown people" }, ...others.map((g, i) => el("label", {}, radios[i], heap(g)))));
-  const done = await ask({ title: `Merge ${called(group)}`, body, ok: "Merge", submit: () => api.mergeUnknown(group.id, radios.find((r) => r.checked).value) });
-  if (done) changed(`They are one unknown person with ${faces(done.faces.length)} now.`);
+  const body = el("div", {}, el("p", { class: "hint" }, t`Which of these is the same person?`), el("div", { class: "others", role: "radiogroup", "aria-label": t`Unknown people` }, ...others.map((g, i) => el("label", {}, radios[i], heap(g)))));
+  const done = await ask({ title: t`Merge ${called(group)}`, body, ok: t`Merge`, submit: () => api.mergeUnknown(group.id, radios.find((r) => r.checked).value) });
+  if (done) changed(t`They are one unknown person with ${faces(done.faces.length)} now.`);
 }
 
 function remove(group) {
@@ -130,10 +131,10 @@ function remove(group) {
   const timer = setTimeout(finish, UNDO_SECONDS * 1000);
   leaving.set(group.id, finish);
   draw();
-  announce(`The ${name} is being deleted. Undo is possible for ${UNDO_SECONDS} seconds.`);
-  toast("Deleting these faces for good…", {
-    action: "Undo", seconds: UNDO_SECONDS,
-    run: () => { clearTimeout(timer); leaving.delete(group.id); draw(); announce(`The ${name} stays.`); },
+  announce(t`The ${name} is being deleted. Undo is possible for ${UNDO_SECONDS} seconds.`);
+  toast(t`Deleting these faces for good…`, {
+    action: t`Undo`, seconds: UNDO_SECONDS,
+    run: () => { clearTimeout(timer); leaving.delete(group.id); draw(); announce(t`The ${name} stays.`); },
   });
   ($("unknown-list").querySelector("button") ?? $("people-add")).focus();
 }

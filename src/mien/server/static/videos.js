@@ -1,10 +1,11 @@
 // Videos: uploaded as jobs, followed while they run, shown with who appears when.
 
 import * as api from "./api.js";
+import { t, word } from "./lang.js";
 import { $, about, announce, changing, clock, complain, el, hue, icon, iconButton, toast } from "./ui.js";
 
 const rows = new Map(); // id -> {job, node, watching}
-const WORDS = { queued: "Waiting", running: "Analysing", done: "Done", failed: "Failed", uploading: "Uploading" };
+const WORDS = { queued: t`Waiting`, running: t`Analysing`, done: t`Done`, failed: t`Failed`, uploading: t`Uploading` };
 
 export async function refresh() {
   try {
@@ -52,7 +53,7 @@ function put(job) {
 }
 
 function make(job) {
-  const parts = { title: el("h2", {}, job.source || "Stream"), chip: el("span"), about: el("p", { class: "about" }), bar: el("progress", { max: 1, "aria-label": `Progress of ${job.source}` }), detail: el("div"), tools: el("div", { class: "tools" }) };
+  const parts = { title: el("h2", {}, job.source || t`Stream`), chip: el("span"), about: el("p", { class: "about" }), bar: el("progress", { max: 1, "aria-label": t`Progress of ${job.source}` }), detail: el("div"), tools: el("div", { class: "tools" }) };
   const node = el("li", { class: "job" }, el("header", {}, el("div", {}, parts.title, parts.about), parts.chip, parts.tools), parts.bar, parts.detail);
   return { job, node, parts, watching: null, url: null, player: null, people: [], lines: null };
 }
@@ -74,20 +75,20 @@ function update(row, job) {
 }
 
 function describe(job) {
-  if (job.state === "failed") return job.problem?.detail ?? "It failed.";
-  if (job.state === "uploading") return `${Math.round(job.progress * 100)} % sent`;
-  if (job.state === "queued") return "Waiting for its turn";
-  const frames = job.total ? `${job.frames} of ${job.total} frames` : `${job.frames} frames`;
-  const took = job.finished && job.started ? ` in ${((new Date(job.finished) - new Date(job.started)) / 1000).toFixed(1)} s` : "";
-  return job.state === "done" ? `${job.frames} frames analysed${took}` : `${frames}, ${Math.round((job.progress ?? 0) * 100)} %`;
+  if (job.state === "failed") return job.problem?.detail ?? t`It failed.`;
+  if (job.state === "uploading") return t`${Math.round(job.progress * 100)} % sent`;
+  if (job.state === "queued") return t`Waiting for its turn`;
+  const frames = job.total ? t`${job.frames} of ${job.total} frames` : t`${job.frames} frames`;
+  const took = job.finished && job.started ? t` in ${((new Date(job.finished) - new Date(job.started)) / 1000).toFixed(1)} s` : "";
+  return job.state === "done" ? t`${job.frames} frames analysed${took}` : `${frames}, ${Math.round((job.progress ?? 0) * 100)} %`;
 }
 
 function tools(row) {
   const { job } = row;
   if (job.state === "uploading") return [];
   const ended = job.state === "done" || job.state === "failed";
-  const list = [iconButton("bin", `${ended ? "Delete" : "Cancel"} ${job.source}`, () => remove(row), "danger")];
-  if (job.state === "done") list.unshift(iconButton("down", `Download the results of ${job.source}`, () => download(job)));
+  const list = [iconButton("bin", `${ended ? t`Delete` : t`Cancel`} ${job.source}`, () => remove(row), "danger")];
+  if (job.state === "done") list.unshift(iconButton("down", t`Download the results of ${job.source}`, () => download(job)));
   return list;
 }
 
@@ -95,7 +96,7 @@ async function remove(row) {
   try {
     await api.removeJob(row.job.id);
     drop(row.job.id);
-    toast(`${row.job.source} and its results were deleted.`);
+    toast(t`${row.job.source} and its results were deleted.`);
   } catch (error) { complain(error); }
 }
 
@@ -133,7 +134,7 @@ async function play(row) {
   if (!rows.has(row.job.id)) return;
   if (!film) return unplayed(row); // it showed a name that was deleted: the timeline stands alone
   row.url = URL.createObjectURL(film);
-  row.player = el("video", { src: row.url, controls: true, playsInline: true, preload: "metadata", "aria-label": `${row.job.source} with boxes and labels` });
+  row.player = el("video", { src: row.url, controls: true, playsInline: true, preload: "metadata", "aria-label": t`${row.job.source} with boxes and labels` });
   row.player.addEventListener("loadedmetadata", () => Number.isFinite(row.player?.duration) && draw(row));
   row.parts.film.replaceChildren(row.player);
 }
@@ -165,15 +166,15 @@ async function again(row) {
 function draw(row) {
   const last = Math.max(0.1, row.player?.duration || 0, ...row.people.flatMap((p) => p.spans.map(([, end]) => end)));
   const some = row.people.length > 0;
-  row.lines.replaceChildren(el("h3", {}, some ? "Who appears when" : "Nobody appears in this video."), ...row.people.map((p, i) => line(p, i, last, row)));
+  row.lines.replaceChildren(el("h3", {}, some ? t`Who appears when` : t`Nobody appears in this video.`), ...row.people.map((p, i) => line(p, i, last, row)));
   if (some) row.lines.append(el("div", { class: "axis", "aria-hidden": "true" }, el("span", {}, "0:00"), el("span", {}, clock(last))));
 }
 
 function line(person, i, length, row) {
-  const label = person.name ?? `Unknown ${person.tracks.join(", ") || i + 1}`;
+  const label = person.name ?? t`Unknown ${person.tracks.join(", ") || i + 1}`;
   const total = person.spans.reduce((sum, [from, to]) => sum + to - from, 0);
   const spans = person.spans.map(([from, to]) => el("button", {
-    type: "button", "aria-label": `${label} from ${clock(from)} to ${clock(to)}`, title: `${clock(from)} – ${clock(to)}`,
+    type: "button", "aria-label": t`${label} from ${clock(from)} to ${clock(to)}`, title: `${clock(from)} – ${clock(to)}`,
     css: { left: `${(100 * from) / length}%`, width: `${(100 * (to - from)) / length}%` },
     on: { click: () => { if (row.player) { row.player.currentTime = from; row.player.play(); } } },
   }));
@@ -187,16 +188,17 @@ function line(person, i, length, row) {
 function moods(shares, colours) {
   const all = Object.entries(shares).filter(([, share]) => share >= 0.02);
   if (!all.length) return null;
-  const words = all.slice(0, 2).map(([label, share]) => `${label} ${Math.round(100 * share)}\u00a0%`).join(", ");
+  const words = all.slice(0, 2).map(([label, share]) => `${word(label)} ${Math.round(100 * share)}\u00a0%`).join(", ");
   return el("div", { class: "moods" },
-    el("div", { class: "shares", "aria-hidden": "true" }, ...all.map(([label, share]) => el("i", { class: "mood", title: `${label} ${Math.round(100 * share)} %`, css: { "flex-grow": share, ...(colours[label] && { background: colours[label] }) } }))),
+    el("div", { class: "shares", "aria-hidden": "true" }, ...all.map(([label, share]) => el("i", { class: "mood", title: `${word(label)} ${Math.round(100 * share)} %`, css: { "flex-grow": share, ...(colours[label] && { background: colours[label] }) } }))),
     el("small", {}, words));
 }
 
 export function allow(server) {
   $("videos-url").hidden = !server.urls;
   const hours = Math.round(server.jobs_kept_s / 3600);
-  $("videos-lead").textContent = `Every face followed through a video: who appears, and when. Results are kept for ${hours >= 1 ? `${hours} h` : "a short time"}.`;
+  const kept = hours >= 1 ? `${hours} h` : t`a short time`;
+  $("videos-lead").textContent = t`Every face followed through a video: who appears, and when. Results are kept for ${kept}.`;
 }
 
 export function start(choose) {

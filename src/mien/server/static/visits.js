@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { chart } from "./charts.js";
+import { locale, t, word } from "./lang.js";
 import { $, about, announce, ask, clock, complain, el, hue, iconButton, nameField, refill, toast, told } from "./ui.js";
 
 const PAGE = 50;
@@ -83,24 +84,25 @@ function draw() {
   const shown = [...visits.values()].sort((a, b) => b.begin.localeCompare(a.begin));
   refill($("visits-list"), shown.map(row));
   $("visits-more").hidden = next === null;
-  $("visits-lead").textContent = [shown.length ? "" : "Nobody yet.", kept(), pictured()].filter(Boolean).join(" ");
+  $("visits-lead").textContent = [shown.length ? "" : t`Nobody yet.`, kept(), pictured()].filter(Boolean).join(" ");
 }
 
 // What is not kept is not shown, and how to keep it.
 function kept() {
-  if (keepDays === null) return "Visits are not kept: “keep_days = 30” under [watch] in mien.toml keeps them for a month.";
-  return `Visits are kept for ${keepDays === 1 ? "one day" : `${keepDays} days`}.`;
+  if (keepDays === null) return t`Visits are not kept: “keep_days = 30” under [watch] in mien.toml keeps them for a month.`;
+  const days = keepDays === 1 ? t`one day` : t`${keepDays} days`;
+  return t`Visits are kept for ${days}.`;
 }
 
 function pictured() {
   if (keepDays === null || keepPictures !== "none") return "";
-  return "No pictures of them are kept: “keep_pictures = \"face\"” there keeps their best looks.";
+  return t`No pictures of them are kept: “keep_pictures = "face"” there keeps their best looks.`;
 }
 
-const called = (visit) => visit.person ?? ({ unsure: "Somebody", unknown: "Somebody unknown" }[visit.who] ?? "Somebody");
-const time = (moment) => new Date(moment).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const date = (moment) => new Date(moment).toLocaleDateString(undefined, { day: "numeric", month: "short" });
-const stay = (visit) => (visit.end ? clock((new Date(visit.end) - new Date(visit.begin)) / 1000) : "is here now");
+const called = (visit) => visit.person ?? ({ unsure: t`Somebody`, unknown: t`Somebody unknown` }[visit.who] ?? t`Somebody`);
+const time = (moment) => new Date(moment).toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const date = (moment) => new Date(moment).toLocaleDateString(locale, { day: "numeric", month: "short" });
+const stay = (visit) => (visit.end ? clock((new Date(visit.end) - new Date(visit.begin)) / 1000) : t`is here now`);
 
 function row(visit) {
   const name = called(visit);
@@ -109,15 +111,15 @@ function row(visit) {
     el("h3", { class: visit.person ? "" : "unknown" }, name),
     el("p", {}, `${date(visit.begin)}, ${time(visit.begin)} · ${stay(visit)} · ${where}`),
     el("p", { class: "about" }, about(visit, { long: true })));
-  const tools = canChange ? el("div", { class: "row" }, naming(visit), iconButton("bin", `Forget ${name} at ${time(visit.begin)}`, () => forget(visit).catch(complain), "danger")) : null;
+  const tools = canChange ? el("div", { class: "row" }, naming(visit), iconButton("bin", t`Forget ${name} at ${time(visit.begin)}`, () => forget(visit).catch(complain), "danger")) : null;
   return el("li", { class: visit.end ? "visit" : "visit here", id: `visit-${visit.id}` }, el("div", { class: "heap" }, ...mugs(visit)), who, tools);
 }
 
 // Both need the pictures: they are what is enrolled, or denied.
 function naming(visit) {
   if (!identified || !visit.pictures.length) return null;
-  if (visit.person) return el("button", { class: "button quiet small", type: "button", "aria-label": `This is not ${visit.person}, at ${time(visit.begin)}`, on: { click: () => notThem(visit).catch(complain) } }, `Not ${visit.person}`);
-  return el("button", { class: "button quiet small", type: "button", "aria-label": `Say who it was at ${time(visit.begin)}`, on: { click: () => nameVisit(visit).catch(complain) } }, "Who is this?");
+  if (visit.person) return el("button", { class: "button quiet small", type: "button", "aria-label": t`This is not ${visit.person}, at ${time(visit.begin)}`, on: { click: () => notThem(visit).catch(complain) } }, t`Not ${visit.person}`);
+  return el("button", { class: "button quiet small", type: "button", "aria-label": t`Who is this? Seen at ${time(visit.begin)}`, on: { click: () => nameVisit(visit).catch(complain) } }, t`Who is this?`);
 }
 
 function mugs(visit) {
@@ -133,33 +135,33 @@ function mugs(visit) {
 
 async function nameVisit(visit) {
   const { input, field } = nameField(await api.people());
-  const body = el("div", {}, el("div", { class: "mugs" }, ...mugs(visit)), el("p", { class: "hint" }, "Type a name. Somebody mien already knows gets these as more photos."), field);
-  const done = await ask({ title: "Who is this?", body, submit: () => api.nameVisit(visit.id, input.value.trim()) });
+  const body = el("div", {}, el("div", { class: "mugs" }, ...mugs(visit)), el("p", { class: "hint" }, t`Type a name. Somebody mien already knows gets these as more photos.`), field);
+  const done = await ask({ title: t`Who is this?`, body, submit: () => api.nameVisit(visit.id, input.value.trim()) });
   if (!done) return;
   put(done);
-  const text = `${done.person} will be recognised from now on.`;
+  const text = t`${done.person} will be recognised from now on.`;
   toast(text);
   announce(text);
 }
 
 async function notThem(visit) {
-  const body = el("div", {}, el("div", { class: "mugs" }, ...mugs(visit)), el("p", { class: "hint" }, `These faces never get the name ${visit.person} again, and faces like them must be nearer to get it. It can be taken back at the photos of ${visit.person}.`));
-  const done = await ask({ title: `This is not ${visit.person}`, body, ok: "That is not them", submit: () => api.denyVisit(visit.id) });
+  const body = el("div", {}, el("div", { class: "mugs" }, ...mugs(visit)), el("p", { class: "hint" }, t`These faces never get the name ${visit.person} again, and faces like them must be nearer to get it. It can be taken back at the photos of ${visit.person}.`));
+  const done = await ask({ title: t`This is not ${visit.person}`, body, ok: t`That is not them`, submit: () => api.denyVisit(visit.id) });
   if (!done) return;
   put(await api.visit(visit.id));
-  announce(`This was not ${visit.person}: noted.`);
+  announce(t`This was not ${visit.person}: noted.`);
 }
 
 async function forget(visit) {
-  const body = el("p", {}, "The visit and its pictures are deleted for good.");
-  const done = await ask({ title: `Forget this visit of ${called(visit)}?`, body, ok: "Forget", submit: async () => { await api.forgetVisit(visit.id); return true; } });
+  const body = el("p", {}, t`The visit and its pictures are deleted for good.`);
+  const done = await ask({ title: t`Forget this visit of ${called(visit)}?`, body, ok: t`Forget`, submit: async () => { await api.forgetVisit(visit.id); return true; } });
   if (!done) return;
   visits.delete(visit.id);
   strip.delete(visit.id);
   draw();
   drawStrip();
   recount();
-  announce("The visit is forgotten.");
+  announce(t`The visit is forgotten.`);
 }
 
 function put(visit) {
@@ -190,12 +192,12 @@ async function dayStrip() {
 function drawStrip() {
   const lanes = new Map();
   for (const visit of [...strip.values()].sort((a, b) => a.begin.localeCompare(b.begin))) {
-    const whose = visit.person ?? (identified ? "Unknown" : visit.camera);
+    const whose = visit.person ?? (identified ? t`Unknown` : visit.camera);
     if (!lanes.has(whose)) lanes.set(whose, []);
     lanes.get(whose).push(visit);
   }
   $("day").hidden = lanes.size === 0;
-  $("day-title").textContent = dayFrom().toLocaleDateString(undefined, { weekday: "long", day: "numeric", month: "long" });
+  $("day-title").textContent = dayFrom().toLocaleDateString(locale, { weekday: "long", day: "numeric", month: "long" });
   refill($("day-lanes"), [...lanes].map(([whose, theirs]) => lane(whose, theirs)));
 }
 
@@ -236,15 +238,15 @@ async function countAll() {
   const counts = await api.counts(said);
   const colours = Object.assign({}, ...told().map((one) => one.colours));
   const charts = [
-    chart(counts.by_hour, "Visits per hour of the day"),
-    counts.by_day.rows.length > 1 ? chart(counts.by_day, "Visits per day") : null,
-    counts.by_camera.rows.length > 1 ? chart(counts.by_camera, "Visits per camera") : null,
-    ...told().map((one) => chart(counts.attributes[one.plural] ?? { rows: [], counts: [] }, capital(one.plural), { colours })),
+    chart(counts.by_hour, t`Visits per hour of the day`),
+    counts.by_day.rows.length > 1 ? chart(counts.by_day, t`Visits per day`) : null,
+    counts.by_camera.rows.length > 1 ? chart(counts.by_camera, t`Visits per camera`) : null,
+    ...told().map((one) => chart(counts.attributes[one.plural] ?? { rows: [], counts: [] }, capital(word(one.plural)), { colours })),
   ].filter(Boolean);
   $("counts").hidden = charts.length === 0;
-  const crossed = counts.crossed ? ` ${counts.crossed} of them were seen by several cameras.` : "";
-  const times = counts.stays === 1 ? "Somebody came once" : `Somebody came ${counts.stays} times`;
-  const anonymous = identified ? "" : " Nobody is described or compared: this service only counts.";
+  const crossed = counts.crossed ? t` ${counts.crossed} of them were seen by several cameras.` : "";
+  const times = counts.stays === 1 ? t`Somebody came once` : t`Somebody came ${counts.stays} times`;
+  const anonymous = identified ? "" : t` Nobody is described or compared: this service only counts.`;
   $("counts-lead").textContent = `${times}.${crossed}${anonymous}`;
   const open = new Set([...$("counts-charts").querySelectorAll("details[open]")].map((d) => d.closest("section").firstChild.textContent));
   for (const one of charts) one.querySelector("details").open = open.has(one.firstChild.textContent);
