@@ -26,6 +26,7 @@ from mien.pipeline import Analyzer
 from mien.types import U8
 
 _data_folders = itertools.count()
+_LENT = (".cache", ".config/pip", ".keras", ".npm", ".npmrc", ".pyenv")
 SHARED = Path(
     os.environ.get("MIEN_SHARED", Path(__file__).parents[1].parent / "shared")
 )
@@ -64,6 +65,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setattr(runtime, "default_threads", lambda: 1)
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes to the user's home, whatever a command installs there; what tools are set up by is lent to it."""
+    home = tmp_path_factory.mktemp("home")
+    for name in _LENT:
+        theirs, ours = Path.home() / name, home / name
+        if theirs.exists():
+            ours.parent.mkdir(parents=True, exist_ok=True)
+            ours.symlink_to(theirs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -775,3 +776,17 @@ def test_names_longer_than_the_system_takes_are_said(
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "mien: " in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there completion is PowerShell's")
+def test_completion_is_installed_at_the_tests_home_and_not_at_the_users(
+    inside: Inside,
+) -> None:
+    import pwd
+
+    users = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".bashrc"
+    before = users.read_bytes() if users.exists() else None
+    assert inside("--install-completion", "bash").returncode == 0
+    assert Path.home() != users.parent
+    assert "mien" in (Path.home() / ".bashrc").read_text()
+    assert (users.read_bytes() if users.exists() else None) == before
