@@ -329,6 +329,26 @@ def test_quality_prefers_large_sharp_and_frontal(astronaut: U8) -> None:
     ).shape == (0,)
 
 
+@pytest.mark.parametrize("scale", [0.4, 1, 4])
+def test_a_face_is_followed_in_a_picture_as_small_as_shows_it(
+    astronaut: U8, scale: float
+) -> None:
+    picture = geometry.shrink(astronaut, scale)
+    moved = np.roll(picture, (round(8 * scale), round(-12 * scale)), axis=(0, 1))
+    box = np.array([[170, 70, 280, 180]], np.float32) * np.float32(scale)
+    before, after = flow.Scene(picture), flow.Scene(np.asarray(moved, np.uint8))
+    sizes = np.array([110 * scale], np.float32)
+    shift = before.follow(after, geometry.mean_landmarks(box), sizes)
+    assert shift.steady.all()
+    assert np.allclose(shift.by / scale, [[-12, 8]], atol=0.6)
+
+
+def test_no_face_is_followed_nowhere(astronaut: U8) -> None:
+    scene = flow.Scene(astronaut)
+    nobody = np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32)
+    assert scene.follow(scene, *nobody).by.shape == (0, 2)
+
+
 def test_flow_follows_a_shift_and_notices_a_cut(astronaut: U8, face_free: U8) -> None:
     import cv2
 

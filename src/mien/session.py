@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 
 from mien import geometry
@@ -86,6 +85,8 @@ class Session:
         self.detector = _eager(
             detector, self.options.keep_score, any_angle=self.options.any_angle
         )
+        again = self.detector if isinstance(self.detector, LooksAgain) else None
+        self._again = None if again is None else again.again
         self.describe = describe
         self.search = search
         self.space = self.options.space
@@ -105,11 +106,10 @@ class Session:
         self.passes = 0  # looks so far
         self.glances = 0
         self.detections = 0  # in whole pictures
-        self._grey: U8 | None = None
-        self._thumb: U8 | None = None
+        self._scene: flow.Scene | None = None  # the frame before
         self._looked_s = float("-inf")  # for faces, anywhere
         self._detected_s = float("-inf")  # in the whole picture, which was this
-        self._detected: U8 | None = None
+        self._detected: U8 | None = None  # its thumbnail
         self._last: tuple[str | None, float] = (
             None,
             0.0,
@@ -118,18 +118,16 @@ class Session:
     def step(self, frame: Frame) -> FrameResult:
         """The faces of the stream's next frame."""
         height, width = frame.image.shape[:2]
-        scale = self._scale_for(max(height, width))
-        small = geometry.shrink(frame.image, scale)
         passed_s = self._passed(frame)
         like_photo = passed_s > self.options.apart_s
         if like_photo:
             enough = self.tracker.options.new_track_score
             self.tracker.part(enough=enough, forget=not np.isfinite(passed_s))
-        calm = self._follow(small, scale, passed_s)
+        calm = self._follow(frame.image, passed_s)
         calm &= not self.tracker.restless and passed_s > 0  # frames without times
         due = frame.time_s - self._looked_s >= self.options.detect_s
-        if not calm or (due and not self._look_again(small, scale, frame.time_s)):
-            self._detect(small, scale, frame.time_s)
+        if not calm or (due and not self._look_again(frame)):
+            self._detect(frame)
         if like_photo:
             self._look_at(frame, self.tracker.tracks, at_once=True)
         else:
@@ -160,60 +158,53 @@ class Session:
             least = max(least, self.detector.reliable / self.detector.min_face)
         return float(min(1.0, least))
 
-    def _follow(self, small: U8, scale: float, passed_s: float) -> bool:
+    def _follow(self, image: U8, passed_s: float) -> bool:
         """Moves the tracks along; false where the flow cannot be trusted and a detection has to tell."""
-        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
-        before, self._grey = self._grey, grey
-        thumb_before, self._thumb = self._thumb, flow.thumbnail(grey)
-        if passed_s > self.options.apart_s or before is None or thumb_before is None:
+        before, now = self._scene, flow.Scene(image)
+        self._scene = now
+        if passed_s > self.options.apart_s or before is None:
             return False
-        if before.shape != grey.shape or flow.is_cut(thumb_before, self._thumb):
+        if before.shape != now.shape or flow.is_cut(before.thumb, now.thumb):
             self.tracker.part(enough=self.tracker.options.sure_score)
             return False
-        points, sizes = self.tracker.places()
-        shift = flow.follow(
-            before, grey, points * np.float32(scale), sizes * np.float32(scale)
-        )
-        self.tracker.move(shift, scale, passed_s)
+        shift = before.follow(now, *self.tracker.places())
+        self.tracker.move(shift, passed_s=passed_s)
         return bool(shift.steady.all())
 
-    def _look_again(self, small: U8, scale: float, time_s: float) -> bool:
+    def _look_again(self, frame: Frame) -> bool:
         """Looks for faces where they were; false where the whole picture has to be looked at."""
-        passed_s = time_s - self._detected_s
-        if (
-            not isinstance(self.detector, LooksAgain)
-            or passed_s >= self.options.whole_s
-        ):
+        passed_s = frame.time_s - self._detected_s
+        if self._again is None or passed_s >= self.options.whole_s:
             return False
         if any(track.hurries for track in self.tracker.tracks):
             return False
-        faces, by = _bare(self.tracker.tracks), np.float32(scale)
-        if passed_s >= self.options.moving_s and self._comes(faces.boxes * by, small):
+        faces = _bare(self.tracker.tracks)
+        if passed_s >= self.options.moving_s and self._comes(faces.boxes, frame.image):
             return False
-        placed = replace(faces, boxes=faces.boxes * by, landmarks=faces.landmarks * by)
-        found = self.detector.again(small, placed)
+        found = self._again(frame.image, faces)
         if (found.scores <= 0).any():
             return False
-        self.tracker.update(scaled_back(found, scale), time_s)
-        self._looked_s = time_s
+        self.tracker.update(found, frame.time_s)
+        self._looked_s = frame.time_s
         return True
 
-    def _comes(self, boxes: F32, small: U8) -> bool:
+    def _comes(self, boxes: F32, image: U8) -> bool:
         """Whether something moved beside the boxes since the last look at the whole picture."""
-        before, now = self._detected, self._thumb
+        before, now = self._detected, self._scene
         if before is None or now is None:
             return True
-        height, width = small.shape[:2]
-        return flow.is_moving(before, now, boxes, (width, height))
+        height, width = image.shape[:2]
+        return flow.is_moving(before, now.thumb, boxes, (width, height))
 
-    def _detect(self, small: U8, scale: float, time_s: float) -> None:
-        found = self.detector(small)
+    def _detect(self, frame: Frame) -> None:
+        scale = self._scale_for(max(frame.image.shape[:2]))
+        found = self.detector(geometry.shrink(frame.image, scale))
         self.tracker.update(
             scaled_back(Faces(found.boxes, found.scores, found.landmarks), scale),
-            time_s,
+            frame.time_s,
         )
-        self._looked_s = self._detected_s = time_s
-        self._detected = self._thumb
+        self._looked_s = self._detected_s = frame.time_s
+        self._detected = None if self._scene is None else self._scene.thumb
         self.detections += 1
 
     def _observe(self, frame: Frame, passed_s: float) -> None:

@@ -13,6 +13,8 @@ _WINDOW = (17, 17)
 _LEVELS = 3
 _ENOUGH = 32  # pixels: size of a face whose points can be followed well
 _THUMB_WH = (32, 18)
+_THUMB_SIDE = 320  # pixels: a picture this small is small enough to make a thumbnail of
+_FOLLOW_SIDE = 640  # pixels: longer side of a picture in which small faces are followed
 _CUT = 22.0  # grey levels of 255: mean difference of two thumbnails above which they show different scenes
 _COMES = 20  # grey levels by which a cell of a thumbnail changes when somebody comes
 _CHANGE, _ALIKE = (
@@ -27,6 +29,40 @@ class Shift:
 
     by: F32
     steady: Mask
+
+
+class Scene:
+    """A frame as flow sees it: grey, at as many sizes as are asked for, each half as large as the one before."""
+
+    def __init__(self, image: U8) -> None:
+        self._sizes = [np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)]
+        self.shape = self._sizes[0].shape
+        self.thumb = thumbnail(self.halved(_halvings(max(self.shape) / _THUMB_SIDE)))
+
+    def halved(self, times: int) -> U8:
+        """The picture, halved so many times."""
+        while len(self._sizes) <= times:
+            self._sizes.append(_halved(self._sizes[-1]))
+        return self._sizes[times]
+
+    def follow(self, after: Scene, points: F32, sizes: F32) -> Shift:
+        """The way of each face's points (N, P, 2) from here to a later frame of the same shape.
+
+        In as small a picture as shows it, for faces of these sizes (N,).
+        """
+        times = _halvings(max(self.shape) / _FOLLOW_SIDE)
+        if len(sizes):
+            large = int(np.log2(max(1.0, float(sizes.min()) / _ENOUGH)))
+            times = max(times, large)
+        smaller = np.float32(2**times)
+        here, there = self.halved(times), after.halved(times)
+        shift = follow(here, there, points / smaller, sizes / smaller)
+        return Shift(shift.by * smaller, shift.steady)
+
+
+def _halvings(too_large: float) -> int:
+    """How often to halve what is so many times too large."""
+    return max(0, int(np.ceil(np.log2(too_large))))
 
 
 def thumbnail(grey: U8) -> U8:
