@@ -7,6 +7,7 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.types import F32, F64, I64, U8
 
@@ -94,34 +95,46 @@ def nms(boxes: F32, scores: F32, *, threshold: float) -> I64:
 
 def similarity(source: F32, target: F32) -> F32:
     """The least-squares similarity (2, 3) that maps points `source` (..., P, 2) on `target` (P, 2) (Umeyama 1991)."""
-    mean_s, mean_t = (
-        source.mean(axis=-2, keepdims=True),
-        target.mean(axis=-2, keepdims=True),
-    )
-    s, t = source - mean_s, target - mean_t
-    power = np.maximum((s**2).sum(axis=(-2, -1)), 1e-9)
-    a = (s * t).sum(axis=(-2, -1)) / power
-    b = (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0]).sum(axis=-1) / power
-    rotation = np.stack([np.stack([a, -b], -1), np.stack([b, a], -1)], -2)
-    shift = mean_t[..., 0, :] - np.einsum(
-        "...ij,...j->...i", rotation, mean_s[..., 0, :]
-    )
-    return np.concatenate([rotation, shift[..., None]], axis=-1).astype(np.float32)
+    # Points as complex numbers: a turn with a scale is a product. In few steps, as arrays of five points are so small
+    # that each step takes longer to call than to compute.
+    s, t = _as_complex(source), _as_complex(target)
+    mean_s = s.sum(axis=-1, keepdims=True) / s.shape[-1]
+    mean_t = t.sum(axis=-1, keepdims=True) / t.shape[-1]
+    s, t = s - mean_s, t - mean_t
+    power = np.maximum((s.real**2 + s.imag**2).sum(axis=-1), 1e-9)
+    turn = (s.conj() * t).sum(axis=-1) / power
+    shift = mean_t[..., 0] - turn * mean_s[..., 0]
+    maps = np.empty((*turn.shape, 2, 3), np.float32)
+    maps[..., 0, 0] = maps[..., 1, 1] = turn.real
+    maps[..., 1, 0] = turn.imag
+    maps[..., 0, 1] = -turn.imag
+    maps[..., 0, 2], maps[..., 1, 2] = shift.real, shift.imag
+    return maps
+
+
+def _as_complex(points: F32) -> NDArray[np.complex128]:
+    """Points (..., P, 2) as x + iy (..., P)."""
+    return np.ascontiguousarray(points, np.float64).view(np.complex128)[..., 0]
 
 
 def invert(transforms: F32) -> F32:
     """The inverses of affine transforms (..., 2, 3)."""
-    inverse = np.linalg.inv(transforms[..., :2])
-    shift = -np.einsum("...ij,...j->...i", inverse, transforms[..., 2])
-    return np.concatenate([inverse, shift[..., None]], axis=-1).astype(np.float32)
+    a, b, c, d = (transforms[..., i, j] for i in (0, 1) for j in (0, 1))
+    x, y = transforms[..., 0, 2], transforms[..., 1, 2]
+    whole = a.astype(np.float64) * d - b.astype(np.float64) * c
+    inverse = np.empty(transforms.shape, np.float32)
+    inverse[..., 0, 0], inverse[..., 0, 1] = d / whole, -b / whole
+    inverse[..., 1, 0], inverse[..., 1, 1] = -c / whole, a / whole
+    inverse[..., 0, 2] = (b * y - d * x) / whole
+    inverse[..., 1, 2] = (c * x - a * y) / whole
+    return inverse
 
 
 def transform(points: F32, transforms: F32) -> F32:
     """Points (..., P, 2) moved by affine transforms (..., 2, 3)."""
-    moved = (
-        np.einsum("...ij,...pj->...pi", transforms[..., :2], points)
-        + transforms[..., None, :, 2]
-    )
+    x, y = points[..., :1], points[..., 1:]
+    across, down = transforms[..., None, :, 0], transforms[..., None, :, 1]
+    moved = x * across + y * down + transforms[..., None, :, 2]
     return np.asarray(moved, dtype=np.float32)
 
 
@@ -163,8 +176,10 @@ def head_boxes(landmarks: F32) -> F32:
 
 def face_sizes(landmarks: F32) -> F32:
     """The width of each face (N,) in pixels, as `square_boxes` draws it around five landmarks (N, 5, 2)."""
-    boxes = square_boxes(landmarks)
-    return np.asarray(boxes[:, 2] - boxes[:, 0], dtype=np.float32)
+    to_chip = similarity(landmarks, CHIP_LANDMARKS)
+    scale = np.hypot(to_chip[..., 0, 0], to_chip[..., 1, 0])
+    width = np.float32(CHIP_FACE[1] - CHIP_FACE[0])
+    return np.asarray(width / np.maximum(scale, 1e-9), dtype=np.float32)
 
 
 def mean_landmarks(boxes: F32) -> F32:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sized
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, overload
@@ -187,9 +187,12 @@ class Faces:
         _expect("boxes", self.boxes.shape, (n, 4))
         _expect("scores", self.scores.shape, (n,))
         _expect("landmarks", self.landmarks.shape, (n, 5, 2))
-        for name, column in self._optional_columns().items():
-            if len(column) != n:
-                raise ValueError(f"{name} has {len(column)} rows, expected {n}")
+        columns: tuple[Sized | None, ...]
+        columns = (self.track_ids, self.angles, self.qualities, self.embeddings)
+        columns = (*columns, self.matches, *self.attributes.values())
+        if any(column is not None and len(column) != n for column in columns):
+            for name, column in self._optional_columns().items():
+                _expect(name, (len(column),), (n,))
 
     def _optional_columns(self) -> dict[str, I64 | F32 | Scores | Matches]:
         columns = ("track_ids", "angles", "qualities", "embeddings", "matches")
