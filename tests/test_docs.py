@@ -20,6 +20,7 @@ import typer
 
 from mien.cli import app
 from mien.cli.retrain import _parsed as parse_retrain
+from mien.server.problems import TITLES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -166,6 +167,15 @@ def headings(page: Path) -> set[str]:
     lines = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     bare = (re.sub(r"[^\w\- ]", "", line.lower()) for line in lines)
     return {line.strip().replace(" ", "-") for line in bare}
+
+
+def test_every_kind_of_problem_is_told_with_its_status() -> None:
+    said = (ROOT / "docs" / "server.md").read_text("utf-8")
+    told = said[said.index("`type` is one of") : said.index("429 and 503 say")]
+    kinds: dict[str, int] = {}
+    for names, status in re.findall(r"((?:`[a-z-]+`,?\s+)+)(\d{3})", told):
+        kinds |= dict.fromkeys(re.findall(r"`([a-z-]+)`", names), int(status))
+    assert kinds == {kind: status for kind, (status, _) in TITLES.items()}
 
 
 def test_programs_that_are_named_are_there() -> None:

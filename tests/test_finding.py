@@ -198,8 +198,9 @@ def test_where_no_face_is_kept_is_said(
     assert told == f"no face is kept in {place}; --gallery or --in names other places\n"
     told = inside("find", astronaut_file, "--in", place).stdout
     assert told == f"no face is kept in {place}\n"
-    told = inside("find", astronaut_file, "--in", place, "--format", "json").stdout
-    assert json.loads(told) == []
+    for as_json in (["--format", "json"], ["--json"]):
+        told = inside("find", astronaut_file, "--in", place, *as_json).stdout
+        assert json.loads(told) == []
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,15 @@ def test_what_is_no_video_says_so(
         open_source(str(path))
 
 
+def test_what_may_have_been_meant_as_a_picture_is_not_called_a_video(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("neither\n" * 50)
+    with pytest.raises(SourceError, match="neither a picture nor a video"):
+        open_source(str(path))
+
+
 def test_a_playlist_on_disk_cannot_reach_the_network(tmp_path: Path) -> None:
     path = tmp_path / "list.m3u8"
     with serving() as server:

@@ -47,7 +47,11 @@ def test_the_newest_frame_wins(client: Client, photo: bytes) -> None:
 def test_bad_frames_are_told_and_end_in_the_end(client: Client) -> None:
     with client.http.websocket_connect(LIVE) as socket:
         socket.send_bytes(b"no picture")
-        assert json.loads(socket.receive_text())["error"].startswith("unusable-input")
+        told = json.loads(socket.receive_text())
+        assert told.pop("time_s") > 0
+        assert told.pop("error").startswith("unusable-input: the picture is no")
+        nothing = {"width": 0, "height": 0, "faces": []}
+        assert told == {"source": "live", "index": 0, **nothing}
         with pytest.raises(WebSocketDisconnect) as ended:  # noqa: PT012 - which of them ends it is not said
             for _ in range(60):
                 socket.send_bytes(b"no picture")

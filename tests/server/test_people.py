@@ -60,6 +60,8 @@ def test_names_one_face_of_several(
     assert len(boxes) == 2
     refused = client.enrol("Left", two_faces)
     assert refused.json()["type"] == "urn:mien:problem:many-faces"
+    assert "2 faces found" in refused.json()["detail"]
+    assert "form field 'box'" in refused.json()["detail"]
     made = client.enrol("Right", two_faces, box=",".join(map(str, boxes[1])))
     assert made.status_code == 201
     faces = sorted(
@@ -355,6 +357,9 @@ def test_refusals(client: Client, photo: bytes, no_face: bytes) -> None:
     assert {kind: answer.json()["type"] for kind, answer in kinds.items()} == {
         kind: f"urn:mien:problem:{kind}" for kind in kinds
     }
+    bare = client.http.post("/v1/people", json={"name": "Ada"})
+    assert bare.status_code == 415
+    assert "picture or film in the form field 'file'" in bare.json()["detail"]
     assert client.enrol("Box", photo, box="1,2,3").status_code == 422
     assert (
         client.enrol("Box", photo, box="0,0,20,20").json()["type"]

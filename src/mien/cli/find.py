@@ -70,6 +70,7 @@ def find(
         bool, typer.Option("--largest", help="Of several faces look for the largest.")
     ] = False,
     format: Annotated[str, typer.Option("--format", help="table | json")] = "table",  # noqa: A002
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     sheet: Annotated[
         Path | None, typer.Option("--sheet", help="A picture of all that is found.")
     ] = None,
@@ -84,6 +85,7 @@ def find(
         raise InputError(
             f"--format {format} is unknown; use one of {', '.join(_FORMATS)}"
         )
+    format = "json" if as_json else format  # noqa: A001
     if sheet is not None:
         file_to_write("--sheet", sheet, suffixes=images.WRITABLE, inputs=[photo])
     analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=shared.place())

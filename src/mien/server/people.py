@@ -348,6 +348,7 @@ def _chosen(faces: Faces, choice: Choice, source: str) -> int:
     prominent = int(in_foreground(faces.landmarks).sum())
     if prominent > 1 and not choice.largest:
         raise ManyFacesError(
-            f"{prominent} faces found in {source}; send the box of one, or largest=true"
+            f"{prominent} faces found in {source}; say which with the form field "
+            "'box' (x1,y1,x2,y2), or take the largest: 'largest' is true"
         )
     return int(geometry.area(faces.boxes).argmax())

@@ -70,7 +70,7 @@ async def read_form(
     if kind != b"multipart/form-data" or not boundary:
         raise Problem(
             "unsupported-media-type",
-            "send multipart/form-data with the picture in the field 'file'",
+            "send multipart/form-data with the picture or film in the form field 'file'",
         )
     reader = _UploadReader(limits, open_file)
     try:

@@ -28,6 +28,7 @@ from mien.errors import SourceError
 from mien.media import containers
 from mien.pool import Ahead
 from mien.sources.base import Closing, Timeouts, shown
+from mien.sources.media import is_video
 from mien.types import F64, U8, Frame
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,8 @@ def _why_not(uri: str, exc: Exception, *, late: bool) -> str:
     if isinstance(exc, AvRefused):
         return f"{name} wants a user and password, or these are wrong"
     if isinstance(exc, InvalidDataError):
-        return f"{name} is no video that can be read, or is damaged"
+        kind = "no" if "://" in uri or is_video(uri) else "neither a picture nor a"
+        return f"{name} is {kind} video that can be read, or is damaged"
     if "://" not in uri and not Path(uri).exists():
         return f"cannot read {name}: no such file"
     return f"cannot open {name}: {reason(exc)}"

@@ -206,11 +206,11 @@ class _ClientStream:
                     named = named_if_alive(result.faces)
                     result = replace(result, faces=named)
         except MemoryShort as exc:
-            return _error(index, "busy", str(exc)), True
+            return _error(index, time_s, f"busy: {exc}"), True
         except InputError as exc:
-            return _error(index, "unusable-input", str(exc)), False
+            return _error(index, time_s, f"unusable-input: {exc}"), False
         except Problem as exc:
-            return _error(index, exc.kind, str(exc.detail)), True
+            return _error(index, time_s, f"{exc.kind}: {exc.detail}"), True
         self.service.metrics.analysed("live", len(result.faces))
         if self.collector is not None:
             faces = result.faces
@@ -219,7 +219,8 @@ class _ClientStream:
         return record_of(result, self.analyzer.only).to_json(), True
 
 
-def _error(index: int, kind: str, detail: str) -> str:
-    return FrameRecord(
-        source="live", index=index, faces=[], error=f"{kind}: {detail}"
-    ).to_json()
+def _error(index: int, time_s: float, problem: str) -> str:
+    """The answer to a frame that could not be looked at: as a frame's, of no size and without faces."""
+    told = {"source": "live", "index": index, "time_s": round(time_s, 3)}
+    nothing = {"width": 0, "height": 0, "faces": [], "error": problem}
+    return FrameRecord.model_validate(told | nothing).to_json()
