@@ -381,9 +381,9 @@ def read_archive(file: Path) -> object:
 _BATCH: list[Path] = []
 
 
-def parquet() -> bytes:
-    """The table of faces of a batch of one photo; what lies beside it is kept for its reader."""
-    return next(_batch().rglob("*faces*.parquet")).read_bytes()
+def parquet(table: str) -> bytes:
+    """A table of a batch of one photo; what lies beside it is kept for its reader."""
+    return next(_batch().glob(f"{table}/*.parquet")).read_bytes()
 
 
 def _batch() -> Path:
@@ -408,13 +408,13 @@ def _batch() -> Path:
     return _BATCH[0]
 
 
-def read_parquet(file: Path) -> object:
+def read_parquet(file: Path, table: str) -> object:
     from mien.batch.dataset import Archive
     from mien.report.numbers import summarise
 
     copy = file.parent / "result"
     shutil.copytree(_batch(), copy)
-    file.replace(next(copy.rglob("*faces*.parquet")))
+    file.replace(next(copy.glob(f"{table}/*.parquet")))
     return summarise(Archive.open(copy))
 
 
@@ -495,7 +495,8 @@ KINDS: dict[str, tuple[str, Callable[[], bytes], Read]] = {
     "unknown": (".db", lambda: filled("unknown"), read_unknown),
     "visits": (".db", lambda: filled("visits"), read_visits),
     "backup": (".zip", archive, read_archive),
-    "parquet": (".parquet", parquet, read_parquet),
+    "parquet-faces": (".parquet", lambda: parquet("faces"), lambda file: read_parquet(file, "faces")),
+    "parquet-sources": (".parquet", lambda: parquet("sources"), lambda file: read_parquet(file, "sources")),
     "toml": (".toml", lambda: _TOML, read_toml),
     "xmp": (".xmp", lambda: _XMP, read_xmp),
 }  # fmt: skip

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from batch import archives
 from commands import Inside
 from mien.batch import Archive
-from mien.errors import InputError
+from mien.errors import InputError, MienError
 from mien.finding import BatchSearch, GallerySearch, UnknownSearch, find
 from mien.gallery import Photo, SqliteGallery
 from mien.gallery.unknown import Sighting, open_unknown
@@ -220,3 +221,30 @@ def test_what_cannot_be_searched_is_said(
     done = inside("find", astronaut_file, *arguments)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {b"mien.attributes": b"\xff[]"},
+        {b"mien.attributes": b"[3]"},
+        {b"mien.attributes": b"[" * 100_000},
+        {b"mien.embedding_space": b'"\xe5'},
+        {b"mien.embedding_space": b"[]"},
+    ],
+    ids=lambda notes: next(iter(notes)).decode(),
+)
+def test_a_part_whose_notes_are_damaged_is_said(
+    tmp_path: Path, notes: dict[bytes, bytes]
+) -> None:
+    archives.write_faces(tmp_path / "result", [np.stack([person(1)])])
+    (part,) = (tmp_path / "result" / "faces").glob("*.parquet")
+    table = pq.read_table(part)
+    pq.write_table(table.replace_schema_metadata(notes), part)
+    archive = Archive.open(tmp_path / "result")
+    with pytest.raises(MienError, match="remove"):
+        _ = (
+            archive.attributes()
+            if b"mien.attributes" in notes
+            else archive.described_parts(DLIB)
+        )

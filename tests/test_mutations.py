@@ -27,7 +27,14 @@ def load() -> ModuleType:
 
 
 mutations = load()
-SLOW = {"parquet", "pth", "tflite", "landmarks.dat", "mmod.dat"}  # a process's work
+SLOW = {
+    "parquet-faces",
+    "parquet-sources",
+    "pth",
+    "tflite",
+    "landmarks.dat",
+    "mmod.dat",
+}  # a process's work
 
 
 @pytest.mark.slow

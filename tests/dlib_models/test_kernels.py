@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mien.dlib_models import kernels
+from mien.errors import MemoryShort
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "kernels"
@@ -77,3 +78,19 @@ def test_threads_and_calls_within_calls_have_their_own() -> None:
 def test_more_than_there_can_be_is_a_memory_error() -> None:
     with kernels.arena() as memory, pytest.raises(MemoryError, match="make it smaller"):
         memory.take(5 << 30)
+
+
+def test_a_machine_without_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under `ulimit -v`: the addresses cannot be reserved, or the memory cannot grow."""
+    import wasmtime
+
+    def short(*_: object) -> None:
+        raise wasmtime.WasmtimeError("mmap failed")
+
+    with kernels.arena() as memory:
+        monkeypatch.setattr(wasmtime.Memory, "grow", short)
+        with pytest.raises(MemoryShort, match="MB more memory"):
+            memory.take(memory.size + 1)
+        monkeypatch.setattr(wasmtime, "Instance", short)
+        with pytest.raises(MemoryShort, match="ulimit"):
+            kernels.Arena()

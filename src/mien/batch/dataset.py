@@ -45,6 +45,9 @@ DONE, FAILED = "done", "failed"
 _STAMP = [("mien_version", pa.string()), ("schema_version", pa.int16())]
 _ABOUT = {b"mien.schema_version": str(SCHEMA_VERSION).encode()}
 _ATTRIBUTES, _SPACE = b"mien.attributes", b"mien.embedding_space"
+# What reading a damaged part raises; its notes on attributes and space may be no text, or say something else.
+_DAMAGES = (OSError, pa.ArrowException, ValueError)
+_ODD_NOTES = (LookupError, TypeError, AttributeError, RecursionError)
 TOLD = Told(
     tuple(BUILT_IN.values()), DLIB
 )  # what is told unless something else is asked for
@@ -418,7 +421,8 @@ class Archive:
                 f"{self.folder} holds no descriptors: run the batch with identity among --only"
             )
         kept = (schema.metadata or {}).get(_SPACE)
-        embedder = json.loads(kept)["name"] if kept else DLIB.name
+        with self._readable("faces", *_ODD_NOTES):
+            embedder = json.loads(kept)["name"] if kept else DLIB.name
         if (
             embedder != space.name
             or schema.field("embedding").type.list_size != space.size
@@ -453,10 +457,10 @@ class Archive:
         return pads.dataset(names, schema=self._schema(name, names), format="parquet")
 
     @contextmanager
-    def _readable(self, name: str) -> Iterator[None]:
+    def _readable(self, name: str, *odd: type[Exception]) -> Iterator[None]:
         try:
             yield
-        except (OSError, pa.ArrowException) as exc:
+        except (*_DAMAGES, *odd) as exc:
             raise MienError(
                 f"cannot read {self.folder / name}: {exc}; remove the damaged part, run the batch again"
             ) from exc
@@ -477,11 +481,11 @@ class Archive:
         told: dict[str, Attribute] = {}
         for path in sorted((self.folder / "faces").glob("part-*.parquet")):
             kept = (self._footer(path).schema.metadata or {}).get(_ATTRIBUTES)
-            told |= (
-                {one.name: one for one in attribute.from_json(kept.decode())}
-                if kept
-                else BUILT_IN
-            )
+            if not kept:
+                told |= BUILT_IN
+                continue
+            with self._readable("faces", *_ODD_NOTES):
+                told |= {one.name: one for one in attribute.from_json(kept.decode())}
         return tuple((told or BUILT_IN).values())
 
     def _schema(self, name: str, paths: Iterable[str]) -> pa.Schema:
@@ -515,7 +519,7 @@ class Archive:
 def _parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as exc:
+    except _DAMAGES as exc:
         raise MienError(
             f"{path} is damaged ({exc}): remove it and run again; its files are then done anew"
         ) from exc
@@ -524,7 +528,7 @@ def _parquet(path: Path) -> pq.ParquetFile:
 def _read(path: Path) -> pa.Table:
     try:
         return _parquet(path).read()
-    except (OSError, pa.ArrowException) as exc:
+    except _DAMAGES as exc:
         raise MienError(
             f"{path} is damaged ({exc}): remove it and run again; its files are then done anew"
         ) from exc

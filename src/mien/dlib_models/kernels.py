@@ -19,6 +19,8 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from mien.errors import MemoryShort
+
 _PAGE = 65_536
 _SPARE = 64  # bytes behind each part: vectors are read beyond its end
 _MOST = 2 << 30  # bytes: addresses are whole numbers of 31 bits
@@ -35,9 +37,14 @@ class Arena:
 
         engine, module = _module()
         self._store = wasmtime.Store(engine)
-        self._exports: dict[str, Any] = dict(
-            wasmtime.Instance(self._store, module, []).exports(self._store).items()
-        )
+        try:
+            instance = wasmtime.Instance(self._store, module, [])
+        except wasmtime.WasmtimeError as exc:
+            raise MemoryShort(
+                "dlib's models reserve 4 GB of addresses, which a limit of this process forbids "
+                "(ulimit -v, RLIMIT_AS); raise it by as much"
+            ) from exc
+        self._exports: dict[str, Any] = dict(instance.exports(self._store).items())
         self._memory = self._exports["memory"]
         self.size = 0  # bytes of memory
         self._base = self._used = int(self._exports["__heap_base"].value(self._store))
@@ -54,6 +61,7 @@ class Arena:
 
         Raises:
             MemoryError: There is no more; an instance can have 2 GiB.
+            MemoryShort: The machine has no more.
         """
         at = -(-self._used // 64) * 64
         end = at + size + _SPARE
@@ -62,10 +70,21 @@ class Arena:
                 f"the image needs {end / 2**30:.1f} GiB where dlib's models may have 2; make it smaller"
             )
         if end > self.size:
-            self._memory.grow(self._store, -(-(end - self.size) // _PAGE))
+            self._grow(-(-(end - self.size) // _PAGE))
             self._bytes = self._all()
         self._used = end
         return at
+
+    def _grow(self, pages: int) -> None:
+        import wasmtime
+
+        try:
+            self._memory.grow(self._store, pages)
+        except wasmtime.WasmtimeError as exc:
+            raise MemoryShort(
+                f"dlib's models need {pages * _PAGE / 2**20:.0f} MB more memory than there is; "
+                f"make the picture smaller, or end other programs"
+            ) from exc
 
     def put(self, values: NDArray[Any] | bytes) -> int:
         """The address of a copy."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
@@ -25,6 +25,20 @@ from mien.watch.counts import Counts
 from mien.watch.store import KeptVisit
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+# Server-sent events: each has a name, JSON, and of visits the number of the change.
+EVENTS: dict[str, Any] = {
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "id": {"type": "string"},
+                "event": {"type": "string"},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+        }
+    }
+}
 
 
 class VerificationRecord(BaseModel):

@@ -20,6 +20,7 @@ from mien.gallery.base import check_name
 from mien.server.people import Choice
 from mien.server.problems import Problem, documented
 from mien.server.records import (
+    EVENTS,
     CounterExamplesRecord,
     CountsRecord,
     RenameRecord,
@@ -55,7 +56,7 @@ Moment = Annotated[datetime | None, Query(description="With its offset from UTC.
         **documented("busy", *_STORE),
         200: {
             "description": "Visits; with `follow`, server-sent events: `visit` with each one as JSON when it changes.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": EVENTS,
         },
     },
 )

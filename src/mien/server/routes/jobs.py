@@ -19,7 +19,13 @@ from mien.server.forms import FILE, form_body
 from mien.server.jobs import results
 from mien.server.jobs.store import Job
 from mien.server.problems import Problem, documented
-from mien.server.records import AppearanceRecord, JobRecord, JobsRecord, TimelineRecord
+from mien.server.records import (
+    EVENTS,
+    AppearanceRecord,
+    JobRecord,
+    JobsRecord,
+    TimelineRecord,
+)
 from mien.server.security import Analyst, Caller, Reader, ServiceDep
 from mien.server.service import Service
 from mien.server.sniff import check_video
@@ -144,7 +150,7 @@ def delete_job(caller: Analyst, service: ServiceDep, job_id: JobId) -> Response:
         **documented("busy", *_KNOWN),
         200: {
             "description": "Server-sent events: `progress` with the job as JSON whenever it moves, at last `end`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": EVENTS,
         },
     },
 )
