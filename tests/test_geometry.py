@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
 from mien import geometry
+from mien.types import U8
 
 
 def boxes(*rows: tuple[float, ...]) -> np.ndarray:
@@ -90,3 +92,21 @@ def test_l2_distances_equal_the_plain_formula() -> None:
     )
     plain = np.linalg.norm(a[:, None] - b[None], axis=2)
     np.testing.assert_allclose(geometry.l2_distances(a, b), plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.4, 1 / 3, 0.16])
+def test_a_picture_made_small_is_the_mean_of_what_was_there(
+    astronaut: U8, scale: float
+) -> None:
+    small = geometry.shrink(astronaut, scale)
+    mean = cv2.resize(astronaut, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert small.shape == (round(512 * scale), round(512 * scale), 3)
+    assert np.abs(small.astype(int) - mean).mean() < 5
+
+
+def test_odd_pictures_are_made_small_too(astronaut: U8) -> None:
+    assert geometry.shrink(astronaut[:511, :509], 0.3).shape == (153, 153, 3)
+
+
+def test_a_line_can_be_made_small(astronaut: U8) -> None:
+    assert geometry.shrink(astronaut[:1], 0.1).shape == (1, 51, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Collection, Iterator, Mapping, Sized
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, overload
 
@@ -224,14 +224,16 @@ class Faces:
         """One face by its number, or some of them by a mask, numbers or a slice."""
         if isinstance(rows, int | np.integer):
             return self.face(int(rows))
-        chosen = {
-            f.name: _rows(getattr(self, f.name), rows)
-            for f in fields(self)
-            if f.name != "attributes"
-        }
         return Faces(
-            **chosen,
-            attributes={name: scores[rows] for name, scores in self.attributes.items()},
+            self.boxes[rows],
+            self.scores[rows],
+            self.landmarks[rows],
+            _rows(self.track_ids, rows),
+            _rows(self.angles, rows),
+            _rows(self.qualities, rows),
+            _rows(self.embeddings, rows),
+            {name: scores[rows] for name, scores in self.attributes.items()},
+            _rows(self.matches, rows),
         )
 
     def __iter__(self) -> Iterator[Face]:

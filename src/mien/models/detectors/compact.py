@@ -230,6 +230,8 @@ class Compact:
 
         A cheap look at each, of at least this score, says which of them are worth two of both networks.
         """
+        if not len(seen):
+            return Faces.empty()
         angles = _around(turns.angles[:, None] + _OR_HEAD)
         scores = self.verifier.turned(image, seen.boxes, angles)
         scores[np.abs(angles) <= _LIES] = 0
