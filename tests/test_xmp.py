@@ -277,6 +277,8 @@ def test_tag_then_learn_from_tags(
 ) -> None:
     """One gallery names a face, another one learns it from what was written."""
     people, photos = tmp_path / "people", tmp_path / "photos"
+    others = tmp_path / "others"
+    others.mkdir()
     people.mkdir()
     photos.mkdir()
     shutil.copy(astronaut_file, people / "Eileen.png")
@@ -286,6 +288,9 @@ def test_tag_then_learn_from_tags(
     assert "marked Eileen" in done.stdout
     assert hashlib.sha256((photos / "a.jpg").read_bytes()).digest() == before
     assert "left as they are" in inside("tag", photos, "--gallery", people).stderr
+    empty = inside("tag", photos / "a.jpg", "--gallery", others)
+    assert (empty.returncode, empty.stdout) == (0, "")
+    assert "nothing is marked" in empty.stderr
     learnt = inside("enroll", "--from-tags", photos, "--gallery", tmp_path / "new.db")
     assert "Eileen: 1 photo in" in learnt.stdout
     named = inside("people", "--gallery", tmp_path / "new.db", "--json")

@@ -247,6 +247,8 @@ def test_broken_pictures_are_left_out_and_named(
     shutil.copytree(small, tmp_path / "data")
     whole = next((small / "Happy").iterdir()).read_bytes()
     (tmp_path / "data" / "Happy" / "cut off.jpg").write_bytes(whole[:200])
+    for number in range(4):
+        (tmp_path / "data" / "Angry" / f"{number:03}.jpg").unlink()
     (tmp_path / "data" / "Angry" / "text.jpg").write_text("no picture")
     (tmp_path / "data" / "Angry" / "empty.png").write_bytes(b"")
     result = CliRunner().invoke(
@@ -255,6 +257,9 @@ def test_broken_pictures_are_left_out_and_named(
     assert result.exit_code == 1
     for name in ("cut off.jpg", "text.jpg", "empty.png"):
         assert name in caplog.text
+    told = [line for line in caplog.messages if "few pictures" in line]
+    assert len(told) == 1
+    assert "'Angry' (8)" in told[0]
     assert name in (tmp_path / "m.html").read_text()
     assert load_own(tmp_path / "m.onnx", "x").labels == ("Angry", "Happy")
 

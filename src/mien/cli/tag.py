@@ -91,6 +91,8 @@ def _tell(written: list[Written]) -> None:
             for name in names:
                 typer.echo(f"{one.place}: {doing} {name}")
     left = sum(len(one.left) for one in written)
+    if written and not any(one.marked or one.renamed or one.left for one in written):
+        typer.echo("nobody known is in these photos: nothing is marked", err=True)
     if left:
         typer.echo(
             f"{left} faces were marked, or unmarked, already: left as they are",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import logging
 import math
 import re
 from collections import Counter
@@ -21,8 +20,6 @@ from mien.models.attributes.heads import AGE_GROUPS
 from mien.text import composed
 from mien.train.sheet import SHEET
 from mien.types import F64, I64
-
-log = logging.getLogger(__name__)
 
 LAST_YEAR = 100
 MAX_YEARS = 130.0
@@ -267,13 +264,13 @@ def check_classes(data: Dataset) -> Dataset:
             f"{data.name}: {names} has 1 usable picture; one is kept back to measure with, so a class needs 2 at "
             f"least, and 20 or more to be learnt well"
         )
-    few = [f"{label!r} ({count})" for label, count in counts.items() if count < 10]
-    if few:
-        log.warning(
-            "few pictures to learn from: %s; 20 or more a class are advised",
-            ", ".join(few),
-        )
     return data
+
+
+def small_classes(data: Dataset) -> list[str]:
+    """The classes with fewer pictures than one learns from, with how many each has; ages have none."""
+    counts = Counter(() if data.regression else (item.label for item in data.items))
+    return [f"{label!r} ({count})" for label, count in counts.items() if count < 10]
 
 
 def check_years(data: Dataset) -> Dataset:

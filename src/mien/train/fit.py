@@ -13,7 +13,7 @@ import numpy as np
 from mien import plugins
 from mien.errors import InputError
 from mien.train import export, report
-from mien.train.dataset import Dataset, check, read_dataset
+from mien.train.dataset import Dataset, check, read_dataset, small_classes
 from mien.train.evaluate import Measured
 from mien.train.features import Describer, FeatureTable, Progress, describe
 from mien.train.learners import (
@@ -171,7 +171,11 @@ def _say(seen: FeatureTable) -> None:
             lacking,
             len(seen.found),
         )
-    check(seen.data)
+    if few := small_classes(check(seen.data)):
+        log.warning(
+            "few pictures to learn from: %s; 20 or more a class are advised",
+            ", ".join(few),
+        )
 
 
 def make_task(seen: FeatureTable, options: Options) -> Task:
