@@ -12,7 +12,7 @@ PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscop
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 ASTRONAUT = $(BIN)/python -c "import pathlib, skimage.data as d; print(pathlib.Path(d.__file__).with_name('astronaut.png'))"
 
-.PHONY: help demo test check docs format bench hooks clean
+.PHONY: help demo test check audit docs format bench hooks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
@@ -50,6 +50,14 @@ test: .venv/dev-ready  ## everything: checks, the whole test-suite, with the sys
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST)
+
+audit: .venv/dev-ready  ## licences of what mien installs; its known holes, asked of a service on the internet
+	$(BIN)/python tests/test_licences.py
+	$(BIN)/pytest -q tests/test_licences.py
+	@test -x build/audit/bin/pip-audit || { $(BIN)/python -m venv build/audit && build/audit/bin/pip install --quiet pip-audit; }
+	@$(BIN)/pip freeze --exclude-editable > build/installed.txt
+	@build/audit/bin/pip-audit --no-deps --disable-pip --requirement build/installed.txt \
+		|| { echo "holes are listed above, or the service could not be asked: then nothing is known about holes"; exit 1; }
 
 docs: .venv/dev-ready  ## the documentation as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

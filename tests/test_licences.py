@@ -64,3 +64,9 @@ LESSER = {
     "psycopg",
     "psycopg-binary",
 }  # the Lesser GPL: loaded, not linked in
+
+
+if __name__ == "__main__":
+    for name, package in sorted(needed().items()):
+        told = "; ".join(dict.fromkeys(filter(None, said_by(package))))
+        print(f"{name} {package.version}: {told or 'says nothing: see UNSAID'}")  # noqa: T201
