@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -70,11 +71,26 @@ class UnknownCollector:
         """Keeps the unknown faces of one picture; returns how many."""
         return self.add(image, faces[self.wanted(image, faces)], source=source)
 
-    def add(self, image: U8, faces: Faces, *, source: str) -> int:
-        """Keeps faces of one picture without asking whether they are worth it; returns how many."""
-        return (
-            self.unknown.add(self._sightings(image, faces, source)) if len(faces) else 0
-        )
+    def add(
+        self,
+        image: U8,
+        faces: Faces,
+        *,
+        source: str,
+        visits: Mapping[int, str] | None = None,
+    ) -> int:
+        """Keeps faces of one picture without asking whether they are worth it; returns how many. `visits` says which
+        visit each track belongs to."""
+        if not len(faces):
+            return 0
+        sightings = self._sightings(image, faces, source)
+        if visits is not None and faces.track_ids is not None:
+            tracks = faces.track_ids.tolist()
+            sightings = [
+                replace(sighting, visit=visits.get(track, ""))
+                for sighting, track in zip(sightings, tracks, strict=True)
+            ]
+        return self.unknown.add(sightings)
 
     def stream(self) -> StreamCollector:
         """The same for the frames of one stream."""
@@ -133,8 +149,13 @@ class StreamCollector:
         self.collector = collector
         self._kept_s: dict[int, float] = {}
 
-    def keep(self, frame: Frame, result: FrameResult) -> int:
-        """Keeps who is due of one frame; returns how many."""
+    def keep(
+        self,
+        frame: Frame,
+        result: FrameResult,
+        visits: Mapping[int, str] | None = None,
+    ) -> int:
+        """Keeps who is due of one frame; returns how many. With `visits`, by track, nobody else is kept."""
         tracks = result.faces.track_ids
         if tracks is None:
             return 0
@@ -144,9 +165,17 @@ class StreamCollector:
             if frame.time_s - at < _AGAIN_S
         }
         due = result.faces[
-            np.array([track not in self._kept_s for track in tracks.tolist()], np.bool_)
+            np.array(
+                [
+                    track not in self._kept_s and (visits is None or track in visits)
+                    for track in tracks.tolist()
+                ],
+                np.bool_,
+            )
         ]
         kept = due[self.collector.wanted(frame.image, due)]
         if len(kept) and kept.track_ids is not None:
             self._kept_s |= dict.fromkeys(kept.track_ids.tolist(), frame.time_s)
-        return self.collector.add(frame.image, kept, source=result.source)
+        return self.collector.add(
+            frame.image, kept, source=result.source, visits=visits
+        )

@@ -20,6 +20,7 @@ from mien.cli.outputs import folder_to_write
 from mien.errors import InputError
 from mien.gallery import Gallery
 from mien.gallery.unknown import LEAST_FACES, Group, open_unknown
+from mien.watch.store import VisitStore, are_there, open_visits
 
 if TYPE_CHECKING:
     from mien.gallery.unknown import UnknownFaces
@@ -44,6 +45,19 @@ def _opened(
     finally:
         unknown.close()
         opened.close()
+
+
+@contextmanager
+def _visits(gallery: Gallery) -> Iterator[VisitStore | None]:
+    """The visits beside a gallery, whose faces may be among the unknown; None where none are kept."""
+    if not are_there(gallery, data=store.data_dir()):
+        yield None
+        return
+    visits = open_visits(gallery, data=store.data_dir())
+    try:
+        yield visits
+    finally:
+        visits.close()
 
 
 @unknown_app.callback(invoke_without_command=True)
@@ -77,12 +91,14 @@ def name(
     ],
     gallery: GalleryOption = None,
 ) -> None:
-    """Say who a group is: its faces go to the gallery. 'undo' takes it back for a day.
+    """Say who a group is: its faces go to the gallery, and its visits before cameras bear the name.
+
+    'undo' takes it back for a day.
 
     Example: [bold]mien people unknown name 3f0c5b2a9d7e "Ada Lovelace"[/bold]
     """
-    with _opened(ctx, gallery) as (kept, opened):
-        count = kept.name(group, name, opened)
+    with _opened(ctx, gallery) as (kept, opened), _visits(opened) as visits:
+        count = kept.name(group, name, opened, visits)
     typer.echo(f"{name}: {count} new photos", err=True)
 
 
@@ -131,8 +147,8 @@ def undo(ctx: typer.Context, gallery: GalleryOption = None) -> None:
 
     Example: [bold]mien people unknown undo[/bold]
     """
-    with _opened(ctx, gallery) as (kept, opened):
-        done = kept.undo(opened)
+    with _opened(ctx, gallery) as (kept, opened), _visits(opened) as visits:
+        done = kept.undo(opened, visits)
     if done is None:
         raise InputError(
             "there is nothing to take back: no name, split or merge of the last day"

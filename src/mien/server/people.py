@@ -33,7 +33,7 @@ from mien.gallery import (
     showing,
 )
 from mien.gallery.counter import as_denied
-from mien.gallery.unknown import Undone, UnknownFaces
+from mien.gallery.unknown import NamesVisits, Undone, UnknownFaces
 from mien.media import images
 from mien.media.apart import Decoders
 from mien.pipeline import Analyzer, in_foreground, photo_of
@@ -70,7 +70,7 @@ class People:
     """Everybody in the gallery, by ids that can stand in an address.
 
     `relabel(old, new)` is told of every name that changes or (new None) is forgotten; `results` are searched too where
-    somebody asks where else a face is.
+    somebody asks where else a face is; `visits` bear the name of the unknown person who is named.
     """
 
     def __init__(
@@ -80,9 +80,11 @@ class People:
         relabel: Callable[[str, str | None], None],
         decoders: Decoders,
         results: Sequence[Searchable] = (),
+        visits: NamesVisits | None = None,
     ) -> None:
         self.analyzer = analyzer
         self.results = results
+        self.visits = visits
         self.revision = 0  # changes when anybody does
         self._tell = relabel
         self._decoders = decoders
@@ -297,7 +299,7 @@ class People:
     def name_unknown(self, unknown: UnknownFaces, group_id: str, name: str) -> Person:
         """The person that a group of unknown faces is from now on, new or known. Raises UnknownNotFound."""
         with self._lock:
-            unknown.name(group_id, name, self.gallery)
+            unknown.name(group_id, name, self.gallery, self.visits)
             self.revision += 1
             return self.named(name)
 
@@ -305,7 +307,7 @@ class People:
         """Takes back what was last done to unknown people; a name given leaves the results of jobs too, with
         a person who has no photos left."""
         with self._lock:
-            done = unknown.undo(self.gallery)
+            done = unknown.undo(self.gallery, self.visits)
             if (
                 done is not None
                 and done.name

@@ -882,11 +882,14 @@ class VisitRecord(BaseModel):
     end: datetime | None = Field(description="Null while it goes on.")
     who: Literal["unsure", "known", "unknown"] | None = None
     person: str | None = None
+    group: str | None = Field(
+        default=None, description="The unknown person whose face was kept of it."
+    )
     pictures: list[datetime] = Field(description="When each that is kept was taken.")
 
     @classmethod
-    def of(cls, visit: KeptVisit) -> VisitRecord:
-        return cls.model_validate(visit.to_dict())
+    def of(cls, visit: KeptVisit, group: str | None = None) -> VisitRecord:
+        return cls.model_validate({**visit.to_dict(), "group": group})
 
 
 class VisitsRecord(BaseModel):

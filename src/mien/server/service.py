@@ -112,7 +112,13 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     results = [
         batch_search(folder, analyzer.space, keep=True) for folder in settings.results
     ]
-    people = People(analyzer, relabel=relabel, decoders=decoders, results=results)
+    people = People(
+        analyzer,
+        relabel=relabel,
+        decoders=decoders,
+        results=results,
+        visits=None if watching is None else watching.store,
+    )
     keys = KeyFile(settings.data / "keys.json")
     rates = Rates(settings.limits.requests_per_minute)
     models = Models(

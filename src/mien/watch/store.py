@@ -40,6 +40,7 @@ _visits = sa.Table(
     sa.Column("who", sa.Text),
     sa.Column("person", sa.Text),
     sa.Column("told", sa.Text),
+    sa.Column("by_hand", sa.Integer, default=0),
 )
 _pictures = sa.Table(
     "watch_pictures",
@@ -333,8 +334,29 @@ class VisitStore:
         with self._transaction(writing=True) as connection:
             who = "unknown" if person is None else "known"
             values = {"who": who, "person": person, "number": _next(connection)}
-            connection.execute(this.values(**values))
+            connection.execute(this.values(**values, by_hand=1))
         return self.visit(visit_id)
+
+    def give_name(self, visit_ids: Sequence[str], name: str) -> int:
+        """Tells who it was in those of these visits that were somebody unknown; returns how many."""
+        nobody = _visits.c.person.is_(None)
+        return self._say(visit_ids, nobody, who="known", person=name, by_hand=1)
+
+    def take_name(self, visit_ids: Sequence[str], name: str) -> int:
+        """Takes that back; returns of how many."""
+        theirs = _visits.c.person == name
+        return self._say(visit_ids, theirs, who="unknown", person=None, by_hand=0)
+
+    def _say(
+        self, visit_ids: Sequence[str], which: sa.ColumnElement[bool], **values: Any
+    ) -> int:
+        count = 0
+        with self._transaction(writing=True) as connection:
+            for visit in visit_ids:
+                this = sa.update(_visits).where(_visits.c.id == visit, which)
+                change = this.values(**values, number=_next(connection))
+                count += connection.execute(change).rowcount
+        return count
 
     def forget(self, visit_id: str) -> None:
         """Deletes one visit for good. Raises VisitNotFound."""
@@ -528,9 +550,21 @@ def _keep(connection: sa.Connection, event: Event) -> bool:
     row = {**_row(event), "number": _next(connection)}
     if event.kind == "begin":
         connection.execute(sa.insert(_visits).values(id=event.visit, **row))
-    elif not connection.execute(sa.update(_visits).where(this).values(**row)).rowcount:
+    elif not _change(connection, event.visit, row):
         return False
     _keep_pictures(connection, event.visit, event.best)
+    return True
+
+
+def _change(connection: sa.Connection, visit: str, row: dict[str, Any]) -> bool:
+    """Writes down how a visit goes on; false where it was deleted meanwhile. Who somebody said it was, it stays."""
+    this = sa.update(_visits).where(_visits.c.id == visit)
+    said = {"who", "person"}
+    rest = {name: value for name, value in row.items() if name not in said}
+    if not connection.execute(this.values(**rest)).rowcount:
+        return False
+    looked = {name: row[name] for name in said}
+    connection.execute(this.where(_visits.c.by_hand == 0).values(**looked))
     return True
 
 

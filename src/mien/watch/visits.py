@@ -250,6 +250,11 @@ class Visits:
         return list({visit.id: visit for visit in self._open.values()}.values())
 
     @property
+    def by_track(self) -> dict[int, str]:
+        """The ids of those that were told, by the tracks that are part of them."""
+        return {track: visit.id for track, visit in self._open.items() if visit.told}
+
+    @property
     def unsure(self) -> bool:
         """Whether somebody is there of whom nobody knows yet who it is."""
         return any(visit.who == "unsure" for visit in self._open.values())

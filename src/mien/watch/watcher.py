@@ -218,8 +218,6 @@ class Watcher:
             result = post.session.step(frame)
             if post.feed.camera.require_live:
                 result = replace(result, faces=named_if_alive(result.faces))
-            if post.collector is not None:
-                post.collector.keep(frame, result)
             self._failing.discard(name)
         except MienError as exc:  # of the gallery: it may be back for the next picture
             if name not in self._failing:
@@ -231,12 +229,27 @@ class Watcher:
         view = post.feed.view
         zones = [view.zone_of(b, result.width, result.height) for b in faces.boxes]
         self._tell_all(post.visits.see(frame, result, zones, self._picture))
+        if post.collector is not None:
+            self._keep(post.collector, frame, result, post.visits.by_track)
         present = any(zone is not None for zone in zones)
         post.feed.looked(
             frame,
             busy_s=_PRESENCE_S if present else 0.0,
             every_s=_SETTLED_S if post.visits.settled else _UNSETTLED_S,
         )
+
+    def _keep(
+        self,
+        collector: StreamCollector,
+        frame: Frame,
+        result: FrameResult,
+        visits: dict[int, str],
+    ) -> None:
+        """Keeps the faces of strangers whose visit was told, and nobody outside the zones."""
+        try:
+            collector.keep(frame, result, visits)
+        except MienError as exc:  # it may be back for the next picture
+            log.warning("%s", exc)
 
     def _picture(self, frame: Frame, face: Face) -> bytes:
         """What is kept of a good look at somebody."""
@@ -253,6 +266,15 @@ class Watcher:
     def _tell_all(self, events: Iterable[Event]) -> None:
         for event in events:
             self.tell(event)
+            if event.kind == "joined" and self.collector is not None:
+                self._join(self.collector, event)
+
+    def _join(self, collector: UnknownCollector, event: Event) -> None:
+        """Tells the faces that were kept of a visit which one it is part of."""
+        try:
+            collector.unknown.join_visits(event.visit, event.into)
+        except MienError as exc:
+            log.warning("%s", exc)
 
 
 def _turn(post: _Post) -> int:

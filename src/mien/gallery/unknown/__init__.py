@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from mien.errors import GalleryError
 from mien.gallery.base import Gallery, place_key
 from mien.gallery.folder import FolderGallery
-from mien.gallery.unknown.base import Group, Sighting, Undone, UnknownFace
+from mien.gallery.unknown.base import (
+    Group,
+    NamesVisits,
+    Sighting,
+    Undone,
+    UnknownFace,
+)
 from mien.gallery.unknown.grouping import LEAST_FACES, KeptFaces, group, regroup
 from mien.space import EmbeddingSpace
 
@@ -19,6 +25,7 @@ __all__ = [
     "LEAST_FACES",
     "Group",
     "KeptFaces",
+    "NamesVisits",
     "Sighting",
     "Undone",
     "UnknownFace",

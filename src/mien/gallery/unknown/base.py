@@ -13,7 +13,8 @@ from mien.types import F32
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """A face to be kept: its descriptor (D,) float32, `photo` the sha256 of the picture it was in (two faces of one
-    picture are never one person), `seen` and `expires` in seconds since 1970, `quality` 0 to 1, a small JPEG."""
+    picture are never one person), `seen` and `expires` in seconds since 1970, `quality` 0 to 1, a small JPEG, the id of
+    the visit that it was seen in, if it was one."""
 
     embedding: F32
     photo: str
@@ -22,6 +23,7 @@ class Sighting:
     expires: float
     quality: float = 1.0
     thumbnail: bytes = b""
+    visit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,11 @@ class Enroller(Protocol):
     def enroll(self, name: str, photos: Sequence[Photo]) -> int: ...
 
     def discard(self, name: str, sha256s: Sequence[str]) -> int: ...
+
+
+class NamesVisits(Protocol):
+    """What naming a group asks of where the visits are kept that its faces were seen in."""
+
+    def give_name(self, visit_ids: Sequence[str], name: str) -> int: ...
+
+    def take_name(self, visit_ids: Sequence[str], name: str) -> int: ...

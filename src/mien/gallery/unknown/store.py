@@ -21,7 +21,14 @@ from mien import database
 from mien.errors import InputError, PersonNotFound, UnknownNotFound
 from mien.gallery.base import Photo, check_name
 from mien.gallery.folder import bare_sha256
-from mien.gallery.unknown.base import Enroller, Group, Sighting, Undone, UnknownFace
+from mien.gallery.unknown.base import (
+    Enroller,
+    Group,
+    NamesVisits,
+    Sighting,
+    Undone,
+    UnknownFace,
+)
 from mien.gallery.unknown.grouping import LEAST_FACES, KeptFaces, regroup
 from mien.space import EmbeddingSpace
 from mien.types import F32, I64
@@ -50,6 +57,7 @@ _faces = sa.Table(
     sa.Column("group_id", sa.Text, default=""),
     sa.Column("pin", sa.Text, default=""),
     sa.Column("named", sa.Text, default=""),
+    sa.Column("visit", sa.Text, default=""),
 )
 _pictures = sa.Table(  # by themselves, so that they are not read where descriptors are
     "unknown_pictures",
@@ -188,7 +196,7 @@ class UnknownFaces:
     def _row(self, sighting: Sighting) -> dict[str, Any]:
         kept = {
             name: getattr(sighting, name)
-            for name in ("photo", "source", "seen", "expires", "quality")
+            for name in ("photo", "source", "seen", "expires", "quality", "visit")
         }
         row = self.space.kept(sighting.embedding[None])[0]
         return {
@@ -345,10 +353,36 @@ class UnknownFaces:
             )
         return bytes(found)
 
+    def groups_of(self, visit_ids: Sequence[str]) -> dict[str, str]:
+        """The group that the face of each visit is in, of those whose face is kept."""
+        query = sa.select(_faces.c.visit, _faces.c.group_id).where(
+            *self._open, _faces.c.expires > self.clock()
+        )
+        query = query.order_by(_faces.c.quality)  # the best one counts
+        with self._transaction() as connection:
+            return {
+                row.visit: row.group_id
+                for some in _slices(visit_ids)
+                for row in connection.execute(query.where(_faces.c.visit.in_(some)))
+            }
+
+    def join_visits(self, visit_id: str, into: str) -> None:
+        """Tells that a visit turned out to be a part of another one."""
+        change = sa.update(_faces).where(_faces.c.visit == visit_id)
+        with self._change() as connection:
+            connection.execute(change.values(visit=into))
+
     # -- what a user decides
 
-    def name(self, group_id: str, name: str, gallery: Enroller) -> int:
-        """Enrols a group's best faces as a person, new or known, and takes it out of the unknown; returns how many.
+    def name(
+        self,
+        group_id: str,
+        name: str,
+        gallery: Enroller,
+        visits: NamesVisits | None = None,
+    ) -> int:
+        """Enrols a group's best faces as a person, new or known, and takes it out of the unknown; returns how many. The
+        visits that its faces were seen in bear the name from then on.
 
         Raises:
             UnknownNotFound: There is no such group.
@@ -361,6 +395,9 @@ class UnknownFaces:
         enrolled = gallery.enroll(
             name, photos
         )  # before it is noted: broken off here, the group is only named again
+        seen_in = sorted({face.visit for face in faces if face.visit})
+        if visits is not None:
+            visits.give_name(seen_in, name)
         with self._change() as connection:
             action = self._note(
                 connection,
@@ -369,6 +406,7 @@ class UnknownFaces:
                 faces,
                 name=name,
                 photos=[p.sha256 for p in photos],
+                visits=seen_in,
             )
             until = self.clock() + UNDO_S
             expires = sa.case((_faces.c.expires < until, _faces.c.expires), else_=until)
@@ -431,10 +469,13 @@ class UnknownFaces:
             _pin(connection, [face.id for face in (*goes, *stays)], target)
         return self.group(target)
 
-    def undo(self, gallery: Enroller) -> Undone | None:
+    def undo(
+        self, gallery: Enroller, visits: NamesVisits | None = None
+    ) -> Undone | None:
         """Takes back the last name, merge or split; None where there is nothing to take back.
 
-        A name can be taken back for a day: its photos leave the gallery, and its faces are unknown again.
+        A name can be taken back for a day: its photos leave the gallery, its faces are unknown again, and so are the
+        visits that they were seen in.
         """
         with self._transaction() as connection:
             last = connection.execute(
@@ -448,6 +489,8 @@ class UnknownFaces:
                 PersonNotFound
             ):  # forgotten since: nothing is left to take out
                 gallery.discard(details["name"], details["photos"])
+            if visits is not None:
+                visits.take_name(details.get("visits", []), details["name"])
         with self._change() as connection:
             if connection.execute(
                 sa.delete(_actions).where(_actions.c.number == last.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -32,7 +32,7 @@ from mien.server.routes.pictures import JPEG, jpeg
 from mien.server.security import Admin, Caller, Reader, ServiceDep
 from mien.server.service import Service
 from mien.watch.counts import count
-from mien.watch.store import VisitStore, Wanted
+from mien.watch.store import KeptVisit, VisitStore, Wanted
 
 router = APIRouter(tags=["watching"])
 
@@ -95,8 +95,15 @@ async def list_events(
         keep_days=keeping.keep_days,
         keep_pictures=keeping.keep_pictures,
         next=more,
-        events=[VisitRecord.of(visit) for visit in found],
+        events=await run_in_threadpool(_told, service, found),
     )
+
+
+def _told(service: Service, visits: Sequence[KeptVisit]) -> list[VisitRecord]:
+    """Visits with the unknown people whom their faces belong to."""
+    unnamed = [visit.id for visit in visits if visit.person is None]
+    groups = service.unknown.groups_of(unnamed)
+    return [VisitRecord.of(visit, groups.get(visit.id)) for visit in visits]
 
 
 def _latest(after: int | None, last_event_id: str | None) -> int | None:
@@ -137,9 +144,10 @@ async def _changes(
     number = await run_in_threadpool(store.last_number) if after is None else after
     yield ": from here on\n\n"
     while not service.stopping.is_set():
-        for visit in await run_in_threadpool(store.changes, number):
+        changes = await run_in_threadpool(store.changes, number)
+        for visit in await run_in_threadpool(_told, service, changes):
             number, said_at = visit.number, time.monotonic()
-            text = VisitRecord.of(visit).model_dump_json()
+            text = visit.model_dump_json()
             yield f"id: {number}\nevent: visit\ndata: {text}\n\n"
         if time.monotonic() - said_at > _HEARTBEAT_S:
             said_at = time.monotonic()
@@ -182,7 +190,7 @@ def count_events(
 @router.get("/v1/events/{visit_id}", summary="One visit", responses=documented(*_KNOWN))
 def get_event(caller: Reader, service: ServiceDep, visit_id: VisitId) -> VisitRecord:
     """All that is kept of a visit."""
-    return VisitRecord.of(watching_of(service).store.visit(visit_id))
+    return _told(service, [watching_of(service).store.visit(visit_id)])[0]
 
 
 @router.get(
@@ -205,17 +213,23 @@ def get_picture(
     "/v1/events/{visit_id}/name",
     summary="Say who it was",
     responses=documented(
-        "no-face", "unusable-input", "too-large", "too-slow", "busy", *_KNOWN
+        *("no-face", "unusable-input", "unknown-not-found"),
+        *("too-large", "too-slow", "busy", *_KNOWN),
     ),
 )
 def name_event(
     caller: Admin, service: ServiceDep, visit_id: VisitId, order: RenameRecord
 ) -> VisitRecord:
-    """Enrols the faces of a visit's pictures as a person, new or known; the visit then bears the name.
+    """Enrols who was seen in a visit as a person, new or known; the visit then bears the name.
 
-    It needs the pictures: `keep_pictures` in the service's file says whether they are kept.
+    Where the visit has a `group`, the faces that are kept of it are enrolled, and all visits of the group bear the
+    name; else those of the visit's pictures. So the service's file must say `keep_unknown` or `keep_pictures`.
     """
     store, name = watching_of(service).store, check_name(order.name)
+    group = get_event(caller, service, visit_id).group
+    if group is not None:
+        service.people.name_unknown(service.unknown, group, name)
+        return get_event(caller, service, visit_id)
     service.people.enroll(name, _faces(service, store, visit_id))
     return VisitRecord.of(store.name(visit_id, name))
 
@@ -233,9 +247,10 @@ def deny_event(
 ) -> CounterExamplesRecord:
     """It was not who the visit says: the faces of its pictures, which are answered, never get that name again, faces
     like them must be nearer to it, and the visit is somebody unknown's. Those that were enrolled by naming the visit
-    are taken away again, and the person with them who has no other photo.
+    are taken away again, and the person with them who has no other photo; a name that was given to a whole group of
+    unknown faces is taken back by `POST /v1/unknown/undo`.
 
-    It needs the pictures, as naming does.
+    It needs the pictures: `keep_pictures` in the service's file says whether they are kept.
     """
     store = watching_of(service).store
     visit = store.visit(visit_id)

@@ -65,6 +65,7 @@ export function deny(id, file, box) {
 export const allow = (id, face) => send("DELETE", `/v1/people/${id}/not/${face}`);
 export const removePhoto = (id, sha256) => send("DELETE", `/v1/people/${id}/photos/${sha256}`);
 export const unknown = () => json("GET", "/v1/unknown");
+export const unknownGroup = (id) => json("GET", `/v1/unknown/${id}`);
 export const nameUnknown = (id, name) => json("POST", `/v1/unknown/${id}/name`, { json: { name } });
 export const splitUnknown = (id, faces) => json("POST", `/v1/unknown/${id}/split`, { json: { faces } });
 export const mergeUnknown = (id, into) => json("POST", `/v1/unknown/${id}/merge`, { json: { into } });

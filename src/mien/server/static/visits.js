@@ -6,6 +6,7 @@ import { locale, t, word } from "./lang.js";
 import { $, about, announce, ask, clock, complain, el, hue, iconButton, nameField, refill, toast, told } from "./ui.js";
 
 const PAGE = 50;
+const GROUP_SHOWN = 6; // faces of an unknown person who is named
 const COUNT_MS = 2000; // visits that change are counted anew at most so often
 
 let canChange = false;
@@ -115,27 +116,35 @@ function row(visit) {
   return el("li", { class: visit.end ? "visit" : "visit here", id: `visit-${visit.id}` }, el("div", { class: "heap" }, ...mugs(visit)), who, tools);
 }
 
-// Both need the pictures: they are what is enrolled, or denied.
+// Both need pictures, of the visit or of the unknown person it was: they are what is enrolled, or denied.
 function naming(visit) {
-  if (!identified || !visit.pictures.length) return null;
+  if (!identified || !(visit.pictures.length || visit.group)) return null;
+  if (visit.person && !visit.pictures.length) return null;
   if (visit.person) return el("button", { class: "button quiet small", type: "button", "aria-label": t`This is not ${visit.person}, at ${time(visit.begin)}`, on: { click: () => notThem(visit).catch(complain) } }, t`Not ${visit.person}`);
   return el("button", { class: "button quiet small", type: "button", "aria-label": t`Who is this? Seen at ${time(visit.begin)}`, on: { click: () => nameVisit(visit).catch(complain) } }, t`Who is this?`);
 }
 
-function mugs(visit) {
-  return visit.pictures.map((taken, i) => {
-    const img = el("img", { class: "mug", alt: "", width: 56, height: 56, decoding: "async" });
-    const place = `/v1/events/${visit.id}/pictures/${i}`;
-    const one = `${place} ${taken}`; // a better look takes its place
-    if (!faces.has(one)) faces.set(one, api.blob(place).then((b) => URL.createObjectURL(b)));
-    faces.get(one).then((url) => { img.src = url; }, () => faces.delete(one));
-    return img;
-  });
+const mugs = (visit) => visit.pictures.map((taken, i) => mug(`/v1/events/${visit.id}/pictures/${i}`, taken));
+
+// A picture; a better look, taken at another moment, takes its place.
+function mug(place, taken) {
+  const img = el("img", { class: "mug", alt: "", width: 56, height: 56, decoding: "async" });
+  const one = `${place} ${taken}`;
+  if (!faces.has(one)) faces.set(one, api.blob(place).then((b) => URL.createObjectURL(b)));
+  faces.get(one).then((url) => { img.src = url; }, () => faces.delete(one));
+  return img;
+}
+
+async function mugsOfGroup(group) {
+  const { faces: kept } = await api.unknownGroup(group);
+  return kept.filter((face) => face.picture).slice(0, GROUP_SHOWN).map((face) => mug(`/v1/unknown/faces/${face.id}`, face.seen));
 }
 
 async function nameVisit(visit) {
   const { input, field } = nameField(await api.people());
-  const body = el("div", {}, el("div", { class: "mugs" }, ...mugs(visit)), el("p", { class: "hint" }, t`Type a name. Somebody mien already knows gets these as more photos.`), field);
+  const shown = visit.group ? await mugsOfGroup(visit.group) : mugs(visit);
+  const hints = [t`Type a name. Somebody mien already knows gets these as more photos.`, visit.group ? t`All visits of this unknown person bear it then.` : ""];
+  const body = el("div", {}, el("div", { class: "mugs" }, ...shown), el("p", { class: "hint" }, hints.join(" ").trim()), field);
   const done = await ask({ title: t`Who is this?`, body, submit: () => api.nameVisit(visit.id, input.value.trim()) });
   if (!done) return;
   put(done);
