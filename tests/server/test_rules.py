@@ -86,6 +86,43 @@ def test_a_rule_is_added_tried_out_speaks_and_goes(
     assert again.service.watching.store.waiting("added") == []
 
 
+def test_a_rule_is_changed(watching: Client, receiver: Receiver, start: Start) -> None:
+    place = add(watching, "http://127.0.0.1:1/away").headers["location"]
+    happen(watching, "Ada")
+    changes = {"who": ["Ben"], "url": receiver.url}
+    changed = watching.http.patch(place, json=changes)
+    assert changed.status_code == 200, changed.text
+    assert (changed.json()["who"], changed.json()["name"]) == (["Ben"], "door")
+    until(lambda: receiver.visits == ["Ada 1"], seconds=30)
+    happen(watching, "Ada", 2)
+    happen(watching, "Ben")
+    until(lambda: receiver.visits[1:] == ["Ben 1"])
+    again = start(watch=SAID, url_hosts=("127.0.0.1",))
+    assert again.http.get("/v1/rules").json()["rules"][1]["who"] == ["Ben"]
+    happen(again, "Ben", 2)
+    until(lambda: receiver.visits[2:] == ["Ben 2"])
+
+
+@pytest.mark.parametrize(
+    ("place", "changes", "kind"),
+    [
+        ("file-1", {"who": "known"}, "rule-fixed"),
+        ("added-0", {"who": "known"}, "rule-not-found"),
+        (None, {"url": "http://169.254.169.254/latest"}, "address-refused"),
+        (None, {"cameras": ["nowhere"]}, "unusable-input"),
+        (None, {"hours": ["late"]}, "unusable-input"),
+        (None, {"secret_env": "HOME"}, "invalid"),
+    ],
+)
+def test_what_cannot_be_changed_is_refused(
+    watching: Client, place: str | None, changes: dict[str, Any], kind: str
+) -> None:
+    added = add(watching, "http://127.0.0.1:1/x").json()
+    refused = watching.http.patch(f"/v1/rules/{place or added['id']}", json=changes)
+    assert refused.json()["type"] == f"urn:mien:problem:{kind}", refused.text
+    assert watching.http.get("/v1/rules").json()["rules"][1] == added
+
+
 def test_an_address_that_became_private_is_not_told(
     watching: Client, receiver: Receiver, start: Start
 ) -> None:

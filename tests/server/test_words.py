@@ -385,6 +385,7 @@ ADMIN = {
         "GET /v1/rules",
         "POST /v1/rules",
         "POST /v1/rules/{rule_id}/test",
+        "PATCH /v1/rules/{rule_id}",
         "DELETE /v1/rules/{rule_id}",
     ),
 }

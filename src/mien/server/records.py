@@ -984,6 +984,29 @@ class RuleOrderRecord(BaseModel):
         return self.model_dump()
 
 
+class RuleChangeRecord(BaseModel):
+    """What is to be different of a rule."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"hours": ["22:00-6:00"]}}
+    )
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    who: Literal["anybody", "known", "unknown"] | list[ShortText] | None = None
+    cameras: list[ShortText] | None = Field(None, max_length=64)
+    hours: list[ShortText] | None = Field(None, max_length=20)
+    every_minutes: float | None = Field(None, ge=0, le=1e6)
+    sightings: int | None = Field(None, ge=0, le=10**6)
+    url: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    format: Literal["json", "text"] | None = None
+    picture: bool | None = None
+
+    def said(self) -> dict[str, object]:
+        """What was given."""
+        given = self.model_dump(exclude_unset=True)
+        return {name: value for name, value in given.items() if value is not None}
+
+
 class RuleRecord(BaseModel):
     """A rule."""
 

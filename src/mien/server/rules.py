@@ -21,6 +21,7 @@ from mien.text import is_visible
 from mien.watch.rules import message_of
 from mien.watch.sending import NotTold
 from mien.watch.settings import Rule, Webhook
+from mien.watch.store import VisitStore
 from mien.watch.telling import Watch
 from mien.watch.visits import iso
 
@@ -81,6 +82,41 @@ class AddedRules:
     def add(self, said: Mapping[str, Any], cameras: Sequence[str]) -> Known:
         """One more rule. Raises Problem, InputError, SourceError."""
         rule_id = _PREFIX + uuid.uuid4().hex[:12]
+        made = self._checked(rule_id, said, cameras)
+        with self._lock:
+            if len(self._added) >= MOST_RULES:
+                raise Problem("busy", f"{MOST_RULES} rules were added: remove one")
+            self._store.put_rule(rule_id, said)
+        self._speak(made)
+        return made
+
+    def change(
+        self, rule_id: str, changes: Mapping[str, Any], cameras: Sequence[str]
+    ) -> Known:
+        """An added rule as it is from now on; what it has to tell goes where it tells now. Raises Problem, InputError,
+        SourceError."""
+        self._check_added(rule_id)
+        said = {**self._store.rules()[rule_id], **changes}
+        made = self._checked(rule_id, said, cameras)
+        self._store.put_rule(rule_id, said)
+        self._speak(made)
+        return made
+
+    @property
+    def _store(self) -> VisitStore:
+        if self.watch.store is None:
+            raise ValueError("this watch keeps nothing")
+        return self.watch.store
+
+    def _check_added(self, rule_id: str) -> None:
+        if self.get(rule_id).fixed:
+            detail = "this rule stands in the service's file: change it there"
+            raise Problem("rule-fixed", detail)
+
+    def _checked(
+        self, rule_id: str, said: Mapping[str, Any], cameras: Sequence[str]
+    ) -> Known:
+        """What a client said, as a rule that may speak."""
         made = _made(rule_id, said)
         if not is_visible(made.rule.name.strip()):
             raise InputError(
@@ -90,20 +126,11 @@ class AddedRules:
         if unknown:
             raise InputError(f"there is no camera {unknown[0]!r}")
         self._resolve(made.hooks[0].url, None)
-        if self.watch.store is None:
-            raise ValueError("this watch keeps nothing")
-        with self._lock:
-            if len(self._added) >= MOST_RULES:
-                raise Problem("busy", f"{MOST_RULES} rules were added: remove one")
-            self.watch.store.put_rule(rule_id, said)
-        self._speak(made)
         return made
 
     def remove(self, rule_id: str) -> None:
         """Ends a rule that was added, and deletes what it had to tell. Raises Problem."""
-        if self.get(rule_id).fixed:
-            detail = "this rule stands in the service's file: change it there"
-            raise Problem("rule-fixed", detail)
+        self._check_added(rule_id)
         with self._lock:
             self._added.pop(rule_id, None)
         self.watch.drop_rule(rule_id)

@@ -41,9 +41,10 @@ class Rules:
         self._spoke: dict[tuple[str, str, str | None], float] = {}
 
     def add(self, rule_id: str, rule: Rule, *, once: bool) -> None:
-        """One more rule, which tells the target of its own id. May be called from any thread."""
+        """One more rule, or a changed one, which tells the target of its own id. May be called from any thread."""
         told = rule.model_copy(update={"tell": (rule_id,)})
-        self.once |= {rule_id} if once else frozenset()
+        others = self.once - {rule_id}
+        self.once = others | {rule_id} if once else others
         self.rules = {**self.rules, rule_id: told}
 
     def drop(self, rule_id: str) -> None:

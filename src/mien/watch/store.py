@@ -428,9 +428,10 @@ class VisitStore:
         return {row.id: json.loads(row.said) for row in rows}
 
     def put_rule(self, rule_id: str, said: Mapping[str, Any]) -> None:
-        """Keeps a new rule."""
+        """Keeps a rule, new or changed."""
         row = {"id": rule_id, "said": json.dumps(dict(said))}
         with self._transaction(writing=True) as connection:
+            connection.execute(sa.delete(_rules).where(_rules.c.id == rule_id))
             connection.execute(sa.insert(_rules).values(**row))
 
     def drop_rule(self, rule_id: str, target: str) -> None:

@@ -106,10 +106,14 @@ class Watch:
             return b""
 
     def add_rule(self, rule: Rule, hook: Webhook, resolve: Resolve) -> None:
-        """One more rule with a webhook of its own, whose name is the rule's id. It is told from now on."""
+        """One more rule with a webhook of its own, whose name is the rule's id, or a changed one. It is told from now
+        on."""
         if self.store is None:
             raise ValueError("this watch keeps nothing")
         target = WebhookTarget(hook, picture=self._picture, resolve=resolve)
+        before = self._added.pop(hook.name, None)
+        if before is not None:  # two would tell the same twice
+            before.close()
         sender = Sender(self.store, target)
         sender.start()
         self._added[hook.name] = sender

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from mien.server.problems import documented
 from mien.server.records import (
+    RuleChangeRecord,
     RuleOrderRecord,
     RuleRecord,
     RulesRecord,
@@ -19,6 +20,10 @@ from mien.server.security import Admin, ServiceDep
 
 router = APIRouter(tags=["watching"])
 
+_ADDED = (
+    *("address-refused", "unusable-input", "source-lost", "too-large"),
+    *("too-slow", "gallery-unavailable", "not-watching"),
+)
 _KNOWN = ("rule-not-found", "not-watching", "gallery-unavailable")
 RuleId = Annotated[
     str, Path(max_length=64, description="As listed.", examples=["file-1"])
@@ -36,10 +41,7 @@ def list_rules(caller: Admin, service: ServiceDep) -> RulesRecord:
     "/v1/rules",
     status_code=201,
     summary="Add a rule",
-    responses=documented(
-        *("address-refused", "unusable-input", "source-lost", "too-large"),
-        *("too-slow", "gallery-unavailable", "busy", "not-watching"),
-    ),
+    responses=documented("busy", *_ADDED),
 )
 def add_rule(
     caller: Admin, service: ServiceDep, order: RuleOrderRecord, response: Response
@@ -58,6 +60,20 @@ def add_rule(
 def test_rule(caller: Admin, service: ServiceDep, rule_id: RuleId) -> RuleTestRecord:
     """Tells whom a rule tells of a visit that never was (`event` is `test`), at once; says whether that went well."""
     return RuleTestRecord(told=watching_of(service).rules.test(rule_id))
+
+
+@router.patch(
+    "/v1/rules/{rule_id}",
+    summary="Change a rule",
+    responses=documented("rule-fixed", "rule-not-found", *_ADDED),
+)
+def change_rule(
+    caller: Admin, service: ServiceDep, rule_id: RuleId, order: RuleChangeRecord
+) -> RuleRecord:
+    """Changes a rule that was added; what is not given stays. Those of the file are changed there."""
+    watching = watching_of(service)
+    cameras = [one.camera.name for one in watching.all()]
+    return RuleRecord.of(watching.rules.change(rule_id, order.said(), cameras))
 
 
 @router.delete(

@@ -78,6 +78,7 @@ export const visits = (filters) => json("GET", `/v1/events?${filters}`);
 export const nameVisit = (id, name) => json("POST", `/v1/events/${id}/name`, { json: { name } });
 export const rules = async () => (await json("GET", "/v1/rules")).rules;
 export const addRule = (rule) => json("POST", "/v1/rules", { json: rule });
+export const changeRule = (id, changes) => json("PATCH", `/v1/rules/${id}`, { json: changes });
 export const removeRule = (id) => send("DELETE", `/v1/rules/${id}`);
 export const testRule = async (id) => (await json("POST", `/v1/rules/${id}/test`)).told;
 export const visit = (id) => json("GET", `/v1/events/${id}`);
