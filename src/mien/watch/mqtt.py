@@ -10,6 +10,8 @@ import importlib.util
 import json
 import logging
 import re
+import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -53,6 +55,7 @@ class MqttTarget:
         self._lock = threading.RLock()
         self._retained: dict[str, str] = {}  # by topic
         self._here: dict[str, dict[str, str | None]] = {}  # by camera: who, by visit
+        self._why = f"the broker {said.host} is away"
         self._stop = threading.Event()
         self._client = self._make_client()
         self._thread = threading.Thread(
@@ -73,10 +76,14 @@ class MqttTarget:
                 raise InputError(f"mqtt: {exc}") from exc
         if self.said.tls:
             ca = None if self.said.ca_file is None else str(self.said.ca_file)
-            client.tls_set(ca_certs=ca)
+            try:
+                client.tls_set(ca_certs=ca)
+            except OSError as exc:  # no file, or no certificate in it
+                raise InputError(f"mqtt: cannot use ca_file {ca}: {exc}") from exc
         client.will_set(self._topic("status"), "offline", qos=1, retain=True)
         client.reconnect_delay_set(min_delay=1, max_delay=60)
         client.on_connect = self._connected
+        client.on_connect_fail = lambda *_: self._note_failure(sys.exc_info()[1])
         return client
 
     def start(self) -> None:
@@ -110,12 +117,24 @@ class MqttTarget:
         for topic, payload in retained.items():
             client.publish(topic, payload, qos=1, retain=True)
 
+    def _note_failure(self, exc: BaseException | None) -> None:
+        """Notes why there is no connection; of a certificate, what to do."""
+        self._why = f"the broker {self.said.host} is away"
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            self._why = (
+                f"the broker {self.said.host} has no certificate that is trusted "
+                f"({exc.verify_message}); name its authority by ca_file"
+            )
+        elif isinstance(exc, ssl.SSLError):
+            port = f"port {self.said.port}"
+            self._why = f"the broker {self.said.host} speaks no TLS at {port}: {exc}"
+
     # -- events
 
     def tell(self, message: Message) -> None:
         """Raises NotTold where the broker has not acknowledged it."""
         if not self._client.is_connected():
-            raise NotTold(f"the broker {self.said.host} is away")
+            raise NotTold(self._why)
         sent = self._client.publish(self._topic("events"), message.body, qos=1)
         try:
             sent.wait_for_publish(_TOLD_S)
