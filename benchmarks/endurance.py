@@ -5,7 +5,8 @@
 FILMs are videos, played one after the other, again and again, as fast as they can be analysed: one session, one clock,
 one summary, one recording that is begun anew every 2000 frames. `--stream` sends the first film as MJPEG over HTTP from
 a process of its own instead, at its own pace, and breaks the connection off every ten seconds. Told every ten seconds:
-resident memory, threads, open files, tracks. With `--stream` also the drift, the age of the frame on our own clock.
+resident memory, threads, open files, tracks. `--watch` lets `mien watch`, a process of its own, watch that stream:
+`frames` are then the changes of visits that it told. With `--stream` also the drift, the age of the frame on our clock.
 Exits with 1 when memory grew by 20 MB or more from the second quarter to the last, or threads or files became more.
 """
 
@@ -14,7 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -209,6 +212,33 @@ def watched(films: list[Path], minutes: float, *, stream: bool) -> Watch:
             return play(source, minutes, Path(name), opened=time.monotonic())
 
 
+def watching(film: Path, minutes: float) -> list[Sample]:
+    """What a `mien watch` holds that watches a film which is sent round and round, and broken off."""
+    samples: list[Sample] = []
+    with tempfile.TemporaryDirectory(prefix="mien-endurance-") as name:
+        folder, told = Path(name), Path(name) / "told"
+        with sending(film) as url, told.open("wb") as out:
+            toml = f'[watch]\nkeep_days = 1\n[[cameras]]\nname = "film"\nsource = "{url}"\n'
+            (folder / "mien.toml").write_text(toml)
+            words = [sys.executable, "-c", "from mien.cli import main; main()", "watch"]
+            words += ["--gallery", str(folder / "people.db")]
+            (folder / "people.db").touch()
+            child = subprocess.Popen(words, cwd=folder, stdout=out)
+            held, began = psutil.Process(child.pid), time.monotonic()
+            while (gone := time.monotonic() - began) < 60 * minutes:
+                time.sleep(SAMPLE_S)
+                rss = round(held.memory_info().rss / 2**20, 1)
+                counted = told.read_bytes().count(b"\n")
+                threads, files = held.num_threads(), held.num_fds()
+                samples.append(
+                    Sample(round(gone, 1), gone, counted, rss, threads, files, 0, 0.0)
+                )
+                print(json.dumps(asdict(samples[-1])), file=sys.stderr, flush=True)
+            child.send_signal(signal.SIGINT)
+            child.wait(60)
+    return samples
+
+
 def report(samples: list[Sample]) -> dict[str, Any]:
     """What changed from the second quarter of the samples to the last one."""
     quarter = max(1, len(samples) // 4)
@@ -240,10 +270,15 @@ def main() -> None:
     parser.add_argument("films", nargs="+", type=Path)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--watch", action="store_true")
     parser.add_argument("--output", type=Path, help="a JSON file")
     parser.add_argument("--curve", type=Path, help="a place for a .csv and an .svg")
     given = parser.parse_args()
-    found = report(watched(given.films, given.minutes, stream=given.stream).samples)
+    if given.watch:
+        samples = watching(given.films[0], given.minutes)
+    else:
+        samples = watched(given.films, given.minutes, stream=given.stream).samples
+    found = report(samples)
     print(json.dumps({key: value for key, value in found.items() if key != "samples"}))
     if given.curve:
         rows = [{"minutes": s["wall_s"] / 60, **s} for s in found["samples"]]
