@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import stat
 import threading
@@ -169,6 +170,26 @@ def test_a_visit_that_a_kill_left_open_is_ended(
     clock.now += ABANDONED_S + 10
     store.sweep(keep_days=None)
     assert store.visits()[0].ends == pytest.approx(NOW + ABANDONED_S - 10)
+
+
+def test_who_heard_of_a_visit_that_a_kill_left_open_hears_its_end(
+    store: VisitStore, clock: Clock
+) -> None:
+    hears = replace(message("Ada"), body='{"id": "1", "rule": "all"}', ends=True)
+    store.record(event(person="Ada"), [hears, replace(message("Ada"), target="once")])
+    for waiting in store.waiting():
+        store.told(waiting.number)
+    clock.now += ABANDONED_S + 6
+    store.sweep(keep_days=1)
+    store.sweep(keep_days=1)
+    (told,) = store.waiting()
+    said = json.loads(told.body)
+    assert (told.target, told.visit_id, said["rule"]) == ("house", "v1", "all")
+    assert (said["visit"]["event"], said["visit"]["id"]) == ("end", "v1")
+    assert said["visit"]["end"] == "2027-01-15T08:00:05.000Z"
+    assert said["visit"]["person"] == "Ada"
+    store.relabel("Ada", None)
+    assert store.waiting() == [], "who is forgotten is not told of any more"
 
 
 def test_who_is_forgotten_disappears_and_stays_away(store: VisitStore) -> None:

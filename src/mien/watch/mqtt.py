@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError
 from mien.watch.feed import CameraState
-from mien.watch.rules import MQTT
 from mien.watch.sending import NotTold
 from mien.watch.settings import Mqtt
-from mien.watch.store import Message
+from mien.watch.store import MQTT, Message
 from mien.watch.visits import Event, iso
 
 if TYPE_CHECKING:

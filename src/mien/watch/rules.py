@@ -11,10 +11,9 @@ from typing import Any
 
 from mien.watch.cameras import within
 from mien.watch.settings import Rule, WatchFile
-from mien.watch.store import Message
+from mien.watch.store import MQTT, Message
 from mien.watch.visits import Event
 
-MQTT = "mqtt"  # the target that is no webhook
 _A_DAY_S = 86_400.0  # for which something is tried to be told
 
 
@@ -95,7 +94,12 @@ class Rules:
         made = message_of(
             target, event.to_dict(), rule, expires=self.clock() + _A_DAY_S
         )
-        return replace(made, visit_id=event.visit, person=event.told.get("person"))
+        return replace(
+            made,
+            visit_id=event.visit,
+            person=event.told.get("person"),
+            ends=event.kind in {"begin", "change"} and target not in self.once,
+        )
 
 
 def message_of(

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from mien.gallery import DATABASE_SUFFIXES, Gallery
 from mien.gallery.base import place_key
 from mien.watch.visits import BestView, Event, iso
 
+MQTT = "mqtt"  # the target that is no webhook
+_TOLD_FOR_S = 86_400.0
 ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has ended
 _SCHEMA = database.Schema("watch", "mien.watch.migrations")
 _PAGE = 500  # visits that are read at once
@@ -41,6 +44,7 @@ _visits = sa.Table(
     sa.Column("person", sa.Text),
     sa.Column("told", sa.Text),
     sa.Column("by_hand", sa.Integer, default=0),
+    sa.Column("heard", sa.Text, default="{}"),
 )
 _pictures = sa.Table(
     "watch_pictures",
@@ -134,7 +138,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something still to be told to somebody: `target` names whom; tried `tries` times so far."""
+    """Something still to be told to somebody: `target` names whom; tried `tries` times so far. With `ends` they want to
+    hear of the visit's end, too."""
 
     number: int
     target: str
@@ -143,6 +148,7 @@ class Message:
     expires: float
     tries: int
     person: str | None = field(default=None)
+    ends: bool = False
 
 
 class VisitStore:
@@ -210,6 +216,7 @@ class VisitStore:
         with self._transaction(writing=True) as connection:
             if keep and not _keep(connection, event):
                 return False
+            _note_heard(connection, event.visit, messages)
             _enqueue(connection, messages)
         return True
 
@@ -302,10 +309,10 @@ class VisitStore:
         now = self.clock()
         open_ones = _visits.c.ends.is_(None)
         with self._transaction(writing=True) as connection:
-            left = sa.update(_visits).where(
-                open_ones, _visits.c.seen < now - ABANDONED_S
-            )
-            connection.execute(left.values(ends=_visits.c.seen))
+            left = _visits.c.seen < now - ABANDONED_S
+            query = sa.select(_visits).where(open_ones, left)
+            for row in connection.execute(query.order_by(_visits.c.number)).all():
+                _end(connection, row, expires=now + _TOLD_FOR_S)
             connection.execute(sa.delete(_queue).where(_queue.c.expires < now))
             old: sa.ColumnElement[bool] = sa.false()
             if keep_days is not None:
@@ -581,6 +588,35 @@ def _row(event: Event) -> dict[str, Any]:
         "person": event.told.get("person"),
         "told": json.dumps(told, ensure_ascii=False),
     }
+
+
+def _note_heard(
+    connection: sa.Connection, visit: str, messages: Sequence[Message]
+) -> None:
+    """Notes who is to hear of a visit's end, should nobody be there to tell it."""
+    told = {m.target: json.loads(m.body).get("rule") for m in messages if m.ends}
+    if not told:
+        return
+    this = _visits.c.id == visit
+    heard = connection.scalar(sa.select(_visits.c.heard).where(this))
+    if heard is not None:
+        text = json.dumps({**json.loads(heard), **told}, ensure_ascii=False)
+        connection.execute(sa.update(_visits).where(this).values(heard=text))
+
+
+def _end(connection: sa.Connection, row: sa.Row[Any], *, expires: float) -> None:
+    """Ends a visit that a kill left open, when it was seen last, and lets those hear it who heard of it."""
+    this = sa.update(_visits).where(_visits.c.id == row.id)
+    connection.execute(this.values(ends=row.seen, number=_next(connection)))
+    visit = {**_kept_visit(row, ()).to_dict(), "event": "end", "end": iso(row.seen)}
+    visit = {k: v for k, v in visit.items() if k not in {"number", "pictures"}}
+    messages = []
+    for target, rule in json.loads(row.heard).items():
+        named = {} if target == MQTT else {"rule": rule}
+        body = {"id": uuid.uuid4().hex, **named, "visit": visit}
+        text = json.dumps(body, ensure_ascii=False)
+        messages.append(Message(0, target, row.id, text, expires, 0, row.person))
+    _enqueue(connection, messages)
 
 
 def _message(row: sa.Row[Any]) -> Message:
