@@ -181,10 +181,13 @@ class Session:
         faces = _bare(self.tracker.tracks)
         if passed_s >= self.options.moving_s and self._comes(faces.boxes, frame.image):
             return False
-        found = self._again(frame.image, faces)
+        scale = self._scale_for(max(frame.image.shape[:2]))
+        by = np.float32(scale)
+        placed = replace(faces, boxes=faces.boxes * by, landmarks=faces.landmarks * by)
+        found = self._again(geometry.shrink(frame.image, scale), placed)
         if (found.scores <= 0).any():
             return False
-        self.tracker.update(found, frame.time_s)
+        self.tracker.update(scaled_back(found, scale), frame.time_s)
         self._looked_s = frame.time_s
         return True
 

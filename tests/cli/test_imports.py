@@ -1,0 +1,51 @@
+"""What commands import: a package that a command does without costs its users time at every start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from mien.types import U8
+
+HEAVY = ("av", "cv2", "fastapi", "numpy", "onnxruntime", "pandas", "pyarrow")
+HEAVY = (*HEAVY, "pydantic", "ray", "sqlalchemy", "tensorflow", "wasmtime")
+# Where the command ends, says which of the packages it imported.
+_THEN_TELL = """
+import sys
+from mien.cli import main
+try:
+    main()
+finally:
+    print(*sorted(sys.modules.keys() & set({heavy!r})), file=sys.stderr)
+"""
+
+
+def imported(*arguments: str) -> set[str]:
+    """The heavy packages that `mien` with these arguments imports."""
+    code = _THEN_TELL.format(heavy=HEAVY)
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
+def test_the_help_of_all_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert imported(*arguments) == set()
+
+
+@pytest.mark.slow
+def test_a_photo_needs_no_database_no_table_and_no_server(
+    astronaut: U8, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_DATA", str(tmp_path / "data"))
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), astronaut)
+    found = imported("analyze", str(photo))
+    assert not found & {"fastapi", "pandas", "pyarrow", "ray", "sqlalchemy"}
+    assert "onnxruntime" in found
