@@ -224,7 +224,13 @@ def about(known: Sequence[Place], name: str) -> list[Kept]:
     name = check_name(name)
     found = [kept for place in known for kept in place.about(name)]
     if not found:
-        raise PersonNotFound(f"nothing is kept about {name}{_near(known, name)}")
+        people: list[Person] = []
+        for place in known:
+            if isinstance(place, InGallery):
+                people += place.gallery.people()
+        raise PersonNotFound(
+            f"nothing is kept about {name}{did_you_mean(name, [person.name for person in people])}"
+        )
     return found
 
 
@@ -238,11 +244,3 @@ def forget(known: Sequence[Place], name: str) -> list[Kept]:
     for place in known:
         place.forget(check_name(name))
     return found
-
-
-def _near(known: Sequence[Place], name: str) -> str:
-    people: list[Person] = []
-    for place in known:
-        if isinstance(place, InGallery):
-            people += place.gallery.people()
-    return did_you_mean(name, [person.name for person in people])

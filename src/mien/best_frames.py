@@ -49,7 +49,15 @@ def best_photos(
         raise NoFaceError(
             f"no frame of {name} shows one face large and sharp; come nearer, alone, in more light"
         )
-    chosen = _chosen(_of_one(takes, analyzer), MOST, apart=_apart(analyzer))
+    # Of the person who is seen most: others may pass through the picture.
+    rows = analyzer.space.kept(_rows(takes))
+    away = l2_distances(rows, rows[medoid(rows)][None])[:, 0]
+    far = away > analyzer.space.stranger
+    chosen = _chosen(
+        [take for take, other in zip(takes, far, strict=True) if not other],
+        MOST,
+        apart=analyzer.space.euclidean(analyzer.space.duplicate) / 2,
+    )
     return [_finished(take, name) for take in sorted(chosen, key=lambda t: t.time_s)]
 
 
@@ -85,21 +93,8 @@ def _take(analyzer: Analyzer, frame: Frame) -> _Take | None:
     return None if photo.poor else _Take(frame.image, frame.time_s, photo)
 
 
-def _apart(analyzer: Analyzer) -> float:
-    """The Euclidean distance below which two frames are too much alike for both to be kept."""
-    return analyzer.space.euclidean(analyzer.space.duplicate) / 2
-
-
 def _rows(takes: list[_Take]) -> F32:
     return np.stack([take.photo.embedding for take in takes])
-
-
-def _of_one(takes: list[_Take], analyzer: Analyzer) -> list[_Take]:
-    """The takes of the person who is seen most; others may pass through the picture."""
-    rows = analyzer.space.kept(_rows(takes))
-    away = l2_distances(rows, rows[medoid(rows)][None])[:, 0]
-    far = away > analyzer.space.stranger
-    return [take for take, other in zip(takes, far, strict=True) if not other]
 
 
 def _chosen(takes: list[_Take], most: int, *, apart: float) -> list[_Take]:

@@ -200,7 +200,12 @@ class Schema:
         for script in files[version:]:
             execute(connection, script)
         if version < len(files):
-            self._note(connection, len(files))
+            note_versions(connection)
+            connection.execute(
+                sa.delete(_versions).where(_versions.c.name == self.name)
+            )
+            row = {"name": self.name, "version": len(files)}
+            connection.execute(sa.insert(_versions).values(row))
 
     def version(self, connection: sa.Connection) -> int:
         """The version of the tables that are there; 0: none, or of before versions were noted."""
@@ -208,9 +213,3 @@ class Schema:
             return 0
         query = sa.select(_versions.c.version).where(_versions.c.name == self.name)
         return connection.scalar(query) or 0
-
-    def _note(self, connection: sa.Connection, version: int) -> None:
-        note_versions(connection)
-        connection.execute(sa.delete(_versions).where(_versions.c.name == self.name))
-        row = {"name": self.name, "version": version}
-        connection.execute(sa.insert(_versions).values(row))

@@ -91,7 +91,15 @@ def _clash(folder: str, names: Iterable[str]) -> str:
     there = [name for name in names if _installed(name)]
     if len(there) < 2:
         return ""
-    kept = _kept(there)
+    # The one that can do what the others can: contributed modules, windows, the GPU.
+    kept = max(
+        there,
+        key=lambda name: (
+            name != "onnxruntime",
+            "contrib" in name,
+            "headless" not in name,
+        ),
+    )
     return (
         f"{' and '.join(there)} are both installed in the folder {folder}, where each overwrites the other; keep one: "
         f"pip uninstall -y {' '.join(there)} && pip install --force-reinstall --no-deps {kept}"
@@ -104,18 +112,6 @@ def _installed(name: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
-
-
-def _kept(there: list[str]) -> str:
-    """The one that can do what the others can: with the contributed modules, with windows, for the GPU."""
-    return max(
-        there,
-        key=lambda name: (
-            name != "onnxruntime",
-            "contrib" in name,
-            "headless" not in name,
-        ),
-    )
 
 
 def cure_of(exc: ImportError | AttributeError) -> tuple[str, ...]:

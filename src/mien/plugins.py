@@ -218,10 +218,13 @@ def _of_packages(group: str) -> Mapping[str, Plugin]:
         key=lambda entry: (entry.dist is None or entry.dist.name, entry.name),
     )
     return {
-        entry.name: Plugin(group, entry.name, _package(entry), entry)
+        entry.name: Plugin(
+            group,
+            entry.name,
+            entry.dist.name
+            if entry.dist is not None
+            else entry.value.partition(":")[0],
+            entry,
+        )
         for entry in reversed(there)
     }
-
-
-def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else entry.value.partition(":")[0]

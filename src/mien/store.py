@@ -220,15 +220,11 @@ def write_atomically(
         temporary.unlink(missing_ok=True)
         raise
     if durable and os.name == "posix":
-        _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def download(spec: ModelSpec) -> Path:
@@ -278,17 +274,14 @@ def import_file(file: Path) -> ModelSpec:
             f"{file} is none of the published models (its sha256 is {digest}); 'mien models' lists them"
         )
     if not spec.bundled:
-        _copy(file, _download_path(spec))
+        target = _download_path(spec)
+        try:
+            write_atomically(target, file.read_bytes())
+        except OSError as exc:
+            raise ModelError(
+                f"cannot write {target}: {exc}; set MIEN_CACHE to a folder that can be written"
+            ) from exc
     return spec
-
-
-def _copy(file: Path, target: Path) -> None:
-    try:
-        write_atomically(target, file.read_bytes())
-    except OSError as exc:
-        raise ModelError(
-            f"cannot write {target}: {exc}; set MIEN_CACHE to a folder that can be written"
-        ) from exc
 
 
 def read_entry(folder: str, key: str) -> bytes | None:

@@ -15,7 +15,6 @@ from mien.media import images
 from mien.models.attributes.heads import EMOTION
 from mien.pipeline import Analyzer
 from mien.quality import aside
-from mien.types import U8
 
 PARTS = (EMOTION.name,)  # what an analyzer has to tell
 _SMILES = "happiness"
@@ -48,18 +47,16 @@ def traits_of(analyzer: Analyzer, picture: bytes) -> PhotoTraits | None:
         return None
     i = int(geometry.area(faces.boxes).argmax())
     face = faces[i : i + 1]
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = np.clip(face.boxes[0], 0, (width, height, width, height)).astype(
+        int
+    )
     return PhotoTraits(
         smiles=face.attributes[EMOTION.name].top()[0] == _SMILES,
         aside=float(aside(face.landmarks)[0]),
-        light=_light(image, face.boxes[0]),
+        light=float(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].mean()),
         width=float(geometry.face_sizes(face.landmarks)[0]),
     )
-
-
-def _light(image: U8, box: np.ndarray) -> float:
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = np.clip(box, 0, (width, height, width, height)).astype(int)
-    return float(image[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)].mean())
 
 
 def suggest(traits: Sequence[PhotoTraits], photos: int) -> list[str]:

@@ -28,7 +28,11 @@ class Verification:
 
     def to_dict(self) -> dict[str, float | bool | None]:
         """As JSON shows it."""
-        return {name: _short(value) for name, value in asdict(self).items()}
+        # Four digits that count; true and false stay what they are.
+        return {
+            name: (float(f"{value:.4g}") if isinstance(value, float) else value)
+            for name, value in asdict(self).items()
+        }
 
 
 def compare(
@@ -45,8 +49,3 @@ def compare(
         false_match_rate=None if rates is None else float(rates.fmr(distance)),
         false_non_match_rate=None if rates is None else float(rates.fnmr(distance)),
     )
-
-
-def _short(value: float | None) -> float | None:
-    """Four digits that count; true and false stay what they are."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value

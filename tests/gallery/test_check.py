@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import pytest
 
 from mien.gallery import Enrolled, Photo
 from mien.gallery.check import check
@@ -13,6 +14,13 @@ from mien.types import F32
 from mien.zoo import DLIB
 
 _RNG = np.random.default_rng(7)
+_SEEDED = _RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Each test draws the same points, whichever ran before it."""
+    _RNG.bit_generator.state = _SEEDED
 
 
 def face(centre: F32, aside: float) -> F32:

@@ -105,18 +105,15 @@ class ShardAnalyzer:
         if item.is_video:
             self._video(item, found, listener)
         else:
-            self._photo(item, found)
+            data = inputs.read(item)
+            found.content_hash = hashlib.sha256(data).hexdigest()
+            image = images.read_image(data)
+            found.taken_at = images.taken_at(data)
+            found.height, found.width = image.shape[:2]
+            found.frames = 1
+            result = self.analyzer.analyze_frame(Frame(image, source=item.source))
+            found.faces.append(face_table([self._record(result, item)], self.schema))
             listener.done(item.size)
-
-    def _photo(self, item: BatchInput, found: _Found) -> None:
-        data = inputs.read(item)
-        found.content_hash = hashlib.sha256(data).hexdigest()
-        image = images.read_image(data)
-        found.taken_at = images.taken_at(data)
-        found.height, found.width = image.shape[:2]
-        found.frames = 1
-        result = self.analyzer.analyze_frame(Frame(image, source=item.source))
-        found.faces.append(face_table([self._record(result, item)], self.schema))
 
     def _video(self, item: BatchInput, found: _Found, listener: Listener) -> None:
         with inputs.local_copy(item) as path, _calling(path, item.source):

@@ -80,7 +80,11 @@ class Cluster:
             for batch in self._mapped(ray, table).iter_batches(
                 batch_size=1, batch_format="pyarrow", prefetch_batches=0
             ):
-                yield from _opened(batch)
+                for content in batch["outcome"].to_pylist():
+                    outcomes = pickle.loads(content)  # noqa: S301 - what `ShardActor` made
+                    if isinstance(outcomes, str):
+                        raise MienError(outcomes)
+                    yield from outcomes
         finally:
             ray.shutdown()
 
@@ -141,11 +145,3 @@ def _knock(address: str) -> None:
 
 def _table(name: str, values: list[bytes]) -> pa.Table:
     return pa.table({name: pa.array(values, pa.large_binary())})
-
-
-def _opened(batch: pa.Table) -> Iterator[Outcome]:
-    for content in batch["outcome"].to_pylist():
-        outcomes = pickle.loads(content)  # noqa: S301 - what `ShardActor` made
-        if isinstance(outcomes, str):
-            raise MienError(outcomes)
-        yield from outcomes

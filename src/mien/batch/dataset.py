@@ -287,15 +287,6 @@ class Archive:
                 f"{self.folder} was made with {'; '.join(other)}: give another --output, or remove it"
             )
 
-    def _claim(self) -> None:
-        path = self.folder / SETTINGS
-        about = {"schema_version": SCHEMA_VERSION, "settings": self.unclaimed}
-        with _writable(path), _replacing(path) as temporary:
-            temporary.write_text(
-                json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-        self.unclaimed = None
-
     def _sweep(self) -> None:
         """Removes parts that were never committed."""
         committed = {
@@ -332,7 +323,14 @@ class Archive:
     def commit(self, outcome: Outcome) -> None:
         """Writes a part; after it returns the part outlives any crash, before that it does not exist."""
         if self.unclaimed is not None:
-            self._claim()
+            path = self.folder / SETTINGS
+            about = {"schema_version": SCHEMA_VERSION, "settings": self.unclaimed}
+            with _writable(path), _replacing(path) as temporary:
+                temporary.write_text(
+                    json.dumps(about, indent=1, ensure_ascii=False) + "\n",
+                    encoding="utf-8",
+                )
+            self.unclaimed = None
         for name, table in outcome.tables.items():
             self._write(name, outcome.part, table)
 
@@ -373,7 +371,10 @@ class Archive:
             MienError: A part is damaged.
         """
         with self._readable(name):
-            return self._dataset(name, self._parts(name)).to_table(columns=columns)
+            names = list(map(str, self._parts(name)))
+            return pads.dataset(
+                names, schema=self._schema(name, names), format="parquet"
+            ).to_table(columns=columns)
 
     def descriptors(self, space: EmbeddingSpace) -> Iterator[tuple[F32, I64]]:
         """The descriptors (N, D) of all faces, some at a time, each with its row in `faces`.
@@ -392,7 +393,21 @@ class Archive:
         """The parts that hold faces, in the order of the rows. Raises InputError where they are of another space."""
         paths = self._parts("faces")
         for path in paths:
-            self._check_space(path, space)
+            schema = self._footer(path).schema
+            if "embedding" not in schema.names:
+                raise InputError(
+                    f"{self.folder} holds no descriptors: run the batch with identity among --only"
+                )
+            kept = (schema.metadata or {}).get(_SPACE)
+            with self._readable("faces", *_ODD_NOTES):
+                embedder = json.loads(kept)["name"] if kept else DLIB.name
+            if (
+                embedder != space.name
+                or schema.field("embedding").type.list_size != space.size
+            ):
+                raise InputError(
+                    f"{self.folder} was made with the embedder {embedder}, not {space.name}: choose it with --embedder"
+                )
         return paths
 
     def descriptors_in(self, part: Path) -> tuple[F32, I64]:
@@ -414,23 +429,6 @@ class Archive:
         """What tells a part from the same one rewritten."""
         return self._footer(part).state
 
-    def _check_space(self, path: Path, space: EmbeddingSpace) -> None:
-        schema = self._footer(path).schema
-        if "embedding" not in schema.names:
-            raise InputError(
-                f"{self.folder} holds no descriptors: run the batch with identity among --only"
-            )
-        kept = (schema.metadata or {}).get(_SPACE)
-        with self._readable("faces", *_ODD_NOTES):
-            embedder = json.loads(kept)["name"] if kept else DLIB.name
-        if (
-            embedder != space.name
-            or schema.field("embedding").type.list_size != space.size
-        ):
-            raise InputError(
-                f"{self.folder} was made with the embedder {embedder}, not {space.name}: choose it with --embedder"
-            )
-
     def count(self, name: str) -> int:
         """How many rows a table has. Raises MienError where a part is damaged."""
         return sum(self._footer(path).rows for path in self._parts(name))
@@ -451,10 +449,6 @@ class Archive:
                 some = _parquet(path).read(columns=there).take(inside).to_pylist()
             told |= zip(wanted, some, strict=True)
         return [told[row] for row in rows]
-
-    def _dataset(self, name: str, paths: Sequence[Path]) -> pads.Dataset:
-        names = list(map(str, paths))
-        return pads.dataset(names, schema=self._schema(name, names), format="parquet")
 
     @contextmanager
     def _readable(self, name: str, *odd: type[Exception]) -> Iterator[None]:

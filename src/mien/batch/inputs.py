@@ -254,19 +254,15 @@ def local_copy(item: BatchInput) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="mien-batch-") as folder:
         path = Path(folder) / f"copy{Path(item.path).suffix}"
-        _fetch(item, path)
+        try:
+            with (
+                _system(item.place).open_input_stream(
+                    item.path, compression=None
+                ) as stream,
+                path.open("wb") as file,
+            ):
+                while chunk := stream.read(_CHUNK):
+                    file.write(chunk)
+        except OSError as exc:
+            raise InputError(f"cannot read {item.source}: {exc}") from exc
         yield path
-
-
-def _fetch(item: BatchInput, path: Path) -> None:
-    try:
-        with (
-            _system(item.place).open_input_stream(
-                item.path, compression=None
-            ) as stream,
-            path.open("wb") as file,
-        ):
-            while chunk := stream.read(_CHUNK):
-                file.write(chunk)
-    except OSError as exc:
-        raise InputError(f"cannot read {item.source}: {exc}") from exc

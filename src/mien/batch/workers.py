@@ -189,7 +189,15 @@ class Workers:
         """
         queue = deque(shards)
         while queue or any(worker.shard for worker in self._workers):
-            self._staff(len(queue))
+            # One worker until it is ready, then as many as there is work for.
+            busy = sum(worker.shard is not None for worker in self._workers)
+            wanted = (
+                min(self.jobs, busy + len(queue))
+                if any(worker.ready for worker in self._workers)
+                else 1
+            )
+            while len(self._workers) < wanted:
+                self._workers.append(_Worker(self.options))
             for worker in self._workers:
                 if queue and worker.ready and worker.shard is None:
                     worker.give(queue.popleft())
@@ -197,17 +205,6 @@ class Workers:
             for connection in wait(list(connections)):
                 yield from self._hear(connections[connection], queue)  # type: ignore[index]
             self.working(sum(worker.worked for worker in self._workers))
-
-    def _staff(self, waiting: int) -> None:
-        """Starts workers: one until it is ready, then as many as there is work for."""
-        busy = sum(worker.shard is not None for worker in self._workers)
-        wanted = (
-            min(self.jobs, busy + waiting)
-            if any(worker.ready for worker in self._workers)
-            else 1
-        )
-        while len(self._workers) < wanted:
-            self._workers.append(_Worker(self.options))
 
     def _hear(self, worker: _Worker, queue: deque[Shard]) -> Iterator[Outcome]:
         try:
@@ -243,15 +240,14 @@ class Workers:
         if worker.begun is not None:
             self._strikes[worker.begun.source] += 1
             if self._strikes[worker.begun.source] >= _STRIKES:
-                yield _killer(worker.begun, how)
+                error = (
+                    f"{worker.begun.source}: ended the process that read it, "
+                    f"{_STRIKES} times ({how}): damaged, or too large for memory"
+                )
+                yield make_outcome([worker.begun], [Row(worker.begun, error=error)], [])
                 rest = tuple(item for item in rest if item is not worker.begun)
         if rest:
             queue.appendleft(rest)
-
-
-def _killer(item: BatchInput, how: str) -> Outcome:
-    error = f"{item.source}: ended the process that read it, {_STRIKES} times ({how}): damaged, or too large for memory"
-    return make_outcome([item], [Row(item, error=error)], [])
 
 
 def _end_of(code: int | None) -> str:

@@ -71,7 +71,14 @@ def _cover_one(image: U8, out: U8, box: F32, style: CoverStyle, seed: int) -> No
 def pixels(patch: U8, side: float, seed: int) -> U8:
     """Large squares."""
     height, width = patch.shape[:2]
-    small = _mixed(_few_colours(patch, side / _SQUARES), seed)
+    # Colours in other places, lighter or darker, and rounded: eyes and mouth are nowhere.
+    small = _few_colours(patch, side / _SQUARES)
+    random = np.random.default_rng(seed)
+    colours = random.permutation(small.reshape(-1, 3)).reshape(small.shape)
+    noise = random.normal(0, _NOISE, (*small.shape[:2], 1))
+    mean = small.mean(axis=(0, 1))
+    rounded = np.rint((mean + _STRONG * (colours - mean) + noise) / _STEP) * _STEP
+    small = np.asarray(np.clip(rounded, 0, 255), np.uint8)
     squares = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
     return np.asarray(squares, np.uint8)
 
@@ -96,16 +103,6 @@ def _few_colours(patch: U8, cell: float) -> U8:
     rows, columns = (max(1, round(length / cell)) for length in patch.shape[:2])
     small = cv2.resize(patch, (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8)
-
-
-def _mixed(small: U8, seed: int) -> U8:
-    """The colours of a small picture in other places, lighter or darker, and rounded: eyes and mouth are nowhere."""
-    random = np.random.default_rng(seed)
-    colours = random.permutation(small.reshape(-1, 3)).reshape(small.shape)
-    noise = random.normal(0, _NOISE, (*small.shape[:2], 1))
-    mean = small.mean(axis=(0, 1))
-    rounded = np.rint((mean + _STRONG * (colours - mean) + noise) / _STEP) * _STEP
-    return np.asarray(np.clip(rounded, 0, 255), np.uint8)
 
 
 @dataclass(frozen=True)

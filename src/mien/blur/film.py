@@ -15,7 +15,7 @@ from mien.blur.whom import FaceFinder, Whom
 from mien.output.video import VideoRecorder
 from mien.quality import quality
 from mien.sources.video import VideoFile
-from mien.types import U8, Faces, Frame
+from mien.types import U8, Frame
 
 _NAMED_EVERY_S = 0.2  # between two searches for who somebody is
 _GOOD = 0.25  # quality of a view that counts
@@ -70,24 +70,20 @@ def watch(frames: Iterable[Frame], finder: FaceFinder) -> list[Trail]:
         faces = finder.detector.one_view(frame.image, mirrored=frame.index % 2 == 1)
         trails = found.step(frame, faces)
         if finder.whom.by_name:
-            _name(frame, faces, trails, finder)
+            # Those whom nobody named for a while; a poor view says nothing.
+            due = [
+                i
+                for i, trail in enumerate(trails)
+                if frame.time_s - trail.named_s >= _NAMED_EVERY_S
+                or trail.named_s > frame.time_s
+            ]
+            worth = quality(frame.image, faces.boxes[due], faces.landmarks[due])
+            good = [i for i, one in zip(due, worth, strict=True) if one >= _GOOD]
+            names = finder.names(frame.image, faces[np.array(good, np.int64)])
+            for i, name in zip(good, names, strict=True):
+                trails[i].names.append((frame.time_s, name))
+                trails[i].named_s = frame.time_s
     return found.trails
-
-
-def _name(frame: Frame, faces: Faces, trails: list[Trail], finder: FaceFinder) -> None:
-    """Names those whom nobody named for a while; a poor view says nothing."""
-    due = [
-        i
-        for i, trail in enumerate(trails)
-        if frame.time_s - trail.named_s >= _NAMED_EVERY_S
-        or trail.named_s > frame.time_s
-    ]
-    worth = quality(frame.image, faces.boxes[due], faces.landmarks[due])
-    good = [i for i, one in zip(due, worth, strict=True) if one >= _GOOD]
-    names = finder.names(frame.image, faces[np.array(good, np.int64)])
-    for i, name in zip(good, names, strict=True):
-        trails[i].names.append((frame.time_s, name))
-        trails[i].named_s = frame.time_s
 
 
 class Covering:

@@ -31,7 +31,12 @@ class GenerousDetector:
         """What may be a face in a photo."""
         views = [self.one_view(image), self.one_view(image, mirrored=True)]
         if max(image.shape[:2]) <= _LARGE:
-            views.append(self._larger(image))
+            large = cv2.resize(
+                image, None, fx=_LARGER, fy=_LARGER, interpolation=cv2.INTER_LINEAR
+            )
+            views.append(
+                scaled_back(self._detector(np.asarray(large, np.uint8)), _LARGER)
+            )
         found = together(views)
         threshold = self._detector.nms_threshold
         return found[geometry.nms(found.boxes, found.scores, threshold=threshold)]
@@ -40,22 +45,11 @@ class GenerousDetector:
         """The same by one view, as the frames of a film get it."""
         if not mirrored:
             return self._detector(image)
-        return _mirrored(
-            self._detector(np.ascontiguousarray(image[:, ::-1])), image.shape[1]
-        )
-
-    def _larger(self, image: U8) -> Faces:
-        large = cv2.resize(
-            image, None, fx=_LARGER, fy=_LARGER, interpolation=cv2.INTER_LINEAR
-        )
-        return scaled_back(self._detector(np.asarray(large, np.uint8)), _LARGER)
-
-
-def _mirrored(faces: Faces, width: int) -> Faces:
-    """Faces of a mirrored picture in the picture itself."""
-    x1, y1, x2, y2 = faces.boxes.T
-    landmarks = faces.landmarks[:, _LEFT_RIGHT].copy()
-    landmarks[..., 0] = width - landmarks[..., 0]
-    boxes = np.stack([width - x2, y1, width - x1, y2], axis=1)
-    angles = None if faces.angles is None else -faces.angles
-    return Faces(boxes.astype(np.float32), faces.scores, landmarks, angles=angles)
+        faces = self._detector(np.ascontiguousarray(image[:, ::-1]))
+        width = image.shape[1]
+        x1, y1, x2, y2 = faces.boxes.T
+        landmarks = faces.landmarks[:, _LEFT_RIGHT].copy()
+        landmarks[..., 0] = width - landmarks[..., 0]
+        boxes = np.stack([width - x2, y1, width - x1, y2], axis=1)
+        angles = None if faces.angles is None else -faces.angles
+        return Faces(boxes.astype(np.float32), faces.scores, landmarks, angles=angles)

@@ -164,7 +164,15 @@ class TrailFinder:
         if not self.live or not len(faces):
             return found
         boxes = np.stack([trail.box(frame.index) for trail in self.live])
-        likeness = _likeness(boxes, faces.boxes)
+        # 0 where two boxes cannot be of one face.
+        overlap = geometry.iou(boxes, faces.boxes)
+        sizes = np.maximum(_side(boxes)[:, None], _side(faces.boxes)[None])
+        away = (
+            np.linalg.norm(_centre(boxes)[:, None] - _centre(faces.boxes)[None], axis=2)
+            / sizes
+        )
+        near = np.clip(_NEAR - away, 0, None) * 0.1
+        likeness = np.where(overlap >= _SAME, overlap, near).astype(np.float32)
         while likeness.max() > 0:
             row, column = np.unravel_index(likeness.argmax(), likeness.shape)
             likeness[row], likeness[:, column] = 0, 0
@@ -212,15 +220,6 @@ def _moved(before: Small, after: Small, boxes: F32) -> F32:
     )
     by = np.where(shift.steady[:, None], shift.by / scale, 0)
     return np.asarray(boxes + np.tile(by, 2), np.float32)
-
-
-def _likeness(boxes: F32, seen: F32) -> F32:
-    """How surely (N, M) boxes are of one face: 0 where they cannot be."""
-    overlap = geometry.iou(boxes, seen)
-    sizes = np.maximum(_side(boxes)[:, None], _side(seen)[None])
-    away = np.linalg.norm(_centre(boxes)[:, None] - _centre(seen)[None], axis=2) / sizes
-    near = np.clip(_NEAR - away, 0, None) * 0.1
-    return np.where(overlap >= _SAME, overlap, near).astype(np.float32)
 
 
 def _side(boxes: F32) -> F32:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import (
-    AbstractContextManager,
     ExitStack,
     closing,
     nullcontext,
@@ -237,11 +236,10 @@ def _records(
         if streamed:
             yield from chain.from_iterable(map(work.frames, group))
             continue
-        with _progress(len(group)) as advance:
+        total = len(group)
+        with (
+            progress("analyzing", total) if total > 1 else nullcontext(lambda: None)
+        ) as advance:
             for record in in_order(pool, work, group, ahead=2 * jobs):
                 yield record
                 advance()
-
-
-def _progress(total: int) -> AbstractContextManager[Callable[[], None]]:
-    return progress("analyzing", total) if total > 1 else nullcontext(lambda: None)

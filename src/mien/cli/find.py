@@ -212,18 +212,14 @@ def contact_sheet(asked: bytes, found: Sequence[tuple[Found, Searchable]]) -> U8
     sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * height), _PAPER)
     for i, (picture, words) in enumerate(tiles):
         x, y = i % _COLUMNS * _TILE, i // _COLUMNS * height
-        sheet.paste(_tile(picture), (x + 4, y + 4))
+        side = _TILE - 8
+        tile = Image.new("RGB", (side, side), _NO_PICTURE)
+        if picture:
+            face = images.open_picture(BytesIO(picture)).convert("RGB")
+            face.thumbnail((side, side))
+            tile.paste(face, ((side - face.width) // 2, (side - face.height) // 2))
+        sheet.paste(tile, (x + 4, y + 4))
         while text_size(words, _LETTERS)[0] > _TILE - 8:
             words = words[:-2] + "…"
         draw_text(sheet, (x + 4, y + _TILE + 2), words, _LETTERS, _INK)
     return np.ascontiguousarray(np.asarray(sheet)[..., ::-1])
-
-
-def _tile(picture: bytes) -> Image.Image:
-    side = _TILE - 8
-    tile = Image.new("RGB", (side, side), _NO_PICTURE)
-    if picture:
-        face = images.open_picture(BytesIO(picture)).convert("RGB")
-        face.thumbnail((side, side))
-        tile.paste(face, ((side - face.width) // 2, (side - face.height) // 2))
-    return tile

@@ -24,7 +24,13 @@ _SHOWN = 12  # digits of a photo's number
 def as_json(photos: Sequence[KeptPhoto]) -> str:
     """The photos as a JSON list."""
     rows = [
-        dataclasses.asdict(photo) | {"added": _utc(photo.added)} for photo in photos
+        dataclasses.asdict(photo)
+        | {
+            "added": datetime.fromtimestamp(photo.added, UTC).isoformat(
+                timespec="seconds"
+            )
+        }
+        for photo in photos
     ]
     return json.dumps(rows, ensure_ascii=False, indent=1)
 
@@ -117,7 +123,3 @@ def save(
 
 def _local(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

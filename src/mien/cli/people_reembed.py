@@ -35,7 +35,15 @@ def run(shared: SharedOptions, left: Path | None) -> None:
     opened = shared.open_gallery()
     analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=None)
     if isinstance(opened, FolderGallery):
-        stay = _folder(opened, analyzer)
+        # Its photos are described when they are read; only what came without one is made anew.
+        stay = opened.take_over(lambda picture: analyzer.photo(picture, largest=True))
+        count = sum(1 for _ in _bar(opened.enrolled(), None))
+        typer.echo(f"{count} photos are described by {opened.space.name}")
+        if stay:
+            typer.echo(
+                f"mien: {stay} descriptors have no picture of a face: they stay, and count for nobody",
+                err=True,
+            )
     elif isinstance(opened, SqlGallery):
         stay = _database(
             opened, analyzer, _free(left or _beside(shared.place(), opened.space.name))
@@ -46,19 +54,6 @@ def run(shared: SharedOptions, left: Path | None) -> None:
         )
     if stay:
         raise typer.Exit(SOME_FAILED)
-
-
-def _folder(gallery: FolderGallery, analyzer: Analyzer) -> int:
-    """Its photos are described when they are read; only what came without a photo has to be made anew."""
-    left = gallery.take_over(lambda picture: analyzer.photo(picture, largest=True))
-    count = sum(1 for _ in _bar(gallery.enrolled(), None))
-    typer.echo(f"{count} photos are described by {gallery.space.name}")
-    if left:
-        typer.echo(
-            f"mien: {left} descriptors have no picture of a face: they stay, and count for nobody",
-            err=True,
-        )
-    return left
 
 
 def _database(gallery: SqlGallery, analyzer: Analyzer, left: Path) -> int:

@@ -17,7 +17,7 @@ from mien.errors import InputError, MienError
 from mien.media import images
 from mien.pipeline import Analyzer
 from mien.progress import progress
-from mien.types import Frame, FrameResult
+from mien.types import Frame
 from mien.xmp.tags import Mark, TaggedPhoto, Written
 
 tag_app = new_app()
@@ -72,17 +72,15 @@ def _tag_one(analyzer: Analyzer, path: Path, in_file: bool) -> Written:
     photo = TaggedPhoto(path)
     image = images.read_image(photo.content)
     result = analyzer.analyze_frame(Frame(image, source=str(path)))
-    return photo.write(_named(result), in_file=in_file)
-
-
-def _named(result: FrameResult) -> list[Mark]:
-    """Whom the gallery named, in parts of the picture."""
     sides = np.array([result.width, result.height] * 2, np.float32)
-    return [
-        Mark(face.name, face.box / sides)
-        for face in result.faces
-        if face.name is not None
-    ]
+    return photo.write(
+        [
+            Mark(face.name, face.box / sides)
+            for face in result.faces
+            if face.name is not None
+        ],
+        in_file=in_file,
+    )
 
 
 def _tell(written: list[Written]) -> None:

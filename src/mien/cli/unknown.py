@@ -202,15 +202,14 @@ def save(
         folder_to_write("--into", into)
         for face in faces:
             if face.thumbnail:
-                _write(into / f"{face.id}.jpg", kept.thumbnail(face.id))
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        store.write_atomically(file, content, secret=True)
-    except OSError as exc:
-        raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
-    typer.echo(file)
+                file = into / f"{face.id}.jpg"
+                try:
+                    store.write_atomically(file, kept.thumbnail(face.id), secret=True)
+                except OSError as exc:
+                    raise InputError(
+                        f"cannot write {file}: {exc.strerror or exc}"
+                    ) from exc
+                typer.echo(file)
 
 
 def _show(groups: Sequence[Group], format: str, *, waiting: int = 0) -> None:  # noqa: A002

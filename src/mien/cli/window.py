@@ -244,7 +244,10 @@ class Screen:
         if letter == "e":
             self._ask_name()
         if letter == "m":
-            self._next_model()
+            try:
+                self._say(self.play.next_model())
+            except MienError as exc:
+                self._say(str(exc))
         return True
 
     def _pause(self) -> None:
@@ -271,12 +274,6 @@ class Screen:
         except InputError as exc:
             return self._say(str(exc))
         return self._say(f"saved {path}")
-
-    def _next_model(self) -> None:
-        try:
-            self._say(self.play.next_model())
-        except MienError as exc:
-            self._say(str(exc))
 
     def _ask_name(self) -> None:
         """Keeps the face nearest the centre as it is now, and asks for its name."""

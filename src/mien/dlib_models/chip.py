@@ -138,7 +138,9 @@ def cut_chips(
 def _cut(image: U8, box: ChipBox, out: U8) -> None:
     if not 1 <= box.side < 1e6:
         return  # landmarks in one place or out of any picture: nothing to see
-    level = _levels(box.side, len(out))
+    level, side = 0, _down(box.side)
+    while side > len(out):
+        level, side = level + 1, _down(side)
     left, top, right, bottom = _crop(image, box, level)
     if left >= right or top >= bottom:
         return
@@ -150,13 +152,6 @@ def _cut(image: U8, box: ChipBox, out: U8) -> None:
         crop = _halve(crop)
         corners = corners / 2 - (1.25, 0.75)
     _sample(crop, corners, out)
-
-
-def _levels(side: float, size: int) -> int:
-    level, side = 0, _down(side)
-    while side * side > size * size:
-        level, side = level + 1, _down(side)
-    return level
 
 
 def _down(side: float) -> float:
@@ -193,13 +188,8 @@ def _sample(image: F32, corners: F64, out: U8) -> None:
         1e-3
     )  # a whole number must not be truncated to the one below for a rounding error's sake
     np.copyto(out, warped, casting="unsafe")
-    _blacken(out, matrix, image.shape)
-
-
-def _blacken(out: U8, matrix: F64, shape: tuple[int, ...]) -> None:
-    """dlib leaves a pixel black unless all four neighbours it mixes are inside."""
-    limit = np.array([shape[1] - 1, shape[0] - 1])
-    size = len(out)
+    # dlib leaves a pixel black unless all four neighbours it mixes are inside.
+    limit = np.array([image.shape[1] - 1, image.shape[0] - 1])
     ends = matrix @ np.array(
         [[0, size - 1, 0, size - 1], [0, 0, size - 1, size - 1], [1, 1, 1, 1]]
     )

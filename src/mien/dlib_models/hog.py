@@ -375,7 +375,15 @@ class _LevelScan:
             self.score, _features(self.memory, planes, self.bins), planes.cells
         )
         number, row, column = np.nonzero(found >= np.float32(self.threshold))
-        return _window_boxes(column, row, level), found[number, row, column], number
+        # Cells -> image: the centre of the first and last cell, then up the pyramid, rounded once.
+        cells = np.stack([column, row, column + WINDOW - 1, row + WINDOW - 1], axis=1)
+        corners = (cells - 3) * CELL + 1
+        boxes = (corners + np.where(corners < 0, -(CELL // 2), CELL // 2)).astype(
+            np.float64
+        )
+        for _ in range(level):
+            boxes = boxes * (6 / 5) + 0.3
+        return np.floor(boxes + 0.5), found[number, row, column], number
 
 
 def _scan(scan: _LevelScan, planes: _Planes) -> tuple[F64, F32, I64]:
@@ -398,18 +406,6 @@ def _scores(score: Scorer, seen: F32, cells: tuple[int, int]) -> F32:
         return np.zeros((5, 0, 0), np.float32)
     found = score(seen).reshape(5, SHIFTS, rows, -1).transpose(0, 2, 3, 1)
     return found.reshape(5, rows, -1)[:, :, :columns]
-
-
-def _window_boxes(column: NDArray[np.intp], row: NDArray[np.intp], level: int) -> F64:
-    """Cells -> image: the centre of the first and last cell, then up the pyramid, rounded once."""
-    cells = np.stack([column, row, column + WINDOW - 1, row + WINDOW - 1], axis=1)
-    corners = (cells - 3) * CELL + 1
-    boxes = (corners + np.where(corners < 0, -(CELL // 2), CELL // 2)).astype(
-        np.float64
-    )
-    for _ in range(level):
-        boxes = boxes * (6 / 5) + 0.3
-    return np.floor(boxes + 0.5)
 
 
 def _downscale(boxes: F64, upsample: int) -> I64:

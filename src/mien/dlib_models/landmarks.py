@@ -90,7 +90,15 @@ class _Kernel:
 
     def __call__(self, image: U8, box: I64) -> F32:
         """(P, 2) whole pixels of the face in a box (4,)."""
-        near = _around(box, image.shape)
+        # Its pixels are looked for in the box and half of its size around it first.
+        width, height = (box[2:] - box[:2]) // 2
+        left, right = np.clip(
+            [box[0] - width, box[2] + width], 0, image.shape[1]
+        ).tolist()
+        top, bottom = np.clip(
+            [box[1] - height, box[3] + height], 0, image.shape[0]
+        ).tolist()
+        near = (left, top, max(left, right), max(top, bottom))
         with self._lock:
             missed, found = self._refine(image, near, box)
             if missed:  # a landmark strayed far from the box
@@ -125,14 +133,6 @@ def _fit(mean: F32) -> F64:
     turned = np.stack([-centred[:, 1], centred[:, 0]], axis=1)
     both = np.stack([centred.ravel(), turned.ravel()], axis=1)
     return both / max(float((centred**2).sum()), np.finfo(np.float64).tiny)
-
-
-def _around(box: I64, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """The part of an image in which a face's pixels are looked for first: the box and half of its size around it."""
-    width, height = (box[2:] - box[:2]) // 2
-    left, right = np.clip([box[0] - width, box[2] + width], 0, shape[1]).tolist()
-    top, bottom = np.clip([box[1] - height, box[3] + height], 0, shape[0]).tolist()
-    return left, top, max(left, right), max(top, bottom)
 
 
 def predict(predictor: ShapePredictor, image: U8, boxes: I64) -> F32:

@@ -280,11 +280,9 @@ def _canvas_boxes(centres: F64, tiles: I64, first: int) -> F64:
     low = tiles[:, :2].astype(np.float64)
     gap = centres[:, None] - np.clip(centres[:, None], low, low + tiles[:, 2:] - 1)
     nearest = (gap**2).sum(axis=2).argmin(axis=1)
-    return _level_boxes(centres - low[nearest], first + nearest)
-
-
-def _level_boxes(centres: F64, levels: I64) -> F64:
-    """Windows around positions in levels, as boxes in the doubled photo: p -> 1.2 p + 0.3, once per level."""
+    # Windows around positions in levels, as boxes in the doubled photo: p -> 1.2 p + 0.3, once per level.
+    centres = centres - low[nearest]
+    levels = first + nearest
     half = (WINDOW - 1) / 2
     corners = np.concatenate([centres - half, centres + half], axis=1)
     for step in range(int(levels.max(initial=0))):

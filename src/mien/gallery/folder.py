@@ -290,24 +290,21 @@ class FolderGallery:
         for file in self._files_of(name):
             content = _content(file)
             if self._sha256(file, content) == sha256:
-                return self._picture(file, content)
+                if _is_bare(file):
+                    picture = _npy_picture(content)
+                else:
+                    box = self._numbers(self._described(content))[-4:]
+                    picture = (
+                        images.thumbnail(images.read_image(content), box)
+                        if np.isfinite(box).all()
+                        else b""
+                    )
+                if not picture:
+                    raise PhotoNotFound(
+                        "there is no picture of a face in this photo; put one that shows it in its place"
+                    )
+                return picture
         raise PhotoNotFound("this person has no such photo; list them again")
-
-    def _picture(self, file: Path, content: bytes) -> bytes:
-        if _is_bare(file):
-            picture = _npy_picture(content)
-        else:
-            box = self._numbers(self._described(content))[-4:]
-            picture = (
-                images.thumbnail(images.read_image(content), box)
-                if np.isfinite(box).all()
-                else b""
-            )
-        if not picture:
-            raise PhotoNotFound(
-                "there is no picture of a face in this photo; put one that shows it in its place"
-            )
-        return picture
 
     def remove(self, name: str) -> None:
         self._delete(name, self._files_of(name))

@@ -50,10 +50,11 @@ _THERE = sa.text(
 def write(connection: sa.Connection, folder: Path) -> None:
     """Writes the tables, in a transaction that sees one moment, into a folder."""
     columns = _columns(connection)
+    query = "SELECT value FROM about WHERE key = 'size'"
     index: dict[str, Any] = {
         "columns": columns,
         "versions": _versions(connection, columns),
-        "size": _size(connection),
+        "size": int(connection.scalar(sa.text(query)) or DLIB.size),
         "numbers": dict(_numbers(connection, columns)),
     }
     (folder / _INDEX).write_text(json.dumps(index))
@@ -122,11 +123,6 @@ def _versions(
         rows = connection.execute(sa.text("SELECT name, version FROM schema_versions"))
         found |= {name: version for name, version in rows if name in _SCRIPTS}
     return found
-
-
-def _size(connection: sa.Connection) -> int:
-    query = "SELECT value FROM about WHERE key = 'size'"
-    return int(connection.scalar(sa.text(query)) or DLIB.size)
 
 
 def _numbers(

@@ -47,21 +47,23 @@ class SqliteGallery(SqlGallery):
     def __init__(
         self, path: Path, *, space: EmbeddingSpace, as_it_is: bool = False
     ) -> None:
-        _make_file(path)
+        try:
+            private.make_file(path)
+        except OSError as exc:
+            raise GalleryError(
+                f"cannot use {path}: {exc.strerror or exc}; is its folder there, may it be written?"
+            ) from exc
         super().__init__(database.sqlite_engine(path), place=str(path), space=space)
         self.path = path
         self._lock = threading.Lock()
         self._seen = -1  # the last change that the table knows
-        self._migrate(as_it_is=as_it_is)
-        self._table = Table(self.space.size)
-        self._counter = CounterRows((), np.zeros((0, self.space.size), np.float32))
-
-    def _migrate(self, *, as_it_is: bool) -> None:
         with self.transaction(write=True) as connection:
             if migrations.is_older(connection):
                 database.keep_copy(self.path)
             self._bring_up_to_date(connection, as_it_is=as_it_is)
         database.drop_copy(self.path)
+        self._table = Table(self.space.size)
+        self._counter = CounterRows((), np.zeros((0, self.space.size), np.float32))
 
     def _begin(self, connection: sa.Connection, *, write: bool) -> None:
         database.begin(connection, write=write)
@@ -153,15 +155,6 @@ def open_sqlite(
 ) -> SqliteGallery:
     """It keeps descriptors: how photos are described makes no difference."""
     return SqliteGallery(Path(place), space=space, as_it_is=as_it_is)
-
-
-def _make_file(path: Path) -> None:
-    try:
-        private.make_file(path)
-    except OSError as exc:
-        raise GalleryError(
-            f"cannot use {path}: {exc.strerror or exc}; is its folder there, may it be written?"
-        ) from exc
 
 
 def _read_all(connection: sa.Connection, size: int) -> Table:

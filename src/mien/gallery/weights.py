@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Sequence
 import numpy as np
 
 from mien.geometry import l2_distances
-from mien.types import F32, F64, Mask
+from mien.types import F32, Mask
 
 LEAST = 0.8  # the weight of the poorest photo: it must be nearer than four fifths of the tolerance to give its name
 _POOR, GOOD = 0.05, 0.3  # the qualities at which a photo counts least and fully
@@ -53,19 +53,14 @@ def outliers(descriptors: F32, *, stranger: float) -> Mask:
 
 def medoid(descriptors: F32) -> int:
     """Which of a person's photos (M, D) is most like the nearer half of the others."""
-    sample = _spread_out(len(descriptors))
-    distances = np.sort(l2_distances(descriptors[sample], descriptors[sample]), axis=1)
-    return int(sample[_trimmed_mean(distances).argmin()])
-
-
-def _trimmed_mean(distances: F32) -> F64:
-    half = len(distances) // 2 + 1
-    return np.asarray(distances[:, :half].mean(axis=1), dtype=np.float64)
-
-
-def _spread_out(count: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    return np.unique(
+    count = len(descriptors)
+    sample = np.unique(
         np.linspace(0, count - 1, min(count, _SAMPLE)).round().astype(np.intp)
+    )
+    distances = np.sort(l2_distances(descriptors[sample], descriptors[sample]), axis=1)
+    half = len(distances) // 2 + 1
+    return int(
+        sample[np.asarray(distances[:, :half].mean(axis=1), dtype=np.float64).argmin()]
     )
 
 

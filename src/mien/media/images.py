@@ -435,10 +435,6 @@ def _to_colour(pixels: U8) -> U8:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), way), dtype=np.uint8)
 
 
-def _grey_to_bgr(grey: U8) -> U8:
-    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
-
-
 def as_image(array: NDArray[Any], color: str = "bgr") -> U8:
     """An array as a picture (H, W, 3) uint8 BGR: of (H, W) grey, three channels, or four with transparency.
 
@@ -456,7 +452,10 @@ def as_image(array: NDArray[Any], color: str = "bgr") -> U8:
         )
     pixels = _as_bytes(array).reshape(*array.shape[:2], channels)
     if channels == 1:
-        return _grey_to_bgr(np.ascontiguousarray(pixels[..., 0]))
+        return np.asarray(
+            cv2.cvtColor(np.ascontiguousarray(pixels[..., 0]), cv2.COLOR_GRAY2BGR),
+            dtype=np.uint8,
+        )
     if channels == 4:
         share = pixels[..., 3:].astype(np.float32) / 255  # on white, as of a file
         pixels = np.rint(pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)

@@ -53,17 +53,15 @@ class Aligner:
         boxes = geometry.square_boxes(faces.landmarks)
         points = landmarks.predict(self.predictor, image, _inclusive(boxes))
         for row in np.flatnonzero(np.abs(geometry.turns(faces.landmarks)) > _LEANS):
-            points[row] = self._turned(image, faces.landmarks[row])
+            # dlib's five points (5, 2) of a face that lies or stands on its head: its predictor knows upright ones
+            five = faces.landmarks[row]
+            side = int(np.clip(geometry.face_sizes(five[None])[0], 1, _SHARPEST))
+            box = np.array([[0.5, 0.5, 1.5, 1.5]], np.float32) * side
+            to_patch = geometry.similarity(five, geometry.mean_landmarks(box)[0])
+            patch = geometry.cut(image, to_patch, size=2 * side)
+            found = landmarks.predict(self.predictor, patch, _inclusive(box))[0]
+            points[row] = geometry.transform(found, geometry.invert(to_patch))
         return points
-
-    def _turned(self, image: U8, five: F32) -> F32:
-        """dlib's five points (5, 2) of a face that lies or stands on its head: its predictor knows upright ones."""
-        side = int(np.clip(geometry.face_sizes(five[None])[0], 1, _SHARPEST))
-        box = np.array([[0.5, 0.5, 1.5, 1.5]], np.float32) * side
-        to_patch = geometry.similarity(five, geometry.mean_landmarks(box)[0])
-        patch = geometry.cut(image, to_patch, size=2 * side)
-        found = landmarks.predict(self.predictor, patch, _inclusive(box))[0]
-        return geometry.transform(found, geometry.invert(to_patch))
 
     def __call__(self, image: U8, faces: Faces) -> tuple[U8, Faces]:
         """The chips (N, 150, 150, 3) uint8 BGR, and the faces with landmarks at least as good as they had."""
@@ -71,7 +69,18 @@ class Aligner:
         chips = chip.cut_chips(image, points)
         if self.aligns_by == "landmarks":
             return chips, faces
-        return chips, replace(faces, landmarks=_five_landmarks(points))
+        # Eyes are the middle of their corners; nose and mouth follow from a mean face laid on the eyes and nose base.
+        eyes = np.stack(
+            [points[:, list(corners)].mean(axis=1) for corners in _DLIB_EYES], axis=1
+        )
+        seen = np.concatenate([eyes, points[:, 4:5]], axis=1)
+        to_image = geometry.invert(geometry.similarity(seen, _CHIP_SEEN))
+        rest = geometry.transform(
+            np.broadcast_to(geometry.CHIP_LANDMARKS[2:], (len(points), 3, 2)), to_image
+        )
+        return chips, replace(
+            faces, landmarks=np.concatenate([eyes, rest], axis=1).astype(np.float32)
+        )
 
     @staticmethod
     def mirrored(image: U8, faces: Faces) -> U8:
@@ -88,19 +97,6 @@ class Aligner:
 
 def _inclusive(boxes: F32) -> I64:
     return np.rint(boxes).astype(np.int64)
-
-
-def _five_landmarks(points: F32) -> F32:
-    """Eyes are the middle of their corners; nose and mouth follow from a mean face laid on the eyes and nose base."""
-    eyes = np.stack(
-        [points[:, list(corners)].mean(axis=1) for corners in _DLIB_EYES], axis=1
-    )
-    seen = np.concatenate([eyes, points[:, 4:5]], axis=1)
-    to_image = geometry.invert(geometry.similarity(seen, _CHIP_SEEN))
-    rest = geometry.transform(
-        np.broadcast_to(geometry.CHIP_LANDMARKS[2:], (len(points), 3, 2)), to_image
-    )
-    return np.concatenate([eyes, rest], axis=1).astype(np.float32)
 
 
 # dlib's five template points in the 150-pixel chip (get_face_chip_details), its eyes reduced to their middles.

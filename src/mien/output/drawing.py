@@ -107,7 +107,10 @@ def annotate(
     draw = ImageDraw.Draw(canvas, "RGBA")
     rows = list(faces)
     for face in rows:
-        _draw_box(draw, face, style)
+        box = [float(v) for v in face.box]
+        radius = min(box[2] - box[0], box[3] - box[1]) * 0.08
+        draw.rounded_rectangle(box, radius, outline=(*_INK, 160), width=style.line + 2)
+        draw.rounded_rectangle(box, radius, outline=colour_of(face), width=style.line)
     labels = list(_placed_labels(faces, rows, style, (width, height - below), sides))
     for label in labels:
         _draw_leader(draw, label)
@@ -147,13 +150,6 @@ def colour_for(key: str) -> Colour:
     )
     red, green, blue = colorsys.hls_to_rgb(hue, 0.66, 0.85)
     return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def _draw_box(draw: ImageDraw.ImageDraw, face: Face, style: LabelStyle) -> None:
-    box = [float(v) for v in face.box]
-    radius = min(box[2] - box[0], box[3] - box[1]) * 0.08
-    draw.rounded_rectangle(box, radius, outline=(*_INK, 160), width=style.line + 2)
-    draw.rounded_rectangle(box, radius, outline=colour_of(face), width=style.line)
 
 
 def _placed_labels(

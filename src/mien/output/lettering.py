@@ -57,7 +57,15 @@ def text_size(text: str, size: int) -> tuple[int, int]:
 @lru_cache(maxsize=1024)
 def runs(text: str) -> tuple[tuple[bool, str], ...]:
     """The text from left to right as pieces of one font: whether it is the Arabic one, and the piece."""
-    shown = _in_words(unicodedata.normalize("NFC", text))
+    # Emoji and other signs that no font here has, as their names in brackets.
+    text = unicodedata.normalize("NFC", text)
+    parts = []
+    for missing, signs in groupby(text, key=_is_missing_sign):
+        if not missing:
+            parts.append("".join(signs))
+        elif words := " ".join(filter(None, map(_word, signs))):
+            parts.append(f"({words})")
+    shown = "".join(parts)
     if any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in shown):
         shown = _in_reading_order(shown)
     shown = shown.replace(_NON_JOINER, "")
@@ -80,17 +88,6 @@ def _in_reading_order(text: str) -> str:
 
 def _is_arabic(letter: str) -> bool:
     return unicodedata.name(letter, "").startswith("ARABIC")
-
-
-def _in_words(text: str) -> str:
-    """Emoji and other signs that no font here has, as their names in brackets."""
-    parts = []
-    for missing, signs in groupby(text, key=_is_missing_sign):
-        if not missing:
-            parts.append("".join(signs))
-        elif words := " ".join(filter(None, map(_word, signs))):
-            parts.append(f"({words})")
-    return "".join(parts)
 
 
 @lru_cache(maxsize=4096)

@@ -161,7 +161,14 @@ class Result(FrameResult):
         if self.error is not None:
             return f"<p>{html.escape(self.error)}</p>"
         try:
-            picture = _embedded(self.draw())
+            image = self.draw()
+            small = geometry.shrink(image, min(1.0, _SHOWN / max(image.shape[:2])))
+            made = io.BytesIO()
+            Image.fromarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB)).save(
+                made, "JPEG", quality=85
+            )
+            data = base64.b64encode(made.getvalue()).decode()
+            picture = f'<img alt="the picture with its faces" src="data:image/jpeg;base64,{data}">'
         except InputError:
             picture = ""
         return f"{picture}{self.faces._repr_html_()}"
@@ -190,14 +197,3 @@ def to_pandas(results: Sequence[Result]) -> pd.DataFrame:
             }
             rows.append({**place, **dict(corners), **told})
     return pd.DataFrame(rows)
-
-
-def _embedded(image: U8) -> str:
-    """A picture as HTML that holds it."""
-    small = geometry.shrink(image, min(1.0, _SHOWN / max(image.shape[:2])))
-    made = io.BytesIO()
-    Image.fromarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB)).save(
-        made, "JPEG", quality=85
-    )
-    data = base64.b64encode(made.getvalue()).decode()
-    return f'<img alt="the picture with its faces" src="data:image/jpeg;base64,{data}">'

@@ -54,7 +54,12 @@ class VideoSummary:
             name: scores.attribute for name, scores in result.faces.attributes.items()
         }
         while result.time_s / self._slice_s >= _SLICES:
-            self._widen()
+            self._slice_s *= 2
+            for seen in self._tracks.values():
+                joined: dict[int, Tally] = {}
+                for index, moment in seen.moments.items():
+                    joined.setdefault(index // 2, Tally()).add(moment)
+                seen.moments = joined
         for face in result.faces:
             if face.track_id is not None:
                 self._see(
@@ -73,15 +78,6 @@ class VideoSummary:
             seen.tell([told.attribute], fields)
             if told.attribute.momentary:
                 moment.count(told.attribute, fields)
-
-    def _widen(self) -> None:
-        """Doubles the length of a slice."""
-        self._slice_s *= 2
-        for seen in self._tracks.values():
-            joined: dict[int, Tally] = {}
-            for index, moment in seen.moments.items():
-                joined.setdefault(index // 2, Tally()).add(moment)
-            seen.moments = joined
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain values: {"source", "duration_s", "frames", "people": [...]}, in the order of appearance.

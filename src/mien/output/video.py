@@ -273,13 +273,10 @@ class Sound:
         if self._out is None:
             return
         packet = self._held if self._held is not None else next(self._packets, None)
-        while packet is not None and self._time_of(packet) <= time_s:
+        while packet is not None and float(packet.pts * packet.time_base) <= time_s:
             yield packet
             packet = next(self._packets, None)
         self._held = packet
-
-    def _time_of(self, packet: Any) -> float:
-        return float(packet.pts * packet.time_base)
 
     def _read(self) -> Iterator[Any]:
         """Packets for the target, their time counted from the first picture; those before it are left out."""

@@ -53,9 +53,6 @@ class Window:
         self._typed: deque[int] = deque()
         self._texture: Any = None
         self._texture_wh = (0, 0)
-        self._open(size_wh)
-
-    def _open(self, size_wh: tuple[int, int]) -> None:
         sdl = self._sdl
         if sdl.SDL_InitSubSystem(sdl.SDL_INIT_VIDEO):
             raise _no_screen(sdl)
@@ -84,7 +81,14 @@ class Window:
 
     def show(self, image: U8) -> None:
         """Shows a BGR picture from now on."""
-        image = np.ascontiguousarray(self._within_limits(image))
+        # The picture, no larger than the graphics card takes.
+        about = self._sdl.SDL_RendererInfo()
+        self._sdl.SDL_GetRendererInfo(self._renderer, ctypes.byref(about))
+        most = min(about.max_texture_width, about.max_texture_height)
+        largest = max(image.shape[:2])
+        image = np.ascontiguousarray(
+            geometry.shrink(image, most / largest) if 0 < most < largest else image
+        )
         size_wh = (image.shape[1], image.shape[0])
         if size_wh != self._texture_wh:
             self._forget_texture()
@@ -99,14 +103,6 @@ class Window:
         pixels = image.ctypes.data_as(ctypes.c_void_p)
         self._sdl.SDL_UpdateTexture(self._texture, None, pixels, image.strides[0])
         self._draw()
-
-    def _within_limits(self, image: U8) -> U8:
-        """The picture, no larger than the graphics card takes."""
-        about = self._sdl.SDL_RendererInfo()
-        self._sdl.SDL_GetRendererInfo(self._renderer, ctypes.byref(about))
-        most = min(about.max_texture_width, about.max_texture_height)
-        largest = max(image.shape[:2])
-        return geometry.shrink(image, most / largest) if 0 < most < largest else image
 
     def _forget_texture(self) -> None:
         if self._texture is not None:

@@ -135,7 +135,13 @@ def _series(
         if one.is_number:
             series[one.plural] = _by_steps(faces, one, parting)
             continue
-        series[one.plural] = _single(faces[one.name], one.labels)
+        # How often each value occurs: one row per value.
+        values = faces[one.name]
+        counts = Counter(value for value in values.to_pylist() if value is not None)
+        rows = labels_of(counts, one.labels)
+        series[one.plural] = Series(
+            rows, ("faces",), tuple((counts[row],) for row in rows)
+        )
         if one.momentary:
             labels, times = faces[one.name].to_pylist(), periods.names(faces["time"])
             series[f"{one.plural}_over_time"] = crossed(
@@ -214,13 +220,6 @@ def _by_steps(faces: pa.Table, number: Attribute, parting: Attribute | None) -> 
     if parting is None or faces[parting.name].null_count == len(faces):
         return crossed(rows, ["faces"] * len(rows), wanted, ("faces",))
     return crossed(rows, faces[parting.name].to_pylist(), wanted, parting.labels)
-
-
-def _single(values: Any, known: Sequence[str]) -> Series:
-    """How often each value occurs: one row per value."""
-    counts = Counter(value for value in values.to_pylist() if value is not None)
-    rows = labels_of(counts, known)
-    return Series(rows, ("faces",), tuple((counts[row],) for row in rows))
 
 
 def _faces_per_photo(sources: pa.Table) -> Series:

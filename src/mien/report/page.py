@@ -32,7 +32,14 @@ def to_html(report: BatchReport, title: str) -> str:
 def _attribute(name: str, series: Series, report: BatchReport) -> str:
     title = name.replace("_", " ").capitalize()
     if name.endswith("_over_time"):
-        return section(title, series, charts.columns, _about_time(report.totals))
+        files = report.totals.photos + report.totals.videos
+        return section(
+            title,
+            series,
+            charts.columns,
+            f"Time is the camera's where the file tells it ({report.totals.timed_by_exif:,} of {files:,}), "
+            "else the file's own.",
+        )
     unit = report.units.get(name)
     return section(
         title,
@@ -57,11 +64,6 @@ def _totals(totals: Totals) -> str:
     )
     period = f"{totals.period[0]} to {totals.period[1]}, " if totals.period else ""
     return f'<p class="dim">{period}{totals.bytes / 1e9:.2f} GB</p><div class="cards">{shown}</div>'
-
-
-def _about_time(totals: Totals) -> str:
-    files = totals.photos + totals.videos
-    return f"Time is the camera's where the file tells it ({totals.timed_by_exif:,} of {files:,}), else the file's own."
 
 
 def _people(people: Sequence[PersonCount]) -> str:

@@ -40,7 +40,12 @@ class Models:
         Raises:
             Problem: No such attribute or model.
         """
-        self._check(attribute)
+        try:
+            check_attribute_name(attribute)
+        except InputError as exc:
+            raise Problem("invalid", str(exc)) from exc
+        if attribute in BUILT_IN and attribute not in self.start.parts:
+            raise Problem("invalid", f"this service does not compute {attribute}")
         if name is None:
             chosen = now.with_model(attribute, self.start.models.get(attribute))
         else:
@@ -62,14 +67,6 @@ class Models:
             raise Problem(
                 "unusable-input", f"{file.name} cannot be used: {detail}"
             ) from exc
-
-    def _check(self, attribute: str) -> None:
-        try:
-            check_attribute_name(attribute)
-        except InputError as exc:
-            raise Problem("invalid", str(exc)) from exc
-        if attribute in BUILT_IN and attribute not in self.start.parts:
-            raise Problem("invalid", f"this service does not compute {attribute}")
 
     def _file(self, name: str) -> ModelFile:
         found = next((file for file in self.files() if file.name == name), None)

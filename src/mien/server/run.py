@@ -166,10 +166,7 @@ class _Http(_Sending, H11Protocol):
         super().connection_made(transport)
         self.idle_since = self.loop.time()
         self._late = self.loop.call_later(self.limits.header_s, self._end_if_idle)
-        self._make_room()
-
-    def _make_room(self) -> None:
-        """Ends the connection that is idle for longest where there are too many, else this one."""
+        # The connection that is idle for longest ends, else this one.
         crowd = [other for other in self.connections if _host(other) == _host(self)]
         if len(crowd) <= self.limits.connections_per_address:
             crowd = list(self.connections)

@@ -30,7 +30,9 @@ def check_pair(cert: Path, key: Path) -> None:
         server.load_cert_chain(cert, key, password=lambda: _no_passphrase(key))
     except ssl.SSLError as exc:
         raise InputError(_why_not(cert, key, exc)) from exc
-    _warn_of_end(cert, _valid_until(server, cert))
+    days = (_valid_until(server, cert) - datetime.now(UTC)).days
+    if days < _SOON_DAYS:
+        log.warning("%s is valid for %d more days; renew it", cert, days)
 
 
 def _no_passphrase(key: Path) -> str:
@@ -75,9 +77,3 @@ def _valid_until(server: ssl.SSLContext, cert: Path) -> datetime:
         ) from exc
     told = ours.getpeercert() or {}
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(told["notAfter"])), UTC)
-
-
-def _warn_of_end(cert: Path, end: datetime) -> None:
-    days = (end - datetime.now(UTC)).days
-    if days < _SOON_DAYS:
-        log.warning("%s is valid for %d more days; renew it", cert, days)

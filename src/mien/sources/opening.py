@@ -109,11 +109,7 @@ def open_http(url: str, *, timeouts: Timeouts, poll_rate: float | None) -> Sourc
         raise SourceError(
             f"{shown(url)} is a page ({kind}), not a picture or video; give the address of the video itself"
         )
-    return _open_video(url, timeouts)
-
-
-def _open_video(url: str, timeouts: Timeouts) -> Source:
-    """A video that has an end is a file; one that has none is a stream (HLS without an end comes in bursts)."""
+    # A video that has an end is a file; one that has none is a stream (HLS without an end comes in bursts).
     with streams.open_stream(url, timeouts) as container:
         endless = container.duration is None
         paced = container.format.name.startswith("hls")

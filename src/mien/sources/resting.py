@@ -57,17 +57,14 @@ class Resting:
             self._forget()
             return [packet]
         large = self._is_large(packet.size)
-        self._hold(packet)
+        self._held.append(packet)
+        self._bytes += packet.size
         full = len(self._held) > _MOST_HELD or self._bytes > _MOST_BYTES
         if self.able and self._may_rest(large=large) and not full:
             return []
         held = self._held
         self._forget()
         return held
-
-    def _hold(self, packet: Any) -> None:
-        self._held.append(packet)
-        self._bytes += packet.size
 
     def _forget(self) -> None:
         self._held, self._bytes = [], 0

@@ -29,7 +29,7 @@ from mien.media import containers
 from mien.pool import Ahead
 from mien.sources.base import Closing, Timeouts, shown
 from mien.sources.media import is_video
-from mien.types import F64, U8, Frame
+from mien.types import U8, Frame
 
 log = logging.getLogger(__name__)
 
@@ -113,20 +113,16 @@ def to_image(frame: Any, aspect: Fraction | None = None) -> U8:
         width = round(width * aspect)
     elif aspect is not None:
         height = round(height / aspect)
-    picture = _converter().reformat(frame, width, height, "bgr24", threads=1)
+    # This thread's: setting one up, and its own threads, take four times as long as a picture of 1280x720.
+    if not hasattr(_threads, "converter"):
+        _threads.converter = VideoReformatter()
+    converter: VideoReformatter = _threads.converter
+    picture = converter.reformat(frame, width, height, "bgr24", threads=1)
     image = np.asarray(picture.to_ndarray(), np.uint8)
     matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
     if matrix is not None:
         image = _displayed(image, np.frombuffer(bytes(matrix), np.int32))
     return image
-
-
-def _converter() -> VideoReformatter:
-    """This thread's: setting one up, and its own threads, take four times as long as a picture of 1280x720."""
-    if not hasattr(_threads, "converter"):
-        _threads.converter = VideoReformatter()
-    converter: VideoReformatter = _threads.converter
-    return converter
 
 
 def to_sketch(frame: Any, aspect: Fraction | None = None) -> U8:
@@ -155,7 +151,15 @@ def _displayed(image: U8, matrix: NDArray[np.int32]) -> U8:
         return image
     a, b, c, d = a / scale, b / scale, c / scale, d / scale
     if abs(a * b) + abs(c * d) > _SLANT:
-        return _turned(image, np.array([[a, c], [b, d]]))
+        # A picture turned by an angle that is no quarter, on a black one that holds all of it.
+        by = np.array([[a, c], [b, d]])
+        height, width = image.shape[:2]
+        corners = by @ np.array([[0, width, 0, width], [0, 0, height, height]])
+        low, high = corners.min(axis=1), corners.max(axis=1)
+        size_wh = tuple(np.ceil(high - low).astype(int).tolist())
+        return np.asarray(
+            cv2.warpAffine(image, np.c_[by, -low], size_wh), dtype=np.uint8
+        )
     turned = abs(b) > abs(a)
     across, down = (c, b) if turned else (a, d)
     if turned:
@@ -163,15 +167,6 @@ def _displayed(image: U8, matrix: NDArray[np.int32]) -> U8:
     return np.ascontiguousarray(
         image[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
     )
-
-
-def _turned(image: U8, by: F64) -> U8:
-    """A picture turned by an angle that is no quarter, on a black one that holds all of it."""
-    height, width = image.shape[:2]
-    corners = by @ np.array([[0, width, 0, width], [0, 0, height, height]])
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    size_wh = tuple(np.ceil(high - low).astype(int).tolist())
-    return np.asarray(cv2.warpAffine(image, np.c_[by, -low], size_wh), dtype=np.uint8)
 
 
 class VideoFile(Closing):

@@ -167,7 +167,9 @@ class Tracker:
         """Gives detections to tracks; what is left over begins new ones, who is missing is lost at once."""
         passed = 0.0 if self._updated_s is None else time_s - self._updated_s
         self._updated_s = time_s
-        self._forget(time_s, passed)
+        # Who was in the picture before is remembered, however long ago it is.
+        memory = max(self.options.lost_buffer_s, passed)
+        self.lost = [t for t in self.lost if 0 <= time_s - t.seen_s <= memory]
         near = [
             t
             for t in self.lost
@@ -190,11 +192,6 @@ class Tracker:
         self.tracks += back + self._begin(found, set(map(int, columns)), time_s)
         self._confirm(late=passed >= self.options.confirm_s)
         self._note_meetings()
-
-    def _forget(self, time_s: float, passed: float) -> None:
-        """Who was in the picture before is remembered, however long ago it is."""
-        memory = max(self.options.lost_buffer_s, passed)
-        self.lost = [t for t in self.lost if 0 <= time_s - t.seen_s <= memory]
 
     def _hit(self, track: Track, found: Faces, row: int, time_s: float) -> None:
         passed = time_s - track.seen_s

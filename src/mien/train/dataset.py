@@ -156,12 +156,10 @@ def _from_folders(place: Path, people: str | None) -> Iterator[Sample]:
                 and file.name[0] != "."
                 and file.is_file()
             ):
-                yield Sample(file, composed(folder.name), _person(file.name, people))
-
-
-def _person(name: str, people: str | None) -> str:
-    person, found, _ = name.partition(people) if people else ("", "", "")
-    return person if found else ""
+                person, found, _ = (
+                    file.name.partition(people) if people else ("", "", "")
+                )
+                yield Sample(file, composed(folder.name), person if found else "")
 
 
 def _from_csv(place: Path) -> Iterator[Sample]:

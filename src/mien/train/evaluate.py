@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -284,19 +284,16 @@ def as_lines(measured: Measured) -> Iterator[str]:
         yield f"{name.replace('_', ' ')}: {_text(value)}"
     if measured.years is None:
         yield ""
-        yield from _class_table(measured.per_class())
+        rows = measured.per_class()
+        width = max(len("class"), *(len(row.label) for row in rows))
+        yield f"{'class':<{width}}  pictures  recall  precision"
+        for row in rows:
+            recall, precision = share_text(row.recall), share_text(row.precision)
+            yield f"{row.label:<{width}}  {row.pictures:>8}  {recall:>6}  {precision:>9}"
 
 
 def _text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _class_table(rows: Sequence[ClassRow]) -> Iterator[str]:
-    width = max(len("class"), *(len(row.label) for row in rows))
-    yield f"{'class':<{width}}  pictures  recall  precision"
-    for row in rows:
-        recall, precision = share_text(row.recall), share_text(row.precision)
-        yield f"{row.label:<{width}}  {row.pictures:>8}  {recall:>6}  {precision:>9}"
 
 
 def share_text(share: float | None) -> str:

@@ -82,16 +82,6 @@ def backbone_head(matrices: Mapping[str, F32], bias: F32) -> Message:
     """A softmax over linear functions of the backbone's outputs: `matrices` (D, K) by output, `bias` (K,)."""
     names = tuple(matrices)
     tensors = [onnx_files.tensor(matrices[name], f"w_{name}") for name in names]
-    return onnx_files.model(
-        "backbone_head",
-        _head_nodes(names),
-        [onnx_files.value(name, ["N", *BACKBONE_SHAPES[name]]) for name in names],
-        [onnx_files.value(OUTPUT, ["N", len(bias)])],
-        [*tensors, onnx_files.tensor(bias, "bias")],
-    )
-
-
-def _head_nodes(names: Sequence[str]) -> list[Message]:
     nodes, total = [], "bias"
     for name in names:
         nodes.append(onnx_files.node("Flatten", [name], [f"flat_{name}"], axis=1))
@@ -102,7 +92,13 @@ def _head_nodes(names: Sequence[str]) -> list[Message]:
         )
         total = f"sum_{name}"
     nodes.append(onnx_files.node("Softmax", [total], [OUTPUT], axis=1))
-    return nodes
+    return onnx_files.model(
+        "backbone_head",
+        nodes,
+        [onnx_files.value(name, ["N", *BACKBONE_SHAPES[name]]) for name in names],
+        [onnx_files.value(OUTPUT, ["N", len(bias)])],
+        [*tensors, onnx_files.tensor(bias, "bias")],
+    )
 
 
 def finished(model: Message, card: Card, inputs: Sequence[F32], expected: F32) -> bytes:

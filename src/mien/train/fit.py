@@ -29,7 +29,7 @@ from mien.train.learners import (
     check_architecture,
 )
 from mien.train.splits import NEAR, groups_of, learnable, stratified_folds
-from mien.types import F64, I64
+from mien.types import I64
 from mien.zoo import DLIB
 
 log = logging.getLogger(__name__)
@@ -189,7 +189,14 @@ def make_task(seen: FeatureTable, options: Options) -> Task:
     )
     _warn_of_conflicts(seen, groups)
     if seen.data.regression:
-        targets = _age_targets(seen.data.years(), len(seen.data.classes))
+        # An age as a bell over the years beside it, wider for the old, whose ages are told less exactly.
+        years = seen.data.years()
+        sigma = np.interp(years, [0, 45], [1.0, 3.5])[:, None]
+        bell = np.exp(
+            -(((np.arange(len(seen.data.classes))[None] - years[:, None]) / sigma) ** 2)
+            / 2
+        )
+        targets = np.asarray(bell / bell.sum(axis=1, keepdims=True), dtype=np.float64)
         return Task(targets, np.ones(len(classes)), groups, classes // 10, options.seed)
     counts = np.bincount(classes)
     even = (
@@ -200,13 +207,6 @@ def make_task(seen: FeatureTable, options: Options) -> Task:
     return Task(
         np.eye(len(counts))[classes], even / even.mean(), groups, classes, options.seed
     )
-
-
-def _age_targets(years: F64, width: int) -> F64:
-    """An age as a bell over the years beside it, wider for the old, whose ages are told less exactly."""
-    sigma = np.interp(years, [0, 45], [1.0, 3.5])[:, None]
-    bell = np.exp(-(((np.arange(width)[None] - years[:, None]) / sigma) ** 2) / 2)
-    return np.asarray(bell / bell.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 def _warn_of_conflicts(seen: FeatureTable, groups: I64) -> None:
@@ -317,7 +317,10 @@ def _measure(
     for held in rows:
         learning = np.setdiff1d(np.arange(len(folds)), held)
         if not learnable(task.classes, learning) and not seen.data.regression:
-            missing = _missing(seen.data, learning)
+            left = Counter(seen.data.items[int(i)].label for i in learning)
+            missing = ", ".join(
+                repr(label) for label in seen.data.classes if not left[label]
+            )
             raise InputError(
                 f"all pictures of {missing} belong together (one person, or one photo many times)"
             )
@@ -331,11 +334,6 @@ def _measure(
     )
     once = len(rows) == 1 and not learner.quick
     return measured, model if once else learner.learn(np.arange(len(folds)))
-
-
-def _missing(data: Dataset, learning: I64) -> str:
-    left = Counter(data.items[int(i)].label for i in learning)
-    return ", ".join(repr(label) for label in data.classes if not left[label])
 
 
 def _card(

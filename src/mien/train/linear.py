@@ -91,7 +91,16 @@ def _joined(
 def _principal_axes(rows: F32, seed: int) -> F32:
     """The axes (D, C) of centred rows (N, D), the most important first."""
     if len(rows) > _EXACT_ROWS:
-        rows = _random_projection(rows, seed)
+        # Fewer rows with the same important axes (Halko et al. 2011, two power iterations).
+        rng = np.random.default_rng(seed)
+        sketch = rows @ rng.standard_normal(
+            (rows.shape[1], MAX_COMPONENTS + 32), dtype=np.float32
+        )
+        for _ in range(2):
+            basis, _upper = np.linalg.qr(sketch)
+            sketch = rows @ (rows.T @ basis)
+        basis, _upper = np.linalg.qr(sketch)
+        rows = np.asarray(basis.T @ rows, dtype=np.float32)
     values, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
     order = np.argsort(-values)[:MAX_COMPONENTS]
     order = order[values[order] > 1e-6 * max(values.max(initial=0), 1e-12)]
@@ -99,19 +108,6 @@ def _principal_axes(rows: F32, seed: int) -> F32:
         (rows.T @ vectors[:, order].astype(np.float32)) / np.sqrt(values[order]),
         dtype=np.float32,
     )
-
-
-def _random_projection(rows: F32, seed: int) -> F32:
-    """Fewer rows with the same important axes (Halko et al. 2011, two power iterations)."""
-    rng = np.random.default_rng(seed)
-    sketch = rows @ rng.standard_normal(
-        (rows.shape[1], MAX_COMPONENTS + 32), dtype=np.float32
-    )
-    for _ in range(2):
-        basis, _upper = np.linalg.qr(sketch)
-        sketch = rows @ (rows.T @ basis)
-    basis, _upper = np.linalg.qr(sketch)
-    return np.asarray(basis.T @ rows, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

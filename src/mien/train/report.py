@@ -96,11 +96,10 @@ def _figures(page: Page) -> str:
 
 
 def _plain_rows(values: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [(name, _plain(value)) for name, value in values.items()]
-
-
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return [
+        (name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for name, value in values.items()
+    ]
 
 
 def _curve(curve: Curve) -> str:

@@ -113,7 +113,12 @@ class Packet:
 
     def add(self, name: str, area: Area, size_wh: tuple[int, int]) -> None:
         """Marks a face."""
-        bag = self._bag(self._info(size_wh), _MWG, "RegionList")
+        struct = self._info(size_wh)
+        told = _field(struct, _MWG, "RegionList")
+        holder = (
+            told if isinstance(told, Element) else _child(struct, _MWG, "RegionList")
+        )
+        bag = next(iter(_elements(holder)), None) or _child(holder, _RDF, "Bag")
         item = _child(bag, _RDF, "li")
         about = _child(item, _RDF, "Description")
         _set(about, _MWG, "Name", name)
@@ -178,11 +183,6 @@ class Packet:
             _set(size, _DIM, key, str(number))
         _set(size, _DIM, "unit", "pixel")
         return info
-
-    def _bag(self, struct: Element, space: str, name: str) -> Element:
-        told = _field(struct, space, name)
-        holder = told if isinstance(told, Element) else _child(struct, space, name)
-        return next(iter(_elements(holder)), None) or _child(holder, _RDF, "Bag")
 
 
 def _elements(node: Element) -> list[Element]:

@@ -87,21 +87,26 @@ class TaggedPhoto:
         """
         own = self._inside if in_file or self._beside is None else self._beside
         packet = Packet(own)
-        taken = self._taken(packet)
+        # The boxes of all faces that somebody marked, or we did, even if that was deleted since.
+        there = [region for one in self._packets for region in one.regions()]
+        once = [region for one in (packet, *self._packets) for region in one.written()]
+        boxes = [self._upright(region) for region in (*there, *once)]
+        taken = boxes + [mark.box for mark in self._by_picasa]
         done: dict[str, list[str]] = {"marked": [], "renamed": [], "left": []}
         for person in people:
             done[self._mark(packet, person, taken)].append(person.name or "")
         place = self.path if in_file else self.sidecar
         if done["marked"] or done["renamed"]:
-            self._save(packet, place)
+            content = packet.content()
+            if place == self.path:
+                content = with_xmp(self.content, content)
+            try:
+                write_atomically(place, content)
+            except OSError as exc:
+                raise InputError(
+                    f"cannot write {place}: {exc.strerror or exc}"
+                ) from exc
         return Written(place, *map(tuple, done.values()))
-
-    def _taken(self, packet: Packet) -> list[F32]:
-        """The boxes of all faces that somebody marked, or we did, even if that was deleted since."""
-        there = [region for one in self._packets for region in one.regions()]
-        once = [region for one in (packet, *self._packets) for region in one.written()]
-        boxes = [self._upright(region) for region in (*there, *once)]
-        return boxes + [mark.box for mark in self._by_picasa]
 
     def _mark(self, packet: Packet, person: Mark, taken: Sequence[F32]) -> str:
         """Marks a person where nobody did, or renames what is ours; says which, or that all is left as it is."""
@@ -111,7 +116,12 @@ class TaggedPhoto:
             return "renamed"
         if _near(person.box, taken):
             return "left"
-        packet.add(name, self._as_stored(person.box), self._size_wh)
+        # The area in the stored picture of a box (4,) in the upright one.
+        back = {6: 8, 8: 6}.get(self._orientation, self._orientation)
+        x1, y1, x2, y2 = (float(v) for v in np.clip(_oriented(person.box, back), 0, 1))
+        packet.add(
+            name, ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), self._size_wh
+        )
         return "marked"
 
     def _ours(self, packet: Packet, box: F32) -> Region | None:
@@ -124,15 +134,6 @@ class TaggedPhoto:
             and (region.name, _rounded(region.area)) in mine
         )
         return next(here, None)
-
-    def _save(self, packet: Packet, place: Path) -> None:
-        content = packet.content()
-        if place == self.path:
-            content = with_xmp(self.content, content)
-        try:
-            write_atomically(place, content)
-        except OSError as exc:
-            raise InputError(f"cannot write {place}: {exc.strerror or exc}") from exc
 
     def _upright(self, region: Region) -> F32:
         """A region's box (4,) in the upright picture. Some programs mark the stored picture, some the upright one; the
@@ -153,12 +154,6 @@ class TaggedPhoto:
         box = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2], np.float32)
         raw = self.path.suffix.lower() in tiff.RAW_SUFFIXES
         return box if raw else _oriented(box, self._orientation)
-
-    def _as_stored(self, box: F32) -> Area:
-        """The area in the stored picture of a box (4,) in the upright one."""
-        back = {6: 8, 8: 6}.get(self._orientation, self._orientation)
-        x1, y1, x2, y2 = (float(v) for v in np.clip(_oriented(box, back), 0, 1))
-        return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
 
 
 def sidecar_of(photo: Path) -> Path:

@@ -44,7 +44,9 @@ def timeline(path: Path, attributes: Sequence[Attribute]) -> list[InVideo]:
     """Who appears when: everybody with a name, then the tracks that never got one; longest seen first."""
     known: dict[str, InVideo] = {}
     nameless: dict[int, InVideo] = {}
-    step_s = _step_s(path)
+    # Seconds from the first record to the second, as far apart as all are; 0 where there is only one.
+    times = [record["time_s"] for record in islice(lines(path), 2)]
+    step_s = float(times[1] - times[0]) if len(times) > 1 else 0.0
     gap_s = gap_for(step_s)
     for record in lines(path):
         for face in record["faces"]:
@@ -61,12 +63,6 @@ def timeline(path: Path, attributes: Sequence[Attribute]) -> list[InVideo]:
     }
     rest = [row for track, row in lasting.items() if not _named(track, known)]
     return sorted(known.values(), key=_rank) + sorted(rest, key=_rank)
-
-
-def _step_s(path: Path) -> float:
-    """Seconds from the first record to the second, as far apart as all are; 0 where there is only one."""
-    times = [record["time_s"] for record in islice(lines(path), 2)]
-    return float(times[1] - times[0]) if len(times) > 1 else 0.0
 
 
 def _appearance(

@@ -85,13 +85,6 @@ class JobStore:
         self._arriving: dict[
             str, str
         ] = {}  # the owner of each job that is admitted and not in the queue yet
-        self._make_home(data)
-        self._engine = database.sqlite_engine(data / "jobs.db")
-        with self._transaction() as connection:
-            _SCHEMA.migrate(connection, place=_PLACE)
-        database.drop_copy(data / "jobs.db")
-
-    def _make_home(self, data: Path) -> None:
         try:
             private.make_home(data)
             private.make_folder(self.folder)
@@ -99,6 +92,10 @@ class JobStore:
         except OSError as exc:
             detail = f"cannot make {self.folder}: {exc.strerror or exc}; choose another --data folder"
             raise GalleryError(detail) from exc
+        self._engine = database.sqlite_engine(data / "jobs.db")
+        with self._transaction() as connection:
+            _SCHEMA.migrate(connection, place=_PLACE)
+        database.drop_copy(data / "jobs.db")
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:

@@ -258,7 +258,10 @@ class JobWorker:
                 self.jobs.discard(job_id)
                 return
             if problem is None:
-                self._publish(job_id, run.relabels)
+                part = self.jobs.path(job_id, "result.part")
+                if run.relabels:
+                    self._relabel(job_id, part.name, run.relabels)
+                part.replace(self.jobs.path(job_id, result_files.RESULT))
             self.jobs.progress(
                 job_id, frames=run.frames, faces=run.faces, total=run.total
             )
@@ -273,12 +276,6 @@ class JobWorker:
                 "kind": problem["kind"] if problem else None,
             },
         )
-
-    def _publish(self, job_id: str, relabels: list[tuple[str, str | None]]) -> None:
-        part = self.jobs.path(job_id, "result.part")
-        if relabels:
-            self._relabel(job_id, part.name, relabels)
-        part.replace(self.jobs.path(job_id, result_files.RESULT))
 
     def _analyse(self, run: _Attempt) -> None:
         job = run.job
@@ -314,15 +311,15 @@ class JobWorker:
             return self.open_stream(job, over)
         try:
             return open_source(
-                str(self.jobs.path(job.id, "input")), timeouts=self._timeouts(over)
+                str(self.jobs.path(job.id, "input")),
+                timeouts=Timeouts(
+                    over=over, frame_pixels=self.jobs.limits.video_pixels
+                ),
             )
         except SourceError as exc:
             raise SourceError(
                 "the upload is no video that can be read, or is damaged"
             ) from exc
-
-    def _timeouts(self, over: Callable[[], bool]) -> Timeouts:
-        return Timeouts(over=over, frame_pixels=self.jobs.limits.video_pixels)
 
     def _copy(self, job: Job, source: Source) -> Copy:
         if not job.options.get("draw"):

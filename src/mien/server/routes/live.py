@@ -71,7 +71,10 @@ async def live(socket: WebSocket, require_live: bool = False) -> None:
     secret, protocol = secret_of_websocket(socket)
     try:
         caller = identify(service, secret, socket.client.host if socket.client else "")
-        _check(service, may=caller.may("analyse"))
+        if not caller.may("analyse"):
+            raise Problem("forbidden", "this needs a key with the role 'analyse'")
+        if service.stopping.is_set():
+            raise Problem("stopping", "the service is stopping; come again")
         if require_live and LIVE.name not in service.analyzer.only:
             raise Problem("model-unavailable", _NOT_TOLD)
         with service.live.held(caller.id), service.metrics.live.track_inprogress():
@@ -81,13 +84,6 @@ async def live(socket: WebSocket, require_live: bool = False) -> None:
         await socket.accept(subprotocol=protocol)
         busy = exc.kind in {"busy", "stopping", "too-many-requests"}
         await socket.close(_BUSY if busy else _POLICY, str(exc.detail)[:120])
-
-
-def _check(service: Service, *, may: bool) -> None:
-    if not may:
-        raise Problem("forbidden", "this needs a key with the role 'analyse'")
-    if service.stopping.is_set():
-        raise Problem("stopping", "the service is stopping; come again")
 
 
 async def _serve(service: Service, socket: WebSocket, *, require_live: bool) -> None:

@@ -53,7 +53,16 @@ def convert(files: Sequence[Path], options: ImportOptions) -> bytes:
         InputError: The files or the options do not make one network.
         ModelError: A file is damaged, foreign or cannot be read.
     """
-    network = _read(files, options)
+    networks = [file for file in files if _kind_of(file) != "labels"]
+    kinds = {_kind_of(file) for file in networks}
+    if len(kinds) != 1 or "" in kinds or (kinds & _ONE_PLACE and len(networks) != 1):
+        raise InputError(
+            "give the files of one network: NET.prototxt NET.caffemodel [MEAN.binaryproto], the folder of a "
+            "checkpoint, or GRAPH.pb LABELS.txt"
+        )
+    (kind,) = kinds
+    read = plugins.load(plugins.IMPORTERS, kind, what="a kind of network")
+    network = read(networks, options.architecture)
     labels = _labels(files, options)
     if options.padding is not None:
         network = replace(
@@ -88,19 +97,6 @@ def _kind_of(file: Path) -> str:
     theirs = file.suffix.removeprefix(".")
     kinds = plugins.found(plugins.IMPORTERS)
     return endings.get(file.suffix, theirs if theirs in kinds else "")
-
-
-def _read(files: Sequence[Path], options: ImportOptions) -> ImportedNetwork:
-    networks = [file for file in files if _kind_of(file) != "labels"]
-    kinds = {_kind_of(file) for file in networks}
-    if len(kinds) != 1 or "" in kinds or (kinds & _ONE_PLACE and len(networks) != 1):
-        raise InputError(
-            "give the files of one network: NET.prototxt NET.caffemodel [MEAN.binaryproto], the folder of a "
-            "checkpoint, or GRAPH.pb LABELS.txt"
-        )
-    (kind,) = kinds
-    read = plugins.load(plugins.IMPORTERS, kind, what="a kind of network")
-    return read(networks, options.architecture)  # type: ignore[no-any-return]
 
 
 def _labels(files: Sequence[Path], options: ImportOptions) -> tuple[str, ...]:

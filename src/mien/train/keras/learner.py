@@ -118,20 +118,17 @@ class NetworkLearner:
     def crops(self) -> U8:
         """All faces (N, size, size, 3) BGR, on disk."""
         if self._crops is None:
-            self._crops = self._cut_crops()
+            private.make_folder(self.workshop.folder)
+            count = len(self.seen.data)
+            shape = (count, self.size, self.size, 3)
+            crops = np.lib.format.open_memmap(
+                self.workshop.folder / "crops.npy", "w+", np.uint8, shape
+            )
+            for i, item in enumerate(self.seen.data.items):
+                face = self.describer.face_in(images.read_bytes(item.file))
+                crops[i] = crop_of(face, size=self.size, padding=PADDING)
+            self._crops = np.asarray(crops)
         return self._crops
-
-    def _cut_crops(self) -> U8:
-        private.make_folder(self.workshop.folder)
-        count = len(self.seen.data)
-        shape = (count, self.size, self.size, 3)
-        crops = np.lib.format.open_memmap(
-            self.workshop.folder / "crops.npy", "w+", np.uint8, shape
-        )
-        for i, item in enumerate(self.seen.data.items):
-            face = self.describer.face_in(images.read_bytes(item.file))
-            crops[i] = crop_of(face, size=self.size, padding=PADDING)
-        return np.asarray(crops)
 
     def pixels(self, crops: U8) -> F32:
         """Crops (N, S, S, 3) uint8 BGR as the network is fed."""
@@ -305,7 +302,10 @@ class _Training:
     def to_the_end(self) -> None:
         """All epochs that are left; the network then is as it was at its best."""
         board = backend.scalars_to(self.options.tensorboard)
-        while self.state.epoch < self.options.epochs and not self._stale():
+        while (
+            self.state.epoch < self.options.epochs
+            and self.state.epoch - self.state.best_epoch < self.options.patience
+        ):
             self._epoch()
             self._save()
             self.learner.workshop.progress(self.state.epoch, self.options.epochs)
@@ -314,9 +314,6 @@ class _Training:
                 self.state.epoch,
             )
         self.model.set_weights(self.best)
-
-    def _stale(self) -> bool:
-        return self.state.epoch - self.state.best_epoch >= self.options.patience
 
     def _epoch(self) -> None:
         state, task = self.state, self.learner.task
