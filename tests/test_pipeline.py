@@ -7,6 +7,7 @@ import csv
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -114,6 +115,28 @@ def test_eight_threads_see_what_one_sees(analyzer: Analyzer, astronaut: U8) -> N
 def test_unknown_parts_are_refused(only: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match="identity, age, gender, emotion"):
         Analyzer(only=only)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tolerance": -1.0},
+        {"tolerance": float("nan")},
+        {"threads": 0},
+        {"threads": 10**9},
+        {"min_face": 0},
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(wrong))}: .*got "):
+        Analyzer(**wrong)
+
+
+def test_a_face_at_the_prompt_is_short(analyzer: Analyzer, astronaut: U8) -> None:
+    face = analyzer.analyze(astronaut).faces[0]
+    assert len(repr(face)) < 800
+    assert f"<Estimate: age {face.age:.1f}>" in repr(face)
+    assert "<Estimate: gender 'female'>" in repr(face)
 
 
 class Twins:

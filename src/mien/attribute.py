@@ -262,6 +262,12 @@ class Estimate:
     attribute: Attribute
     scores: F32
 
+    def __repr__(self) -> str:
+        """What is told, without the numbers it comes from."""
+        value = self.value
+        told = f"{value:.1f}" if isinstance(value, float) else repr(value)
+        return f"<Estimate: {self.attribute.name} {told}>"
+
     @property
     def known(self) -> bool:
         return not np.isnan(self.scores[0])

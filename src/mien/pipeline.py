@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import (
     Callable,
     Collection,
@@ -189,6 +190,12 @@ class Analyzer:
             raise InputError(
                 "tolerance and false_names say the same in two ways: give one of them"
             )
+        if tolerance is not None and not 0 <= tolerance < math.inf:
+            raise InputError(
+                f"tolerance: a distance from 0, as {DLIB.tolerance:g} for dlib's descriptors; got {tolerance}"
+            )
+        if min_face < 1:
+            raise InputError(f"min_face: pixels, 1 or more; got {min_face}")
         self.compute, self.crops = Compute(device, threads), check_crops(crops)
         self.color = check_color(color)
         self.further, only = _further(attributes, only, models, self.compute)

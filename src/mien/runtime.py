@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ModelError
+from mien.errors import InputError, ModelError
 from mien.installs import clashes
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,9 @@ PROVIDERS: Mapping[str, Provider] = {
     "directml": Provider("DmlExecutionProvider", "onnxruntime-directml", "win32"),
 }
 DEVICES = ("auto", "cpu", *PROVIDERS)
+MOST_THREADS = (
+    1024  # of one pass; ONNX Runtime ends the process where it cannot make them
+)
 
 
 def default_threads() -> int:
@@ -68,6 +71,12 @@ class Compute:
 
     device: str = "auto"
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise InputError(
+                f"threads: 1 to {MOST_THREADS}, or None for as many as do well here; got {self.threads}"
+            )
 
 
 def installed() -> tuple[str, list[str]]:
