@@ -270,7 +270,7 @@ def test_kill_9_loses_nothing_and_tells_nothing_under_another_id(
 ) -> None:
     file = tmp_path / "visits.db"
     written: list[str] = []
-    for turn in range(5):
+    for turn in range(20):
         receiver.mode = "failing" if turn % 2 else "good"
         command = [sys.executable, "-c", _CHILD, str(file), receiver.url, str(turn)]
         child = subprocess.Popen(
@@ -282,7 +282,7 @@ def test_kill_9_loses_nothing_and_tells_nothing_under_another_id(
         assert child.stdout is not None
         for line in child.stdout:
             written.append(f"{turn}-{line.strip()}")
-            if int(line) == 12 + 7 * turn:
+            if int(line) == 12 + 2 * turn:
                 break
         child.kill()
         child.wait()
