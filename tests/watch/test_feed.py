@@ -127,7 +127,7 @@ def test_a_camera_unplugged_again_and_again_leaks_nothing(
     feed = feed_of(blank.address)
     until(lambda: feed.state.state == "up")
     threads, files = threading.active_count(), open_files()
-    for _ in range(8):
+    for _ in range(50):
         blank.mode = "gone"
         until(lambda: feed.state.state == "down")
         blank.mode = "on"
