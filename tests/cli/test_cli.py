@@ -780,10 +780,14 @@ def test_names_longer_than_the_system_takes_are_said(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there completion is PowerShell's")
 def test_completion_is_installed_at_the_tests_home_and_not_at_the_users(
-    inside: Inside,
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import pwd
 
+    import shellingham
+
+    # The shell that is above this process, which is none where nobody types.
+    monkeypatch.setattr(shellingham, "detect_shell", lambda: ("bash", "/bin/bash"))
     users = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".bashrc"
     before = users.read_bytes() if users.exists() else None
     assert inside("--install-completion", "bash").returncode == 0

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from mien.gallery.verdicts import FAR, THERE
+from mien.models.attributes.heads import AGE, EMOTION, GENDER
 from mien.server.routes import page
 from mien.server.routes.page import chosen_language
 
 from .harness import Client
 
+BUILT_IN = (AGE, GENDER, EMOTION)
 STATIC = Path(page.__file__).parents[1] / "static"
 LANGUAGES = sorted(STATIC.glob("*.json"))
 SCRIPTS = [
@@ -77,11 +80,9 @@ def said_by_document() -> set[str]:
 
 def words() -> set[str]:
     """What the service tells in English and the page shows in its own language."""
-    block = re.search(
-        r"WORDS = \[(.*?)\];", (STATIC / "lang.js").read_text("utf-8"), re.DOTALL
-    )
-    assert block is not None
-    return set(re.findall(r'"([^"]+)"', block[1]))
+    verdicts = {"blurred", "too small", "turned away", FAR, THERE}
+    named = {word for one in BUILT_IN for word in (one.name, one.plural)}
+    return verdicts | named | {label for one in BUILT_IN for label in one.labels or ()}
 
 
 @pytest.mark.parametrize("file", LANGUAGES, ids=lambda file: file.stem)

@@ -3,12 +3,6 @@
 
 export const languages = { en: "English", de: "Deutsch" };
 
-// What the service tells in English, of faces and photos.
-export const WORDS = [
-  "angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise", "female", "male",
-  "blurred", "too small", "turned away", "far from the others", "already there", "age", "gender", "emotion", "ages", "genders", "emotions",
-];
-
 const KEY = "mien.language";
 const chosen = localStorage.getItem(KEY) ?? document.documentElement.lang; // as the browser asks for it: the service's answer
 
@@ -22,7 +16,7 @@ export function t(texts, ...values) {
   return (strings[text] ?? text).replace(/\{(\d)\}/g, (_, i) => String(values[i]));
 }
 
-// A word of the service's.
+// What the service tells in English, of faces and photos: names and labels of attributes, verdicts.
 export const word = (text) => strings[text] ?? text;
 
 const SAID = ["aria-label", "title", "placeholder", "data-kept"];
