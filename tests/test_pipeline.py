@@ -286,3 +286,9 @@ def test_a_mirror_image_bears_nobody_elses_name(
     assert faces.matches.names == ("person one", "person one")
     apart = geometry.l2_distances(faces.embeddings, own.embedding[None])[:, 0]
     np.testing.assert_allclose(faces.matches.distances, apart, atol=1e-5)
+
+
+def test_a_folder_is_said_to_be_one(analyzer: Analyzer, tmp_path: Path) -> None:
+    for folder in ("", tmp_path):
+        with pytest.raises(InputError, match="is a folder"):
+            analyzer.analyze(folder)

@@ -9,7 +9,7 @@ import pytest
 from mien.errors import InputError
 from mien.gallery import check_name
 from mien.output.schemas import FrameRecord
-from mien.text import printable
+from mien.text import counted, printable
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,9 @@ def test_names_that_are_kept(name: str) -> None:
 def test_names_that_are_refused(name: str) -> None:
     with pytest.raises(InputError):
         check_name(name)
+
+
+def test_one_is_not_many() -> None:
+    assert counted(1, "photo") == "1 photo"
+    assert counted(0, "photo") == "0 photos"
+    assert (counted(1, "person"), counted(2, "person")) == ("1 person", "2 people")

@@ -30,6 +30,13 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", printable(name)).strip()
 
 
+def counted(count: int, one: str) -> str:
+    """A number of things in English, "1 photo", "2 photos"; people are "1 person", "2 people"."""
+    if count == 1:
+        return f"1 {one}"
+    return f"{count} {'people' if one == 'person' else one + 's'}"
+
+
 def is_visible(name: str) -> bool:
     """Whether a name shows something, and nothing in it (but joiners inside of it) is invisible."""
     shown = name.translate(_JOINERS)

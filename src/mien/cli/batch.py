@@ -17,6 +17,7 @@ from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import refuse_inputs
 from mien.errors import InputError
 from mien.installs import lacking
+from mien.text import counted
 
 if TYPE_CHECKING:
     from mien.batch import BatchSummary, Progress
@@ -98,7 +99,7 @@ def exit_code(summary: BatchSummary) -> int:
 
 def _said(summary: BatchSummary, seconds: float) -> str:
     parts = [
-        f"{summary.analyzed} files analysed, {summary.faces} faces, {len(summary.errors)} failed"
+        f"{counted(summary.analyzed, 'file')} analysed, {counted(summary.faces, 'face')}, {len(summary.errors)} failed"
     ]
     if summary.unchanged:
         parts.append(f"{summary.unchanged} unchanged")

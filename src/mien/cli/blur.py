@@ -29,6 +29,7 @@ from mien.progress import progress
 from mien.runtime import Compute
 from mien.sources import is_video
 from mien.sources.video import VideoFile
+from mien.text import counted
 
 blur_app = new_app()
 
@@ -173,7 +174,7 @@ def _tell(done: dict[str, int], output: Path) -> None:
         return
     empty = [name for name, count in done.items() if not count]
     count = sum(done.values())
-    faces = "1 face" if count == 1 else f"{count} faces"
+    faces = counted(count, "face")
     typer.echo(f"{faces} covered: {output}", err=True)
     for name in empty:
         typer.echo(f"no face covered in {name}", err=True)

@@ -15,6 +15,7 @@ from mien.cli.outputs import folder_to_write
 from mien.errors import InputError
 from mien.media import images
 from mien.progress import progress
+from mien.text import counted
 from mien.train.crop import CropOptions, Cropper, find_sources, only_writer
 from mien.train.sheet import SHEET, contact_sheet
 
@@ -114,7 +115,8 @@ def crop(
 
 def _tell(count: int, into: Path, left_out: Counter[str]) -> None:
     typer.echo(
-        f"{count} crops in {into}" + (f"; look at {into / SHEET}" if count else ""),
+        f"{counted(count, 'crop')} in {into}"
+        + (f"; look at {into / SHEET}" if count else ""),
         err=True,
     )
     for reason, number in left_out.most_common():

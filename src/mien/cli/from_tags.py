@@ -17,6 +17,7 @@ from mien.media import images
 from mien.pipeline import Analyzer, photo_of
 from mien.progress import progress
 from mien.sources import is_video
+from mien.text import counted
 from mien.types import U8, Faces
 from mien.xmp.tags import Mark, TaggedPhoto, same_face
 
@@ -45,7 +46,7 @@ def enroll_from_tags(analyzer: Analyzer, given: Sequence[str], place: str) -> No
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
     for person, count in sorted(learnt.items()):
-        photos = "1 photo" if count == 1 else f"{count} photos"
+        photos = counted(count, "photo")
         typer.echo(f"{person}: {photos} in {place}")
     if not learnt:
         typer.echo("mien: nobody is named in these photos", err=True)

@@ -59,7 +59,7 @@ from mien.gallery.check import Missing, check as check_gallery
 from mien.gallery.unknown import tell_unknown
 from mien.pipeline import Analyzer
 from mien.progress import progress
-from mien.text import did_you_mean
+from mien.text import counted, did_you_mean
 from mien.watch.store import tell_visits
 
 enroll_app = new_app()
@@ -255,11 +255,11 @@ def remove(
     names = list(dict.fromkeys(map(check_name, name)))
     photos = _photos_of(opened, names)
     if not yes:
-        _ask(f"Forget {', '.join(names)} with {_counted(sum(photos.values()))}")
+        _ask(f"Forget {', '.join(names)} with {counted(sum(photos.values()), 'photo')}")
     with places(opened, store.data_dir()) as known:
         for one in names:
             forget_person(known, one)
-            typer.echo(f"{one} is forgotten, with {_counted(photos[one])}")
+            typer.echo(f"{one} is forgotten, with {counted(photos[one], 'photo')}")
 
 
 @people_app.command()
@@ -322,10 +322,6 @@ def _ask(question: str) -> None:
         raise typer.Exit(UNUSABLE)
 
 
-def _counted(photos: int) -> str:
-    return f"{photos} photo" if photos == 1 else f"{photos} photos"
-
-
 @people_app.command()
 def photos(
     ctx: typer.Context,
@@ -372,13 +368,13 @@ def _discard(
 ) -> None:
     """Removes photos of a person, who is forgotten with the last."""
     if not yes:
-        _ask(f"Remove {_counted(len(photos))} of {name}")
+        _ask(f"Remove {counted(len(photos), 'photo')} of {name}")
     gallery.discard(name, [photo.sha256 for photo in photos])
     left = sum(person.photos for person in gallery.people() if person.name == name)
     if not left:
         _relabel(gallery, name, None)
-    rest = f"{_counted(left)} left" if left else "nothing is left: forgotten"
-    typer.echo(f"{name}: {_counted(len(photos))} removed, {rest}")
+    rest = f"{counted(left, 'photo')} left" if left else "nothing is left: forgotten"
+    typer.echo(f"{name}: {counted(len(photos), 'photo')} removed, {rest}")
 
 
 @people_app.command()
@@ -408,7 +404,7 @@ def merge(
     _relabel(opened, source, into)
     goal = check_name(into)
     typer.echo(
-        f"{check_name(source)} is {goal} now, with {_counted(_photos_of(opened, [goal])[goal])}"
+        f"{check_name(source)} is {goal} now, with {counted(_photos_of(opened, [goal])[goal], 'photo')}"
     )
 
 
@@ -475,7 +471,7 @@ def export_people(
     )
     people_files.write(file, rows, opened.space.name, denied)
     typer.echo(
-        f"{len(everything)} photos of {len({one.name for one in everything})} people in {file}",
+        f"{counted(len(everything), 'photo')} of {counted(len({one.name for one in everything}), 'person')} in {file}",
         err=True,
     )
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mien.gallery.check import GalleryCheck
+from mien.text import counted
 
 
 def as_json(report: GalleryCheck) -> str:
@@ -33,7 +34,7 @@ def _plain(value: Any) -> Any:
 def show(report: GalleryCheck, console: Console) -> None:
     """Prints the report as tables for people."""
     console.print(
-        f"{report.photos} photos of {report.people} people at tolerance {report.tolerance:g}"
+        f"{counted(report.photos, 'photo')} of {counted(report.people, 'person')} at tolerance {report.tolerance:g}"
     )
     pairs = ("person", "and", "nearest", "typical")
     found = [

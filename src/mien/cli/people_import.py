@@ -19,7 +19,7 @@ from mien.progress import progress
 from mien.sources.base import shown
 from mien.sources.http import Client, with_headers
 from mien.sources.wire import Wait
-from mien.text import from_json, printable
+from mien.text import counted, from_json, printable
 
 _UNREVIEWED = "train"  # where Frigate puts faces that nobody has looked at yet
 _PAGE, _LIST_BYTES, _PHOTO_BYTES, _WAIT_S = 100, 10_000_000, 50_000_000, 30.0
@@ -213,4 +213,4 @@ def _tell(
         typer.echo(
             f"{name}: {used} of {len(photos)} photos {what}, {good} of them good"
         )
-    typer.echo(f"{len(told)} people of {library.program}", err=True)
+    typer.echo(f"{counted(len(told), 'person')} of {library.program}", err=True)

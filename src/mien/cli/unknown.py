@@ -20,6 +20,7 @@ from mien.cli.outputs import folder_to_write
 from mien.errors import InputError
 from mien.gallery import Gallery
 from mien.gallery.unknown import LEAST_FACES, Group, open_unknown
+from mien.text import counted
 from mien.watch.store import VisitStore, are_there, open_visits
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def forget(
             if everything
             else sum(kept.forget(one) for one in group or ())
         )
-    typer.echo(f"{gone} faces deleted", err=True)
+    typer.echo(f"{counted(gone, 'face')} deleted", err=True)
 
 
 @unknown_app.command()

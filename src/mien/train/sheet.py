@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from mien.media import images
+from mien.text import counted
 from mien.types import U8
 
 SHEET = "contact-sheet.jpg"  # its name among the crops; it is no picture to train on
@@ -37,7 +38,7 @@ def contact_sheet(files: Sequence[Path], root: Path) -> U8:
 def _title(folder: Path, count: int, root: Path) -> U8:
     strip = _blank(_LINE)
     name = str(folder.relative_to(root))
-    text = f"{count} crops" if name == "." else f"{name}: {count}"
+    text = counted(count, "crop") if name == "." else f"{name}: {count}"
     plain = text.encode("ascii", "replace").decode()
     cv2.putText(
         strip,
