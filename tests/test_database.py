@@ -150,13 +150,15 @@ def test_unknown_faces_and_jobs_of_before_versions_were_noted_open(
         old.commit()
     with closing(sqlite3.connect(tmp_path / "u.db")) as old:
         old.execute("DROP TABLE schema_versions")
+        old.execute("DROP INDEX ix_unknown_faces_visit")
+        old.execute("ALTER TABLE unknown_faces DROP COLUMN visit")
         old.commit()
     assert [job.id for job in JobStore(tmp_path, Limits()).list()] == ["a"]
     assert UnknownFaces(tmp_path / "u.db", space=space).groups() == []
-    for name, file in (("jobs", "jobs.db"), ("unknown", "u.db")):
+    for name, file, version in (("jobs", "jobs.db", 1), ("unknown", "u.db", 2)):
         with closing(sqlite3.connect(tmp_path / file)) as now:
             found = now.execute("SELECT name, version FROM schema_versions").fetchall()
-        assert found == [(name, 1)]
+        assert found == [(name, version)]
 
 
 def test_the_tables_that_are_asked_are_those_that_the_sql_makes(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S = 20
 _STOP_S = 20
-_BACKLOG = 128  # connections taken in one step of the event loop
+_BACKLOG = 64  # connections taken in one step of the event loop
+_STEPS = 3  # until one that was taken is counted, and one too many is gone
 _OTHER_FILES = 256  # open besides connections: databases, uploads, addresses that are fetched, libraries
 _MOST_FILES = 65_536
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -55,9 +56,8 @@ def run(
 def make_server(app: FastAPI, settings: ServerSettings) -> uvicorn.Server:
     """uvicorn around the application, with our limits."""
     limits = settings.limits
-    places = min(
-        limits.connections, max(_BACKLOG, open_files() - _OTHER_FILES - _BACKLOG)
-    )
+    room = open_files() - _OTHER_FILES - _STEPS * _BACKLOG
+    places = min(limits.connections, max(_BACKLOG, room))
     own = {"limits": replace(limits, connections=places)}
     config = uvicorn.Config(
         app,
