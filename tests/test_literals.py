@@ -21,7 +21,6 @@ MAY = {  # where one may stand, and why
     "train/dataset.py": "the columns of Adience's files",
     "dlib_models/": "dlib's own numbers",
     "models/own.py": "a grey picture",
-    "server/run.py": "connections in a line",
     "server/routes/analyze.py": "an example in the document; the original's route",
     "text.py": "the end of ASCII",
 }
