@@ -114,10 +114,22 @@ def _theirs(
         str(frames),
     ]
     command += ["--network", str(network)] if network else []
-    packages = [sysconfig.get_path("purelib"), str(Path(mien.__file__).parents[1])]
+    packages = [
+        _packages_of(python),  # first: there is a face_recognition among ours too
+        sysconfig.get_path("purelib"),
+        str(Path(mien.__file__).parents[1]),
+    ]
     lent = {**os.environ, "PYTHONPATH": os.pathsep.join(packages)}
     done = subprocess.run(command, env=lent, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _packages_of(python: str) -> str:
+    """The folder of the packages that are installed for an interpreter."""
+    ask = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    return subprocess.run(
+        ask, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def _print_table(rows: list[dict[str, float]]) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from pathlib import Path
 
 import av
 import cv2
@@ -26,6 +28,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--network")
     chosen = parser.parse_args()
+    if not Path(face_recognition.__file__).is_relative_to(sys.prefix):
+        parser.error(f"{sys.executable} has no face_recognition of its own")
     classify = _classifier(chosen.network) if chosen.network else None
     known = _enrolled(chosen.clip)
     began, faces, count = time.perf_counter(), 0, 0
