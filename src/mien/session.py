@@ -151,12 +151,14 @@ class Session:
             return float("inf")
         return max(0.0, passed)
 
-    def _scale_for(self, side: int) -> float:
-        """As small as the options ask for, but not so small that the detector misses its smallest face."""
-        least = self.options.detect_side / side
+    def _small(self, image: U8) -> tuple[U8, float]:
+        """The picture as small as the options ask for, but not so small that the detector misses its smallest face, and
+        its scale."""
+        least = self.options.detect_side / max(image.shape[:2])
         if isinstance(self.detector, HasReliableSize):
             least = max(least, self.detector.reliable / self.detector.min_face)
-        return float(min(1.0, least))
+        scale = float(min(1.0, least))
+        return geometry.shrink(image, scale), scale
 
     def _follow(self, image: U8, passed_s: float) -> bool:
         """Moves the tracks along; false where the flow cannot be trusted and a detection has to tell."""
@@ -181,10 +183,10 @@ class Session:
         faces = _bare(self.tracker.tracks)
         if passed_s >= self.options.moving_s and self._comes(faces.boxes, frame.image):
             return False
-        scale = self._scale_for(max(frame.image.shape[:2]))
+        small, scale = self._small(frame.image)
         by = np.float32(scale)
         placed = replace(faces, boxes=faces.boxes * by, landmarks=faces.landmarks * by)
-        found = self._again(geometry.shrink(frame.image, scale), placed)
+        found = self._again(small, placed)
         if (found.scores <= 0).any():
             return False
         self.tracker.update(scaled_back(found, scale), frame.time_s)
@@ -200,8 +202,8 @@ class Session:
         return flow.is_moving(before, now.thumb, boxes, (width, height))
 
     def _detect(self, frame: Frame) -> None:
-        scale = self._scale_for(max(frame.image.shape[:2]))
-        found = self.detector(geometry.shrink(frame.image, scale))
+        small, scale = self._small(frame.image)
+        found = self.detector(small)
         self.tracker.update(
             scaled_back(Faces(found.boxes, found.scores, found.landmarks), scale),
             frame.time_s,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,17 +48,11 @@ def _opened(
         opened.close()
 
 
-@contextmanager
-def _visits(gallery: Gallery) -> Iterator[VisitStore | None]:
+def _visits(gallery: Gallery) -> AbstractContextManager[VisitStore | None]:
     """The visits beside a gallery, whose faces may be among the unknown; None where none are kept."""
-    if not are_there(gallery, data=store.data_dir()):
-        yield None
-        return
-    visits = open_visits(gallery, data=store.data_dir())
-    try:
-        yield visits
-    finally:
-        visits.close()
+    data = store.data_dir()
+    there = are_there(gallery, data=data)
+    return closing(open_visits(gallery, data=data)) if there else nullcontext()
 
 
 @unknown_app.callback(invoke_without_command=True)

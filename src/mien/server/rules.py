@@ -18,10 +18,9 @@ from mien.server.settings import ServerSettings
 from mien.sources.base import shown
 from mien.sources.wire import Wait
 from mien.text import is_visible
-from mien.watch.rules import message_of
 from mien.watch.sending import NotTold
 from mien.watch.settings import Rule, Webhook
-from mien.watch.store import VisitStore
+from mien.watch.store import VisitStore, message_of
 from mien.watch.telling import Watch
 from mien.watch.visits import iso
 
@@ -138,7 +137,8 @@ class AddedRules:
     def test(self, rule_id: str) -> dict[str, str | None]:
         """Tells whom a rule tells of a visit that never was; why somebody could not be told, by their address."""
         known = self.get(rule_id)
-        message = message_of(known.id, _visit(), known.rule, expires=0.0)
+        name = known.rule.name or None
+        message = message_of(known.id, _visit(), expires=0.0, rule=name)
         told: dict[str, str | None] = {}
         for hook in known.hooks:
             try:

@@ -112,6 +112,11 @@ class Watching:
 
     # -- cameras
 
+    @property
+    def names(self) -> list[str]:
+        """What every camera is called."""
+        return [one.camera.name for one in self.all()]
+
     def all(self) -> list[Watched]:
         """Every camera, those of the file first."""
         states = {state.name: state for state in self.watch.watcher.states}

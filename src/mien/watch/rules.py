@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from mien.watch.cameras import within
 from mien.watch.settings import Rule, WatchFile
-from mien.watch.store import MQTT, Message
+from mien.watch.store import MQTT, TOLD_FOR_S, Message, message_of
 from mien.watch.visits import Event
-
-_A_DAY_S = 86_400.0  # for which something is tried to be told
 
 
 class Rules:
@@ -85,31 +80,21 @@ class Rules:
         now, key = self.clock(), (rule_id, event.camera, person)
         if now - self._spoke.get(key, float("-inf")) < rule.every_minutes * 60:
             return False
-        day_ago = now - _A_DAY_S
+        day_ago = now - TOLD_FOR_S
         self._spoke = {k: at for k, at in self._spoke.items() if at > day_ago}
         self._spoke[key] = now
         return True
 
     def _message(self, target: str, event: Event, rule: Rule | None) -> Message:
-        made = message_of(
-            target, event.to_dict(), rule, expires=self.clock() + _A_DAY_S
-        )
+        named = {} if rule is None else {"rule": rule.name or None}
+        expires = self.clock() + TOLD_FOR_S
+        made = message_of(target, event.to_dict(), expires=expires, **named)
         return replace(
             made,
             visit_id=event.visit,
             person=event.told.get("person"),
             ends=event.kind in {"begin", "change"} and target not in self.once,
         )
-
-
-def message_of(
-    target: str, visit: Mapping[str, Any], rule: Rule | None, *, expires: float
-) -> Message:
-    """What a target is told of a visit, by a rule or (None) of all."""
-    named = {} if rule is None else {"rule": rule.name or None}
-    body = {"id": uuid.uuid4().hex, **named, "visit": visit}
-    text = json.dumps(body, ensure_ascii=False)
-    return Message(0, target, str(visit["id"]), text, expires, 0)
 
 
 def _is_of(rule: Rule, who: object, person: str | None) -> bool:

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from mien.gallery.base import place_key
 from mien.watch.visits import BestView, Event, iso
 
 MQTT = "mqtt"  # the target that is no webhook
-_TOLD_FOR_S = 86_400.0
+TOLD_FOR_S = 86_400.0  # for which something is tried to be told
 ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has ended
 _SCHEMA = database.Schema("watch", "mien.watch.migrations")
 _PAGE = 500  # visits that are read at once
@@ -149,6 +149,15 @@ class Message:
     tries: int
     person: str | None = field(default=None)
     ends: bool = False
+
+
+def message_of(
+    target: str, visit: Mapping[str, Any], *, expires: float, **named: str | None
+) -> Message:
+    """What a target is told of a visit, `named` after the rule by which, where it is not told of all."""
+    body = {"id": uuid.uuid4().hex, **named, "visit": visit}
+    text = json.dumps(body, ensure_ascii=False)
+    return Message(0, target, str(visit["id"]), text, expires, 0)
 
 
 class VisitStore:
@@ -312,7 +321,7 @@ class VisitStore:
             left = _visits.c.seen < now - ABANDONED_S
             query = sa.select(_visits).where(open_ones, left)
             for row in connection.execute(query.order_by(_visits.c.number)).all():
-                _end(connection, row, expires=now + _TOLD_FOR_S)
+                _end(connection, row, expires=now + TOLD_FOR_S)
             connection.execute(sa.delete(_queue).where(_queue.c.expires < now))
             old: sa.ColumnElement[bool] = sa.false()
             if keep_days is not None:
@@ -613,9 +622,8 @@ def _end(connection: sa.Connection, row: sa.Row[Any], *, expires: float) -> None
     messages = []
     for target, rule in json.loads(row.heard).items():
         named = {} if target == MQTT else {"rule": rule}
-        body = {"id": uuid.uuid4().hex, **named, "visit": visit}
-        text = json.dumps(body, ensure_ascii=False)
-        messages.append(Message(0, target, row.id, text, expires, 0, row.person))
+        made = message_of(target, visit, expires=expires, **named)
+        messages.append(replace(made, person=row.person))
     _enqueue(connection, messages)
 
 

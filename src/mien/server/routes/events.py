@@ -106,6 +106,11 @@ def _told(service: Service, visits: Sequence[KeptVisit]) -> list[VisitRecord]:
     return [VisitRecord.of(visit, groups.get(visit.id)) for visit in visits]
 
 
+def _told_since(service: Service, store: VisitStore, number: int) -> list[VisitRecord]:
+    changes = store.changes(number)
+    return _told(service, changes) if changes else []  # most often nothing changed
+
+
 def _latest(after: int | None, last_event_id: str | None) -> int | None:
     """From which change on: a listener that comes again has heard more than its address says."""
     heard = last_event_id or ""
@@ -144,8 +149,7 @@ async def _changes(
     number = await run_in_threadpool(store.last_number) if after is None else after
     yield ": from here on\n\n"
     while not service.stopping.is_set():
-        changes = await run_in_threadpool(store.changes, number)
-        for visit in await run_in_threadpool(_told, service, changes):
+        for visit in await run_in_threadpool(_told_since, service, store, number):
             number, said_at = visit.number, time.monotonic()
             text = visit.model_dump_json()
             yield f"id: {number}\nevent: visit\ndata: {text}\n\n"

@@ -40,6 +40,7 @@ def chosen_language(accepted: str) -> bytes:
     >>> chosen_language("fr, de-AT;q=0.8, en;q=0.5")
     b'de'
     """
+    there = languages()
     wanted: dict[str, float] = {}
     for part in accepted.lower().split(",")[:_MOST_LANGUAGES]:
         tag, _, weight = part.partition(";")
@@ -48,7 +49,7 @@ def chosen_language(accepted: str) -> bytes:
         except ValueError:
             q = 0.0
         language = tag.strip().partition("-")[0]
-        if language in languages():
+        if language in there:
             wanted[language] = max(q, wanted.get(language, 0.0))
     best = max(wanted, key=lambda language: wanted[language], default=_ENGLISH)
     return (best if wanted.get(best, 0.0) > 0 else _ENGLISH).encode()

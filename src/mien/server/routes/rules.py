@@ -48,8 +48,7 @@ def add_rule(
 ) -> RuleRecord:
     """Tells an address of visits from now on; of private ones only those of `--url-host`."""
     watching = watching_of(service)
-    cameras = [one.camera.name for one in watching.all()]
-    added = watching.rules.add(order.said(), cameras)
+    added = watching.rules.add(order.said(), watching.names)
     response.headers["location"] = f"/v1/rules/{added.id}"
     return RuleRecord.of(added)
 
@@ -72,8 +71,7 @@ def change_rule(
 ) -> RuleRecord:
     """Changes a rule that was added; what is not given stays. Those of the file are changed there."""
     watching = watching_of(service)
-    cameras = [one.camera.name for one in watching.all()]
-    return RuleRecord.of(watching.rules.change(rule_id, order.said(), cameras))
+    return RuleRecord.of(watching.rules.change(rule_id, order.said(), watching.names))
 
 
 @router.delete(
