@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import shutil
 import statistics
 import subprocess
@@ -22,6 +21,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from oracle import environment
 
 SIZES = {"480p": (640, 480), "720p": (1280, 720), "1080p": (1920, 1080)}
 SLOW_S = 4.0  # calls longer than this are made once
@@ -56,7 +57,7 @@ class Package:
 
     def __init__(self, python: str, threads: int | None) -> None:
         self.python = python
-        self.environment = dict(os.environ)
+        self.environment = environment(python)
         if threads:
             names = (
                 "FACE_RECOGNITION_THREADS",
@@ -272,6 +273,7 @@ def main() -> None:
         capture_output=True,
         text=True,
         check=True,
+        env=packages[0].environment,
     ).stdout.strip()
     print(
         f"original: face_recognition with dlib {blas}; threads of ours: {options.threads or 'default'}\n"

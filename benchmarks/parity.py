@@ -25,6 +25,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from oracle import environment
 from PIL import Image
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -97,7 +98,7 @@ def ask(python: str, listing: Path, output: Path, cnn: int) -> list[dict]:
         "--cnn",
         str(cnn),
     ]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env=environment(python))
     return [json.loads(line) for line in output.read_text().splitlines()]
 
 
