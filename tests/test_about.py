@@ -77,6 +77,7 @@ def fill(gallery: Gallery, data: Path, name: str, seed: int) -> list[bytes]:
     told = {"who": "known", "person": name}
     best = (BestView(now, 1.0, (0, 0, 1, 1), visit),)
     visits.record(Event("begin", f"v{seed}", "door", now, None, now, told, best))
+    visits.keep_clip(f"v{seed}", f"a film of {name}".encode())
     visits.close()
     job = data / "jobs" / f"job-{seed}"
     job.mkdir(parents=True)
@@ -119,11 +120,12 @@ def test_everything_is_told_and_goes(
             "who it is not",
             "face of a named group",
             "visit",
+            "clip of a visit",
             "result of a job",
         }
         assert ("cached descriptor" in kinds) == isinstance(gallery, FolderGallery)
         pictured = [one.what for one in found if one.picture]
-        assert {"photo", "who it is not", "visit"} <= set(pictured)
+        assert {"photo", "who it is not", "visit", "clip of a visit"} <= set(pictured)
         assert forget(known, NAME) == found
         with pytest.raises(PersonNotFound, match="nothing is kept"):
             about(known, NAME)

@@ -119,10 +119,16 @@ class InVisits:
 
     def about(self, name: str) -> list[Kept]:
         found = self.visits.visits(Wanted(person=name), limit=_MOST)
-        return [
+        visits = [
             Kept("visit", one.camera, one.begins, picture=bool(one.pictures))
             for one in found
         ]
+        clips = [
+            Kept("clip of a visit", one.camera, one.begins, picture=True)
+            for one in found
+            if one.clip
+        ]
+        return [*visits, *clips]
 
     def forget(self, name: str) -> None:
         self.visits.relabel(name, None)

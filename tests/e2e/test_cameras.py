@@ -40,7 +40,7 @@ def door(astronaut: U8) -> Iterator[MjpegCamera]:
 @pytest.fixture
 def watching(models: Analyzer, tmp_path: Path, face_film: Path) -> Iterator[Listening]:
     """A service that watches a film of the astronaut, and may watch loopback."""
-    keep = Keeping(keep_days=2, keep_pictures="face")
+    keep = Keeping(keep_days=2, keep_pictures="face", keep_clips=1)
     film = Camera(name="film", source=str(face_film))
     settings = ServerSettings(
         data=tmp_path,
@@ -73,6 +73,11 @@ def test_a_visit_is_named_and_a_camera_comes_and_goes(
     assert page.text("#counts-lead").startswith("Somebody came")
     page.page.click("#day-lanes button[aria-label^='Eileen, film']")
     page.page.wait_for_selector(".visit.shown:has-text('Eileen')")
+    page.page.click(".visit button[aria-label^='The clip of Eileen']")
+    page.page.wait_for_function(
+        "() => document.querySelector('dialog video')?.videoWidth > 0"
+    )
+    page.page.click("#dialog-ok")
     page.page.click("#cameras-add")
     page.page.fill("#dialog input[name=name]", "door")
     page.page.fill("#dialog input[name=source]", door.address)

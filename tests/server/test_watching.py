@@ -20,7 +20,7 @@ from watch.conftest import MjpegCamera
 
 from .harness import Client, Start
 
-KEPT = Keeping(keep_days=1, keep_pictures="face")
+KEPT = Keeping(keep_days=1, keep_pictures="face", keep_clips=1)
 
 
 def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> Any:
@@ -159,6 +159,11 @@ def test_a_visit_is_listed_named_and_forgotten(watching: Client) -> None:
     place = f"/v1/events/{visit['id']}"
     face = images.read_image(watching.http.get(f"{place}/pictures/0").content)
     assert min(face.shape[:2]) >= 32
+    filmed = f"{place}/clip"
+    until(lambda: watching.http.get(place).json()["clip"] == filmed)
+    film = watching.http.get(filmed)
+    assert film.headers["content-type"] == "video/mp4"
+    assert film.content[4:8] == b"ftyp"
     named = watching.http.post(f"{place}/name", json={"name": "Eileen"})
     assert named.status_code == 200, named.text
     assert (named.json()["who"], named.json()["person"]) == ("known", "Eileen")
@@ -175,7 +180,8 @@ def test_a_visit_is_listed_named_and_forgotten(watching: Client) -> None:
     nobody = watching.http.get("/v1/events", params={"person": "Ada"}).json()
     assert nobody["events"] == []
     assert watching.http.delete(f"/v1/people/{people[0]['id']}").status_code == 204
-    assert watching.http.get(place).status_code == 404, "forgotten with the person"
+    for gone in (place, filmed):
+        assert watching.http.get(gone).status_code == 404, "forgotten with the person"
 
 
 @pytest.mark.slow

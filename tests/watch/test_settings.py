@@ -76,6 +76,8 @@ def said(folder: Path, text: str) -> Path:
             "its source holds a password and others can read",
         ),
         (DOOR + '[watch]\nkeep_pictures = "all"', "watch: keep_pictures: Input should"),
+        (DOOR + "[watch]\nkeep_clips = 5", "say keep_days, too"),
+        (DOOR + "[watch]\nkeep_clips = 60", "watch: keep_clips: Input should be less"),
         (DOOR + "[watch]\nkeep_days = 0", "watch: keep_days: Input should be greater"),
         ('[[cameras]]\nname = "a"\nsource = "a.mp4"', "camera 'a': there is no file"),
         ("[[cameras", "cannot read"),

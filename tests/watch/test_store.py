@@ -145,6 +145,27 @@ def test_pictures_follow_the_best_looks(store: VisitStore) -> None:
         store.picture("v1", 1)
 
 
+def test_a_clip_goes_with_its_visit(store: VisitStore, clock: Clock) -> None:
+    for visit in ("old", "ada", "one"):
+        store.record(event(visit=visit, person="Ada" if visit == "ada" else None))
+        before = store.last_number()
+        store.keep_clip(visit, visit.encode())
+        assert [v.id for v in store.changes(before)] == [visit], "it is a change"
+        assert store.clip(visit) == visit.encode()
+    store.keep_clip("one", b"again")
+    assert store.clip("one") == b"again"
+    store.relabel("Ada", None)
+    store.forget("one")
+    store.record(event("end", visit="old"))
+    clock.now += 2 * DAY
+    store.sweep(keep_days=1)
+    for visit in ("old", "ada", "one"):
+        store.keep_clip(visit, b"late")  # it was being coded meanwhile
+        with pytest.raises(VisitNotFound, match="no clip"):
+            store.clip(visit)
+    assert store.visits() == []
+
+
 def test_what_was_kept_long_enough_goes(store: VisitStore, clock: Clock) -> None:
     store.record(event(visit="old", picture=b"picture"))
     store.record(event("end", visit="old"), [message(visit="old")])
@@ -238,6 +259,7 @@ def test_deleted_means_gone_from_the_file(tmp_path: Path) -> None:
     files = list(tmp_path.glob("visits.db*"))
     assert any(name.encode() in file.read_bytes() for file in files)
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    store.keep_clip("v1", name.encode() * 5000)
     store.relabel(name, None)
     files = list(tmp_path.glob("visits.db*"))
     assert not any(name.encode() in file.read_bytes() for file in files)

@@ -26,6 +26,7 @@ TABLES = (
     "unknown_actions",
     "watch_visits",
     "watch_pictures",
+    "watch_clips",
     "watch_queue",
     "watch_cameras",
     "watch_counter",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import av
 from av.error import FFmpegError
@@ -19,6 +20,7 @@ from mien.types import U8
 
 log = logging.getLogger(__name__)
 
+_ENCODER = "libx264"
 _TICK = Fraction(1, 90_000)
 _FRAGMENTED = frozenset({".mp4", ".m4v", ".mov"})
 _RECORDED = _FRAGMENTED | {
@@ -51,11 +53,26 @@ _AAC_RATES = (
 _MOVFLAGS = "+hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"  # fragments, an index once closed
 
 
+def check_encoder() -> None:
+    """Says before the work that no video can be written here.
+
+    Raises:
+        InputError: This machine's PyAV has no encoder of H.264.
+    """
+    try:
+        av.Codec(_ENCODER, "w")
+    except ValueError as exc:
+        raise InputError(
+            f"no video can be written: the PyAV that is installed lacks {_ENCODER}, "
+            "the encoder of H.264; run: pip install --force-reinstall --only-binary av av"
+        ) from exc
+
+
 def check_place(path: Path) -> None:
     """Says before the work that a file of this name could not be written.
 
     Raises:
-        InputError: Its container holds no H.264.
+        InputError: Its container holds no H.264, or nothing here writes any.
     """
     suffix = path.suffix.lower()
     if suffix not in _RECORDED:
@@ -63,6 +80,7 @@ def check_place(path: Path) -> None:
         raise InputError(
             f"{path}: a {suffix or 'file without a suffix'} holds no H.264; end it in .mp4 (or {others})"
         )
+    check_encoder()
 
 
 class VideoRecorder:
@@ -72,16 +90,23 @@ class VideoRecorder:
         path: The file, `.mp4` or another container that holds H.264.
         rate: Frames per second as the player is told; the times given to `write` decide.
         sound: A video whose sound is written along; left out with a warning where that cannot be.
+        into: Where it is written instead of the file, which only says of which kind it is.
 
     Raises:
         InputError: The file cannot be written, or is of a kind that holds no H.264.
     """
 
     def __init__(
-        self, path: Path, *, rate: float | None = None, sound: str | None = None
+        self,
+        path: Path,
+        *,
+        rate: float | None = None,
+        sound: str | None = None,
+        into: BinaryIO | None = None,
     ) -> None:
         check_place(path)
         self.path = path
+        self.into = into
         self.rate = rate or 30.0
         self._container: Any = None
         self._stream: Any = None
@@ -129,7 +154,9 @@ class VideoRecorder:
             else {}
         )
         try:
-            self._container = av.open(str(self.path), "w", options=options)  # noqa: TID251 - is written
+            place = str(self.path) if self.into is None else self.into
+            kind = None if self.into is None else self.path.suffix.removeprefix(".")
+            self._container = av.open(place, "w", format=kind, options=options)  # noqa: TID251 - is written
             self._add_stream()
             if self._sound is not None:
                 self._sound.attach(
@@ -148,9 +175,7 @@ class VideoRecorder:
     def _add_stream(self) -> None:
         rate = Fraction(self.rate).limit_denominator(1001)
         settings = {"preset": "veryfast", "crf": "23", "bf": "0"}
-        self._stream = self._container.add_stream(
-            "libx264", rate=rate, options=settings
-        )
+        self._stream = self._container.add_stream(_ENCODER, rate=rate, options=settings)
         self._stream.width, self._stream.height = self._size_wh
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = _TICK
@@ -208,6 +233,19 @@ class VideoRecorder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def film_bytes(pictures: Iterable[tuple[U8, float]], *, rate: float) -> bytes:
+    """An .mp4 of BGR pictures (H, W, 3), each with the second from which on it is seen.
+
+    Raises:
+        InputError: It cannot be coded.
+    """
+    written = io.BytesIO()
+    with VideoRecorder(Path("film.mp4"), rate=rate, into=written) as recorder:
+        for image, time_s in pictures:
+            recorder.write(image, time_s)
+    return written.getvalue()
 
 
 def _fitted(image: U8, size_wh: tuple[int, int]) -> U8:

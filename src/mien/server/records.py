@@ -886,6 +886,9 @@ class VisitRecord(BaseModel):
         default=None, description="The unknown person whose face was kept of it."
     )
     pictures: list[datetime] = Field(description="When each that is kept was taken.")
+    clip: str | None = Field(
+        default=None, description="Where the film of its beginning is, if one is kept."
+    )
 
     @classmethod
     def of(cls, visit: KeptVisit, group: str | None = None) -> VisitRecord:

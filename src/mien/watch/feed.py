@@ -15,6 +15,7 @@ from mien.sources import Source, Timeouts, open_source
 from mien.sources.base import Glimpse, HasGlimpses, Need, glimpses_of, shown
 from mien.types import Frame
 from mien.watch.cameras import Camera, within
+from mien.watch.clips import Clips
 from mien.watch.lookout import Lookout
 from mien.watch.motion import Motion
 from mien.watch.view import View
@@ -71,6 +72,7 @@ class Feed:
         tell: Called from the feed's thread when a picture waits or the state changes.
         opener: Opens the source.
         clock: Seconds since 1970.
+        clips: Are shown every picture that is tested for motion or looked at; None: none are kept.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class Feed:
         *,
         opener: Opener = open_camera,
         clock: Callable[[], float] = time.time,
+        clips: Clips | None = None,
     ) -> None:
         self.camera = camera
+        self.clips = clips
         self._opener = opener
         self.view = View(camera)
         self.live = True
@@ -291,6 +295,8 @@ class Feed:
         self._picture_came(glimpse.time_s)
         self._glimpsed = glimpse
         time_s = glimpse.time_s
+        if self.clips is not None:
+            self.clips.show(self._viewed(glimpse).image, time_s)
         if time_s > self._busy_until or time_s >= self._tested_s + _QUIET_S:
             self._test(glimpse)
         if time_s > self._busy_until and time_s < self._anyway_s:

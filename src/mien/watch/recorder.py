@@ -9,17 +9,18 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from mien.errors import MienError
+from mien.watch.clips import Clip
 from mien.watch.store import Message, VisitStore
 from mien.watch.visits import Event
 
 log = logging.getLogger(__name__)
 
-_MOST_WAITING = 10_000
+_MOST_WAITING, _MOST_CLIPS = 10_000, 32
 _SWEEP_S = 60.0
 _RETRY_S = 1.0
 _FAREWELL_S = 10.0  # for what waits at the end
 
-Item = Event | Mapping[str, float]
+Item = Event | Clip | Mapping[str, float]
 
 
 class Recorder:
@@ -61,8 +62,12 @@ class Recorder:
         self._thread.start()
 
     def put(self, item: Item) -> None:
-        """Takes an event, or until when visits that go on were seen. Returns at once."""
+        """Takes an event, a clip, or until when visits that go on were seen. Returns at once."""
         with self._changed:
+            clips = sum(isinstance(one, Clip) for one in self._waiting)
+            if isinstance(item, Clip) and clips >= _MOST_CLIPS:
+                log.error("the database is away for too long: a clip is lost")
+                return
             if len(self._waiting) >= _MOST_WAITING:
                 self._waiting.popleft()
                 log.error("the database is away for too long: an event is lost")
@@ -96,6 +101,8 @@ class Recorder:
             item = self._waiting[0]
             if isinstance(item, Event):
                 self._write(item)
+            elif isinstance(item, Clip):
+                self.store.keep_clip(item.visit, item.content)
             else:
                 self.store.touch(item)
             with self._changed:

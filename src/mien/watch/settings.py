@@ -22,17 +22,26 @@ from mien.watch.cameras import Camera, Strict, WrittenHours, secret_of
 T = TypeVar("T", bound=BaseModel)
 
 _MOST_DAYS = 36_500
+_LONGEST_CLIP_S = 20  # before, and as many after
 _EXAMPLE = '[[cameras]] with name = "door" and source = "rtsp://…"'
 
 
 class Keeping(Strict):
-    """What is kept: visits for `keep_days` (None: not at all), pictures of them, strangers' descriptors for
-    `keep_unknown` days. Who is not seen for `absence_s` has gone."""
+    """What is kept: visits for `keep_days` (None: not at all), pictures of them, clips from `keep_clips` seconds before
+    they began to as many after (None: none), strangers' descriptors for `keep_unknown` days. Who is not seen for
+    `absence_s` has gone."""
 
     keep_days: float | None = Field(default=None, gt=0, le=_MOST_DAYS)
     keep_pictures: Literal["none", "face", "frame"] = "none"
+    keep_clips: float | None = Field(default=None, ge=1, le=_LONGEST_CLIP_S)
     keep_unknown: float | None = Field(default=None, gt=0, le=_MOST_DAYS)
     absence_s: float = Field(default=10.0, ge=1, le=3600)
+
+    @model_validator(mode="after")
+    def _keeps_visits(self) -> Self:
+        if self.keep_clips is not None and self.keep_days is None:
+            raise ValueError("keep_clips keeps clips with visits: say keep_days, too")
+        return self
 
 
 class Webhook(Strict):

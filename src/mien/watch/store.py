@@ -19,7 +19,7 @@ from mien import database
 from mien.errors import InputError, VisitNotFound
 from mien.gallery import DATABASE_SUFFIXES, Gallery
 from mien.gallery.base import place_key
-from mien.watch.visits import BestView, Event, iso
+from mien.watch.visits import BestView, Event, clip_address, iso
 
 MQTT = "mqtt"  # the target that is no webhook
 TOLD_FOR_S = 86_400.0  # for which something is tried to be told
@@ -51,6 +51,12 @@ _pictures = sa.Table(
     _metadata,
     sa.Column("visit_id", sa.Text, primary_key=True),
     sa.Column("at", sa.Double, primary_key=True),
+    sa.Column("content", sa.LargeBinary),
+)
+_clips = sa.Table(
+    "watch_clips",
+    _metadata,
+    sa.Column("visit_id", sa.Text, primary_key=True),
     sa.Column("content", sa.LargeBinary),
 )
 _queue = sa.Table(
@@ -99,10 +105,12 @@ class KeptVisit:
     person: str | None
     told: Mapping[str, Any]
     pictures: tuple[float, ...] = ()
+    clip: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON shows it."""
         named = {"who": self.who, "person": self.person} if self.who else {}
+        clip = {"clip": clip_address(self.id)} if self.clip else {}
         return {
             "id": self.id,
             "number": self.number,
@@ -113,6 +121,7 @@ class KeptVisit:
             **named,
             **self.told,
             "pictures": [iso(at) for at in self.pictures],
+            **clip,
         }
 
 
@@ -229,6 +238,18 @@ class VisitStore:
             _enqueue(connection, messages)
         return True
 
+    def keep_clip(self, visit_id: str, content: bytes) -> None:
+        """Keeps the clip of a visit's beginning, unless the visit is not kept any more."""
+        query = sa.select(_visits.c.id).where(_visits.c.id == visit_id)
+        with self._transaction(writing=True) as connection:
+            if connection.scalar(query) is None:
+                return
+            connection.execute(sa.delete(_clips).where(_clips.c.visit_id == visit_id))
+            row = {"visit_id": visit_id, "content": content}
+            connection.execute(sa.insert(_clips).values(**row))
+            this = sa.update(_visits).where(_visits.c.id == visit_id)
+            connection.execute(this.values(number=_next(connection)))
+
     def touch(self, seen: Mapping[str, float]) -> None:
         """Notes that visits go on, and until when by now."""
         if not seen:
@@ -290,10 +311,15 @@ class VisitStore:
                 .where(_pictures.c.visit_id.in_(ids))
                 .order_by(_pictures.c.at)
             ).all()
+            theirs = sa.select(_clips.c.visit_id).where(_clips.c.visit_id.in_(ids))
+            clips = set(connection.scalars(theirs))
         at: dict[str, list[float]] = {}
         for picture in pictures:
             at.setdefault(picture.visit_id, []).append(picture.at)
-        return [_kept_visit(row, tuple(at.get(row.id, ()))) for row in rows]
+        return [
+            _kept_visit(row, tuple(at.get(row.id, ())), clip=row.id in clips)
+            for row in rows
+        ]
 
     def picture(self, visit_id: str, number: int = 0) -> bytes:
         """A picture that is kept of a visit, by its place among them. Raises VisitNotFound."""
@@ -308,6 +334,15 @@ class VisitStore:
             found = connection.scalar(query)
         if found is None:
             raise VisitNotFound("no such picture is kept of this visit")
+        return bytes(found)
+
+    def clip(self, visit_id: str) -> bytes:
+        """The clip that is kept of a visit, as MP4. Raises VisitNotFound."""
+        query = sa.select(_clips.c.content).where(_clips.c.visit_id == visit_id)
+        with self._transaction() as connection:
+            found = connection.scalar(query)
+        if found is None:
+            raise VisitNotFound("no clip is kept of this visit, or not yet")
         return bytes(found)
 
     # -- forgetting
@@ -617,7 +652,9 @@ def _end(connection: sa.Connection, row: sa.Row[Any], *, expires: float) -> None
     """Ends a visit that a kill left open, when it was seen last, and lets those hear it who heard of it."""
     this = sa.update(_visits).where(_visits.c.id == row.id)
     connection.execute(this.values(ends=row.seen, number=_next(connection)))
-    visit = {**_kept_visit(row, ()).to_dict(), "event": "end", "end": iso(row.seen)}
+    theirs = sa.select(_clips.c.visit_id).where(_clips.c.visit_id == row.id)
+    kept = _kept_visit(row, (), clip=connection.scalar(theirs) is not None)
+    visit = {**kept.to_dict(), "event": "end", "end": iso(row.seen)}
     visit = {k: v for k, v in visit.items() if k not in {"number", "pictures"}}
     messages = []
     for target, rule in json.loads(row.heard).items():
@@ -639,7 +676,9 @@ def _message(row: sa.Row[Any]) -> Message:
     )
 
 
-def _kept_visit(row: sa.Row[Any], pictures: tuple[float, ...]) -> KeptVisit:
+def _kept_visit(
+    row: sa.Row[Any], pictures: tuple[float, ...], *, clip: bool
+) -> KeptVisit:
     return KeptVisit(
         id=row.id,
         number=row.number,
@@ -651,6 +690,7 @@ def _kept_visit(row: sa.Row[Any], pictures: tuple[float, ...]) -> KeptVisit:
         person=row.person,
         told=json.loads(row.told),
         pictures=pictures,
+        clip=clip,
     )
 
 

@@ -11,8 +11,10 @@ from typing import Self
 from mien.collecting import UnknownCollector
 from mien.errors import MienError
 from mien.gallery import Gallery
+from mien.output.video import check_encoder
 from mien.pipeline import Analyzer
 from mien.sources.wire import Wait
+from mien.watch.clips import ClipMaker
 from mien.watch.mqtt import MqttTarget
 from mien.watch.recorder import Recorder
 from mien.watch.rules import Rules
@@ -40,7 +42,7 @@ class Watch:
         store: Whether there is a database also where nothing is kept in it.
 
     Raises:
-        MienError: The database cannot be opened, or a part is missing.
+        MienError: The database cannot be opened, clips cannot be coded, or a part is missing.
 
     Example:
         >>> with Watch(analyzer, read_file(Path("mien.toml")), data=data_dir()) as watch:
@@ -64,6 +66,7 @@ class Watch:
         self._stack = ExitStack()
         self._recorder: Recorder | None = None
         self._mqtt: MqttTarget | None = None
+        self._clips: ClipMaker | None = None
         self._senders: list[Sender] = []
         self._added: dict[str, Sender] = {}
         self.rules = Rules(said)
@@ -71,6 +74,8 @@ class Watch:
         self.watcher = Watcher(
             analyzer, said, self._tell, going_on=self._go_on, collector=collector
         )
+        if said.watch.keep_clips is not None:
+            check_encoder()
         keeps = said.watch.keep_days is not None
         if store or keeps or said.webhooks or said.mqtt:
             self.store = open_visits(analyzer.gallery, data=data)
@@ -95,6 +100,9 @@ class Watch:
             written=self._written,
             swept=self._swept,
         )
+        if self.said.watch.keep_clips is not None:
+            self._clips = ClipMaker(self._recorder.put)
+            self.watcher.cut = self._clips.put
 
     def _picture(self, visit_id: str) -> bytes:
         """The best picture that is kept of a visit; empty where none is, or not any more."""
@@ -140,6 +148,9 @@ class Watch:
         if self._recorder is not None:
             self._recorder.start()
             self._stack.callback(self._recorder.close)
+        if self._clips is not None:
+            self._clips.start()
+            self._stack.callback(self._clips.close)
         return self
 
     def __exit__(self, *_: object) -> None:

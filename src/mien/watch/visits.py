@@ -43,7 +43,8 @@ class BestView:
 @dataclass(frozen=True, slots=True)
 class Event:
     """What is told of a visit: that it began, that who it is or was has changed, that it ended, or that it is part of
-    another one (`into`). `begins`, `ends` (None: it goes on) and `seen` (last) are seconds since 1970."""
+    another one (`into`). `begins`, `ends` (None: it goes on) and `seen` (last) are seconds since 1970; with `clip` its
+    beginning is filmed."""
 
     kind: Kind
     visit: str
@@ -54,16 +55,19 @@ class Event:
     told: dict[str, Any]
     best: tuple[BestView, ...] = ()
     into: str = ""
+    clip: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON shows it."""
         joined = {"into": self.into} if self.into else {}
+        clip = {"clip": clip_address(self.visit)} if self.clip else {}
         return {
             "event": self.kind,
             "id": self.visit,
             "camera": self.camera,
             **joined,
             **self.told,
+            **clip,
         }
 
 
@@ -368,6 +372,11 @@ class Visits:
             ],
         }
         return Event(kind, visit.id, self.camera, begins, ends, seen, told, best, into)
+
+
+def clip_address(visit: str) -> str:
+    """Where `mien serve` answers with the clip of a visit."""
+    return f"/v1/events/{visit}/clip"
 
 
 def iso(at: float) -> str:

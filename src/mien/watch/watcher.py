@@ -22,6 +22,7 @@ from mien.pipeline import Analyzer
 from mien.session import Session
 from mien.types import U8, Face, Faces, Frame, FrameResult
 from mien.watch.cameras import Camera
+from mien.watch.clips import Clips, Cut
 from mien.watch.feed import CameraState, Feed, Opener, open_camera
 from mien.watch.settings import WatchFile
 from mien.watch.visits import Event, Visits
@@ -62,6 +63,7 @@ class Watcher:
         tell: Gets every event, from the thread that `run` is called in.
         going_on: Gets every ten seconds until when (since 1970) each open visit was seen.
         collector: Keeps strangers' faces; None: nobody does.
+        cut: Gets what becomes the clip of a visit.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Watcher:
         *,
         going_on: Callable[[dict[str, float]], None] = lambda _: None,
         collector: UnknownCollector | None = None,
+        cut: Callable[[Cut], None] = lambda _: None,
     ) -> None:
         self.going_on = going_on
+        self.cut = cut
         self.endless = False  # goes on without cameras, too: some may be added
         self._noted = self._given_back = time.monotonic()
         self.analyzer = analyzer
@@ -85,9 +89,12 @@ class Watcher:
         self._turn = 0
         self._failing: set[str] = set()
         self._orders: deque[Callable[[], None]] = deque()  # of other threads
-        self._posts = [self._post(Feed(c, self._wake.set)) for c in said.cameras]
+        self._posts = [self._post(c) for c in said.cameras]
 
-    def _post(self, feed: Feed) -> _Post:
+    def _post(self, camera: Camera, opener: Opener = open_camera) -> _Post:
+        seconds = self.said.watch.keep_clips
+        clips = None if seconds is None else Clips(seconds)
+        feed = Feed(camera, self._wake.set, opener=opener, clips=clips)
         if feed.camera.require_live and LIVE.name not in self.analyzer.only:
             raise InputError(
                 f"camera {feed.camera.name!r}: require_live needs the attribute live; "
@@ -114,7 +121,7 @@ class Watcher:
 
     def add(self, camera: Camera, opener: Opener = open_camera) -> None:
         """Watches one more camera from now on. May be called from any thread."""
-        post = self._post(Feed(camera, self._wake.set, opener=opener))
+        post = self._post(camera, opener)
         post.feed.start()
         self._orders.append(lambda: self._replace([*self._posts, post]))
         self._wake.set()
@@ -131,7 +138,7 @@ class Watcher:
         for post in self._posts:
             if post.feed.camera.name == name:
                 post.feed.stop()
-                self._tell_all(post.visits.close())
+                self._close(post)
         self._replace([p for p in self._posts if p.feed.camera.name != name])
 
     def look_at(self, name: str) -> tuple[U8, Faces] | None:
@@ -161,7 +168,7 @@ class Watcher:
             for post in self._posts:
                 post.feed.stop()
             for post in self._posts:
-                self._tell_all(post.visits.close())
+                self._close(post)
                 post.feed.join()
 
     @property
@@ -182,13 +189,30 @@ class Watcher:
             if frame is not None:
                 self._look(post, frame)
         for post in self._posts:
-            if post.feed.over:  # a film: nobody comes back
-                self._tell_all(post.visits.close())
-            elif not post.feed.waiting:
-                self._tell_all(post.visits.pass_time(post.feed.now_s))
+            self._pass_time(post)
         if time.monotonic() - self._noted > _NOTE_S:
             self._noted = time.monotonic()
             self._note()
+
+    def _pass_time(self, post: _Post) -> None:
+        """Ends the visits of those who have gone; cuts the clips whose seconds have passed."""
+        feed = post.feed
+        if feed.over:  # a film: nobody comes back
+            self._close(post)
+            return
+        if not feed.waiting:
+            self._tell_all(post, post.visits.pass_time(feed.now_s))
+        if feed.clips is not None:
+            self._cut_all(feed.clips.pass_time(feed.now_s))
+
+    def _close(self, post: _Post) -> None:
+        self._tell_all(post, post.visits.close())
+        if post.feed.clips is not None:
+            self._cut_all(post.feed.clips.close())
+
+    def _cut_all(self, cuts: Iterable[Cut]) -> None:
+        for cut in cuts:
+            self.cut(cut)
 
     def _note(self) -> None:
         """Tells of the visits that go on; deletes strangers' faces that were kept long enough."""
@@ -228,7 +252,7 @@ class Watcher:
         post.seen = (frame, result)
         view = post.feed.view
         zones = [view.zone_of(b, result.width, result.height) for b in faces.boxes]
-        self._tell_all(post.visits.see(frame, result, zones, self._picture))
+        self._tell_all(post, post.visits.see(frame, result, zones, self._picture))
         if post.collector is not None:
             self._keep(post.collector, frame, result, post.visits.by_track)
         present = any(zone is not None for zone in zones)
@@ -263,9 +287,14 @@ class Watcher:
         options = [cv2.IMWRITE_JPEG_QUALITY, _FRAME_QUALITY]
         return bytes(cv2.imencode(".jpg", small, options)[1].tobytes())
 
-    def _tell_all(self, events: Iterable[Event]) -> None:
+    def _tell_all(self, post: _Post, events: Iterable[Event]) -> None:
+        feed = post.feed
         for event in events:
-            self.tell(event)
+            taken = feed.clips is not None and event.kind != "joined"
+            self.tell(replace(event, clip=taken))
+            if feed.clips is not None and event.kind == "begin":
+                begin_s = event.begins - feed.at(0.0)
+                feed.clips.begin(event.visit, begin_s, feed.now_s)
             if event.kind == "joined" and self.collector is not None:
                 self._join(self.collector, event)
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Header, Path, Query
@@ -41,6 +41,12 @@ _MOST_DIGITS = 18  # of a change's number
 _HEARTBEAT_S = 15.0
 _STORE = ("gallery-unavailable", "not-watching")
 _KNOWN = ("visit-not-found", *_STORE)
+_MP4: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A film of H.264.",
+        "content": {"video/mp4": {"schema": {"type": "string"}}},
+    }
+}
 
 VisitId = Annotated[
     str, Path(max_length=64, description="As listed.", examples=["6627dff55d984750"])
@@ -211,6 +217,19 @@ def get_picture(
 ) -> Response:
     """One of the pictures that are kept of a visit's best looks."""
     return jpeg(watching_of(service).store.picture(visit_id, number))
+
+
+@router.get(
+    "/v1/events/{visit_id}/clip",
+    summary="The clip of a visit",
+    response_class=Response,
+    responses={**documented(*_KNOWN), **_MP4},
+)
+def get_clip(caller: Reader, service: ServiceDep, visit_id: VisitId) -> Response:
+    """The seconds around a visit's beginning, where mien.toml says `keep_clips`; there once they have passed."""
+    content = watching_of(service).store.clip(visit_id)
+    headers = {"cache-control": "no-store"}
+    return Response(content, media_type="video/mp4", headers=headers)
 
 
 @router.post(

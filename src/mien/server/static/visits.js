@@ -112,7 +112,8 @@ function row(visit) {
     el("h3", { class: visit.person ? "" : "unknown" }, name),
     el("p", {}, `${date(visit.begin)}, ${time(visit.begin)} · ${stay(visit)} · ${where}`),
     el("p", { class: "about" }, about(visit, { long: true })));
-  const tools = canChange ? el("div", { class: "row" }, naming(visit), iconButton("bin", t`Forget ${name} at ${time(visit.begin)}`, () => forget(visit).catch(complain), "danger")) : null;
+  const bin = canChange ? iconButton("bin", t`Forget ${name} at ${time(visit.begin)}`, () => forget(visit).catch(complain), "danger") : null;
+  const tools = el("div", { class: "row" }, clip(visit), canChange ? naming(visit) : null, bin);
   return el("li", { class: visit.end ? "visit" : "visit here", id: `visit-${visit.id}` }, el("div", { class: "heap" }, ...mugs(visit)), who, tools);
 }
 
@@ -122,6 +123,18 @@ function naming(visit) {
   if (visit.person && !visit.pictures.length) return null;
   if (visit.person) return el("button", { class: "button quiet small", type: "button", "aria-label": t`This is not ${visit.person}, at ${time(visit.begin)}`, on: { click: () => notThem(visit).catch(complain) } }, t`Not ${visit.person}`);
   return el("button", { class: "button quiet small", type: "button", "aria-label": t`Who is this? Seen at ${time(visit.begin)}`, on: { click: () => nameVisit(visit).catch(complain) } }, t`Who is this?`);
+}
+
+function clip(visit) {
+  if (!visit.clip) return null;
+  return el("button", { class: "button quiet small", type: "button", "aria-label": t`The clip of ${called(visit)} at ${time(visit.begin)}`, on: { click: () => play(visit).catch(complain) } }, t`Clip`);
+}
+
+async function play(visit) {
+  const title = t`The clip of ${called(visit)} at ${time(visit.begin)}`;
+  const url = URL.createObjectURL(await api.blob(visit.clip));
+  const film = el("video", { src: url, controls: true, playsInline: true, "aria-label": title });
+  await ask({ title, body: film, ok: t`Close`, submit: () => null, closed: () => URL.revokeObjectURL(url) });
 }
 
 const mugs = (visit) => visit.pictures.map((taken, i) => mug(`/v1/events/${visit.id}/pictures/${i}`, taken));

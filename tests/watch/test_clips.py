@@ -1,0 +1,117 @@
+"""Clips of the seconds around a visit's beginning: what they show, what they do not, and where they go."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from commands import Inside
+from mien.errors import InputError
+from mien.output import video
+from mien.types import U8
+from mien.watch.clips import Clips, Cut
+from mien.watch.store import VisitStore
+from watch import plays
+from watch.test_watch import camera_file
+
+GREY = np.full((36, 64, 3), 90, np.uint8)
+
+
+def shown(clips: Clips, *, start: int, end: int) -> None:
+    """Two pictures a second."""
+    for half_second in range(2 * start, 2 * end):
+        clips.show(GREY, half_second / 2)
+
+
+def seconds_of(cut: Cut) -> tuple[float, float]:
+    return cut.pictures[0][0], cut.pictures[-1][0]
+
+
+def test_a_clip_is_cut_once_its_seconds_have_passed() -> None:
+    clips = Clips(3)
+    shown(clips, start=0, end=11)
+    clips.begin("a", 10.0, 10.6)
+    assert list(clips.pass_time(12.9)) == []
+    shown(clips, start=11, end=14)
+    (cut,) = clips.pass_time(13.6)
+    assert (cut.visit, *seconds_of(cut)) == ("a", 7.0, 13.0)
+    assert list(clips.close()) == [], "once"
+
+
+def test_who_is_told_late_is_shown_up_to_then() -> None:
+    clips = Clips(2)
+    shown(clips, start=0, end=30)
+    clips.begin("a", 4.0, 29.0)
+    clips.begin("b", 28.5, 29.0)
+    assert {cut.visit: seconds_of(cut) for cut in clips.close()} == {
+        "a": (25.0, 29.0),
+        "b": (26.5, 29.5),
+    }
+
+
+def test_a_camera_keeps_some_seconds_and_some_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clips = Clips(2)
+    shown(clips, start=0, end=1000)
+    clips.begin("a", 0.0, 999.0)
+    (cut,) = clips.close()
+    assert len(cut.pictures) == 9
+    size = len(cut.pictures[0][1])
+    monkeypatch.setattr("mien.watch.clips._MOST_BYTES", 3 * size)
+    shown(clips, start=1000, end=1010)
+    clips.begin("b", 1009.0, 1009.0)
+    (cut,) = clips.close()
+    assert len(cut.pictures) == 3
+
+
+@pytest.mark.slow
+def test_a_clip_shows_what_the_camera_shows(
+    people: dict[str | None, U8], gallery: Path, tmp_path: Path, inside: Inside
+) -> None:
+    """Ada and Ben come after two seconds; the half in which Ada stands is left out, the rest is mirrored."""
+    script: list[plays.Span] = [("Ada", 2.0, 5.0), ("Ben", 2.0, 5.0)]
+    plays.film_of(tmp_path / "both.mp4", people, script, 7.0)
+    right = "[[0.5, 0], [1, 0], [1, 1], [0.5, 1]]"
+    yard = f'name = "yard"\nsource = "both.mp4"\nflip = true\nzones = [{{leave_out = {right}}}]'
+    keep = "[watch]\nkeep_days = 1\nkeep_clips = 1.5\n"
+    file = camera_file(tmp_path, yard, more=keep)
+    done = inside("watch", file, "--gallery", gallery, "--only", "identity")
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    address = f"/v1/events/{told[0]['id']}/clip"
+    assert {event["clip"] for event in told} == {address}
+    store = VisitStore(gallery.with_name("people.visits.db"))
+    assert store.visit(told[0]["id"]).to_dict()["clip"] == address
+    with av.open(io.BytesIO(store.clip(told[0]["id"]))) as film:
+        frames = list(film.decode(video=0))
+    store.close()
+    pictures = [frame.to_ndarray(format="bgr24") for frame in frames]
+    assert pictures[0].shape == (360, 640, 3)
+    assert float(frames[-1].time - frames[0].time) == pytest.approx(3.0, abs=0.4)
+    assert all(picture[:, 330:].max() < 30 for picture in pictures), "left out"
+    first, last = pictures[0].astype(int), pictures[-1].astype(int)
+    assert abs(first - last)[:, :310].max() > 60, "nobody is there at first"
+
+
+def test_where_nothing_codes_video_that_is_said_at_the_start(
+    tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "_ENCODER", "no_such_encoder")
+    (tmp_path / "door.mp4").write_bytes(b"never opened")
+    file = camera_file(
+        tmp_path,
+        'name = "door"\nsource = "door.mp4"',
+        more="[watch]\nkeep_days = 1\nkeep_clips = 5\n",
+    )
+    done = inside("watch", file, "--only", "age", MIEN_GALLERY="none")
+    assert done.returncode != 0
+    assert "no video can be written" in done.stderr
+    assert "pip install" in done.stderr
+    with pytest.raises(InputError, match="no video can be written"):
+        video.check_place(tmp_path / "copy.mp4")
