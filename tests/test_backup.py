@@ -111,7 +111,8 @@ def test_everything_comes_back_on_another_machine(
     visits = open_visits(gallery, data=there.data)
     (visit,) = visits.visits()
     assert (visit.person, len(visit.pictures)) == ("Ada", 1)
-    assert visits.last_number() == 1
+    assert visits.last_number() == 2, "begun, then filmed"
+    assert visits.clip(visit.id) == b"a film of Ada"
     visits.close()
     gallery.close()
     assert (there.data / "keys.json").read_text() == '{"keys": []}'
