@@ -313,6 +313,48 @@ def test_an_age_does_not_follow_the_last_seconds() -> None:
     assert person.told["age"].number == pytest.approx(46, abs=1.5)
 
 
+MOODS = described("emotion", ("calm", "glad"))
+
+
+def looked_at_every(*, looks: int, glad: float, apart: float = 0.0) -> float:
+    """Seconds between looks at somebody after so many at a calm face, that differ so much, and a last so glad one."""
+    tracker = Tracker(TrackerOptions(sure_s=0.35, unsure_s=0.05, same=0.95))
+    tracker.update(faces((100, 100)), 0.0)
+    tracker.update(faces((100, 100)), STEP_S)
+    (track,) = tracker.tracks
+    for i in range(looks):
+        share = glad if i == looks - 1 else 0.0
+        mood = Estimate(MOODS, np.array([1 - share, share], np.float32))
+        seen = who(1) + np.float32(apart * (-1) ** i) * who(2)
+        told = {"emotion": mood}
+        tracker.learn(track, Observation(i * STEP_S, 0.8, seen, told))
+    last_s = (looks - 1) * STEP_S
+    due = [s for s in range(1, 100) if tracker.due(last_s + s / 100, 1)]
+    return due[0] / 100
+
+
+def test_a_face_that_changes_is_looked_at_sooner_than_a_calm_one() -> None:
+    assert looked_at_every(looks=6, glad=0.05) == pytest.approx(MOODS.half_life_s)
+    assert looked_at_every(looks=6, glad=0.9) == pytest.approx(0.35)
+
+
+def test_looks_that_keep_differing_are_no_reason_to_look_without_end() -> None:
+    differ = 0.65  # of the way to somebody else, to and fro
+    few = looked_at_every(looks=5, glad=0.0, apart=differ)
+    many = looked_at_every(looks=12, glad=0.0, apart=differ)
+    assert few == pytest.approx(0.05, abs=0.011)
+    assert many == pytest.approx(MOODS.half_life_s)
+
+
+def test_who_hardly_moves_is_looked_for_half_as_often() -> None:
+    tracker = Tracker()
+    for i in range(4):
+        tracker.update(faces((100, 100), (400 + 20 * i, 100)), i * STEP_S)
+    still, quick = tracker.tracks
+    assert still.slow
+    assert not quick.slow
+
+
 def test_quality_prefers_large_sharp_and_frontal(astronaut: U8) -> None:
     import cv2
 

@@ -35,8 +35,9 @@ _MOST_PASSES = 4  # per frame, times `passes`, however late a frame comes
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """Faces are looked for every `detect_s`, on pictures of `detect_side` pixels if `min_face` allows that: while all
-    is calm where they are, every `whole_s` in the whole picture, every `moving_s` if something moves elsewhere;
+    """Faces are looked for every `detect_s`, half as often while they hardly move, on pictures of `detect_side` pixels
+    if `min_face` allows that: while all is calm where they are, every `whole_s` in the whole picture, every `moving_s`
+    if something moves elsewhere;
     `passes` of the face network per thirtieth of a second; frames more than `apart_s` apart are judged like photos;
     `keep_score` is the part of the detector's threshold that keeps a face already tracked; `any_angle` also finds faces
     that lie or stand on their heads, which takes time; `space` is that of the embeddings."""
@@ -107,6 +108,7 @@ class Session:
         self.glances = 0
         self.detections = 0  # in whole pictures
         self._scene: flow.Scene | None = None  # the frame before
+        self._shrunk: tuple[U8, U8, float] | None = None  # a frame, small, its scale
         self._looked_s = float("-inf")  # for faces, anywhere
         self._detected_s = float("-inf")  # in the whole picture, which was this
         self._detected: U8 | None = None  # its thumbnail
@@ -125,7 +127,7 @@ class Session:
             self.tracker.part(enough=enough, forget=not np.isfinite(passed_s))
         calm = self._follow(frame.image, passed_s)
         calm &= not self.tracker.restless and passed_s > 0  # frames without times
-        due = frame.time_s - self._looked_s >= self.options.detect_s
+        due = frame.time_s - self._looked_s >= self._detect_s
         if not calm or (due and not self._look_again(frame)):
             self._detect(frame)
         if like_photo:
@@ -133,6 +135,7 @@ class Session:
         else:
             self._observe(frame, passed_s)
         self.tracker.settle()
+        self._shrunk = None
         return FrameResult(
             frame.source,
             frame.index,
@@ -141,6 +144,12 @@ class Session:
             height,
             self._faces(width, height),
         )
+
+    @property
+    def _detect_s(self) -> float:
+        """Seconds from one look for faces to the next: of those that hardly move flow knows for twice as long."""
+        slow = all(track.slow for track in self.tracker.tracks)
+        return self.options.detect_s * (2 if slow else 1)
 
     def _passed(self, frame: Frame) -> float:
         """Seconds since the frame before; infinite where there is none, or it is of another source or a later time."""
@@ -154,11 +163,14 @@ class Session:
     def _small(self, image: U8) -> tuple[U8, float]:
         """The picture as small as the options ask for, but not so small that the detector misses its smallest face, and
         its scale."""
+        if self._shrunk is not None and self._shrunk[0] is image:
+            return self._shrunk[1:]
         least = self.options.detect_side / max(image.shape[:2])
         if isinstance(self.detector, HasReliableSize):
             least = max(least, self.detector.reliable / self.detector.min_face)
         scale = float(min(1.0, least))
-        return geometry.shrink(image, scale), scale
+        self._shrunk = image, geometry.shrink(image, scale), scale
+        return self._shrunk[1:]
 
     def _follow(self, image: U8, passed_s: float) -> bool:
         """Moves the tracks along; false where the flow cannot be trusted and a detection has to tell."""

@@ -15,6 +15,10 @@ _LONGEST_MEMORY = 12.0  # weight of observations: older ones fade out of the mea
 _LASTING_MEMORY = 200.0  # the same for age and the like: a minute of another pose must not make anybody younger
 _SURE = 0.45  # weight of votes from which a name is shown
 _SHARE = 0.6  # of all votes, to be shown
+_WELL_SEEN = (
+    8  # observations, from which more of them do not make looks that differ agree
+)
+_NEWS = 0.15  # of its probabilities, by which a face must look otherwise than before to be worth the next look soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class TrackedPerson:
     quality: float = float("nan")  # of the last observation
     embedding: F32 | None = None
     spread: float = 0.0  # smoothed distance of observations from the mean before them
+    news: float = 1.0  # how much of what changes was otherwise at the last look, 0 to 1
     told: dict[str, Estimate] = field(default_factory=dict)
     votes: dict[str | None, float] = field(default_factory=dict)
     distances: dict[str | None, float] = field(default_factory=dict)
@@ -88,6 +93,7 @@ class TrackedPerson:
         a usual observation; of one that stays, each observation counts by its weight.
         """
         passed = max(0.0, time_s - self.glance_s)
+        self.news = max((self._news(new) for new in told.values()), default=1.0)
         for name, new in told.items():
             if new.known and new.attribute.half_life_s is None:
                 self._hear(name, new, weight / (self.total + weight))
@@ -95,6 +101,15 @@ class TrackedPerson:
                 lives = passed / new.attribute.half_life_s * min(1.0, 0.4 + weight)
                 self._hear(name, new, float(1 - 0.5**lives))
         self.glance_s = time_s
+
+    def _news(self, new: Estimate) -> float:
+        """How much of an attribute's probabilities, if it changes, lies elsewhere than in the mean; 1: unknown."""
+        old = self.told.get(new.attribute.name)
+        if not new.known or not new.attribute.momentary:
+            return 0.0
+        if old is None or old.attribute != new.attribute or not new.attribute.labels:
+            return 1.0
+        return float(np.abs(new.scores - old.scores).sum()) / 2
 
     def _hear(self, name: str, new: Estimate, share: float) -> None:
         """Mixes what an observation tells of one attribute into its mean; another model's answers begin a new one."""
@@ -151,6 +166,21 @@ class TrackedPerson:
         """Whether one more observation would hardly change what is said of this person."""
         if self.observations < 3 or self.spread > self.steady:
             return False
+        return self._decided
+
+    @property
+    def well_seen(self) -> bool:
+        """Whether it is sure, or its looks keep differing while nobody else comes into question: who turns the head to
+        and fro is not better known for being looked at more often."""
+        return self.sure or (self.observations >= _WELL_SEEN and self._decided)
+
+    @property
+    def calm(self) -> bool:
+        """Whether the last look showed what was known already."""
+        return self.news < _NEWS
+
+    @property
+    def _decided(self) -> bool:
         if not self.distances:  # nobody is enrolled who it may be
             return True
         return max(self.votes.values()) >= max(

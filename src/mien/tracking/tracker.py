@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -21,7 +22,7 @@ from mien.zoo import DLIB
 _DOUBT, _LIKE, _LEAD = 0.8, 0.9, 0.25
 _MEET = 0.1  # overlap (IoU) of two faces from which either may be taken for the other
 _JUMP = 0.25  # of the logarithm of a face's size, from one detection to the next: it may be another face
-_HURRIES = 2.0  # sizes per second
+_HURRIES, _SLOW = 2.0, 0.5  # sizes per second
 _STEADY = 0.5  # distance of observations from their mean, above which the face was covered, blurred or turned in some
 _SAME = 0.7  # part of `same`: means of descriptors this near are one person
 
@@ -84,9 +85,18 @@ class Track:
     @property
     def hurries(self) -> bool:
         """Whether it moves so fast that it may soon be beside another face."""
-        if self.velocity is None:
-            return False
-        return float(np.hypot(*self.velocity)) > _HURRIES * self.size
+        return self.velocity is not None and self._speed > _HURRIES
+
+    @property
+    def slow(self) -> bool:
+        """Whether it hardly moves, so that flow alone knows for a while where it is."""
+        return self.velocity is not None and self._speed < _SLOW
+
+    @property
+    def _speed(self) -> float:
+        """Sizes per second."""
+        x, y = (0.0, 0.0) if self.velocity is None else self.velocity.tolist()
+        return math.hypot(x, y) / self.size
 
     def move(self, by: F32) -> None:
         self.box = self.box + np.tile(by, 2)
@@ -287,9 +297,16 @@ class Tracker:
             return 1e5 if self.lost else 0.0
         if not person.observations:
             return 1e6
-        period = self.options.sure_s if person.sure else self.options.unsure_s
-        need = (time_s - person.glance_s) / period
+        need = (time_s - person.glance_s) / self._period(person)
         return need + 1000 if track.doubtful or track.struck_s is not None else need
+
+    def _period(self, person: TrackedPerson) -> float:
+        """Seconds from one look at a person to the next; to a calm face a half-life of what changes."""
+        if not person.well_seen:
+            return self.options.unsure_s
+        lives = [a.half_life_s for a in self._attributes.values() if a.half_life_s]
+        calm_s = min(lives, default=0.0) if person.calm else 0.0
+        return max(self.options.sure_s, calm_s)
 
     def settled(self, track: Track, time_s: float) -> bool:
         """Whether it is known who a track is, so that a glance at what the face looks like does for now."""
@@ -300,8 +317,9 @@ class Tracker:
             or track.struck_s is not None
         ):
             return False
-        known_s = self.options.known_s / (2 if track.hurries else 1)
-        return track.person.sure and time_s - track.person.observed_s < known_s
+        hasty = track.hurries or not track.person.sure
+        known_s = self.options.known_s / (2 if hasty else 1)
+        return track.person.well_seen and time_s - track.person.observed_s < known_s
 
     def glance(
         self, track: Track, told: Mapping[str, Estimate], time_s: float, weight: float
