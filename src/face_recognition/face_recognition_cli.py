@@ -34,6 +34,18 @@ class KnownPeople:
     names: list[str]
     encodings: list[NDArray[np.float64]]
 
+    def matches(
+        self, encoding: NDArray[np.float64], tolerance: float, best: bool
+    ) -> list[tuple[str, float]]:
+        """Everybody within the tolerance, or only the nearest."""
+        distances = face_recognition.face_distance(self.encodings, encoding)
+        near = [
+            (name, float(d))
+            for name, d in zip(self.names, distances, strict=True)
+            if d <= tolerance
+        ]
+        return [min(near, key=lambda match: match[1])] if best and near else near
+
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
@@ -41,6 +53,13 @@ class FoundFace:
 
     location: tuple[int, ...]
     matches: list[tuple[str, float]]
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values."""
+        matches = [
+            {"name": name, "distance": distance} for name, distance in self.matches
+        ]
+        return {"location": list(self.location), "matches": matches}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +74,7 @@ class Layout:
         if self.json:
             return [
                 json.dumps(
-                    {"image": image, "faces": [_as_json(face) for face in faces]},
+                    {"image": image, "faces": [face.as_json() for face in faces]},
                     ensure_ascii=False,
                 )
             ]
@@ -127,7 +146,10 @@ def find_people(
     inside = (face_recognition._trim_css_to_bounds(box, small.shape) for box in boxes)
     faces = zip(inside, encodings, strict=True)
     return [
-        FoundFace(_scaled(box, scale), _matches(known, found, tolerance, best))
+        FoundFace(
+            tuple(round(edge * scale) for edge in box),
+            known.matches(found, tolerance, best),
+        )
         for box, found in faces
     ]
 
@@ -182,27 +204,6 @@ def _shrunk(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     picture = PIL.Image.fromarray(image)
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE), PIL.Image.Resampling.LANCZOS)
     return np.array(picture)
-
-
-def _scaled(location: tuple[int, ...], scale: float) -> tuple[int, ...]:
-    return tuple(round(edge * scale) for edge in location)
-
-
-def _matches(
-    known: KnownPeople, encoding: NDArray[np.float64], tolerance: float, best: bool
-) -> list[tuple[str, float]]:
-    distances = face_recognition.face_distance(known.encodings, encoding)
-    near = [
-        (name, float(d))
-        for name, d in zip(known.names, distances, strict=True)
-        if d <= tolerance
-    ]
-    return [min(near, key=lambda match: match[1])] if best and near else near
-
-
-def _as_json(face: FoundFace) -> dict[str, Any]:
-    matches = [{"name": name, "distance": distance} for name, distance in face.matches]
-    return {"location": list(face.location), "matches": matches}
 
 
 @click.command()

@@ -251,13 +251,11 @@ class _Loader:
         return load_predictor(self.name)
 
 
-def _threads() -> int:
-    chosen = os.environ.get(THREADS, "")
-    return int(chosen) if chosen.isdecimal() and int(chosen) else default_threads()
-
-
 def _compute() -> Compute:
-    return Compute(threads=_threads())
+    chosen = os.environ.get(THREADS, "")
+    return Compute(
+        threads=int(chosen) if chosen.isdecimal() and int(chosen) else default_threads()
+    )
 
 
 def _hog_scorer() -> hog.Scorer:

@@ -62,7 +62,20 @@ class InGallery:
     def about(self, name: str) -> list[Kept]:
         if all(person.name != name for person in self.gallery.people()):
             return []
-        return [*self._photos(name), *self._cached(name), *self._denied(name)]
+        found = list(self._photos(name))
+        if isinstance(self.gallery, FolderGallery):
+            found += [
+                Kept("cached descriptor", str(file), file.stat().st_mtime)
+                for file in self.gallery.cached_of(name)
+            ]
+        if isinstance(self.gallery, KeepsCounterExamples):
+            found += [
+                Kept(
+                    "who it is not", one.source, one.added, picture=bool(one.thumbnail)
+                )
+                for one in self.gallery.counter_examples(name)
+            ]
+        return found
 
     def _photos(self, name: str) -> Iterator[Kept]:
         if isinstance(self.gallery, ShowsPhotos):
@@ -72,17 +85,6 @@ class InGallery:
             for each in self.gallery.enrolled():
                 if each.name == name:
                     yield Kept("photo", each.photo.source)
-
-    def _cached(self, name: str) -> Iterator[Kept]:
-        if isinstance(self.gallery, FolderGallery):
-            for file in self.gallery.cached_of(name):
-                yield Kept("cached descriptor", str(file), file.stat().st_mtime)
-
-    def _denied(self, name: str) -> Iterator[Kept]:
-        if isinstance(self.gallery, KeepsCounterExamples):
-            for one in self.gallery.counter_examples(name):
-                picture = bool(one.thumbnail)
-                yield Kept("who it is not", one.source, one.added, picture=picture)
 
     def forget(self, name: str) -> None:
         with suppress(PersonNotFound):

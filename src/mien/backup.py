@@ -61,6 +61,17 @@ class Entry:
     size: int
     sha256: str
 
+    def check(self) -> None:
+        """Raises ValueError where a manifest says something of another type, or a file would be put
+        anywhere but below the folder it is unpacked in."""
+        path = self.path
+        types = (type(path), type(self.size), type(self.sha256))
+        if types != (str, int, str) or self.size < 0:
+            raise ValueError("its manifest is not ours")
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+            raise ValueError(f"it names {path!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -82,6 +93,20 @@ class Manifest:
             found[part] = (files + 1, size + entry.size)
         return found
 
+    def goals(self, home: Home) -> dict[str, Path]:
+        """Where the parts of an archive belong on this machine, but for the gallery."""
+        there = {entry.path for entry in self.entries}
+        goals = {
+            **_beside(home if self.kind else replace(home, gallery=None)),
+            "keys.json": home.data / "keys.json",
+            f"{JOBS}.db": home.data / "jobs.db",
+            **{f"{SETTINGS}/{name}": file for name, file in home.settings.items()},
+        }
+        found = {name: goal for name, goal in goals.items() if name in there}
+        if any(path.startswith(f"{JOBS}/") for path in there):
+            found[JOBS] = home.data / "jobs"
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -98,6 +123,40 @@ class Home:
         names = ("working.toml", "user.toml")
         files = dict(zip(names, store.settings_files(), strict=False))
         return cls(gallery, data, files)
+
+    def copy_into(self, content: Path, *, jobs: bool) -> str:
+        """Copies all that is kept into a folder, each part as of one moment; the kind of the gallery."""
+        content.mkdir(0o700)
+        kind = ""
+        if self.gallery is not None:
+            kind = _kind(self.gallery)
+            private.make_folder(content / GALLERY)
+            _copy_gallery(self.gallery, self.data, content / GALLERY)
+        found = _beside(self)
+        if jobs:
+            found[f"{JOBS}.db"] = self.data / "jobs.db"
+        for name, file in found.items():
+            if file.is_file():
+                database.copy_sqlite(file, content / name)
+        if jobs and (self.data / "jobs").is_dir():
+            private.make_folder(content / JOBS)
+            copy_tree(self.data / "jobs", content / JOBS)
+        small = {f"{SETTINGS}/{name}": file for name, file in self.settings.items()}
+        small["keys.json"] = self.data / "keys.json"
+        private.make_folder(content / SETTINGS)
+        for name, file in small.items():
+            if file.is_file():
+                shutil.copyfile(file, content / name)
+        return kind
+
+    def ways_out(self, taken: Sequence[str]) -> Iterator[str]:
+        """What helps where something is there already."""
+        yield "--force replaces it"
+        settings = {str(file) for file in self.settings.values()}
+        if not settings.issuperset(taken):
+            yield "--gallery names another place"
+        if any(not Path(name).is_absolute() for name in settings.intersection(taken)):
+            yield "in another working folder the mien.toml of this one stays as it is"
 
 
 # -- there
@@ -116,7 +175,7 @@ def write(
         _check_goal(file, home, jobs=jobs, force=force)
         private.make_missing(file.parent)
         with _scratch(file.parent) as scratch:
-            kind = _gather(home, scratch / "content", jobs=jobs)
+            kind = home.copy_into(scratch / "content", jobs=jobs)
             made = _pack(scratch / "archive", scratch / "content", kind, told)
             _put_archive(scratch / "archive", file, force=force)
     except OSError as exc:
@@ -155,32 +214,6 @@ def _put_archive(made: Path, file: Path, *, force: bool) -> None:
         if file.exists():
             raise
         made.replace(file)
-
-
-def _gather(home: Home, content: Path, *, jobs: bool) -> str:
-    """Copies all that is kept into a folder, each part as of one moment; the kind of the gallery."""
-    content.mkdir(0o700)
-    kind = ""
-    if home.gallery is not None:
-        kind = _kind(home.gallery)
-        private.make_folder(content / GALLERY)
-        _copy_gallery(home.gallery, home.data, content / GALLERY)
-    found = _beside(home)
-    if jobs:
-        found[f"{JOBS}.db"] = home.data / "jobs.db"
-    for name, file in found.items():
-        if file.is_file():
-            database.copy_sqlite(file, content / name)
-    if jobs and (home.data / "jobs").is_dir():
-        private.make_folder(content / JOBS)
-        copy_tree(home.data / "jobs", content / JOBS)
-    small = {f"{SETTINGS}/{name}": file for name, file in home.settings.items()}
-    small["keys.json"] = home.data / "keys.json"
-    private.make_folder(content / SETTINGS)
-    for name, file in small.items():
-        if file.is_file():
-            shutil.copyfile(file, content / name)
-    return kind
 
 
 def _copy_gallery(place: str, data: Path, folder: Path) -> None:
@@ -246,7 +279,7 @@ def read_manifest(file: Path) -> Manifest:
             raise InputError(f"{file} was made by a newer mien ({theirs}): update it")
         entries = tuple(Entry(**entry) for entry in said.pop("entries"))
         for entry in entries:
-            _check_entry(entry)
+            entry.check()
         return Manifest(**said, entries=entries)
     except OSError as exc:
         raise InputError(f"cannot read {file}: {exc.strerror or exc}") from exc
@@ -328,14 +361,15 @@ def _put(
     made: Manifest, home: Home, content: Path, *, force: bool
 ) -> dict[str, Path | str]:
     """Puts what lies ready where it belongs; the gallery first, which is the largest and may refuse."""
-    gallery, goals = None, _goals(made, home)
+    gallery, goals = None, made.goals(home)
     if not force:
         _refuse_what_is_there(made, home, goals)
     put: dict[str, Path | str] = {}
-    _check_databases(content)
-    _check_settings(content / SETTINGS)
+    _check_ready(content)
     if made.kind and home.gallery is not None:
-        private.make_missing(_parent_of(home.gallery))
+        private.make_missing(
+            Path.cwd() if "://" in home.gallery else Path(home.gallery).resolve().parent
+        )
         gallery = _opened(home.gallery)
         _copying(gallery).replace_by(content / GALLERY)
         gallery.close()
@@ -356,21 +390,6 @@ def _put(
     return put
 
 
-def _goals(made: Manifest, home: Home) -> dict[str, Path]:
-    """Where the parts of an archive belong on this machine, but for the gallery."""
-    there = {entry.path for entry in made.entries}
-    goals = {
-        **_beside(home if made.kind else replace(home, gallery=None)),
-        "keys.json": home.data / "keys.json",
-        f"{JOBS}.db": home.data / "jobs.db",
-        **{f"{SETTINGS}/{name}": file for name, file in home.settings.items()},
-    }
-    found = {name: goal for name, goal in goals.items() if name in there}
-    if any(path.startswith(f"{JOBS}/") for path in there):
-        found[JOBS] = home.data / "jobs"
-    return found
-
-
 def _refuse_what_is_there(
     made: Manifest, home: Home, goals: Mapping[str, Path]
 ) -> None:
@@ -381,18 +400,8 @@ def _refuse_what_is_there(
     if taken:
         raise InputError(
             f"there is something already: {', '.join(taken)}; nothing was changed; "
-            f"{', '.join(_ways_out(taken, home))}"
+            f"{', '.join(home.ways_out(taken))}"
         )
-
-
-def _ways_out(taken: Sequence[str], home: Home) -> Iterator[str]:
-    """What helps where something is there already."""
-    yield "--force replaces it"
-    settings = {str(file) for file in home.settings.values()}
-    if not settings.issuperset(taken):
-        yield "--gallery names another place"
-    if any(not Path(name).is_absolute() for name in settings.intersection(taken)):
-        yield "in another working folder the mien.toml of this one stays as it is"
 
 
 def _holds_something(place: Path) -> bool:
@@ -410,19 +419,16 @@ def _is_used(place: str) -> bool:
     return used
 
 
-def _check_databases(content: Path) -> None:
-    """Opens the databases that lie ready: what is damaged or newer is refused, what is older brought up to date."""
+def _check_ready(content: Path) -> None:
+    """Looks at what lies ready before anything is changed: databases that are damaged or newer are refused, older ones
+    brought up to date, and settings have to be text."""
     for file in content.glob("*.db"):
         database.check_sqlite(file)
     if (content / f"{UNKNOWN}.db").exists():
         open_unknown_file(content / f"{UNKNOWN}.db", space=DLIB).close()
     if (content / f"{VISITS}.db").exists():
         VisitStore(content / f"{VISITS}.db").close()
-
-
-def _check_settings(folder: Path) -> None:
-    """Raises InputError where settings that lie ready are no text."""
-    for file in folder.glob("*.toml"):
+    for file in (content / SETTINGS).glob("*.toml"):
         try:
             file.read_text("utf-8")
         except UnicodeDecodeError as exc:
@@ -497,10 +503,6 @@ def _copying(gallery: Gallery) -> CopiesItself:
     return gallery
 
 
-def _parent_of(place: str) -> Path:
-    return Path.cwd() if "://" in place else Path(place).resolve().parent
-
-
 def _member(number: int) -> str:
     return f"files/{number}"
 
@@ -508,18 +510,6 @@ def _member(number: int) -> str:
 def _blocks(source: IO[bytes]) -> Iterator[bytes]:
     while block := source.read(_BLOCK):
         yield block
-
-
-def _check_entry(entry: Entry) -> None:
-    """Raises ValueError where a manifest says something of another type, or a file would be put anywhere but below the
-    folder it is unpacked in."""
-    path = entry.path
-    types = (type(path), type(entry.size), type(entry.sha256))
-    if types != (str, int, str) or entry.size < 0:
-        raise ValueError("its manifest is not ours")
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
-        raise ValueError(f"it names {path!r}")
 
 
 @contextmanager

@@ -78,6 +78,18 @@ class Compute:
                 f"threads: 1 to {MOST_THREADS}, or None for as many as do well here; got {self.threads}"
             )
 
+    def session_options(self) -> ort.SessionOptions:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = (
+            default_threads() if self.threads is None else max(1, self.threads)
+        )
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4  # what fails is raised as our own error, once
+        if self.device == "directml":  # it does without, or refuses to load
+            options.enable_mem_pattern = False
+        return options
+
 
 def installed() -> tuple[str, list[str]]:
     """The version of ONNX Runtime, and where it can run networks."""
@@ -105,7 +117,7 @@ class OnnxModel:
             again = compute.device == "auto" and providers != [CPU]
             self._session = ort.InferenceSession(
                 data,
-                _options(compute),
+                compute.session_options(),
                 providers=providers,
                 enable_fallback=int(again),
             )
@@ -154,19 +166,6 @@ def in_chunks(
         if len(parts) == 1
         else [np.concatenate(columns) for columns in zip(*parts, strict=True)]
     )
-
-
-def _options(compute: Compute) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = (
-        default_threads() if compute.threads is None else max(1, compute.threads)
-    )
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what fails is raised as our own error, once
-    if compute.device == "directml":  # it does without, or refuses to load
-        options.enable_mem_pattern = False
-    return options
 
 
 def _providers(device: str) -> list[str]:

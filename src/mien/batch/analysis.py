@@ -64,6 +64,19 @@ class _Found:
     frames: int = 0
     faces: list[pa.Table] = field(default_factory=list)
 
+    def row(self, item: BatchInput, error: str | None) -> Row:
+        """What is known of the file once it was looked at."""
+        return Row(
+            item=item,
+            content_hash=self.content_hash,
+            taken_at=self.taken_at,
+            width=self.width,
+            height=self.height,
+            frames=self.frames,
+            faces=sum(map(len, self.faces)),
+            error=error,
+        )
+
 
 class ShardAnalyzer:
     """Analyses shards; loads its models once.
@@ -97,8 +110,13 @@ class ShardAnalyzer:
             except InputError as exc:
                 error = _named(item, exc)
                 found.faces.clear()
-            rows.append(_row(item, found, error))
-            tables.extend(self._stamped(table, found) for table in found.faces)
+            rows.append(found.row(item, error))
+            tables.extend(
+                table.append_column(
+                    "content_hash", _repeated(found.content_hash, len(table))
+                ).append_column("models", _repeated(self.models, len(table)))
+                for table in found.faces
+            )
         return make_outcome(items, rows, tables, self.analyzer.told)
 
     def _analyze(self, item: BatchInput, found: _Found, listener: Listener) -> None:
@@ -149,11 +167,6 @@ class ShardAnalyzer:
         )
         return record.model_copy(update={"source": item.source})
 
-    def _stamped(self, table: pa.Table, found: _Found) -> pa.Table:
-        return table.append_column(
-            "content_hash", _repeated(found.content_hash, len(table))
-        ).append_column("models", _repeated(self.models, len(table)))
-
 
 @contextmanager
 def _calling(path: Path, source: str) -> Iterator[None]:
@@ -166,19 +179,6 @@ def _calling(path: Path, source: str) -> Iterator[None]:
 
 def _repeated(value: str | None, count: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), count)
-
-
-def _row(item: BatchInput, found: _Found, error: str | None) -> Row:
-    return Row(
-        item=item,
-        content_hash=found.content_hash,
-        taken_at=found.taken_at,
-        width=found.width,
-        height=found.height,
-        frames=found.frames,
-        faces=sum(map(len, found.faces)),
-        error=error,
-    )
 
 
 def _named(item: BatchInput, error: InputError) -> str:
@@ -206,11 +206,7 @@ def models_text(choices: Choices) -> str:
         parts += embedders.made_of(embedder)
     parts += [f"{name}@{zoo.spec_of(name).sha256[:12]}" for name in names]
     parts += [
-        f"{part}:{Path(file).name}@{_file_hash(Path(file))}"
+        f"{part}:{Path(file).name}@{hashlib.sha256(images.read_bytes(Path(file))).hexdigest()[:12]}"
         for part, file in sorted(own.items())
     ]
     return " ".join(dict.fromkeys(parts))  # a detector may name the angle's too
-
-
-def _file_hash(path: Path) -> str:
-    return hashlib.sha256(images.read_bytes(path)).hexdigest()[:12]

@@ -108,6 +108,24 @@ class Row:
     faces: int = 0
     error: str | None = None
 
+    def record(self) -> dict[str, object]:
+        """Its columns in the table of sources."""
+        item = self.item
+        measured = {
+            key: getattr(self, key)
+            for key in ("content_hash", "taken_at", "width", "height", "frames")
+        }
+        return {
+            "source": item.source,
+            "root": item.root,
+            "kind": "video" if item.is_video else "photo",
+            "size": item.size,
+            "mtime": item.mtime_us,
+            **measured,
+            "faces": 0 if self.error is not None else self.faces,
+            "status": DONE if self.error is None else FAILED,
+        }
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -150,7 +168,10 @@ def make_outcome(
     """The part of these items."""
     items, rows = tuple(items), list(rows)
     schemas = {"faces": faces_schema(told), "errors": ERRORS, "sources": SOURCES}
-    unstamped = {name: _without_stamp(schema) for name, schema in schemas.items()}
+    unstamped = {
+        name: pa.schema([field for field in schema if field.name not in dict(_STAMP)])
+        for name, schema in schemas.items()
+    }
     failed = [
         {"source": row.item.source, "error": row.error}
         for row in rows
@@ -160,15 +181,11 @@ def make_outcome(
         "faces": pa.concat_tables([unstamped["faces"].empty_table(), *faces]),
         "errors": pa.Table.from_pylist(failed, schema=unstamped["errors"]),
         "sources": pa.Table.from_pylist(
-            list(map(_source_row, rows)), schema=unstamped["sources"]
+            list(map(Row.record, rows)), schema=unstamped["sources"]
         ),
     }
     stamped = {name: _stamped(table, schemas[name]) for name, table in tables.items()}
     return Outcome(part_name(items), sum(item.size for item in items), stamped)
-
-
-def _without_stamp(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field for field in schema if field.name not in dict(_STAMP)])
 
 
 def _stamped(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -177,24 +194,6 @@ def _stamped(table: pa.Table, schema: pa.Schema) -> pa.Table:
     ):
         table = table.append_column(name, pa.repeat(pa.scalar(value, kind), len(table)))
     return table.cast(schema)
-
-
-def _source_row(row: Row) -> dict[str, object]:
-    item = row.item
-    measured = {
-        key: getattr(row, key)
-        for key in ("content_hash", "taken_at", "width", "height", "frames")
-    }
-    return {
-        "source": item.source,
-        "root": item.root,
-        "kind": "video" if item.is_video else "photo",
-        "size": item.size,
-        "mtime": item.mtime_us,
-        **measured,
-        "faces": 0 if row.error is not None else row.faces,
-        "status": DONE if row.error is None else FAILED,
-    }
 
 
 class Footer(NamedTuple):
@@ -372,9 +371,18 @@ class Archive:
         """
         with self._readable(name):
             names = list(map(str, self._parts(name)))
-            return pads.dataset(
-                names, schema=self._schema(name, names), format="parquet"
-            ).to_table(columns=columns)
+            # All parts' columns: later versions, and runs with more attributes, have more
+            if name != "faces":
+                schema = {"errors": ERRORS, "sources": SOURCES}[name]
+            else:
+                there = [self._footer(Path(path)).schema for path in names]
+                usual = faces_schema(TOLD)
+                if there:  # their descriptors may be of another space
+                    usual = usual.remove(usual.get_field_index("embedding"))
+                schema = pa.unify_schemas([*there, usual])
+            return pads.dataset(names, schema=schema, format="parquet").to_table(
+                columns=columns
+            )
 
     def descriptors(self, space: EmbeddingSpace) -> Iterator[tuple[F32, I64]]:
         """The descriptors (N, D) of all faces, some at a time, each with its row in `faces`.
@@ -481,16 +489,6 @@ class Archive:
             with self._readable("faces", *_ODD_NOTES):
                 told |= {one.name: one for one in attribute.from_json(kept.decode())}
         return tuple((told or BUILT_IN).values())
-
-    def _schema(self, name: str, paths: Iterable[str]) -> pa.Schema:
-        """The columns of all parts: later versions, and runs with more attributes, have more."""
-        if name != "faces":
-            return {"errors": ERRORS, "sources": SOURCES}[name]
-        there = [self._footer(Path(path)).schema for path in paths]
-        usual = faces_schema(TOLD)
-        if there:  # their descriptors may be of another space
-            usual = usual.remove(usual.get_field_index("embedding"))
-        return pa.unify_schemas([*there, usual])
 
     def _with_rows(self, name: str, part: str) -> bool:
         """Whether a part's table has any: one without faces may have been written by who did not know the space."""

@@ -44,6 +44,18 @@ class BatchInput:
     def is_video(self) -> bool:
         return sources.is_video(self.path)
 
+    @classmethod
+    def of_file(cls, path: str, root: str) -> BatchInput:
+        """A file of this machine, as it is now. Raises SourceError."""
+        try:
+            about = Path(path).stat()
+        except OSError as exc:
+            raise SourceError(f"cannot read {path}: {exc.strerror or exc}") from exc
+        except ValueError as exc:
+            raise SourceError(f"{path!r} is no file name: {exc}") from exc
+        source = printable(str(Path(path)))
+        return cls(source, root, about.st_size, about.st_mtime_ns // 1000, path)
+
 
 def find_all(inputs: Iterable[str]) -> tuple[list[BatchInput], list[str]]:
     """The photos and videos of all inputs, each once, and why inputs cannot be used."""
@@ -91,7 +103,7 @@ def _local(given: str) -> list[BatchInput]:
         paths = [path for match in matches for path in _inside(match)]
     else:
         paths = sources.expand(given)
-    return [_local_item(path, root_of(given)) for path in dict.fromkeys(paths)]
+    return [BatchInput.of_file(path, root_of(given)) for path in dict.fromkeys(paths)]
 
 
 def _inside(match: str) -> list[str]:
@@ -104,17 +116,6 @@ def _is_media(path: str) -> bool:
     return (
         PurePosixPath(path).suffix.lower() in images.SUFFIXES | sources.VIDEO_SUFFIXES
     )
-
-
-def _local_item(path: str, root: str) -> BatchInput:
-    try:
-        about = Path(path).stat()
-    except OSError as exc:
-        raise SourceError(f"cannot read {path}: {exc.strerror or exc}") from exc
-    except ValueError as exc:
-        raise SourceError(f"{path!r} is no file name: {exc}") from exc
-    source = printable(str(Path(path)))
-    return BatchInput(source, root, about.st_size, about.st_mtime_ns // 1000, path)
 
 
 def _remote(given: str) -> list[BatchInput]:
@@ -136,7 +137,12 @@ def _remote(given: str) -> list[BatchInput]:
         ):
             items.append(
                 BatchInput(
-                    prefix + rest, root, info.size, _mtime_us(info), info.path, given
+                    prefix + rest,
+                    root,
+                    info.size,
+                    int(info.mtime_ns or 0) // 1000,
+                    info.path,
+                    given,
                 )
             )
     return sorted(items, key=lambda item: item.source)
@@ -202,10 +208,6 @@ def _listing(system: Any, base: str, given: str) -> list[Any]:
     except OSError as exc:
         raise SourceError(f"cannot list {shown(given)}: {exc}") from exc
     return [info for info in inside if info.type == arrow_fs.FileType.File]
-
-
-def _mtime_us(info: Any) -> int:
-    return int(info.mtime_ns or 0) // 1000
 
 
 @lru_cache(maxsize=16)

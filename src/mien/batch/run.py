@@ -36,6 +36,17 @@ class BatchOptions:
     retry_failed: bool = False
     shard_files: int = _SHARD_FILES
 
+    def executor(
+        self, jobs: int, working: Callable[[float], None]
+    ) -> AbstractContextManager[Executor]:
+        """Who does the work: processes of this machine, or a cluster."""
+        worker = WorkerOptions(self.choices, self.every)
+        if self.address is None:
+            return Workers(worker, jobs=jobs, working=working)
+        from mien.batch.cluster import Cluster
+
+        return nullcontext(Cluster(worker, address=self.address, jobs=self.jobs))
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -60,6 +71,14 @@ class BatchSummary:
     removed: int = 0
     errors: list[str] = field(default_factory=list)
 
+    def add(self, outcome: Outcome) -> None:
+        """Counts a part that was written."""
+        self.analyzed += len(outcome.tables["sources"])
+        self.faces += len(outcome.tables["faces"])
+        errors = outcome.errors()
+        self.failed += len(errors)
+        self.errors.extend(errors)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -68,6 +87,32 @@ class Plan:
     todo: list[BatchInput]
     stale: Mapping[str, str]
     summary: BatchSummary
+
+    def execute(
+        self,
+        archive: Archive,
+        options: BatchOptions,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        """Analyses what is left to do, and commits part by part."""
+        if not self.todo:
+            return
+        jobs = options.jobs or usable_cores()
+        of_files, of_size = len(self.todo), sum(item.size for item in self.todo)
+        done = {"files": 0, "size": 0}
+
+        def working(size: float) -> None:
+            on_progress(Progress(done["files"], of_files, done["size"] + size, of_size))
+
+        with options.executor(jobs, working) as executor:
+            for outcome in executor.outcomes(
+                make_shards(self.todo, jobs=jobs, files=options.shard_files)
+            ):
+                archive.commit(outcome)
+                self.summary.add(outcome)
+                done["files"] += len(outcome.tables["sources"])
+                done["size"] += outcome.size
+                working(0.0)
 
 
 class Executor(Protocol):
@@ -95,7 +140,7 @@ def run_batch(
         plan = make_plan(items, archive.known(), options)
         plan.summary.errors.extend(problems)
         archive.drop(plan.stale)
-        _execute(plan, archive, options, on_progress)
+        plan.execute(archive, options, on_progress)
     return plan.summary
 
 
@@ -158,48 +203,3 @@ def make_shards(items: list[BatchInput], *, jobs: int, files: int) -> list[Shard
     return [(video,) for video in videos] + [
         tuple(photos[i : i + count]) for i in range(0, len(photos), count)
     ]
-
-
-def _execute(
-    plan: Plan,
-    archive: Archive,
-    options: BatchOptions,
-    on_progress: Callable[[Progress], None],
-) -> None:
-    if not plan.todo:
-        return
-    jobs = options.jobs or usable_cores()
-    of_files, of_size = len(plan.todo), sum(item.size for item in plan.todo)
-    done = {"files": 0, "size": 0}
-
-    def working(size: float) -> None:
-        on_progress(Progress(done["files"], of_files, done["size"] + size, of_size))
-
-    with _executor(options, jobs, working) as executor:
-        for outcome in executor.outcomes(
-            make_shards(plan.todo, jobs=jobs, files=options.shard_files)
-        ):
-            archive.commit(outcome)
-            _count(plan.summary, outcome)
-            done["files"] += len(outcome.tables["sources"])
-            done["size"] += outcome.size
-            working(0.0)
-
-
-def _executor(
-    options: BatchOptions, jobs: int, working: Callable[[float], None]
-) -> AbstractContextManager[Executor]:
-    worker = WorkerOptions(options.choices, options.every)
-    if options.address is None:
-        return Workers(worker, jobs=jobs, working=working)
-    from mien.batch.cluster import Cluster
-
-    return nullcontext(Cluster(worker, address=options.address, jobs=options.jobs))
-
-
-def _count(summary: BatchSummary, outcome: Outcome) -> None:
-    summary.analyzed += len(outcome.tables["sources"])
-    summary.faces += len(outcome.tables["faces"])
-    errors = outcome.errors()
-    summary.failed += len(errors)
-    summary.errors.extend(errors)

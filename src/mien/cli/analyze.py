@@ -105,7 +105,9 @@ def analyze(
     open_sink = _format(format, output, names)
     draws = None if draw is None else copies_of("--draw", draw, items)
     if summary is not None:
-        _check_summary(summary, names)
+        if len(names) != 1 or not is_stream(names[0]):
+            raise InputError("--summary is of one video: give one")
+        outputs.file_to_write("--summary", summary, suffixes=(".json",), inputs=names)
     if jobs is None:  # who is kept is kept in the order of the photos
         jobs = 1 if keep_unknown is not None else jobs_for(items)
     analyzer = shared.analyzer(
@@ -116,7 +118,7 @@ def analyze(
     work = Work(analyzer, IDENTITY in analyzer.only, embeddings, draws, video)
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
-    bad = _run(work, items, open_sink(output, analyzer.told), jobs) + len(failed)
+    bad = work.run(items, open_sink(output, analyzer.told), jobs) + len(failed)
     if not bad and video.spare.lost:
         raise typer.Exit(SOME_FAILED)
     if bad:
@@ -147,12 +149,6 @@ def _format(
     suffixes = [*by_suffix, *([output.suffix] if kind else [])]
     outputs.file_to_write("--output", output, suffixes=suffixes, inputs=names)
     return kinds[str(named)].load()
-
-
-def _check_summary(place: Path, names: Sequence[str]) -> None:
-    if len(names) != 1 or not is_stream(names[0]):
-        raise InputError("--summary is of one video: give one")
-    outputs.file_to_write("--summary", place, suffixes=(".json",), inputs=names)
 
 
 @dataclass(frozen=True)
@@ -204,6 +200,36 @@ class Work:
                 self.draw(item), drawing.annotate(frame.image, result.faces)
             )
 
+    def records(
+        self, items: list[AnalyzeInput], pool: ThreadPoolExecutor, jobs: int
+    ) -> Iterator[FrameRecord]:
+        """The records of all inputs in their order: photos side by side, videos one after the other."""
+        for streamed, some in groupby(items, key=lambda item: is_stream(item.name)):
+            group = list(some)
+            if streamed:
+                yield from chain.from_iterable(map(self.frames, group))
+                continue
+            total = len(group)
+            with (
+                progress("analyzing", total) if total > 1 else nullcontext(lambda: None)
+            ) as advance:
+                for record in in_order(pool, self, group, ahead=2 * jobs):
+                    yield record
+                    advance()
+
+    def run(self, items: list[AnalyzeInput], sink: Sink, jobs: int) -> int:
+        """Writes all results; gives the number of inputs that failed."""
+        bad = 0
+        with ExitStack() as stack:
+            stack.callback(sink.close)
+            pool = stack.enter_context(worker_threads(jobs))
+            for record in self.records(items, pool, jobs):
+                sink.write(record)
+                if record.error is not None:
+                    bad += 1
+                    typer.echo(f"mien: {record.error}", err=True)
+        return bad
+
 
 def jobs_for(items: Sequence[AnalyzeInput]) -> int:
     """How many photos to look at side by side: one per core; where there are videos, which have all cores to
@@ -211,35 +237,3 @@ def jobs_for(items: Sequence[AnalyzeInput]) -> int:
     if any(is_stream(item.name) for item in items):
         return 1
     return min(default_threads(), len(items))
-
-
-def _run(work: Work, items: list[AnalyzeInput], sink: Sink, jobs: int) -> int:
-    """Writes all results; gives the number of inputs that failed."""
-    bad = 0
-    with ExitStack() as stack:
-        stack.callback(sink.close)
-        pool = stack.enter_context(worker_threads(jobs))
-        for record in _records(work, items, pool, jobs):
-            sink.write(record)
-            if record.error is not None:
-                bad += 1
-                typer.echo(f"mien: {record.error}", err=True)
-    return bad
-
-
-def _records(
-    work: Work, items: list[AnalyzeInput], pool: ThreadPoolExecutor, jobs: int
-) -> Iterator[FrameRecord]:
-    """The records of all inputs in their order: photos side by side, videos one after the other."""
-    for streamed, some in groupby(items, key=lambda item: is_stream(item.name)):
-        group = list(some)
-        if streamed:
-            yield from chain.from_iterable(map(work.frames, group))
-            continue
-        total = len(group)
-        with (
-            progress("analyzing", total) if total > 1 else nullcontext(lambda: None)
-        ) as advance:
-            for record in in_order(pool, work, group, ahead=2 * jobs):
-                yield record
-                advance()

@@ -25,6 +25,20 @@ class AnalyzeInput:
     name: str
     root: str | None = None
 
+    def place_in(self, folder: Path) -> Path:
+        place = folder / (
+            os.path.relpath(self.name, self.root)
+            if self.root
+            else _last_name(self.name)
+        )
+        if is_stream(self.name):
+            return place.with_suffix(".mp4")
+        return (
+            place
+            if place.suffix.lower() in images.WRITABLE
+            else place.with_suffix(".jpg")
+        )
+
 
 def inputs_of(given: Iterable[str]) -> tuple[list[AnalyzeInput], list[str]]:
     """The inputs, folders with all inside them; and why some of what was given is none."""
@@ -89,24 +103,13 @@ def _copy_places(folder: Path, items: list[AnalyzeInput]) -> dict[AnalyzeInput, 
     places: dict[AnalyzeInput, Path] = {}
     taken: set[Path] = set()
     for item in items:
-        first = _copy_place(folder, item)
+        first = item.place_in(folder)
         stems = chain([first.stem], (f"{first.stem} {number}" for number in count(2)))
         places[item] = next(
             place for place in map(first.with_stem, stems) if place not in taken
         )
         taken.add(places[item])
     return places
-
-
-def _copy_place(folder: Path, item: AnalyzeInput) -> Path:
-    place = folder / (
-        os.path.relpath(item.name, item.root) if item.root else _last_name(item.name)
-    )
-    if is_stream(item.name):
-        return place.with_suffix(".mp4")
-    return (
-        place if place.suffix.lower() in images.WRITABLE else place.with_suffix(".jpg")
-    )
 
 
 def _made(place: Path) -> Path:

@@ -62,6 +62,43 @@ class Finding:
     detail: str
     cure: str = ""
 
+    @classmethod
+    def of_model(cls, spec: ModelSpec) -> Finding:
+        name = f"model {spec.name}"
+        try:
+            store.path_of(spec)
+        except ModelError:
+            cure = (
+                f"mien models get {spec.name}"
+                if not spec.bundled
+                else "install mien again with --force-reinstall"
+            )
+            return cls(
+                name,
+                "wrong" if spec.bundled else "missing",
+                "not on this machine",
+                cure,
+            )
+        try:
+            store.read(spec)
+        except ModelError as exc:
+            told, _, cure = str(exc).rpartition("; ")
+            return cls(name, "wrong", told, cure)
+        return cls(name, "ok", "as published")
+
+    @classmethod
+    def of_opencv(cls) -> Finding:
+        """Any of the packages that bring it will do, also the one that another program brought."""
+        for name in installs.OPENCV:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                return cls(name, "ok", importlib.metadata.version(name))
+        return cls(
+            "opencv-python-headless",
+            "wrong",
+            "not installed",
+            "pip install opencv-python-headless",
+        )
+
 
 def _versions() -> Iterator[Finding]:
     yield Finding("mien", "ok", __version__)
@@ -73,20 +110,7 @@ def _versions() -> Iterator[Finding]:
             yield Finding(name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(name, "wrong", "not installed", f"pip install {name}")
-    yield _opencv()
-
-
-def _opencv() -> Finding:
-    """Any of the packages that bring it will do, also the one that another program brought."""
-    for name in installs.OPENCV:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return Finding(name, "ok", importlib.metadata.version(name))
-    return Finding(
-        "opencv-python-headless",
-        "wrong",
-        "not installed",
-        "pip install opencv-python-headless",
-    )
+    yield Finding.of_opencv()
 
 
 def _devices() -> Iterator[Finding]:
@@ -125,28 +149,7 @@ def _extras() -> Iterator[Finding]:
 
 def _models() -> Iterator[Finding]:
     for spec in ZOO.values():
-        yield _model(spec)
-
-
-def _model(spec: ModelSpec) -> Finding:
-    name = f"model {spec.name}"
-    try:
-        store.path_of(spec)
-    except ModelError:
-        cure = (
-            f"mien models get {spec.name}"
-            if not spec.bundled
-            else "install mien again with --force-reinstall"
-        )
-        return Finding(
-            name, "wrong" if spec.bundled else "missing", "not on this machine", cure
-        )
-    try:
-        store.read(spec)
-    except ModelError as exc:
-        told, _, cure = str(exc).rpartition("; ")
-        return Finding(name, "wrong", told, cure)
-    return Finding(name, "ok", "as published")
+        yield Finding.of_model(spec)
 
 
 def _folders() -> Iterator[Finding]:

@@ -94,7 +94,11 @@ def live(
         stack.enter_context(handling(signal.default_int_handler, signal.SIGTERM))
         frames = stack.enter_context(open_source(uri))
         if no_window and not (record or stats or keep_unknown):
-            _say_that_nothing_is_kept()
+            typer.echo(
+                "mien: nothing is shown or kept; add --record OUT.mp4, --stats or "
+                "--keep-unknown, or take 'mien analyze' for a row of each face",
+                err=True,
+            )
         shared.place(make=True)
         asked = shared.with_live() if require_live else shared
         analyzer = asked.analyzer()
@@ -104,7 +108,11 @@ def live(
         play = Play(
             analyzer,
             frames,
-            None if record is None else Record(record, _cover() if blur else None),
+            None
+            if record is None
+            else Record(
+                record, LiveCover(FaceFinder(Whom()), STYLES["blur"]) if blur else None
+            ),
             choice,
             collector(analyzer, keep_unknown),
             require_live=require_live,
@@ -117,10 +125,6 @@ def live(
         raise typer.Exit(INTERRUPTED)
     if play.spare.lost:
         raise typer.Exit(SOME_FAILED)
-
-
-def _cover() -> LiveCover:
-    return LiveCover(FaceFinder(Whom()), STYLES["blur"])
 
 
 def _source(given: str) -> str | int:
@@ -138,14 +142,6 @@ def _check_record(record: Path | None, source: str) -> None:
         )
     check_place(record)
     file_to_write("--record", record, suffixes=VIDEO_SUFFIXES, inputs=[source])
-
-
-def _say_that_nothing_is_kept() -> None:
-    typer.echo(
-        "mien: nothing is shown or kept; add --record OUT.mp4, --stats or "
-        "--keep-unknown, or take 'mien analyze' for a row of each face",
-        err=True,
-    )
 
 
 def _run(play: Play, stats: Stats, *, windowed: bool) -> None:

@@ -70,7 +70,11 @@ def models(
             size,
             "yes",
             escape(file.licence),
-            escape(_classes(file)),
+            escape(
+                f"cannot be used: {file.error}"
+                if file.error
+                else f"classes: {', '.join(file.labels)}"
+            ),
         )
     for row in _further_rows():
         told = (str(row[key]) for key in ("name", "task", "here", "source"))
@@ -78,15 +82,6 @@ def models(
         table.add_row(name, task, "", "yes", "", source)
     Console(width=None if sys.stdout.isatty() else _WIDTH_IN_PIPES).print(
         table, highlight=False
-    )
-
-
-def _classes(file: ModelFile) -> str:
-    """What a model file tells apart, or why it cannot be used."""
-    return (
-        f"cannot be used: {file.error}"
-        if file.error
-        else f"classes: {', '.join(file.labels)}"
     )
 
 

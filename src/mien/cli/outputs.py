@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -110,3 +111,15 @@ def _make(option: str, folder: Path) -> None:
 def _listed(suffixes: Collection[str]) -> str:
     names = sorted(suffixes)
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def local_time(seconds: float | None) -> str:
+    """A time (seconds since 1970) as people here read it; nothing where there is none."""
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def utc_time(seconds: float) -> str:
+    """A time (seconds since 1970) as JSON has it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

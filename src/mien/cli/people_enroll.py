@@ -28,6 +28,15 @@ class PhotoVerdict:
     quality: float | None
     enrolled: bool
 
+    @property
+    def advice(self) -> str:
+        """What is wrong with a photo that is not good, and what to do."""
+        if not self.enrolled:
+            return f"is {self.verdict}: refused by --strict; take another"
+        if self.verdict == FAR:
+            return f"is {self.verdict}: look whether it shows somebody else"
+        return f"is {self.verdict}: it counts less, add a better one"
+
 
 class Enrolment:
     """Adds photos to a person.
@@ -84,17 +93,8 @@ class Enrolment:
         ]
         for one in told:
             if one.verdict not in (GOOD, THERE):
-                typer.echo(f"mien: {one.source} {_advice(one)}", err=True)
+                typer.echo(f"mien: {one.source} {one.advice}", err=True)
         return told
-
-
-def _advice(told: PhotoVerdict) -> str:
-    """What is wrong with a photo that is not good, and what to do."""
-    if not told.enrolled:
-        return f"is {told.verdict}: refused by --strict; take another"
-    if told.verdict == FAR:
-        return f"is {told.verdict}: look whether it shows somebody else"
-    return f"is {told.verdict}: it counts less, add a better one"
 
 
 def show(name: str, place: str, told: Sequence[PhotoVerdict], *, as_json: bool) -> None:

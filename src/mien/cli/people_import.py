@@ -49,6 +49,68 @@ class Library:
     def add(self, person: str, called: str, read: Read) -> None:
         self.people.setdefault(check_name(person), {})[called] = read
 
+    @classmethod
+    def of_folder(cls, given: Path) -> Library:
+        """Frigate's or double-take's folder, itself or one that it lies in, or any with a folder for each name."""
+        frigate, train = given / "clips" / "faces", given / "train"
+        if frigate.is_dir():
+            return _read_folders(frigate, cls("Frigate"))
+        if train.is_dir() and any(one.is_dir() for one in train.iterdir()):
+            library = cls("double-take")
+            matches = given / "matches"
+            if matches.is_dir():
+                library.passed_over.append(f"{matches}: matches nobody has confirmed")
+            return _read_folders(train, library)
+        of_frigate = train.is_dir() or given.name == "faces"
+        return _read_folders(given, cls("Frigate" if of_frigate else "folders"))
+
+    @classmethod
+    def of_compreface(cls, address: str, key: str) -> Library:
+        """The examples that a CompreFace keeps in the collection that a key is for."""
+        if not key:
+            raise InputError(
+                "set COMPREFACE_KEY to the API key of CompreFace's recognition service"
+            )
+        root = address.rstrip("/")
+        client = Client(with_headers({"x-api-key": key}), redirects=0)
+        library = cls("CompreFace")
+        for image, subject in _examples(client, root):
+            place = f"{root}{_FACES}/{quote(image, safe='')}/img"
+
+            def read(place: str = place) -> bytes:
+                return _asked(client, place, _PHOTO_BYTES)
+
+            if not library.takes(subject, image):
+                continue
+            library.add(subject, f"{image}.jpg", read)
+        return library
+
+    def read_person(self, place: Path) -> None:
+        """Adds the photos of a folder that is named as its person."""
+        # Frigate writes a space of a name as an underscore
+        frigate = self.program == "Frigate"
+        name = place.name.replace("_", " ") if frigate else place.name
+        if not self.takes(name, place):
+            return
+        for file in sorted(place.rglob("*")):
+            if file.suffix.lower() in SUFFIXES:
+                self.add(name, str(file), file.read_bytes)
+            elif file.is_file():
+                self.passed_over.append(f"{file}: no photo")
+
+    def tell(self, told: Mapping[str, Sequence[PhotoVerdict]], *, dry: bool) -> None:
+        """Says what was left out, and of each person how many photos are good."""
+        for reason in self.passed_over:
+            typer.echo(f"mien: left out {reason}", err=True)
+        for name, photos in told.items():
+            used = sum(one.enrolled for one in photos)
+            good = sum(one.verdict in ("good", "already there") for one in photos)
+            what = "would be taken" if dry else "taken"
+            typer.echo(
+                f"{name}: {used} of {len(photos)} photos {what}, {good} of them good"
+            )
+        typer.echo(f"{counted(len(told), 'person')} of {self.program}", err=True)
+
 
 def is_library(given: str) -> bool:
     """Whether people are taken from a folder or a CompreFace, not from a file."""
@@ -62,28 +124,15 @@ def open_library(given: str, *, key: str) -> Library:
         MienError: There is nobody, or it cannot be read.
     """
     remote = given.startswith(("http://", "https://"))
-    library = _of_compreface(given, key) if remote else _of_folder(Path(given))
+    library = (
+        Library.of_compreface(given, key) if remote else Library.of_folder(Path(given))
+    )
     if not library.people:
         raise InputError(
             f"{shown(given)} holds no photos in folders by name; "
             "give Frigate's clips/faces, double-take's .storage/train, or NAME/PHOTO.jpg"
         )
     return library
-
-
-def _of_folder(given: Path) -> Library:
-    """Frigate's or double-take's folder, named itself or one that it lies in, or any with a folder for each name."""
-    frigate, train = given / "clips" / "faces", given / "train"
-    if frigate.is_dir():
-        return _read_folders(frigate, Library("Frigate"))
-    if train.is_dir() and any(one.is_dir() for one in train.iterdir()):
-        library = Library("double-take")
-        matches = given / "matches"
-        if matches.is_dir():
-            library.passed_over.append(f"{matches}: matches nobody has confirmed")
-        return _read_folders(train, library)
-    of_frigate = train.is_dir() or given.name == "faces"
-    return _read_folders(given, Library("Frigate" if of_frigate else "folders"))
 
 
 def _read_folders(folder: Path, library: Library) -> Library:
@@ -93,41 +142,7 @@ def _read_folders(folder: Path, library: Library) -> Library:
         elif library.program == "Frigate" and place.name == _UNREVIEWED:
             library.passed_over.append(f"{place}: faces nobody has confirmed")
         else:
-            _read_person(place, library)
-    return library
-
-
-def _read_person(place: Path, library: Library) -> None:
-    # Frigate writes a space of a name as an underscore
-    frigate = library.program == "Frigate"
-    name = place.name.replace("_", " ") if frigate else place.name
-    if not library.takes(name, place):
-        return
-    for file in sorted(place.rglob("*")):
-        if file.suffix.lower() in SUFFIXES:
-            library.add(name, str(file), file.read_bytes)
-        elif file.is_file():
-            library.passed_over.append(f"{file}: no photo")
-
-
-def _of_compreface(address: str, key: str) -> Library:
-    """The examples that a CompreFace keeps in the collection that a key is for."""
-    if not key:
-        raise InputError(
-            "set COMPREFACE_KEY to the API key of CompreFace's recognition service"
-        )
-    root = address.rstrip("/")
-    client = Client(with_headers({"x-api-key": key}), redirects=0)
-    library = Library("CompreFace")
-    for image, subject in _examples(client, root):
-        place = f"{root}{_FACES}/{quote(image, safe='')}/img"
-
-        def read(place: str = place) -> bytes:
-            return _asked(client, place, _PHOTO_BYTES)
-
-        if not library.takes(subject, image):
-            continue
-        library.add(subject, f"{image}.jpg", read)
+            library.read_person(place)
     return library
 
 
@@ -184,7 +199,7 @@ def take_over(
 
             enrolment = Enrolment(gallery, name, photo, strict=strict, dry=dry)
             told[name] = list(enrolment.add_all(photos))
-    _tell(library, told, dry=dry)
+    library.tell(told, dry=dry)
     every = [one for some in told.values() for one in some]
     refused = sum(not one.enrolled for one in every)
     if refused and not dry:
@@ -199,18 +214,3 @@ def _photo(analyzer: Analyzer, called: str, read: Read) -> Photo:
         raise InputError(f"cannot read {called}: {exc.strerror or exc}") from exc
     except SourceError as exc:
         raise InputError(str(exc)) from exc
-
-
-def _tell(
-    library: Library, told: Mapping[str, Sequence[PhotoVerdict]], *, dry: bool
-) -> None:
-    for reason in library.passed_over:
-        typer.echo(f"mien: left out {reason}", err=True)
-    for name, photos in told.items():
-        used = sum(one.enrolled for one in photos)
-        good = sum(one.verdict in ("good", "already there") for one in photos)
-        what = "would be taken" if dry else "taken"
-        typer.echo(
-            f"{name}: {used} of {len(photos)} photos {what}, {good} of them good"
-        )
-    typer.echo(f"{counted(len(told), 'person')} of {library.program}", err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -17,6 +16,7 @@ from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE
 from mien.cli.inputs import content_of, offering_largest
 from mien.cli.options import SharedOptions
+from mien.cli.outputs import local_time, utc_time
 from mien.errors import InputError, PhotoNotFound
 from mien.gallery import CounterExample, Gallery, Photo, check_name, keeping
 from mien.gallery.unknown import open_unknown
@@ -87,9 +87,7 @@ def show(examples: Sequence[CounterExample], *, as_json: bool) -> None:
                 "id": one.id,
                 "name": one.name,
                 "source": one.source,
-                "added": datetime.fromtimestamp(one.added, UTC).isoformat(
-                    timespec="seconds"
-                ),
+                "added": utc_time(one.added),
                 "thumbnail": bool(one.thumbnail),
             }
             for one in examples
@@ -98,8 +96,7 @@ def show(examples: Sequence[CounterExample], *, as_json: bool) -> None:
         return
     table = Table("number", "not", "seen in", "said", box=None, pad_edge=False)
     for one in examples:
-        said = datetime.fromtimestamp(one.added).astimezone()
-        row = [one.id, one.name, one.source, said.strftime("%Y-%m-%d %H:%M")]
+        row = [one.id, one.name, one.source, local_time(one.added)]
         table.add_row(*map(escape, row))
     nobody = "nobody was said not to be them; 'mien people not NAME PHOTO' says so"
     Console().print(table if examples else nobody, highlight=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -14,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mien import store
-from mien.cli.outputs import folder_to_write
+from mien.cli.outputs import folder_to_write, local_time, utc_time
 from mien.errors import InputError, PhotoNotFound
 from mien.gallery import KeptPhoto, ShowsPhotos
 
@@ -24,13 +23,7 @@ _SHOWN = 12  # digits of a photo's number
 def as_json(photos: Sequence[KeptPhoto]) -> str:
     """The photos as a JSON list."""
     rows = [
-        dataclasses.asdict(photo)
-        | {
-            "added": datetime.fromtimestamp(photo.added, UTC).isoformat(
-                timespec="seconds"
-            )
-        }
-        for photo in photos
+        dataclasses.asdict(photo) | {"added": utc_time(photo.added)} for photo in photos
     ]
     return json.dumps(rows, ensure_ascii=False, indent=1)
 
@@ -55,7 +48,7 @@ def show(photos: Sequence[KeptPhoto], console: Console) -> None:
         row = [
             number(photo),
             photo.source,
-            _local(photo.added),
+            local_time(photo.added),
             worth,
             counts,
             "yes" if photo.thumbnail else "no",
@@ -119,7 +112,3 @@ def save(
         except OSError as exc:
             raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
         typer.echo(file)
-
-
-def _local(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")

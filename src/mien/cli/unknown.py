@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ from rich.table import Table
 from mien import store
 from mien.cli import new_app
 from mien.cli.options import GalleryOption, SharedOptions
-from mien.cli.outputs import folder_to_write
+from mien.cli.outputs import folder_to_write, local_time, utc_time
 from mien.errors import InputError
 from mien.gallery import Gallery
 from mien.gallery.unknown import LEAST_FACES, Group, open_unknown
@@ -241,8 +240,8 @@ def _table(groups: Sequence[Group]) -> Table:
         table.add_row(
             group.id,
             str(len(group.faces)),
-            _local(group.first_seen),
-            _local(group.last_seen),
+            local_time(group.first_seen),
+            local_time(group.last_seen),
             numbers + more,
         )
     return table
@@ -253,17 +252,9 @@ def _record(group: Group) -> dict[str, Any]:
         {
             "id": face.id,
             "source": face.source,
-            "seen": _utc(face.seen),
-            "expires": _utc(face.expires),
+            "seen": utc_time(face.seen),
+            "expires": utc_time(face.expires),
         }
         for face in group.faces
     ]
     return {"id": group.id, "by_hand": group.by_hand, "faces": faces}
-
-
-def _local(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -81,6 +81,13 @@ class Line:
     stop: threading.Event = field(default_factory=threading.Event)
     paused: threading.Event = field(default_factory=threading.Event)
 
+    def rest(self) -> float:
+        """Waits while the film is paused; for how many seconds."""
+        began = time.monotonic()
+        while self.paused.is_set() and not self.stop.is_set():
+            self.stop.wait(0.05)
+        return time.monotonic() - began
+
 
 def show(play: Play, stats: Stats) -> None:
     """Plays until the source ends, the window is closed or q is pressed.
@@ -126,7 +133,7 @@ def _analyse(play: Play, stats: Stats, line: Line) -> None:
             if not play.source.live and early > 0:
                 line.stop.wait(early)
             if not play.source.live:
-                began += _rest(line)
+                began += line.rest()
             if line.stop.is_set():
                 return
     except BaseException as exc:  # told by the window's thread
@@ -134,14 +141,6 @@ def _analyse(play: Play, stats: Stats, line: Line) -> None:
     finally:
         results.close()
         line.analysed.set()
-
-
-def _rest(line: Line) -> float:
-    """Waits while the film is paused; for how many seconds."""
-    began = time.monotonic()
-    while line.paused.is_set() and not line.stop.is_set():
-        line.stop.wait(0.05)
-    return time.monotonic() - began
 
 
 def _draw(line: Line, annotate: drawing.Annotator) -> None:
@@ -201,9 +200,10 @@ class Screen:
         if self.last is None:
             return
         picture = self.last.canvas.copy()
+        spent = self._times[-1] - self._times[0] if len(self._times) > 1 else 0.0
         cv2.putText(
             picture,
-            f"{self._rate():.0f} fps",
+            f"{((len(self._times) - 1) / spent if spent else 0.0):.0f} fps",
             (8, 22),
             cv2.FONT_HERSHEY_SIMPLEX,
             0.6,
@@ -214,10 +214,6 @@ class Screen:
         if lines:
             add_lines(picture, lines)
         self.window.show(picture)
-
-    def _rate(self) -> float:
-        spent = self._times[-1] - self._times[0] if len(self._times) > 1 else 0.0
-        return (len(self._times) - 1) / spent if spent else 0.0
 
     def _lines(self) -> list[str]:
         if self.prompt is not None:

@@ -84,6 +84,37 @@ class ChipBox:
         )
         return corners
 
+    def cut(self, image: U8, out: U8) -> None:
+        """Fills `out` with the picture inside the box."""
+        if not 1 <= self.side < 1e6:
+            return  # landmarks in one place or out of any picture: nothing to see
+        level, side = 0, _down(self.side)
+        while side > len(out):
+            level, side = level + 1, _down(side)
+        left, top, right, bottom = self.around(image, level)
+        if left >= right or top >= bottom:
+            return
+        crop = image[top:bottom, left:right].astype(np.float32)
+        corners = self.corners() - (left, top)
+        for _ in range(level):
+            if min(crop.shape[:2]) < 9:
+                return
+            crop = _halve(crop)
+            corners = corners / 2 - (1.25, 0.75)
+        _sample(crop, corners, out)
+
+    def around(self, image: U8, level: int) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom (exclusive) of the part the pyramid is built from; it sets the sampling phase."""
+        top_left, top_right, bottom_left = self.corners()
+        around = np.stack(
+            [top_left, top_right, bottom_left, top_right + bottom_left - top_left]
+        )
+        grow = 4 * 2**level - 2
+        last = (image.shape[1] - 1, image.shape[0] - 1)
+        low = np.floor(np.clip(around.min(axis=0) - grow, 0, None) + 0.5)
+        high = np.floor(np.minimum(around.max(axis=0) + grow, last) + 0.5)
+        return int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1
+
 
 def chip_box(
     landmarks: F32 | F64, *, size: int = 150, padding: float = 0.25
@@ -131,44 +162,12 @@ def cut_chips(
     chips = np.zeros((len(landmarks), size, size, 3), dtype=np.uint8)
     for chip, points in zip(chips, landmarks, strict=True):
         if np.isfinite(points).all():
-            _cut(image, chip_box(points, size=size, padding=padding), chip)
+            chip_box(points, size=size, padding=padding).cut(image, chip)
     return chips
-
-
-def _cut(image: U8, box: ChipBox, out: U8) -> None:
-    if not 1 <= box.side < 1e6:
-        return  # landmarks in one place or out of any picture: nothing to see
-    level, side = 0, _down(box.side)
-    while side > len(out):
-        level, side = level + 1, _down(side)
-    left, top, right, bottom = _crop(image, box, level)
-    if left >= right or top >= bottom:
-        return
-    crop = image[top:bottom, left:right].astype(np.float32)
-    corners = box.corners() - (left, top)
-    for _ in range(level):
-        if min(crop.shape[:2]) < 9:
-            return
-        crop = _halve(crop)
-        corners = corners / 2 - (1.25, 0.75)
-    _sample(crop, corners, out)
 
 
 def _down(side: float) -> float:
     return (side - 1) / 2 + 1
-
-
-def _crop(image: U8, box: ChipBox, level: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom (exclusive) of the part the pyramid is built from; it sets the sampling phase."""
-    top_left, top_right, bottom_left = box.corners()
-    around = np.stack(
-        [top_left, top_right, bottom_left, top_right + bottom_left - top_left]
-    )
-    grow = 4 * 2**level - 2
-    last = (image.shape[1] - 1, image.shape[0] - 1)
-    low = np.floor(np.clip(around.min(axis=0) - grow, 0, None) + 0.5)
-    high = np.floor(np.minimum(around.max(axis=0) + grow, last) + 0.5)
-    return int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1
 
 
 def _halve(image: F32) -> F32:

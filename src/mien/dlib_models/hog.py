@@ -90,9 +90,7 @@ def detect(
                 memory, planes, 2 * planes.height + 1, 2 * planes.width + 2
             )
             planes = replace(larger, at=memory.move(larger.at, planes.at, larger.size))
-        boxes, scores, filters = _scan(
-            _LevelScan(memory, bins, score, threshold), planes
-        )
+        boxes, scores, filters = _LevelScan(memory, bins, score, threshold).over(planes)
     keep = _nms(boxes, scores)
     return _downscale(boxes[keep], upsample), scores[keep], filters[keep]
 
@@ -226,8 +224,8 @@ def _resize(memory: Arena, planes: _Planes, height: int, width: int) -> _Planes:
     new = replace(planes, at=0, height=height, width=width)
     new = replace(new, at=memory.take(new.size))
     x, y = (
-        _columns(planes.width, width).put(memory),
-        _rows(planes.height, height).put(memory),
+        _Axis.along(planes.width, width).put(memory),
+        _Axis.down(planes.height, height).put(memory),
     )
     masks = memory.take(4 * new.stride)
     old = (planes.channels, planes.height, planes.width, planes.stride)
@@ -262,40 +260,43 @@ class _Axis:
         starts = [at + 4 * self.room * i for i in range(4)]
         return memory.put(struct.pack("<6i", *starts, self.size, self.exact))
 
-
-@lru_cache(maxsize=256)
-def _rows(size: int, new_size: int) -> _Axis:
-    """dlib walks down the rows in double."""
-    scale = (size - 1) / max(new_size - 1, 1)
-    position = np.cumsum(np.concatenate([[-scale], np.full(new_size, scale)]))[1:]
-    low = np.floor(position)
-    return _Axis.of(
-        low, position - low, (1 - (position - low)).astype(np.float32), new_size
-    )
-
-
-@lru_cache(maxsize=256)
-def _columns(size: int, new_size: int) -> _Axis:
-    """dlib walks along a row four floats at a time, adding up rounding errors, and ends it in double."""
-    scale = (size - 1) / max(new_size - 1, 1)
-    lanes = np.array([-4 * scale + i * scale for i in range(4)], np.float32)
-    steps = np.full((new_size // 4 + 2, 4), np.float32(4 * scale), np.float32)
-    walked = np.cumsum(np.concatenate([lanes[None], steps]), axis=0, dtype=np.float32)[
-        1:
-    ]
-    whole = int(np.argmax(walked[:, 3].astype(np.intp) + 1 >= size)) * 4
-    last = np.cumsum(
-        np.concatenate(
-            [[-scale + whole * scale], np.full(max(new_size - whole, 0), scale)]
+    @classmethod
+    @lru_cache(maxsize=256)
+    def down(cls, size: int, new_size: int) -> _Axis:
+        """dlib walks down the rows in double."""
+        scale = (size - 1) / max(new_size - 1, 1)
+        position = np.cumsum(np.concatenate([[-scale], np.full(new_size, scale)]))[1:]
+        low = np.floor(position)
+        return _Axis.of(
+            low, position - low, (1 - (position - low)).astype(np.float32), new_size
         )
-    )[1:]
-    position = np.concatenate([walked.ravel()[:whole].astype(np.float64), last])[
-        :new_size
-    ]
-    low = np.minimum(np.floor(position), size - 1)
-    return _Axis.of(
-        low, position - low, np.float32(1) - (position - low).astype(np.float32), whole
-    )
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def along(cls, size: int, new_size: int) -> _Axis:
+        """dlib walks along a row four floats at a time, adding up rounding errors, and ends it in double."""
+        scale = (size - 1) / max(new_size - 1, 1)
+        lanes = np.array([-4 * scale + i * scale for i in range(4)], np.float32)
+        steps = np.full((new_size // 4 + 2, 4), np.float32(4 * scale), np.float32)
+        walked = np.cumsum(
+            np.concatenate([lanes[None], steps]), axis=0, dtype=np.float32
+        )[1:]
+        whole = int(np.argmax(walked[:, 3].astype(np.intp) + 1 >= size)) * 4
+        last = np.cumsum(
+            np.concatenate(
+                [[-scale + whole * scale], np.full(max(new_size - whole, 0), scale)]
+            )
+        )[1:]
+        position = np.concatenate([walked.ravel()[:whole].astype(np.float64), last])[
+            :new_size
+        ]
+        low = np.minimum(np.floor(position), size - 1)
+        return _Axis.of(
+            low,
+            position - low,
+            np.float32(1) - (position - low).astype(np.float32),
+            whole,
+        )
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -385,18 +386,17 @@ class _LevelScan:
             boxes = boxes * (6 / 5) + 0.3
         return np.floor(boxes + 0.5), found[number, row, column], number
 
-
-def _scan(scan: _LevelScan, planes: _Planes) -> tuple[F64, F32, I64]:
-    """All windows of all levels that reach the threshold, best first: boxes, scores, filters."""
-    parts = [
-        scan(level, smaller)
-        for level, smaller in enumerate(_pyramid(scan.memory, planes))
-    ]
-    boxes, scores, filters = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
-    )
-    order = np.argsort(-scores, kind="stable")
-    return boxes[order], scores[order], filters[order]
+    def over(self, planes: _Planes) -> tuple[F64, F32, I64]:
+        """All windows of all levels that reach the threshold, best first: boxes, scores, filters."""
+        parts = [
+            self(level, smaller)
+            for level, smaller in enumerate(_pyramid(self.memory, planes))
+        ]
+        boxes, scores, filters = (
+            np.concatenate(column) for column in zip(*parts, strict=True)
+        )
+        order = np.argsort(-scores, kind="stable")
+        return boxes[order], scores[order], filters[order]
 
 
 def _scores(score: Scorer, seen: F32, cells: tuple[int, int]) -> F32:

@@ -56,6 +56,56 @@ class ShapePredictor:
         """This predictor where the compiled code can see it."""
         return _Kernel(self)
 
+    @classmethod
+    def of(cls, columns: dict[str, NDArray[Any]], name: str) -> ShapePredictor:
+        """Of stored columns. Raises ModelError where they are damaged."""
+        whole = ("pixels", "anchors")
+        for key, column in columns.items():
+            if column.dtype != (np.uint16 if key in whole else np.float32):
+                raise ModelError(
+                    f"{name} is damaged: {key} holds {column.dtype}; delete it, it is made again"
+                )
+            if not np.isfinite(column.sum(dtype=np.float64)):
+                raise ModelError(
+                    f"{name} is damaged: {key} is not finite; delete it, it is made again"
+                )
+        made: dict[str, NDArray[Any]] = {
+            k: v.astype(np.int64) if k in whole else v for k, v in columns.items()
+        }
+        predictor = cls(**made)
+        if not predictor.is_consistent():
+            raise ModelError(
+                f"{name} is damaged: its parts do not fit together; delete it, it is made again"
+            )
+        return predictor
+
+    def is_consistent(self) -> bool:
+        """Whether the parts fit together."""
+        if (self.mean.ndim, self.thresholds.ndim, self.anchors.ndim) != (
+            2,
+            3,
+            2,
+        ) or self.mean.shape[1] != 2:
+            return False
+        cascades, trees, splits = self.thresholds.shape
+        if (
+            not (splits and trees and cascades and self.anchors.size)
+            or splits & (splits + 1)
+            or splits >= 1 << _MAX_DEPTH
+        ):
+            return False
+        shapes = self.pixels.shape == (cascades, trees, splits, 2)
+        shapes &= self.leaves.shape == (cascades, trees, splits + 1, 2 * self.points)
+        shapes &= len(self.anchors) == cascades and self.deltas.shape == (
+            *self.anchors.shape,
+            2,
+        )
+        return bool(
+            shapes
+            and self.pixels.max() < self.anchors.shape[1]
+            and self.anchors.max() < self.points
+        )
+
 
 class _Kernel:
     """A predictor's numbers in the memory of an instance of the kernels; one face at a time."""
@@ -270,46 +320,4 @@ def loads(data: bytes, name: str) -> ShapePredictor:
         raise ModelError(
             f"{name} is damaged: {exc}; delete it, it is made again"
         ) from exc
-    return _checked(columns, name)
-
-
-def _checked(columns: dict[str, NDArray[Any]], name: str) -> ShapePredictor:
-    whole = ("pixels", "anchors")
-    for key, column in columns.items():
-        if column.dtype != (np.uint16 if key in whole else np.float32):
-            raise ModelError(
-                f"{name} is damaged: {key} holds {column.dtype}; delete it, it is made again"
-            )
-        if not np.isfinite(column.sum(dtype=np.float64)):
-            raise ModelError(
-                f"{name} is damaged: {key} is not finite; delete it, it is made again"
-            )
-    made: dict[str, NDArray[Any]] = {
-        k: v.astype(np.int64) if k in whole else v for k, v in columns.items()
-    }
-    predictor = ShapePredictor(**made)
-    if not _consistent(predictor):
-        raise ModelError(
-            f"{name} is damaged: its parts do not fit together; delete it, it is made again"
-        )
-    return predictor
-
-
-def _consistent(p: ShapePredictor) -> bool:
-    if (p.mean.ndim, p.thresholds.ndim, p.anchors.ndim) != (2, 3, 2) or p.mean.shape[
-        1
-    ] != 2:
-        return False
-    cascades, trees, splits = p.thresholds.shape
-    if (
-        not (splits and trees and cascades and p.anchors.size)
-        or splits & (splits + 1)
-        or splits >= 1 << _MAX_DEPTH
-    ):
-        return False
-    shapes = p.pixels.shape == (cascades, trees, splits, 2)
-    shapes &= p.leaves.shape == (cascades, trees, splits + 1, 2 * p.points)
-    shapes &= len(p.anchors) == cascades and p.deltas.shape == (*p.anchors.shape, 2)
-    return bool(
-        shapes and p.pixels.max() < p.anchors.shape[1] and p.anchors.max() < p.points
-    )
+    return ShapePredictor.of(columns, name)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from mien import onnx_files
-from mien.dlib_models.reader import Conv, MmodNet, read_mmod
+from mien.dlib_models.reader import MmodNet, read_mmod
 from mien.errors import ModelError
 from mien.geometry import warp
 from mien.types import F32, F64, I64, U8
@@ -89,7 +89,9 @@ def to_onnx(data: bytes, name: str = "mmod_human_face_detector.dat") -> bytes:
 
 def _build(net: MmodNet) -> bytes:
     nodes, weights, x = [], [], INPUT
-    for index, conv in enumerate((_for_bytes(net), *net.convs[1:])):
+    for index, conv in enumerate(
+        (net.convs[0].for_bytes(net.mean_rgb), *net.convs[1:])
+    ):
         last = index == len(net.convs) - 1
         weights.append(onnx_files.tensor(conv.weight, f"w{index}"))
         weights.append(onnx_files.tensor(conv.bias, f"b{index}"))
@@ -112,23 +114,6 @@ def _build(net: MmodNet) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _for_bytes(net: MmodNet) -> Conv:
-    """The first convolution for raw BGR values: colour order, mean and 1/256 folded in (it has no padding)."""
-    conv = net.convs[0]
-    shift = (
-        np.einsum(
-            "oihw,i->o", conv.weight.astype(np.float64), net.mean_rgb.astype(np.float64)
-        )
-        / 256
-    )
-    return Conv(
-        conv.weight[:, ::-1] / np.float32(256),
-        (conv.bias - shift).astype(np.float32),
-        conv.stride,
-        conv.padding,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Pyramid:
     """The levels looked at: the photo doubled ``ups`` times, shrunk by 5/6 each; the first ``skipped`` are left out."""
@@ -136,6 +121,26 @@ class Pyramid:
     ups: int
     skipped: int
     sizes: tuple[tuple[int, int], ...]  # (height, width) of each level looked at
+
+    def pictures(self, image: U8, count: int) -> Iterator[Planes]:
+        """What to sample each level from: itself, or the photo where it is too large to be held."""
+        picture: Planes | None = None
+        areas = [math.prod(size) for size in self.sizes[:count]]
+        floats = _FLOAT_PIXELS if sum(areas[1:]) > _FLOATS_PIXELS else _FLOATS_PIXELS
+        for index, (size, area) in enumerate(zip(self.sizes, areas, strict=False)):
+            if area > _HELD_PIXELS:
+                yield _planes(image)
+                continue
+            if picture is not None:
+                picture = tuple(
+                    _warp(p.astype(np.float32) if area <= floats else p, size)
+                    for p in picture
+                )
+            else:
+                picture = (
+                    _first_picture(image, self) if index == 0 else _resized(image, size)
+                )
+            yield picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,29 +350,9 @@ def detect(
     if math.prod(size) <= CANVAS_PIXELS:
         canvas = _tile(_first_picture(image, levels), levels)
         return decode(run(canvas.pixels), canvas, threshold=threshold)
-    parts = list(_search(run, _Virtual(image, levels, tiles, size), threshold))
+    parts = list(_Virtual(image, levels, tiles, size).search(run, threshold))
     centres, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
     return _merge(_canvas_boxes(centres, tiles, levels.skipped), scores, levels.ups)
-
-
-def _search(run: Run, canvas: _Virtual, threshold: float) -> Iterator[tuple[F64, F32]]:
-    """Hits as canvas positions, from windows that overlap by what the padded layers of the network see."""
-    rows, columns = (_cells(side) for side in canvas.size)
-    across = _spans(columns, math.isqrt(_WINDOW_PIXELS))
-    down = _spans(rows, _WINDOW_PIXELS // (_STRIDE * _longest(across, columns) + _SEEN))
-    shape = (
-        _longest(down, rows),
-        _longest(across, columns),
-    )  # one for all: memory is reused
-    for top, bottom in down:
-        for left, right in across:
-            start = (_start(top, shape[0], rows), _start(left, shape[1], columns))
-            scores = run(canvas.window(start, shape))[0, 0]
-            inner = scores[
-                top - start[0] : bottom - start[0], left - start[1] : right - start[1]
-            ]
-            centres, values = _hits(inner, threshold)
-            yield centres + (_STRIDE * left, _STRIDE * top), values
 
 
 def _longest(spans: list[tuple[int, int]], cells: int) -> int:
@@ -404,7 +389,7 @@ class _Virtual:
         self.tiles = tiles
         self.size = size
         self.sizes = levels.sizes[: len(tiles)]
-        self.pictures = list(_pictures(image, levels, len(tiles)))
+        self.pictures = list(levels.pictures(image, len(tiles)))
 
     def window(self, start: tuple[int, int], shape: tuple[int, int]) -> F32:
         """The pixels (1, 3, h, w) under ``shape`` cells from cell ``start`` on, (row, column) each."""
@@ -430,6 +415,28 @@ class _Virtual:
                     )
         return pixels
 
+    def search(self, run: Run, threshold: float) -> Iterator[tuple[F64, F32]]:
+        """Hits as canvas positions, from windows that overlap by what the padded layers of the network see."""
+        rows, columns = (_cells(side) for side in self.size)
+        across = _spans(columns, math.isqrt(_WINDOW_PIXELS))
+        down = _spans(
+            rows, _WINDOW_PIXELS // (_STRIDE * _longest(across, columns) + _SEEN)
+        )
+        shape = (
+            _longest(down, rows),
+            _longest(across, columns),
+        )  # one for all: memory is reused
+        for top, bottom in down:
+            for left, right in across:
+                start = (_start(top, shape[0], rows), _start(left, shape[1], columns))
+                scores = run(self.window(start, shape))[0, 0]
+                inner = scores[
+                    top - start[0] : bottom - start[0],
+                    left - start[1] : right - start[1],
+                ]
+                centres, values = _hits(inner, threshold)
+                yield centres + (_STRIDE * left, _STRIDE * top), values
+
 
 def _first_picture(image: U8, levels: Pyramid) -> Planes:
     if levels.skipped == 0:
@@ -448,27 +455,6 @@ def _resized(image: U8, size: tuple[int, int]) -> Planes:
             cv2.resize(image, (size[1], size[0]), interpolation=flag), dtype=np.uint8
         )
     )
-
-
-def _pictures(image: U8, levels: Pyramid, count: int) -> Iterator[Planes]:
-    """What to sample each level from: itself, or the photo where it is too large to be held."""
-    picture: Planes | None = None
-    areas = [math.prod(size) for size in levels.sizes[:count]]
-    floats = _FLOAT_PIXELS if sum(areas[1:]) > _FLOATS_PIXELS else _FLOATS_PIXELS
-    for index, (size, area) in enumerate(zip(levels.sizes, areas, strict=False)):
-        if area > _HELD_PIXELS:
-            yield _planes(image)
-            continue
-        if picture is not None:
-            picture = tuple(
-                _warp(p.astype(np.float32) if area <= floats else p, size)
-                for p in picture
-            )
-        else:
-            picture = (
-                _first_picture(image, levels) if index == 0 else _resized(image, size)
-            )
-        yield picture
 
 
 def _part(

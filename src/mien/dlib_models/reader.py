@@ -37,6 +37,14 @@ class Conv:
         weight = self.weight * gamma[:, None, None, None]
         return Conv(weight, self.bias * gamma + beta, self.stride, self.padding)
 
+    def for_bytes(self, mean_rgb: F32) -> Conv:
+        """The same for raw BGR bytes: colour order, mean and 1/256 folded in. Only where there is no padding."""
+        weight = np.ascontiguousarray(self.weight[:, ::-1] / np.float32(256))
+        means = mean_rgb.astype(np.float64)
+        shift = np.einsum("oihw,i->o", self.weight.astype(np.float64), means) / 256
+        bias = (self.bias - shift).astype(np.float32)
+        return Conv(weight, bias, self.stride, self.padding)
+
 
 @dataclass(frozen=True, slots=True)
 class FaceResnet:

@@ -38,21 +38,6 @@ def to_onnx(
     return _Graph().build(read_resnet(data, name))
 
 
-def _first(net: FaceResnet) -> Conv:
-    """The first convolution for raw BGR bytes: colour order, mean and 1/256 folded in (it has no padding)."""
-    conv = net.convs[0]
-    shift = (
-        np.einsum(
-            "oihw,i->o", conv.weight.astype(np.float64), net.mean_rgb.astype(np.float64)
-        )
-        / 256
-    )
-    weight = np.ascontiguousarray(conv.weight[:, ::-1] / np.float32(256))
-    return Conv(
-        weight, (conv.bias - shift).astype(np.float32), conv.stride, conv.padding
-    )
-
-
 class _Graph:
     """Collects nodes and weights; follows the sizes (channels, side) so that shortcuts can be padded to fit."""
 
@@ -61,7 +46,7 @@ class _Graph:
         self.weights: list[Message] = []
 
     def build(self, net: FaceResnet) -> bytes:
-        convs = iter((_first(net), *net.convs[1:]))
+        convs = iter((net.convs[0].for_bytes(net.mean_rgb), *net.convs[1:]))
         x = self.node("Cast", [INPUT], {"to": 1})
         x = self.node("Transpose", [x], {"perm": [0, 3, 1, 2]})
         x, size = self.conv(x, next(convs), (3, SIDE), relu=True)

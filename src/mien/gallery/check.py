@@ -61,6 +61,21 @@ class Suggestion:
     missed: float
     mistaken: float
 
+    @classmethod
+    def of(cls, own: F64, other: F64, step: float) -> Suggestion:
+        """The middle of the tolerances that decide the fewest wrongly."""
+        steps = np.arange(0, float(max(own.max(), other.max())) + step, step)
+        missed = 1 - np.searchsorted(np.sort(own), steps, side="right") / len(own)
+        mistaken = np.searchsorted(np.sort(other), steps, side="right") / len(other)
+        errors = missed + mistaken
+        best = np.flatnonzero(errors <= errors.min() + 1e-9)
+        middle = int(best[len(best) // 2])
+        return cls(
+            round(float(steps[middle]), 4),
+            float(missed[middle]),
+            float(mistaken[middle]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -98,6 +113,63 @@ class _Neighbours:
     who: I64
     pairs: I64
 
+    @classmethod
+    def of(
+        cls, table: F32, persons: I64, tolerance: float, space: EmbeddingSpace
+    ) -> _Neighbours:
+        """Of descriptors (N, D) and whose they are."""
+        count = len(table)
+        own, other = (
+            np.full(count, np.nan, np.float32),
+            np.full(count, np.nan, np.float32),
+        )
+        who, pairs = np.full(count, -1, np.int64), [np.zeros((0, 2), np.int64)]
+        for start in range(0, count, _ROWS):
+            here = slice(start, min(start + _ROWS, count))
+            distances = _apart(table[here], table, space)
+            same = persons[here, None] == persons[None, :]
+            strangers = np.where(same, np.inf, distances)
+            nearest = strangers.argmin(axis=1)
+            other[here] = strangers[np.arange(len(nearest)), nearest]
+            who[here] = np.where(np.isfinite(other[here]), persons[nearest], -1)
+            faces, rows = np.nonzero(strangers <= tolerance)
+            pairs.append(
+                np.unique(
+                    np.sort(
+                        np.column_stack([persons[here][faces], persons[rows]]), axis=1
+                    ),
+                    axis=0,
+                )
+            )
+            same[np.arange(len(same)), np.arange(here.start, here.stop)] = False
+            own[here] = np.where(same, distances, np.inf).min(axis=1)
+        own[np.isinf(own)] = other[np.isinf(other)] = np.nan
+        return cls(own, other, who, np.unique(np.concatenate(pairs), axis=0))
+
+    def suggest(
+        self,
+        everything: list[Enrolled],
+        odd: tuple[OddPhoto, ...],
+        duplicates: tuple[Pair, ...],
+        *,
+        step: float,
+    ) -> Suggestion | None:
+        """The tolerance that decides the fewest photos wrongly, those that are named wrongly themselves left out."""
+        wrong = {(photo.name, photo.source) for photo in odd}
+        double = {name for pair in duplicates for name in (pair.first, pair.second)}
+        sound = np.array(
+            [
+                row.name not in double and (row.name, row.photo.source) not in wrong
+                for row in everything
+            ],
+            dtype=np.bool_,
+        )
+        own = self.own[sound & np.isfinite(self.own)].astype(np.float64)
+        other = self.other[sound & np.isfinite(self.other)].astype(np.float64)
+        if len(own) < _LEAST_PAIRS or len(other) < _LEAST_PAIRS:
+            return None
+        return Suggestion.of(own, other, step)
+
 
 def check(
     enrolled: Iterable[Enrolled], *, tolerance: float, space: EmbeddingSpace
@@ -111,7 +183,7 @@ def check(
     if not everything:
         return GalleryCheck(0, 0, tolerance, (), (), (), (), None)
     table = np.array([one.photo.embedding for one in everything], np.float32)
-    near = _neighbours(table, persons, tolerance, space)
+    near = _Neighbours.of(table, persons, tolerance, space)
     photos = _CheckedPeople(
         names,
         table,
@@ -125,7 +197,7 @@ def check(
         key=lambda pair: pair.nearest,
     )
     duplicates = tuple(pair for pair in pairs if pair.typical <= tolerance)
-    odd = _odd(everything, photos, near, tolerance, duplicates)
+    odd = photos.odd(everything, near, tolerance, duplicates)
     return GalleryCheck(
         people=len(names),
         photos=len(everything),
@@ -138,37 +210,10 @@ def check(
             for one in everything
             if 0 < one.weight < 0.999
         ),
-        suggestion=_suggest(
-            everything, near, odd, duplicates, step=space.tolerance / _STEPS
+        suggestion=near.suggest(
+            everything, odd, duplicates, step=space.tolerance / _STEPS
         ),
     )
-
-
-def _neighbours(
-    table: F32, persons: I64, tolerance: float, space: EmbeddingSpace
-) -> _Neighbours:
-    count = len(table)
-    own, other = np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
-    who, pairs = np.full(count, -1, np.int64), [np.zeros((0, 2), np.int64)]
-    for start in range(0, count, _ROWS):
-        here = slice(start, min(start + _ROWS, count))
-        distances = _apart(table[here], table, space)
-        same = persons[here, None] == persons[None, :]
-        strangers = np.where(same, np.inf, distances)
-        nearest = strangers.argmin(axis=1)
-        other[here] = strangers[np.arange(len(nearest)), nearest]
-        who[here] = np.where(np.isfinite(other[here]), persons[nearest], -1)
-        faces, rows = np.nonzero(strangers <= tolerance)
-        pairs.append(
-            np.unique(
-                np.sort(np.column_stack([persons[here][faces], persons[rows]]), axis=1),
-                axis=0,
-            )
-        )
-        same[np.arange(len(same)), np.arange(here.start, here.stop)] = False
-        own[here] = np.where(same, distances, np.inf).min(axis=1)
-    own[np.isinf(own)] = other[np.isinf(other)] = np.nan
-    return _Neighbours(own, other, who, np.unique(np.concatenate(pairs), axis=0))
 
 
 def _apart(a: F32, b: F32, space: EmbeddingSpace) -> F32:
@@ -205,74 +250,38 @@ class _CheckedPeople:
             else np.inf
         )
 
-
-def _odd(
-    everything: list[Enrolled],
-    people: _CheckedPeople,
-    near: _Neighbours,
-    tolerance: float,
-    duplicates: tuple[Pair, ...],
-) -> tuple[OddPhoto, ...]:
-    """Photos that searches leave out, and photos more like somebody else (who is no duplicate) than like their own."""
-    one = {(pair.first, pair.second) for pair in duplicates}
-    mine = {int(row): person for person, rows in enumerate(people.rows) for row in rows}
-    found = []
-    for i, row in enumerate(everything):
-        looks_like = people.names[near.who[i]] if near.who[i] >= 0 else ""
-        nearer = near.other[i] < near.own[i] and near.other[i] <= tolerance
-        if row.weight > 0 and (
-            not nearer or tuple(sorted((row.name, looks_like))) in one
-        ):
-            continue
-        if row.weight > 0 and people.typical(i, mine[i]) <= people.typical(
-            i, int(near.who[i])
-        ):
-            continue  # it is the other person's photo that is odd
-        distances = float(near.own[i]), float(near.other[i])
-        found.append(
-            OddPhoto(
-                row.name,
-                row.photo.source,
-                *distances,
-                looks_like,
-                left_out=row.weight == 0,
+    def odd(
+        self,
+        everything: list[Enrolled],
+        near: _Neighbours,
+        tolerance: float,
+        duplicates: tuple[Pair, ...],
+    ) -> tuple[OddPhoto, ...]:
+        """Photos that searches leave out, and photos more like somebody else (no duplicate) than like their own."""
+        one = {(pair.first, pair.second) for pair in duplicates}
+        mine = {
+            int(row): person for person, rows in enumerate(self.rows) for row in rows
+        }
+        found = []
+        for i, row in enumerate(everything):
+            looks_like = self.names[near.who[i]] if near.who[i] >= 0 else ""
+            nearer = near.other[i] < near.own[i] and near.other[i] <= tolerance
+            if row.weight > 0 and (
+                not nearer or tuple(sorted((row.name, looks_like))) in one
+            ):
+                continue
+            if row.weight > 0 and self.typical(i, mine[i]) <= self.typical(
+                i, int(near.who[i])
+            ):
+                continue  # it is the other person's photo that is odd
+            distances = float(near.own[i]), float(near.other[i])
+            found.append(
+                OddPhoto(
+                    row.name,
+                    row.photo.source,
+                    *distances,
+                    looks_like,
+                    left_out=row.weight == 0,
+                )
             )
-        )
-    return tuple(found)
-
-
-def _suggest(
-    everything: list[Enrolled],
-    near: _Neighbours,
-    odd: tuple[OddPhoto, ...],
-    duplicates: tuple[Pair, ...],
-    *,
-    step: float,
-) -> Suggestion | None:
-    """The tolerance that decides the fewest photos wrongly, those that are named wrongly themselves left out."""
-    wrong = {(photo.name, photo.source) for photo in odd}
-    double = {name for pair in duplicates for name in (pair.first, pair.second)}
-    sound = np.array(
-        [
-            row.name not in double and (row.name, row.photo.source) not in wrong
-            for row in everything
-        ],
-        dtype=np.bool_,
-    )
-    own = near.own[sound & np.isfinite(near.own)].astype(np.float64)
-    other = near.other[sound & np.isfinite(near.other)].astype(np.float64)
-    if len(own) < _LEAST_PAIRS or len(other) < _LEAST_PAIRS:
-        return None
-    return _fewest_errors(own, other, step)
-
-
-def _fewest_errors(own: F64, other: F64, step: float) -> Suggestion:
-    steps = np.arange(0, float(max(own.max(), other.max())) + step, step)
-    missed = 1 - np.searchsorted(np.sort(own), steps, side="right") / len(own)
-    mistaken = np.searchsorted(np.sort(other), steps, side="right") / len(other)
-    errors = missed + mistaken
-    best = np.flatnonzero(errors <= errors.min() + 1e-9)
-    middle = int(best[len(best) // 2])
-    return Suggestion(
-        round(float(steps[middle]), 4), float(missed[middle]), float(mistaken[middle])
-    )
+        return tuple(found)

@@ -144,10 +144,7 @@ def side_of(data: bytes, page: TiffPage) -> int:
     """The longer side of a page in pixels; 0 where nothing tells it."""
     if _WIDTH in page.tags:
         return max(page.number(_WIDTH), page.number(_HEIGHT))
-    return _jpeg_side(jpeg_of(data, page) or b"")
-
-
-def _jpeg_side(jpeg: bytes) -> int:
+    jpeg = jpeg_of(data, page) or b""
     at = 2
     while at <= len(jpeg) - 9 and jpeg[at] == 0xFF:
         marker, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4], "big")

@@ -73,6 +73,21 @@ class Preprocessing:
                 f"size {self.size} and resize {self.resize} do not fit: resize is 0 or at least size"
             )
 
+    @classmethod
+    def of(cls, model: OnnxModel) -> Preprocessing:
+        """What the file says of how pictures are fed."""
+        given: Mapping[str, Any] = _json(model, "preprocessing") or {}
+        known = {field.name for field in fields(Preprocessing)}
+        try:
+            chosen: dict[str, Any] = {
+                key: value for key, value in given.items() if key in known
+            }
+            return cls(**chosen)
+        except (TypeError, AttributeError, ValueError) as exc:
+            raise ModelError(
+                f"{model.name} carries preprocessing that cannot be read: {exc}"
+            ) from exc
+
 
 class Classifier:
     """The stage that adds one attribute, by a model of the user's.
@@ -92,7 +107,7 @@ class Classifier:
         self.crops = check_crops(crops)
         self.labels = labels_of(model)
         self.attribute = described(name, self.labels)
-        self.preprocessing = _preprocessing(model)
+        self.preprocessing = Preprocessing.of(model)
 
     @classmethod
     def load(
@@ -291,20 +306,6 @@ def labels_of(model: OnnxModel) -> tuple[str, ...]:
             f"{model.name} carries no labels: a model file holds them as a JSON list in its metadata"
         )
     return tuple(labels)
-
-
-def _preprocessing(model: OnnxModel) -> Preprocessing:
-    given: Mapping[str, Any] = _json(model, "preprocessing") or {}
-    known = {field.name for field in fields(Preprocessing)}
-    try:
-        chosen: dict[str, Any] = {
-            key: value for key, value in given.items() if key in known
-        }
-        return Preprocessing(**chosen)
-    except (TypeError, AttributeError, ValueError) as exc:
-        raise ModelError(
-            f"{model.name} carries preprocessing that cannot be read: {exc}"
-        ) from exc
 
 
 def _json(model: OnnxModel, key: str) -> Any:

@@ -25,6 +25,25 @@ class ModelFile:
     licence: str = ""
     error: str = ""
 
+    @classmethod
+    def read(cls, file: Path) -> ModelFile:
+        """What a file tells of itself, or why it cannot be used."""
+        try:
+            model = OnnxModel(file.read_bytes(), file.name, Compute("cpu", 1))
+            labels = labels_of(model)
+        except OSError as exc:
+            return cls(file.stem, file, error=f"cannot be read: {exc.strerror or exc}")
+        except ModelError as exc:
+            return cls(file.stem, file, error=str(exc))
+        attribute = model.metadata.get("attribute") or attribute_of(labels)
+        return cls(
+            file.stem,
+            file,
+            attribute,
+            labels,
+            model.metadata.get("licence") or "not stated",
+        )
+
 
 class ModelFolder:
     """The model files in a folder; each is opened once and again when it changes.
@@ -48,7 +67,8 @@ class ModelFolder:
                 f"there is no folder {self.place}; name one with model files (.onnx)"
             )
         known = {
-            key: self._known.get(key) or _read(key[0]) for key in _states(self.place)
+            key: self._known.get(key) or ModelFile.read(key[0])
+            for key in _states(self.place)
         }
         self._known = known
         return list(known.values())
@@ -69,26 +89,6 @@ def _states(place: Path) -> list[tuple[Path, int, int]]:
     except OSError as exc:
         raise InputError(f"cannot read {place}: {exc.strerror or exc}") from exc
     return [(file, state.st_mtime_ns, state.st_size) for file, state in found]
-
-
-def _read(file: Path) -> ModelFile:
-    try:
-        model = OnnxModel(file.read_bytes(), file.name, Compute("cpu", 1))
-        labels = labels_of(model)
-    except OSError as exc:
-        return ModelFile(
-            file.stem, file, error=f"cannot be read: {exc.strerror or exc}"
-        )
-    except ModelError as exc:
-        return ModelFile(file.stem, file, error=str(exc))
-    attribute = model.metadata.get("attribute") or attribute_of(labels)
-    return ModelFile(
-        file.stem,
-        file,
-        attribute,
-        labels,
-        model.metadata.get("licence") or "not stated",
-    )
 
 
 def attribute_of(labels: tuple[str, ...]) -> str:

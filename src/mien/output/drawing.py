@@ -61,6 +61,20 @@ class LabelStyle:
         text = min(self.text, max(_LEAST, round(float(box[3] - box[1]) * _PART)))
         return LabelStyle(line=self.line, text=text, pad=max(2, text // 4))
 
+    def shortened(self, text: str, width: float) -> str:
+        """As much of a text as fits into a width."""
+        if _text_width(text, self) <= width:
+            return text
+        kept = next(
+            (
+                n
+                for n in range(len(text) - 1, 0, -1)
+                if _text_width(text[:n] + "…", self) <= width
+            ),
+            0,
+        )
+        return text[:kept].rstrip() + "…" if kept else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -71,6 +85,33 @@ class Label:
     lines: list[str]
     style: LabelStyle
     away: bool = False
+
+    def draw_leader(self, draw: ImageDraw.ImageDraw) -> None:
+        """The line to a face that is not beside it."""
+        if not self.away:
+            return
+        ends = [tuple(map(float, end)) for end in _ends(self.place, self.face.box)]
+        draw.line(ends, fill=(*_INK, 160), width=self.style.line + 2)
+        draw.line(ends, fill=colour_of(self.face), width=self.style.line)
+
+    def draw(self, canvas: Image.Image) -> None:
+        """Its lines on their ground."""
+        style, (x1, y1, x2, y2) = self.style, (float(v) for v in self.place)
+        ImageDraw.Draw(canvas, "RGBA").rounded_rectangle(
+            [x1, y1, x2, y2], style.pad, fill=(*_INK, 200)
+        )
+        for row, line in enumerate(self.lines):
+            at = (
+                round(x1 + style.pad),
+                round(y1 + style.pad + row * style.text * LINE_HEIGHT),
+            )
+            draw_text(
+                canvas,
+                at,
+                line,
+                style.text,
+                colour_of(self.face) if row == 0 else _UNKNOWN,
+            )
 
 
 class Annotator:
@@ -113,9 +154,9 @@ def annotate(
         draw.rounded_rectangle(box, radius, outline=colour_of(face), width=style.line)
     labels = list(_placed_labels(faces, rows, style, (width, height - below), sides))
     for label in labels:
-        _draw_leader(draw, label)
+        label.draw_leader(draw)
     for label in labels:
-        _draw_label(canvas, label)
+        label.draw(canvas)
     return np.asarray(
         cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8
     )
@@ -188,7 +229,7 @@ def _label(
     lines = _fitting(face, own, room.picture_wh)
     shorter = lines[:1] if face.name is not None else lines[1:]
     beside = [
-        (_best_place(face.box, _label_size(some, own), others, room), some)
+        (room.best_place(face.box, _label_size(some, own), others), some)
         for some in (lines, shorter)
         if some
     ]
@@ -251,6 +292,40 @@ class _Room:
     picture_wh: tuple[int, int]
     side: int | None = None
 
+    def best_place(
+        self, box: F32, size_wh: tuple[float, float], obstacles: F32
+    ) -> tuple[F32, float, int]:
+        """Of the places above, below, beside and inside the box, the one that covers the least of others, how much (of
+        others, and of the box itself; of a large one beyond a quarter), and which it is."""
+        (w, h), (x1, y1, x2, y2) = size_wh, box
+        middle = (x1 + x2 - w) / 2
+        above_and_below = [(x, y) for x in (x1, x2 - w, middle) for y in (y1 - h, y2)]
+        corners = [
+            *above_and_below,
+            (x2, y1),
+            (x1 - w, y1),
+            (x2, y2 - h),
+            (x1 - w, y2 - h),
+            (x1, y2 - h),
+            (x1, y1),
+        ]
+        places = np.array(
+            [_inside(x, y, size_wh, self.picture_wh) for x, y in corners],
+            dtype=np.float32,
+        )
+        around = np.array([-_CLEAR, -_CLEAR, _CLEAR, _CLEAR], np.float32)
+        covered = _overlap(places, obstacles + around).sum(axis=1)
+        own = _overlap(places, box[None]).sum(axis=1)
+        spare = (
+            (x2 - x1) * (y2 - y1) / 4 if y2 - y1 > _LARGE * self.picture_wh[1] else 0.0
+        )
+        cost = covered * 4 + own + np.arange(len(places)) * 1e-3
+        if self.side is not None:
+            cost[self.side] -= _STAY * w * h
+            covered[self.side] = max(0.0, covered[self.side] - _STAY / 4 * w * h)
+        best = int(cost.argmin())
+        return places[best], float(covered[best] + max(0.0, own[best] - spare)), best
+
 
 def _fitting(face: Face, style: LabelStyle, picture_wh: tuple[int, int]) -> list[str]:
     """The label's lines as a picture can hold them: broken or cut where wider, no more than a third of its height."""
@@ -263,21 +338,7 @@ def _fitting(face: Face, style: LabelStyle, picture_wh: tuple[int, int]) -> list
             else line.split(", ")
         )
     most = max(1, int((picture_wh[1] / 3 - 2 * style.pad) / (style.text * LINE_HEIGHT)))
-    return [_cut(part, style, width) for part in parts[:most]]
-
-
-def _cut(text: str, style: LabelStyle, width: float) -> str:
-    if _text_width(text, style) <= width:
-        return text
-    kept = next(
-        (
-            n
-            for n in range(len(text) - 1, 0, -1)
-            if _text_width(text[:n] + "…", style) <= width
-        ),
-        0,
-    )
-    return text[:kept].rstrip() + "…" if kept else ""
+    return [style.shortened(part, width) for part in parts[:most]]
 
 
 def _text_width(text: str, style: LabelStyle) -> int:
@@ -287,38 +348,6 @@ def _text_width(text: str, style: LabelStyle) -> int:
 def _label_size(lines: Sequence[str], style: LabelStyle) -> tuple[float, float]:
     width = max(_text_width(line, style) for line in lines)
     return width + 2 * style.pad, len(lines) * style.text * LINE_HEIGHT + 2 * style.pad
-
-
-def _best_place(
-    box: F32, size_wh: tuple[float, float], obstacles: F32, room: _Room
-) -> tuple[F32, float, int]:
-    """Of the places above, below, beside and inside the box, the one that covers the least of others, how much (of
-    others, and of the box itself; of a large one beyond a quarter), and which it is."""
-    (w, h), (x1, y1, x2, y2) = size_wh, box
-    middle = (x1 + x2 - w) / 2
-    above_and_below = [(x, y) for x in (x1, x2 - w, middle) for y in (y1 - h, y2)]
-    corners = [
-        *above_and_below,
-        (x2, y1),
-        (x1 - w, y1),
-        (x2, y2 - h),
-        (x1 - w, y2 - h),
-        (x1, y2 - h),
-        (x1, y1),
-    ]
-    places = np.array(
-        [_inside(x, y, size_wh, room.picture_wh) for x, y in corners], dtype=np.float32
-    )
-    around = np.array([-_CLEAR, -_CLEAR, _CLEAR, _CLEAR], np.float32)
-    covered = _overlap(places, obstacles + around).sum(axis=1)
-    own = _overlap(places, box[None]).sum(axis=1)
-    spare = (x2 - x1) * (y2 - y1) / 4 if y2 - y1 > _LARGE * room.picture_wh[1] else 0.0
-    cost = covered * 4 + own + np.arange(len(places)) * 1e-3
-    if room.side is not None:
-        cost[room.side] -= _STAY * w * h
-        covered[room.side] = max(0.0, covered[room.side] - _STAY / 4 * w * h)
-    best = int(cost.argmin())
-    return places[best], float(covered[best] + max(0.0, own[best] - spare)), best
 
 
 def _inside(
@@ -333,30 +362,3 @@ def _overlap(a: F32, b: F32) -> F32:
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     return np.asarray(np.clip(high - low, 0, None).prod(axis=2), dtype=np.float32)
-
-
-def _draw_leader(draw: ImageDraw.ImageDraw, label: Label) -> None:
-    if not label.away:
-        return
-    ends = [tuple(map(float, end)) for end in _ends(label.place, label.face.box)]
-    draw.line(ends, fill=(*_INK, 160), width=label.style.line + 2)
-    draw.line(ends, fill=colour_of(label.face), width=label.style.line)
-
-
-def _draw_label(canvas: Image.Image, label: Label) -> None:
-    style, (x1, y1, x2, y2) = label.style, (float(v) for v in label.place)
-    ImageDraw.Draw(canvas, "RGBA").rounded_rectangle(
-        [x1, y1, x2, y2], style.pad, fill=(*_INK, 200)
-    )
-    for row, line in enumerate(label.lines):
-        at = (
-            round(x1 + style.pad),
-            round(y1 + style.pad + row * style.text * LINE_HEIGHT),
-        )
-        draw_text(
-            canvas,
-            at,
-            line,
-            style.text,
-            colour_of(label.face) if row == 0 else _UNKNOWN,
-        )

@@ -43,7 +43,11 @@ def draw_text(
     mask = Image.new("L", (width, height))
     x = 0
     for arabic, run in runs(text):
-        (_draw_arabic if arabic else _draw_run)(mask, x, run, size)
+        if arabic:
+            draw, font = ImageDraw.Draw(mask), _arabic_font(size)
+            draw.text((x, size), run, fill=255, font=font, anchor="ls")
+        else:
+            mask.paste(Image.fromarray(_run_pixels(run, size)), (x, 0))
         x += _run_width(arabic, run, size)
     canvas.paste(colour, at, mask)
 
@@ -99,10 +103,8 @@ def _is_missing_sign(letter: str) -> bool:
         or unicodedata.category(letter)[0] == "L"
     ):
         return False
-    return unicodedata.category(letter) == "Cf" or _is_missing(letter)
-
-
-def _is_missing(letter: str) -> bool:
+    if unicodedata.category(letter) == "Cf":
+        return True
     question, drawn = (_run_pixels(text, 24) for text in ("?", letter))
     return not _is_arabic(letter) and np.array_equal(question, drawn)
 
@@ -121,17 +123,6 @@ def _run_width(arabic: bool, run: str, size: int) -> int:
         return math.ceil(_latin_font(size).getlength(_latin(run)))
     _, _, width, _ = cv2.getTextSize((0, 0), run, (0, 0), _sans(), size, _WEIGHT)
     return int(width)
-
-
-def _draw_arabic(mask: Image.Image, x: int, run: str, size: int) -> None:
-    ImageDraw.Draw(mask).text(
-        (x, size), run, fill=255, font=_arabic_font(size), anchor="ls"
-    )
-
-
-def _draw_run(mask: Image.Image, x: int, run: str, size: int) -> None:
-    pixels = Image.fromarray(_run_pixels(run, size))
-    mask.paste(pixels, (x, 0))
 
 
 def _run_pixels(run: str, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from mien.output import charts
@@ -72,6 +72,14 @@ def block(name: str, note: str, picture: str, numbers: str) -> str:
 def dim(text: str) -> str:
     """A remark."""
     return f'<p class="dim">{escape(text)}</p>'
+
+
+def cards(note: str, counts: Mapping[str, int]) -> str:
+    """A remark, and under it each count on a card with its name."""
+    shown = "".join(
+        f"<div><b>{number:,}</b>{escape(name)}</div>" for name, number in counts.items()
+    )
+    return f'{dim(note)}<div class="cards">{shown}</div>'
 
 
 def _cell(value: object) -> str:

@@ -161,78 +161,92 @@ def timeline(summary: Mapping[str, Any], attributes: Iterable[Attribute] = ()) -
     """The summary as a picture (H, W, 3) BGR: a row per person, bars where they were seen, below them how what
     changes fastest (the emotion) went."""
     people = summary["people"]
-    told = list(attributes)
-    course = next(
-        (
-            one
-            for one in told
-            if one.momentary and any(one.plural in person for person in people)
-        ),
-        None,
+    told = sorted(attributes, key=lambda one: one.order)
+    courses = (
+        one
+        for one in told
+        if one.momentary and any(one.plural in person for person in people)
     )
-    height = _TOP + _ROW * max(1, len(people)) + 60
-    canvas = Image.new("RGB", (_LEFT + _WIDTH + 30, height), (250, 250, 252))
-    scale = _WIDTH / max(0.1, float(summary["duration_s"]))
-    _draw_axis(canvas, float(summary["duration_s"]), scale, height)
+    course = next(courses, None)
+    picture = _Timeline(len(people), float(summary["duration_s"]))
+    picture.axis()
     for row, person in enumerate(people):
-        _draw_person(canvas, person, told, _TOP + row * _ROW, scale)
+        picture.person(person, told, row)
         if course is not None:
-            _draw_course(
-                ImageDraw.Draw(canvas), person, course, _TOP + row * _ROW + 20, scale
-            )
+            picture.course(person, course, row)
     if course is not None:
-        _draw_legend(canvas, course, height)
+        picture.legend(course)
     return np.asarray(
-        cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8
+        cv2.cvtColor(np.asarray(picture.canvas), cv2.COLOR_RGB2BGR), dtype=np.uint8
     )
 
 
-def _draw_axis(
-    canvas: Image.Image, duration_s: float, scale: float, height: int
-) -> None:
-    draw = ImageDraw.Draw(canvas)
-    steps = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
-    step = next((s for s in steps if duration_s / s <= 12), 7200)
-    for i in range(int(duration_s / step) + 1):
-        x = _LEFT + i * step * scale
-        draw.line([x, _TOP - 8, x, height - 44], fill=(226, 228, 233))
-        minutes, seconds = divmod(i * step, 60)
-        label = (
-            f"{int(minutes)}:{seconds:04.1f}"
-            if step < 1
-            else f"{int(minutes)}:{seconds:02.0f}"
-        )
-        draw_text(canvas, (round(x) + 3, 14), label, 13, (110, 114, 122))
+class _Timeline:
+    """A picture with a row for each person, and how many pixels a second has in it."""
 
+    def __init__(self, rows: int, duration_s: float) -> None:
+        self.duration_s = duration_s
+        self.height = _TOP + _ROW * max(1, rows) + 60
+        size_wh = (_LEFT + _WIDTH + 30, self.height)
+        self.canvas = Image.new("RGB", size_wh, (250, 250, 252))
+        self.draw = ImageDraw.Draw(self.canvas)
+        self.scale = _WIDTH / max(0.1, duration_s)
 
-def _draw_person(
-    canvas: Image.Image,
-    person: Mapping[str, Any],
-    told: Sequence[Attribute],
-    top: int,
-    scale: float,
-) -> None:
-    draw = ImageDraw.Draw(canvas)
-    label = person["name"] or f"person {person['track_ids'][0]}"
-    about = [
-        _about(person, attribute)
-        for attribute in sorted(told, key=lambda one: one.order)
-    ]
-    about.append(f"{person['seen_s']:.1f} s")
-    draw_text(canvas, (12, top), label[:24], 15, (30, 32, 38))
-    draw_text(
-        canvas,
-        (12, top + 18),
-        ", ".join(text for text in about if text),
-        12,
-        (110, 114, 122),
-    )
-    colour = tuple(
-        int(c * 0.8) for c in colour_for(person["name"] or f"#{person['track_ids'][0]}")
-    )
-    for start, end in person["spans"]:
-        x1, x2 = _LEFT + start * scale, _LEFT + end * scale
-        draw.rounded_rectangle([x1, top, max(x1 + 3, x2), top + 16], 3, fill=colour)
+    def axis(self) -> None:
+        """Lines at whole steps of time, with what time it is."""
+        steps = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+        step = next((s for s in steps if self.duration_s / s <= 12), 7200)
+        for i in range(int(self.duration_s / step) + 1):
+            x = _LEFT + i * step * self.scale
+            self.draw.line([x, _TOP - 8, x, self.height - 44], fill=(226, 228, 233))
+            minutes, seconds = divmod(i * step, 60)
+            label = (
+                f"{int(minutes)}:{seconds:04.1f}"
+                if step < 1
+                else f"{int(minutes)}:{seconds:02.0f}"
+            )
+            draw_text(self.canvas, (round(x) + 3, 14), label, 13, (110, 114, 122))
+
+    def person(
+        self, person: Mapping[str, Any], told: Sequence[Attribute], row: int
+    ) -> None:
+        """Who it is, what was told, and a bar wherever they were seen."""
+        top = _TOP + row * _ROW
+        number = person["track_ids"][0]
+        about = [_about(person, attribute) for attribute in told]
+        about.append(f"{person['seen_s']:.1f} s")
+        name = (person["name"] or f"person {number}")[:24]
+        draw_text(self.canvas, (12, top), name, 15, (30, 32, 38))
+        text = ", ".join(filter(None, about))
+        draw_text(self.canvas, (12, top + 18), text, 12, (110, 114, 122))
+        bright = colour_for(person["name"] or f"#{number}")
+        colour = tuple(int(c * 0.8) for c in bright)
+        for start, end in person["spans"]:
+            x1, x2 = _LEFT + start * self.scale, _LEFT + end * self.scale
+            bar = [x1, top, max(x1 + 3, x2), top + 16]
+            self.draw.rounded_rectangle(bar, 3, fill=colour)
+
+    def course(self, person: Mapping[str, Any], attribute: Attribute, row: int) -> None:
+        """Below the bars, the likeliest label of each slice."""
+        top = _TOP + row * _ROW + 20
+        course = person.get(f"{attribute.plural}_over_time", [])
+        steps = (b["from_s"] - a["from_s"] for a, b in pairwise(course))
+        length = min(steps, default=1.0)
+        for point in course:
+            shares = {label: point[label] for label in point if label != "from_s"}
+            label = max(shares, key=lambda label: shares[label])
+            x1 = _LEFT + max(point["from_s"], person["from_s"]) * self.scale
+            x2 = _LEFT + min(point["from_s"] + length, person["to_s"]) * self.scale
+            bar = [x1, top, max(x1 + 1, x2), top + 8]
+            self.draw.rectangle(bar, fill=_colour(attribute, label))
+
+    def legend(self, attribute: Attribute) -> None:
+        """Which colour is which label."""
+        for i, label in enumerate(attribute.labels):
+            x, y = _LEFT + i * 132, self.height - 30
+            box = [x, y, x + 12, y + 12]
+            self.draw.rectangle(box, fill=_colour(attribute, label))
+            draw_text(self.canvas, (x + 18, y - 3), label, 13, (70, 74, 82))
 
 
 def _about(person: Mapping[str, Any], attribute: Attribute) -> str:
@@ -245,34 +259,5 @@ def _about(person: Mapping[str, Any], attribute: Attribute) -> str:
     )
 
 
-def _draw_course(
-    draw: ImageDraw.ImageDraw,
-    person: Mapping[str, Any],
-    attribute: Attribute,
-    top: float,
-    scale: float,
-) -> None:
-    course = person.get(f"{attribute.plural}_over_time", [])
-    length = min((b["from_s"] - a["from_s"] for a, b in pairwise(course)), default=1.0)
-    for point in course:
-        shares = {label: point[label] for label in point if label != "from_s"}
-        label = max(shares, key=lambda label: shares[label])
-        x1 = _LEFT + max(point["from_s"], person["from_s"]) * scale
-        x2 = _LEFT + min(point["from_s"] + length, person["to_s"]) * scale
-        draw.rectangle(
-            [x1, top, max(x1 + 1, x2), top + 8], fill=_colour(attribute, label)
-        )
-
-
 def _colour(attribute: Attribute, label: str) -> tuple[int, int, int]:
     return attribute.colours.get(label) or colour_for(label)
-
-
-def _draw_legend(canvas: Image.Image, attribute: Attribute, height: int) -> None:
-    draw = ImageDraw.Draw(canvas)
-    for i, label in enumerate(attribute.labels):
-        x = _LEFT + i * 132
-        draw.rectangle(
-            [x, height - 30, x + 12, height - 18], fill=_colour(attribute, label)
-        )
-        draw_text(canvas, (x + 18, height - 33), label, 13, (70, 74, 82))

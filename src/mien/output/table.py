@@ -79,21 +79,19 @@ def _table(records: list[FrameRecord], told: Told) -> Table:
 def _cells(face: FaceRecord, told: Told) -> list[str]:
     about = [_about(face, attribute) for attribute in told.attributes]
     return [
-        _name(face),
+        (
+            ""
+            if face.distance is None
+            else (
+                f"[bold]{escape(face.name)}[/bold] {face.distance:.2f}"
+                if face.name
+                else f"unknown {face.distance:.2f}"
+            )
+        ),
         *about,
         " ".join(f"{v:.0f}" for v in face.box),
         f"{face.score:.2f}",
     ]
-
-
-def _name(face: FaceRecord) -> str:
-    if face.distance is None:
-        return ""
-    return (
-        f"[bold]{escape(face.name)}[/bold] {face.distance:.2f}"
-        if face.name
-        else f"unknown {face.distance:.2f}"
-    )
 
 
 def _about(face: FaceRecord, attribute: Attribute) -> str:

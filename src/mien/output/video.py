@@ -264,7 +264,11 @@ class Sound:
     def __init__(self, container: Any) -> None:
         self._container = container
         self._stream = container.streams.audio[0]
-        self._start_s = _first_picture_s(container)
+        if not container.streams.video:
+            self._start_s = 0.0
+        else:
+            stream = container.streams.video[0]
+            self._start_s = float((stream.start_time or 0) * stream.time_base)
         self._packets = self._read()
         self._held: Any = None
         self._out: Any = None
@@ -343,10 +347,3 @@ class Sound:
         """Gives back the file."""
         self._packets.close()  # type: ignore[attr-defined]
         self._container.close()
-
-
-def _first_picture_s(container: Any) -> float:
-    if not container.streams.video:
-        return 0.0
-    stream = container.streams.video[0]
-    return float((stream.start_time or 0) * stream.time_base)

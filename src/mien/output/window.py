@@ -156,8 +156,9 @@ class Window:
             and event.window.event == sdl.SDL_WINDOWEVENT_CLOSE
         ):
             self.closed = True
-        elif event.type == sdl.SDL_WINDOWEVENT and event.window.event in _drawn_anew(
-            sdl
+        elif event.type == sdl.SDL_WINDOWEVENT and event.window.event in (
+            sdl.SDL_WINDOWEVENT_EXPOSED,
+            sdl.SDL_WINDOWEVENT_SIZE_CHANGED,
         ):
             self._draw()
         elif event.type == sdl.SDL_RENDER_DEVICE_RESET:
@@ -204,29 +205,22 @@ def _load_sdl() -> Any:
             "the window needs SDL2, which does not load here; run 'pip install --force-reinstall PySDL2 pysdl2-dll', "
             f"or use --no-window ({exc})"
         ) from exc
-    for name, value in {
-        **_HINTS,
-        "SDL_VIDEODRIVER": _drivers(),
-    }.items():  # what the environment says comes first
-        sdl2.SDL_SetHint(name.encode(), value.encode())
-    for name in _NAMES:
-        sdl2.SDL_setenv(name.encode(), b"mien", 0)
-    return sdl2
-
-
-def _drivers() -> str:
-    """Which screens are tried: on Linux those that are there, elsewhere the system's own."""
+    # Which screens are tried: on Linux those that are there, elsewhere the system's own
     known = (
         {"DISPLAY": "x11", "WAYLAND_DISPLAY": "wayland"}
         if sys.platform == "linux"
         else {}
     )
-    return ",".join(driver for name, driver in known.items() if os.environ.get(name))
-
-
-def _drawn_anew(sdl: Any) -> tuple[int, int]:
-    """What happens to a window after which it is empty."""
-    return sdl.SDL_WINDOWEVENT_EXPOSED, sdl.SDL_WINDOWEVENT_SIZE_CHANGED
+    for name, value in {
+        **_HINTS,
+        "SDL_VIDEODRIVER": ",".join(
+            driver for name, driver in known.items() if os.environ.get(name)
+        ),
+    }.items():  # what the environment says comes first
+        sdl2.SDL_SetHint(name.encode(), value.encode())
+    for name in _NAMES:
+        sdl2.SDL_setenv(name.encode(), b"mien", 0)
+    return sdl2
 
 
 def _check_screen() -> None:

@@ -35,6 +35,25 @@ class Totals:
     period: tuple[str, str] | None
     timed_by_exif: int
 
+    @classmethod
+    def of(cls, sources: pa.Table, faces: pa.Table) -> Totals:
+        """Counted over the sources, and the faces that count once."""
+        done = sources.filter(pc.equal(sources["status"], "done"))
+        ends = pc.min_max(sources["time"]).as_py()
+        period = (_day(ends["min"]), _day(ends["max"])) if len(sources) else None
+        return cls(
+            photos=_count(pc.equal(sources["kind"], "photo")),
+            videos=_count(pc.equal(sources["kind"], "video")),
+            failed=len(sources) - len(done),
+            without_face=_count(pc.equal(done["faces"], 0)),
+            bytes=pc.sum(sources["size"]).as_py() or 0,
+            faces=len(faces),
+            named=len(faces) - faces["name"].null_count,
+            people=pc.count_distinct(faces["name"]).as_py(),
+            period=period,
+            timed_by_exif=_count(sources["exif"]),
+        )
+
 
 @dataclass(frozen=True)
 class PersonCount:
@@ -45,6 +64,18 @@ class PersonCount:
     videos: int
     first: str
     last: str
+
+    @classmethod
+    def of(cls, name: str, rows: list[dict[str, Any]]) -> PersonCount:
+        """Counted over the rows of one name, one row a kind."""
+        by_kind = {row["kind"]: row["source_count"] for row in rows}
+        return cls(
+            name,
+            photos=by_kind.get("photo", 0),
+            videos=by_kind.get("video", 0),
+            first=_day(min(row["time_min_min"] for row in rows)),
+            last=_day(max(row["time_min_max"] for row in rows)),
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +114,7 @@ def summarise(archive: Archive) -> BatchReport:
     )
     periods = _Periods.of(sources["time"])
     return BatchReport(
-        totals=_totals(sources, faces),
+        totals=Totals.of(sources, faces),
         people=_people(faces),
         attributes=_series(faces, attributes, periods),
         units={one.plural: one.unit for one in attributes if one.unit},
@@ -150,31 +181,8 @@ def _series(
     return series
 
 
-def _totals(sources: pa.Table, faces: pa.Table) -> Totals:
-    done = sources.filter(pc.equal(sources["status"], "done"))
-    return Totals(
-        photos=_count(pc.equal(sources["kind"], "photo")),
-        videos=_count(pc.equal(sources["kind"], "video")),
-        failed=len(sources) - len(done),
-        without_face=_count(pc.equal(done["faces"], 0)),
-        bytes=pc.sum(sources["size"]).as_py() or 0,
-        faces=len(faces),
-        named=len(faces) - faces["name"].null_count,
-        people=pc.count_distinct(faces["name"]).as_py(),
-        period=_period(sources["time"]),
-        timed_by_exif=_count(sources["exif"]),
-    )
-
-
 def _count(mask: Any) -> int:
     return pc.sum(mask).as_py() or 0
-
-
-def _period(times: Any) -> tuple[str, str] | None:
-    if not len(times):
-        return None
-    ends = pc.min_max(times).as_py()
-    return _day(ends["min"]), _day(ends["max"])
 
 
 def _day(time: datetime) -> str:
@@ -191,20 +199,9 @@ def _people(faces: pa.Table) -> tuple[PersonCount, ...]:
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in counted.to_pylist():
         rows.setdefault(row["name"], []).append(row)
-    people = [_person(name, its) for name, its in rows.items()]
+    people = [PersonCount.of(name, its) for name, its in rows.items()]
     return tuple(
         sorted(people, key=lambda person: (-person.photos - person.videos, person.name))
-    )
-
-
-def _person(name: str, rows: list[dict[str, Any]]) -> PersonCount:
-    by_kind = {row["kind"]: row["source_count"] for row in rows}
-    first, last = (
-        min(row["time_min_min"] for row in rows),
-        max(row["time_min_max"] for row in rows),
-    )
-    return PersonCount(
-        name, by_kind.get("photo", 0), by_kind.get("video", 0), _day(first), _day(last)
     )
 
 

@@ -7,7 +7,7 @@ from html import escape
 
 from mien.output import charts
 from mien.output.charts import Series
-from mien.output.pages import block, page, section, table
+from mien.output.pages import block, cards, page, section, table
 from mien.report.numbers import BatchReport, PersonCount, Totals
 
 _MOST_PEOPLE = 30  # in the picture; the table has them all
@@ -17,6 +17,7 @@ _MOST_ERRORS = 200
 def to_html(report: BatchReport, title: str) -> str:
     """The whole page."""
     sections = [
+        _totals(report.totals),
         _people(report.people),
         *(
             _attribute(name, series, report)
@@ -26,7 +27,7 @@ def to_html(report: BatchReport, title: str) -> str:
         section("Faces per photo", report.faces_per_photo, charts.bars),
         _errors(report.errors),
     ]
-    return page(title, "\n".join([_totals(report.totals), *filter(None, sections)]))
+    return page(title, "\n".join(filter(None, sections)))
 
 
 def _attribute(name: str, series: Series, report: BatchReport) -> str:
@@ -50,7 +51,8 @@ def _attribute(name: str, series: Series, report: BatchReport) -> str:
 
 
 def _totals(totals: Totals) -> str:
-    cards = {
+    period = f"{totals.period[0]} to {totals.period[1]}, " if totals.period else ""
+    counts = {
         "photos": totals.photos,
         "videos": totals.videos,
         "faces": totals.faces,
@@ -59,11 +61,7 @@ def _totals(totals: Totals) -> str:
         "without a face": totals.without_face,
         "failed": totals.failed,
     }
-    shown = "".join(
-        f"<div><b>{count:,}</b>{name}</div>" for name, count in cards.items()
-    )
-    period = f"{totals.period[0]} to {totals.period[1]}, " if totals.period else ""
-    return f'<p class="dim">{period}{totals.bytes / 1e9:.2f} GB</p><div class="cards">{shown}</div>'
+    return cards(f"{period}{totals.bytes / 1e9:.2f} GB", counts)
 
 
 def _people(people: Sequence[PersonCount]) -> str:

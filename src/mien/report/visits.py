@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode
@@ -13,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 from mien.errors import InputError, SourceError
 from mien.output import charts
 from mien.output.charts import Series
-from mien.output.pages import dim, page, section, table
+from mien.output.pages import cards, page, section, table
 from mien.sources.base import shown, split_address
 from mien.sources.http import Client, with_headers
 from mien.sources.wire import Wait
@@ -137,14 +136,24 @@ def _of_lines(file: Path) -> list[Told]:
 
 def to_html(counts: Counts, title: str) -> str:
     """The whole page."""
+    period = f"{counts.first} to {counts.last}. " if counts.first else ""
+    joined = (
+        "Who crosses from one camera to another within minutes counts as one visit."
+    )
+    totals = {
+        "visits": counts.stays,
+        "people by name": len(counts.people),
+        "seen by several cameras": counts.crossed,
+    }
     sections = [
+        cards(period + joined, totals),
         _people(counts.people),
         section("Visits per hour of the day", counts.by_hour, charts.columns),
         section("Visits per day", counts.by_day, charts.columns),
         section("Visits per camera", counts.by_camera, charts.bars),
         *(_attribute(name, counts) for name in counts.attributes),
     ]
-    return page(title, "\n".join([_totals(counts), *filter(None, sections)]))
+    return page(title, "\n".join(filter(None, sections)))
 
 
 def _attribute(name: str, counts: Counts) -> str:
@@ -152,22 +161,6 @@ def _attribute(name: str, counts: Counts) -> str:
     note = f"One per visit, in {unit}." if unit else "One per visit."
     series = counts.attributes[name]
     return section(name.capitalize(), series, charts.bars, note)
-
-
-def _totals(counts: Counts) -> str:
-    cards = {
-        "visits": counts.stays,
-        "people by name": len(counts.people),
-        "seen by several cameras": counts.crossed,
-    }
-    shown_ = "".join(
-        f"<div><b>{number:,}</b>{escape(name)}</div>" for name, number in cards.items()
-    )
-    period = f"{counts.first} to {counts.last}. " if counts.first else ""
-    joined = (
-        "Who crosses from one camera to another within minutes counts as one visit."
-    )
-    return f'{dim(period + joined)}<div class="cards">{shown_}</div>'
 
 
 def _people(people: Sequence[Guest]) -> str:

@@ -55,6 +55,27 @@ class Choice:
     box: F32 | None = None
     require_live: bool = False
 
+    def among(self, faces: Faces, source: str) -> int:
+        """The row of the face that is meant."""
+        if not len(faces):
+            raise NoFaceError(
+                f"no face found in {source}; take one where the face is larger, frontal and well lit"
+            )
+        if self.box is not None:
+            overlaps = geometry.iou(self.box[None], faces.boxes)[0]
+            if overlaps.max() < _SAME_FACE:
+                raise NoFaceError(
+                    f"no face found at that place in {source}; send the box as /v1/analyze gave it"
+                )
+            return int(overlaps.argmax())
+        prominent = int(in_foreground(faces.landmarks).sum())
+        if prominent > 1 and not self.largest:
+            raise ManyFacesError(
+                f"{prominent} faces found in {source}; say which with the form field "
+                "'box' (x1,y1,x2,y2), or take the largest: 'largest' is true"
+            )
+        return int(geometry.area(faces.boxes).argmax())
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -138,7 +159,7 @@ class People:
         """A photo made ready to enrol; raises NoFaceError, ManyFacesError, SpoofError, InputError."""
         image = self._decoders.read(content, max_pixels=max_pixels)
         faces = self.analyzer.embed(image, self.analyzer.detector(image))
-        i = _chosen(faces, choice, source)
+        i = choice.among(faces, source)
         face = faces[i : i + 1]
         if choice.require_live:
             self.analyzer.check_live(image, face, source=source)
@@ -333,24 +354,3 @@ def public_id(gallery_id: str) -> str:
         if _ID.fullmatch(gallery_id)
         else hashlib.sha256(gallery_id.encode()).hexdigest()[:32]
     )
-
-
-def _chosen(faces: Faces, choice: Choice, source: str) -> int:
-    if not len(faces):
-        raise NoFaceError(
-            f"no face found in {source}; take one where the face is larger, frontal and well lit"
-        )
-    if choice.box is not None:
-        overlaps = geometry.iou(choice.box[None], faces.boxes)[0]
-        if overlaps.max() < _SAME_FACE:
-            raise NoFaceError(
-                f"no face found at that place in {source}; send the box as /v1/analyze gave it"
-            )
-        return int(overlaps.argmax())
-    prominent = int(in_foreground(faces.landmarks).sum())
-    if prominent > 1 and not choice.largest:
-        raise ManyFacesError(
-            f"{prominent} faces found in {source}; say which with the form field "
-            "'box' (x1,y1,x2,y2), or take the largest: 'largest' is true"
-        )
-    return int(geometry.area(faces.boxes).argmax())

@@ -526,7 +526,11 @@ class JobRecord(BaseModel):
             state=job.state,  # type: ignore[arg-type]
             frames=job.frames,
             total=job.total,
-            progress=_progress(job),
+            progress=(
+                1.0
+                if job.state == "done"
+                else (round(min(1.0, job.frames / job.total), 4) if job.total else None)
+            ),
             faces=job.faces,
             draw=bool(job.options.get("draw")),
             created=datetime.fromtimestamp(job.created, UTC),
@@ -732,12 +736,6 @@ class StateRecord(BaseModel):
     """How the service is."""
 
     status: Literal["ok", "ready", "stopping"]
-
-
-def _progress(job: Job) -> float | None:
-    if job.state == "done":
-        return 1.0
-    return round(min(1.0, job.frames / job.total), 4) if job.total else None
 
 
 def _time(seconds: float | None) -> datetime | None:

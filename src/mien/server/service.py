@@ -97,6 +97,25 @@ class Service:
             self.analyzer = self.models.choose(self.analyzer, attribute, name)
             self.worker.use(self.analyzer)
 
+    def show(self, metrics: Metrics) -> None:
+        """Lets the metrics tell how much is waiting."""
+        gauges: list[tuple[str, str, Callable[[], float]]] = [
+            (
+                "mien_requests_in_line",
+                "Requests admitted and not answered.",
+                lambda: self.gate.line.taken,
+            ),
+            ("mien_jobs_queued", "Jobs waiting.", lambda: self.jobs.count("queued")),
+            ("mien_jobs_running", "Jobs running.", lambda: self.jobs.count("running")),
+            (
+                "mien_event_listeners",
+                "Open event streams.",
+                lambda: self.listeners.taken,
+            ),
+        ]
+        for name, text, value in gauges:
+            metrics.watch(name, text, value)
+
 
 def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     """The service around an analyzer; its worker is started by the application."""
@@ -144,7 +163,7 @@ def make_service(settings: ServerSettings, analyzer: Analyzer) -> Service:
     )
     if watching is not None:
         metrics.registry.register(CameraMetrics(watching))
-    _watch(metrics, service)
+    service.show(metrics)
     return service
 
 
@@ -186,22 +205,3 @@ def _tell_all(
             tell_visits(gallery, data=settings.data, old=old, new=new)
 
     return relabel
-
-
-def _watch(metrics: Metrics, service: Service) -> None:
-    gauges: list[tuple[str, str, Callable[[], float]]] = [
-        (
-            "mien_requests_in_line",
-            "Requests admitted and not answered.",
-            lambda: service.gate.line.taken,
-        ),
-        ("mien_jobs_queued", "Jobs waiting.", lambda: service.jobs.count("queued")),
-        ("mien_jobs_running", "Jobs running.", lambda: service.jobs.count("running")),
-        (
-            "mien_event_listeners",
-            "Open event streams.",
-            lambda: service.listeners.taken,
-        ),
-    ]
-    for name, text, value in gauges:
-        metrics.watch(name, text, value)

@@ -36,6 +36,13 @@ class Wait:
             raise TimeoutError
         return left
 
+    def connected(self, ips: Sequence[str], port: int) -> socket.socket:
+        """A connection to the first of the addresses that answers."""
+        for ip in ips[:-1]:
+            with contextlib.suppress(OSError):
+                return socket.create_connection((ip, port), self.left() / 2)
+        return socket.create_connection((ips[-1], port), self.left())
+
 
 class _Bytes(io.RawIOBase):
     """What comes in at a socket, waited for as long as all may take."""
@@ -150,7 +157,7 @@ def _ask(request: _Request, ips: Sequence[str], wait: Wait) -> http.client.HTTPR
     https = url.scheme == "https"
     kind = http.client.HTTPSConnection if https else http.client.HTTPConnection
     connection = kind(url.hostname or "", url.port)
-    sock = _connected(ips, connection.port, wait)
+    sock = wait.connected(ips, connection.port)
     try:
         if https:
             sock.settimeout(wait.left())
@@ -164,10 +171,3 @@ def _ask(request: _Request, ips: Sequence[str], wait: Wait) -> http.client.HTTPR
     except BaseException:
         sock.close()
         raise
-
-
-def _connected(ips: Sequence[str], port: int, wait: Wait) -> socket.socket:
-    for ip in ips[:-1]:
-        with contextlib.suppress(OSError):
-            return socket.create_connection((ip, port), wait.left() / 2)
-    return socket.create_connection((ips[-1], port), wait.left())

@@ -173,6 +173,27 @@ class Measured:
             **(parts if spread is not None else {}),
         }
 
+    @classmethod
+    def of(cls, labels: tuple[str, ...], data: Dataset, probs: F32) -> Measured:
+        """Of probabilities (N, K) beside what the data says."""
+        years = data.years() if data.regression else None
+        if years is None:
+            truth = np.array(
+                [labels.index(item.label) for item in data.items], dtype=np.int64
+            )
+        else:
+            known = np.array([float(label) for label in labels])
+            truth = np.abs(known[None] - years[:, None]).argmin(axis=1).astype(np.int64)
+        everything = np.arange(len(data), dtype=np.int64)
+        return cls(
+            labels,
+            truth,
+            probs.astype(np.float64),
+            everything,
+            np.zeros_like(everything),
+            years,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
@@ -221,7 +242,7 @@ def evaluate_file(
             f"none of the {len(data)} pictures of {data.name} can be read; the first: {skipped[0]}"
         )
     read = data.take(rows)
-    measured = _measured(model.labels, read, np.concatenate(answers))
+    measured = Measured.of(model.labels, read, np.concatenate(answers))
     card = Card.of(model.model.metadata)
     return Evaluated(
         card, measured, read, tuple(skipped), card.data_sha256 == read.sha256(digests)
@@ -256,26 +277,6 @@ def _check_labels(model: Classifier | BackboneHead, data: Dataset) -> None:
             f"{data.name} has classes the model does not know ({', '.join(unknown[:5])}); "
             f"it knows {', '.join(model.labels[:12])}"
         )
-
-
-def _measured(labels: tuple[str, ...], data: Dataset, probs: F32) -> Measured:
-    years = data.years() if data.regression else None
-    if years is None:
-        truth = np.array(
-            [labels.index(item.label) for item in data.items], dtype=np.int64
-        )
-    else:
-        known = np.array([float(label) for label in labels])
-        truth = np.abs(known[None] - years[:, None]).argmin(axis=1).astype(np.int64)
-    everything = np.arange(len(data), dtype=np.int64)
-    return Measured(
-        labels,
-        truth,
-        probs.astype(np.float64),
-        everything,
-        np.zeros_like(everything),
-        years,
-    )
 
 
 def as_lines(measured: Measured) -> Iterator[str]:

@@ -60,6 +60,56 @@ class Options:
     views: int = 2
     network: NetworkOptions = field(default_factory=NetworkOptions)
 
+    def check(self, output: Path) -> None:
+        """Raises InputError where one is out of range, or the output cannot be."""
+        check_architecture(self.architecture)
+        if self.class_weights not in _CLASS_WEIGHTS:
+            raise InputError(
+                f"class weights are {' or '.join(_CLASS_WEIGHTS)}, got {self.class_weights!r}"
+            )
+        if not 0.02 <= self.held_back <= 0.5:
+            raise InputError(
+                f"the part held back must be 0.02 to 0.5 of the pictures, got {self.held_back}"
+            )
+        if not 0 <= self.near <= DLIB.tolerance:
+            raise InputError(
+                f"faces are parted by a distance of 0 to {DLIB.tolerance}, got {self.near}"
+            )
+        if self.folds < 1 or self.views < 1:
+            raise InputError("folds and views are 1 or more")
+        if output.suffix != ".onnx":
+            raise InputError(f"--output {output}: a model file ends in .onnx")
+        if not output.resolve().parent.is_dir():
+            raise InputError(
+                f"--output {output}: there is no folder {output.resolve().parent}"
+            )
+
+    def folds_of(self, task: Task) -> I64:
+        """The fold (N,) of each picture; those of one hold-out are 0, the others -1."""
+        count = self.folds if self.folds > 1 else round(1 / self.held_back)
+        folds = stratified_folds(
+            task.groups, task.classes, folds=max(2, count), seed=self.seed
+        )
+        return (
+            folds
+            if self.folds > 1
+            else np.where(folds == _fairest(folds, task.classes), 0, -1)
+        )
+
+    def card(
+        self, seen: FeatureTable, learner: Learner[M], measured: Measured
+    ) -> export.Card:
+        """What the model file says of itself."""
+        return export.Card(
+            labels=seen.data.classes,
+            preprocessing=learner.preprocessing,
+            architecture=learner.architecture,
+            seed=self.seed,
+            licence=_LICENCE if self.licence is None else self.licence,
+            data_sha256=seen.data.sha256(seen.digests),
+            measured=measured.summary(),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -84,7 +134,7 @@ def train(
         InputError: The pictures cannot be learnt from; the message says why.
         ModelError: The exported network is not the trained one; nothing is written then.
     """
-    _check(options, output)
+    options.check(output)
     data = read_dataset(place, task=options.task, people=options.people)
     describer = Describer.load(views=options.views)
     seen = describe(data, describer, progress)
@@ -96,12 +146,12 @@ def train(
     workshop = Workshop(describer, work_folder(output), progress)
     learner = open_learner(Lesson(seen, task), options.network, workshop)
     _check_apart(seen.data, task)
-    folds = _folds(task, options)
+    folds = options.folds_of(task)
     notes = _notes(seen.data, task, folds, learner.quick or options.folds > 1)
     for note in notes:
         log.warning("%s", note)
     measured, model = _measure(learner, seen, task, folds)
-    card = _card(seen, learner, measured, options)
+    card = options.card(seen, learner, measured)
     export.write_model(output, learner.export(model, card))
     shutil.rmtree(work_folder(output), ignore_errors=True)
     page = output.with_suffix(".html")
@@ -112,30 +162,6 @@ def train(
         ),
     )
     return Trained(output, page, measured, seen, notes)
-
-
-def _check(options: Options, output: Path) -> None:
-    check_architecture(options.architecture)
-    if options.class_weights not in _CLASS_WEIGHTS:
-        raise InputError(
-            f"class weights are {' or '.join(_CLASS_WEIGHTS)}, got {options.class_weights!r}"
-        )
-    if not 0.02 <= options.held_back <= 0.5:
-        raise InputError(
-            f"the part held back must be 0.02 to 0.5 of the pictures, got {options.held_back}"
-        )
-    if not 0 <= options.near <= DLIB.tolerance:
-        raise InputError(
-            f"faces are parted by a distance of 0 to {DLIB.tolerance}, got {options.near}"
-        )
-    if options.folds < 1 or options.views < 1:
-        raise InputError("folds and views are 1 or more")
-    if output.suffix != ".onnx":
-        raise InputError(f"--output {output}: a model file ends in .onnx")
-    if not output.resolve().parent.is_dir():
-        raise InputError(
-            f"--output {output}: there is no folder {output.resolve().parent}"
-        )
 
 
 def idle(options: Options) -> dict[str, str]:
@@ -246,19 +272,6 @@ def _check_apart(data: Dataset, task: Task) -> None:
         )
 
 
-def _folds(task: Task, options: Options) -> I64:
-    """The fold (N,) of each picture; those of one hold-out are 0, the others -1."""
-    count = options.folds if options.folds > 1 else round(1 / options.held_back)
-    folds = stratified_folds(
-        task.groups, task.classes, folds=max(2, count), seed=options.seed
-    )
-    return (
-        folds
-        if options.folds > 1
-        else np.where(folds == _fairest(folds, task.classes), 0, -1)
-    )
-
-
 def _fairest(folds: I64, classes: I64) -> int:
     """The fold that holds the most even share of every class, some of each where that can be.
 
@@ -334,20 +347,6 @@ def _measure(
     )
     once = len(rows) == 1 and not learner.quick
     return measured, model if once else learner.learn(np.arange(len(folds)))
-
-
-def _card(
-    seen: FeatureTable, learner: Learner[M], measured: Measured, options: Options
-) -> export.Card:
-    return export.Card(
-        labels=seen.data.classes,
-        preprocessing=learner.preprocessing,
-        architecture=learner.architecture,
-        seed=options.seed,
-        licence=_LICENCE if options.licence is None else options.licence,
-        data_sha256=seen.data.sha256(seen.digests),
-        measured=measured.summary(),
-    )
 
 
 def _curve(model: object) -> Curve | None:

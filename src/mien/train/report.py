@@ -41,6 +41,67 @@ class Page:
     describer: Describer
     notes: tuple[str, ...] = ()
 
+    def mistake(self, i: int) -> str:
+        """One face that was told wrong, with what was said."""
+        measured = self.measured
+        item = self.data.items[int(measured.rows[i])]
+        if measured.years is not None:
+            said = f"{item.label} years, told {measured.errors[i]:.0f} off"
+        else:
+            guess = int(measured.guesses[i])
+            said = f"{item.label}, told {measured.labels[guess]} ({measured.probs[i, guess]:.0%})"
+        image = crop_of(self.describer.face(item.file), size=_THUMB, padding=0.25)
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
+        data = base64.b64encode(code.tobytes()).decode()
+        caption = f"{html.escape(said)}<br><span class='dim'>{html.escape(item.file.name)}</span>"
+        return f'<figure><img alt="" src="data:image/jpeg;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+
+    def mistakes(self) -> str:
+        """The faces told most wrongly."""
+        places = self.measured.worst(WORST)
+        if not len(places):
+            return "<p>None.</p>"
+        return (
+            '<div class="faces">'
+            + "".join(self.mistake(int(i)) for i in places)
+            + "</div>"
+        )
+
+    def figures(self) -> str:
+        """What was measured, and on what."""
+        card = self.card
+        rows: dict[str, object] = {
+            name.replace("_", " "): value
+            for name, value in self.measured.summary().items()
+        }
+        rows |= {
+            "pictures of the data set": len(self.data),
+            "seed": card.seed,
+            "licence": card.licence,
+        }
+        rows |= {"sha256 of the data": card.data_sha256}
+        note = "Measured on pictures that the measured model had not learnt from."
+        notes = "".join(f"<p>{html.escape(text)}</p>" for text in self.notes)
+        return f"{pages.dim(note)}{notes}{pages.table((), _plain_rows(rows))}"
+
+    def sections(self) -> Iterator[str]:
+        """The report, part by part."""
+        measured = self.measured
+        yield self.figures()
+        if self.curve is not None:
+            yield "<h2>Learning</h2>" + _curve(self.curve)
+        if measured.years is not None:
+            yield "<h2>Told and true age</h2>" + _ages(measured)
+        else:
+            if len(measured.labels) <= _LARGEST_TABLE:
+                yield "<h2>Confusion</h2>" + _confusion(measured)
+            yield "<h2>Classes</h2>" + _classes(measured)
+            yield "<h2>Calibration</h2>" + _calibration(measured)
+        yield "<h2>Gravest mistakes</h2>" + self.mistakes()
+        if self.skipped:
+            rows = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.skipped)
+            yield f"<h2>Pictures left out</h2><ul>{rows}</ul>"
+
 
 def write(file: Path, page: Page) -> None:
     """Writes the report.
@@ -58,41 +119,7 @@ def write(file: Path, page: Page) -> None:
 def render(page: Page) -> str:
     """The whole page; it loads nothing from anywhere."""
     title = f"{page.card.architecture}: {page.data.name}"
-    return pages.page(title, "\n".join(_sections(page)))
-
-
-def _sections(page: Page) -> Iterator[str]:
-    measured = page.measured
-    yield _figures(page)
-    if page.curve is not None:
-        yield "<h2>Learning</h2>" + _curve(page.curve)
-    if measured.years is not None:
-        yield "<h2>Told and true age</h2>" + _ages(measured)
-    else:
-        if len(measured.labels) <= _LARGEST_TABLE:
-            yield "<h2>Confusion</h2>" + _confusion(measured)
-        yield "<h2>Classes</h2>" + _classes(measured)
-        yield "<h2>Calibration</h2>" + _calibration(measured)
-    yield "<h2>Gravest mistakes</h2>" + _mistakes(page)
-    if page.skipped:
-        rows = "".join(f"<li>{html.escape(reason)}</li>" for reason in page.skipped)
-        yield f"<h2>Pictures left out</h2><ul>{rows}</ul>"
-
-
-def _figures(page: Page) -> str:
-    card = page.card
-    rows: dict[str, object] = {
-        name.replace("_", " "): value for name, value in page.measured.summary().items()
-    }
-    rows |= {
-        "pictures of the data set": len(page.data),
-        "seed": card.seed,
-        "licence": card.licence,
-    }
-    rows |= {"sha256 of the data": card.data_sha256}
-    note = "Measured on pictures that the measured model had not learnt from."
-    notes = "".join(f"<p>{html.escape(text)}</p>" for text in page.notes)
-    return f"{pages.dim(note)}{notes}{pages.table((), _plain_rows(rows))}"
+    return pages.page(title, "\n".join(page.sections()))
 
 
 def _plain_rows(values: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -153,31 +180,3 @@ def _calibration(measured: Measured) -> str:
         {"share of right answers": points}, x_name="certainty", dots=True, diagonal=True
     )
     return pages.dim(text) + chart
-
-
-def _mistakes(page: Page) -> str:
-    places = page.measured.worst(WORST)
-    if not len(places):
-        return "<p>None.</p>"
-    return (
-        '<div class="faces">'
-        + "".join(_mistake(page, int(i)) for i in places)
-        + "</div>"
-    )
-
-
-def _mistake(page: Page, i: int) -> str:
-    measured = page.measured
-    item = page.data.items[int(measured.rows[i])]
-    if measured.years is not None:
-        said = f"{item.label} years, told {measured.errors[i]:.0f} off"
-    else:
-        guess = int(measured.guesses[i])
-        said = f"{item.label}, told {measured.labels[guess]} ({measured.probs[i, guess]:.0%})"
-    image = crop_of(page.describer.face(item.file), size=_THUMB, padding=0.25)
-    _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
-    data = base64.b64encode(code.tobytes()).decode()
-    caption = (
-        f"{html.escape(said)}<br><span class='dim'>{html.escape(item.file.name)}</span>"
-    )
-    return f'<figure><img alt="" src="data:image/jpeg;base64,{data}"><figcaption>{caption}</figcaption></figure>'

@@ -49,6 +49,14 @@ class Region:
     size_wh: tuple[int, int] | None = None
     node: Element | None = None
 
+    def is_among(self, others: list[Region]) -> bool:
+        """Whether one of the others says the same in another spelling."""
+        x, y, w, h = self.area
+        return any(
+            abs(x - other.area[0]) < w / 2 and abs(y - other.area[1]) < h / 2
+            for other in others
+        )
+
 
 class Packet:
     """An XMP packet that can be added to.
@@ -72,7 +80,7 @@ class Packet:
     def regions(self) -> list[Region]:
         """The faces that are marked, in whatever spelling; each once."""
         found = list(self._mwg())
-        found += [one for one in self._microsoft() if not _among(one, found)]
+        found += [one for one in self._microsoft() if not one.is_among(found)]
         return found
 
     def _mwg(self) -> Iterator[Region]:
@@ -245,15 +253,6 @@ def _area(value: Value, size_wh: tuple[int, int]) -> Area | None:
         return x, y, w, h
     width, height = size_wh
     return (x / width, y / height, w / width, h / height) if all(size_wh) else None
-
-
-def _among(region: Region, others: list[Region]) -> bool:
-    """Whether one of the others says the same in another spelling."""
-    x, y, w, h = region.area
-    return any(
-        abs(x - other.area[0]) < w / 2 and abs(y - other.area[1]) < h / 2
-        for other in others
-    )
 
 
 def _qualified(node: Element, space: str, name: str) -> str:

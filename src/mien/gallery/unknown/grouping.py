@@ -30,6 +30,66 @@ class KeptFaces:
     def __len__(self) -> int:
         return len(self.photos)
 
+    def steps(self, start: int, reach: float) -> list[tuple[int, int]]:
+        """Pairs of rows within reach, from a block on."""
+        near = _within(
+            self.embeddings[start : start + _BLOCK], self.embeddings[start:], reach
+        )
+        return [(start + int(i), start + int(j)) for i, j in np.argwhere(near) if i < j]
+
+    def islands(self, reach: float) -> list[I64]:
+        """The rows that reach each other over steps of at most `reach`, or by a user's word."""
+        if not len(self):
+            return []
+        joins = [self.steps(start, reach) for start in range(0, len(self), _BLOCK)]
+        joins += [
+            [(rows[0], row) for row in rows[1:]]
+            for rows in _members(self.pins).values()
+        ]
+        pairs = np.array([pair for some in joins for pair in some], np.int64).reshape(
+            -1, 2
+        )
+        island = components(pairs.T, len(self))
+        order = np.argsort(island, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(island[order])) + 1)
+
+    def taken(self, rows: I64) -> KeptFaces:
+        """Some of the rows."""
+        photos, groups, pins = (
+            [column[i] for i in rows]
+            for column in (self.photos, self.groups, self.pins)
+        )
+        return KeptFaces(self.embeddings[rows], photos, groups, pins)
+
+    def start(self, rows: I64) -> tuple[F64, list[list[int]]]:
+        """Distances between single faces, infinite where they may not be together, and what is together already."""
+        distances = l2_distances(self.embeddings[rows], self.embeddings[rows]).astype(
+            np.float64
+        )
+        photos = np.array([self.photos[i] for i in rows], object)
+        pins = np.array([self.pins[i] for i in rows], object)
+        pinned = pins != ""
+        together = (pins[:, None] == pins[None]) & pinned[:, None] & pinned[None]
+        apart = (photos[:, None] == photos[None]) | (
+            (pins[:, None] != pins[None]) & pinned[:, None] & pinned[None]
+        )
+        distances[apart & ~together] = np.inf
+        clusters = [[int(i)] for i in np.flatnonzero(~pinned)]
+        clusters += [
+            np.flatnonzero(pins == pin).tolist() for pin in sorted(set(pins[pinned]))
+        ]
+        return distances, clusters
+
+    def linked(self, rows: I64, reach: float) -> I64:
+        """Labels (M,) of some rows by average linkage."""
+        order = sorted(
+            range(len(rows)), key=lambda i: self.embeddings[rows[i]].tobytes()
+        )  # the same in whatever order
+        ordered = rows[order]
+        labels = np.empty(len(rows), np.int64)
+        labels[order] = _average_linkage(*self.start(ordered), reach)
+        return _by_appearance(labels)
+
 
 def group(kept: KeptFaces, *, reach: float) -> I64:
     """A label (N,) per face from scratch: equal for faces of one person, numbered by first appearance.
@@ -39,8 +99,8 @@ def group(kept: KeptFaces, *, reach: float) -> I64:
     `kept.groups` is not looked at. The order of the rows does not matter: the same faces give the same groups.
     """
     labels = np.full(len(kept), -1, np.int64)
-    for rows in _islands(kept, reach):
-        labels[rows] = labels.max(initial=-1) + 1 + _linked(kept, rows, reach)
+    for rows in kept.islands(reach):
+        labels[rows] = labels.max(initial=-1) + 1 + kept.linked(rows, reach)
     return _by_appearance(labels)
 
 
@@ -61,28 +121,7 @@ def regroup(kept: KeptFaces, new: I64, *, reach: float) -> tuple[I64, I64]:
         edge = _with_members(np.flatnonzero(near & ~inside), together)
         edge = edge[~inside[edge]]
     rows = np.flatnonzero(inside)
-    return rows, group(_taken(kept, rows), reach=reach)
-
-
-def _islands(kept: KeptFaces, reach: float) -> list[I64]:
-    """The rows that reach each other over steps of at most `reach`, or by a user's word."""
-    if not len(kept):
-        return []
-    joins = [_steps(kept, start, reach) for start in range(0, len(kept), _BLOCK)]
-    joins += [
-        [(rows[0], row) for row in rows[1:]] for rows in _members(kept.pins).values()
-    ]
-    pairs = np.array([pair for some in joins for pair in some], np.int64).reshape(-1, 2)
-    island = components(pairs.T, len(kept))
-    order = np.argsort(island, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(island[order])) + 1)
-
-
-def _steps(kept: KeptFaces, start: int, reach: float) -> list[tuple[int, int]]:
-    near = _within(
-        kept.embeddings[start : start + _BLOCK], kept.embeddings[start:], reach
-    )
-    return [(start + int(i), start + int(j)) for i, j in np.argwhere(near) if i < j]
+    return rows, group(kept.taken(rows), reach=reach)
 
 
 def _within(a: F32, b: F32, reach: float) -> Mask:
@@ -102,14 +141,6 @@ def _with_members(
     return np.array(sorted(everybody), np.int64)
 
 
-def _taken(kept: KeptFaces, rows: I64) -> KeptFaces:
-    """Some of the rows."""
-    photos, groups, pins = (
-        [column[i] for i in rows] for column in (kept.photos, kept.groups, kept.pins)
-    )
-    return KeptFaces(kept.embeddings[rows], photos, groups, pins)
-
-
 def _members(names: Sequence[str]) -> dict[str, list[int]]:
     """The rows that bear each name."""
     found: dict[str, list[int]] = {}
@@ -117,37 +148,6 @@ def _members(names: Sequence[str]) -> dict[str, list[int]]:
         if name:
             found.setdefault(name, []).append(i)
     return found
-
-
-def _linked(kept: KeptFaces, rows: I64, reach: float) -> I64:
-    """Labels (M,) of some rows by average linkage."""
-    order = sorted(
-        range(len(rows)), key=lambda i: kept.embeddings[rows[i]].tobytes()
-    )  # the same in whatever order
-    ordered = rows[order]
-    labels = np.empty(len(rows), np.int64)
-    labels[order] = _average_linkage(*_start(kept, ordered), reach)
-    return _by_appearance(labels)
-
-
-def _start(kept: KeptFaces, rows: I64) -> tuple[F64, list[list[int]]]:
-    """Distances between single faces, infinite where they may not be together, and what is together already."""
-    distances = l2_distances(kept.embeddings[rows], kept.embeddings[rows]).astype(
-        np.float64
-    )
-    photos = np.array([kept.photos[i] for i in rows], object)
-    pins = np.array([kept.pins[i] for i in rows], object)
-    pinned = pins != ""
-    together = (pins[:, None] == pins[None]) & pinned[:, None] & pinned[None]
-    apart = (photos[:, None] == photos[None]) | (
-        (pins[:, None] != pins[None]) & pinned[:, None] & pinned[None]
-    )
-    distances[apart & ~together] = np.inf
-    clusters = [[int(i)] for i in np.flatnonzero(~pinned)]
-    clusters += [
-        np.flatnonzero(pins == pin).tolist() for pin in sorted(set(pins[pinned]))
-    ]
-    return distances, clusters
 
 
 def _average_linkage(faces: F64, clusters: list[list[int]], reach: float) -> I64:
@@ -160,7 +160,11 @@ def _average_linkage(faces: F64, clusters: list[list[int]], reach: float) -> I64
         b = int(nearest[a])
         if not gaps[a, b] <= reach:
             break
-        _join(gaps, sizes, a, b)
+        # Makes `b` part of `a`, in place
+        joined = (sizes[a] * gaps[a] + sizes[b] * gaps[b]) / (sizes[a] + sizes[b])
+        gaps[a], gaps[:, a] = joined, joined
+        gaps[b], gaps[:, b], gaps[a, a] = np.inf, np.inf, np.inf
+        sizes[a] += sizes[b]
         clusters[a], clusters[b] = clusters[a] + clusters[b], []
         nearest = np.where(gaps[:, a] < gaps[np.arange(len(gaps)), nearest], a, nearest)
         stale = np.flatnonzero(
@@ -171,14 +175,6 @@ def _average_linkage(faces: F64, clusters: list[list[int]], reach: float) -> I64
     for label, cluster in enumerate(clusters):
         labels[cluster] = label
     return labels
-
-
-def _join(gaps: F64, sizes: I64, a: int, b: int) -> None:
-    """Makes `b` part of `a`, in place."""
-    joined = (sizes[a] * gaps[a] + sizes[b] * gaps[b]) / (sizes[a] + sizes[b])
-    gaps[a], gaps[:, a] = joined, joined
-    gaps[b], gaps[:, b], gaps[a, a] = np.inf, np.inf, np.inf
-    sizes[a] += sizes[b]
 
 
 def _means(faces: F64, clusters: list[list[int]]) -> F64:

@@ -169,13 +169,73 @@ class _TfliteGraph:
             self.graph.node(kind, [x, *inputs[1:]], how), (0, 2, 3, 1)
         )
 
+    def conv(self, inputs: Sequence[int], options: _Table) -> str:
+        """A convolution."""
+        return _convolved(self, inputs, options, (0, 3, 1, 2), 3)
 
-def _conv(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
-    return _convolved(network, inputs, options, (0, 3, 1, 2), 3)
+    def depthwise(self, inputs: Sequence[int], options: _Table) -> str:
+        """A convolution of each channel by itself."""
+        return _convolved(self, inputs, options, (3, 0, 1, 2), 4)
 
+    def max_pool(self, inputs: Sequence[int], options: _Table) -> str:
+        """The largest of each window."""
+        shape = [options.scalar(4, "<i"), options.scalar(3, "<i")]
+        x = [self.value(inputs[0])]
+        return self.windowed("MaxPool", x, options, kernel_shape=shape)
 
-def _depthwise(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
-    return _convolved(network, inputs, options, (3, 0, 1, 2), 4)
+    def squared_difference(self, inputs: Sequence[int], _: _Table) -> str:
+        """The squares of differences."""
+        away = self.simple("Sub", inputs)
+        return self.graph.node("Mul", [away, away])
+
+    def pad(self, inputs: Sequence[int], _: _Table) -> str:
+        """Zeros around."""
+        pads = self.constant(inputs[1]).T.ravel().astype(np.int64)
+        return self.graph.node("Pad", [self.value(inputs[0]), self.graph.weight(pads)])
+
+    def reshape(self, inputs: Sequence[int], _: _Table) -> str:
+        """Another shape."""
+        shape = self.graph.weight(self.constant(inputs[1]).astype(np.int64))
+        return self.graph.node("Reshape", [self.value(inputs[0]), shape])
+
+    def mean(self, inputs: Sequence[int], options: _Table) -> str:
+        """The mean over axes."""
+        axes = self.constant(inputs[1]).ravel().tolist()
+        keep = options.scalar(0, "<b")
+        return self.simple("ReduceMean", inputs[:1], axes=axes, keepdims=keep)
+
+    def sum(self, inputs: Sequence[int], options: _Table) -> str:
+        """The sum over axes."""
+        axes = self.graph.weight(self.constant(inputs[1]).ravel().astype(np.int64))
+        keep = {"keepdims": options.scalar(0, "<b")}
+        return self.graph.node("ReduceSum", [self.value(inputs[0]), axes], keep)
+
+    def transpose(self, inputs: Sequence[int], _: _Table) -> str:
+        """Other axes first."""
+        return self.graph.transpose(
+            self.value(inputs[0]), self.constant(inputs[1]).tolist()
+        )
+
+    def concat(self, inputs: Sequence[int], options: _Table) -> str:
+        """Side by side."""
+        return self.simple("Concat", inputs, axis=options.scalar(0, "<i"))
+
+    def slice(self, inputs: Sequence[int], options: _Table) -> str:
+        """From each axis a range; masked ends are the axis's own, and shrunk axes go."""
+        begin, end, step = (self.constant(i).astype(np.int64) for i in inputs[1:4])
+        masks = [options.scalar(i, "<i") for i in range(5)]
+        if masks[2] or masks[3] or (step < 1).any():
+            raise ValueError("it has a slice of an unknown kind")
+        axes = np.arange(len(begin))
+        begin = np.where(masks[0] >> axes & 1, 0, begin)
+        end = np.where(masks[1] >> axes & 1, np.iinfo(np.int64).max, end)
+        shrunk = axes[(masks[4] >> axes & 1).astype(bool)]
+        end[shrunk] = begin[shrunk] + 1
+        weights = [self.graph.weight(part) for part in (begin, end, axes, step)]
+        found = self.graph.node("Slice", [self.value(inputs[0]), *weights])
+        if not len(shrunk):
+            return found
+        return self.graph.node("Squeeze", [found, self.graph.weight(shrunk)])
 
 
 def _convolved(
@@ -201,12 +261,6 @@ def _convolved(
     return network.rectified(found, options.scalar(activation, "<b"))
 
 
-def _max_pool(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
-    shape = [options.scalar(4, "<i"), options.scalar(3, "<i")]
-    x = [network.value(inputs[0])]
-    return network.windowed("MaxPool", x, options, kernel_shape=shape)
-
-
 def _binary(kind: str) -> Callable[[_TfliteGraph, Sequence[int], _Table], str]:
     def add(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
         activation = options.scalar(0, "<b")
@@ -225,83 +279,26 @@ def _unary(*kinds: str) -> Callable[[_TfliteGraph, Sequence[int], _Table], str]:
     return add
 
 
-def _squared_difference(network: _TfliteGraph, inputs: Sequence[int], _: _Table) -> str:
-    away = network.simple("Sub", inputs)
-    return network.graph.node("Mul", [away, away])
-
-
-def _pad(network: _TfliteGraph, inputs: Sequence[int], _: _Table) -> str:
-    pads = network.constant(inputs[1]).T.ravel().astype(np.int64)
-    return network.graph.node(
-        "Pad", [network.value(inputs[0]), network.graph.weight(pads)]
-    )
-
-
-def _reshape(network: _TfliteGraph, inputs: Sequence[int], _: _Table) -> str:
-    shape = network.graph.weight(network.constant(inputs[1]).astype(np.int64))
-    return network.graph.node("Reshape", [network.value(inputs[0]), shape])
-
-
-def _mean(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
-    axes = network.constant(inputs[1]).ravel().tolist()
-    keep = options.scalar(0, "<b")
-    return network.simple("ReduceMean", inputs[:1], axes=axes, keepdims=keep)
-
-
-def _sum(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
-    axes = network.graph.weight(network.constant(inputs[1]).ravel().astype(np.int64))
-    keep = {"keepdims": options.scalar(0, "<b")}
-    return network.graph.node("ReduceSum", [network.value(inputs[0]), axes], keep)
-
-
-def _transpose(network: _TfliteGraph, inputs: Sequence[int], _: _Table) -> str:
-    return network.graph.transpose(
-        network.value(inputs[0]), network.constant(inputs[1]).tolist()
-    )
-
-
-def _concat(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
-    return network.simple("Concat", inputs, axis=options.scalar(0, "<i"))
-
-
-def _slice(network: _TfliteGraph, inputs: Sequence[int], options: _Table) -> str:
-    """From each axis a range; masked ends are the axis's own, and shrunk axes go."""
-    begin, end, step = (network.constant(i).astype(np.int64) for i in inputs[1:4])
-    masks = [options.scalar(i, "<i") for i in range(5)]
-    if masks[2] or masks[3] or (step < 1).any():
-        raise ValueError("it has a slice of an unknown kind")
-    axes = np.arange(len(begin))
-    begin = np.where(masks[0] >> axes & 1, 0, begin)
-    end = np.where(masks[1] >> axes & 1, np.iinfo(np.int64).max, end)
-    shrunk = axes[(masks[4] >> axes & 1).astype(bool)]
-    end[shrunk] = begin[shrunk] + 1
-    weights = [network.graph.weight(part) for part in (begin, end, axes, step)]
-    found = network.graph.node("Slice", [network.value(inputs[0]), *weights])
-    if not len(shrunk):
-        return found
-    return network.graph.node("Squeeze", [found, network.graph.weight(shrunk)])
-
-
 _DEQUANTIZE = 6
 _OPERATORS: dict[int, Callable[[_TfliteGraph, Sequence[int], _Table], str]] = {
     0: _binary("Add"),
-    2: _concat,
-    3: _conv,
-    4: _depthwise,
+    2: _TfliteGraph.concat,
+    3: _TfliteGraph.conv,
+    4: _TfliteGraph.depthwise,
     14: _unary("Sigmoid"),
-    17: _max_pool,
+    17: _TfliteGraph.max_pool,
     18: _binary("Mul"),
-    22: _reshape,
-    34: _pad,
-    39: _transpose,
-    40: _mean,
+    22: _TfliteGraph.reshape,
+    34: _TfliteGraph.pad,
+    39: _TfliteGraph.transpose,
+    40: _TfliteGraph.mean,
     41: _binary("Sub"),
     42: _binary("Div"),
-    45: _slice,
+    45: _TfliteGraph.slice,
     54: lambda network, inputs, _: network.simple("PRelu", inputs),
     59: _unary("Neg"),
-    74: _sum,
+    74: _TfliteGraph.sum,
     75: _unary("Sqrt"),
     76: _unary("Sqrt", "Reciprocal"),
-    99: _squared_difference,
+    99: _TfliteGraph.squared_difference,
 }

@@ -51,7 +51,12 @@ def timeline(path: Path, attributes: Sequence[Attribute]) -> list[InVideo]:
     for record in lines(path):
         for face in record["faces"]:
             track = face.get("track_id")
-            found = _appearance(face.get("name"), track, known, nameless)
+            name = face.get("name")
+            found = (
+                known.setdefault(name, InVideo(name=name))
+                if name is not None
+                else nameless.setdefault(-1 if track is None else track, InVideo())
+            )
             found.see(record["time_s"], gap_s=gap_s)
             found.tell(attributes, face)
             if track is not None:
@@ -61,23 +66,12 @@ def timeline(path: Path, attributes: Sequence[Attribute]) -> list[InVideo]:
         for track, row in nameless.items()
         if not step_s or row.frames * step_s >= _LEAST_S
     }
-    rest = [row for track, row in lasting.items() if not _named(track, known)]
+    rest = [
+        row
+        for track, row in lasting.items()
+        if not any(track in row.tracks for row in known.values())
+    ]
     return sorted(known.values(), key=_rank) + sorted(rest, key=_rank)
-
-
-def _appearance(
-    name: str | None,
-    track: int | None,
-    known: dict[str, InVideo],
-    nameless: dict[int, InVideo],
-) -> InVideo:
-    if name is not None:
-        return known.setdefault(name, InVideo(name=name))
-    return nameless.setdefault(-1 if track is None else track, InVideo())
-
-
-def _named(track: int, known: dict[str, InVideo]) -> bool:
-    return any(track in row.tracks for row in known.values())
 
 
 def _rank(row: InVideo) -> tuple[float, float]:

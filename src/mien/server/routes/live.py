@@ -60,6 +60,39 @@ class _Inbox:
         self.closed = True
         self.came.set()
 
+    async def next(self, socket: WebSocket, idle_s: float) -> Message:
+        """What comes next; who sends nothing for long is left."""
+        while True:
+            try:
+                return await asyncio.wait_for(socket.receive(), idle_s)
+            except TimeoutError:
+                if self.answered == self.index:  # else the client waits for us
+                    raise _End(_POLICY, f"no picture for {idle_s:g} s") from None
+
+    async def read(self, service: Service, socket: WebSocket) -> None:
+        """Takes frames in until the other side leaves."""
+        limits = service.settings.limits
+        started = time.monotonic()
+        try:
+            while True:
+                message = await self.next(socket, limits.live_idle_s)
+                if message["type"] == "websocket.disconnect":
+                    return
+                frame = message.get("bytes")
+                if not frame:
+                    raise _End(_POLICY, "send each frame as one binary message: a JPEG")
+                if len(frame) > limits.live_frame_bytes:
+                    raise _End(
+                        _TOO_BIG,
+                        f"a frame may have {limits.live_frame_bytes / 1e6:g} MB at most",
+                    )
+                if self.index > _FLOOD_PER_S * (time.monotonic() - started + 10):
+                    raise _End(_POLICY, "too many frames; wait for answers")
+                if self.put(frame):
+                    service.metrics.dropped.inc()
+        finally:
+            self.close()
+
 
 @router.websocket("/v1/live")
 async def live(socket: WebSocket, require_live: bool = False) -> None:
@@ -88,7 +121,7 @@ async def live(socket: WebSocket, require_live: bool = False) -> None:
 
 async def _serve(service: Service, socket: WebSocket, *, require_live: bool) -> None:
     inbox = _Inbox()
-    reader = asyncio.create_task(_read(service, socket, inbox))
+    reader = asyncio.create_task(inbox.read(service, socket))
     answering = _answer(service, socket, inbox, require_live=require_live)
     writer = asyncio.create_task(answering)
     ended, pending = await asyncio.wait(
@@ -112,39 +145,6 @@ async def _serve(service: Service, socket: WebSocket, *, require_live: bool) -> 
 
 class _End(Exception):  # noqa: N818
     """Ends a connection with a code and a reason."""
-
-
-async def _read(service: Service, socket: WebSocket, inbox: _Inbox) -> None:
-    limits = service.settings.limits
-    started = time.monotonic()
-    try:
-        while True:
-            message = await _next(socket, inbox, limits.live_idle_s)
-            if message["type"] == "websocket.disconnect":
-                return
-            frame = message.get("bytes")
-            if not frame:
-                raise _End(_POLICY, "send each frame as one binary message: a JPEG")
-            if len(frame) > limits.live_frame_bytes:
-                raise _End(
-                    _TOO_BIG,
-                    f"a frame may have {limits.live_frame_bytes / 1e6:g} MB at most",
-                )
-            if inbox.index > _FLOOD_PER_S * (time.monotonic() - started + 10):
-                raise _End(_POLICY, "too many frames; wait for answers")
-            if inbox.put(frame):
-                service.metrics.dropped.inc()
-    finally:
-        inbox.close()
-
-
-async def _next(socket: WebSocket, inbox: _Inbox, idle_s: float) -> Message:
-    while True:
-        try:
-            return await asyncio.wait_for(socket.receive(), idle_s)
-        except TimeoutError:
-            if inbox.answered == inbox.index:  # else the client waits for us
-                raise _End(_POLICY, f"no picture for {idle_s:g} s") from None
 
 
 async def _answer(

@@ -69,6 +69,16 @@ class Node:
     inputs: tuple[str, ...]
     attributes: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, node: Any) -> Node:
+        """Of a message of the graph."""
+        inputs = tuple(
+            name.removesuffix(":0") for name in node.input if not name.startswith("^")
+        )
+        return cls(
+            node.name, node.op, inputs, {one.key: one.value for one in node.attr}
+        )
+
 
 @cache
 def messages() -> dict[str, Any]:
@@ -97,14 +107,7 @@ def read_graph(file: Path) -> dict[str, Node]:
         raise ModelError(
             f"{file} is no frozen TensorFlow graph: it holds no nodes (a SavedModel must be frozen first)"
         )
-    return {node.name: _node(node) for node in graph.node}
-
-
-def _node(node: Any) -> Node:
-    inputs = tuple(
-        name.removesuffix(":0") for name in node.input if not name.startswith("^")
-    )
-    return Node(node.name, node.op, inputs, {one.key: one.value for one in node.attr})
+    return {node.name: Node.of(node) for node in graph.node}
 
 
 def array_of(node: Node, file: Path) -> NDArray[Any]:

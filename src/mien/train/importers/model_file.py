@@ -40,6 +40,29 @@ class ImportOptions:
     licence: str = UNKNOWN_LICENCE
     padding: float | None = None
 
+    def read_labels(self, files: Sequence[Path]) -> tuple[str, ...]:
+        """The labels that are named, or of the one list among the files."""
+        if self.labels in KNOWN_LABELS:
+            return KNOWN_LABELS[self.labels]
+        lists = (
+            [Path(self.labels)]
+            if self.labels
+            else [file for file in files if _kind_of(file) == "labels"]
+        )
+        if len(lists) != 1:
+            raise InputError(
+                "which labels? give --labels age, --labels gender or --labels FILE with one label a line"
+            )
+        try:
+            lines = lists[0].read_text(encoding="utf-8").splitlines()
+        except OSError as exc:
+            raise InputError(
+                f"cannot read the labels {lists[0]}: {exc.strerror or exc}"
+            ) from exc
+        except UnicodeDecodeError as exc:
+            raise InputError(f"{lists[0]} is no text file of labels") from exc
+        return tuple(line.strip() for line in lines if line.strip())
+
 
 def is_foreign(files: Sequence[Path]) -> bool:
     """Whether these are another framework's files (and not weights of the list of models)."""
@@ -63,7 +86,7 @@ def convert(files: Sequence[Path], options: ImportOptions) -> bytes:
     (kind,) = kinds
     read = plugins.load(plugins.IMPORTERS, kind, what="a kind of network")
     network = read(networks, options.architecture)
-    labels = _labels(files, options)
+    labels = options.read_labels(files)
     if options.padding is not None:
         network = replace(
             network,
@@ -97,29 +120,6 @@ def _kind_of(file: Path) -> str:
     theirs = file.suffix.removeprefix(".")
     kinds = plugins.found(plugins.IMPORTERS)
     return endings.get(file.suffix, theirs if theirs in kinds else "")
-
-
-def _labels(files: Sequence[Path], options: ImportOptions) -> tuple[str, ...]:
-    if options.labels in KNOWN_LABELS:
-        return KNOWN_LABELS[options.labels]
-    lists = (
-        [Path(options.labels)]
-        if options.labels
-        else [file for file in files if _kind_of(file) == "labels"]
-    )
-    if len(lists) != 1:
-        raise InputError(
-            "which labels? give --labels age, --labels gender or --labels FILE with one label a line"
-        )
-    try:
-        lines = lists[0].read_text(encoding="utf-8").splitlines()
-    except OSError as exc:
-        raise InputError(
-            f"cannot read the labels {lists[0]}: {exc.strerror or exc}"
-        ) from exc
-    except UnicodeDecodeError as exc:
-        raise InputError(f"{lists[0]} is no text file of labels") from exc
-    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _describe(network: ImportedNetwork, labels: Sequence[str], licence: str) -> None:

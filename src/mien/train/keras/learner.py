@@ -209,16 +209,6 @@ class NetworkLearner:
 
     def _train(self, network: Any, rows: I64) -> KerasModel:
         """Trains what is free in the network, until pictures kept back are told no better."""
-        learning, held = self._validation(rows)
-        run = _Training(self, network, learning, held)
-        run.resume(self._checkpoint(rows))
-        run.to_the_end()
-        lines = {name: tuple(line) for name, line in run.state.lines.items()}
-        return KerasModel(
-            network, Curve("epoch", tuple(range(1, run.state.epoch + 1)), lines)
-        )
-
-    def _validation(self, rows: I64) -> tuple[I64, I64]:
         _, groups = np.unique(self.task.groups[rows], return_inverse=True)
         folds = stratified_folds(
             groups,
@@ -227,8 +217,15 @@ class NetworkLearner:
             seed=self.task.seed + 1,
         )
         held = folds == 0
-        return (
+        learning, held = (
             (rows[~held], rows[held]) if held.any() and not held.all() else (rows, rows)
+        )
+        run = _Training(self, network, learning, held)
+        run.resume(self._checkpoint(rows))
+        run.to_the_end()
+        lines = {name: tuple(line) for name, line in run.state.lines.items()}
+        return KerasModel(
+            network, Curve("epoch", tuple(range(1, run.state.epoch + 1)), lines)
         )
 
     def _checkpoint(self, rows: I64) -> Path:

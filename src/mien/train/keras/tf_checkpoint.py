@@ -113,7 +113,7 @@ def read_checkpoint(place: Path, architecture: str | None = None) -> ImportedNet
     """
     prefix = _prefix(place)
     variables = Variables(place, _open(prefix))
-    name = architecture or _told_by(variables)
+    name = architecture or variables.architecture()
     if name not in ARCHITECTURES:
         raise InputError(
             f"--architecture takes {', '.join(ARCHITECTURES)}, got {name!r}"
@@ -229,15 +229,15 @@ class Variables:
     def _full(self, name: str) -> str:
         return name if name.startswith("output/") else f"{self.scope}/{name}"
 
-
-def _told_by(variables: Variables) -> str:
-    scopes = variables.scopes()
-    for name, (scope, _) in ARCHITECTURES.items():
-        if scope in scopes:
-            return name
-    raise ModelError(
-        f"{variables.place} is none of rude-carnie's networks: it holds {', '.join(scopes) or 'nothing'}"
-    )
+    def architecture(self) -> str:
+        """Which network it is, by the scope of its variables."""
+        scopes = self.scopes()
+        for name, (scope, _) in ARCHITECTURES.items():
+            if scope in scopes:
+                return name
+        raise ModelError(
+            f"{self.place} is none of rude-carnie's networks: it holds {', '.join(scopes) or 'nothing'}"
+        )
 
 
 class _CheckpointGraph(Graph):
@@ -305,6 +305,26 @@ class _CheckpointGraph(Graph):
         probabilities = self.node("Softmax", [self.dense(x, "output")], {"axis": 1})
         return self.model(probabilities, (SIDE, SIDE, 3))
 
+    def branch(self, x: str, scope: str, layers: Sequence[str]) -> str:
+        """Layers one after the other; those with a + side by side."""
+        for layer in layers:
+            sides = [self.layer(x, f"{scope}/{one}") for one in layer.split("+")]
+            x = sides[0] if len(sides) == 1 else self.node("Concat", sides, {"axis": 1})
+        return x
+
+    def layer(self, x: str, name: str) -> str:
+        """A convolution or pooling, by its name."""
+        scope, halves, _ = name.partition("/2")
+        if scope.endswith("/maximum"):
+            return self.maximum(x)
+        if scope.endswith("/average"):
+            return self.average(x)
+        return (
+            self.conv(x, scope, stride=2, padding="VALID")
+            if halves
+            else self.conv(x, scope)
+        )
+
 
 def _levi_hassner(variables: Variables) -> Message:
     """Three convolutions and two dense layers; flattened with channels last, as TensorFlow holds them."""
@@ -333,31 +353,11 @@ def _inception(variables: Variables) -> Message:
     x = graph.maximum(graph.conv(x, "Conv2d_4a_3x3", padding="VALID"))
     for name, block in _INCEPTION.items():
         branches = [
-            _branch(graph, x, f"{name}/Branch_{i}", layers)
+            graph.branch(x, f"{name}/Branch_{i}", layers)
             for i, layers in enumerate(block)
         ]
         x = graph.node("Concat", branches, {"axis": 1})
     return graph.head(graph.node("Flatten", [graph.node("GlobalAveragePool", [x])]))
-
-
-def _branch(graph: _CheckpointGraph, x: str, scope: str, layers: Sequence[str]) -> str:
-    for layer in layers:
-        sides = [_layer(graph, x, f"{scope}/{one}") for one in layer.split("+")]
-        x = sides[0] if len(sides) == 1 else graph.node("Concat", sides, {"axis": 1})
-    return x
-
-
-def _layer(graph: _CheckpointGraph, x: str, name: str) -> str:
-    scope, halves, _ = name.partition("/2")
-    if scope.endswith("/maximum"):
-        return graph.maximum(x)
-    if scope.endswith("/average"):
-        return graph.average(x)
-    return (
-        graph.conv(x, scope, stride=2, padding="VALID")
-        if halves
-        else graph.conv(x, scope)
-    )
 
 
 ARCHITECTURES: Mapping[
