@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,7 +163,9 @@ def test_nothing_is_made_by_asking(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands(inside: Inside, tmp_path: Path, astronaut: U8) -> None:
+def test_the_commands(
+    inside: Inside, tmp_path: Path, astronaut: U8, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_image(tmp_path / "ada.png", astronaut)
     place = ["--gallery", tmp_path / "people.db"]
     assert inside("enroll", "Ada", tmp_path / "ada.png", *place).returncode == 0
@@ -169,9 +173,11 @@ def test_the_commands(inside: Inside, tmp_path: Path, astronaut: U8) -> None:
     (kept,) = told["kept"]
     assert (told["name"], kept["what"], kept["picture"]) == ("Ada", "photo", True)
     assert "photo" in inside("people", "about", "Ada", *place).stdout
-    asked = inside("people", "forget", "Ada", *place)
-    assert (asked.returncode, "--yes" in asked.stderr) == (2, True)
-    done = inside("people", "forget", "Ada", "--yes", "--json", *place)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", io.StringIO("n\n"))
+        asked = inside("people", "forget", "Ada", *place)
+    assert (asked.returncode, "nothing was deleted" in asked.stderr) == (2, True)
+    done = inside("people", "forget", "Ada", "--json", *place)
     assert json.loads(done.stdout) == told
     again = inside("people", "forget", "Ada", "--yes", *place)
     assert (again.returncode, "nothing is kept" in again.stderr) == (2, True)

@@ -14,7 +14,7 @@ from pydantic_settings import (
 )
 
 from mien.errors import InputError
-from mien.gallery import check_there, make_gallery
+from mien.gallery import NOBODY, check_there, make_gallery
 from mien.limits import Limits
 from mien.models.detectors.base import MIN_FACE
 from mien.pipeline import DEFAULT_DETECTOR, DEFAULT_EMBEDDER
@@ -86,9 +86,6 @@ class Settings(BaseSettings):
             env_settings,
             *(TomlConfigSettingsSource(settings_cls, file) for file in files),
         )
-
-
-NOBODY = "none"  # the name of no gallery at all
 
 
 def gallery_place(

@@ -26,7 +26,7 @@ import numpy as np
 from mien import geometry, plugins
 from mien.attribute import IDENTITY, Attribute
 from mien.errors import InputError, ManyFacesError, NoFaceError
-from mien.gallery import Gallery, Photo, check_there, open_gallery
+from mien.gallery import NOBODY, Gallery, Photo, check_there, open_gallery
 from mien.gallery.weights import GOOD
 from mien.media import images
 from mien.models.attributes.antispoof import LIVE, refuse_spoof
@@ -138,7 +138,8 @@ class Analyzer:
     """Finds and describes faces. Loads its models once; safe to share between threads.
 
     Args:
-        gallery: People to recognise: a folder of photos, a `.db` file, or an open `Gallery`.
+        gallery: People to recognise: a folder of photos, a `.db` file, or an open `Gallery`; None or "none":
+            nobody.
         detector: A detector's name ("compact", "mmod", "hog", "yunet") or the detector itself.
         embedder: An embedder's name ("dlib_resnet", "sface", one of a package or that you imported), a file of one, or
             the embedder itself: what tells who a face is.
@@ -236,6 +237,8 @@ class Analyzer:
         self._tell_by(own, dlib)
         for model in own.values():
             try_out(model, self.backbone)
+        if gallery == NOBODY:
+            gallery = None
         if isinstance(gallery, str | Path):
             check_there(str(gallery))
         self.gallery = (

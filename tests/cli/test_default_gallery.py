@@ -13,7 +13,7 @@ import pytest
 from mien.cli.options import SharedOptions
 from mien.config import gallery_place
 from mien.errors import GalleryError, InputError
-from mien.gallery import check_there, make_gallery
+from mien.gallery import check_there, kind_of, make_gallery
 from mien.pipeline import Analyzer
 from mien.server.run import check_port
 from server.harness import EVERYWHERE
@@ -87,6 +87,21 @@ def test_python_refuses_it_too_and_has_none_of_its_own(tmp_path: Path) -> None:
         Analyzer(gallery=tmp_path / "typo.db", only=["identity"])
     gallery_place(None, make=True)
     assert Analyzer(only=["identity"]).gallery is None
+
+
+def test_none_is_nobody_in_python_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Analyzer(gallery="none", only=["identity"]).gallery is None
+    with pytest.raises(GalleryError, match="none is the name of no gallery"):
+        kind_of("none")
+    assert kind_of("./none") == "folder"
+
+
+def test_a_name_no_file_can_have_is_an_error_of_ours() -> None:
+    with pytest.raises(GalleryError, match="too long"):
+        check_there("x" * 300)
 
 
 def test_a_port_that_is_taken_is_told_in_words() -> None:

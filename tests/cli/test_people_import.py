@@ -75,7 +75,7 @@ def test_everybody_is_taken_and_what_is_not_is_told(
     tried = inside(
         "people", "import", str(frigate), "--gallery", str(place), "--dry-run"
     )
-    assert "Ada Lovelace: 1 of 1 photos would be taken" in tried.stdout, tried.stderr
+    assert "Ada Lovelace: 1 of 1 photo would be taken" in tried.stdout, tried.stderr
     assert not place.exists(), "a try makes no gallery"
     done = inside("people", "import", str(frigate), "--gallery", str(place))
     assert done.returncode == 1, "a photo without a face could not be used"

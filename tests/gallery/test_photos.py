@@ -15,7 +15,14 @@ import pytest
 from gallery.test_galleries import _VERSION_1, bare, describe, descriptor, photo
 from mien.errors import PersonNotFound, PhotoNotFound
 from mien.finding import GallerySearch
-from mien.gallery import FolderGallery, Gallery, Photo, ShowsPhotos, SqliteGallery
+from mien.gallery import (
+    DescribesAnew,
+    FolderGallery,
+    Gallery,
+    Photo,
+    ShowsPhotos,
+    SqliteGallery,
+)
 from mien.zoo import DLIB
 
 PICTURE = cv2.imencode(".jpg", np.full((16, 16, 3), 99, np.uint8))[1].tobytes()
@@ -111,6 +118,25 @@ def test_an_older_file_has_no_pictures_until_photos_are_enrolled_again(
         gallery.thumbnail("Ada", photo(1).sha256)
     assert gallery.enroll("Ada", [seen(1)]) == 0
     assert gallery.thumbnail("Ada", photo(1).sha256) == seen(1).thumbnail
+
+
+def test_numbers_alone_are_told_until_the_photo_comes_and_is_described_anew(
+    reopen: Callable[[], Gallery],
+) -> None:
+    gallery = reopen()
+    if not isinstance(gallery, DescribesAnew):
+        pytest.skip("a folder describes its photos itself")
+    gallery.enroll("Ada", [photo(1), seen(2)])
+    gallery.enroll("Ben", [seen(3)])
+    assert gallery.bare() == {"Ada": 1}
+    better = replace(seen(1), embedding=descriptor(9))
+    assert (
+        gallery.enroll("Ada", [better, replace(seen(2), embedding=descriptor(8))]) == 0
+    )
+    assert gallery.bare() == {}
+    kept = {one.photo.sha256: one.photo.embedding for one in gallery.enrolled()}
+    assert np.array_equal(kept[photo(1).sha256], descriptor(9))
+    assert np.array_equal(kept[photo(2).sha256], descriptor(2))  # it had its picture
 
 
 def test_a_folder_tells_what_is_wrong_with_a_photo(tmp_path: Path) -> None:

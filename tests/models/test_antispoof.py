@@ -186,7 +186,7 @@ def test_a_film_of_a_screen_is_refused_too(
     says(0.02)
     refused = inside(*order, "--require-live")
     assert "seems to be a picture or a screen" in refused.stderr
-    assert "0 of 1 photos" in refused.stdout
+    assert "0 of 1 photo in" in refused.stdout
     says(0.95)
     assert inside(*order, "--require-live").returncode == 0
     tagged = inside("enroll", face_film, "--from-tags", "--require-live")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from mien.cli import SOME_FAILED, UNUSABLE
 from mien.errors import InputError
 from mien.media import images
 from mien.models.detectors.base import load_detector
-from mien.train.crop import MANIFEST, find_sources, only_writer
+from mien.train.crop import MANIFEST, _take_name, find_sources, only_writer
 from mien.train.duplicates import near_duplicates
 from mien.types import U8
 
@@ -81,6 +82,14 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_name_that_is_free_is_taken_by_one(tmp_path: Path) -> None:
+    place = tmp_path / "ada" / "1.jpg"
+    with ThreadPoolExecutor(8) as pool:
+        taken = set(pool.map(lambda _: _take_name(place), range(24)))
+    assert len(taken) == 24
+    assert {place, place.with_stem("1-2"), place.with_stem("1-24")} <= taken
+
+
 def test_running_again_does_only_what_is_new(
     downloads: Path, astronaut: U8, tmp_path: Path, inside: Inside
 ) -> None:

@@ -12,7 +12,8 @@ from mien import backup
 from mien.cli import new_app
 from mien.cli.options import GalleryOption
 from mien.cli.outputs import console
-from mien.config import NOBODY, gallery_place, load_settings
+from mien.config import gallery_place, load_settings
+from mien.gallery import NOBODY
 from mien.progress import counter
 from mien.store import data_dir
 

@@ -46,6 +46,7 @@ from mien.config import load_settings
 from mien.errors import GalleryError, InputError, PersonNotFound
 from mien.gallery import (
     CounterExample,
+    DescribesAnew,
     Gallery,
     KeepsCounterExamples,
     KeptPhoto,
@@ -55,12 +56,13 @@ from mien.gallery import (
     remarks,
     showing,
 )
-from mien.gallery.check import Missing, check as check_gallery
+from mien.gallery.check import Missing, OneView, check as check_gallery
 from mien.gallery.unknown import tell_unknown
 from mien.pipeline import Analyzer
 from mien.progress import progress
 from mien.text import counted, did_you_mean
 from mien.watch.store import tell_visits
+from mien.zoo import DLIB
 
 enroll_app = new_app()
 people_app = new_app()
@@ -292,7 +294,9 @@ def forget(
     with places(_open(gallery or ctx.obj), store.data_dir()) as known:
         found = kept_about(known, name)
         if not yes:
-            _ask(f"Delete all {len(found)} things that are kept about {name}")
+            _ask(
+                f"Delete all that is kept about {name} ({counted(len(found), 'thing')})"
+            )
         people_about.show(name, forget_person(known, name), as_json=as_json)
     typer.echo(f"{check_name(name)} is forgotten", err=True)
 
@@ -313,12 +317,17 @@ def _photos_of(gallery: Gallery, names: Sequence[str]) -> dict[str, int]:
 
 
 def _ask(question: str) -> None:
-    """Goes on only where somebody says so."""
-    if not sys.stdin.isatty():
-        raise InputError(
-            "nobody is there to be asked; say --yes to remove without a question"
-        )
-    if not typer.confirm(f"{question}? This cannot be taken back", err=True):
+    """Goes on where somebody says so; in a pipe in which no answer comes the command itself says so."""
+    question = f"{question}? This cannot be taken back"
+    if sys.stdin is not None and sys.stdin.isatty():
+        sure = typer.confirm(question, err=True)
+    else:
+        typer.echo(f"{question} [y/N]: ", err=True, nl=False)
+        answer = "" if sys.stdin is None else sys.stdin.readline()
+        typer.echo(answer.strip() or "y (nobody is there to be asked)", err=True)
+        sure = not answer or answer.strip().lower() in {"y", "yes"}
+    if not sure:
+        typer.echo("nothing was deleted", err=True)
         raise typer.Exit(UNUSABLE)
 
 
@@ -349,6 +358,8 @@ def photos(
 
     Example: [bold]mien people photos "Ada Lovelace" --remove 3f0c5b2a[/bold]
     """
+    if sum((bool(remove), into is not None, as_json)) > 1:
+        raise InputError("say one of --remove, --into and --json at a time")
     opened = _open(gallery or ctx.obj)
     name = check_name(name)
     album = showing(opened)
@@ -501,6 +512,11 @@ def import_people(
 
     Example: [bold]mien people import /media/frigate --gallery people.db --dry-run[/bold]
     """
+    is_npy = source.lower().endswith(".npy")
+    if name is not None and not is_npy:
+        raise InputError(
+            "--name says whose a .npy file is; other files say it themselves"
+        )
     if people_import.is_library(source):
         library = people_import.open_library(
             source, key=os.environ.get("COMPREFACE_KEY", "")
@@ -511,7 +527,6 @@ def import_people(
         raise InputError("--dry-run and --strict look at photos: give a folder of them")
     file = Path(source)
     opened = _open(gallery or ctx.obj, may_be_new=True)
-    is_npy = file.suffix.lower() == ".npy"
     denied: list[CounterExample] = []
     if is_npy:
         people = people_files.read_npy(file, name, opened.space)
@@ -526,7 +541,8 @@ def import_people(
     )
     added = opened.enroll_all(shown)
     people_files.deny_all(opened, denied)
-    typer.echo(f"{added} new photos of {len(people)} people from {file}", err=True)
+    told = f"{counted(added, 'new photo')} of {counted(len(people), 'person')}"
+    typer.echo(f"{told} from {file}", err=True)
 
 
 def _there(shared: SharedOptions) -> str | None:
@@ -579,7 +595,7 @@ def check(
     given = load_settings().tolerance if tolerance is None else tolerance
     limit = opened.space.tolerance if given is None else given
     found = check_gallery(opened.enrolled(), tolerance=limit, space=opened.space)
-    report = replace(found, remarks=remarks(opened))
+    report = replace(found, remarks=remarks(opened), one_view=_one_view(opened))
     if missing:
         options = SharedOptions(gallery=gallery or ctx.obj)
         report = replace(report, missing=_missing(opened, options))
@@ -587,6 +603,13 @@ def check(
         typer.echo(people_check.as_json(report))
     else:
         people_check.show(report, console())
+
+
+def _one_view(gallery: Gallery) -> tuple[OneView, ...]:
+    """Whose photos would tell more if they were described anew, in two views as dlib's network sees them now."""
+    if gallery.space.name != DLIB.name or not isinstance(gallery, DescribesAnew):
+        return ()
+    return tuple(OneView(name, count) for name, count in gallery.bare().items())
 
 
 def _missing(gallery: Gallery, options: SharedOptions) -> tuple[Missing, ...]:

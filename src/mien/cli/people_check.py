@@ -81,6 +81,11 @@ def show(report: GalleryCheck, console: Console) -> None:
                 for one in report.missing
             ),
         ),
+        _table(
+            "Described in one view, or imported as numbers: enrol these photos once more and they tell more",
+            ("person", "photos"),
+            map(dataclasses.astuple, report.one_view),
+        ),
     ]
     for table in found:
         if table is not None:

@@ -14,6 +14,7 @@ from mien.cli.outputs import console
 from mien.errors import InputError
 from mien.gallery import Gallery, Photo
 from mien.gallery.verdicts import FAR, GOOD, THERE, judge
+from mien.text import counted
 
 _AT_ONCE = 16  # photos that are judged beside each other, and kept together
 
@@ -111,4 +112,4 @@ def show(name: str, place: str, told: Sequence[PhotoVerdict], *, as_json: bool) 
     if table.row_count:
         console().print(table, highlight=False)
     count = sum(one.enrolled for one in told)
-    typer.echo(f"{name}: {count} of {len(told)} photos in {place}")
+    typer.echo(f"{name}: {count} of {counted(len(told), 'photo')} in {place}")

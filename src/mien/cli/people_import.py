@@ -107,7 +107,7 @@ class Library:
             good = sum(one.verdict in ("good", "already there") for one in photos)
             what = "would be taken" if dry else "taken"
             typer.echo(
-                f"{name}: {used} of {len(photos)} photos {what}, {good} of them good"
+                f"{name}: {used} of {counted(len(photos), 'photo')} {what}, {good} of them good"
             )
         typer.echo(f"{counted(len(told), 'person')} of {self.program}", err=True)
 

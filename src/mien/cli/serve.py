@@ -19,9 +19,9 @@ from mien.cli.options import (
     models_dir,
     with_shared_options,
 )
-from mien.config import NOBODY, gallery_place, load_settings
+from mien.config import gallery_place, load_settings
 from mien.errors import InputError
-from mien.gallery import remarks
+from mien.gallery import NOBODY, remarks
 from mien.installs import lacking
 from mien.store import data_dir
 from mien.watch.settings import read_file

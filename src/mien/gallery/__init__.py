@@ -10,6 +10,7 @@ from mien import plugins, private
 from mien.errors import GalleryError
 from mien.gallery.base import (
     CopiesItself,
+    DescribesAnew,
     Enrolled,
     FindsNearest,
     Gallery,
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from mien.gallery.sqlite import SqliteGallery
 
 __all__ = [
+    "NOBODY",
     "CopiesItself",
     "CounterExample",
+    "DescribesAnew",
     "Enrolled",
     "FindsNearest",
     "FolderGallery",
@@ -56,6 +59,7 @@ __all__ = [
     "showing",
 ]
 
+NOBODY = "none"  # the name of no gallery at all
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 DATABASE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 _HOME = {
@@ -75,9 +79,15 @@ def check_there(place: str) -> None:
     """Refuses a gallery that is not there: who only looks at it has mistyped its name.
 
     Raises:
-        GalleryError: Nothing is at this place.
+        GalleryError: Nothing is at this place, or nothing can be.
     """
-    if "://" not in place and not Path(place).exists():
+    if "://" in place:
+        return
+    try:
+        there = Path(place).exists()
+    except OSError as exc:
+        raise GalleryError(f"cannot read {place}: {exc.strerror or exc}") from exc
+    if not there:
         raise GalleryError(
             f"there is no gallery at {place}; 'mien enroll NAME PHOTO --gallery {place}' makes one"
         )
@@ -151,6 +161,10 @@ def kind_of(place: str) -> str:
     if separator:
         raise GalleryError(
             f"{scheme} galleries are not supported; use a folder, a .db file or postgresql://…"
+        )
+    if place == NOBODY:
+        raise GalleryError(
+            f"{NOBODY} is the name of no gallery; ./{NOBODY} is a folder called so"
         )
     path = Path(place)
     if path.suffix.lower() in DATABASE_SUFFIXES:

@@ -179,6 +179,15 @@ class DescribesOne(Protocol):
 
 
 @runtime_checkable
+class DescribesAnew(Protocol):
+    """A gallery that keeps a small picture of each face, from which it is described anew, but for some photos."""
+
+    def bare(self) -> dict[str, int]:
+        """How many photos of each person have no picture."""
+        ...
+
+
+@runtime_checkable
 class FindsNearest(Protocol):
     """A gallery that finds the photos nearest to a face itself; in others all are compared."""
 

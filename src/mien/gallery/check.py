@@ -87,9 +87,18 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class OneView:
+    """How many photos of somebody are kept as numbers alone: imported so, or described long ago, in one view."""
+
+    name: str
+    photos: int
+
+
+@dataclass(frozen=True, slots=True)
 class GalleryCheck:
     """What `check` found; `suggestion` is None where too few people have several photos, `remarks`
-    are on photos that gave no face, or several, `missing` on photos that would help, where that was asked."""
+    are on photos that gave no face, or several, `missing` on photos that would help, where that was asked, `one_view`
+    on those that would tell more if they were described anew."""
 
     people: int
     photos: int
@@ -101,6 +110,7 @@ class GalleryCheck:
     suggestion: Suggestion | None
     remarks: tuple[Remark, ...] = ()
     missing: tuple[Missing, ...] = ()
+    one_view: tuple[OneView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,10 +121,10 @@ class SqlGallery(ABC):
 
     def _enroll(self, connection: sa.Connection, wanted: dict[str, list[Photo]]) -> int:
         ids = self._ids_of(connection, sorted(wanted))
-        query = sa.select(PHOTOS.c.person_id, PHOTOS.c.sha256).where(
-            PHOTOS.c.person_id.in_(ids.values())
-        )
+        theirs = PHOTOS.c.person_id.in_(ids.values())
+        query = sa.select(PHOTOS.c.person_id, PHOTOS.c.sha256).where(theirs)
         there = {(person, sha256) for person, sha256 in connection.execute(query)}
+        again = self._describe_again(connection, ids, wanted)
         new = {
             (ids[name], photo.sha256): photo
             for name, photos in wanted.items()
@@ -152,11 +152,49 @@ class SqlGallery(ABC):
             connection,
             [
                 person
-                for person in now
+                for person in now.keys() | again
                 if before[person] and before[person] + now[person] >= _FEW
             ],
         )
         return len(new)
+
+    def _describe_again(
+        self,
+        connection: sa.Connection,
+        ids: Mapping[str, str],
+        wanted: Mapping[str, Sequence[Photo]],
+    ) -> set[str]:
+        """Photos without a picture are as they were described before there were pictures, in one view: of those that
+        come once more, now with one, the new descriptor counts. The ids of their people."""
+        bare = sa.select(PHOTOS.c.person_id, PHOTOS.c.sha256, PHOTOS.c.id)
+        bare = bare.outerjoin(PICTURES).where(PICTURES.c.photo_id.is_(None))
+        theirs = PHOTOS.c.person_id.in_(ids.values())
+        rows = connection.execute(bare.where(theirs)).all()
+        keys = {(person, sha256): key for person, sha256, key in rows}
+        come = {
+            key: (ids[name], photo)
+            for name, photos in wanted.items()
+            for photo in photos
+            if photo.thumbnail and (key := keys.get((ids[name], photo.sha256)))
+        }
+        embeddings = {key: photo.embedding for key, (_, photo) in come.items()}
+        self._put(connection, PHOTOS, embeddings, self.space.size)
+        return {person for person, _ in come.values()}
+
+    def bare(self) -> dict[str, int]:
+        """How many photos of each person have no picture: imported as numbers, or described before pictures were kept,
+        when a face was seen in one view."""
+        query = (
+            sa.select(PEOPLE.c.name, sa.func.count(PHOTOS.c.id))
+            .select_from(PEOPLE)
+            .join(PHOTOS)
+            .outerjoin(PICTURES)
+            .where(PICTURES.c.photo_id.is_(None))
+            .group_by(PEOPLE.c.name)
+            .order_by(PEOPLE.c.name)
+        )
+        with self.transaction() as connection:
+            return _pairs(connection, query)
 
     def _ids_of(self, connection: sa.Connection, names: list[str]) -> dict[str, str]:
         """The ids of people, who are made if new and are kept from others until the transaction ends."""

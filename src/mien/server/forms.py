@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import Depends
 from starlette.requests import Request
 
+from mien.server.parameters import check_form
 from mien.server.people import Choice
 from mien.server.problems import Problem
 from mien.server.security import ServiceDep
@@ -19,10 +20,12 @@ async def picture_form(request: Request, service: ServiceDep) -> AsyncIterator[F
     """The form of a request that holds a place in line until it is answered; routes name their caller before it."""
     limits = service.settings.limits
     with service.gate.admit(request.state.caller), service.gate.held.held() as take:
-        yield await read_form(
+        form = await read_form(
             request,
             FormLimits(limits.files, limits.image_bytes, limits.field_bytes, take),
         )
+        check_form(request, form.names)
+        yield form
 
 
 PictureForm = Annotated[Form, Depends(picture_form)]

@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection, Request
 
 from mien.errors import InputError
 from mien.server.keys import ROLES, Key
+from mien.server.parameters import check_query
 from mien.server.problems import Problem
 from mien.server.service import Service
 
@@ -142,6 +143,7 @@ def needs(role: str) -> Callable[..., Awaitable[Caller]]:
             raise Problem(
                 "stopping", "the service is stopping; come again", {"retry-after": "5"}
             )
+        check_query(request)
         return found
 
     return caller

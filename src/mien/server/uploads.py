@@ -53,6 +53,11 @@ class Form:
     files: list[Upload] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def names(self) -> list[str]:
+        """Of all that it held."""
+        return [*self.fields, *(upload.field for upload in self.files)]
+
 
 async def read_form(
     request: Request,

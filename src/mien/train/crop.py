@@ -249,11 +249,13 @@ class Cropper:
         if is_video(str(source.file)):
             stem = f"{stem}-{frame.index:06d}"
         folder = self._folder(source, face.face(0).name)
-        place = _free(self.into / folder / f"{stem}.jpg")
-        store.write_atomically(
-            place,
-            cv2.imencode(".jpg", crop, (cv2.IMWRITE_JPEG_QUALITY, 95))[1].tobytes(),
-        )
+        content = cv2.imencode(".jpg", crop, (cv2.IMWRITE_JPEG_QUALITY, 95))[1]
+        place = _take_name(self.into / folder / f"{stem}.jpg")
+        try:
+            store.write_atomically(place, content.tobytes())
+        except BaseException:
+            place.unlink(missing_ok=True)
+            raise
         return str(place.relative_to(self.into))
 
     def _note(self, key: str, crops: list[str]) -> None:
@@ -294,10 +296,15 @@ def _file_name(name: str) -> str:
     return name.replace("/", "_").replace("\\", "_").lstrip(".") or NOBODY
 
 
-def _free(place: Path) -> Path:
-    """The place, or the next one that is not taken."""
+def _take_name(place: Path) -> Path:
+    """The place, or the next one that is free: taken by an empty file, so that nobody else takes it too."""
+    place.parent.mkdir(parents=True, exist_ok=True)
     counter, free = 2, place
-    while free.exists():
-        free = place.with_stem(f"{place.stem}-{counter}")
-        counter += 1
-    return free
+    while True:
+        try:
+            free.touch(exist_ok=False)
+        except FileExistsError:
+            free = place.with_stem(f"{place.stem}-{counter}")
+            counter += 1
+        else:
+            return free

@@ -18,6 +18,7 @@ from mien.server.bodies import VIDEO
 from mien.server.forms import FILE, form_body
 from mien.server.jobs import results
 from mien.server.jobs.store import Job
+from mien.server.parameters import check_form
 from mien.server.problems import Problem, documented
 from mien.server.records import (
     EVENTS,
@@ -67,6 +68,7 @@ async def video_upload(
     try:
         form_limits = FormLimits(1, limits.video_bytes, limits.field_bytes)
         form = await read_form(request, form_limits, open_file=open_file)
+        check_form(request, form.names)
         found = [upload for upload in form.files if upload.field == "file"]
         if not found:
             raise Problem("invalid", "send a video as a file in the form field 'file'")

@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from mien.errors import InputError, MemoryShort
 from mien.models.attributes.antispoof import LIVE, alive, named_if_alive
 from mien.output.schemas import FrameRecord
+from mien.server.parameters import check_names
 from mien.server.problems import Problem
 from mien.server.routes.analyze import read_picture, record_of
 from mien.server.security import identify, secret_of_websocket, service_of
@@ -108,6 +109,7 @@ async def live(socket: WebSocket, require_live: bool = False) -> None:
             raise Problem("forbidden", "this needs a key with the role 'analyse'")
         if service.stopping.is_set():
             raise Problem("stopping", "the service is stopping; come again")
+        check_names(socket, {"require_live"})
         if require_live and LIVE.name not in service.analyzer.only:
             raise Problem("model-unavailable", _NOT_TOLD)
         with service.live.held(caller.id), service.metrics.live.track_inprogress():

@@ -66,6 +66,9 @@ Strict = Annotated[
 _ENROL = (*OF_FACES, "poor-photo", "gallery-unavailable")
 _STORE = ("gallery-unavailable",)
 _LIVE = ("spoof", "model-unavailable")
+_THEIR_NAME = {
+    "name": {"type": "string", "description": "Where it is said, it must be theirs."}
+}
 
 
 @router.get("/v1/people", summary="Everybody", responses=documented(*_STORE))
@@ -177,7 +180,7 @@ def about_person(
     status_code=201,
     summary="More photos of somebody",
     responses=documented("person-not-found", *_ENROL, *_LIVE),
-    openapi_extra=PICTURES | form_body(ENROLMENT, ["file"]),
+    openapi_extra=PICTURES | form_body({**_THEIR_NAME, **ENROLMENT}, ["file"]),
 )
 def add_photos(
     caller: Admin,
@@ -189,6 +192,8 @@ def add_photos(
 ) -> EnrolledRecord:
     """Adds photos to a person; one that is there already is not added twice."""
     name = service.people.get(person_id).name
+    if check_name(form.fields.get("name", name)) != name:
+        raise Problem("invalid", "this person has another name than the form says")
     photos = _photos(service, form, require_live=require_live)
     verdicts = _judged(service, name, photos, strict=strict)
     person, _ = service.people.add_photos(person_id, photos)

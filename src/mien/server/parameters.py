@@ -1,0 +1,78 @@
+"""What a request says that nobody would read is refused: a misspelt parameter would change nothing, and nobody knew.
+
+The API's own document says which parameters and fields of forms a route knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from starlette.requests import HTTPConnection, Request
+
+from mien.server.problems import Problem
+from mien.text import did_you_mean
+
+_SHOWN = 60  # characters of a name
+
+
+def check_query(request: Request) -> None:
+    """Refuses parameters that the route does not know, and one that is said twice where it means one thing.
+
+    Raises:
+        Problem: There is such a parameter.
+    """
+    if not request.url.query:
+        return
+    parameters = _operation(request).get("parameters", [])
+    known = {one["name"]: one["schema"] for one in parameters if one["in"] == "query"}
+    check_names(request, known)
+    said = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in said.items():
+        if count > 1 and not _is_list(known[name]):
+            raise Problem("invalid", f"{name} is said {count} times: say it once")
+
+
+def check_names(connection: HTTPConnection, known: Collection[str]) -> None:
+    """Refuses parameters that are none of these.
+
+    Raises:
+        Problem: There is one.
+    """
+    _refuse("parameter", connection.query_params, known)
+
+
+def check_form(request: Request, fields: Iterable[str]) -> None:
+    """Refuses fields of a form that the route does not know.
+
+    Raises:
+        Problem: There is such a field.
+    """
+    content = _operation(request).get("requestBody", {}).get("content", {})
+    schema = content.get("multipart/form-data", {}).get("schema", {})
+    _refuse("field of the form", fields, schema.get("properties", {}))
+
+
+def _operation(request: Request) -> dict[str, Any]:
+    """What the API's document says of the route that was found."""
+    paths = request.app.openapi()["paths"]
+    found = paths.get(request.scope["route"].path_format, {})
+    operation: dict[str, Any] = found.get(request.method.lower(), {})
+    return operation
+
+
+def _is_list(schema: dict[str, Any]) -> bool:
+    kinds = [schema, *schema.get("anyOf", [])]
+    return any(kind.get("type") == "array" for kind in kinds)
+
+
+def _refuse(what: str, said: Iterable[str], known: Collection[str]) -> None:
+    for name in said:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            there = ", ".join(known) or "none"
+            raise Problem(
+                "invalid",
+                f"no {what} here is called {name[:_SHOWN]!r}{hint}; known here: {there}",
+            )
