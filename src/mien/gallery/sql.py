@@ -194,7 +194,7 @@ class SqlGallery(ABC):
             .order_by(PEOPLE.c.name)
         )
         with self.transaction() as connection:
-            return _pairs(connection, query)
+            return dict(connection.execute(query).all())
 
     def _ids_of(self, connection: sa.Connection, names: list[str]) -> dict[str, str]:
         """The ids of people, who are made if new and are kept from others until the transaction ends."""
