@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from mien.blur.film import Covering, blur_film
 from mien.blur.live import LiveCover
 from mien.blur.trails import Trail, TrailFinder
 from mien.blur.whom import FaceFinder, Whom
+from mien.cli.blur import _run as run_blur
+from mien.cli.copies import AnalyzeInput
 from mien.errors import InputError
 from mien.media import images
 from mien.pipeline import Analyzer
@@ -238,6 +241,23 @@ def test_what_cannot_be_copied_is_said_and_the_rest_is_done(
     assert "one kind of them" in both.stderr
     assert inside("blur", folder, "-o", folder).returncode == 2
     assert "address" in inside("blur", "http://127.0.0.1/a.mp4", "-o", "a.mp4").stderr
+
+
+def test_photos_are_covered_side_by_side_and_told_of_in_their_order(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    def covers(item: AnalyzeInput, place: Path) -> int:
+        both.wait()  # goes on only when two photos are worked at
+        if item.name == "2.jpg":
+            raise InputError("2.jpg cannot be read")
+        return int(place.stem)
+
+    items = [AnalyzeInput(f"{i}.jpg") for i in range(4)]
+    done = run_blur(covers, items, lambda item: Path(item.name), 2)  # type: ignore[arg-type]
+    assert list(done.items()) == [("0.jpg", 0), ("1.jpg", 1), ("3.jpg", 3)]
+    assert capsys.readouterr().err == "mien: 2.jpg cannot be read\n"
 
 
 @pytest.mark.slow

@@ -18,8 +18,7 @@ import pytest
 
 from commands import MIEN, Inside, in_own_process
 from mien.cli import _COMMANDS, LazyGroup
-from mien.cli.analyze import jobs_for
-from mien.cli.copies import AnalyzeInput
+from mien.cli.copies import AnalyzeInput, jobs_for
 from mien.errors import ModelError
 from mien.gallery import Photo, SqliteGallery
 from mien.media import images

@@ -20,9 +20,15 @@ import typer
 from mien import plugins
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app, outputs
-from mien.cli.copies import AnalyzeInput, copies_of, inputs_of
+from mien.cli.copies import AnalyzeInput, copies_of, inputs_of, jobs_for
 from mien.cli.inputs import content_of
-from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
+from mien.cli.options import (
+    JobsOption,
+    KeepUnknown,
+    SharedOptions,
+    collector,
+    with_shared_options,
+)
 from mien.cli.videos import VideoJob, is_stream
 from mien.errors import InputError, MienError
 from mien.media import images
@@ -33,7 +39,6 @@ from mien.output.sink import Sink
 from mien.pipeline import Analyzer
 from mien.pool import in_order, worker_threads
 from mien.progress import progress
-from mien.runtime import default_threads
 from mien.types import Frame, FrameResult
 
 T = TypeVar("T")
@@ -80,15 +85,7 @@ def analyze(
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Add the descriptors to the JSON.")
     ] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            help="Photos analysed at the same time (default: one per core).",
-        ),
-    ] = None,
+    jobs: JobsOption = None,
     keep_unknown: KeepUnknown = None,
 ) -> None:
     """Tell who is in photos and videos, how old, which gender, which emotion.
@@ -229,11 +226,3 @@ class Work:
                     bad += 1
                     typer.echo(f"mien: {record.error}", err=True)
         return bad
-
-
-def jobs_for(items: Sequence[AnalyzeInput]) -> int:
-    """How many photos to look at side by side: one per core; where there are videos, which have all cores to
-    themselves, one."""
-    if any(is_stream(item.name) for item in items):
-        return 1
-    return min(default_threads(), len(items))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated
 
@@ -16,15 +17,17 @@ from mien.blur.film import blur_film
 from mien.blur.photo import blur_photo
 from mien.blur.whom import FaceFinder, Whom
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
-from mien.cli.copies import AnalyzeInput, copies_of, inputs_of
+from mien.cli.copies import AnalyzeInput, copies_of, inputs_of, jobs_for
 from mien.cli.options import (
     GalleryOption,
+    JobsOption,
     SharedOptions,
     ThreadsOption,
     ToleranceOption,
 )
 from mien.errors import InputError, MienError
 from mien.media import images
+from mien.pool import in_order, worker_threads
 from mien.progress import progress
 from mien.runtime import Compute
 from mien.sources import is_video
@@ -82,6 +85,7 @@ def blur(
     gallery: GalleryOption = None,
     tolerance: ToleranceOption = None,
     threads: ThreadsOption = None,
+    jobs: JobsOption = None,
 ) -> None:
     """Make faces unrecognisable in copies of photos and videos; everybody's, or all but some people's.
 
@@ -101,6 +105,8 @@ def blur(
     if not items:
         raise InputError("; ".join(failed) or "nothing to blur")
     place = copies_of("--output", output, items)
+    jobs = jobs_for(items) if jobs is None else jobs
+    threads = 1 if jobs > 1 and threads is None else threads
     analyzer = None
     if whom.by_name:
         shared = SharedOptions(gallery=gallery, tolerance=tolerance, threads=threads)
@@ -108,7 +114,7 @@ def blur(
     finder = FaceFinder(whom, analyzer, compute=Compute("auto", threads))
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
-    done = _run(BlurJob(finder, cover, strip_metadata), items, place)
+    done = _run(BlurJob(finder, cover, strip_metadata), items, place, jobs)
     bad = len(items) - len(done) + len(failed)
     _tell(done, output)
     if bad:
@@ -149,23 +155,39 @@ class BlurJob:
 
 
 def _run(
-    job: BlurJob, items: list[AnalyzeInput], place: Callable[[AnalyzeInput], Path]
+    job: BlurJob,
+    items: list[AnalyzeInput],
+    place: Callable[[AnalyzeInput], Path],
+    jobs: int,
 ) -> dict[str, int]:
-    """How many faces were covered in each input that could be copied; of the others it says why not."""
+    """How many faces were covered in each input that could be copied: photos side by side, films one by one, which have
+    all cores to themselves. Of the others it says why not."""
+
+    def copied(item: AnalyzeInput) -> int | MienError:
+        try:
+            return job(item, place(item))
+        except MienError as exc:
+            return exc
+
     done: dict[str, int] = {}
     photos = sum(not is_video(item.name) for item in items)
     with ExitStack() as stack:
+        pool = stack.enter_context(worker_threads(jobs))
         advance = (
             stack.enter_context(progress("blurring", len(items)))
             if photos == len(items) > 1
             else lambda: None
         )
-        for item in items:
-            try:
-                done[item.name] = job(item, place(item))
-            except MienError as exc:
-                typer.echo(f"mien: {exc}", err=True)
-            advance()
+        for films, some in groupby(items, key=lambda item: is_video(item.name)):
+            group = list(some)
+            side_by_side = in_order(pool, copied, group, ahead=2 * jobs)
+            told = map(copied, group) if films else side_by_side
+            for item, count in zip(group, told, strict=True):
+                if isinstance(count, MienError):
+                    typer.echo(f"mien: {count}", err=True)
+                else:
+                    done[item.name] = count
+                advance()
     return done
 
 

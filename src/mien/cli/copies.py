@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -15,6 +15,7 @@ from mien.cli.videos import is_stream
 from mien.errors import InputError
 from mien.media import images
 from mien.output.video import check_place
+from mien.runtime import default_threads
 from mien.sources import VIDEO_SUFFIXES, is_video
 
 
@@ -53,6 +54,14 @@ def inputs_of(given: Iterable[str]) -> tuple[list[AnalyzeInput], list[str]]:
         except InputError as exc:
             failed.append(str(exc))
     return items, failed
+
+
+def jobs_for(items: Sequence[AnalyzeInput]) -> int:
+    """How many photos to look at side by side: one per core; where there are videos, which have all cores to
+    themselves, one."""
+    if any(is_stream(item.name) for item in items):
+        return 1
+    return max(1, min(default_threads(), len(items)))
 
 
 def copies_of(

@@ -66,6 +66,15 @@ ToleranceOption = Annotated[
 ThreadsOption = Annotated[
     int | None, _option("--threads", "Threads of one network pass.", min=1)
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Photos at the same time (default: one per core).",
+    ),
+]
 
 
 @dataclass(frozen=True)
