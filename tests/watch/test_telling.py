@@ -516,6 +516,48 @@ def test_a_broker_that_comes_and_goes_loses_no_event(
 
 
 @pytest.mark.slow
+def test_what_a_killed_run_left_at_the_broker_is_put_right(
+    broker: Broker, house: Listener, store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ada was there when it was killed; "yard" is not in the file any more."""
+    before = target(broker, monkeypatch)
+    before.states = lambda: [CameraState(name, "up") for name in ("door", "yard")]
+    before.start()
+    before.note(event("begin", "v1", who="known", person="Ada"))
+    person = f"mien/person/{slug('Ada')}"
+    until(lambda: house.values.get(person, {}).get("here") == "ON")
+    until(lambda: "mien/camera/yard/state" in house.values)
+    abandon(before)
+    until(lambda: house.values["mien/status"] == "offline")
+    mqtt, sending = telling(target(broker, monkeypatch), store)
+    until(lambda: house.values[person]["here"] == "OFF")
+    assert house.values[person]["last_seen"] == "2027-01-15T08:00:05.000Z"
+    until(lambda: house.values["mien/camera/door/people"]["here"] == "OFF")
+    until(lambda: not [topic for topic in house.values if "yard" in topic])
+    assert house.values["mien/status"] == "online"
+    assert mqtt.people == {"Ada"}, "who is taken back when she is forgotten"
+    ended = {"event": "end", "id": "v1", "camera": "door", "person": "Ada"}
+    body = {"id": "m1", "visit": {**ended, "end": "2027-01-15T08:01:00.000Z"}}
+    told = Message(0, "mqtt", "v1", json.dumps(body), 9e9, 0)
+    store.record(event("end"), [told], keep=False)
+    until(lambda: house.values[person]["last_seen"] == "2027-01-15T08:01:00.000Z")
+    mqtt.states = list
+    until(lambda: not [topic for topic in house.values if "door" in topic])
+    sending.close()
+    mqtt.close()
+
+
+def abandon(mqtt: MqttTarget) -> None:
+    """What a kill does: the connection breaks, and nobody says goodbye."""
+    mqtt._stop.set()
+    connection = mqtt._client.socket()
+    mqtt._client.on_disconnect = lambda client, *_: client.loop_stop()
+    assert connection is not None
+    mqtt._client.reconnect_delay_set(600, 600)
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.slow
 def test_a_wrong_password_is_said(
     broker: Broker,
     monkeypatch: pytest.MonkeyPatch,

@@ -13,7 +13,7 @@ import re
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError
@@ -24,7 +24,7 @@ from mien.watch.store import MQTT, Message
 from mien.watch.visits import Event, iso
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client
+    from paho.mqtt.client import Client, MQTTMessage
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ _ON, _OFF = "ON", "OFF"
 
 class MqttTarget:
     """A broker. Events go through the queue of the database; what is true now is retained at the broker, and said
-    again whenever it was away.
+    again whenever it was away. What an earlier run left there, which may have been killed, is put right: its people
+    are not here any more, and cameras that nobody watches are taken back.
 
     Args:
         said: Which broker.
@@ -54,6 +55,7 @@ class MqttTarget:
         self._lock = threading.RLock()
         self._retained: dict[str, str] = {}  # by topic
         self._here: dict[str, dict[str, str | None]] = {}  # by camera: who, by visit
+        self._left: dict[str, bytes] = {}  # by topic: what the broker had before
         self._why = f"the broker {said.host} is away"
         self._stop = threading.Event()
         self._client = self._make_client()
@@ -82,6 +84,7 @@ class MqttTarget:
         client.will_set(self._topic("status"), "offline", qos=1, retain=True)
         client.reconnect_delay_set(min_delay=1, max_delay=60)
         client.on_connect = self._connected
+        client.on_message = self._heard
         client.on_connect_fail = lambda *_: self._note_failure(sys.exc_info()[1])
         return client
 
@@ -111,6 +114,7 @@ class MqttTarget:
             log.warning("%s; check user and password", why)
             return
         client.publish(self._topic("status"), "online", qos=1, retain=True)
+        client.subscribe([(self._topic(t), 1) for t in ("person/+", "camera/+/state")])
         with self._lock:
             retained = dict(self._retained)
         for topic, payload in retained.items():
@@ -128,6 +132,11 @@ class MqttTarget:
             port = f"port {self.said.port}"
             self._why = f"the broker {self.said.host} speaks no TLS at {port}: {exc}"
 
+    def _heard(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        if message.retain and message.payload:
+            with self._lock:
+                self._left[message.topic] = bytes(message.payload)
+
     # -- events
 
     def tell(self, message: Message) -> None:
@@ -141,6 +150,17 @@ class MqttTarget:
             raise NotTold(str(exc)) from exc
         if not sent.is_published():
             raise NotTold(f"the broker {self.said.host} does not acknowledge")
+        self._note_end(json.loads(message.body)["visit"])
+
+    def _note_end(self, visit: Mapping[str, Any]) -> None:
+        """A person may have been here later than is known: in a visit that a kill left open."""
+        person = visit.get("person")
+        if person is None or visit.get("event") != "end":
+            return
+        with self._lock:
+            said = json.loads(self._retained.get(self._person_topics(person)[0], "{}"))
+            if said and said["last_seen"] < visit["end"]:
+                self._say_person(person, visit["camera"], visit["end"])
 
     # -- what is true now
 
@@ -155,15 +175,13 @@ class MqttTarget:
                 here.pop(event.visit, None)
             self._say_camera(event.camera)
             if person is not None:
-                self._say_person(person, event)
+                self._say_person(person, event.camera, iso(event.seen))
 
     def forget(self, people: Iterable[str]) -> None:
         """Takes people back from the broker who are forgotten."""
         with self._lock:
             for person in people:
-                for topic in self._person_topics(person):
-                    self._retained.pop(topic, None)
-                    self._client.publish(topic, "", qos=1, retain=True)
+                self._take_back(self._person_topics(person))
 
     @property
     def people(self) -> set[str]:
@@ -185,9 +203,9 @@ class MqttTarget:
             },
         )
 
-    def _say_person(self, person: str, event: Event) -> None:
+    def _say_person(self, person: str, camera: str, seen: str) -> None:
         here = [
-            camera for camera, visits in self._here.items() if person in visits.values()
+            place for place, visits in self._here.items() if person in visits.values()
         ]
         topic, *_ = self._person_topics(person)
         self._retain(
@@ -195,8 +213,8 @@ class MqttTarget:
             {
                 "person": person,
                 "here": _ON if here else _OFF,
-                "camera": event.camera,
-                "last_seen": iso(event.seen),
+                "camera": camera,
+                "last_seen": seen,
             },
         )
         self._discover_person(person, topic)
@@ -204,7 +222,8 @@ class MqttTarget:
     def _keep_telling(self) -> None:
         """Says how the cameras do, whenever that changes."""
         while not self._stop.is_set():
-            for state in self.states():
+            states = self.states()
+            for state in states:
                 self._discover_camera(state.name)
                 said = {"state": state.state, "why": state.why or None}
                 said["connected"] = _ON if state.state == "up" else _OFF
@@ -213,7 +232,40 @@ class MqttTarget:
                     if state.name not in self._here:
                         self._here[state.name] = {}
                         self._say_camera(state.name)
+            with self._lock:
+                for name in set(self._here) - {state.name for state in states}:
+                    del self._here[name]
+                    self._take_back(self._camera_topics(slug(name)))
             self._stop.wait(_STATES_S)
+            self._put_right()
+
+    def _put_right(self) -> None:
+        """Nobody takes back what a killed run said last; it is not true any more."""
+        watched = {slug(state.name) for state in self.states()}
+        with self._lock:
+            left, self._left = self._left, {}
+            for topic, payload in left.items():
+                name = topic.removeprefix(self._topic("")).split("/")[1]
+                if topic in self._retained:
+                    continue
+                if topic.startswith(self._topic("person/")):
+                    self._say_gone(topic, payload)
+                elif name not in watched:
+                    self._take_back(self._camera_topics(name))
+
+    def _say_gone(self, topic: str, payload: bytes) -> None:
+        try:
+            said = json.loads(payload)
+            person, camera, seen = said["person"], said["camera"], said["last_seen"]
+        except (ValueError, KeyError, TypeError):  # not ours
+            return
+        if self._person_topics(str(person))[0] == topic:
+            self._say_person(person, camera, seen)
+
+    def _take_back(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            self._retained.pop(topic, None)
+            self._client.publish(topic, "", qos=1, retain=True)
 
     def _retain(self, topic: str, said: dict[str, Any]) -> None:
         payload = json.dumps(said, ensure_ascii=False)
@@ -303,6 +355,14 @@ class MqttTarget:
                 f"{self.said.discovery}/binary_sensor/{node}/here/config",
                 f"{self.said.discovery}/sensor/{node}/seen/config",
             ]
+        return found
+
+    def _camera_topics(self, name: str) -> list[str]:
+        """All that is retained of a camera, by its slug."""
+        found = [self._topic(f"camera/{name}/{what}") for what in ("state", "people")]
+        if self.said.discovery:
+            node = f"{self.said.discovery}/binary_sensor/{self.said.prefix}_{name}"
+            found += [f"{node}/{what}/config" for what in ("presence", "connected")]
         return found
 
     def _topic(self, name: str) -> str:

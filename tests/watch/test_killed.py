@@ -1,0 +1,180 @@
+"""The whole `mien watch` is killed again and again while a receiver and a broker come and go: nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands import MIEN
+from mien.types import U8
+from mien.watch.mqtt import slug
+from mien.watch.store import ABANDONED_S, VisitStore
+from watch import plays
+from watch.conftest import MjpegCamera
+from watch.test_telling import (
+    Broker,
+    Listener,
+    Receiver,
+    broker,
+    house,
+    receiver,
+    until,
+)
+
+__all__ = ["broker", "house", "receiver"]
+
+TURNS, TURNS_S = 20, 60.0
+WAIT_S = 90.0  # for what a busy machine does late
+ADA = f"mien/person/{slug('Ada')}"
+
+
+class Runs:
+    """`mien watch` of one file, started anew after each kill."""
+
+    def __init__(self, folder: Path, gallery: Path, tells: str) -> None:
+        self.file = folder / "mien.toml"
+        self.gallery = Path(shutil.copy(gallery, folder / "people.db"))
+        self.database = folder / "people.visits.db"
+        self.tells = tells
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, **cameras: object) -> None:
+        """Watches these sources, by their names."""
+        tables = "".join(
+            f'[[cameras]]\nname = "{name}"\nsource = "{source}"\n'
+            for name, source in cameras.items()
+        )
+        keep = "[watch]\nabsence_s = 1\nkeep_days = 1\n"
+        self.file.write_text(keep + self.tells + tables)
+        options = ["--gallery", str(self.gallery), "--only", "identity", "--fast"]
+        self.process = subprocess.Popen(
+            [*MIEN, "watch", str(self.file), *options],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "BROKER_PASSWORD": "s3cret"},
+        )
+
+    def read(self, lines: int) -> None:
+        """Returns when so much happened, or the films are at their end."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        for _ in range(lines):
+            if not self.process.stdout.readline():
+                return
+
+    def kill(self) -> None:
+        """Kill -9, as a machine that loses its power."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+    def end(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        self.process.communicate(timeout=WAIT_S)
+        return self.process.returncode
+
+    def kept(self, *, later_s: float = 0.0) -> VisitStore:
+        return VisitStore(self.database, clock=lambda: time.time() + later_s)
+
+
+@pytest.fixture
+def runs(
+    gallery: Path, tmp_path: Path, receiver: Receiver, broker: Broker
+) -> Iterator[Runs]:
+    hook = f'[[webhooks]]\nname = "house"\nurl = "{receiver.url}"\n[[rules]]\n'
+    login = 'user = "house"\npassword_env = "BROKER_PASSWORD"\n'
+    mqtt = f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n{login}'
+    made = Runs(tmp_path, gallery, hook + mqtt)
+    yield made
+    made.kill()
+
+
+def told_under(bodies: list[dict[str, Any]]) -> dict[tuple[str, str], set[str]]:
+    """The ids under which each begin and each end of a visit was told."""
+    found = defaultdict(set)
+    for body in bodies:
+        visit = body["visit"]
+        kind = "end" if visit["event"] == "joined" else visit["event"]
+        found[visit["id"], kind].add(body["id"])
+    return {key: ids for key, ids in found.items() if key[1] != "change"}
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_and_nothing_told_under_another_id(
+    people: dict[str | None, U8],
+    runs: Runs,
+    receiver: Receiver,
+    broker: Broker,
+    house: Listener,
+    mjpeg: MjpegCamera,
+    blank: MjpegCamera,
+) -> None:
+    """Films of two cameras begin anew with each run, and each run is killed after another event. At last Ada stands
+    before the door when it is killed, and nobody does any more when it is started again, without the yard."""
+    script: list[plays.Span] = [("Ada", 0.3, 1.8), ("Ben", 3.2, 4.8)]
+    film = plays.film_of(runs.file.with_name("short.mp4"), people, script, 5.0)
+    began, seen = time.monotonic(), set()
+    for turn in range(TURNS):
+        receiver.mode = ("good", "failing", "stalling")[turn % 3]
+        if turn % 5 == 1:
+            broker.stop()
+        runs.start(door=film, yard=film)
+        runs.read(1 + turn % 7)
+        runs.kill()
+        if turn % 5 == 2:
+            house.values.clear()  # it keeps nothing on the disk
+            broker.start()
+        with closing(runs.kept()) as store:
+            seen |= {visit.id for visit in store.every()}
+        if time.monotonic() - began > TURNS_S and turn % 5 == 4:
+            break
+    receiver.mode = "good"
+    runs.start(door=mjpeg.address)
+    until(lambda: house.values.get(ADA, {}).get("here") == "ON", seconds=WAIT_S)
+    runs.kill()
+    until(lambda: house.values["mien/status"] == "offline", seconds=WAIT_S)
+    assert house.values[ADA]["here"] == "ON", "nobody said anything else"
+    pass_time(runs)
+    runs.start(door=blank.address)
+    until(lambda: house.values["mien/status"] == "online", seconds=WAIT_S)
+    until(lambda: house.values[ADA]["here"] == "OFF", seconds=WAIT_S)
+    people_there = house.values["mien/camera/door/people"]
+    assert (people_there["here"], people_there["count"]) == ("OFF", 0)
+    until(lambda: not any("yard" in topic for topic in house.values), seconds=WAIT_S)
+    with closing(runs.kept()) as store:
+        until(lambda: not store.waiting(), seconds=WAIT_S)
+        visits = list(store.every())
+    ada = max(v.ends for v in visits if v.person == "Ada" and v.ends is not None)
+    assert runs.end() == 0
+    until(lambda: house.values["mien/status"] == "offline", seconds=WAIT_S)
+    assert all(visit.ends is not None for visit in visits)
+    seen |= {visit.id for visit in visits}
+    assert len(seen) > 4
+    both = {(visit, kind) for visit in seen for kind in ("begin", "end")}
+    posted = told_under([json.loads(body) for _, body in receiver.got])
+    for told in (posted, told_under(house.events)):
+        assert both <= set(told), "one is lost"
+        assert {len(ids) for ids in told.values()} == {1}, "one id for each"
+    last = house.values[ADA]["last_seen"]
+    assert last[:19] == time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ada))
+
+
+def pass_time(runs: Runs) -> None:
+    """An hour later: visits that were left open have ended, and all that failed may be tried again."""
+    with closing(runs.kept(later_s=2 * ABANDONED_S)) as store:
+        store.sweep(keep_days=1)
+    with closing(sqlite3.connect(runs.database)) as database, database:
+        database.execute("UPDATE watch_queue SET due = 0")
