@@ -211,7 +211,7 @@ ZOO: dict[str, ModelSpec] = {
             size_bytes=636_395,
             licence="made for mien from photos for research only; see its model card, weights/detector.md",
             trained_on="photos of CACD-VS, UTKFace, crowds, scenes and face-free photos, as yunet_n sees them",
-            threshold=0.64,
+            threshold=0.595,
         ),
         ModelSpec(
             name="verifier",

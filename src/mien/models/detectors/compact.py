@@ -89,7 +89,7 @@ class Compact:
         points: ExactPoints,
         *,
         min_face: int = MIN_FACE,
-        threshold: float = 0.64,
+        threshold: float = 0.595,
     ) -> None:
         self.model = model
         self.verifier = verifier

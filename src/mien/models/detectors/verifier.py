@@ -18,7 +18,7 @@ from mien.zoo import spec_of
 
 CROP = 48  # pixels of what the network sees
 SIDE = 30  # of them are the box's longer side
-_SIZES = (1.0, 0.85, 1.18)
+_SIZES = (1.0, 0.7, 1.4)
 
 
 class Verifier:
