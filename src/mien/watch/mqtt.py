@@ -150,7 +150,7 @@ class MqttTarget:
             raise NotTold(str(exc)) from exc
         if not sent.is_published():
             raise NotTold(f"the broker {self.said.host} does not acknowledge")
-        self._note_end(json.loads(message.body)["visit"])
+        self._note_end(json.loads(message.body).get("visit", {}))
 
     def _note_end(self, visit: Mapping[str, Any]) -> None:
         """A person may have been here later than is known: in a visit that a kill left open."""
