@@ -318,13 +318,14 @@ class Estimate:
         groups = self.attribute.groups
         if groups is None:
             return {}
-        return dict(zip(groups.labels, map(float, self._by_group(groups)), strict=True))
-
-    def _by_group(self, groups: Groups) -> F32:
         if not self.attribute.values:
-            return self.scores
-        starts = np.searchsorted(self.attribute.values, groups.starts)
-        return np.asarray(np.add.reduceat(self.scores, starts), dtype=np.float32)
+            by_group = self.scores
+        else:
+            starts = np.searchsorted(self.attribute.values, groups.starts)
+            by_group = np.asarray(
+                np.add.reduceat(self.scores, starts), dtype=np.float32
+            )
+        return dict(zip(groups.labels, map(float, by_group), strict=True))
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -209,17 +209,13 @@ def shrink(image: U8, scale: float) -> U8:
     )
     way = cv2.INTER_AREA if 0.5 < scale < 1 else cv2.INTER_LINEAR
     while scale <= 0.5 and min(image.shape[:2]) > 1:
-        image, scale = _halved(image), scale * 2
+        # Half its size; without the last row or column where there is an odd one.
+        height, width = image.shape[0] // 2, image.shape[1] // 2
+        even = image[: 2 * height, : 2 * width]
+        half = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
+        image, scale = np.asarray(half, dtype=np.uint8), scale * 2
     small = cv2.resize(image, size_wh, interpolation=way)
     return np.asarray(small, dtype=np.uint8)
-
-
-def _halved(image: U8) -> U8:
-    """The picture at half its size; without the last row or column where there is an odd one."""
-    height, width = image.shape[0] // 2, image.shape[1] // 2
-    even = image[: 2 * height, : 2 * width]
-    half = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(half, dtype=np.uint8)
 
 
 def cut(image: U8, to_square: F32, *, size: int) -> U8:

@@ -261,7 +261,11 @@ class Analyzer:
         ]
         self.own: Sequence[AttributeModel] = [
             *pixels,
-            *(_Part(model, self.only) for model in self.further if self._wants(model)),
+            *(
+                _Part(model, self.only)
+                for model in self.further
+                if any(attribute.name in self.only for attribute in model.attributes)
+            ),
         ]
         heads: list[Head] = [
             model for model in models.values() if isinstance(model, BackboneHead)
@@ -287,9 +291,6 @@ class Analyzer:
         return rates.tolerance(
             false_names, 1 if self.gallery is None else len(self.gallery.people())
         )
-
-    def _wants(self, model: AttributeModel) -> bool:
-        return any(attribute.name in self.only for attribute in model.attributes)
 
     def load_model(self, attribute: str, file: Path) -> OwnModel:
         """A model file of the user's that is to tell `attribute`, run where this analyzer runs.

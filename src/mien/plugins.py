@@ -178,9 +178,8 @@ def found(group: str) -> dict[str, Plugin]:
         name: Plugin(group, name, OWN, EntryPoint(name, value, group))
         for name, value in ours.items()
     }
-    return parts | {
-        name: plugin for name, plugin in _installed(group).items() if name not in parts
-    }
+    of_packages = {} if os.environ.get(OFF) else dict(_of_packages(group))
+    return parts | of_packages | parts  # ours come first, and stay
 
 
 def load(
@@ -204,10 +203,6 @@ def load(
             f"{name!r} is not {what} that is there; there are {', '.join(known)}{near}"
         )
     return parts[name].load()
-
-
-def _installed(group: str) -> Mapping[str, Plugin]:
-    return {} if os.environ.get(OFF) else _of_packages(group)
 
 
 @cache

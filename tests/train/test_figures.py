@@ -12,7 +12,7 @@ from mien.cli import app
 from mien.errors import InputError
 from mien.train.dataset import Dataset, Sample
 from mien.train.evaluate import Measured, as_lines
-from mien.train.fit import Options, _folds, _notes, idle
+from mien.train.fit import Options, _notes, idle
 from mien.train.learners import NetworkOptions, Task
 from mien.types import I64
 
@@ -43,7 +43,7 @@ TWINS = [0] * 16 + list(range(1, 21))  # 16 of the 18 happy pictures are one pho
 
 def test_what_belongs_together_is_left_to_learn_from() -> None:
     task = a_task(TWINS, CLASSES)
-    folds = _folds(task, Options())
+    folds = Options().folds_of(task)
     happy = folds[:18]
     assert (happy < 0).sum() >= 16
     assert {int((folds[18:] == 0).sum()), int((happy == 0).sum())} & {0} == set()
@@ -52,13 +52,13 @@ def test_what_belongs_together_is_left_to_learn_from() -> None:
 
 def test_even_classes_are_parted_as_before() -> None:
     task = a_task(list(range(40)), [0, 1] * 20)
-    folds = _folds(task, Options())
+    folds = Options().folds_of(task)
     assert [int((folds[k::2] == 0).sum()) for k in (0, 1)] == [4, 4]
 
 
 def test_it_is_said_where_little_was_learnt_from() -> None:
     task = a_task(TWINS, CLASSES)
-    folds = _folds(task, Options(folds=5))
+    folds = Options(folds=5).folds_of(task)
     (note,) = _notes(a_dataset(CLASSES), task, folds, True)
     assert note.startswith("'happy': 16 of 18 pictures belong together")
     assert "learnt from 2 of them; the model written has learnt from all" in note

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,8 +66,7 @@ def retrain(ctx: typer.Context) -> None:
 
     Example: [bold]mien retrain --image_dir moods --output_graph moods.onnx --architecture inception_v3[/bold]
     """
-    left = iter(ctx.args)
-    given = dict(_option(argument, left) for argument in left)
+    given = _parsed(ctx.args)
     for name in given.keys() & _NEEDLESS.keys():
         typer.echo(f"mien: --{name} has no use here: {_NEEDLESS[name]}", err=True)
     if not given.get("image_dir"):
@@ -92,6 +91,12 @@ def _tell_idle(given: Mapping[str, str], options: Options) -> None:
         for old in _TODAY.get(name, ()):
             if old in given:
                 typer.echo(f"mien: --{old} has no use here: {reason}", err=True)
+
+
+def _parsed(arguments: Sequence[str]) -> dict[str, str]:
+    """The old options by name, given as --name=value or --name value."""
+    left = iter(arguments)
+    return dict(_option(argument, left) for argument in left)
 
 
 def _option(argument: str, left: Iterator[str]) -> tuple[str, str]:

@@ -99,7 +99,11 @@ class ChipBox:
         for _ in range(level):
             if min(crop.shape[:2]) < 9:
                 return
-            crop = _halve(crop)
+            # dlib's pyramid_down<2>: the 1 4 6 4 1 kernel, no border, truncated.
+            # Sums are exact in float32.
+            height, width = ((side - 3) // 2 for side in crop.shape[:2])
+            inner = cv2.pyrDown(crop)[1 : 1 + height, 1 : 1 + width]
+            crop = np.floor(inner).astype(np.float32, copy=False)
             corners = corners / 2 - (1.25, 0.75)
         _sample(crop, corners, out)
 
@@ -128,21 +132,16 @@ def chip_box(
     template = TEMPLATE_5 if len(points) == 5 else TEMPLATE_68
     points = points if len(points) == 5 else points[list(USED_68)]
     source = (padding + template) / (2 * padding + 1) * size
-    a, b = _similarity(source, points)
+    # The least-squares map x' = a x - b y, y' = b x + a y between the centred points.
+    s, t = source - source.mean(axis=0), points - points.mean(axis=0)
+    total = float((s**2).sum())
+    a = float((s * t).sum()) / total
+    b = float((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum()) / total
     dx, dy = size / 2 - source.mean(axis=0)
     middle = points.mean(axis=0) + (a * dx - b * dy, b * dx + a * dy)
     return ChipBox(
         (float(middle[0]), float(middle[1])), size * math.hypot(a, b), math.atan2(b, a)
     )
-
-
-def _similarity(source: F64, target: F64) -> tuple[float, float]:
-    """(a, b) of the least-squares map x' = a x - b y, y' = b x + a y between the centred points."""
-    s, t = source - source.mean(axis=0), target - target.mean(axis=0)
-    a = float((s * t).sum())
-    b = float((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum())
-    total = float((s**2).sum())
-    return a / total, b / total
 
 
 def cut_chips(
@@ -168,13 +167,6 @@ def cut_chips(
 
 def _down(side: float) -> float:
     return (side - 1) / 2 + 1
-
-
-def _halve(image: F32) -> F32:
-    """dlib's pyramid_down<2>: the 1 4 6 4 1 kernel, no border, truncated. Sums are exact in float32."""
-    height, width = ((side - 3) // 2 for side in image.shape[:2])
-    inner = cv2.pyrDown(image)[1 : 1 + height, 1 : 1 + width]
-    return np.floor(inner).astype(np.float32, copy=False)
 
 
 def _sample(image: F32, corners: F64, out: U8) -> None:

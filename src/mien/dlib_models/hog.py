@@ -372,9 +372,13 @@ class _LevelScan:
     threshold: float
 
     def __call__(self, level: int, planes: _Planes) -> tuple[F64, F32, I64]:
-        found = _scores(
-            self.score, _features(self.memory, planes, self.bins), planes.cells
-        )
+        seen = _features(self.memory, planes, self.bins)
+        rows, columns = planes.cells
+        # (5, rows, columns): the score of the window centred on each cell.
+        found: F32 = np.zeros((5, 0, 0), np.float32)
+        if rows:
+            found = self.score(seen).reshape(5, SHIFTS, rows, -1).transpose(0, 2, 3, 1)
+            found = found.reshape(5, rows, -1)[:, :, :columns]
         number, row, column = np.nonzero(found >= np.float32(self.threshold))
         # Cells -> image: the centre of the first and last cell, then up the pyramid, rounded once.
         cells = np.stack([column, row, column + WINDOW - 1, row + WINDOW - 1], axis=1)
@@ -397,15 +401,6 @@ class _LevelScan:
         )
         order = np.argsort(-scores, kind="stable")
         return boxes[order], scores[order], filters[order]
-
-
-def _scores(score: Scorer, seen: F32, cells: tuple[int, int]) -> F32:
-    """Features of one level -> (5, rows, columns): the score of the window centred on each cell."""
-    rows, columns = cells
-    if not rows:
-        return np.zeros((5, 0, 0), np.float32)
-    found = score(seen).reshape(5, SHIFTS, rows, -1).transpose(0, 2, 3, 1)
-    return found.reshape(5, rows, -1)[:, :, :columns]
 
 
 def _downscale(boxes: F64, upsample: int) -> I64:

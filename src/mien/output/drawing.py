@@ -267,16 +267,13 @@ def _place_away(
         covered = _overlap(places, np.concatenate([others, box[None]])).sum(axis=1)
         free: list[F32] = list(places[covered == 0])
         for place in free:
-            if not _overlap(_dots(place, box), others).any():
+            # Small boxes along the line that leads from a label to its face.
+            start, end = _ends(place, box)
+            middles = start + np.linspace(0, 1, 12)[:, None] * (end - start)
+            dots = np.concatenate([middles - 1, middles + 1], axis=1)
+            if not _overlap(dots.astype(np.float32), others).any():
                 return place
     return None
-
-
-def _dots(place: F32, box: F32) -> F32:
-    """Small boxes along the line that leads from a label to its face."""
-    start, end = _ends(place, box)
-    middles = start + np.linspace(0, 1, 12)[:, None] * (end - start)
-    return np.concatenate([middles - 1, middles + 1], axis=1).astype(np.float32)
 
 
 def _ends(place: F32, box: F32) -> tuple[F32, F32]:

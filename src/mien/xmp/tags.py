@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,14 +166,10 @@ def sidecar_of(photo: Path) -> Path:
         return full
     same = [
         other
-        for other in photo.parent.glob(f"{_literal(photo.stem)}.*")
+        for other in photo.parent.glob(f"{glob.escape(photo.stem)}.*")
         if other != photo and other.suffix.lower() in images.SUFFIXES
     ]
     return short if raw or (short.exists() and not same) else full
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
 def _stored(content: bytes, path: Path) -> tuple[tuple[int, int], int]:

@@ -90,16 +90,13 @@ def described(name: str, labels: tuple[str, ...]) -> Attribute:
         )  # the bound is that of our own network
     if ours.groups is not None and labels == ours.groups.labels:
         return replace(ours, values=())
-    return replace(ours, values=_years(labels))
-
-
-def _years(labels: tuple[str, ...]) -> tuple[float, ...]:
     try:
-        return tuple(map(float, labels))
+        years = tuple(map(float, labels))
     except ValueError as exc:
         raise ModelError(
             "an age model's labels must be years (0, 1, 2, …) or the eight age groups"
         ) from exc
+    return replace(ours, values=years)
 
 
 class TraitHeads:

@@ -165,7 +165,15 @@ class _FrozenGraph:
             return self.graph.node(_ELEMENTWISE[node.op], self._inputs(node))
         make = self._makers().get(node.op)
         if make is None:
-            self._refuse(node, "cannot be read; " + _why_not(node.op))
+            if node.op.startswith(("Variable", "VarHandle", "ReadVariable")):
+                why_not = (
+                    "the graph is not frozen: run TensorFlow's freeze_graph on it first"
+                )
+            elif node.op.startswith(("Quantiz", "Dequantiz", "FakeQuant", "Requantiz")):
+                why_not = "quantised graphs are not supported: take the network that is not quantised"
+            else:
+                why_not = "what can be read are the operations of the retrain script's Inception v3 and MobileNet"
+            self._refuse(node, "cannot be read; " + why_not)
         try:
             return make(node)
         except (IndexError, KeyError) as exc:
@@ -383,13 +391,3 @@ class _FrozenGraph:
 
 
 _LRN_DEFAULTS = {"alpha": 1.0, "beta": 0.5, "bias": 1.0}
-
-
-def _why_not(op: str) -> str:
-    if op.startswith(("Variable", "VarHandle", "ReadVariable")):
-        return "the graph is not frozen: run TensorFlow's freeze_graph on it first"
-    if op.startswith(("Quantiz", "Dequantiz", "FakeQuant", "Requantiz")):
-        return (
-            "quantised graphs are not supported: take the network that is not quantised"
-        )
-    return "what can be read are the operations of the retrain script's Inception v3 and MobileNet"
