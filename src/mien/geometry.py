@@ -67,7 +67,8 @@ def iou(a: F32, b: F32) -> F32:
     """Intersection over union of every box of `a` (N, 4) with every box of `b` (M, 4), xyxy -> (N, M)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.clip(high - low, 0, None).prod(axis=2)
+    across = np.maximum(high - low, 0)
+    inter = across[..., 0] * across[..., 1]
     union = area(a)[:, None] + area(b)[None, :] - inter
     return np.asarray(inter / np.maximum(union, 1e-9), dtype=np.float32)
 

@@ -60,9 +60,35 @@ def test_only_cells_nearly_as_sure_as_the_best_say_where_a_face_is() -> None:
             np.zeros((3, 5, 2), np.float32),
         ),
         nms=0.3,
+        least=0.2,
     )
     np.testing.assert_allclose(faces.boxes, [[1 / 3, 0, 10 + 1 / 3, 10]], atol=1e-5)
     assert faces.scores.tolist() == pytest.approx([0.8])
+
+
+def test_of_many_cells_those_vote_that_overlap_enough_wherever_they_lie() -> None:
+    """As all pairs compared would have it, in a picture with more cells than that can be done for."""
+    random = np.random.default_rng(5)
+    corners = random.uniform(0, 400, (600, 2))
+    boxes = np.hstack([corners, corners + random.uniform(20, 60, (600, 2))])
+    cells = Faces(
+        boxes.astype(np.float32),
+        random.uniform(0.1, 1, 600).astype(np.float32),
+        random.uniform(0, 400, (600, 5, 2)).astype(np.float32),
+    )
+    faces = vote(cells, nms=0.3, least=0.4)
+    kept = geometry.nms(cells.boxes, cells.scores, threshold=0.3)
+    best = cells[kept[cells.scores[kept] >= 0.4]]
+    votes = geometry.iou(best.boxes, cells.boxes) >= 0.6
+    votes &= cells.scores >= 0.5 * best.scores[:, None]
+    weights = np.where(votes, cells.scores, 0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    assert votes.sum(axis=1).max() > 1
+    np.testing.assert_allclose(faces.boxes, weights @ cells.boxes, rtol=1e-4)
+    places = np.einsum("kn,npd->kpd", weights, cells.landmarks)
+    np.testing.assert_allclose(faces.landmarks, places, rtol=1e-4)
+    few = vote(cells, nms=0.3, least=0.4, most=2)
+    np.testing.assert_array_equal(few.boxes, faces.boxes[:2])
 
 
 def test_what_is_clear_is_not_looked_at_again(

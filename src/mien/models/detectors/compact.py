@@ -29,7 +29,6 @@ from mien.zoo import ModelSpec, spec_of
 
 _SAME_FACE = 0.6  # IoU of the boxes of two cells that see one face
 _VOTERS = 0.5  # of the best cell's score: cells this sure also say where the face is
-_AT_ONCE = 256  # faces whose overlaps with all cells are held in memory
 _NOISE = math.radians(15)  # the exact landmarks come right from so far
 _LIES = math.radians(30)  # from here on a face is turned upright before it is looked at
 _STANDS = math.radians(45)
@@ -168,7 +167,7 @@ class Compact:
             lying = self._lying(image, rest[sure], turns[sure], self.rather)
             return together([faces, lying])
         lying = self._in_a_lying_picture(
-            image, self._proposed(cells, self.faint)[: self.many]
+            image, self._proposed(cells, self.faint, most=self.many)
         )
         return together([faces[~_meet(faces, lying)], lying])
 
@@ -201,10 +200,11 @@ class Compact:
         boxes, scores, landmarks = self.model(geometry.pad_to_multiple(image, 32)[None])
         return decode(boxes[0], scores[0], landmarks[0], threshold=self.faint * _VOTERS)
 
-    def _proposed(self, cells: Faces, least: float) -> Faces:
-        """What the first network takes for faces with this score or a better one, best first."""
-        proposed = vote(cells[cells.scores >= least * _VOTERS], nms=self.nms_threshold)
-        return proposed[proposed.scores >= least]
+    def _proposed(
+        self, cells: Faces, least: float, *, most: int | None = None
+    ) -> Faces:
+        """What the first network takes for faces with this score or a better one, the `most` best of them."""
+        return vote(cells, nms=self.nms_threshold, least=least, most=most)
 
     def _judged(
         self, image: U8, proposed: Faces, *, least: float | None = None
@@ -317,7 +317,7 @@ class Compact:
         to_patch = upright(box, angle, size=_PATCH, face=_PATCH_FACE)
         patch = geometry.cut(image, to_patch, size=_PATCH)
         best = self._judged(
-            patch, self._proposed(self._cells(patch), self.proposal)[:1]
+            patch, self._proposed(self._cells(patch), self.proposal, most=1)
         )
         sure = best.scores >= self.threshold + self.dearer * (1 - self.threshold)
         return _turned_back(best[sure], to_patch)
@@ -378,27 +378,26 @@ def decode(boxes: F32, scores: F32, landmarks: F32, *, threshold: float) -> Face
     return Faces(boxes[hits], scores[hits], landmarks[hits])
 
 
-def vote(seen: Faces, *, nms: float) -> Faces:
-    """One face for all cells (N) that see it: the best score, the place averaged by score; steadier than one cell."""
-    best = geometry.nms(seen.boxes, seen.scores, threshold=nms)
-    parts = [best[i : i + _AT_ONCE] for i in range(0, len(best), _AT_ONCE)]
-    places = [_mean_place(seen[part], seen) for part in parts]
-    boxes = np.concatenate([boxes for boxes, _ in places]) if places else seen.boxes[:0]
-    landmarks = (
-        np.concatenate([points for _, points in places])
-        if places
-        else seen.landmarks[:0]
-    )
-    return Faces(boxes, seen.scores[best], landmarks)
-
-
-def _mean_place(faces: Faces, seen: Faces) -> tuple[F32, F32]:
-    """Boxes (K, 4) and landmarks (K, 5, 2) averaged over the cells (N) that see the same faces (K)."""
-    votes = geometry.iou(faces.boxes, seen.boxes) >= _SAME_FACE
-    votes &= seen.scores >= _VOTERS * faces.scores[:, None]
-    weights = np.where(votes, seen.scores, np.float32(0))
-    weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
-    return weights @ seen.boxes, np.einsum("kn,npd->kpd", weights, seen.landmarks)
+def vote(cells: Faces, *, nms: float, least: float, most: int | None = None) -> Faces:
+    """One face for all cells (N) that see it, best first: the best score, of at least `least`, and the place averaged
+    by score, which is steadier than one cell's."""
+    sure = cells[cells.scores >= least]
+    best = sure[geometry.nms(sure.boxes, sure.scores, threshold=nms)[:most]]
+    voters = cells[cells.scores >= least * _VOTERS]
+    voters = voters[np.argsort(voters.boxes[:, 0], kind="stable")]
+    # Of a large picture's thousands of cells only those are compared whose left sides are near enough to overlap so.
+    reach = (1 / _SAME_FACE - 1) * (best.boxes[:, 2] - best.boxes[:, 0])
+    low = np.searchsorted(voters.boxes[:, 0], best.boxes[:, 0] - reach, "left")
+    high = np.searchsorted(voters.boxes[:, 0], best.boxes[:, 0] + reach, "right")
+    boxes, landmarks = best.boxes.copy(), best.landmarks.copy()
+    for i, near in enumerate(map(slice, low, high)):
+        scores = voters.scores[near]
+        overlaps = geometry.iou(best.boxes[i : i + 1], voters.boxes[near])[0]
+        votes = (overlaps >= _SAME_FACE) & (scores >= _VOTERS * best.scores[i])
+        weights = scores[votes] / scores[votes].sum()
+        boxes[i] = weights @ voters.boxes[near][votes]
+        landmarks[i] = np.tensordot(weights, voters.landmarks[near][votes], 1)
+    return Faces(boxes, best.scores, landmarks)
 
 
 def load_compact(*, min_face: int, compute: Compute | None = None) -> Compact:
