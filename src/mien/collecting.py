@@ -39,7 +39,8 @@ def who_is_known(gallery: G | None, only: Collection[str]) -> G:
     """
     if gallery is None or IDENTITY not in only:
         raise InputError(
-            "--keep-unknown needs a gallery (--gallery) and identity (among --only) to tell who is known"
+            "keeping unknown faces (--keep-unknown, keep_unknown) needs a gallery, and identity among --only, "
+            "to tell who is known"
         )
     return gallery
 

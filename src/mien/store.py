@@ -19,6 +19,7 @@ import platformdirs
 
 from mien import private
 from mien.errors import InputError, ModelError
+from mien.text import why
 from mien.zoo import ZOO, ModelSpec, asked_as
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def _setting(key: str) -> str | None:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, RecursionError) as exc:
-            raise InputError(f"cannot read {file}: {exc}") from exc
+            raise InputError(f"cannot read {file}: {why(exc)}") from exc
         if key in said:
             return str(said[key])
     return None

@@ -62,6 +62,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {by_case[near[0]]!r}?" if near else ""
 
 
+def why(error: Exception) -> str:
+    """What an error says, without the number and the name that one of the system repeats."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def _escaped(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error

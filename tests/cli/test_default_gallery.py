@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -135,6 +136,35 @@ def test_serve_tells_a_terminal_what_to_open(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
     assert inside("serve", "--host", host, "--port", "8123").stderr == ""
     assert served == [host, host]
+
+
+def test_serve_takes_what_the_file_says_that_it_watches(
+    tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = str(tmp_path / "house.db")
+    file = tmp_path / "house.toml"
+    file.write_text(
+        f"gallery = {json.dumps(place)}\nonly_here = 1\n[serve]\nport = 0\nurls = true\n"
+    )
+    served: list[tuple[str | None, bool]] = []
+    monkeypatch.setattr(
+        "mien.cli.serve._run",
+        lambda shared, settings: served.append((shared.gallery, settings.urls)),
+    )
+    assert "only_here" in inside("serve", "--watch", file).stderr
+    file.write_text(file.read_text().replace("only_here = 1\n", ""))
+    assert inside("serve", "--watch", file).returncode == 0
+    inside("serve", "--watch", file, "--gallery", "none")
+    assert served == [(place, True), ("none", True)]
+    lost = inside("serve", "--watch", tmp_path / "nowhere.toml")
+    assert "write one with [[cameras]]" in lost.stderr
+
+
+def test_keys_lie_where_serve_is_told(tmp_path: Path, inside: Inside) -> None:
+    place = ["serve", "--data", tmp_path / "srv"]
+    assert "no keys yet" in inside(*place, "key", "list").stderr
+    inside(*place, "key", "add", "door")
+    assert "door" in inside("serve", "key", "list", "--data", tmp_path / "srv").stdout
 
 
 class Silent:

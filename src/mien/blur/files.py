@@ -13,6 +13,7 @@ from PIL import Image, JpegImagePlugin
 from mien.errors import InputError
 from mien.media import images
 from mien.store import write_atomically
+from mien.text import why
 from mien.types import U8
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def write_photo(path: Path, image: U8, original: bytes, *, strip: bool) -> None:
         picture.save(made, kind, **options)
         write_atomically(path, made.getvalue())
     except (OSError, ValueError, KeyError) as exc:
-        raise InputError(f"cannot write {path}: {exc}") from exc
+        raise InputError(f"cannot write {path}: {why(exc)}") from exc
 
 
 def _as_fine_as(given: Image.Image | None, kind: str) -> dict[str, Any]:

@@ -161,6 +161,17 @@ class SharedOptions:
             return None
         return tuple(part.strip() for part in self.only.split(",") if part.strip())
 
+    def filled_in(self, file: Path) -> SharedOptions:
+        """These, with what the environment or a mien.toml says where they say nothing."""
+        settings = load_settings(file)
+        there = type(settings).model_fields.keys()
+        unsaid = [
+            field.name
+            for field in fields(self)
+            if field.name in there and getattr(self, field.name) is None
+        ]
+        return replace(self, **{name: getattr(settings, name) for name in unsaid})
+
     def with_live(self) -> SharedOptions:
         """These, with whether faces are alive told too."""
         more = ",".join(filter(None, (self.attributes, LIVE.name)))

@@ -24,7 +24,7 @@ from mien.errors import InputError
 from mien.gallery import NOBODY, remarks
 from mien.installs import lacking
 from mien.store import data_dir
-from mien.watch.settings import read_file
+from mien.watch.settings import find_file, read_file
 
 if TYPE_CHECKING:
     from mien.limits import Limits
@@ -121,13 +121,17 @@ def _serve(
         _serving("Watch the cameras of this mien.toml (docs/watch.md).", "--watch"),
     ] = None,
 ) -> None:
+    ctx.obj = data
     if ctx.invoked_subcommand is not None:
         return
     _need_extra()
     from mien.server import ServerSettings
 
-    said = load_settings().serve
+    watch = None if watch is None else find_file(watch)
+    said = load_settings(watch).serve
     watched = None if watch is None else read_file(watch, cameras_needed=False)
+    if watch is not None:
+        shared = shared.filled_in(watch)
     if watched is not None and any(one.require_live for one in watched.cameras):
         shared = shared.with_live()
     if watched is not None and keep_unknown is None:
@@ -141,7 +145,7 @@ def _serve(
     settings = _over(
         ServerSettings(**as_said, data=data or data_dir()),
         limits=limits,
-        models_dir=models_dir(models),
+        models_dir=models_dir(models or load_settings(watch).models_dir),
         host=host,
         port=port,
         hosts=tuple(host_name) if host_name else None,
@@ -228,11 +232,13 @@ def _audit(data: Path | None, action: str, key: str) -> None:
 
 @key_app.command("add")
 def add(
+    ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Whom it is for; only shown in lists.")],
     role: Annotated[str, typer.Option(help="read, analyse or admin.")] = "analyse",
     data: Data = None,
 ) -> None:
     """Make a key. It is shown once and kept as a hash. Example: mien serve key add door-camera --role analyse"""
+    data = data or ctx.obj
     key, secret = _keys(data).add(name, role)
     _audit(data, "key add", key.id)
     typer.echo(
@@ -242,18 +248,23 @@ def add(
 
 
 @key_app.command("list")
-def list_keys(data: Data = None) -> None:
+def list_keys(ctx: typer.Context, data: Data = None) -> None:
     """List the keys. Example: mien serve key list"""
-    for key in _keys(data).all():
+    keys = _keys(data or ctx.obj).all()
+    if not keys:
+        typer.echo("no keys yet; 'mien serve key add NAME' makes one", err=True)
+    for key in keys:
         typer.echo(f"{key.id}  {key.role:<8}{key.created}  {key.name}")
 
 
 @key_app.command("remove")
 def remove(
+    ctx: typer.Context,
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As listed.")],
     data: Data = None,
 ) -> None:
     """End a key, at once. Example: mien serve key remove 1f3a5b7c"""
+    data = data or ctx.obj
     _keys(data).remove(key_id)
     _audit(data, "key remove", key_id)
     typer.echo(f"key {key_id} is no longer taken", err=True)

@@ -221,7 +221,7 @@ def _show(groups: Sequence[Group], format: str, *, waiting: int = 0) -> None:  #
             "nobody; 'mien analyze --keep-unknown DAYS' keeps faces that nobody owns"
         )
     if waiting:
-        typer.echo(f"{waiting} more faces are in no group yet", err=True)
+        typer.echo(f"in no group yet: {counted(waiting, 'more face')}", err=True)
 
 
 def _table(groups: Sequence[Group]) -> Table:

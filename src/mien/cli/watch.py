@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -18,7 +17,6 @@ from mien import heap
 from mien.cli import INTERRUPTED, new_app
 from mien.cli.options import KeepUnknown, SharedOptions, collector, with_shared_options
 from mien.cli.signals import handling
-from mien.config import load_settings
 from mien.store import data_dir
 from mien.watch.settings import find_file, read_file
 from mien.watch.telling import Watch
@@ -47,7 +45,7 @@ def watch(
     heap.keep_few_arenas()
     found = find_file(file)
     said = read_file(found)
-    options = _filled_in(options, found)
+    options = options.filled_in(found)
     if any(camera.require_live for camera in said.cameras):
         options = options.with_live()
     options.place(make=True)
@@ -65,16 +63,6 @@ def watch(
             watching.watcher.run()
     if interrupted:
         raise typer.Exit(INTERRUPTED)
-
-
-def _filled_in(options: SharedOptions, file: Path) -> SharedOptions:
-    """The options, with what the environment or the file says where they say nothing."""
-    settings = load_settings(file)
-    shared = {f.name for f in fields(SharedOptions)} & type(
-        settings
-    ).model_fields.keys()
-    unsaid = [name for name in shared if getattr(options, name) is None]
-    return replace(options, **{name: getattr(settings, name) for name in unsaid})
 
 
 def _ending(

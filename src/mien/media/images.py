@@ -23,6 +23,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from mien import geometry
 from mien.errors import InputError, MemoryShort
 from mien.media import tiff
+from mien.text import why
 from mien.types import F32, U8
 
 SUFFIXES = tiff.RAW_SUFFIXES.union(
@@ -508,7 +509,7 @@ def write_image(path: Path, image: U8) -> None:
     try:
         Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).save(path, **options)
     except (OSError, ValueError) as exc:
-        raise InputError(f"cannot write {path}: {exc}") from exc
+        raise InputError(f"cannot write {path}: {why(exc)}") from exc
 
 
 def around(image: U8, box: F32, *, margin: float) -> U8:

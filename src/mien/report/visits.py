@@ -16,7 +16,7 @@ from mien.output.pages import cards, page, section, table
 from mien.sources.base import shown, split_address
 from mien.sources.http import Client, with_headers
 from mien.sources.wire import Wait
-from mien.text import from_json
+from mien.text import from_json, why
 from mien.watch.counts import Counts, Guest, Told
 from mien.watch.store import open_place
 
@@ -118,7 +118,7 @@ def _of_lines(file: Path) -> list[Told]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
-        raise InputError(f"cannot read {file}: {exc}") from exc
+        raise InputError(f"cannot read {file}: {why(exc)}") from exc
     lines = [text] if file.suffix == ".json" else text.splitlines()
     visits: dict[str, Told] = {}
     for number, line in enumerate(lines, start=1):

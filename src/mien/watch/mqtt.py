@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import InputError
+from mien.text import why
 from mien.watch.feed import CameraState
 from mien.watch.sending import NotTold
 from mien.watch.settings import Mqtt
@@ -80,7 +81,7 @@ class MqttTarget:
             try:
                 client.tls_set(ca_certs=ca)
             except OSError as exc:  # no file, or no certificate in it
-                raise InputError(f"mqtt: cannot use ca_file {ca}: {exc}") from exc
+                raise InputError(f"mqtt: cannot use ca_file {ca}: {why(exc)}") from exc
         client.will_set(self._topic("status"), "offline", qos=1, retain=True)
         client.reconnect_delay_set(min_delay=1, max_delay=60)
         client.on_connect = self._connected

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from mien.config import Settings
 from mien.errors import InputError
 from mien.sources.base import shown
-from mien.text import did_you_mean
+from mien.text import did_you_mean, why
 from mien.watch.cameras import Camera, Strict, WrittenHours, secret_of
 
 T = TypeVar("T", bound=BaseModel)
@@ -129,6 +129,8 @@ def find_file(given: Path | None) -> Path:
     for place in places:
         if place.is_file():
             return place
+        if place.exists():
+            raise InputError(f"{place} is no file; name a mien.toml")
     raise InputError(
         f"there is no {' and no '.join(map(str, places))}; write one with {_EXAMPLE}"
     )
@@ -143,7 +145,7 @@ def read_file(file: Path, *, cameras_needed: bool = True) -> WatchFile:
     try:
         said = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as exc:
-        raise InputError(f"cannot read {file}: {exc}") from exc
+        raise InputError(f"cannot read {file}: {why(exc)}") from exc
     own = {name: said[name] for name in said if name not in Settings.model_fields}
     try:
         found = WatchFile.model_validate(own)
