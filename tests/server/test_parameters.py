@@ -49,6 +49,24 @@ def test_a_field_of_a_form_that_nobody_reads(client: Client) -> None:
         assert "no field of the form here is called 'larges'" in answer.json()["detail"]
 
 
+def test_an_address_where_nothing_is_says_so_whatever_is_sent(client: Client) -> None:
+    large = b"0" * (client.settings.limits.json_bytes + 1)
+    lost = client.http.post("/v1/people/", files=[("file", ("0.jpg", large))])
+    assert (lost.status_code, "/docs" in lost.json()["detail"]) == (404, True)
+    wrong = client.http.put("/v1/people")
+    assert wrong.status_code == 405
+    assert wrong.json()["detail"].endswith("it takes GET, POST")
+    assert wrong.headers["allow"] == "GET, POST"
+
+
+def test_a_body_that_does_not_say_it_is_json(client: Client) -> None:
+    answer = client.http.post("/v1/urls", content='{"url": "http://example.com"}')
+    assert (answer.status_code, "Content-Type: application/json" in answer.text) == (
+        422,
+        True,
+    )
+
+
 def test_live_pictures_too(client: Client) -> None:
     with (
         client.http.websocket_connect(f"{LIVE}?requirelive=true") as socket,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,9 +15,12 @@ import numpy as np
 import pytest
 
 from mien.media import images
+from mien.server.routes import events
+from mien.server.routes.events import _changes
 from mien.types import U8
 from mien.watch.cameras import Camera
 from mien.watch.settings import Keeping, WatchFile
+from mien.watch.store import Wanted
 from watch.conftest import MjpegCamera
 
 from .harness import Client, Start
@@ -210,12 +215,56 @@ def _ended(client: Client) -> list[Any]:
     return [event for event in events if event["end"]]
 
 
+def test_what_is_followed_and_what_is_listed_are_not_mixed(start: Start) -> None:
+    http = start(watch=WatchFile(cameras=(), watch=KEPT)).http
+    for said in ("after=3", "follow=true&before=3", "follow=1&since=2026-01-01T00:00Z"):
+        answer = http.get(f"/v1/events?{said}")
+        assert (answer.status_code, "follow" in answer.text) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [
+        (Wanted(), True),
+        (Wanted(person="Ada"), True),
+        (Wanted(person="Ben"), False),
+        (Wanted(camera="yard"), False),
+        (Wanted("Ada", "door"), True),
+    ],
+)
+def test_of_whom_a_listener_hears(wanted: Wanted, fits: bool) -> None:
+    assert wanted.fits("Ada", "door") is fits
+
+
+def test_a_listener_hears_of_one_camera(start: Start) -> None:
+    service = start(watch=WatchFile(cameras=(), watch=KEPT)).service
+
+    class Visit(SimpleNamespace):
+        def model_dump_json(self) -> str:
+            return json.dumps(vars(self))
+
+    visits = [
+        Visit(number=number, person=None, camera=camera)
+        for number, camera in enumerate(["yard", "door", "yard"], start=1)
+    ]
+
+    async def first() -> list[str]:
+        told = _changes(service, service.watching.store, 0, Wanted(camera="door"))
+        return [await anext(told), await anext(told)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "_told_since", lambda *_: visits)
+        opening, visit = asyncio.run(first())
+    assert opening.startswith(":")
+    assert '"camera": "door"' in visit
+
+
 @pytest.mark.slow
 def test_visits_are_told_as_they_happen(watching: Client) -> None:
     until(lambda: watching.http.get("/v1/events").json()["events"])
     told: list[Any] = []
     with watching.http.stream(
-        "GET", "/v1/events", params={"follow": True, "after": 0}
+        "GET", "/v1/events", params={"follow": True, "after": 0, "camera": "film"}
     ) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():

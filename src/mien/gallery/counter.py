@@ -91,7 +91,7 @@ def check_not_enrolled(
     if are_enrolled(faces, enrolled, space).any():
         raise InputError(
             f"this picture is enrolled as {name}: remove it there first, "
-            f"'mien people photos {name!r}' lists them"
+            f"'mien people photos NAME' lists them"
         )
 
 

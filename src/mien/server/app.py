@@ -82,7 +82,8 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
     ]
     for router in routers:
         app.include_router(router)
-    kind_of = bodies.kinds(route for router in routers for route in router.routes)
+    app.state.routes = routes = [route for router in routers for route in router.routes]
+    kind_of, is_there = bodies.kinds(routes), bodies.places(routes)
     app.add_middleware(
         AdmissionControl,
         check=service.gate.check,
@@ -91,7 +92,12 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
     app.add_middleware(
         BodyLimits,
         settings=settings,
-        bytes_for=lambda path: bodies.bytes_for(kind_of(path), settings.limits),
+        # What is sent to no route is read by nobody: that it goes nowhere is to be said, not that it is large.
+        bytes_for=lambda path: (
+            bodies.bytes_for(kind_of(path), settings.limits)
+            if is_there(path)
+            else settings.limits.form_bytes
+        ),
     )
     app.add_middleware(HostAndOriginCheck, settings=settings)
     app.add_middleware(Observe, metrics=service.metrics, audit=service.audit)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from mien.server.settings import Limits
 
@@ -33,6 +33,12 @@ def kinds(routes: Iterable[BaseRoute]) -> Callable[[str], str | None]:
         return next((kind for pattern, kind in told if pattern.match(path)), None)
 
     return kind_of
+
+
+def places(routes: Iterable[BaseRoute]) -> Callable[[str], bool]:
+    """Tells of a path whether a route is there."""
+    patterns = [route.path_regex for route in routes if isinstance(route, Route)]
+    return lambda path: any(pattern.match(path) for pattern in patterns)
 
 
 def bytes_for(kind: str | None, limits: Limits) -> int:

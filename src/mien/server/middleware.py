@@ -237,7 +237,7 @@ class BodyLimits:
         # Numbers of thousands of digits are read by nobody.
         declared = declared.lstrip("0")[:_MOST_DIGITS]
         if declared.isdecimal() and int(declared) > limit:
-            detail = f"the body has {int(declared) / 1e6:g} MB, at most {limit / 1e6:g} are taken here"
+            detail = f"the body has {int(declared) / 1e6:g} MB, at most {limit / 1e6:.3g} are taken here"
             request_id = scope.get("state", {}).get("request_id")
             answer = problem_response(
                 "too-large",
@@ -262,7 +262,7 @@ class BodyLimits:
             ended = not message.get("more_body", False)
             if count > limit:
                 raise Problem(
-                    "too-large", f"the body is larger than {limit / 1e6:g} MB"
+                    "too-large", f"the body is larger than {limit / 1e6:.3g} MB"
                 )
             overdue = time.monotonic() - started - self.limits.body_idle_s
             if not ended and count < overdue * self.limits.body_rate:

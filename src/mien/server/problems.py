@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from mien.errors import (
     EmbedderMismatch,
@@ -230,9 +231,15 @@ def on_http_error(request: Request, error: Exception) -> Response:
         if isinstance(error, Problem)
         else _OF_STATUS.get(error.status_code, "malformed")
     )
-    return problem_response(
-        kind, str(error.detail), request_id=_id_of(request), headers=error.headers
-    )
+    detail, headers = str(error.detail), error.headers
+    if detail == HTTPStatus.NOT_FOUND.phrase:
+        detail = "nothing is at this address; GET /docs shows all there are"
+    elif detail == HTTPStatus.METHOD_NOT_ALLOWED.phrase:
+        headers = {"allow": ", ".join(_methods_of(request))}
+        detail = (
+            f"{request.method} is not for this address; it takes {headers['allow']}"
+        )
+    return problem_response(kind, detail, request_id=_id_of(request), headers=headers)
 
 
 def on_invalid(request: Request, error: Exception) -> Response:
@@ -246,7 +253,21 @@ def on_invalid(request: Request, error: Exception) -> Response:
         "; ".join(f"{'.'.join(e['loc'])}: {e['msg']}" for e in wrong)
         or "a parameter is missing"
     )
+    if [e["loc"] for e in wrong] == [["body"]] and "json" not in _content_type(request):
+        detail = "send JSON, with the header 'Content-Type: application/json'"
     return problem_response("invalid", detail, request_id=_id_of(request), errors=wrong)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What the address of a request takes."""
+    path = request.scope["path"]
+    routes = (r for r in request.app.state.routes if isinstance(r, Route))
+    found = (r.methods or () for r in routes if r.path_regex.match(path))
+    return sorted({method for methods in found for method in methods})
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "").lower()
 
 
 def _id_of(request: Request) -> str | None:

@@ -144,6 +144,10 @@ class Wanted:
         if self.until is not None:
             yield _visits.c.begins <= self.until
 
+    def fits(self, person: str | None, camera: str) -> bool:
+        """Whether a visit is of the person and the camera, whenever it was."""
+        return self.person in (None, person) and self.camera in (None, camera)
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

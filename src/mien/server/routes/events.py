@@ -91,9 +91,17 @@ async def list_events(
 ) -> Response | VisitsRecord:
     """The visits that changed last, the newest change first. They are kept only as long as mien.toml says."""
     store = watching_of(service).store
-    if follow:
-        return _Followed(service, caller, store, _latest(after, last_event_id))
     wanted = Wanted(person, camera, _seconds(since), _seconds(until))
+    if follow:
+        if since or until or before is not None:
+            raise Problem(
+                "invalid",
+                "follow tells what comes; since, until and before list what was",
+            )
+        after = _latest(after, last_event_id)
+        return _Followed(service, caller, _changes(service, store, after, wanted))
+    if after is not None:
+        raise Problem("invalid", "after goes with follow=true; pages go by before")
     found = await run_in_threadpool(store.visits, wanted, limit=limit, before=before)
     more = found[-1].number if len(found) == limit else None
     keeping = watching_of(service).said.watch
@@ -136,11 +144,9 @@ class _Followed(StreamingResponse):
     """Holds a listener's place from before its first byte to its end, however it ends."""
 
     def __init__(
-        self, service: Service, caller: Caller, store: VisitStore, after: int | None
+        self, service: Service, caller: Caller, changes: AsyncIterator[str]
     ) -> None:
-        super().__init__(
-            _changes(service, store, after), media_type="text/event-stream"
-        )
+        super().__init__(changes, media_type="text/event-stream")
         self.place = service.listeners.held(caller.id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,14 +155,18 @@ class _Followed(StreamingResponse):
 
 
 async def _changes(
-    service: Service, store: VisitStore, after: int | None
+    service: Service, store: VisitStore, after: int | None, wanted: Wanted
 ) -> AsyncIterator[str]:
+    """What happens to visits of the person and camera that are wanted, as server-sent events."""
     said_at = time.monotonic()
     number = await run_in_threadpool(store.last_number) if after is None else after
     yield ": from here on\n\n"
     while not service.stopping.is_set():
         for visit in await run_in_threadpool(_told_since, service, store, number):
-            number, said_at = visit.number, time.monotonic()
+            number = visit.number
+            if not wanted.fits(visit.person, visit.camera):
+                continue
+            said_at = time.monotonic()
             text = visit.model_dump_json()
             yield f"id: {number}\nevent: visit\ndata: {text}\n\n"
         if time.monotonic() - said_at > _HEARTBEAT_S:
