@@ -3,10 +3,13 @@
 
     python benchmarks/watch.py --photos FOLDER [--cameras 1 4 8 16] [--seconds 20] [--kbits 2000] [--live]
                                [--play MINUTES]
+    python benchmarks/watch.py --empty MINUTES [--wall MINUTES]
 
 Cameras send so many kilobits a second as `--kbits` says; 0: all that a sensor's noise costs at even quality, which is
 23 megabits. `--live` measures as many processes of `mien live --no-window` beside. FOLDER holds the photos that
-tests/watch/plays.py names. Cameras send H.264 in MPEG-TS over HTTP from another process,
+tests/watch/plays.py names. `--empty` needs none: a quarter each of so many minutes of film in which nobody is, empty,
+flickering, raining and dark, drawn by seeds, coded, and watched as fast as it goes, for `--wall` minutes at most: how
+many events were told, of which there should be none. Cameras send H.264 in MPEG-TS over HTTP from another process,
 which is not counted. Processor time is in per cent of one core; the delay is from a picture's arrival to the end of all
 that is told of it.
 """
@@ -51,6 +54,7 @@ from watch import plays
 RATE = 15
 LOOP_S = 8
 WARM_S = 6
+SCENES = ("empty", "flicker", "rain", "dark")
 
 
 def main() -> None:
@@ -58,12 +62,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--photos", type=Path)
     parser.add_argument("--cameras", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--kbits", type=int, default=2000)
     parser.add_argument("--live", action="store_true")
     parser.add_argument("--play", type=float, metavar="MINUTES")
+    parser.add_argument("--empty", type=float, metavar="MINUTES")
+    parser.add_argument("--wall", type=float, metavar="MINUTES", default=60)
     parser.add_argument("--send", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.send is not None:
@@ -71,6 +77,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if chosen.empty:
+            print(json.dumps(empty(folder, chosen.empty, chosen.wall)))
+            return
+        if chosen.photos is None:
+            parser.error("--photos names the folder of the photos of who is seen")
         gallery = plays.enrol(Analyzer(), chosen.photos, folder / "people.db")
         analyzer = Analyzer(gallery=gallery)
         if chosen.play:
@@ -342,6 +353,102 @@ def _is_right(span: plays.Span, ended: list[Event], start: float) -> bool:
 def _is_named(span: plays.Span, ended: list[Event], start: float) -> bool:
     found = _found(span, ended, start)
     return _is_right(span, ended, start) and found[0].told["person"] == span[0]
+
+
+# -- films in which nobody is
+
+
+def empty(folder: Path, minutes: float, wall: float) -> list[dict[str, Any]]:
+    """What is told of a quarter of the minutes each, of which nothing should be."""
+    analyzer = Analyzer()
+    until = time.monotonic() + wall * 60
+    rows = []
+    for seed, scene in enumerate(SCENES):
+        path = folder / f"{scene}.mp4"
+        count = round(minutes * 60 * plays.RATE / len(SCENES))
+        left = (until - time.monotonic()) / (len(SCENES) - seed)
+        drawn = _within(_pictures(scene, seed, count), left / 2)
+        write_clip(path, drawn, rate=plays.RATE)
+        rows.append({"scene": scene, **_watched_empty(analyzer, path, left / 2)})
+        print(rows[-1], flush=True)
+        path.unlink()
+    return rows
+
+
+def _within(pictures: Iterator[U8], seconds: float) -> Iterator[U8]:
+    """As many as can be made in the time."""
+    until = time.monotonic() + seconds
+    for picture in pictures:
+        yield picture
+        if time.monotonic() > until:
+            return
+
+
+def _watched_empty(analyzer: Analyzer, path: Path, seconds: float) -> dict[str, Any]:
+    events: list[Event] = []
+    camera = Camera(name="empty", source=str(path))
+    watcher = Watcher(analyzer, WatchFile(cameras=(camera,)), events.append)
+    timer = threading.Timer(seconds, watcher.stop)
+    timer.start()
+    began = time.monotonic()
+    watcher.run()
+    timer.cancel()
+    feed = watcher._posts[0].feed
+    return {
+        "minutes": round(feed.now_s / 60, 2),
+        "looked_at": feed.state.looked_at,
+        "events": len([event for event in events if event.kind == "begin"]),
+        "times_real_time": round(feed.now_s / (time.monotonic() - began), 1),
+    }
+
+
+def _pictures(scene: str, seed: int, count: int) -> Iterator[U8]:
+    """A furnished room of 640x360 in one of four weathers."""
+    rng = np.random.default_rng(seed)
+    room = _room(rng)
+    sigma = 9 if scene == "dark" else 3
+    noise = [rng.normal(0, sigma, room.shape).astype(np.float32) for _ in range(8)]
+    lamp, drops, car = 1.0, [], -200.0
+    for i in range(count):
+        light = 1 + 0.1 * np.sin(i / 300)
+        if scene == "flicker":
+            lamp = rng.choice([0.6, 1.0, 1.3]) if rng.random() < 0.2 else lamp
+        shown = room * np.float32(light * lamp * (0.12 if scene == "dark" else 1))
+        if scene == "rain":
+            drops = [one for one in drops if one[2] > i]
+            if rng.random() < 0.2:
+                at = (int(rng.integers(640)), int(rng.integers(360)))
+                drops.append((at, int(rng.integers(4, 25)), i + rng.integers(10, 60)))
+            _rain(shown, rng, drops)
+        if scene == "dark":
+            car = car + 25 if car < 900 else (-200.0 if rng.random() < 0.01 else car)
+            cv2.circle(shown, (int(car), 240), 40, (150, 160, 170), -1)
+            shown = cv2.blur(shown, (25, 25)) if -100 < car < 740 else shown
+        grain = np.roll(noise[i % 8], int(rng.integers(640)), axis=1)
+        yield np.clip(shown + grain, 0, 255).astype(np.uint8)
+
+
+def _room(rng: np.random.Generator) -> Any:
+    """Furniture, pictures, plants: edges, corners and round things."""
+    room = np.full((360, 640, 3), 120, np.float32)
+    for _ in range(40):
+        colour = tuple(map(int, rng.integers(20, 230, 3)))
+        x, y = int(rng.integers(640)), int(rng.integers(360))
+        width, height = (int(v) for v in rng.integers(8, 120, 2))
+        if rng.random() < 0.5:
+            cv2.rectangle(room, (x, y), (x + width, y + height), colour, -1)
+        else:
+            cv2.ellipse(room, (x, y), (width // 2, height // 2), 0, 0, 360, colour, -1)
+    return cv2.GaussianBlur(room, (3, 3), 0)
+
+
+def _rain(shown: Any, rng: np.random.Generator, drops: list[Any]) -> None:
+    """Streaks, and drops that lie on the lens for seconds."""
+    for _ in range(60):
+        x, y = int(rng.integers(640)), int(rng.integers(340))
+        cv2.line(shown, (x, y), (x + 3, y + 20), (200, 200, 200), 1)
+    for at, radius, _ in drops:
+        cv2.circle(shown, at, radius, (170, 170, 170), -1)
 
 
 if __name__ == "__main__":

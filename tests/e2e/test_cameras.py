@@ -147,6 +147,21 @@ def test_an_audience_is_counted_and_nobody_described(
     page.page.click("#dialog-ok")
     page.page.click("button[aria-label='Send a test of guests']")
     page.page.wait_for_selector(".toast.bad:has-text('refused')")
+    page.page.click("button[aria-label='Change guests']")
+    assert page.page.input_value("#dialog input[name=name]") == "guests"
+    assert page.page.input_value("#dialog input[name=url]") == "", "it may be a secret"
+    page.page.fill("#dialog input[name=hours]", "late")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector("#dialog-error:has-text('late')")
+    page.page.fill("#dialog input[name=hours]", "22:00-6:00")
+    page.page.select_option("#dialog select[name=camera]", "hall")
+    page.page.fill("#dialog input[name=every]", "10")
+    page.page.click("#dialog-ok")
+    page.page.wait_for_selector(".rule:has-text('at hall · 22:00-6:00')")
+    rules = listening.http.get(f"{listening.base}/v1/rules").json()["rules"]
+    (changed,) = rules
+    assert (changed["cameras"], changed["every_minutes"]) == (["hall"], 10)
+    assert changed["who"] == "anybody"
     page.page.click("button[aria-label='Remove guests']")
     page.page.click("#dialog-ok")
     page.page.wait_for_selector("#rules-blank:not([hidden])")

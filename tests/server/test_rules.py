@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -38,6 +38,15 @@ def watching(start: Start) -> Client:
     return start(watch=SAID, url_hosts=("127.0.0.1",))
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def begin(request: pytest.FixtureRequest, start: Start) -> Callable[[], Client]:
+    """Starts the service, again too, where rules and visits are kept in either database."""
+    place: dict[str, Any] = {}
+    if request.param == "postgres":
+        place["gallery"] = request.getfixturevalue("postgres_url")
+    return lambda: start(watch=SAID, url_hosts=("127.0.0.1",), **place)
+
+
 def add(client: Client, url: str, **more: object) -> Any:
     said = {"name": "door", "who": ["Ada"], "url": url, **more}
     return client.http.post("/v1/rules", json=said)
@@ -65,8 +74,9 @@ def test_rules_of_the_file_are_shown_without_secrets(watching: Client) -> None:
 
 
 def test_a_rule_is_added_tried_out_speaks_and_goes(
-    watching: Client, receiver: Receiver, start: Start
+    receiver: Receiver, begin: Callable[[], Client]
 ) -> None:
+    watching = begin()
     added = add(watching, receiver.url)
     assert added.status_code == 201, added.text
     place = added.headers["location"]
@@ -76,7 +86,7 @@ def test_a_rule_is_added_tried_out_speaks_and_goes(
     happen(watching, "Ben")
     happen(watching, "Ada")
     until(lambda: receiver.visits[1:] == ["Ada 1"])
-    again = start(watch=SAID, url_hosts=("127.0.0.1",))
+    again = begin()
     happen(again, "Ada", 2)
     until(lambda: receiver.visits[2:] == ["Ada 2"])
     assert again.http.delete(place).status_code == 204
@@ -86,7 +96,8 @@ def test_a_rule_is_added_tried_out_speaks_and_goes(
     assert again.service.watching.store.waiting("added") == []
 
 
-def test_a_rule_is_changed(watching: Client, receiver: Receiver, start: Start) -> None:
+def test_a_rule_is_changed(receiver: Receiver, begin: Callable[[], Client]) -> None:
+    watching = begin()
     place = add(watching, "http://127.0.0.1:1/away").headers["location"]
     happen(watching, "Ada")
     changes = {"who": ["Ben"], "url": receiver.url}
@@ -97,7 +108,7 @@ def test_a_rule_is_changed(watching: Client, receiver: Receiver, start: Start) -
     happen(watching, "Ada", 2)
     happen(watching, "Ben")
     until(lambda: receiver.visits[1:] == ["Ben 1"])
-    again = start(watch=SAID, url_hosts=("127.0.0.1",))
+    again = begin()
     assert again.http.get("/v1/rules").json()["rules"][1]["who"] == ["Ben"]
     happen(again, "Ben", 2)
     until(lambda: receiver.visits[2:] == ["Ben 2"])
@@ -155,8 +166,9 @@ def test_what_cannot_be_a_rule_is_refused(
     assert client.http.get("/v1/rules").json()["rules"] == []
 
 
-def test_who_comes_again_hears_what_was_missed(watching: Client) -> None:
+def test_who_comes_again_hears_what_was_missed(begin: Callable[[], Client]) -> None:
     """By Last-Event-ID, as browsers do; pages by cursors hold each visit once."""
+    watching = begin()
     for person in ("Ada", "Ben", "Cleo"):
         happen(watching, person)
     until(lambda: len(watching.http.get("/v1/events").json()["events"]) == 3)
