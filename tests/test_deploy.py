@@ -47,7 +47,7 @@ def test_services_have_all_they_name(file: Path) -> None:
         if "build" in service:
             assert (file.parent / service["build"] / "Dockerfile").is_file()
         else:
-            assert re.fullmatch(r"[a-z/]+:\w+", service["image"]), "with its version"
+            assert re.fullmatch(r"[a-z/-]+:\w+", service["image"]), "with its version"
 
 
 @pytest.mark.parametrize("file", COMPOSE, ids=lambda file: file.name)
@@ -67,6 +67,7 @@ def test_a_unit_starts_a_command(unit: Path) -> None:
     assert parse(typer.main.get_command(app), words)[-1] == words[0]
 
 
+@pytest.mark.slow
 def test_the_broker_s_recipe_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

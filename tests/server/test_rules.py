@@ -39,11 +39,12 @@ def watching(start: Start) -> Client:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
-def begin(request: pytest.FixtureRequest, start: Start) -> Callable[[], Client]:
+def begin(request: pytest.FixtureRequest) -> Callable[[], Client]:
     """Starts the service, again too, where rules and visits are kept in either database."""
     place: dict[str, Any] = {}
     if request.param == "postgres":
         place["gallery"] = request.getfixturevalue("postgres_url")
+    start: Start = request.getfixturevalue("start")  # ends before its database does
     return lambda: start(watch=SAID, url_hosts=("127.0.0.1",), **place)
 
 
