@@ -749,6 +749,33 @@ def test_importing_mien_is_free() -> None:
     )
 
 
+@pytest.mark.slow
+def test_one_photo_loads_neither_ffmpeg_nor_what_draws_bars_nor_rare_formats(
+    astronaut: U8, tmp_path: Path
+) -> None:
+    photo = tmp_path / "a.jpg"
+    images.write_image(photo, astronaut)
+    code = """
+import sys
+from mien.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+heavy = {"av", "rich.progress", "rich.table", "PIL.PdfImagePlugin", "sqlalchemy"}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "analyze", str(photo)],
+        env={**os.environ, "MIEN_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(records(done)) == 1
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize(
     ("names", "jobs"),
     [

@@ -14,7 +14,6 @@ from mien.cli import outputs
 from mien.cli.videos import is_stream
 from mien.errors import InputError
 from mien.media import images
-from mien.output.video import check_place
 from mien.runtime import default_threads
 from mien.sources import VIDEO_SUFFIXES, is_video
 
@@ -104,6 +103,8 @@ def _check_copy(option: str, place: Path, name: str) -> None:
         )
     outputs.file_to_write(option, place, suffixes=kinds, inputs=[name])
     if is_video(str(place)):
+        from mien.output.video import check_place  # FFmpeg, for films alone
+
         check_place(place)
 
 

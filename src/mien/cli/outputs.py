@@ -11,10 +11,12 @@ import sys
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from mien.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDTH_IN_FILES = 160
 
@@ -79,6 +81,8 @@ def refuse_inputs(
 
 def console() -> Console:
     """Standard output: in a file and in a pipe lines are not broken where a terminal would end."""
+    from rich.console import Console  # half of what a table needs to be loaded
+
     return Console(
         width=None if sys.stdout.isatty() else _WIDTH_IN_FILES, highlight=False
     )

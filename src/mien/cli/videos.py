@@ -17,7 +17,6 @@ from mien.errors import InputError, MienError
 from mien.media import images
 from mien.output import drawing
 from mien.output.summary import VideoSummary, timeline
-from mien.output.video import VideoRecorder
 from mien.pipeline import Analyzer
 from mien.progress import progress
 from mien.sources import Photos, Source, is_video, open_source
@@ -114,6 +113,8 @@ class VideoJob:
             return lambda frame, result: images.write_image(
                 target, drawing.annotate(frame.image, result.faces)
             )
+        from mien.output.video import VideoRecorder  # FFmpeg, for films alone
+
         sound = frames.name if not frames.live else None
         rate = frames.rate / self.every if frames.rate else None
         recorder = VideoRecorder(place, rate=rate, sound=sound)

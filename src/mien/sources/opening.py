@@ -1,4 +1,4 @@
-"""Opens every kind of source."""
+"""Opens every kind of source. FFmpeg is loaded by the first film or stream: photos do without."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 from mien import plugins
 from mien.errors import SourceError
 from mien.media import images
-from mien.sources import http, streams
+from mien.sources import http
 from mien.sources.base import MOST_CAMERAS, Source, Timeouts, shown, split_address
 from mien.sources.camera import camera
 from mien.sources.live import Connect, LiveSource
 from mien.sources.media import expand, is_folder, is_video
 from mien.sources.photos import Photos
-from mien.sources.video import VideoFile
 
 POLL_RATE = 2.0  # pictures per second asked of a URL that gives one picture
 
@@ -75,6 +74,8 @@ def open_camera(number: int, *, timeouts: Timeouts, **_: object) -> Source:
 
 def open_stream(uri: str, *, timeouts: Timeouts, **_: object) -> Source:
     """A stream that FFmpeg reads."""
+    from mien.sources import streams
+
     return _live(uri, partial(streams.stream, uri, timeouts, paced=False), timeouts)
 
 
@@ -84,6 +85,8 @@ def open_path(path: str, *, timeouts: Timeouts, **_: object) -> Source:
         return Photos(path, [file for file in expand(path) if not is_video(file)])
     if Path(path).suffix.lower() in images.SUFFIXES:
         return Photos(path, [path])
+    from mien.sources.video import VideoFile
+
     return VideoFile(path, timeouts)
 
 
@@ -109,6 +112,9 @@ def open_http(url: str, *, timeouts: Timeouts, poll_rate: float | None) -> Sourc
         raise SourceError(
             f"{shown(url)} is a page ({kind}), not a picture or video; give the address of the video itself"
         )
+    from mien.sources import streams
+    from mien.sources.video import VideoFile
+
     # A video that has an end is a file; one that has none is a stream (HLS without an end comes in bursts).
     with streams.open_stream(url, timeouts) as container:
         endless = container.duration is None
