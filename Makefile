@@ -12,7 +12,7 @@ PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscop
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 ASTRONAUT = $(BIN)/python -c "import pathlib, skimage.data as d; print(pathlib.Path(d.__file__).with_name('astronaut.png'))"
 
-.PHONY: help demo test check audit docs format bench hooks clean
+.PHONY: help demo test check coverage audit docs format bench hooks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
@@ -50,6 +50,10 @@ test: .venv/dev-ready  ## everything: checks, the whole test-suite, with the sys
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST)
+
+coverage: .venv/dev-ready  ## which lines the fast tests run in their own process; the rest is told, file by file
+	OPENBLAS_NUM_THREADS=1 $(BIN)/coverage run -m pytest -q -m "not slow"
+	$(BIN)/coverage report
 
 audit: .venv/dev-ready  ## licences of what mien installs; its known holes, asked of a service on the internet
 	$(BIN)/python tests/test_licences.py

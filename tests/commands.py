@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 import pytest
 
@@ -19,6 +23,9 @@ Done = subprocess.CompletedProcess[str]
 Inside = Callable[..., Done]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)  # which a command leaves as they were
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKED = ["gallery.test_counter", "test_backup", "watch.test_telling"]
 
 MIEN = (sys.executable, "-c", "from mien.cli import main; main()")
 
@@ -34,6 +41,27 @@ def in_own_process(*arguments: object, **environment: str) -> Done:
         env={**os.environ, **environment},
         check=False,
     )
+
+
+def saying(
+    target: Callable[..., None], *arguments: object
+) -> tuple[BaseProcess, Iterator[Any]]:
+    """A process in which `target(say, …)` runs, and what it says until it ends. It is forked from one that has imported
+    what it needs, so that it begins at once."""
+    _FORKS.set_forkserver_preload(_FORKED)
+    hears, says = _FORKS.Pipe(duplex=False)
+    process = _FORKS.Process(target=target, args=(says.send, *arguments), daemon=True)
+    with pytest.MonkeyPatch.context() as patch:  # which it looks for imports by
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        process.start()
+    says.close()
+    return process, _heard(hears)
+
+
+def _heard(hears: Connection) -> Iterator[Any]:
+    with hears, suppress(EOFError):
+        while True:
+            yield hears.recv()
 
 
 def runner(capsys: pytest.CaptureFixture[str]) -> Inside:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import skimage.data
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 
 from commands import Inside, runner
 from live.clips import moving_face, write_clip
@@ -30,6 +31,11 @@ _LENT = (".cache", ".config/pip", ".keras", ".npm", ".npmrc", ".pyenv")
 SHARED = Path(
     os.environ.get("MIEN_SHARED", Path(__file__).parents[1].parent / "shared")
 )
+
+settings.register_profile(  # how long an example takes says how busy the machine is
+    "mien", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("mien")
 
 
 def pytest_configure() -> None:
@@ -45,9 +51,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests come first, so that no worker is left alone with a long one at the end."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    """Files that take long come first, so that no worker is left alone with one at the end."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        slow = item.get_closest_marker("slow")
+        seconds[item.path] += 0.1 if slow is None else (slow.args or (2.0,))[0]
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -193,7 +202,12 @@ def postgres_server() -> Iterator[sa.Engine]:
     engine = sa.create_engine(
         sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     )
-    yield engine.execution_options(isolation_level="AUTOCOMMIT")
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:  # what is tested ends itself, not the machine
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(sa.text(f"ALTER SYSTEM SET {setting} = off"))
+        connection.execute(sa.text("SELECT pg_reload_conf()"))
+    yield engine
     engine.dispose()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)

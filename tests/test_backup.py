@@ -6,20 +6,18 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from commands import Inside
+from commands import Inside, saying
 from mien import backup
 from mien.backup import Home
 from mien.errors import GalleryError, InputError
@@ -167,6 +165,7 @@ def test_a_folder_is_copied_as_of_one_moment(tmp_path: Path) -> None:
         writer.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", ["people.db", "postgresql"], indirect=True)
 def test_a_copy_is_of_one_moment_while_others_write(
     places: tuple[str, str], tmp_path: Path
@@ -316,6 +315,11 @@ def test_commands(
     assert (wrong.returncode, "of the kind sqlite" in wrong.stderr) == (2, True)
 
 
+def restore(say: Callable[[str], None], archive: Path, home: Home) -> None:
+    say("ready")
+    backup.restore(archive, home, force=True, told=quiet)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["people.db", "people"])
 def test_a_kill_in_the_middle_leaves_the_old_or_the_new(
@@ -335,20 +339,12 @@ def test_a_kill_in_the_middle_leaves_the_old_or_the_new(
     archive = tmp_path / "a.zip"
     backup.write(archive, Home(other, tmp_path / "d"), told=quiet)
     old, new = names(place), names(other)
-    script = (
-        "import sys; from pathlib import Path; from mien import backup;"
-        "print('ready', flush=True);"
-        "backup.restore(Path(sys.argv[1]), backup.Home(sys.argv[2], Path(sys.argv[3])),"
-        " force=True, told=lambda done, total: None)"
-    )
     for delay in (0.0, 0.02, 0.05, 0.1, 0.2):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, archive, place, data], stdout=subprocess.PIPE
-        )
-        process.stdout.readline()
+        process, said = saying(restore, archive, Home(place, data))
+        next(said)
         time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         assert names(place) in (old, new)
     backup.restore(archive, Home(place, data), force=True, told=quiet)
     assert names(place) == new

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import mien
 
@@ -27,23 +28,28 @@ MAY = {  # where one may stand, and why
 _NAMED = re.compile(r"\b(emotion|gender)", re.IGNORECASE)
 
 
-def places() -> Iterator[str]:
-    for file in sorted(HOME.rglob("*.py")):
-        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if any(
-            isinstance(node, ast.Constant) and node.value in LITERALS
-            for node in nodes
-            if _is_plain(node)
-        ):
-            yield file.relative_to(HOME).as_posix()
+@pytest.fixture(scope="module")
+def nodes() -> dict[Path, list[ast.AST]]:
+    """All that is written in `src`, the drop-in too, file by file."""
+    return {
+        file: list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+        for file in sorted(HOME.parent.rglob("*.py"))
+    }
 
 
-def _is_plain(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and type(node.value) in (str, int)
+def is_literal(node: ast.AST) -> bool:
+    plain = isinstance(node, ast.Constant) and type(node.value) in (str, int)
+    return plain and node.value in LITERALS
 
 
-def test_literals_stand_where_built_in_models_are_declared() -> None:
-    found = list(places())
+def test_literals_stand_where_built_in_models_are_declared(
+    nodes: dict[Path, list[ast.AST]],
+) -> None:
+    found = [
+        file.relative_to(HOME).as_posix()
+        for file, written in nodes.items()
+        if file.is_relative_to(HOME) and any(map(is_literal, written))
+    ]
     assert "models/attributes/heads.py" in found
     assert [place for place in found if not place.startswith(tuple(MAY))] == []
     assert [
@@ -64,11 +70,11 @@ def test_the_page_names_no_attribute() -> None:
     assert {name: words for name, words in named.items() if words} == {}
 
 
-def test_one_name_is_one_class() -> None:
-    """Of everything in `src`, the drop-in too: a name that is there twice says what neither of them is."""
+def test_one_name_is_one_class(nodes: dict[Path, list[ast.AST]]) -> None:
+    """Of everything in `src`: a name that is there twice says what neither of them is."""
     where: dict[str, list[str]] = {}
-    for file in sorted(HOME.parent.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for file, written in nodes.items():
+        for node in written:
             if isinstance(node, ast.ClassDef):
                 where.setdefault(node.name, []).append(file.name)
     assert len(where) > 300

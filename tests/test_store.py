@@ -6,13 +6,13 @@ import hashlib
 import http.server
 import multiprocessing
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from background import served
 from mien import store
 from mien.config import load_settings
 from mien.errors import InputError, ModelError
@@ -50,11 +50,8 @@ def server(tmp_path: Path) -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             pass
 
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{httpd.server_port}/toy.onnx"
-    httpd.shutdown()
-    httpd.server_close()
+    with served(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as httpd:
+        yield f"http://127.0.0.1:{httpd.server_port}/toy.onnx"
 
 
 @pytest.mark.parametrize("spec", ZOO.values(), ids=lambda spec: spec.name)

@@ -15,9 +15,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from background import free_port
 from mien import runtime
 from mien.types import U8
-from server.harness import free_port, write_clip
+from server.harness import write_clip
 
 ROOT = Path(__file__).parents[1]
 LIVES_S = (
@@ -158,7 +159,7 @@ def _command(*arguments: str) -> str:
     return f"from mien.cli import app; app({list(arguments)!r}, standalone_mode=False)"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(20)
 @pytest.mark.skipif(
     shutil.which("strace") is None, reason="strace is missing: 'apt-get install strace'"
 )

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from background import until
 from batch import archives
 from mien.batch import Archive, BatchSummary, Progress, run_batch
 from mien.batch.dataset import TABLES, TOLD, faces_schema, make_outcome
@@ -215,22 +215,12 @@ def test_a_file_that_kills_its_worker_twice_is_an_error_and_the_others_are_done(
 
 
 def _kill_the_reader_of(pipe: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            writer = os.open(
-                pipe, os.O_WRONLY | os.O_NONBLOCK
-            )  # only works while somebody reads
-        except OSError:
-            time.sleep(0.05)
-            continue
-        (worker,) = multiprocessing.active_children()
-        worker.kill()  # and not joined: whose worker it is learns how it ended
-        os.close(writer)
-        while _is_read(pipe):
-            time.sleep(0.05)
-        return
-    raise AssertionError("no worker came to the pipe")
+    until(lambda: _is_read(pipe))
+    writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()  # and not joined: whose worker it is learns how it ended
+    os.close(writer)
+    until(lambda: not _is_read(pipe))
 
 
 def _is_read(pipe: Path) -> bool:

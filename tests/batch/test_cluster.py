@@ -44,6 +44,7 @@ def two_nodes() -> Iterator[tuple[Any, Any]]:
         cluster.shutdown()
 
 
+@pytest.mark.slow(40)
 def test_a_node_is_lost_half_way_and_the_rows_are_the_same(
     two_nodes: tuple[Any, Any], astronaut: U8, tmp_path: Path
 ) -> None:

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from background import until
 from batch import archives
 from commands import MIEN, Inside
 from mien.batch import BatchSummary, run_batch
@@ -45,14 +47,12 @@ def start(*command: object) -> subprocess.Popen[str]:
     )
 
 
-def group_is_gone(group: int) -> bool:
-    """Whether all processes of a session have ended, after a while."""
-    for _ in range(100):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
+def is_gone(group: int) -> bool:
+    """Whether all processes of a session have ended."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
     return False
 
 
@@ -111,7 +111,7 @@ def test_ctrl_c_leaves_nothing_broken(astronaut: U8, tmp_path: Path) -> None:
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130, said
     assert "Traceback" not in said
-    assert group_is_gone(running.pid)
+    until(partial(is_gone, running.pid))
     done = len(archives.rows(out, "sources"))
     assert 0 < done < 64
     summary = run_batch([str(photos)], out, archives.options(jobs=2))
@@ -120,7 +120,7 @@ def test_ctrl_c_leaves_nothing_broken(astronaut: U8, tmp_path: Path) -> None:
     assert archives.same_rows(out, fresh)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(40)
 def test_killed_at_random_moments_the_rows_are_those_of_an_undisturbed_run(
     astronaut: U8, tmp_path: Path
 ) -> None:
@@ -148,7 +148,7 @@ def test_killed_at_random_moments_the_rows_are_those_of_an_undisturbed_run(
             time.sleep(whole_run_s * chance.uniform(0.3, 0.6))
         running.kill()  # the owner only: its workers have to notice
         running.communicate()
-        assert group_is_gone(running.pid)
+        until(partial(is_gone, running.pid))
         done.append(len(list(out.glob("sources/part-*"))))
     assert sorted(done) == done
     assert done[-1] > 0

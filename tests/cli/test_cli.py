@@ -9,13 +9,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from background import until
 from commands import MIEN, Inside, in_own_process
 from mien.cli import _COMMANDS, LazyGroup
 from mien.cli.copies import AnalyzeInput, jobs_for
@@ -671,9 +671,7 @@ def test_ctrl_c_keeps_what_was_done(astronaut: U8, tmp_path: Path) -> None:
         images.write_image(photos / f"{i:03d}.jpg", astronaut)
     command = [*MIEN, "analyze", str(photos), "--output", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (out.exists() and out.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    until(lambda: out.exists() and out.stat().st_size)
     process.send_signal(signal.SIGINT)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130

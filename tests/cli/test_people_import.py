@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from background import served
 from commands import Inside
 from mien.cli.people_import import open_library
 from mien.errors import InputError, SourceError
@@ -131,11 +131,8 @@ def compreface(photos: Path) -> Iterator[str]:
     CompreFace.pages = 2
     CompreFace.examples = [("id-1", "Ada"), ("id-2", "Ben"), ("id-3", "Ada")]
     CompreFace.content = (photos / "002_A.jpg").read_bytes()
-    server = HTTPServer(("127.0.0.1", 0), CompreFace)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with served(HTTPServer(("127.0.0.1", 0), CompreFace)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def test_compreface_s_examples_page_by_page(compreface: str) -> None:

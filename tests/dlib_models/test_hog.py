@@ -194,7 +194,7 @@ def test_refuses_what_is_no_image(image: Any, score: hog.Scorer) -> None:
         hog.detect(score, image)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(8, 90), st.integers(8, 90), st.booleans(), st.integers(0, 2**32 - 1))
 def test_votes_sum_up_the_gradients_seen(
     height: int, width: int, grey: bool, seed: int

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mien.dlib_models import landmarks, mmod, reader, resnet
 from mien.dlib_models.reader import IntStream, Reader
@@ -53,7 +53,6 @@ def test_floats(value: float) -> None:
     st.lists(st.integers(-(2**32) + 1, 2**32 - 1), min_size=1, max_size=400),
     st.integers(1, 300),
 )
-@settings(deadline=None)
 def test_a_stream_of_integers_in_blocks(values: list[int], block: int) -> None:
     stream = IntStream(Reader(b"".join(map(integer, values)), "file"))
     stream._BLOCK = block  # type: ignore[misc]
@@ -64,7 +63,6 @@ def test_a_stream_of_integers_in_blocks(values: list[int], block: int) -> None:
 
 
 @given(st.lists(st.floats(-(2.0**20), 2.0**20, width=32), max_size=100))
-@settings(deadline=None)
 def test_a_stream_of_floats(values: list[float]) -> None:
     assert (
         IntStream(Reader(numbers(values), "file")).floats(len(values)).tolist()
@@ -246,8 +244,9 @@ def test_tiny_predictor_is_read() -> None:
     assert outcome(use, tiny_predictor())
 
 
+@pytest.mark.slow
 @given(st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 def test_mutated_predictors(data: st.DataObject) -> None:
     whole = tiny_predictor()
     kind = data.draw(st.sampled_from(["flip", "cut", "insert", "count"]))
@@ -272,7 +271,7 @@ def test_mutated_predictors(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_at_all(data: bytes) -> None:
     for parse in (
         *PARSERS.values(),

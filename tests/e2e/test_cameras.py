@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from background import free_port
 from mien.pipeline import Analyzer
 from mien.server import ServerSettings
 from mien.types import U8
 from mien.watch.cameras import Camera
 from mien.watch.settings import Keeping, WatchFile
-from server.harness import Listening, free_port, with_gallery
+from server.harness import Listening, with_gallery
 from watch.conftest import MjpegCamera
 
 from .test_page import CHROMIUM, WIDER, Page, browser, camera_clip, names

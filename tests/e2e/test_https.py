@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from mien.pipeline import Analyzer
-from mien.server import ServerSettings
-from server.harness import Listening, free_port, with_gallery
-from server.test_tls import OPENSSL, Pair, authority, pair
+from server.harness import Listening
+from server.test_tls import OPENSSL, authority, pair, secure
 
 from .test_page import CHROMIUM, Page, browser, camera_clip
 
-__all__ = ["authority", "browser", "camera_clip", "pair"]
+__all__ = ["authority", "browser", "camera_clip", "pair", "secure"]
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,16 +24,6 @@ class Secure(Page):
     def __init__(self, browser: object, service: Listening) -> None:
         super().__init__(browser, service, ignore_https_errors=True)
         self.base = f"https://127.0.0.1:{service.port}"
-
-
-@pytest.fixture
-def secure(models: Analyzer, tmp_path: Path, pair: Pair) -> Iterator[Listening]:
-    settings = ServerSettings(
-        data=tmp_path, port=free_port(), tls_cert=pair.cert, tls_key=pair.key
-    )
-    listening = Listening(settings, with_gallery(models, tmp_path / "people.db"))
-    yield listening.start()
-    listening.stop()
 
 
 def test_who_films_themselves_is_named_in_the_live_picture(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import mien
+from background import free_port
 from mien.gallery import Photo
 from mien.media import images
 from mien.models.detectors.base import load_detector
@@ -25,7 +26,6 @@ from server.harness import (
     EVERYWHERE,
     Listening,
     encoded,
-    free_port,
     takes,
     with_gallery,
     write_clip,

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from background import free_port
 from mien.pipeline import Analyzer
 from mien.server import ServerSettings
-from server.harness import Listening, free_port, with_gallery
+from server.harness import Listening, with_gallery
 from test_plugins import installed, site
 
 from .test_page import CHROMIUM, Page, browser, camera_clip, photo_file

@@ -65,7 +65,7 @@ def test_dlibs_models_take_the_place_of_ours(
     assert face_recognition.face_locations(cut, 0, "cnn") == boxes != []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(10)
 @pytest.mark.oracle
 def test_what_we_find_goes_into_dlibs_functions(photo: U8, dlib: ModuleType) -> None:
     (rect,) = api._raw_face_locations(photo)[:1]

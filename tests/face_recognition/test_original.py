@@ -13,7 +13,7 @@ import pytest
 TEST_COUNT = 30
 
 
-@pytest.mark.slow
+@pytest.mark.slow(60)
 def test_the_original_tests_pass_without_dlib(
     original_tests: Path, without_dlib: Path, tmp_path: Path
 ) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import saying
 from gallery.test_galleries import bare, descriptor, open_at, who
 from gallery.test_photos import PICTURE
 from mien.errors import InputError, PersonNotFound
@@ -278,35 +275,22 @@ def test_described_anew_or_said_what_is_lost(tmp_path: Path) -> None:
     reopened.close()
 
 
-_DENY_FOREVER = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from gallery.test_counter import face, like
-from gallery.test_galleries import bare, open_at
-gallery = open_at(sys.argv[1])
-gallery.enroll("Ada", [bare(1)])
-for step in range(1, 2000):
-    gallery.deny("Ada", [face(like(1, 0.45 + step / 1e4))])
-    print(step, flush=True)
-"""
+def deny_forever(say: Callable[[int], None], place: str) -> None:
+    gallery = open_at(place)
+    gallery.enroll("Ada", [bare(1)])
+    for step in range(1, 2000):
+        gallery.deny("Ada", [face(like(1, 0.45 + step / 1e4))])
+        say(step)
 
 
 @pytest.mark.slow
 def test_kill_minus_nine_loses_nothing_that_was_said(place: str) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        _DENY_FOREVER,
-        place,
-        str(Path(__file__).parents[1]),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    process, said = saying(deny_forever, place)
     for _ in range(5):
-        process.stdout.readline()
-    os.kill(process.pid, signal.SIGKILL)
-    acknowledged = 5 + len(process.stdout.read().split())
-    process.wait()
+        next(said)
+    process.kill()
+    acknowledged = 5 + len(list(said))
+    process.join()
     gallery = open_at(place)
     said = keeping(gallery).counter_examples("Ada")
     assert len(said) in (acknowledged, acknowledged + 1)

@@ -5,11 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 import unicodedata
 from collections.abc import Callable
@@ -22,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from commands import saying
 from mien.errors import (
     EmbedderMismatch,
     GalleryError,
@@ -646,34 +643,22 @@ INSERT INTO about VALUES ('version', '1'), ('embedder', 'test'), ('revision', '2
 """
 
 
-_ENROLL_FOREVER = """
-import sys
-sys.path.insert(0, sys.argv[2])
-from gallery.test_galleries import open_at, photo
-gallery = open_at(sys.argv[1])
-for seed in range(1, 250):
-    gallery.enroll(f"P{seed:03d}", [photo(seed)])
-    print(seed, flush=True)
-"""
+def enroll_forever(say: Callable[[int], None], place: str) -> None:
+    gallery = open_at(place)
+    for seed in range(1, 250):
+        gallery.enroll(f"P{seed:03d}", [photo(seed)])
+        say(seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wait_s", [0.02, 0.1, 0.25])
 def test_kill_minus_nine_loses_nothing_acknowledged(place: str, wait_s: float) -> None:
-    arguments = [
-        sys.executable,
-        "-c",
-        _ENROLL_FOREVER,
-        place,
-        str(Path(__file__).parents[1]),
-    ]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
+    process, said = saying(enroll_forever, place)
+    next(said)
     time.sleep(wait_s)
-    os.kill(process.pid, signal.SIGKILL)
-    acknowledged = 1 + len(process.stdout.read().split())
-    process.wait()
+    process.kill()
+    acknowledged = 1 + len(list(said))
+    process.join()
     gallery = open_at(place)
     people = gallery.people()
     gallery.close()

@@ -78,6 +78,7 @@ def test_a_transaction_that_ends_after_later_ones_is_seen(opened: Opened) -> Non
     assert ours._replica._seen.later == frozenset()
 
 
+@pytest.mark.slow
 def test_who_missed_what_the_log_no_longer_says_reads_everything(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,7 +179,7 @@ def test_a_chain_of_strangers_is_not_one_person() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 40), st.integers(1, 8), st.floats(0.2, 0.5), st.integers(0, 999))
 def test_one_by_one_in_any_order_ends_like_all_at_once(
     faces: int, people: int, spread: float, seed: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import cv2
 
+from background import served
 from live.clips import clock_picture
 
 FRAME_S = 0.04
@@ -184,15 +184,8 @@ class Server(ThreadingHTTPServer):
 @contextmanager
 def serving(port: int = 0, segments: Path = Path()) -> Iterator[Server]:
     """A running server."""
-    server = Server(port, segments)
-    thread = threading.Thread(
-        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-    )
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.stopping = True
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with served(Server(port, segments)) as server:
+        try:
+            yield server
+        finally:
+            server.stopping = True

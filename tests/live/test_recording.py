@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from background import until
 from live.clips import moving_face, numbered, write_clip
 from live.servers import serving
 from mien.cli.copies import AnalyzeInput, copies_of
@@ -302,11 +302,7 @@ def test_a_stop_leaves_a_film_that_plays(
         process = subprocess.Popen(
             [*command, *options], stderr=subprocess.PIPE, text=True
         )
-        ends = time.monotonic() + 60
-        while time.monotonic() < ends and not (
-            record.exists() and record.stat().st_size > 3_000
-        ):
-            time.sleep(0.2)
+        until(lambda: record.exists() and record.stat().st_size > 3_000)
         process.send_signal(stop)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130

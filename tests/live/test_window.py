@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import ImageGrab
 
+from background import until
 from commands import Inside
 from live.clips import moving_face, write_clip
 from mien.attribute import Estimate
@@ -122,14 +123,6 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.wait()
 
 
-def until(true: Callable[[], object], *, seconds: float) -> None:
-    """Waits until something holds; fails if it never does."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "did not happen in time"
-        time.sleep(0.2)
-
-
 def screenshot(display: str) -> U8:
     return np.asarray(ImageGrab.grab(xdisplay=display))
 
@@ -164,19 +157,19 @@ def test_the_window_shows_the_film_and_takes_keys(
         try:
             until(
                 lambda: np.ptp(screenshot(screen)) > 150 or mien.poll() is not None,
-                seconds=240,
+                every_s=0.2,
             )
             assert mien.poll() is None, mien.communicate()
-            until(
-                lambda: coloured(screenshot(screen)) > 200, seconds=30
-            )  # the lines of a box
+            until(  # the lines of a box
+                lambda: coloured(screenshot(screen)) > 200, every_s=0.2
+            )
             picture = screenshot(screen)
             assert (
                 picture.max(axis=2) > 20
             ).mean() > 0.4  # the film fills most of the screen
             if shutil.which("xdotool"):
                 enrol(screen)
-                until(lambda: gallery_names(gallery) == ["Eileen C"], seconds=30)
+                until(lambda: gallery_names(gallery) == ["Eileen C"])
                 subprocess.run(["xdotool", "key", "q"], check=True)
                 assert mien.wait(timeout=30) == 0
         finally:
@@ -225,7 +218,7 @@ def test_a_window_shows_takes_keys_resizes_and_closes(screen: str) -> None:
         window.show(half_and_half())
         until(
             lambda: window.key() < 0 and red_height(screen) in range(196, 201),
-            seconds=20,
+            every_s=0.1,
         )
         assert reds(screen)[0] == 200  # in the middle of the screen
         xid = xdotool("search", "--class", "^mien$").split()[0]
@@ -236,7 +229,7 @@ def test_a_window_shows_takes_keys_resizes_and_closes(screen: str) -> None:
         xdotool("windowsize", xid, "400", "400")
         until(
             lambda: window.key() < 0 and red_height(screen) in range(96, 101),
-            seconds=20,
+            every_s=0.1,
         )  # its shape is kept
         assert not window.closed
         sdl2 = sys.modules["sdl2"]
@@ -248,8 +241,8 @@ def test_a_window_shows_takes_keys_resizes_and_closes(screen: str) -> None:
             sdl2.SDL_WINDOWEVENT_CLOSE,
         )
         sdl2.SDL_PushEvent(closing)
-        until(lambda: window.key() < 0 and window.closed, seconds=20)
-    until(lambda: reds(screen) == (0, 0), seconds=20)
+        until(lambda: window.key() < 0 and window.closed)
+    until(lambda: reds(screen) == (0, 0))
 
 
 def test_a_window_is_no_larger_than_the_screen(screen: str) -> None:
@@ -257,7 +250,7 @@ def test_a_window_is_no_larger_than_the_screen(screen: str) -> None:
         window.show(half_and_half())
         until(
             lambda: window.key() < 0 and red_height(screen) in range(245, 251),
-            seconds=20,
+            every_s=0.1,
         )
 
 
@@ -297,7 +290,7 @@ def enrol(display: str) -> None:
     """Types a name into the window."""
     xdotool("windowfocus", xdotool("search", "--class", "^mien$").split()[0])
     subprocess.run(["xdotool", "key", "e"], check=True)
-    until(lambda: prompted(screenshot(display)), seconds=20)
+    until(lambda: prompted(screenshot(display)))
     subprocess.run(["xdotool", "type", "--delay", "200", "Eileen C"], check=True)
     subprocess.run(["xdotool", "key", "Return"], check=True)
 

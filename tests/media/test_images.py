@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import face_recognition
@@ -343,7 +343,8 @@ _SEEDS = [
 ]
 
 
-@settings(max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.slow
+@settings(max_examples=400)
 @given(
     seed=st.sampled_from(_SEEDS),
     cut=st.floats(0.05, 1.0),

@@ -10,7 +10,6 @@ import pytest
 
 from mien import geometry
 from mien.models.detectors.angle import AngleNet
-from mien.models.detectors.base import load_detector
 from mien.models.detectors.compact import Compact
 from mien.pipeline import Analyzer
 from mien.session import SessionOptions
@@ -32,13 +31,6 @@ def turned(image: U8, angle: float) -> tuple[U8, F32]:
 
 def degrees_off(angle: float, expected: float) -> float:
     return abs((angle - expected + 180) % 360 - 180)
-
-
-@pytest.fixture(scope="module")
-def compact() -> Compact:
-    detector = load_detector("compact")
-    assert isinstance(detector, Compact)
-    return detector
 
 
 @pytest.mark.parametrize("angle", TURNS)

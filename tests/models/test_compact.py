@@ -13,13 +13,6 @@ from mien.models.detectors.verifier import Verifier
 from mien.types import U8, Faces
 
 
-@pytest.fixture(scope="module")
-def compact() -> Compact:
-    detector = load_detector("compact")
-    assert isinstance(detector, Compact)
-    return detector
-
-
 def test_decodes_nothing_to_empty_columns() -> None:
     faces = decode(
         np.zeros((84, 4), np.float32),

@@ -32,7 +32,8 @@ def places(faces: Faces, size_wh: tuple[int, int]) -> np.ndarray:
     return np.array([label.place for label in placed]).reshape(-1, 4)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(-50, 600), st.integers(-50, 450), st.integers(5, 300)),

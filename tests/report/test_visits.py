@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from background import served
 from commands import Inside
 from mien.watch.store import VisitStore
 from mien.watch.visits import Event
@@ -115,12 +115,8 @@ class Exporting(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Exporting)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with served(HTTPServer(("127.0.0.1", 0), Exporting)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def test_of_a_service_page_by_page_with_its_key(inside: Inside, service: str) -> None:

@@ -23,6 +23,7 @@ import onnx
 from fastapi.testclient import TestClient
 from onnx import TensorProto, helper, numpy_helper
 
+from background import free_port, until
 from mien import store
 from mien.pipeline import PARTS, Analyzer
 from mien.server import ServerSettings, create_app
@@ -68,15 +69,14 @@ class Client:
             files=[("file", ("photo.jpg", picture))],
         )
 
-    def wait(self, job_id: str, seconds: float = 60) -> dict[str, object]:
+    def wait(self, job_id: str) -> dict[str, object]:
         """The job when it has ended."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+
+        def ended() -> dict[str, object]:
             job = self.http.get(f"/v1/jobs/{job_id}").json()
-            if job["state"] in {"done", "failed"}:
-                return job
-            time.sleep(0.1)
-        raise AssertionError(f"job {job_id} did not end in {seconds} s: {job}")
+            return job if job["state"] in {"done", "failed"} else {}
+
+        return until(ended, every_s=0.1)
 
 
 def with_gallery(models: Analyzer, place: Path | str) -> Analyzer:
@@ -184,16 +184,15 @@ class Process:
             if self.files:
                 command = ["prlimit", f"--nofile={self.files}:{self.files}", *command]
             self.popen = subprocess.Popen(command, stderr=log, stdout=log)
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
-            try:
-                if httpx.get(f"{self.base}/readyz", timeout=2).status_code == 200:
-                    return self
-            except httpx.TransportError:
-                time.sleep(0.05)
-            if self.popen.poll() is not None:
-                break
-        raise AssertionError((self.data / "serve.log").read_text()[-3000:])
+        until(self._is_ready_or_gone)
+        assert self.popen.poll() is None, (self.data / "serve.log").read_text()[-3000:]
+        return self
+
+    def _is_ready_or_gone(self) -> bool:
+        try:
+            return httpx.get(f"{self.base}/readyz", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return self.popen is None or self.popen.poll() is not None
 
     def kill(self, how: int = signal.SIGKILL) -> int:
         """Ends the process; its exit status."""
@@ -221,10 +220,7 @@ class Listening:
 
     def start(self) -> Listening:
         self.thread.start()
-        until = time.monotonic() + 30
-        while not self.server.started and time.monotonic() < until:
-            time.sleep(0.02)
-        assert self.server.started
+        until(lambda: self.server.started)
         return self
 
     def stop(self) -> None:
@@ -252,12 +248,6 @@ class Listening:
             except (TimeoutError, OSError):
                 pass
             return answer
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 Start = Callable[..., Client]

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import av
 import pytest
 
+from background import until
 from mien.server.jobs import results
 
 from .harness import Client, Start
@@ -74,16 +74,11 @@ def test_cancel_and_queue_limits(start: Start, long_clip: bytes, tmp_path) -> No
         client.http.get(f"/v1/jobs/{first['id']}/result").json()["type"]
         == "urn:mien:problem:not-ready"
     )
-    until = time.monotonic() + 20
-    while (
-        not client.http.get(f"/v1/jobs/{first['id']}").json()["frames"]
-        and time.monotonic() < until
-    ):
-        time.sleep(0.05)
+    until(lambda: client.http.get(f"/v1/jobs/{first['id']}").json()["frames"])
     for job in (first, second):
         assert client.http.delete(f"/v1/jobs/{job['id']}").status_code == 204
     assert client.http.get("/v1/jobs").json() == {"jobs": []}
-    time.sleep(0.5)
+    until(lambda: client.service.worker._run is None)
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
@@ -126,13 +121,12 @@ def test_long_videos_are_refused(start: Start, clip: bytes) -> None:
 def test_jobs_are_kept_for_a_set_time(start: Start, clip: bytes) -> None:
     client = start(limits={"jobs_kept_s": 0.2})
     job = post(client, clip, every=20)
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
+
+    def gone() -> bool:
         client.service.worker.notify()
-        if client.http.get(f"/v1/jobs/{job['id']}").status_code == 404:
-            return
-        time.sleep(0.1)
-    raise AssertionError("the job is still there")
+        return client.http.get(f"/v1/jobs/{job['id']}").status_code == 404
+
+    until(gone)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 
 import numpy as np
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
+from background import until
 from mien.models.attributes.antispoof import LIVE as LIVELY
 from mien.types import U8, Faces, Scores
 
@@ -95,10 +95,7 @@ def test_connections_are_limited_and_given_back(start: Start) -> None:
             ):
                 second.receive_text()
             assert refused.value.code == 1013
-        until = time.monotonic() + 5
-        while client.service.live.taken and time.monotonic() < until:
-            time.sleep(0.01)
-        assert client.service.live.taken == 0
+        until(lambda: client.service.live.taken == 0)
 
 
 def test_only_the_living_are_named_where_that_is_told(client: Client) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from starlette.testclient import WebSocketTestSession
 
+from background import free_port
 from mien.server import KeyFile, ServerSettings
 
 from .harness import (
@@ -20,7 +21,6 @@ from .harness import (
     Listening,
     Process,
     Start,
-    free_port,
     model_folder,
     with_gallery,
     write_head,

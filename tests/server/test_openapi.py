@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from background import free_port
 from mien.pipeline import Analyzer
 from mien.server import KeyFile, ServerSettings
 
-from .harness import Client, Listening, free_port, with_gallery
+from .harness import Client, Listening, with_gallery
 
 CONTRACT = {
     ("post", "/v1/analyze"),
@@ -97,7 +98,7 @@ def listening(models: Analyzer, tmp_path: Path) -> Iterator[Listening]:
     started.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(20)
 @pytest.mark.skipif(
     importlib.util.find_spec("schemathesis") is None,
     reason="schemathesis is not installed",

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
+from background import served, until
 from mien.server.routes.events import _latest
 from mien.watch.cameras import Camera
 from mien.watch.settings import Keeping, Rule, WatchFile, Webhook
 from mien.watch.visits import Event
-from watch.test_telling import Receiver, until
+from watch.test_telling import Receiver, receiver
 
 from .harness import Client, Start
+
+__all__ = ["receiver"]  # a fixture
 
 HOOK = Webhook(name="house", url="http://user:secret@127.0.0.1:1/x")
 SAID = WatchFile(
@@ -23,14 +26,6 @@ SAID = WatchFile(
     webhooks=(HOOK,),
     rules=(Rule(name="strangers", who="unknown"),),
 )
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture
@@ -105,7 +100,7 @@ def test_a_rule_is_changed(receiver: Receiver, begin: Callable[[], Client]) -> N
     changed = watching.http.patch(place, json=changes)
     assert changed.status_code == 200, changed.text
     assert (changed.json()["who"], changed.json()["name"]) == (["Ben"], "door")
-    until(lambda: receiver.visits == ["Ada 1"], seconds=30)
+    until(lambda: receiver.visits == ["Ada 1"])
     happen(watching, "Ada", 2)
     happen(watching, "Ben")
     until(lambda: receiver.visits[1:] == ["Ben 1"])
@@ -167,6 +162,7 @@ def test_what_cannot_be_a_rule_is_refused(
     assert client.http.get("/v1/rules").json()["rules"] == []
 
 
+@pytest.mark.slow
 def test_who_comes_again_hears_what_was_missed(begin: Callable[[], Client]) -> None:
     """By Last-Event-ID, as browsers do; pages by cursors hold each visit once."""
     watching = begin()
@@ -244,7 +240,6 @@ def test_a_redirect_is_not_followed(
     watching: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever is told may not send us to an address of this machine."""
-    elsewhere = Receiver()
 
     def redirect(answer: BaseHTTPRequestHandler) -> None:
         answer.send_response(307)
@@ -252,9 +247,8 @@ def test_a_redirect_is_not_followed(
         answer.end_headers()
 
     monkeypatch.setattr(receiver.RequestHandlerClass, "do_POST", redirect)
-    place = add(watching, receiver.url).headers["location"]
-    (why,) = watching.http.post(f"{place}/test").json()["told"].values()
-    elsewhere.shutdown()
-    elsewhere.server_close()
+    with served(Receiver()) as elsewhere:
+        place = add(watching, receiver.url).headers["location"]
+        (why,) = watching.http.post(f"{place}/test").json()["told"].values()
     assert "answers 307" in why
     assert elsewhere.tries == 0

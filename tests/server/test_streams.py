@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from background import free_port, served, until
 from mien.errors import SourceError
 from mien.pipeline import Analyzer
 from mien.server import ServerSettings
@@ -22,7 +23,7 @@ from mien.server.streams import _Rtsp
 from mien.sources import wire
 from mien.sources.wire import Wait
 
-from .harness import Listening, Start, free_port, with_gallery
+from .harness import Listening, Start, with_gallery
 
 DRIPS = {  # what a server sends at once, and then again and again
     "/headers": (b"HTTP/1.1 200 OK\r\n", b"X"),
@@ -63,11 +64,11 @@ def dripping() -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)  # which an answer that never ends reaches
 @pytest.mark.parametrize("path", ["/headers", "/continue", "/status", "/picture"])
 def test_one_deadline_holds_for_all_of_an_answer(
     path: str, dripping: str, tmp_path: Path
 ) -> None:
-    began = time.monotonic()
     with pytest.raises(SourceError, match=r"stopped sending|no answer in time"):
         Fetcher(FetchRules((dripping,), 1, 0.8)).fetch(
             f"http://{dripping}{path}",
@@ -75,13 +76,13 @@ def test_one_deadline_holds_for_all_of_an_answer(
             picture_bytes=9_000,
             video_bytes=9_000,
         )
-    assert time.monotonic() - began < 2.5
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)  # less than the fetch may take
 def test_a_fetch_ends_when_nobody_waits_any_more(dripping: str, tmp_path: Path) -> None:
     began = time.monotonic()
-    rules = FetchRules((dripping,), 1, 60, 60, lambda: time.monotonic() - began > 0.5)
+    rules = FetchRules((dripping,), 1, 999, 999, lambda: time.monotonic() - began > 0.5)
     with pytest.raises(SourceError):
         Fetcher(rules).fetch(
             f"http://{dripping}/headers",
@@ -89,7 +90,6 @@ def test_a_fetch_ends_when_nobody_waits_any_more(dripping: str, tmp_path: Path) 
             picture_bytes=9_000,
             video_bytes=9_000,
         )
-    assert time.monotonic() - began < 3
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_slow_peers_leave_the_rest_of_the_api_alone(
     settings = ServerSettings(
         data=tmp_path, port=free_port(), urls=True, url_hosts=(dripping,)
     )
-    limits = replace(settings.limits, url_s=60.0, fetches=4, fetches_per_key=3)
+    limits = replace(settings.limits, url_s=999.0, fetches=4, fetches_per_key=3)
     listening = Listening(
         replace(settings, limits=limits), with_gallery(models, tmp_path / "people.db")
     ).start()
@@ -114,28 +114,19 @@ def test_slow_peers_leave_the_rest_of_the_api_alone(
         for one in slow:
             one.sendall(request)
         fetches = listening.app.state.service.fetches
-        _until(lambda: fetches.taken == 3)
-        began = time.monotonic()
+        until(lambda: fetches.taken == 3)
         assert listening.http.get(f"{listening.base}/v1/people").status_code == 200
         assert listening.http.get(f"{listening.base}/v1/jobs").status_code == 200
-        assert time.monotonic() - began < 5
         told = listening.http.post(
             f"{listening.base}/v1/urls", json={"url": f"http://{dripping}/headers"}
         )
         assert (told.status_code, told.headers["retry-after"]) == (429, "5")
         for one in slow:
             one.close()
-        _until(lambda: fetches.taken == 0)  # long before their time is over
-        _until(lambda: not list((tmp_path / "jobs").iterdir()))
+        until(lambda: fetches.taken == 0)  # long before their time is over
+        until(lambda: not list((tmp_path / "jobs").iterdir()))
     finally:
         listening.stop()
-
-
-def _until(true: Callable[[], bool], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -147,7 +138,7 @@ def test_a_stream_without_pictures_ends_in_its_time(
     job = client.http.post(
         "/v1/urls", json={"url": f"http://{dripping}/mjpeg", "seconds": 1.0}
     ).json()
-    ended = client.wait(job["id"], 15)
+    ended = client.wait(job["id"])
     assert (ended["state"], ended["problem"]["type"]) == (
         "failed",
         "urn:mien:problem:source-lost",
@@ -160,11 +151,9 @@ def test_a_stream_without_pictures_is_cancelled(start: Start, dripping: str) -> 
     job = client.http.post(
         "/v1/urls", json={"url": f"http://{dripping}/mjpeg", "seconds": 50.0}
     ).json()
-    _until(
-        lambda: client.http.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"
-    )
+    until(lambda: client.http.get(f"/v1/jobs/{job['id']}").json()["state"] == "running")
     assert client.http.delete(f"/v1/jobs/{job['id']}").status_code == 204
-    _until(lambda: client.service.worker._run is None, 5)
+    until(lambda: client.service.worker._run is None)
 
 
 class Camera(BaseHTTPRequestHandler):
@@ -190,11 +179,9 @@ class Camera(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def camera(photo: bytes) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Camera)
-    server.photo = photo  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), Camera)) as server:
+        server.photo = photo  # type: ignore[attr-defined]
+        yield f"127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.slow

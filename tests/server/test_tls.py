@@ -12,13 +12,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from background import free_port
 from commands import Inside
 from mien.errors import InputError
 from mien.pipeline import Analyzer
 from mien.server import ServerSettings
 from mien.server.tls import check_pair
 
-from .harness import Listening, free_port, with_gallery
+from .harness import Listening, with_gallery
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")

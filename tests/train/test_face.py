@@ -81,6 +81,7 @@ def test_the_file_says_what_it_is(trained: Trained) -> None:
     assert not any(str(trained.file.parent) in value for value in metadata.values())
 
 
+@pytest.mark.slow(15)
 def test_the_same_seed_makes_the_same_bytes(
     trained: Trained, small: Path, tmp_path: Path
 ) -> None:
@@ -398,6 +399,7 @@ def test_a_picture_without_a_detected_face_is_taken_as_a_crop() -> None:
     assert (y2 - y1) == pytest.approx(height / 2 * 2 / 3, abs=1)
 
 
+@pytest.mark.slow(30)
 def test_sixty_pictures_a_class_are_learnt_well(ferplus: Path, tmp_path: Path) -> None:
     measured = fit.train(ferplus, tmp_path / "m.onnx", Options(folds=5)).measured
     assert (

@@ -74,6 +74,7 @@ def test_a_network_from_nothing_becomes_a_file_that_works(
     assert not fit.work_folder(uninterrupted).exists()
 
 
+@pytest.mark.slow(12)
 def test_the_same_seed_makes_the_same_weights(
     uninterrupted: Path, small: Path, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_the_same_seed_makes_the_same_weights(
     assert not same(uninterrupted, other)
 
 
+@pytest.mark.slow(12)
 def test_stopped_and_resumed_is_as_never_stopped(
     uninterrupted: Path,
     small: Path,
@@ -153,6 +155,7 @@ def mobilenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.slow(30)
 def test_a_frozen_network_learns_its_last_layer_only(
     small: Path, mobilenet_weights: Path, tmp_path: Path
 ) -> None:
@@ -186,6 +189,7 @@ def test_fine_tuning_moves_the_last_blocks_only(mobilenet_weights: Path) -> None
         architectures.free_last_blocks(body, kind, 99)
 
 
+@pytest.mark.slow(30)
 def test_fine_tuning_runs_through(
     small: Path, mobilenet_weights: Path, tmp_path: Path
 ) -> None:
@@ -264,6 +268,7 @@ def test_an_export_that_differs_is_not_written() -> None:
         )
 
 
+@pytest.mark.slow(60)
 def test_inception_v3_from_nothing_runs_through(
     small: Path, tmp_path: Path, astronaut: U8
 ) -> None:

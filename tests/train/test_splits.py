@@ -40,7 +40,7 @@ def test_what_is_linked_through_others_is_one_group() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 25), st.integers(0, 3)), min_size=20, max_size=120

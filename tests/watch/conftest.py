@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from background import served
 from mien.pipeline import Analyzer
 from mien.sources import open_source
 from mien.types import U8
@@ -63,17 +64,15 @@ class MjpegCamera(ThreadingHTTPServer):
         self.rate = rate
         self.mode = "on"
         self.address = f"http://127.0.0.1:{self.server_address[1]}/mjpeg"
-        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
-        self._thread.start()
+        self._serving = ExitStack()
+        self._serving.enter_context(served(self))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Who hangs up is no error."""
 
     def end(self) -> None:
         self.mode = "gone"
-        self.shutdown()
-        self.server_close()
-        self._thread.join()
+        self._serving.close()
 
 
 class _Mjpeg(BaseHTTPRequestHandler):

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from background import until
 from mien.errors import InputError
 from mien.watch.mqtt import MqttTarget
 from mien.watch.sending import NotTold
 from mien.watch.settings import Mqtt
 from mien.watch.store import Message
-from watch.test_telling import Broker, until
+from watch.test_telling import Broker
 
 OPENSSL = shutil.which("openssl")
 pytestmark = [

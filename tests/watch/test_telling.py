@@ -9,8 +9,6 @@ import json
 import shutil
 import socket
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from email.header import decode_header, make_header
@@ -20,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from background import free_port, served, until
+from commands import saying
 from mien.watch.cameras import Camera
 from mien.watch.feed import CameraState
 from mien.watch.mqtt import MqttTarget, slug
@@ -32,13 +32,6 @@ from mien.watch.webhooks import WebhookTarget, signed
 
 NOW = 1_800_000_000.0
 DOOR, YARD = (Camera(name=name, source=0) for name in ("door", "yard"))
-
-
-def until(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it did not happen"
-        time.sleep(0.02)
 
 
 def event(
@@ -146,7 +139,6 @@ class Receiver(ThreadingHTTPServer):
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.tries = 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}/hook?house=1"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Who hangs up is no error."""
@@ -178,10 +170,8 @@ class _Receiving(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with served(Receiver()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -249,19 +239,13 @@ def test_what_was_not_told_is_told_by_the_next_process(
     again.close()
 
 
-_CHILD = """
-import sys, time
-from pathlib import Path
-from watch.test_telling import put, sender
-from mien.watch.store import VisitStore
-store = VisitStore(Path(sys.argv[1]))
-sending = sender(store, sys.argv[2])
-sending.start()
-for i in range(1000):
-    put(store, f"{sys.argv[3]}-{i}")
-    print(i, flush=True)
-    time.sleep(0.01)
-"""
+def tell_forever(say: Callable[[int], None], file: Path, url: str, turn: int) -> None:
+    store = VisitStore(file)
+    sender(store, url).start()
+    for i in range(1000):
+        put(store, f"{turn}-{i}")
+        say(i)
+        time.sleep(0.01)
 
 
 @pytest.mark.slow
@@ -272,25 +256,18 @@ def test_kill_9_loses_nothing_and_tells_nothing_under_another_id(
     written: list[str] = []
     for turn in range(20):
         receiver.mode = "failing" if turn % 2 else "good"
-        command = [sys.executable, "-c", _CHILD, str(file), receiver.url, str(turn)]
-        child = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[1],
-        )
-        assert child.stdout is not None
-        for line in child.stdout:
-            written.append(f"{turn}-{line.strip()}")
-            if int(line) == 12 + 2 * turn:
+        child, said = saying(tell_forever, file, receiver.url, turn)
+        for i in said:
+            written.append(f"{turn}-{i}")
+            if i == 12 + 2 * turn:
                 break
         child.kill()
-        child.wait()
+        child.join()
     receiver.mode = "good"
     store = VisitStore(file)
     last = sender(store, receiver.url)
     last.start()
-    until(lambda: not store.waiting(), seconds=60)
+    until(lambda: not store.waiting())
     last.close()
     store.close()
     told = {json.loads(body)["id"] for _, body in receiver.got}
@@ -350,11 +327,6 @@ def test_a_receiver_can_check_who_sent_it(
 
 
 # -- MQTT
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class Broker:
@@ -505,10 +477,10 @@ def test_a_broker_that_comes_and_goes_loses_no_event(
     broker.stop()
     put(store, "b", "c", target="mqtt")
     mqtt.note(event("begin", who="known", person="Ada"))
-    time.sleep(1)
+    until(lambda: any(message.tries for message in store.waiting()))
     house.values.clear()
     broker.start()
-    until(lambda: len({e["id"] for e in house.events}) == 3, seconds=40)
+    until(lambda: len({e["id"] for e in house.events}) == 3)
     until(lambda: house.values.get("mien/camera/door/people", {}).get("count") == 1)
     sending.close()
     mqtt.close()

@@ -171,6 +171,7 @@ def test_the_course_of_what_changes() -> None:
     assert event["emotion"] == "neutral"
 
 
+@pytest.mark.slow
 def test_a_day_of_one_person_stays_small() -> None:
     door = Door(absence_s=3600).show(70, Shown(1))
     door.now_s += 3000

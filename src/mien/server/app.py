@@ -13,6 +13,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 import mien
 from mien import plugins
@@ -75,14 +76,12 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         (RequestValidationError, on_invalid),
     ):
         app.add_exception_handler(kind, handler)
-    routers = [
-        router
+    routes = [
+        route
         for plugin in plugins.found(plugins.ROUTES).values()
-        if (router := _router(plugin)) is not None
+        for route in _add_routes(app, plugin)
     ]
-    for router in routers:
-        app.include_router(router)
-    app.state.routes = routes = [route for router in routers for route in router.routes]
+    app.state.routes = routes
     kind_of, is_there = bodies.kinds(routes), bodies.places(routes)
     app.add_middleware(
         AdmissionControl,
@@ -105,14 +104,20 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
     return app
 
 
-def _router(plugin: plugins.Plugin) -> APIRouter | None:
-    """Routes, ours or a package's, given as they are or by what makes them; a broken one is told, the rest works."""
+def _add_routes(app: FastAPI, plugin: plugins.Plugin) -> list[BaseRoute]:
+    """The routes that were added, ours or a package's, given as they are or by what makes them; a broken one is told,
+    the rest works."""
     try:
         made = plugin.load()
     except PluginError as exc:
         log.error("%s", exc)
-        return None
-    return made if isinstance(made, APIRouter) else made()
+        return []
+    router = made if isinstance(made, APIRouter) else made()
+    if plugin.package == plugins.OWN:  # as they are: included, each is made anew
+        app.router.routes.extend(router.routes)
+    else:
+        app.include_router(router)
+    return list(router.routes)
 
 
 @asynccontextmanager
