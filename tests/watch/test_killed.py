@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from background import LIMIT_S, until
 from commands import MIEN
 from mien.types import U8
 from mien.watch.mqtt import slug
@@ -29,13 +30,11 @@ from watch.test_telling import (
     broker,
     house,
     receiver,
-    until,
 )
 
 __all__ = ["broker", "house", "receiver"]
 
 TURNS, TURNS_S = 20, 60.0
-WAIT_S = 90.0  # for what a busy machine does late
 ADA = f"mien/person/{slug('Ada')}"
 
 
@@ -83,7 +82,7 @@ class Runs:
     def end(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        self.process.communicate(timeout=WAIT_S)
+        self.process.communicate(timeout=LIMIT_S)
         return self.process.returncode
 
     def kept(self, *, later_s: float = 0.0) -> VisitStore:
@@ -112,7 +111,7 @@ def told_under(bodies: list[dict[str, Any]]) -> dict[tuple[str, str], set[str]]:
     return {key: ids for key, ids in found.items() if key[1] != "change"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(60)
 def test_nothing_is_lost_and_nothing_told_under_another_id(
     people: dict[str | None, U8],
     runs: Runs,
@@ -143,23 +142,23 @@ def test_nothing_is_lost_and_nothing_told_under_another_id(
             break
     receiver.mode = "good"
     runs.start(door=mjpeg.address)
-    until(lambda: house.values.get(ADA, {}).get("here") == "ON", seconds=WAIT_S)
+    until(lambda: house.values.get(ADA, {}).get("here") == "ON")
     runs.kill()
-    until(lambda: house.values["mien/status"] == "offline", seconds=WAIT_S)
+    until(lambda: house.values["mien/status"] == "offline")
     assert house.values[ADA]["here"] == "ON", "nobody said anything else"
     pass_time(runs)
     runs.start(door=blank.address)
-    until(lambda: house.values["mien/status"] == "online", seconds=WAIT_S)
-    until(lambda: house.values[ADA]["here"] == "OFF", seconds=WAIT_S)
+    until(lambda: house.values["mien/status"] == "online")
+    until(lambda: house.values[ADA]["here"] == "OFF")
     people_there = house.values["mien/camera/door/people"]
     assert (people_there["here"], people_there["count"]) == ("OFF", 0)
-    until(lambda: not any("yard" in topic for topic in house.values), seconds=WAIT_S)
+    until(lambda: not any("yard" in topic for topic in house.values))
     with closing(runs.kept()) as store:
-        until(lambda: not store.waiting(), seconds=WAIT_S)
+        until(lambda: not store.waiting())
         visits = list(store.every())
     ada = max(v.ends for v in visits if v.person == "Ada" and v.ends is not None)
     assert runs.end() == 0
-    until(lambda: house.values["mien/status"] == "offline", seconds=WAIT_S)
+    until(lambda: house.values["mien/status"] == "offline")
     assert all(visit.ends is not None for visit in visits)
     seen |= {visit.id for visit in visits}
     assert len(seen) > 4
