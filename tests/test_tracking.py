@@ -346,6 +346,22 @@ def test_looks_that_keep_differing_are_no_reason_to_look_without_end() -> None:
     assert many == pytest.approx(MOODS.half_life_s)
 
 
+def test_in_a_busy_frame_only_what_cannot_wait_is_looked_at() -> None:
+    tracker = Tracker(TrackerOptions(sure_s=1.0))
+    for i in range(2):
+        tracker.update(faces((100, 100), (400, 100)), i * STEP_S)
+    one, other = tracker.tracks
+    for i in range(4):
+        tracker.learn(one, observation(1, i * STEP_S))
+        tracker.learn(other, observation(2, i * STEP_S))
+    seen_s = 3 * STEP_S
+    assert tracker.due(seen_s + 1.5, 2) == [one, other]
+    assert tracker.due(seen_s + 1.5, 2, late=2.0) == []
+    assert tracker.due(seen_s + 2.5, 2, late=2.0) == [one, other]
+    other.doubtful = True
+    assert tracker.due(seen_s + 0.1, 2, late=2.0) == [other]
+
+
 def test_who_hardly_moves_is_looked_for_half_as_often() -> None:
     tracker = Tracker()
     for i in range(4):
@@ -656,7 +672,7 @@ def test_after_a_cut_who_was_not_looked_at_yet_is_nobody(
     for i in range(6):
         before = shown(session, tiles(astronaut, 1, 2), i / 25)
     assert before == [(1, "Ada"), (2, "Ben")]
-    session.tracker.due = lambda time_s, limit: []  # type: ignore[method-assign] # no time for observations
+    session.tracker.due = lambda *_, **__: []  # type: ignore[method-assign] # no time for observations
     after = [
         shown(session, tiles(astronaut, 2, 7, scene=1), i / 25) for i in range(6, 10)
     ]

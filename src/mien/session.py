@@ -31,6 +31,8 @@ from mien.zoo import DLIB
 _SURER, _CERTAIN = 0.35, 0.75
 _FRAME_S = 1 / 30  # what `passes` are counted in
 _MOST_PASSES = 4  # per frame, times `passes`, however late a frame comes
+_QUICK_S = 0.1  # frames come faster than that where each has little time
+_LATE = 2.0  # periods: looks that are less late than that wait for the next such frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +236,11 @@ class Session:
             (t.person is not None and not t.person.observations) or t.doubtful
             for t in shown
         )
-        due = self.tracker.due(frame.time_s, passes + fresh)
+        # A look at the whole picture is work enough for one frame: looks that can wait are for the next.
+        busy = self._detected_s == frame.time_s and passed_s < _QUICK_S
+        due = self.tracker.due(
+            frame.time_s, passes + fresh, late=_LATE if busy else 1.0
+        )
         settled = (
             []
             if self.glance is None

@@ -74,9 +74,8 @@ class Track:
 
     @property
     def size(self) -> float:
-        return float(
-            np.sqrt(max(1.0, (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])))
-        )
+        left, top, right, bottom = self.box.tolist()
+        return math.sqrt(max(1.0, (right - left) * (bottom - top)))
 
     @property
     def centre(self) -> F32:
@@ -99,7 +98,7 @@ class Track:
         return math.hypot(x, y) / self.size
 
     def move(self, by: F32) -> None:
-        self.box = self.box + np.tile(by, 2)
+        self.box = (self.box.reshape(2, 2) + by).reshape(4)
         self.landmarks = self.landmarks + by
 
 
@@ -269,16 +268,17 @@ class Tracker:
             for track in (self.tracks[i], self.tracks[j]):
                 track.meeting = track.doubtful = True
 
-    def due(self, time_s: float, limit: int) -> list[Track]:
+    def due(self, time_s: float, limit: int, *, late: float = 1.0) -> list[Track]:
         """The tracks that need a look most: never seen, then doubtful, unsure, stale ones.
 
-        `limit` holds for all but new faces that may be somebody who was lost, of whom four are looked at.
+        `limit` holds for all but new faces that may be somebody who was lost, of whom four are looked at. `late` is how
+        many of its periods ago a face must have been looked at.
         """
         needs = [(self._need(track, time_s), i) for i, track in enumerate(self.tracks)]
         wanted = [
             self.tracks[i]
             for need, i in sorted(needs, key=lambda n: -n[0])
-            if need >= 1
+            if need >= late
         ]
         new = sum(
             t.person is None or not t.person.observations
@@ -304,9 +304,10 @@ class Tracker:
         """Seconds from one look at a person to the next; to a calm face a half-life of what changes."""
         if not person.well_seen:
             return self.options.unsure_s
+        if not person.calm:
+            return self.options.sure_s
         lives = [a.half_life_s for a in self._attributes.values() if a.half_life_s]
-        calm_s = min(lives, default=0.0) if person.calm else 0.0
-        return max(self.options.sure_s, calm_s)
+        return max(self.options.sure_s, min(lives, default=0.0))
 
     def settled(self, track: Track, time_s: float) -> bool:
         """Whether it is known who a track is, so that a glance at what the face looks like does for now."""
@@ -461,20 +462,18 @@ class Tracker:
         if not shown:
             return Faces.empty()
         people = [t.person for t in shown if t.person is not None]
-        faces = Faces(
-            boxes=np.array([t.box for t in shown], np.float32),
-            scores=np.array([t.score for t in shown], np.float32),
-            landmarks=np.array([t.landmarks for t in shown], np.float32),
-            track_ids=np.array([p.id for p in people], np.int64),
-        )
         matches = _matches(
             people,
             [t.struck_s is not None for t in shown],
             tolerance=self.options.tolerance,
         )
-        return replace(
-            faces,
-            angles=geometry.degrees(faces.landmarks),
+        landmarks = np.array([t.landmarks for t in shown], np.float32)
+        return Faces(
+            boxes=np.array([t.box for t in shown], np.float32),
+            scores=np.array([t.score for t in shown], np.float32),
+            landmarks=landmarks,
+            track_ids=np.array([p.id for p in people], np.int64),
+            angles=geometry.degrees(landmarks),
             qualities=np.array([p.quality for p in people], np.float32),
             embeddings=_column([p.embedding for p in people]),
             attributes={
@@ -490,7 +489,9 @@ def _rows(people: Sequence[TrackedPerson], attribute: Attribute) -> F32:
     rows = np.full((len(people), attribute.size), np.nan, np.float32)
     for i, person in enumerate(people):
         told = person.told.get(attribute.name)
-        if told is not None and told.attribute == attribute:
+        if told is None:
+            continue
+        if told.attribute is attribute or told.attribute == attribute:
             rows[i] = told.scores
     return rows
 
