@@ -3,13 +3,16 @@
 
     python benchmarks/watch.py --photos FOLDER [--cameras 1 4 8 16] [--seconds 20] [--kbits 2000] [--live]
                                [--play MINUTES]
-    python benchmarks/watch.py --empty MINUTES [--wall MINUTES]
+    python benchmarks/watch.py --empty MINUTES [--scenes empty flicker rain dark] [--wall MINUTES]
+    python benchmarks/watch.py --photos FOLDER --long MINUTES [--wall MINUTES]
 
 Cameras send so many kilobits a second as `--kbits` says; 0: all that a sensor's noise costs at even quality, which is
 23 megabits. `--live` measures as many processes of `mien live --no-window` beside. FOLDER holds the photos that
-tests/watch/plays.py names. `--empty` needs none: a quarter each of so many minutes of film in which nobody is, empty,
+tests/watch/plays.py names. `--empty` needs none: so many minutes of film in which nobody is, an equal part each empty,
 flickering, raining and dark, drawn by seeds, coded, and watched as fast as it goes, for `--wall` minutes at most: how
-many events were told, of which there should be none. Cameras send H.264 in MPEG-TS over HTTP from another process,
+many events were told, of which there should be none. `--long` watches a film of people who come and go round and round
+as fast as it goes, for so many minutes of film, with visits, pictures and clips kept: what resident memory grows by
+from the second quarter to the last, threads and files. Cameras send H.264 in MPEG-TS over HTTP from another process,
 which is not counted. Processor time is in per cent of one core; the delay is from a picture's arrival to the end of all
 that is told of it.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import random
 import subprocess
@@ -26,6 +30,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,11 +47,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from live.clips import write_clip
 from live.film import Actor, film as film_of, sway
+from mien import heap
 from mien.pipeline import Analyzer
+from mien.sources import open_source
+from mien.sources.base import Closing
 from mien.types import U8, Frame
 from mien.watch.cameras import Camera
 from mien.watch.feed import Feed
 from mien.watch.settings import Keeping, WatchFile
+from mien.watch.telling import Watch
 from mien.watch.visits import Event
 from mien.watch.watcher import Watcher
 from watch import plays
@@ -54,6 +63,7 @@ from watch import plays
 RATE = 15
 LOOP_S = 8
 WARM_S = 6
+LONG_S, SAMPLE_S = 48, 10
 SCENES = ("empty", "flicker", "rain", "dark")
 
 
@@ -69,6 +79,8 @@ def main() -> None:
     parser.add_argument("--live", action="store_true")
     parser.add_argument("--play", type=float, metavar="MINUTES")
     parser.add_argument("--empty", type=float, metavar="MINUTES")
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
+    parser.add_argument("--long", type=float, metavar="MINUTES")
     parser.add_argument("--wall", type=float, metavar="MINUTES", default=60)
     parser.add_argument("--send", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -78,7 +90,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if chosen.empty:
-            print(json.dumps(empty(folder, chosen.empty, chosen.wall)))
+            print(json.dumps(empty(folder, chosen)))
             return
         if chosen.photos is None:
             parser.error("--photos names the folder of the photos of who is seen")
@@ -86,6 +98,9 @@ def main() -> None:
         analyzer = Analyzer(gallery=gallery)
         if chosen.play:
             print(json.dumps(played(analyzer, chosen.photos, folder, chosen.play)))
+            return
+        if chosen.long:
+            print(json.dumps(lasting(analyzer, chosen, folder)))
             return
         films(analyzer, chosen.photos, folder, chosen.kbits)
         rows = []
@@ -355,19 +370,91 @@ def _is_named(span: plays.Span, ended: list[Event], start: float) -> bool:
     return _is_right(span, ended, start) and found[0].told["person"] == span[0]
 
 
+# -- for hours
+
+
+class Round(Closing):
+    """A film over and over, whose time goes on; as fast as somebody looks."""
+
+    live = False
+    rate, frames, duration_s = float(plays.RATE), None, None
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number in itertools.count():
+            with open_source(self.name) as film:
+                for frame in film:
+                    time_s = number * LONG_S + frame.time_s
+                    yield replace(frame, time_s=time_s)
+            heap.give_back()  # as after each connection of a camera
+
+
+def lasting(
+    analyzer: Analyzer, chosen: argparse.Namespace, folder: Path
+) -> dict[str, Any]:
+    """What a long run holds on to."""
+    heap.keep_few_arenas()
+    people = plays.cast(analyzer, chosen.photos)
+    script: list[plays.Span] = [("Ada", 2, 14), ("Ben", 8, 20), (None, 30, 42)]
+    path = plays.film_of(folder / "long.mp4", people, script, LONG_S)
+    keep = Keeping(keep_days=1, keep_pictures="face", keep_clips=3, absence_s=3)
+    watch = Watch(analyzer, WatchFile(watch=keep), data=folder)
+    watch.watcher.endless = True
+    watch.watcher.add(Camera(name="door", source=str(path)), lambda *_: Round(path))
+    samples: list[dict[str, float]] = []
+    with watch:
+        thread = threading.Thread(target=watch.watcher.run)
+        thread.start()
+        until = time.monotonic() + chosen.wall * 60
+        while time.monotonic() < until:
+            time.sleep(SAMPLE_S)
+            samples.append(_sample(watch))
+            print(json.dumps(samples[-1]), file=sys.stderr, flush=True)
+            if samples[-1]["film_minutes"] >= chosen.long:
+                break
+        watch.watcher.stop()
+        thread.join()
+    quarter = len(samples) // 4
+    early, late = samples[quarter : 2 * quarter], samples[-quarter:]
+    return {
+        key: round(
+            float(
+                np.median([s[key] for s in late]) - np.median([s[key] for s in early])
+            ),
+            1,
+        )
+        for key in ("rss_mb", "threads", "files")
+    } | {"film_minutes": samples[-1]["film_minutes"], "visits": samples[-1]["visits"]}
+
+
+def _sample(watch: Watch) -> dict[str, float]:
+    me = psutil.Process()
+    store = watch.store
+    assert store is not None
+    return {
+        "film_minutes": round(watch.watcher._posts[0].feed.now_s / 60, 1),
+        "rss_mb": round(me.memory_info().rss / 2**20, 1),
+        "threads": me.num_threads(),
+        "files": me.num_fds(),
+        "visits": store.last_number(),
+    }
+
+
 # -- films in which nobody is
 
 
-def empty(folder: Path, minutes: float, wall: float) -> list[dict[str, Any]]:
-    """What is told of a quarter of the minutes each, of which nothing should be."""
+def empty(folder: Path, chosen: argparse.Namespace) -> list[dict[str, Any]]:
+    """What is told of each scene, of which nothing should be."""
     analyzer = Analyzer()
-    until = time.monotonic() + wall * 60
-    rows = []
-    for seed, scene in enumerate(SCENES):
+    until = time.monotonic() + chosen.wall * 60
+    rows: list[dict[str, Any]] = []
+    for scene in chosen.scenes:
         path = folder / f"{scene}.mp4"
-        count = round(minutes * 60 * plays.RATE / len(SCENES))
-        left = (until - time.monotonic()) / (len(SCENES) - seed)
-        drawn = _within(_pictures(scene, seed, count), left / 2)
+        count = round(chosen.empty * 60 * plays.RATE / len(chosen.scenes))
+        left = (until - time.monotonic()) / (len(chosen.scenes) - len(rows))
+        drawn = _within(_pictures(scene, SCENES.index(scene), count), left / 2)
         write_clip(path, drawn, rate=plays.RATE)
         rows.append({"scene": scene, **_watched_empty(analyzer, path, left / 2)})
         print(rows[-1], flush=True)

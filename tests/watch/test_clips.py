@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from commands import Inside
 from mien.errors import InputError
 from mien.output import video
 from mien.types import U8
-from mien.watch.clips import Clips, Cut
+from mien.watch.clips import _MOST_WAITING, Clip, ClipMaker, Clips, Cut
 from mien.watch.store import VisitStore
 from watch import plays
 from watch.test_watch import camera_file
@@ -115,3 +116,17 @@ def test_where_nothing_codes_video_that_is_said_at_the_start(
     assert "pip install" in done.stderr
     with pytest.raises(InputError, match="no video can be written"):
         video.check_place(tmp_path / "copy.mp4")
+
+
+def test_a_film_waits_until_clips_are_made_and_a_camera_does_not() -> None:
+    cut = Cut("a", ((0.0, cv2.imencode(".jpg", GREY)[1].tobytes()),) * 2)
+    made: list[Clip] = []
+    maker = ClipMaker(made.append)
+    for _ in range(3 * _MOST_WAITING):
+        maker.put(cut, live=True)  # and the oldest are given up
+    maker.start()
+    for _ in range(2 * _MOST_WAITING):
+        maker.put(cut, live=False)
+    maker.close()
+    assert len(made) == 3 * _MOST_WAITING
+    assert made[0].content[4:8] == b"ftyp"

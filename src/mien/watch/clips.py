@@ -23,7 +23,7 @@ _SIDE, _QUALITY = 640, 85  # of the pictures that a clip is made of
 _RATE = 10.0  # about; each picture has its time
 _LATE_S = 2.0  # how late somebody may ask for a clip whose seconds have passed
 _MOST_BYTES = 16 << 20  # of a camera's pictures, whatever they show
-_MOST_WAITING = 32  # clips to be coded; they share their pictures
+_MOST_WAITING = 16  # clips to be coded; they share their pictures
 _FAREWELL_S = 10.0
 
 
@@ -116,21 +116,23 @@ class ClipMaker:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, cut: Cut) -> None:
-        """Takes what is to be coded. Returns at once."""
+    def put(self, cut: Cut, live: bool) -> None:
+        """Takes what is to be coded. Returns at once; of a film, which can wait, when there is room."""
         with self._changed:
+            if not live:
+                self._changed.wait_for(self._has_room)
             if len(self._waiting) >= _MOST_WAITING:
                 self._waiting.popleft()
                 log.warning("more visits begin than clips can be made: one has none")
             self._waiting.append(cut)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Codes what waits, as long as that takes little time."""
         with self._changed:
             self._ending = True
             self._until = time.monotonic() + _FAREWELL_S
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(timeout=2 * _FAREWELL_S)
 
     def _run(self) -> None:
@@ -146,4 +148,8 @@ class ClipMaker:
             self._changed.wait_for(lambda: self._waiting or self._ending)
             if not self._waiting or time.monotonic() > self._until:
                 return None
+            self._changed.notify_all()
             return self._waiting.popleft()
+
+    def _has_room(self) -> bool:
+        return self._ending or len(self._waiting) < _MOST_WAITING

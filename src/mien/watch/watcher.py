@@ -63,7 +63,7 @@ class Watcher:
         tell: Gets every event, from the thread that `run` is called in.
         going_on: Gets every ten seconds until when (since 1970) each open visit was seen.
         collector: Keeps strangers' faces; None: nobody does.
-        cut: Gets what becomes the clip of a visit.
+        cut: Gets what becomes the clip of a visit, and whether its camera is live.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Watcher:
         *,
         going_on: Callable[[dict[str, float]], None] = lambda _: None,
         collector: UnknownCollector | None = None,
-        cut: Callable[[Cut], None] = lambda _: None,
+        cut: Callable[[Cut, bool], None] = lambda *_: None,
     ) -> None:
         self.going_on = going_on
         self.cut = cut
@@ -203,16 +203,16 @@ class Watcher:
         if not feed.waiting:
             self._tell_all(post, post.visits.pass_time(feed.now_s))
         if feed.clips is not None:
-            self._cut_all(feed.clips.pass_time(feed.now_s))
+            self._cut_all(feed, feed.clips.pass_time(feed.now_s))
 
     def _close(self, post: _Post) -> None:
         self._tell_all(post, post.visits.close())
         if post.feed.clips is not None:
-            self._cut_all(post.feed.clips.close())
+            self._cut_all(post.feed, post.feed.clips.close())
 
-    def _cut_all(self, cuts: Iterable[Cut]) -> None:
+    def _cut_all(self, feed: Feed, cuts: Iterable[Cut]) -> None:
         for cut in cuts:
-            self.cut(cut)
+            self.cut(cut, feed.live)
 
     def _note(self) -> None:
         """Tells of the visits that go on; deletes strangers' faces that were kept long enough."""
