@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mien.attribute import Attribute
+from mien.attribute import Attribute, Estimate
 from mien.output.tally import Tally
 from mien.types import F32, Face, Frame, FrameResult
 
@@ -92,7 +92,7 @@ class Visit:
     _said_since: float | None = None
     _said_s: dict[str | None, float] = field(default_factory=lambda: defaultdict(float))
     _attributes: dict[str, Attribute] = field(default_factory=dict)
-    _lasting: dict[str, dict[str, object]] = field(default_factory=dict)
+    _lasting: dict[str, Estimate] = field(default_factory=dict)  # the last of each
     _course: dict[int, Tally] = field(default_factory=dict)
     _slice_s: float = _SLICE_S
 
@@ -155,7 +155,7 @@ class Visit:
                 moment = self._course.setdefault(at, Tally())
                 moment.count(estimate.attribute, estimate.fields())
             else:
-                self._lasting[name] = estimate.fields()
+                self._lasting[name] = estimate  # put into words when it is told
         if len(self._course) > _SLICES:
             self._coarsen()
 
@@ -201,7 +201,8 @@ class Visit:
             if attribute.momentary:
                 told |= self._course_of(attribute)
             else:
-                told |= self._lasting.get(name, {name: None})
+                last = self._lasting.get(name)
+                told |= {name: None} if last is None else last.fields()
         return told
 
     def _course_of(self, attribute: Attribute) -> dict[str, Any]:
