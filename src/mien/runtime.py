@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,12 @@ class Compute:
         if self.device == "directml":  # it does without, or refuses to load
             options.enable_mem_pattern = False
         return options
+
+
+def for_small(compute: Compute | None) -> Compute:
+    """The same with one thread: a network of less than a millisecond gains nothing from more, and where processors are
+    busy it waits for them."""
+    return replace(compute or Compute(), threads=1)
 
 
 def installed() -> tuple[str, list[str]]:

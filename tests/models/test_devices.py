@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 
 from mien import runtime
 from mien.errors import ModelError
+from mien.models.detectors.compact import Compact
 from mien.pipeline import Analyzer
 from mien.runtime import CPU, PROVIDERS, Compute, OnnxModel
 from mien.types import U8
@@ -88,3 +89,19 @@ def test_a_damaged_network_prints_nothing(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(ModelError, match="not a network"):
         OnnxModel(odd, "net")  # its message quotes what is no text
     assert capsys.readouterr().out == ""
+
+
+def test_networks_too_small_for_two_threads_have_one() -> None:
+    wide = Compute("cpu", 2)
+    analyzer = Analyzer(only=["age"], device="cpu", threads=2)
+    detector = analyzer.detector
+    assert isinstance(detector, Compact)
+    (heads,) = analyzer.backbone.heads
+    small = [detector.verifier, detector.angle, detector.points, heads]
+    assert [_threads(part.model) for part in small] == [1] * 4
+    assert [_threads(part.model) for part in (detector, analyzer.backbone)] == [2, 2]
+    assert runtime.for_small(wide) == Compute("cpu", 1)
+
+
+def _threads(model: OnnxModel) -> int:
+    return int(model._session.get_session_options().intra_op_num_threads)

@@ -9,7 +9,7 @@ from mien import store
 from mien.attribute import Attribute, Groups, Scores
 from mien.dlib_models.resnet import EMBEDDING, MAP_128, MAP_256
 from mien.errors import ModelError
-from mien.runtime import Compute, OnnxModel, in_chunks
+from mien.runtime import Compute, OnnxModel, for_small, in_chunks
 from mien.types import F32, U8, Faces
 from mien.zoo import spec_of
 
@@ -118,7 +118,8 @@ class TraitHeads:
         cls, only: Set[str] = TRAITS.keys(), compute: Compute | None = None
     ) -> TraitHeads:
         spec = spec_of("attributes")
-        return cls(OnnxModel(store.read(spec), spec.name, compute), only=only)
+        model = OnnxModel(store.read(spec), spec.name, for_small(compute))
+        return cls(model, only=only)
 
     def __call__(self, faces: Faces, answers: Mapping[str, F32]) -> Faces:
         """The faces (N) with the mean of what each of their views tells; the ResNet's answers come view by view."""

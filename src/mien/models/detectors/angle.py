@@ -13,7 +13,7 @@ import numpy as np
 
 from mien import geometry, store
 from mien.models.detectors.verifier import CROP, SIDE, cut_all
-from mien.runtime import Compute, OnnxModel, in_chunks
+from mien.runtime import Compute, OnnxModel, for_small, in_chunks
 from mien.types import F32, U8, Mask
 from mien.zoo import spec_of
 
@@ -55,7 +55,7 @@ class AngleNet:
     @classmethod
     def load(cls, compute: Compute | None = None) -> AngleNet:
         spec = spec_of("angle")
-        return cls(OnnxModel(store.read(spec), spec.name, compute))
+        return cls(OnnxModel(store.read(spec), spec.name, for_small(compute)))
 
     def __call__(self, image: U8, boxes: F32) -> Turns:
         """Of the faces in boxes (N, 4) xyxy, pixels, of a picture (H, W, 3) BGR."""

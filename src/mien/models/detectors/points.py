@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from mien import geometry, store
-from mien.runtime import Compute, OnnxModel, in_chunks
+from mien.runtime import Compute, OnnxModel, for_small, in_chunks
 from mien.types import F32, U8
 from mien.zoo import spec_of
 
@@ -32,7 +32,7 @@ class ExactPoints:
     @classmethod
     def load(cls, compute: Compute | None = None) -> ExactPoints:
         spec = spec_of("points")
-        return cls(OnnxModel(store.read(spec), spec.name, compute))
+        return cls(OnnxModel(store.read(spec), spec.name, for_small(compute)))
 
     def __call__(self, image: U8, landmarks: F32, *, quick: bool = False) -> F32:
         """The points (N, 5, 2) of the faces of a picture (H, W, 3) BGR, pixels, from about where they are.

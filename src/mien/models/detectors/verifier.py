@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from mien import geometry, store
-from mien.runtime import Compute, OnnxModel, in_chunks
+from mien.runtime import Compute, OnnxModel, for_small, in_chunks
 from mien.types import F32, U8
 from mien.zoo import spec_of
 
@@ -30,7 +30,7 @@ class Verifier:
     @classmethod
     def load(cls, compute: Compute | None = None) -> Verifier:
         spec = spec_of("verifier")
-        return cls(OnnxModel(store.read(spec), spec.name, compute))
+        return cls(OnnxModel(store.read(spec), spec.name, for_small(compute)))
 
     def __call__(self, image: U8, boxes: F32) -> F32:
         """Scores (N,) of boxes (N, 4) xyxy, pixels, of a picture (H, W, 3) BGR."""
