@@ -172,9 +172,14 @@ def test_what_fills_a_picture_of_nobody_else_may_be_less_sure(astronaut: U8) -> 
     strict.threshold = 0.9999
     assert len(strict(astronaut)) == 0
     tight = astronaut[40:200, 144:304]
-    (face,) = strict(tight)
-    assert face.score < strict.threshold
-    assert geometry.iou(face.box[None], np.float32([[36, 21, 124, 133]]))[0, 0] > 0.7
+    for strict.filling in (0.5, 1.0):  # the second time only enlarged
+        (face,) = strict(tight)
+        assert face.score < strict.threshold
+        box = np.float32([[36, 21, 124, 133]])
+        assert geometry.iou(face.box[None], box)[0, 0] > 0.7
+    strict.filling_enlarged = 1.0
+    assert len(strict(tight)) == 0
+    strict.filling = 0.5
     strict.any_angle = False  # as in streams
     assert len(strict(tight)) == 0
 

@@ -18,6 +18,7 @@ from mien.models.detectors.base import (
     MIN_FACE,
     AlignsBy,
     detect_at_scales,
+    scaled_back,
     scales_for,
     together,
 )
@@ -42,7 +43,8 @@ _SIZES = (0.85, 1.0, 1.18)  # at which the angle of one face is looked at
 _STEPS = (0.0, np.pi / 2, -np.pi / 2)  # of its angle, at which a likely face is tried
 _OR_HEAD = np.array([0, np.pi], np.float32)  # or just the other way up
 # Of a picture's side: that a face fills, lies off its middle.
-_FILLS, _CENTRAL = 0.35, 0.17
+_FILLS, _CENTRAL = 0.25, 0.17
+_ENLARGED = 1.4  # times: a small picture, for a face that the first look misses
 _JUMPS = 0.2  # of its size (and the logarithm of that): a face that was followed goes no further
 _MEETS = 0.3  # IoU of boxes of one face, found lying and found standing
 
@@ -76,7 +78,8 @@ class Compact:
     still = 0.5  # score of the second network, from which who was here is still here
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
-    filling = 0.5  # the least score of a face that fills a small picture of nobody else
+    # The least score of a face that fills a small picture of nobody else, as it is and enlarged.
+    filling, filling_enlarged = 0.5, 0.55
     cut_out = (
         320  # pixels: a picture up to this side may be a face that was cut out tight
     )
@@ -137,14 +140,29 @@ class Compact:
 
     def _filling(self, image: U8, cells: Faces) -> Faces:
         """The face that fills a small picture in which no other was found: what was cut out tight may be less sure."""
-        proposed = self._proposed(cells, self.proposal)
-        faces = self._judged(image, proposed, least=self.filling)
+        faint = self._in_the_middle(image, cells)
+        faces = faint[faint.scores >= self.filling]
+        if len(faint) and not len(faces):
+            larger = np.asarray(
+                cv2.resize(image, None, fx=_ENLARGED, fy=_ENLARGED), np.uint8
+            )
+            faces = self._in_the_middle(larger, self._cells(larger))
+            faces = faces[faces.scores >= self.filling_enlarged]
+            faces = scaled_back(faces, _ENLARGED)
+        return self._set_straight(image, faces[:1])[0]
+
+    def _in_the_middle(self, image: U8, cells: Faces) -> Faces:
+        """What fills the middle and may be a face, best first: six looks at each."""
+        faces = self._proposed(cells, self.faint)
         middle = np.array(image.shape[1::-1], np.float32) / 2
         away = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - middle)
         sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, initial=0)
-        fills = sides >= max(_FILLS * 2 * middle.min(), self.min_face)
-        central = away.max(axis=1, initial=0) <= _CENTRAL * 2 * middle.max()
-        return self._set_straight(image, faces[fills & central][:1])[0]
+        fills: Mask = sides >= max(_FILLS * 2 * middle.min(), self.min_face)
+        fills &= away.max(axis=1, initial=0) <= _CENTRAL * 2 * middle.max()
+        faces = faces[fills]
+        looks = self.verifier.steady(image, faces.boxes)
+        faces = replace(faces, scores=joined(faces.scores, looks))
+        return faces[np.argsort(-faces.scores, kind="stable")]
 
     def detect_once(self, image: U8) -> Faces:
         """The faces of the picture as it stands."""
@@ -207,15 +225,13 @@ class Compact:
         """What the first network takes for faces with this score or a better one, the `most` best of them."""
         return vote(cells, nms=self.nms_threshold, least=least, most=most)
 
-    def _judged(
-        self, image: U8, proposed: Faces, *, least: float | None = None
-    ) -> Faces:
+    def _judged(self, image: U8, proposed: Faces) -> Faces:
         """Those of the proposed that the second network takes for faces, best first."""
         faces = replace(
             proposed, scores=joined(proposed.scores, self._look_closer(image, proposed))
         )
         faces = faces[np.argsort(-faces.scores, kind="stable")]
-        return faces[faces.scores >= (self.threshold if least is None else least)]
+        return faces[faces.scores >= self.threshold]
 
     def _leans(self, image: U8, landmarks: F32) -> Turns:
         """How far faces are turned from where their landmarks say; where they are, by several views."""
