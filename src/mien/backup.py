@@ -313,9 +313,10 @@ def restore(
     made = read_manifest(file)
     there = None if home.gallery is None else _kind(home.gallery)
     if made.kind and there != made.kind:
+        new = {"sqlite": "FILE.db", "folder": "FOLDER"}.get(made.kind, "ADDRESS")
         raise GalleryError(
             f"this backup holds a gallery of the kind {made.kind}, {home.gallery or 'none'} is another; "
-            f"name its new place with --gallery"
+            f"name its new place with --gallery {new}"
         )
     private.make_home(home.data)
     busy = f"a service works in {home.data}; stop it, then restore"

@@ -160,6 +160,13 @@ def test_serve_takes_what_the_file_says_that_it_watches(
     assert "write one with [[cameras]]" in lost.stderr
 
 
+def test_what_is_to_be_told_may_be_said_in_one_or_several() -> None:
+    options = SharedOptions(only=["age, gender", "emotion"], attributes=["glasses"])
+    assert options.parts() == ("age", "gender", "emotion")
+    assert options.with_live().parts() == ("age", "gender", "emotion", "live")
+    assert options.with_live().choices()["attributes"] == ["glasses", "live"]
+
+
 def test_keys_lie_where_serve_is_told(tmp_path: Path, inside: Inside) -> None:
     place = ["serve", "--data", tmp_path / "srv"]
     assert "no keys yet" in inside(*place, "key", "list").stderr

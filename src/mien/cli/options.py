@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,12 @@ def models_dir(given: Path | None) -> Path | None:
             f"there is no folder {place}; --models-dir names one with model files (.onnx)"
         )
     return place
+
+
+def _listed(said: Iterable[str]) -> list[str]:
+    """The names in an option that takes several: in one, with commas, or each by itself."""
+    names = ",".join(said).split(",")
+    return [name.strip() for name in names if name.strip()]
 
 
 ToleranceOption = Annotated[
@@ -115,11 +121,11 @@ class SharedOptions:
         ),
     ] = None
     only: Annotated[
-        str | None,
+        list[str] | None,
         _option("--only", "What to compute, of identity and attributes (default all)."),
     ] = None
     attributes: Annotated[
-        str | None,
+        list[str] | None,
         _option(
             "--attributes",
             "Further attributes that installed packages tell, by name ('mien models' lists them).",
@@ -159,7 +165,7 @@ class SharedOptions:
         """What to compute; None: everything."""
         if self.only is None:
             return None
-        return tuple(part.strip() for part in self.only.split(",") if part.strip())
+        return tuple(_listed(self.only))
 
     def filled_in(self, file: Path) -> SharedOptions:
         """These, with what the environment or a mien.toml says where they say nothing."""
@@ -174,8 +180,8 @@ class SharedOptions:
 
     def with_live(self) -> SharedOptions:
         """These, with whether faces are alive told too."""
-        more = ",".join(filter(None, (self.attributes, LIVE.name)))
-        only = None if self.only is None else f"{self.only},{LIVE.name}"
+        more = [*(self.attributes or ()), LIVE.name]
+        only = None if self.only is None else [*self.only, LIVE.name]
         return replace(self, attributes=more, only=only)
 
     def analyzer(self, **changes: Any) -> Analyzer:
@@ -203,9 +209,7 @@ class SharedOptions:
         }
         own = {part: getattr(self, f"{part}_model") for part in BUILT_IN}
         models = {part: file for part, file in own.items() if file is not None}
-        further = [
-            name.strip() for name in (self.attributes or "").split(",") if name.strip()
-        ]
+        further = _listed(self.attributes or ())
         return {
             "gallery": self.place(),
             **chosen,
