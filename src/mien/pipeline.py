@@ -588,9 +588,9 @@ class Analyzer:
                 face's width, or less) do not count.
             SpoofError: The face surely is a picture or a screen held up, and `require_live` is on.
         """
-        image = images.read_image(content)
-        faces = self.embed(image, self.detector(image))
         name = source or "the photo"
+        image = images.read_image(content, name=name)
+        faces = self.embed(image, self.detector(image))
         if not len(faces) or faces.embeddings is None:
             raise NoFaceError(
                 f"no face found in {name}; take one where the face is larger, frontal and well lit"

@@ -19,6 +19,7 @@ from background import until
 from commands import MIEN, Inside, in_own_process
 from mien.cli import _COMMANDS, LazyGroup
 from mien.cli.copies import AnalyzeInput, jobs_for
+from mien.cli.people_enroll import Enrolment
 from mien.errors import ModelError
 from mien.gallery import Photo, SqliteGallery
 from mien.media import images
@@ -427,6 +428,34 @@ def test_check_tells_whose_photos_are_numbers_alone(
     assert report["one_view"] == [{"name": "Ada", "photos": 2}]
     shown = " ".join(inside("people", "check", *place).stdout.split())
     assert "enrol these photos once more" in shown
+
+
+def test_enrolling_one_person_under_two_names_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery = SqliteGallery(tmp_path / "people.db", space=DLIB)
+    rows = np.eye(128, dtype=np.float32)
+    photos = [Photo(rows[0] + 0.01 * i * rows[1], str(i), f"{i}.jpg") for i in range(3)]
+    gallery.enroll("Ada", photos[:1])
+    for name in ("Ada", "Countess"):
+        enrolment = Enrolment(gallery, name, lambda _: photos[1:], strict=False)
+        assert all(one.enrolled for one in enrolment.add_all(["film.mp4"]))
+        told = capsys.readouterr().err.splitlines()
+        assert len(told) == (name == "Countess")  # once, not for each photo
+    assert told[0].startswith("mien: 1.jpg looks like Ada, too (0.0")
+    gallery.close()
+
+
+def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path, inside: Inside) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no picture")
+    place = ["--gallery", tmp_path / "people.db"]
+    for command in (
+        ["enroll", "Ada", broken, *place],
+        ["find", broken, "--in", tmp_path],
+        ["blur", broken, "--output", tmp_path / "copy.jpg"],
+    ):
+        assert f"{broken} is no picture" in inside(*command).stderr
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -170,25 +170,29 @@ def _run(
             return exc
 
     done: dict[str, int] = {}
-    photos = sum(not is_video(item.name) for item in items)
-    with ExitStack() as stack:
-        pool = stack.enter_context(worker_threads(jobs))
-        advance = (
-            stack.enter_context(progress("blurring", len(items)))
-            if photos == len(items) > 1
-            else lambda: None
-        )
+    with worker_threads(jobs) as pool:
         for films, some in groupby(items, key=lambda item: is_video(item.name)):
             group = list(some)
             side_by_side = in_order(pool, copied, group, ahead=2 * jobs)
             told = map(copied, group) if films else side_by_side
-            for item, count in zip(group, told, strict=True):
-                if isinstance(count, MienError):
-                    typer.echo(f"mien: {count}", err=True)
-                else:
-                    done[item.name] = count
-                advance()
+            bar = (
+                None if films else progress("photos", len(group))
+            )  # a film has its own
+            with bar or nullcontext() as advance:
+                for item, count in zip(group, told, strict=True):
+                    if isinstance(count, MienError):
+                        typer.echo(f"mien: {_named(count, item.name)}", err=True)
+                    else:
+                        done[item.name] = count
+                    if advance is not None:
+                        advance()
     return done
+
+
+def _named(error: MienError, name: str) -> str:
+    """What went wrong, with the name of the file, which may be one of many."""
+    said = str(error).replace("the picture", name, 1)
+    return said if name in said else f"{name}: {said}"
 
 
 def _tell(done: dict[str, int], output: Path) -> None:

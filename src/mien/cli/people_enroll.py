@@ -12,7 +12,7 @@ from rich.table import Table
 
 from mien.cli.outputs import console
 from mien.errors import InputError
-from mien.gallery import Gallery, Photo
+from mien.gallery import FolderGallery, Gallery, Photo, check_name
 from mien.gallery.verdicts import FAR, GOOD, THERE, judge
 from mien.text import counted
 
@@ -65,6 +65,7 @@ class Enrolment:
         self.name = name
         self.photos_of = photos_of
         self.strict = strict
+        self.alike: set[str] = set()  # who was said to look like this person
 
     def add_all(self, files: Iterable[str | int]) -> Iterator[PhotoVerdict]:
         """Adds photos, some at a time, so that what broke off has kept most; says at once which cannot be used."""
@@ -86,6 +87,8 @@ class Enrolment:
         verdicts = judge(self.gallery, self.name, photos)
         fit = [verdict in (GOOD, THERE) or not self.strict for verdict in verdicts]
         chosen = [photo for photo, is_fit in zip(photos, fit, strict=True) if is_fit]
+        for photo in chosen:
+            self._tell_double(photo)
         if chosen and not self.dry:
             self.gallery.enroll(self.name, chosen)
         told = [
@@ -96,6 +99,22 @@ class Enrolment:
             if one.verdict not in (GOOD, THERE):
                 typer.echo(f"mien: {one.source} {one.advice}", err=True)
         return told
+
+    def _tell_double(self, photo: Photo) -> None:
+        """Says that a photo looks like somebody else who is enrolled: one person may have two names now."""
+        if isinstance(self.gallery, FolderGallery):  # it would look at all its photos
+            return
+        tolerance = self.gallery.space.tolerance
+        found = self.gallery.search(photo.embedding[None], tolerance=tolerance)
+        other = found.names[0]
+        if other is None or other in {check_name(self.name), *self.alike}:
+            return
+        self.alike.add(other)
+        typer.echo(
+            f"mien: {photo.source} looks like {other}, too ({found.distances[0]:.2f}): if they are one person, "
+            f"'mien people merge' joins the names; if not, 'mien people not' keeps them apart",
+            err=True,
+        )
 
 
 def show(name: str, place: str, told: Sequence[PhotoVerdict], *, as_json: bool) -> None:

@@ -82,17 +82,21 @@ _SHORT = re.compile(
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-def read_image(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> U8:
+def read_image(
+    source: str | Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS
+) -> U8:
     """The picture in a file or in a file's bytes, with its EXIF orientation applied.
 
     Transparent pixels become white; of an animation the first picture is taken, of a TIFF's pages the largest, of equal
     ones the first that shows something. A camera's raw file gives its preview if that is of full size. Pictures of 10
-    to 16 bits keep their highest eight, those that use a small part of their range are stretched.
+    to 16 bits keep their highest eight, those that use a small part of their range are stretched. Errors call it by
+    its `name`, without one by its file's.
 
     Raises:
         InputError: Missing, empty, no picture, cut off, or of more than `max_pixels`.
     """
-    name = "the picture" if isinstance(source, bytes) else str(source)
+    if not name:
+        name = "the picture" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else read_bytes(Path(source))
     if not data:
         raise InputError(f"{name} is empty (0 bytes)")

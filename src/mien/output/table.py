@@ -34,7 +34,10 @@ class TableSink:
     def close(self) -> None:
         if self._records:
             self._console.print(_table(self._records, self.told))
-        if self._file is not None:
+        if self._file is not None:  # a terminal was told at once, on stderr
+            for record in self._records:
+                if record.error is not None:
+                    self._file.write(f"{record.error}\n")
             self._file.close()
 
 
@@ -68,7 +71,7 @@ def _table(records: list[FrameRecord], told: Told) -> Table:
             else f"{record.source} {record.time_s:.2f} s"
         )
         if record.error is not None:
-            table.add_row(source, "", f"[red]{escape(record.error)}[/red]")
+            table.add_row(source, "", "[red]failed[/red]")
         elif not record.faces:
             table.add_row(source, "0", "[dim]no face[/dim]")
         for i, face in enumerate(record.faces, 1):

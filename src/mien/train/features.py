@@ -103,7 +103,7 @@ class Describer:
         Raises:
             InputError: The file is no picture.
         """
-        return self.face_in(images.read_bytes(file))
+        return find_face(self.detector, images.read_image(file))
 
     def face_in(self, content: bytes) -> TrainingFace:
         """The face of a picture's bytes."""

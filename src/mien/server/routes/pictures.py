@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,7 @@ from typing import Any
 from starlette.responses import Response
 
 from mien.best_frames import best_photos
-from mien.errors import NoFaceError, SourceError
+from mien.errors import InputError, NoFaceError, SourceError
 from mien.gallery import Photo
 from mien.media import images
 from mien.media.apart import is_plain
@@ -82,6 +83,15 @@ def _of_film(service: Service, upload: Upload, choice: Choice) -> list[Photo]:
     ]
 
 
+@contextmanager
+def _called(name: str) -> Iterator[None]:
+    """Errors of a picture call it by its name: it may be one of several."""
+    try:
+        yield
+    except InputError as exc:
+        raise type(exc)(str(exc).replace("the picture", name, 1)) from exc
+
+
 def described(
     service: Service, uploads: Sequence[Upload], choice: Choice
 ) -> list[Photo]:
@@ -95,7 +105,7 @@ def described(
     photos = []
     for upload in uploads:
         content = upload.content()
-        with service.gate.slot(pixels_of(content, pixels)):
+        with service.gate.slot(pixels_of(content, pixels)), _called(upload.filename):
             photos.append(
                 service.people.photo(
                     content, upload.filename, choice, max_pixels=pixels
