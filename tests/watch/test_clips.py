@@ -130,3 +130,25 @@ def test_a_film_waits_until_clips_are_made_and_a_camera_does_not() -> None:
     maker.close()
     assert len(made) == 3 * _MOST_WAITING
     assert made[0].content[4:8] == b"ftyp"
+
+
+def test_a_fault_of_one_clip_is_logged_and_the_next_is_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made: list[Clip] = []
+
+    class Faulty(Cut):
+        def coded(self) -> Clip:
+            raise KeyError("a fault of ours")
+
+    class Good(Cut):
+        def coded(self) -> Clip:
+            return Clip("b", b"film")
+
+    maker = ClipMaker(made.append)
+    maker.start()
+    for cut in (Faulty("a", ()), Good("b", ())):
+        maker.put(cut, live=True)
+    maker.close()
+    assert [clip.visit for clip in made] == ["b"]
+    assert "a fault of ours" in caplog.text

@@ -25,6 +25,7 @@ from mien.sources.live import LiveSource
 from mien.sources.streams import stream
 from mien.watch.cameras import Camera
 from mien.watch.feed import CameraState, Feed
+from mien.watch.lookout import Lookout
 from watch.conftest import MjpegCamera
 
 __all__ = ["port"]  # a fixture
@@ -149,6 +150,24 @@ def test_motion_on_the_small_stream_wakes_the_large_one(blank: MjpegCamera) -> N
     until(lambda: feed._need() is Need.SOME)
     feed.stop()
     feed.join()
+
+
+def test_a_small_stream_is_tried_again_after_an_unforeseen_fault(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mien.watch.lookout._PAUSE_S", 0.01)
+    tries: list[int] = []
+
+    def opener(uri: int | str, timeouts: Timeouts) -> Source:
+        tries.append(1)
+        raise KeyError("a fault of ours")
+
+    camera = Camera(name="wall", source="rtsp://a/1", idle_source="rtsp://a/2")
+    lookout = Lookout(camera, opener, lambda moved: None)
+    lookout.start()
+    until(lambda: len(tries) > 2)
+    lookout.stop()
+    assert "a fault of ours" in caplog.text
 
 
 def walker(x: int) -> bytes:

@@ -294,6 +294,27 @@ def test_people_remove_and_rename_tell_the_visits(
     gallery.close()
 
 
+def test_what_cannot_be_written_down_holds_nothing_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = VisitStore(tmp_path / "visits.db")
+
+    def messages(event: Event) -> list[Message]:
+        if event.visit == "a":
+            raise KeyError("a fault of ours")
+        return []
+
+    recorder = Recorder(store, keep_days=1, messages=messages)
+    recorder.start()
+    for visit in ("a", "b"):
+        recorder.put(event(visit=visit, at=time.time()))
+    recorder.close()
+    assert [visit.id for visit in store.visits()] == ["b"]
+    assert "could not be written down" in caplog.text
+    assert "a fault of ours" in caplog.text
+    store.close()
+
+
 @pytest.mark.slow
 def test_the_recorder_tries_until_the_database_is_back(tmp_path: Path) -> None:
     store = VisitStore(tmp_path / "visits.db")

@@ -239,6 +239,54 @@ def test_what_was_not_told_is_told_by_the_next_process(
     again.close()
 
 
+class Faulty:
+    """A target that fails by a fault of its own, the first time."""
+
+    name = "house"
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.tries = 0
+
+    def tell(self, message: Message) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise KeyError("a fault of ours")
+        self.heard.append(message.visit_id)
+
+
+def test_an_unforeseen_fault_is_logged_and_tried_again(
+    store: VisitStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(store, "a", "b")
+    target = Faulty()
+    sending = Sender(store, target, pause=lambda _: 0.01)
+    sending.start()
+    until(lambda: target.heard == ["a", "b"])
+    sending.close()
+    assert "a fault of ours" in caplog.text
+
+
+def test_states_are_told_after_an_unforeseen_fault(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("paho.mqtt")
+    monkeypatch.setattr("mien.watch.mqtt._STATES_S", 0.01)
+    asked: list[int] = []
+
+    def states() -> list[CameraState]:
+        asked.append(1)
+        if len(asked) == 1:
+            raise KeyError("a fault of ours")
+        return []
+
+    mqtt = MqttTarget(Mqtt(host="127.0.0.1", port=1), states)
+    mqtt.start()
+    until(lambda: len(asked) > 2)
+    mqtt.close()
+    assert "a fault of ours" in caplog.text
+
+
 def tell_forever(say: Callable[[int], None], file: Path, url: str, turn: int) -> None:
     store = VisitStore(file)
     sender(store, url).start()

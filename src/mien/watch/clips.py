@@ -141,6 +141,8 @@ class ClipMaker:
                 self.made(cut.coded())
             except MienError as exc:
                 log.warning("a visit has no clip: %s", exc)
+            except Exception:  # a thread must not die in silence
+                log.exception("a visit has no clip")
 
     def _next(self) -> Cut | None:
         """What is coded next, once there is something; None: nothing any more."""

@@ -66,6 +66,8 @@ class Lookout:
                     self._look(source)
             except (MienError, ValueError) as exc:
                 log.warning("camera %s: its idle_source: %s", self.camera.name, exc)
+            except Exception:  # a thread must not die in silence
+                log.exception("camera %s: its idle_source", self.camera.name)
             heap.give_back()
             self._stop.wait(_PAUSE_S)
 

@@ -223,22 +223,29 @@ class MqttTarget:
     def _keep_telling(self) -> None:
         """Says how the cameras do, whenever that changes."""
         while not self._stop.is_set():
-            states = self.states()
-            for state in states:
-                self._discover_camera(state.name)
-                said = {"state": state.state, "why": state.why or None}
-                said["connected"] = _ON if state.state == "up" else _OFF
-                with self._lock:
-                    self._retain(self._topic(f"camera/{slug(state.name)}/state"), said)
-                    if state.name not in self._here:
-                        self._here[state.name] = {}
-                        self._say_camera(state.name)
+            try:
+                self._say_states()
+                self._stop.wait(_STATES_S)
+                self._put_right()
+            except Exception:  # a thread must not die in silence
+                log.exception("the broker could not be told how the cameras do")
+                self._stop.wait(_STATES_S)
+
+    def _say_states(self) -> None:
+        states = self.states()
+        for state in states:
+            self._discover_camera(state.name)
+            said = {"state": state.state, "why": state.why or None}
+            said["connected"] = _ON if state.state == "up" else _OFF
             with self._lock:
-                for name in set(self._here) - {state.name for state in states}:
-                    del self._here[name]
-                    self._take_back(self._camera_topics(slug(name)))
-            self._stop.wait(_STATES_S)
-            self._put_right()
+                self._retain(self._topic(f"camera/{slug(state.name)}/state"), said)
+                if state.name not in self._here:
+                    self._here[state.name] = {}
+                    self._say_camera(state.name)
+        with self._lock:
+            for name in set(self._here) - {state.name for state in states}:
+                del self._here[name]
+                self._take_back(self._camera_topics(slug(name)))
 
     def _put_right(self) -> None:
         """Nobody takes back what a killed run said last; it is not true any more."""

@@ -94,17 +94,20 @@ class Recorder:
                     log.warning("%s; trying again", exc)
                 self._failing = True
                 time.sleep(_RETRY_S)
+            except Exception:  # a thread must not die in silence
+                log.exception("sweeping what is kept failed")
+                time.sleep(_RETRY_S)
 
     def _work(self) -> None:
         """Writes down all that waits. Raises GalleryError where the database is away."""
         while self._waiting:
             item = self._waiting[0]
-            if isinstance(item, Event):
-                self._write(item)
-            elif isinstance(item, Clip):
-                self.store.keep_clip(item.visit, item.content)
-            else:
-                self.store.touch(item)
+            try:
+                self._write_down(item)
+            except MienError:
+                raise
+            except Exception:  # what comes after it must not wait for ever
+                log.exception("something that happened could not be written down")
             with self._changed:
                 if self._waiting and self._waiting[0] is item:
                     self._waiting.popleft()
@@ -112,6 +115,14 @@ class Recorder:
             self.store.sweep(keep_days=self.keep_days)
             self.swept()
             self._swept = time.monotonic()
+
+    def _write_down(self, item: Item) -> None:
+        if isinstance(item, Event):
+            self._write(item)
+        elif isinstance(item, Clip):
+            self.store.keep_clip(item.visit, item.content)
+        else:
+            self.store.touch(item)
 
     def _write(self, event: Event) -> None:
         if self._made is None or self._made[0] is not event:

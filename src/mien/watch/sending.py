@@ -78,6 +78,9 @@ class Sender:
             except MienError as exc:
                 log.warning("%s", exc)
                 told = False
+            except Exception:  # a thread must not die in silence
+                log.exception("telling %s failed", self.target.name)
+                told = False
             if not told:
                 self._wake.wait(_LOOK_S)
         self._say_farewell()
@@ -96,9 +99,15 @@ class Sender:
             return False
         try:
             self.target.tell(message)
-        except NotTold as exc:
+        except Exception as exc:
             if not self._failing:
-                log.warning("cannot tell %s: %s; trying again", self.target.name, exc)
+                unforeseen = None if isinstance(exc, NotTold) else exc
+                log.warning(
+                    "cannot tell %s: %s; trying again",
+                    self.target.name,
+                    exc,
+                    exc_info=unforeseen,
+                )
             self._failing = True
             due = self.store.clock() + self.pause(message.tries)
             self.store.later(message.number, due)
