@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -537,6 +538,18 @@ def test_a_flood_of_frames_is_outlived(service: Listening, photo: bytes) -> None
         while last < 299:
             last = json.loads(socket.recv(timeout=20))["index"]
     assert service.http.get(service.base + "/healthz").status_code == 200
+
+
+def test_a_long_word_of_many_bytes_is_answered(service: Listening) -> None:
+    """The reason for which a connection is closed may have 123 bytes."""
+    odd = quote("ü" * 200)
+    with (
+        connect(f"ws://127.0.0.1:{service.port}/v1/live?{odd}=1") as socket,
+        pytest.raises(ConnectionClosed) as ended,
+    ):
+        socket.recv(timeout=60)
+    assert ended.value.rcvd is not None
+    assert (ended.value.rcvd.code, "üü" in ended.value.rcvd.reason) == (1008, True)
 
 
 @pytest.mark.slow

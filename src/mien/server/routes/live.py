@@ -28,6 +28,7 @@ router = APIRouter()
 log = logging.getLogger(__name__)
 
 _POLICY, _TOO_BIG, _BUSY, _GOING = 1008, 1009, 1013, 1001
+_REASON_BYTES = 120  # of 123 that the reason of an end may have
 _NOT_TOLD = "start it with --attributes live ('mien models get antispoof')"
 _BAD_FRAMES = 50  # in a row, until a client is told to go
 _FLOOD_PER_S = 240  # messages per second, over ten seconds
@@ -118,7 +119,8 @@ async def live(socket: WebSocket, require_live: bool = False) -> None:
     except Problem as exc:
         await socket.accept(subprotocol=protocol)
         busy = exc.kind in {"busy", "stopping", "too-many-requests"}
-        await socket.close(_BUSY if busy else _POLICY, str(exc.detail)[:120])
+        reason = str(exc.detail).encode()[:_REASON_BYTES].decode(errors="ignore")
+        await socket.close(_BUSY if busy else _POLICY, reason)
 
 
 async def _serve(service: Service, socket: WebSocket, *, require_live: bool) -> None:
