@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
+import threading
 from pathlib import Path
 
 import av
@@ -121,7 +124,13 @@ def test_where_nothing_codes_video_that_is_said_at_the_start(
 def test_a_film_waits_until_clips_are_made_and_a_camera_does_not() -> None:
     cut = Cut("a", ((0.0, cv2.imencode(".jpg", GREY)[1].tobytes()),) * 2)
     made: list[Clip] = []
-    maker = ClipMaker(made.append)
+    nice: set[int] = set()
+
+    def take(clip: Clip) -> None:
+        made.append(clip)
+        nice.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    maker = ClipMaker(take)
     for _ in range(3 * _MOST_WAITING):
         maker.put(cut, live=True)  # and the oldest are given up
     maker.start()
@@ -130,6 +139,9 @@ def test_a_film_waits_until_clips_are_made_and_a_camera_does_not() -> None:
     maker.close()
     assert len(made) == 3 * _MOST_WAITING
     assert made[0].content[4:8] == b"ftyp"
+    if sys.platform == "linux":
+        mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        assert min(nice) > mine, "who looks goes first"
 
 
 def test_a_fault_of_one_clip_is_logged_and_the_next_is_made(

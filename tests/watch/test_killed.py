@@ -134,7 +134,6 @@ def test_nothing_is_lost_and_nothing_told_under_another_id(
         runs.read(1 + turn % 7)
         runs.kill()
         if turn % 5 == 2:
-            house.values.clear()  # it keeps nothing on the disk
             broker.start()
         with closing(runs.kept()) as store:
             seen |= {visit.id for visit in store.every()}

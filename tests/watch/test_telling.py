@@ -9,6 +9,7 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from email.header import decode_header, make_header
@@ -378,7 +379,7 @@ def test_a_receiver_can_check_who_sent_it(
 
 
 class Broker:
-    """mosquitto, that knows one user."""
+    """mosquitto, that knows one user; who was away gets what came meanwhile, also after a restart."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -391,6 +392,7 @@ class Broker:
         self.config = folder / "mosquitto.conf"
         self.config.write_text(
             f"listener {self.port} 127.0.0.1\npassword_file {passwords}\nuser root\n"
+            f"persistence true\npersistence_location {folder}/\n"
         )
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -434,7 +436,11 @@ class Listener:
 
         self.values: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
-        self._client = Client(CallbackAPIVersion.VERSION2)
+        self.subscribed = threading.Event()
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, client_id="listener", clean_session=False
+        )
+        self._client.on_subscribe = lambda *_: self.subscribed.set()
         self._client.username_pw_set("house", "s3cret")
         self._client.on_message = self._heard
         self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
@@ -461,6 +467,7 @@ class Listener:
 @pytest.fixture
 def house(broker: Broker) -> Iterator[Listener]:
     listener = Listener(broker)
+    until(listener.subscribed.is_set)  # from here on it misses nothing
     yield listener
     listener.close()
 
