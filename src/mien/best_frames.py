@@ -32,6 +32,24 @@ class _Take:
     time_s: float
     photo: Photo
 
+    @classmethod
+    def of(cls, analyzer: Analyzer, frame: Frame) -> _Take | None:
+        """A frame with one face that is worth it; None else."""
+        faces = analyzer.detector(frame.image)
+        faces = faces[in_foreground(faces.landmarks)]
+        if len(faces) != 1:
+            return None
+        described = analyzer.embed(frame.image, faces)
+        photo = photo_of(frame.image, described, b"", source="")
+        return None if photo.poor else cls(frame.image, frame.time_s, photo)
+
+    def photo_of(self, name: str) -> Photo:
+        """The photo with the frame itself as its content."""
+        content = bytes(cv2.imencode(".jpg", self.image, _JPEG)[1].tobytes())
+        sha256 = hashlib.sha256(content).hexdigest()
+        source = f"{name} at {self.time_s:.1f} s.jpg"
+        return replace(self.photo, content=content, sha256=sha256, source=source)
+
 
 def best_photos(
     analyzer: Analyzer, uri: str | int, *, seconds: float = math.inf
@@ -58,7 +76,7 @@ def best_photos(
         MOST,
         apart=analyzer.space.euclidean(analyzer.space.duplicate) / 2,
     )
-    return [_finished(take, name) for take in sorted(chosen, key=lambda t: t.time_s)]
+    return [take.photo_of(name) for take in sorted(chosen, key=lambda t: t.time_s)]
 
 
 def _looked_through(
@@ -74,23 +92,12 @@ def _looked_through(
         if frame.time_s < due_s:
             continue
         due_s, looked = frame.time_s + _EVERY_S, looked + 1
-        take = _take(analyzer, frame)
+        take = _Take.of(analyzer, frame)
         if take is not None:
             takes.append(take)
         if len(takes) >= 2 * _CANDIDATES:
             takes = _chosen(takes, _CANDIDATES, apart=0.0)
     return takes
-
-
-def _take(analyzer: Analyzer, frame: Frame) -> _Take | None:
-    """A frame with one face that is worth it; None else."""
-    faces = analyzer.detector(frame.image)
-    faces = faces[in_foreground(faces.landmarks)]
-    if len(faces) != 1:
-        return None
-    described = analyzer.embed(frame.image, faces)
-    photo = photo_of(frame.image, described, b"", source="")
-    return None if photo.poor else _Take(frame.image, frame.time_s, photo)
 
 
 def _rows(takes: list[_Take]) -> F32:
@@ -110,11 +117,3 @@ def _chosen(takes: list[_Take], most: int, *, apart: float) -> list[_Take]:
             break
         order = np.append(order, best)
     return [takes[i] for i in order.tolist()]
-
-
-def _finished(take: _Take, name: str) -> Photo:
-    """The photo with the frame itself as its content."""
-    content = bytes(cv2.imencode(".jpg", take.image, _JPEG)[1].tobytes())
-    sha256 = hashlib.sha256(content).hexdigest()
-    source = f"{name} at {take.time_s:.1f} s.jpg"
-    return replace(take.photo, content=content, sha256=sha256, source=source)

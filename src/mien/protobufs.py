@@ -27,9 +27,15 @@ def message_classes(
     for block in re.split(r"\n(?=message |enum )", schema.strip()):
         head, *lines = (line.strip() for line in block.splitlines() if line.strip())
         kind, name = head.split()
-        _add_enum(file, name, lines) if kind == "enum" else _add_message(
-            file, name, lines
-        )
+        if kind == "message":
+            _add_message(file, name, lines)
+            continue
+        # Values are named within the enum's own scope, so that two enums may use one name.
+        scope = file.message_type.add(name=f"{name}Scope")
+        enum = scope.enum_type.add(name=name)
+        for line in lines:
+            value, _, number = line.partition(" = ")
+            enum.value.add(name=value, number=int(number))
     _resolve(file)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
@@ -40,14 +46,6 @@ def message_classes(
         )
         for name in names
     }
-
-
-def _add_enum(file: Any, name: str, lines: list[str]) -> None:
-    """Values are named within the enum's own scope message, so that two enums may use one name."""
-    enum = file.message_type.add(name=f"{name}Scope").enum_type.add(name=name)
-    for line in lines:
-        value, _, number = line.partition(" = ")
-        enum.value.add(name=value, number=int(number))
 
 
 def _add_message(file: Any, name: str, lines: list[str]) -> None:

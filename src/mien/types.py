@@ -143,13 +143,13 @@ class Face:
     @property
     def probs(self) -> dict[str, dict[str, float]]:
         """{label: probability} by attribute, or by the name of its groups."""
-        named = {_probs_name(told): told.probs for told in self.attributes.values()}
+        named = {
+            told.attribute.name
+            if told.attribute.groups is None
+            else told.attribute.groups.name: told.probs
+            for told in self.attributes.values()
+        }
         return {name: probs for name, probs in named.items() if probs}
-
-
-def _probs_name(told: Estimate) -> str:
-    groups = told.attribute.groups
-    return told.attribute.name if groups is None else groups.name
 
 
 @dataclass(frozen=True, slots=True, repr=False)

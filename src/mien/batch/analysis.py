@@ -108,7 +108,7 @@ class ShardAnalyzer:
             try:
                 self._analyze(item, found, listener)
             except InputError as exc:
-                error = _named(item, exc)
+                error = item.named(str(exc))
                 found.faces.clear()
             rows.append(found.row(item, error))
             tables.extend(
@@ -179,14 +179,6 @@ def _calling(path: Path, source: str) -> Iterator[None]:
 
 def _repeated(value: str | None, count: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), count)
-
-
-def _named(item: BatchInput, error: InputError) -> str:
-    """An error with the file's name as the results call it."""
-    text = str(error)
-    if item.source in text:
-        return text
-    return f"{item.source} {text.removeprefix('the picture ')}"
 
 
 def models_text(choices: Choices) -> str:

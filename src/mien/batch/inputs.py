@@ -44,6 +44,12 @@ class BatchInput:
     def is_video(self) -> bool:
         return sources.is_video(self.path)
 
+    def named(self, error: str) -> str:
+        """An error with the file's name as the results call it."""
+        if self.source in error:
+            return error
+        return f"{self.source} {error.removeprefix('the picture ')}"
+
     @classmethod
     def of_file(cls, path: str, root: str) -> BatchInput:
         """A file of this machine, as it is now. Raises SourceError."""
@@ -100,16 +106,15 @@ def shown(address: str) -> str:
 def _local(given: str) -> list[BatchInput]:
     if _MAGIC.search(given) and not Path(given).exists():
         matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - the pattern may be absolute
-        paths = [path for match in matches for path in _inside(match)]
+        paths: list[str] = []
+        for match in matches:
+            if Path(match).is_dir():
+                paths += map(str, sources.find_media(Path(match)))
+            elif _is_media(match):
+                paths.append(match)
     else:
         paths = sources.expand(given)
     return [BatchInput.of_file(path, root_of(given)) for path in dict.fromkeys(paths)]
-
-
-def _inside(match: str) -> list[str]:
-    if Path(match).is_dir():
-        return [str(path) for path in sources.find_media(Path(match))]
-    return [match] if _is_media(match) else []
 
 
 def _is_media(path: str) -> bool:

@@ -47,6 +47,16 @@ class BatchOptions:
 
         return nullcontext(Cluster(worker, address=self.address, jobs=self.jobs))
 
+    def finds_unchanged(self, item: BatchInput, before: EarlierFile) -> bool:
+        """Whether a file is as an earlier run saw it."""
+        if before.failed and self.retry_failed:
+            return False
+        if item.size != before.size:
+            return False
+        if self.by_content and before.content_hash is not None:
+            return inputs.digest(item) == before.content_hash
+        return item.mtime_us == before.mtime_us
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -164,7 +174,7 @@ def make_plan(
     todo, stale = [], {}
     for item in items:
         before = known.get(item.source)
-        if before is not None and _unchanged(item, before, options):
+        if before is not None and options.finds_unchanged(item, before):
             summary.unchanged += 1
             summary.failed_before += before.failed
             continue
@@ -179,16 +189,6 @@ def make_plan(
     }
     summary.removed = len(gone)
     return Plan(todo, {**stale, **gone}, summary)
-
-
-def _unchanged(item: BatchInput, before: EarlierFile, options: BatchOptions) -> bool:
-    if before.failed and options.retry_failed:
-        return False
-    if item.size != before.size:
-        return False
-    if options.by_content and before.content_hash is not None:
-        return inputs.digest(item) == before.content_hash
-    return item.mtime_us == before.mtime_us
 
 
 def make_shards(items: list[BatchInput], *, jobs: int, files: int) -> list[Shard]:

@@ -113,21 +113,6 @@ def new_app() -> typer.Typer:
     )
 
 
-def _command(plugin: plugins.Plugin):  # type: ignore[no-untyped-def]
-    """A command, ours or a package's: a Typer application, or what makes one. A package's that cannot be loaded stands
-    in the help all the same and says why when it is called."""
-    try:
-        made = plugin.load()
-        made = made if isinstance(made, typer.Typer) else made()
-    except PluginError as exc:
-        made = _broken(exc)
-    command = typer.main.get_command(made)
-    command.name = plugin.name
-    group, _ = _COMMANDS.get(plugin.name, ("Of other packages", ""))
-    command.rich_help_panel = group  # type: ignore[attr-defined]
-    return command
-
-
 def _broken(error: PluginError) -> typer.Typer:
     stand_in = new_app()
 
@@ -152,7 +137,18 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]
         plugin = plugins.found(plugins.COMMANDS).get(cmd_name)
-        return None if plugin is None else _command(plugin)
+        if plugin is None:
+            return None
+        try:
+            made = plugin.load()
+            made = made if isinstance(made, typer.Typer) else made()
+        except PluginError as exc:  # it stands in the help, and says why when called
+            made = _broken(exc)
+        command = typer.main.get_command(made)
+        command.name = cmd_name
+        group, _ = _COMMANDS.get(cmd_name, ("Of other packages", ""))
+        command.rich_help_panel = group  # type: ignore[attr-defined]
+        return command
 
     def format_help(self, ctx, formatter) -> None:  # type: ignore[no-untyped-def]
         """The help that lists all commands imports none of ours: the table says what they do."""

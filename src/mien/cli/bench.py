@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -19,7 +20,6 @@ from mien.cli import new_app
 from mien.cli.options import SharedOptions, with_shared_options
 from mien.media import images
 from mien.pipeline import Analyzer
-from mien.types import U8, Faces
 
 bench_app = new_app()
 
@@ -63,14 +63,26 @@ def bench(
 
 def _parts(analyzer: Analyzer, photo: Path | None) -> dict[str, Callable[[], object]]:
     """What is measured, by name. The networks' time does not depend on what is in the picture."""
-    picture = images.read_image(photo) if photo else _noise(*_SIZES[0])
-    faces = _central_faces(picture, 16)
+    from mien.models.detectors.base import boxes_only
+
+    if photo:
+        picture = images.read_image(photo)
+    else:
+        width, height = _SIZES[0]
+        noise = np.random.default_rng(0).integers(
+            0, 255, (height // 8, width // 8, 3), dtype=np.uint8
+        )
+        picture = np.asarray(cv2.resize(noise, (width, height)), dtype=np.uint8)
+    middle = np.array(picture.shape[1::-1], np.float32) / 2
+    side = min(picture.shape[:2]) / 3
+    boxes = np.tile(np.concatenate([middle - side, middle + side]), (16, 1))
+    faces = boxes_only(boxes.astype(np.float32), np.ones(16, np.float32))
     chips, _ = analyzer.backbone.aligner(picture, faces)
     parts: dict[str, Callable[[], object]] = {
-        f"detect {width}x{height}": _detecting(
-            analyzer, cv2.resize(picture, (width, height))
+        f"detect {size[0]}x{size[1]}": partial(
+            analyzer.detector, np.asarray(cv2.resize(picture, size), dtype=np.uint8)
         )
-        for width, height in _SIZES
+        for size in _SIZES
     }
     parts["align, 1 face"] = lambda: analyzer.backbone.aligner(picture, faces[:1])
     parts["describe, 1 face"] = lambda: analyzer.backbone.describe(chips[:1], faces[:1])
@@ -78,29 +90,6 @@ def _parts(analyzer: Analyzer, photo: Path | None) -> dict[str, Callable[[], obj
     if photo:
         parts["the whole photo"] = lambda: analyzer.analyze(photo)
     return parts
-
-
-def _detecting(analyzer: Analyzer, picture: Any) -> Callable[[], object]:
-    return lambda: analyzer.detector(picture)
-
-
-def _noise(width: int, height: int) -> U8:
-    small = np.random.default_rng(0).integers(
-        0, 255, (height // 8, width // 8, 3), dtype=np.uint8
-    )
-    return np.asarray(cv2.resize(small, (width, height)), dtype=np.uint8)
-
-
-def _central_faces(picture: U8, count: int) -> Faces:
-    from mien.models.detectors.base import boxes_only
-
-    height, width = picture.shape[:2]
-    side = min(height, width) / 3
-    box = np.array(
-        [[width / 2 - side, height / 2 - side, width / 2 + side, height / 2 + side]],
-        dtype=np.float32,
-    )
-    return boxes_only(np.repeat(box, count, axis=0), np.ones(count, np.float32))
 
 
 def _timed(run: Callable[[], object]) -> dict[str, Any]:

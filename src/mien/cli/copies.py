@@ -26,11 +26,15 @@ class AnalyzeInput:
     root: str | None = None
 
     def place_in(self, folder: Path) -> Path:
-        place = folder / (
-            os.path.relpath(self.name, self.root)
-            if self.root
-            else _last_name(self.name)
-        )
+        """Where its copy goes in a folder: of a folder's photo where it was in there, as what can be written."""
+        if self.root:
+            name = os.path.relpath(self.name, self.root)
+        elif "://" in self.name:
+            parts = urlsplit(self.name)
+            name = Path(parts.path).name or parts.hostname or "stream"
+        else:
+            name = Path(self.name).name
+        place = folder / name
         if is_stream(self.name):
             return place.with_suffix(".mp4")
         return (
@@ -129,12 +133,3 @@ def _made(place: Path) -> Path:
     except OSError as exc:
         raise InputError(f"cannot write {place}: {exc.strerror or exc}") from exc
     return place
-
-
-def _last_name(name: str) -> str:
-    parts = urlsplit(name) if "://" in name else None
-    return (
-        Path(name).name
-        if parts is None
-        else Path(parts.path).name or parts.hostname or "stream"
-    )

@@ -195,7 +195,15 @@ def take_over(
                 called: str | int, photos: dict[str, Read] = photos
             ) -> list[Photo]:
                 advance()
-                return [_photo(analyzer, str(called), photos[str(called)])]
+                name = str(called)
+                try:
+                    content = photos[name]()
+                except OSError as exc:
+                    why = exc.strerror or exc
+                    raise InputError(f"cannot read {name}: {why}") from exc
+                except SourceError as exc:
+                    raise InputError(str(exc)) from exc
+                return [analyzer.photo(content, source=name, largest=True)]
 
             enrolment = Enrolment(gallery, name, photo, strict=strict, dry=dry)
             told[name] = list(enrolment.add_all(photos))
@@ -204,13 +212,3 @@ def take_over(
     refused = sum(not one.enrolled for one in every)
     if refused and not dry:
         raise typer.Exit(UNUSABLE if refused == len(every) else SOME_FAILED)
-
-
-def _photo(analyzer: Analyzer, called: str, read: Read) -> Photo:
-    """A photo made ready to enrol. Raises InputError."""
-    try:
-        return analyzer.photo(read(), source=called, largest=True)
-    except OSError as exc:
-        raise InputError(f"cannot read {called}: {exc.strerror or exc}") from exc
-    except SourceError as exc:
-        raise InputError(str(exc)) from exc

@@ -69,10 +69,16 @@ def report(
 
 def _told(source: str, kind: str, title: str | None) -> str:
     """The report of a source, as a page or as JSON."""
-    from mien.report.visits import is_of_visits
+    from mien.models.attributes.heads import BUILT_IN
+    from mien.report.visits import is_of_visits, read_visits, to_html as visits_to_html
+    from mien.watch.counts import count
 
     if is_of_visits(source):
-        return _of_visits(source, kind, title or "Visits")
+        visits = read_visits(source, key=os.environ.get("MIEN_KEY", ""))
+        counts = count(visits, tuple(BUILT_IN.values()))
+        if kind == "html":
+            return visits_to_html(counts, title or "Visits")
+        return _as_json(counts.to_dict())
     try:
         from mien.batch import Archive
         from mien.report.numbers import summarise
@@ -83,16 +89,6 @@ def _told(source: str, kind: str, title: str | None) -> str:
     if kind == "html":
         return to_html(found, title or "Faces in an archive")
     return _as_json(found.to_dict())
-
-
-def _of_visits(source: str, kind: str, title: str) -> str:
-    from mien.models.attributes.heads import BUILT_IN
-    from mien.report.visits import read_visits, to_html
-    from mien.watch.counts import count
-
-    visits = read_visits(source, key=os.environ.get("MIEN_KEY", ""))
-    counts = count(visits, tuple(BUILT_IN.values()))
-    return to_html(counts, title) if kind == "html" else _as_json(counts.to_dict())
 
 
 def _as_json(told: dict[str, Any]) -> str:

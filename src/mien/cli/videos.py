@@ -100,7 +100,15 @@ class VideoJob:
             )
             writers.append(lambda frame, result: summary.add(result))
         if self.collector is not None:
-            writers.append(_collecting(frames, self.collector))
+            collector = self.collector
+            if isinstance(frames, Photos):
+                writers.append(
+                    lambda frame, result: collector.keep(
+                        frame.image, result.faces, source=frame.source
+                    )
+                )
+            else:
+                writers.append(collector.stream().keep)
         return [self.spare.writer(write) for write in writers]
 
     def _drawing(self, stack: ExitStack, frames: Source, place: Path) -> Write:
@@ -127,14 +135,6 @@ class VideoJob:
 def is_stream(name: str) -> bool:
     """Whether an input is a video file or an address, so that it is taken frame by frame."""
     return "://" in name or is_video(name)
-
-
-def _collecting(frames: Source, collector: UnknownCollector) -> Write:
-    if isinstance(frames, Photos):
-        return lambda frame, result: collector.keep(
-            frame.image, result.faces, source=frame.source
-        )
-    return collector.stream().keep
 
 
 def write_summary(summary: VideoSummary, place: Path) -> None:

@@ -201,27 +201,22 @@ class Screen:
             return
         picture = self.last.canvas.copy()
         spent = self._times[-1] - self._times[0] if len(self._times) > 1 else 0.0
+        rate = (len(self._times) - 1) / spent if spent else 0.0
         cv2.putText(
             picture,
-            f"{((len(self._times) - 1) / spent if spent else 0.0):.0f} fps",
+            f"{rate:.0f} fps",
             (8, 22),
             cv2.FONT_HERSHEY_SIMPLEX,
             0.6,
             (255, 255, 255),
             2,
         )
-        lines = self._lines()
-        if lines:
-            add_lines(picture, lines)
-        self.window.show(picture)
-
-    def _lines(self) -> list[str]:
         if self.prompt is not None:
-            return [
-                f"{self.prompt.question} {self.prompt.text}_",
-                "Enter enrols, Esc gives up",
-            ]
-        return [self.note] if time.monotonic() < self.note_until else []
+            question = f"{self.prompt.question} {self.prompt.text}_"
+            add_lines(picture, [question, "Enter enrols, Esc gives up"])
+        elif time.monotonic() < self.note_until:
+            add_lines(picture, [self.note])
+        self.window.show(picture)
 
     def _press(self, key: int) -> bool:
         """Acts on a key; false to quit."""

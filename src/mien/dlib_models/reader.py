@@ -331,8 +331,8 @@ class _Net:
         self.weights: F32 | None = None
         self.input_name = ""
         self.steps = [
-            (kind, self._version(kind, kind_is_last))
-            for kind, kind_is_last in _with_last(wrappers)
+            (kind, self._version(kind, index == len(wrappers) - 1))
+            for index, kind in enumerate(wrappers)
         ]
 
     def _version(self, kind: str, on_input: bool) -> int:
@@ -466,10 +466,6 @@ class _Net:
         ):
             reader.fail("a last layer other than 256 to 128 without bias")
         return params.reshape(inputs, outputs)
-
-
-def _with_last(wrappers: list[str]) -> Iterator[tuple[str, bool]]:
-    return ((kind, index == len(wrappers) - 1) for index, kind in enumerate(wrappers))
 
 
 class IntStream:

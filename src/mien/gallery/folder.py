@@ -445,8 +445,8 @@ class FolderGallery:
             if entry.is_dir()
             and not entry.name.startswith(".")
             and not self._passes_over(entry)
-            for folder in _folders_below(entry)
-            if any(map(_is_photo, _entries(folder)))
+            for folder in sorted(Path(place) for place, _, _ in os.walk(entry))
+            if folder != entry and any(map(_is_photo, _entries(folder)))
         ]
         return [Remark("", printable(str(folder)), reason) for folder in deep]
 
@@ -662,12 +662,6 @@ def _is_photo(path: Path) -> bool:
         and not path.name.startswith(".")
         and path.is_file()
     )
-
-
-def _folders_below(folder: Path) -> list[Path]:
-    """The folders in a folder, in those, and so on, but for what goes away meanwhile."""
-    found = (Path(place) for place, _, _ in os.walk(folder))
-    return sorted(place for place in found if place != folder)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mien.attribute import Column
 from mien.output.columns import Told
-from mien.output.schemas import FaceRecord, FrameRecord
+from mien.output.schemas import FrameRecord
 
 _PICTURE = [
     ("source", pa.string()),
@@ -69,13 +69,11 @@ def _place(record: FrameRecord) -> dict[str, object]:
 
 def _rows(record: FrameRecord) -> Iterator[dict[str, object]]:
     for i, face in enumerate(record.faces):
-        yield {**_place(record), "face": i, **_cells(face)}
-
-
-def _cells(face: FaceRecord) -> dict[str, object]:
-    told = {
-        name: list(value.items()) if isinstance(value, Mapping) else value
-        for name, value in face.told.items()
-    }
-    points = [value for point in face.landmarks for value in point]
-    return {**told, **dict(zip(_CORNERS, face.box, strict=True)), "landmarks": points}
+        told = {
+            name: list(value.items()) if isinstance(value, Mapping) else value
+            for name, value in face.told.items()
+        }
+        box = zip(_CORNERS, face.box, strict=True)
+        points = [value for point in face.landmarks for value in point]
+        its = {"face": i, **told, **dict(box), "landmarks": points}
+        yield {**_place(record), **its}

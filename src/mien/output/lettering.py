@@ -67,14 +67,18 @@ def runs(text: str) -> tuple[tuple[bool, str], ...]:
     for missing, signs in groupby(text, key=_is_missing_sign):
         if not missing:
             parts.append("".join(signs))
-        elif words := " ".join(filter(None, map(_word, signs))):
-            parts.append(f"({words})")
-    shown = "".join(parts)
-    if any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in shown):
-        shown = _in_reading_order(shown)
-    shown = shown.replace(_NON_JOINER, "")
+            continue
+        # Nothing for what only changes the sign before it.
+        shown = (sign for sign in signs if unicodedata.category(sign) == "So")
+        words = " ".join(filter(None, (unicodedata.name(one, "") for one in shown)))
+        if words:
+            parts.append(f"({words.lower()})")
+    line = "".join(parts)
+    if any(unicodedata.bidirectional(letter) in _RIGHT_TO_LEFT for letter in line):
+        line = _in_reading_order(line)
+    line = line.replace(_NON_JOINER, "")
     return tuple(
-        (arabic, "".join(run)) for arabic, run in groupby(shown, key=_is_arabic)
+        (arabic, "".join(run)) for arabic, run in groupby(line, key=_is_arabic)
     )
 
 
@@ -107,13 +111,6 @@ def _is_missing_sign(letter: str) -> bool:
         return True
     question, drawn = (_run_pixels(text, 24) for text in ("?", letter))
     return not _is_arabic(letter) and np.array_equal(question, drawn)
-
-
-def _word(sign: str) -> str:
-    """The name of a sign; nothing for what only changes the sign before it."""
-    return (
-        unicodedata.name(sign, "").lower() if unicodedata.category(sign) == "So" else ""
-    )
 
 
 def _run_width(arabic: bool, run: str, size: int) -> int:

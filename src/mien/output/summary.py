@@ -119,20 +119,15 @@ class VideoSummary:
             "frames": sum(seen.frames for seen in tracks.values()),
             "spans": [[round(start, 3), round(end, 3)] for start, end in spans],
         }
-        whole, moments = _joined(tracks.values())
+        # All that was told of the person, as a whole and by slice.
+        whole, moments = Tally(), dict[int, Tally]()
+        for seen in tracks.values():
+            whole.add(seen.tally)
+            for index, moment in seen.moments.items():
+                moments.setdefault(index, Tally()).add(moment)
         for attribute in self._told.values():
             person |= _described(attribute, whole, moments, self._slice_s)
         return person
-
-
-def _joined(tracks: Iterable[_Track]) -> tuple[Tally, dict[int, Tally]]:
-    """All that was told of a person, as a whole and by slice."""
-    whole, moments = Tally(), dict[int, Tally]()
-    for seen in tracks:
-        whole.add(seen.tally)
-        for index, moment in seen.moments.items():
-            moments.setdefault(index, Tally()).add(moment)
-    return whole, moments
 
 
 def _described(

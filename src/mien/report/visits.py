@@ -151,16 +151,12 @@ def to_html(counts: Counts, title: str) -> str:
         section("Visits per hour of the day", counts.by_hour, charts.columns),
         section("Visits per day", counts.by_day, charts.columns),
         section("Visits per camera", counts.by_camera, charts.bars),
-        *(_attribute(name, counts) for name in counts.attributes),
     ]
+    for name, series in counts.attributes.items():
+        unit = counts.units.get(name)
+        note = f"One per visit, in {unit}." if unit else "One per visit."
+        sections.append(section(name.capitalize(), series, charts.bars, note))
     return page(title, "\n".join(filter(None, sections)))
-
-
-def _attribute(name: str, counts: Counts) -> str:
-    unit = counts.units.get(name)
-    note = f"One per visit, in {unit}." if unit else "One per visit."
-    series = counts.attributes[name]
-    return section(name.capitalize(), series, charts.bars, note)
 
 
 def _people(people: Sequence[Guest]) -> str:

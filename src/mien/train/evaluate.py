@@ -282,7 +282,8 @@ def _check_labels(model: Classifier | BackboneHead, data: Dataset) -> None:
 def as_lines(measured: Measured) -> Iterator[str]:
     """The figures as text for a terminal."""
     for name, value in measured.summary().items():
-        yield f"{name.replace('_', ' ')}: {_text(value)}"
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        yield f"{name.replace('_', ' ')}: {text}"
     if measured.years is None:
         yield ""
         rows = measured.per_class()
@@ -291,10 +292,6 @@ def as_lines(measured: Measured) -> Iterator[str]:
         for row in rows:
             recall, precision = share_text(row.recall), share_text(row.precision)
             yield f"{row.label:<{width}}  {row.pictures:>8}  {recall:>6}  {precision:>9}"
-
-
-def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def share_text(share: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,11 @@ class Page:
         rows |= {"sha256 of the data": card.data_sha256}
         note = "Measured on pictures that the measured model had not learnt from."
         notes = "".join(f"<p>{html.escape(text)}</p>" for text in self.notes)
-        return f"{pages.dim(note)}{notes}{pages.table((), _plain_rows(rows))}"
+        plain = [
+            (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
+            for name, value in rows.items()
+        ]
+        return f"{pages.dim(note)}{notes}{pages.table((), plain)}"
 
     def sections(self) -> Iterator[str]:
         """The report, part by part."""
@@ -120,13 +124,6 @@ def render(page: Page) -> str:
     """The whole page; it loads nothing from anywhere."""
     title = f"{page.card.architecture}: {page.data.name}"
     return pages.page(title, "\n".join(page.sections()))
-
-
-def _plain_rows(values: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [
-        (name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
-        for name, value in values.items()
-    ]
 
 
 def _curve(curve: Curve) -> str:

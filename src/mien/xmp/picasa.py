@@ -30,7 +30,13 @@ def named_in(photo: Path) -> list[Region]:
     if file is None:
         return []
     sections = _sections(file, file.stat().st_mtime_ns)
-    people = {**_contacts(folder / _CONTACTS), **_people(sections)}
+    # A line is `8e62b2035b74b477=Name;address;`.
+    named = {
+        number: line.partition(";")[0].strip()
+        for number, line in sections.get("contacts2", {}).items()
+    }
+    people = _contacts(folder / _CONTACTS)
+    people |= {number: name for number, name in named.items() if name}
     about = sections.get(photo.name.casefold(), {})
     told = about.get("faces", "")
     if told and about.get("rotate", _UPRIGHT) != _UPRIGHT:
@@ -64,13 +70,6 @@ def _sections(file: Path, changed_ns: int) -> Sections:
             key, _, value = line.partition("=")
             section[key.strip().lower()] = value.strip()
     return found
-
-
-def _people(sections: Sections) -> dict[str, str]:
-    """Names by number; a line is `8e62b2035b74b477=Name;address;`."""
-    told = sections.get("contacts2", {})
-    names = {number: value.partition(";")[0].strip() for number, value in told.items()}
-    return {number: name for number, name in names.items() if name}
 
 
 def _contacts(file: Path) -> dict[str, str]:

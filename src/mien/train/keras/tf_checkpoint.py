@@ -112,7 +112,8 @@ def read_checkpoint(place: Path, architecture: str | None = None) -> ImportedNet
         InputError: The architecture is unknown.
     """
     prefix = _prefix(place)
-    variables = Variables(place, _open(prefix))
+    with _understood(prefix):
+        variables = Variables(place, _tensorflow().train.load_checkpoint(prefix))
     name = architecture or variables.architecture()
     if name not in ARCHITECTURES:
         raise InputError(
@@ -165,11 +166,6 @@ def _prefix(place: Path) -> str:
         if place.suffix.startswith((".index", ".meta", ".data-"))
         else str(place)
     )
-
-
-def _open(prefix: str) -> Any:
-    with _understood(prefix):
-        return _tensorflow().train.load_checkpoint(prefix)
 
 
 @contextmanager
