@@ -368,9 +368,8 @@ def _put(
     put: dict[str, Path | str] = {}
     _check_ready(content)
     if made.kind and home.gallery is not None:
-        private.make_missing(
-            Path.cwd() if "://" in home.gallery else Path(home.gallery).resolve().parent
-        )
+        if "://" not in home.gallery:
+            private.make_missing(Path(home.gallery).resolve().parent)
         gallery = _opened(home.gallery)
         _copying(gallery).replace_by(content / GALLERY)
         gallery.close()

@@ -62,11 +62,12 @@ def drop_in() -> str:
     The original distribution puts its files over ours, and uninstalling either deletes the other's. The stub of that
     name in packages/ holds no files.
     """
-    original = _version_with(_MODULE)
-    if original:
+    original = _installed("face_recognition")
+    files = () if original is None else original.files or ()
+    if original is not None and any(str(one) == _MODULE for one in files):
         return (
-            f"the distribution face_recognition {original} is installed in the folder of mien's own, and uninstalling "
-            f"either deletes the other's files; run 'pip uninstall -y face_recognition', then {_AGAIN}"
+            f"the distribution face_recognition {original.version} is installed in the folder of mien's own, and "
+            f"uninstalling either deletes the other's files; run 'pip uninstall -y face_recognition', then {_AGAIN}"
         )
     spec = importlib.util.find_spec("face_recognition")
     if (
@@ -78,17 +79,15 @@ def drop_in() -> str:
     return ""
 
 
-def _version_with(file: str) -> str:
-    """The version of the distribution `face_recognition` if it is installed and brought this file."""
+def _installed(name: str) -> importlib.metadata.Distribution | None:
     try:
-        found = importlib.metadata.distribution("face_recognition")
+        return importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
-        return ""
-    return found.version if any(str(one) == file for one in found.files or ()) else ""
+        return None
 
 
 def _clash(folder: str, names: Iterable[str]) -> str:
-    there = [name for name in names if _installed(name)]
+    there = [name for name in names if _installed(name) is not None]
     if len(there) < 2:
         return ""
     # The one that can do what the others can: contributed modules, windows, the GPU.
@@ -104,14 +103,6 @@ def _clash(folder: str, names: Iterable[str]) -> str:
         f"{' and '.join(there)} are both installed in the folder {folder}, where each overwrites the other; keep one: "
         f"pip uninstall -y {' '.join(there)} && pip install --force-reinstall --no-deps {kept}"
     )
-
-
-def _installed(name: str) -> bool:
-    try:
-        importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def cure_of(exc: ImportError | AttributeError) -> tuple[str, ...]:

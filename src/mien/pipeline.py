@@ -242,7 +242,14 @@ class Analyzer:
         if isinstance(gallery, str | Path):
             check_there(str(gallery))
         self.gallery = (
-            self._open(gallery) if isinstance(gallery, str | Path) else gallery
+            open_gallery(
+                str(gallery),
+                space=self.space,
+                describe=self.describe_photo,
+                described_by=self.described_by,
+            )
+            if isinstance(gallery, str | Path)
+            else gallery
         )
         if false_names is not None:
             self.tolerance = self._tolerance(false_names)
@@ -317,14 +324,6 @@ class Analyzer:
             others if model is None else {**others, attribute: model}, self.backbone
         )
         return view
-
-    def _open(self, place: str | Path) -> Gallery:
-        return open_gallery(
-            str(place),
-            space=self.space,
-            describe=self.describe_photo,
-            described_by=self.described_by,
-        )
 
     @property
     def attributes(self) -> tuple[Attribute, ...]:

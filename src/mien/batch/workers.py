@@ -114,6 +114,14 @@ class _Worker:
         ):  # it has died: the end of its connection tells
             self.connection.send(shard)
 
+    def ending(self) -> str:
+        """How its process ended, in words."""
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            with suppress(ValueError):
+                return signal.Signals(-code).name
+        return f"exit code {code}"
+
     def stop(self) -> None:
         self.connection.close()
         self.process.kill()
@@ -228,7 +236,7 @@ class Workers:
         """Takes a dead worker's shard back; gives the error of an item that has killed too many."""
         self._workers.remove(worker)
         worker.stop()
-        how = _end_of(worker.process.exitcode)
+        how = worker.ending()
         if worker.begun is None:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS:
@@ -248,13 +256,6 @@ class Workers:
                 rest = tuple(item for item in rest if item is not worker.begun)
         if rest:
             queue.appendleft(rest)
-
-
-def _end_of(code: int | None) -> str:
-    if code is not None and code < 0:
-        with suppress(ValueError):
-            return signal.Signals(-code).name
-    return f"exit code {code}"
 
 
 def usable_cores() -> int:

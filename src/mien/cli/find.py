@@ -92,13 +92,16 @@ def find(
     with offering_largest():
         asked = analyzer.photo(content_of(photo), source=photo, largest=largest)
     failures: list[str] = []
-    found = _search(analyzer, [*(places or []), *(more or [])], asked, top, failures)
+    names = [*(places or []), *(more or [])]
+    found = _search(analyzer, names, asked, top, failures)
     for reason in failures:
         typer.echo(f"mien: {reason}", err=True)
     if not found and format == "table":
-        typer.echo(
-            f"no face is kept {_where(shared, [*(places or []), *(more or [])])}"
+        looked = ", ".join(name.rpartition("@")[2] for name in names)
+        where = (
+            looked or f"{shared.place_in_words()}; --gallery or --in names other places"
         )
+        typer.echo(f"no face is kept in {where}")
     else:
         _show([one for one, _ in found], format, tolerance=analyzer.tolerance)
     if sheet is not None:
@@ -188,13 +191,6 @@ def _show(found: Sequence[Found], format: str, *, tolerance: float) -> None:  # 
             )
         )
     console().print(table)
-
-
-def _where(shared: SharedOptions, names: Sequence[str]) -> str:
-    """The places without a face, and how to name others."""
-    if names:
-        return f"in {', '.join(name.rpartition('@')[2] for name in names)}"
-    return f"in {shared.place_in_words()}; --gallery or --in names other places"
 
 
 def contact_sheet(asked: bytes, found: Sequence[tuple[Found, Searchable]]) -> U8:

@@ -85,7 +85,8 @@ def live(
 
     Example: [bold]mien live --gallery people/[/bold]
     """
-    uri = _source(source)
+    numbered = len(source) <= 4 and source.isdecimal() and not Path(source).exists()
+    uri: str | int = int(source) if numbered else source
     _check_record(record, source)
     if blur and record is None:
         raise InputError("--blur is for what is recorded: give --record OUT.mp4 too")
@@ -125,12 +126,6 @@ def live(
         raise typer.Exit(INTERRUPTED)
     if play.spare.lost:
         raise typer.Exit(SOME_FAILED)
-
-
-def _source(given: str) -> str | int:
-    if len(given) > 4 or not given.isdecimal() or Path(given).exists():
-        return given
-    return int(given)
 
 
 def _check_record(record: Path | None, source: str) -> None:

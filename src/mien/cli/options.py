@@ -13,7 +13,7 @@ import typer
 
 from mien.collecting import UnknownCollector, who_is_known
 from mien.config import gallery_place, load_settings
-from mien.errors import InputError
+from mien.errors import GalleryError, InputError
 from mien.gallery import Gallery, open_gallery
 from mien.gallery.unknown import open_unknown
 from mien.models.attributes.antispoof import LIVE
@@ -183,6 +183,20 @@ class SharedOptions:
         more = [*(self.attributes or ()), LIVE.name]
         only = None if self.only is None else [*self.only, LIVE.name]
         return replace(self, attributes=more, only=only)
+
+    def filled_in(self, file: Path) -> SharedOptions:
+        """These, with what the environment or a file of settings says where they say nothing."""
+        settings = load_settings(file)
+        known = {one.name for one in fields(self)} & type(settings).model_fields.keys()
+        unsaid = [name for name in known if getattr(self, name) is None]
+        return replace(self, **{name: getattr(settings, name) for name in unsaid})
+
+    def is_there(self) -> bool:
+        """Whether there is a gallery yet."""
+        try:
+            return self.place() is not None
+        except GalleryError:
+            return False
 
     def analyzer(self, **changes: Any) -> Analyzer:
         """The analyzer these options describe."""

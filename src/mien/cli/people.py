@@ -545,20 +545,12 @@ def import_people(
     typer.echo(f"{told} from {file}", err=True)
 
 
-def _there(shared: SharedOptions) -> str | None:
-    """The gallery, if there is one yet."""
-    try:
-        return shared.place()
-    except GalleryError:
-        return None
-
-
 def _take_over(
     library: people_import.Library, gallery: str | None, *, strict: bool, dry: bool
 ) -> None:
     shared = SharedOptions(gallery=gallery)
     with TemporaryDirectory() as nowhere:
-        if dry and _there(shared) is None:  # a try makes no gallery
+        if dry and not shared.is_there():  # a try makes no gallery
             shared = SharedOptions(gallery=str(Path(nowhere) / "people.db"))
         place = shared.somewhere(shared.place(make=True))
         analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=place)

@@ -195,15 +195,7 @@ def take_over(
                 called: str | int, photos: dict[str, Read] = photos
             ) -> list[Photo]:
                 advance()
-                name = str(called)
-                try:
-                    content = photos[name]()
-                except OSError as exc:
-                    why = exc.strerror or exc
-                    raise InputError(f"cannot read {name}: {why}") from exc
-                except SourceError as exc:
-                    raise InputError(str(exc)) from exc
-                return [analyzer.photo(content, source=name, largest=True)]
+                return [_photo(analyzer, str(called), photos[str(called)])]
 
             enrolment = Enrolment(gallery, name, photo, strict=strict, dry=dry)
             told[name] = list(enrolment.add_all(photos))
@@ -212,3 +204,13 @@ def take_over(
     refused = sum(not one.enrolled for one in every)
     if refused and not dry:
         raise typer.Exit(UNUSABLE if refused == len(every) else SOME_FAILED)
+
+
+def _photo(analyzer: Analyzer, called: str, read: Read) -> Photo:
+    """A photo made ready to enrol. Raises InputError."""
+    try:
+        return analyzer.photo(read(), source=called, largest=True)
+    except OSError as exc:
+        raise InputError(f"cannot read {called}: {exc.strerror or exc}") from exc
+    except SourceError as exc:
+        raise InputError(str(exc)) from exc

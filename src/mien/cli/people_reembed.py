@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,9 +45,8 @@ def run(shared: SharedOptions, left: Path | None) -> None:
                 err=True,
             )
     elif isinstance(opened, SqlGallery):
-        stay = _database(
-            opened, analyzer, _free(left or _beside(shared.place(), opened.space.name))
-        )
+        file = _place_of_left(left, shared.place(), opened.space.name)
+        stay = _database(opened, analyzer, file)
     else:
         raise GalleryError(
             f"{type(opened).__name__} keeps no photos to describe anew; enrol them again"
@@ -70,17 +69,18 @@ def _database(gallery: SqlGallery, analyzer: Analyzer, left: Path) -> int:
                 without.append(key)
             else:
                 rows[key] = found
-        kept = (
-            _keep(gallery, without, left)
-            if gallery.space.name != analyzer.space.name
-            else 0
-        )
+        other = gallery.space.name != analyzer.space.name
+        kept = _keep(gallery, without, left) if other else 0
         for one in gallery.counter_examples():
             examples[one.id] = _described(one.thumbnail, analyzer)
-        other = gallery.space.name != analyzer.space.name
         if gallery.reembed(analyzer.space, rows, without, examples):
             _say(gallery, len(rows), len(without), left if kept else None)
-            _say_lost(examples, other=other)
+            lost = sum(row is None for row in examples.values())
+            if lost and other:
+                typer.echo(
+                    f"mien: {lost} faces that are known not to be somebody have no picture: they are forgotten",
+                    err=True,
+                )
             return len(without)
     raise GalleryError(
         "others enrol people all the time; stop them, then run it again: nothing was changed"
@@ -120,35 +120,24 @@ def _say(gallery: Gallery, done: int, without: int, file: Path | None) -> None:
         )
 
 
-def _say_lost(examples: Mapping[str, F32 | None], *, other: bool) -> None:
-    """Says of how many faces it is not known any more who they are not."""
-    lost = sum(row is None for row in examples.values())
-    if lost and other:
-        typer.echo(
-            f"mien: {lost} faces that are known not to be somebody have no picture: they are forgotten",
-            err=True,
-        )
-
-
 def _bar(items: Iterable[T], total: int | None) -> Iterable[T]:
     return track(
         items, "describing", total=total, console=Console(stderr=True), transient=True
     )
 
 
-def _beside(place: str | None, embedder: str) -> Path:
-    """Where what leaves a gallery is kept: beside its file, of a database on a server in the data folder."""
-    if place is None or "://" in place:
-        return store.data_dir() / f"people-{embedder}.json"
-    return Path(place).with_name(f"{Path(place).stem}-{embedder}.json")
-
-
-def _free(file: Path) -> Path:
-    """The file, which is not there yet: what it holds may be all there is.
+def _place_of_left(given: Path | None, place: str | None, embedder: str) -> Path:
+    """Where what leaves a gallery is kept: as named, else beside its file, of a server's in the data folder.
 
     Raises:
-        InputError: It is there.
+        InputError: Such a file is there already: what it holds may be all there is.
     """
+    if given is not None:
+        file = given
+    elif place is None or "://" in place:
+        file = store.data_dir() / f"people-{embedder}.json"
+    else:
+        file = Path(place).with_name(f"{Path(place).stem}-{embedder}.json")
     if file.exists():
         raise InputError(
             f"{file} is there already; name another with --left FILE.json, or put that one away"

@@ -109,30 +109,24 @@ class Recording:
         )
 
 
+@dataclass(eq=False)
 class Play:
     """A source, its session and what is written of it."""
 
-    def __init__(
-        self,
-        analyzer: Analyzer,
-        source: Source,
-        record: Record | None = None,
-        models: ModelFolder | None = None,
-        collector: UnknownCollector | None = None,
-        *,
-        require_live: bool = False,
-    ) -> None:
-        self.analyzer = analyzer
-        self.models = models
-        self.chosen: ModelFile | None = None  # None: as at the start
-        self._start = analyzer
-        self.source = source
-        self.record = record
-        self.collector = collector
-        self.require_live = require_live
-        self.interrupted = False
-        self.spare = Spare()
-        self.annotate = Annotator()
+    analyzer: Analyzer
+    source: Source
+    record: Record | None = None
+    models: ModelFolder | None = None
+    collector: UnknownCollector | None = None
+    require_live: bool = field(default=False, kw_only=True)
+    # None: the model of the start
+    chosen: ModelFile | None = field(default=None, init=False)
+    interrupted: bool = field(default=False, init=False)
+    spare: Spare = field(default_factory=Spare, init=False)
+    annotate: Annotator = field(default_factory=Annotator, init=False)
+
+    def __post_init__(self) -> None:
+        self._start = self.analyzer
 
     def next_model(self) -> str:
         """Goes on to the folder's next model, after the last to those of the start; what to say of it.

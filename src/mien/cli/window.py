@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -226,22 +227,25 @@ class Screen:
         letter = chr(key).lower()
         if letter == "q" or key == ESCAPE:
             return False
-        if letter == " ":
-            self._pause()
-        if letter == "f":
-            self.window.toggle_full_screen()
-        if letter == "s":
-            self._save()
-        if letter == "e":
-            self._ask_name()
-        if letter == "m":
-            try:
-                self._say(self.play.next_model())
-            except MienError as exc:
-                self._say(str(exc))
+        keys: dict[str, Callable[[], None]] = {
+            " ": self.pause,
+            "f": self.window.toggle_full_screen,
+            "s": self.save,
+            "e": self.ask_name,
+            "m": self.take_next_model,
+        }
+        if letter in keys:
+            keys[letter]()
         return True
 
-    def _pause(self) -> None:
+    def take_next_model(self) -> None:
+        """Analyses with the next of the user's models."""
+        try:
+            self._say(self.play.next_model())
+        except MienError as exc:
+            self._say(str(exc))
+
+    def pause(self) -> None:
         """The picture stands still until the next time; a film waits, a camera goes on unseen."""
         if self.line.paused.is_set():
             self.line.paused.clear()
@@ -254,7 +258,7 @@ class Screen:
         self.note, self.note_until = note, time.monotonic() + _NOTE_S
         self._show()
 
-    def _save(self) -> None:
+    def save(self) -> None:
         if self.last is None:
             return None
         path = Path(
@@ -266,7 +270,7 @@ class Screen:
             return self._say(str(exc))
         return self._say(f"saved {path}")
 
-    def _ask_name(self) -> None:
+    def ask_name(self) -> None:
         """Keeps the face nearest the centre as it is now, and asks for its name."""
         if self.play.analyzer.gallery is None:
             return self._say("no gallery to enrol into: start with --gallery FOLDER")
@@ -288,16 +292,13 @@ class Screen:
 
     def _type(self, prompt: Prompt) -> None:
         self.prompt = None if prompt.done or prompt.given_up else prompt
-        if prompt.done:
-            return self._say(self._enrol(prompt.text.strip()))
-        return self._show()
-
-    def _enrol(self, name: str) -> str:
-        analyzer = self.play.analyzer
+        if not prompt.done:
+            return self._show()
+        analyzer, name = self.play.analyzer, prompt.text.strip()
         try:
             photo = analyzer.photo(self.enrolling, source="mien live", largest=True)
             if analyzer.gallery is not None:
                 analyzer.gallery.enroll(name, [photo])
         except MienError as exc:
-            return str(exc)
-        return f"enrolled {name}"
+            return self._say(str(exc))
+        return self._say(f"enrolled {name}")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien import onnx_files
+from mien.dlib_models import mmod
 from mien.dlib_models.kernels import Arena, arena
 from mien.errors import InputError
 from mien.types import F32, F64, I64, U8
@@ -92,7 +93,7 @@ def detect(
             planes = replace(larger, at=memory.move(larger.at, planes.at, larger.size))
         boxes, scores, filters = _LevelScan(memory, bins, score, threshold).over(planes)
     keep = _nms(boxes, scores)
-    return _downscale(boxes[keep], upsample), scores[keep], filters[keep]
+    return mmod.brought_down(boxes[keep], upsample), scores[keep], filters[keep]
 
 
 def resize(planes: U8, height: int, width: int) -> U8:
@@ -401,12 +402,6 @@ class _LevelScan:
         )
         order = np.argsort(-scores, kind="stable")
         return boxes[order], scores[order], filters[order]
-
-
-def _downscale(boxes: F64, upsample: int) -> I64:
-    for _ in range(upsample):
-        boxes = boxes / 2 - np.array([1.25, 0.75, 1.25, 0.75])
-    return np.floor(boxes + 0.5).astype(np.int64)
 
 
 def _nms(boxes: F64, scores: F32) -> list[int]:

@@ -215,18 +215,13 @@ def upsample(image: U8, times: int = 1) -> U8:
     """dlib's ``pyramid_up``: bilinear, corner on corner, to (2H + 1, 2W + 2), truncated."""
     for _ in range(times):
         height, width = image.shape[:2]
-        planes = [_doubled(plane) for plane in np.moveaxis(np.atleast_3d(image), 2, 0)]
-        image = np.stack(planes, axis=-1).reshape(
-            2 * height + 1, 2 * width + 2, *image.shape[2:]
-        )
+        size = (2 * height + 1, 2 * width + 2)
+        planes = np.moveaxis(np.atleast_3d(image), 2, 0)
+        grown = [_warp(plane.astype(np.float32), size) for plane in planes]
+        # A whole number must not be truncated to the one below for a rounding error's sake.
+        whole = [(plane + np.float32(1e-3)).astype(np.uint8) for plane in grown]
+        image = np.stack(whole, axis=-1).reshape(*size, *image.shape[2:])
     return image
-
-
-def _doubled(plane: U8) -> U8:
-    size = (2 * plane.shape[0] + 1, 2 * plane.shape[1] + 2)
-    grown = _warp(plane.astype(np.float32), size)
-    # A whole number must not be truncated to the one below for a rounding error's sake.
-    return (grown + np.float32(1e-3)).astype(np.uint8)
 
 
 def tile(image: U8, *, min_face: int = 40) -> Canvas:
@@ -299,10 +294,14 @@ def _merge(boxes: F64, scores: F32, ups: int) -> tuple[I64, F32]:
     """Round, drop what overlaps a better box, and bring the rest down to the photo."""
     whole = np.floor(boxes + 0.5)
     kept = _nms(whole, scores)
-    whole = whole[kept]
+    return brought_down(whole[kept], ups), scores[kept]
+
+
+def brought_down(boxes: F64, ups: int) -> I64:
+    """Boxes of a picture that was enlarged so many times, in the photo."""
     for _ in range(ups):
-        whole = whole / 2 - (1.25, 0.75, 1.25, 0.75)
-    return np.floor(whole + 0.5).astype(np.int64), scores[kept]
+        boxes = boxes / 2 - (1.25, 0.75, 1.25, 0.75)
+    return np.floor(boxes + 0.5).astype(np.int64)
 
 
 def _nms(boxes: F64, scores: F32) -> I64:

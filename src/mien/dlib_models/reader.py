@@ -331,11 +331,12 @@ class _Net:
         self.weights: F32 | None = None
         self.input_name = ""
         self.steps = [
-            (kind, self._version(kind, index == len(wrappers) - 1))
+            (kind, self.version(kind, index == len(wrappers) - 1))
             for index, kind in enumerate(wrappers)
         ]
 
-    def _version(self, kind: str, on_input: bool) -> int:
+    def version(self, kind: str, on_input: bool) -> int:
+        """What is read of a wrapper that says how it was written."""
         if kind in ("tag", "skip"):
             return self.reader.expect(1)
         return self.reader.expect(2, 3) if on_input else self.reader.expect(1, 2)
@@ -352,17 +353,18 @@ class _Net:
             if kind == "con":
                 if pending is not None:
                     yield pending
-                pending = self._con()
+                pending = self.con()
             elif kind == "affine" and pending is not None:
-                pending = pending.scaled(*self._affine(len(pending.bias)))
+                pending = pending.scaled(*self.affine(len(pending.bias)))
             else:
-                self._plain(kind)
+                self.plain(kind)
             if kind not in ("tag", "skip"):
-                self._trailer(version, on_input=index == 0)
+                self.trailer(version, on_input=index == 0)
         if pending is not None:
             yield pending
 
-    def _trailer(self, version: int, *, on_input: bool) -> None:
+    def trailer(self, version: int, *, on_input: bool) -> None:
+        """What stands behind a layer: flags and gradients, of which nothing is used."""
         for _ in range(3):
             self.reader.bool_()
         for _ in range(3 if on_input or version == 2 else 2):
@@ -370,7 +372,8 @@ class _Net:
         if on_input and version >= 3:
             self.reader.int_()
 
-    def _con(self) -> Conv:
+    def con(self) -> Conv:
+        """A convolution, checked."""
         reader = self.reader
         kind = reader.layer("con_4", "con_5", "con_6")
         params = reader.tensor()
@@ -399,7 +402,8 @@ class _Net:
             reader.fail(f"{len(params)} parameters where {size + filters} belong")
         return Conv(params[:size].reshape(weight_shape), params[size:], stride, padding)
 
-    def _affine(self, channels: int) -> tuple[F32, F32]:
+    def affine(self, channels: int) -> tuple[F32, F32]:
+        """Scale and shift of each channel."""
         reader = self.reader
         kind = reader.layer("affine_", "affine_2", "bn_con2")
         params = reader.tensor()
@@ -412,14 +416,15 @@ class _Net:
             reader.fail(f"{len(params)} parameters where {2 * channels} belong")
         gamma, beta = params[:channels], params[channels:]
         if kind == "bn_con2":
-            return self._batch_norm(gamma, beta)
+            return self.batch_norm(gamma, beta)
         if reader.int_() not in (0, 1):
             reader.fail("an unknown affine mode")
         if kind == "affine_2":
             reader.bool_()
         return gamma, beta
 
-    def _batch_norm(self, gamma: F32, beta: F32) -> tuple[F32, F32]:
+    def batch_norm(self, gamma: F32, beta: F32) -> tuple[F32, F32]:
+        """The same of what was learnt about a batch."""
         reader = self.reader
         _, _, mean, variance = (reader.tensor() for _ in range(4))
         reader.ints(2)
@@ -434,7 +439,8 @@ class _Net:
         gain = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + eps)
         return gain.astype(np.float32), (beta - gain * mean).astype(np.float32)
 
-    def _plain(self, kind: str) -> None:
+    def plain(self, kind: str) -> None:
+        """A layer without weights of its own, or the last one."""
         reader = self.reader
         if kind == "relu" and reader.layer("relu_", "relu_2") == "relu_2":
             reader.bool_()
@@ -445,9 +451,10 @@ class _Net:
             if reader.ints(6) not in _POOLS:
                 reader.fail("a pooling layer of another shape")
         elif kind == "fc":
-            self.weights = self._fc()
+            self.weights = self.fc()
 
-    def _fc(self) -> F32:
+    def fc(self) -> F32:
+        """The last layer (256, 128), which has no bias."""
         reader = self.reader
         kind = reader.layer("fc_2", "fc_3")
         outputs, inputs = reader.ints(2)

@@ -129,10 +129,7 @@ class _Neighbours:
     ) -> _Neighbours:
         """Of descriptors (N, D) and whose they are."""
         count = len(table)
-        own, other = (
-            np.full(count, np.nan, np.float32),
-            np.full(count, np.nan, np.float32),
-        )
+        own, other = np.full((2, count), np.nan, np.float32)
         who, pairs = np.full(count, -1, np.int64), [np.zeros((0, 2), np.int64)]
         for start in range(0, count, _ROWS):
             here = slice(start, min(start + _ROWS, count))
@@ -285,13 +282,6 @@ class _CheckedPeople:
             ):
                 continue  # it is the other person's photo that is odd
             distances = float(near.own[i]), float(near.other[i])
-            found.append(
-                OddPhoto(
-                    row.name,
-                    row.photo.source,
-                    *distances,
-                    looks_like,
-                    left_out=row.weight == 0,
-                )
-            )
+            whose = (row.name, row.photo.source, *distances, looks_like)
+            found.append(OddPhoto(*whose, left_out=row.weight == 0))
         return tuple(found)

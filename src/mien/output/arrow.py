@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from mien.attribute import Column
 from mien.output.columns import Told
 from mien.output.schemas import FrameRecord
 
@@ -33,16 +32,13 @@ def face_schema(told: Told) -> pa.Schema:
     """The columns of what is told of faces."""
     fields = [*_PICTURE, ("face", pa.int32())]
     for column in told.columns:
-        fields += _fields(column, told.space.size)
+        if column.kind == "box":
+            fields += [(corner, pa.float32()) for corner in _CORNERS]
+        elif column.kind == "vector":
+            fields.append((column.name, pa.list_(pa.float32(), told.space.size)))
+        else:
+            fields.append((column.name, _KINDS[column.kind]))
     return pa.schema(fields)
-
-
-def _fields(column: Column, size: int) -> list[tuple[str, pa.DataType]]:
-    if column.kind == "box":
-        return [(corner, pa.float32()) for corner in _CORNERS]
-    if column.kind == "vector":
-        return [(column.name, pa.list_(pa.float32(), size))]
-    return [(column.name, _KINDS[column.kind])]
 
 
 def face_table(records: Iterable[FrameRecord], schema: pa.Schema) -> pa.Table:

@@ -66,15 +66,25 @@ class PersonCount:
     last: str
 
     @classmethod
-    def of(cls, name: str, rows: list[dict[str, Any]]) -> PersonCount:
-        """Counted over the rows of one name, one row a kind."""
-        by_kind = {row["kind"]: row["source_count"] for row in rows}
-        return cls(
-            name,
-            photos=by_kind.get("photo", 0),
-            videos=by_kind.get("video", 0),
-            first=_day(min(row["time_min_min"] for row in rows)),
-            last=_day(max(row["time_min_max"] for row in rows)),
+    def all_of(cls, faces: pa.Table) -> tuple[PersonCount, ...]:
+        """Named people, those in most photos and videos first."""
+        named = faces.filter(faces["name"].is_valid())
+        each = named.group_by(["name", "kind", "source"]).aggregate([("time", "min")])
+        counted = each.group_by(["name", "kind"]).aggregate(
+            [("source", "count"), ("time_min", "min"), ("time_min", "max")]
+        )
+        by_name: dict[str, list[dict[str, Any]]] = {}
+        for row in counted.to_pylist():
+            by_name.setdefault(row["name"], []).append(row)
+        people = []
+        for name, rows in by_name.items():
+            kinds = {row["kind"]: row["source_count"] for row in rows}
+            first = _day(min(row["time_min_min"] for row in rows))
+            last = _day(max(row["time_min_max"] for row in rows))
+            photos, videos = kinds.get("photo", 0), kinds.get("video", 0)
+            people.append(cls(name, photos, videos, first, last))
+        return tuple(
+            sorted(people, key=lambda one: (-one.photos - one.videos, one.name))
         )
 
 
@@ -115,7 +125,7 @@ def summarise(archive: Archive) -> BatchReport:
     periods = _Periods.of(sources["time"])
     return BatchReport(
         totals=Totals.of(sources, faces),
-        people=_people(faces),
+        people=PersonCount.all_of(faces),
         attributes=_series(faces, attributes, periods),
         units={one.plural: one.unit for one in attributes if one.unit},
         files_over_time=crossed(
@@ -187,22 +197,6 @@ def _count(mask: Any) -> int:
 
 def _day(time: datetime) -> str:
     return time.date().isoformat()
-
-
-def _people(faces: pa.Table) -> tuple[PersonCount, ...]:
-    """Named people, those in most photos and videos first."""
-    named = faces.filter(faces["name"].is_valid())
-    each = named.group_by(["name", "kind", "source"]).aggregate([("time", "min")])
-    counted = each.group_by(["name", "kind"]).aggregate(
-        [("source", "count"), ("time_min", "min"), ("time_min", "max")]
-    )
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in counted.to_pylist():
-        rows.setdefault(row["name"], []).append(row)
-    people = [PersonCount.of(name, its) for name, its in rows.items()]
-    return tuple(
-        sorted(people, key=lambda person: (-person.photos - person.videos, person.name))
-    )
 
 
 def _by_steps(faces: pa.Table, number: Attribute, parting: Attribute | None) -> Series:

@@ -30,7 +30,9 @@ def check_query(request: Request) -> None:
     check_names(request, known)
     said = Counter(name for name, _ in request.query_params.multi_items())
     for name, count in said.items():
-        if count > 1 and not _is_list(known[name]):
+        kinds = [known[name], *known[name].get("anyOf", [])]
+        is_list = any(kind.get("type") == "array" for kind in kinds)
+        if count > 1 and not is_list:
             raise Problem("invalid", f"{name} is said {count} times: say it once")
 
 
@@ -60,11 +62,6 @@ def _operation(request: Request) -> dict[str, Any]:
     found = paths.get(request.scope["route"].path_format, {})
     operation: dict[str, Any] = found.get(request.method.lower(), {})
     return operation
-
-
-def _is_list(schema: dict[str, Any]) -> bool:
-    kinds = [schema, *schema.get("anyOf", [])]
-    return any(kind.get("type") == "array" for kind in kinds)
 
 
 def _refuse(what: str, said: Iterable[str], known: Collection[str]) -> None:

@@ -75,22 +75,12 @@ def find_sources(given: Iterable[str], into: Path) -> list[CropSource]:
             raise InputError(
                 f"{name} is where the crops go, or inside it: give --into another folder"
             )
-        files = (
-            file
-            for file in map(Path, expand(name))
-            if not file.resolve().is_relative_to(home)
-        )
-        found += [CropSource(file, _folder_in(place, file)) for file in files]
+        for file in map(Path, expand(name)):
+            if file.resolve().is_relative_to(home):
+                continue
+            inside = file.parent.relative_to(place) if place.is_dir() else Path()
+            found.append(CropSource(file, Path(printable(str(inside)))))
     return found
-
-
-def _folder_in(place: Path, file: Path) -> Path:
-    """Where the crops of a file go, which was found in a place."""
-    return (
-        Path(printable(str(file.parent.relative_to(place))))
-        if place.is_dir()
-        else Path()
-    )
 
 
 @contextmanager
@@ -109,6 +99,40 @@ def only_writer(into: Path) -> Iterator[None]:
         busy=f"another 'mien crop' is writing {into}: wait for it or stop it",
     ):
         yield
+
+
+class Manifest:
+    """What was made of each source, as JSON lines: its key, and the names of its crops."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.crops: dict[str, list[str]] = {}
+        if not file.is_file():
+            return
+        for line in images.read_bytes(file).decode("utf-8", "replace").splitlines():
+            try:
+                row = from_json(line)
+                self.crops[str(row["key"])] = [str(name) for name in row["crops"]]
+            except (ValueError, KeyError, TypeError):
+                continue  # a damaged line: its source is cropped again
+
+    def note(self, key: str, crops: list[str]) -> None:
+        """Adds a line, whole or not at all.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        self.crops[key] = crops
+        lines = [
+            json.dumps({"key": key, "crops": crops}, ensure_ascii=False)
+            for key, crops in self.crops.items()
+        ]
+        try:
+            store.write_atomically(self.file, ("\n".join(lines) + "\n").encode())
+        except OSError as exc:
+            raise InputError(
+                f"cannot write {self.file}: {exc.strerror or exc}"
+            ) from exc
 
 
 class Cropper:
@@ -139,10 +163,9 @@ class Cropper:
             if options.per_person
             else analyzer.described_by
         )
-        self._before = dict(_read_manifest(into / MANIFEST))
-        alike = (
-            crops for key, crops in self._before.items() if key.startswith(self._how)
-        )
+        self._manifest = Manifest(into / MANIFEST)
+        before = self._manifest.crops.items()
+        alike = (crops for key, crops in before if key.startswith(self._how))
         self._made = [Path(name) for crops in alike for name in crops]
         self._kept: dict[Path, list[F32]] = {}
 
@@ -153,13 +176,13 @@ class Cropper:
             InputError: It cannot be read.
         """
         key = f"{self._how}-{self._by}-{images.sha256_of(source.file)}-{source.folder.as_posix()}"
-        before = self._before.get(key)
+        before = self._manifest.crops.get(key)
         if before is not None:  # crops deleted since then were not wanted
             return Done(tuple(name for name in before if (self.into / name).is_file()))
         written: list[str] = []
         try:
             left_out = self._crop(source, written)
-            self._note(key, written)
+            self._manifest.note(key, written)
         except BaseException:  # Ctrl-C too: a source is cropped whole or not at all
             for name in written:
                 (self.into / name).unlink(missing_ok=True)
@@ -181,13 +204,13 @@ class Cropper:
         """The frames of a photo or video, with their faces described."""
         with open_source(str(file)) as frames:
             for frame in frames:
-                if not is_video(str(file)) or frame.index % self.options.every == 0:
-                    yield frame, self._chosen(self.analyzer.analyze_frame(frame).faces)
-
-    def _chosen(self, faces: Faces) -> Faces:
-        if self.options.every_face or len(faces) < 2:
-            return faces
-        return faces[np.array([geometry.face_sizes(faces.landmarks).argmax()])]
+                if is_video(str(file)) and frame.index % self.options.every:
+                    continue
+                faces = self.analyzer.analyze_frame(frame).faces
+                if not self.options.every_face and len(faces) > 1:
+                    largest = geometry.face_sizes(faces.landmarks).argmax()
+                    faces = faces[np.array([largest])]
+                yield frame, faces
 
     def _reasons(self, source: CropSource, image: U8, faces: Faces) -> Iterator[str]:
         """Why each face is left out; "" keeps it."""
@@ -203,11 +226,10 @@ class Cropper:
                 yield ""
 
     def _folder(self, source: CropSource, name: str | None) -> Path:
-        return (
-            source.folder / _file_name(name or NOBODY)
-            if self.options.per_person
-            else source.folder
-        )
+        if not self.options.per_person:
+            return source.folder
+        plain = (name or NOBODY).replace("/", "_").replace("\\", "_").lstrip(".")
+        return source.folder / (plain or NOBODY)
 
     def _seen(self, folder: Path, embedding: F32 | None) -> bool:
         """Whether a crop of this folder looks nearly the same; if not, the face is one from now on."""
@@ -258,42 +280,10 @@ class Cropper:
             raise
         return str(place.relative_to(self.into))
 
-    def _note(self, key: str, crops: list[str]) -> None:
-        """Adds a line to the manifest, whole or not at all."""
-        self._before[key] = crops
-        lines = [
-            json.dumps({"key": key, "crops": crops}, ensure_ascii=False)
-            for key, crops in self._before.items()
-        ]
-        try:
-            store.write_atomically(
-                self.into / MANIFEST, ("\n".join(lines) + "\n").encode()
-            )
-        except OSError as exc:
-            raise InputError(
-                f"cannot write {self.into / MANIFEST}: {exc.strerror or exc}"
-            ) from exc
-
     def crops(self) -> list[Path]:
         """All crops there are, of this run and those before, by folder and name."""
-        names = {name for crops in self._before.values() for name in crops}
+        names = {name for crops in self._manifest.crops.values() for name in crops}
         return sorted(path for path in map(self.into.joinpath, names) if path.is_file())
-
-
-def _read_manifest(file: Path) -> Iterator[tuple[str, list[str]]]:
-    if not file.is_file():
-        return
-    for line in images.read_bytes(file).decode("utf-8", "replace").splitlines():
-        try:
-            row = from_json(line)
-            yield str(row["key"]), [str(name) for name in row["crops"]]
-        except (ValueError, KeyError, TypeError):
-            continue  # a damaged line: its source is cropped again
-
-
-def _file_name(name: str) -> str:
-    """A person's name as the name of a folder."""
-    return name.replace("/", "_").replace("\\", "_").lstrip(".") or NOBODY
 
 
 def _take_name(place: Path) -> Path:

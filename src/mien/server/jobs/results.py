@@ -51,12 +51,10 @@ def timeline(path: Path, attributes: Sequence[Attribute]) -> list[InVideo]:
     for record in lines(path):
         for face in record["faces"]:
             track = face.get("track_id")
-            name = face.get("name")
-            found = (
-                known.setdefault(name, InVideo(name=name))
-                if name is not None
-                else nameless.setdefault(-1 if track is None else track, InVideo())
-            )
+            if (name := face.get("name")) is not None:
+                found = known.setdefault(name, InVideo(name=name))
+            else:
+                found = nameless.setdefault(-1 if track is None else track, InVideo())
             found.see(record["time_s"], gap_s=gap_s)
             found.tell(attributes, face)
             if track is not None:
@@ -66,11 +64,8 @@ def timeline(path: Path, attributes: Sequence[Attribute]) -> list[InVideo]:
         for track, row in nameless.items()
         if not step_s or row.frames * step_s >= _LEAST_S
     }
-    rest = [
-        row
-        for track, row in lasting.items()
-        if not any(track in row.tracks for row in known.values())
-    ]
+    named = {track for row in known.values() for track in row.tracks}
+    rest = [row for track, row in lasting.items() if track not in named]
     return sorted(known.values(), key=_rank) + sorted(rest, key=_rank)
 
 

@@ -6,8 +6,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TextIO
@@ -224,7 +224,8 @@ class JobWorker:
         if self._is_left(
             run
         ):  # a source that ends for that reason may say so by an error
-            self._leave(run)
+            leave = self.jobs.discard if run.cancelled else self.jobs.requeue
+            leave(run.job.id)
         else:
             self._finish(run, problem)
 
@@ -244,12 +245,6 @@ class JobWorker:
                 "too-large",
                 f"the work took over {limit:.0f} minutes; cut the video, or look at every=N",
             )
-
-    def _leave(self, run: _Attempt) -> None:
-        if run.cancelled:
-            self.jobs.discard(run.job.id)
-        else:
-            self.jobs.requeue(run.job.id)
 
     def _finish(self, run: _Attempt, problem: Mapping[str, str] | None) -> None:
         job_id = run.job.id
@@ -284,7 +279,7 @@ class JobWorker:
         keep = None if collector is None else collector.stream().keep
         every = int(job.options.get("every", 1))
         with ExitStack() as stack:
-            source = stack.enter_context(_closing(self._open(run)))
+            source = stack.enter_context(contextlib.closing(self._open(run)))
             out = stack.enter_context(
                 private.make_file(self.jobs.path(job.id, "result.part")).open(
                     "w", encoding="utf-8"
@@ -379,14 +374,6 @@ class JobWorker:
             self.jobs.progress(
                 run.job.id, frames=run.frames, faces=run.faces, total=run.total
             )
-
-
-@contextmanager
-def _closing(source: Source) -> Iterator[Source]:
-    try:
-        yield source
-    finally:
-        source.close()
 
 
 def _no_streams(job: Job, over: Callable[[], bool]) -> Source:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from mien import onnx_files, plugins
-from mien.errors import InputError, ModelError
+from mien import plugins
+from mien.errors import InputError
 from mien.models.attributes.heads import AGE, AGE_GROUPS, GENDER
-from mien.models.classifier import feed
-from mien.runtime import Compute, OnnxModel
-from mien.train.importers.network import ImportedNetwork
 
 KNOWN_LABELS = {
     AGE.name: AGE_GROUPS.labels,
@@ -94,9 +87,9 @@ def convert(files: Sequence[Path], options: ImportOptions) -> bytes:
                 network.preprocessing, padding=options.padding, padding_px=0
             ),
         )
-    _describe(network, labels, options.licence)
+    network.describe(labels, options.licence)
     data = bytes(network.graph.SerializeToString())
-    _try_out(data, network, labels, files)
+    network.try_out(data, labels, ", ".join(map(str, files)))
     return data
 
 
@@ -120,35 +113,3 @@ def _kind_of(file: Path) -> str:
     theirs = file.suffix.removeprefix(".")
     kinds = plugins.found(plugins.IMPORTERS)
     return endings.get(file.suffix, theirs if theirs in kinds else "")
-
-
-def _describe(network: ImportedNetwork, labels: Sequence[str], licence: str) -> None:
-    digests = {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in network.sources
-    }
-    properties = {
-        "labels": json.dumps(list(labels), ensure_ascii=False),
-        "preprocessing": json.dumps(asdict(network.preprocessing)),
-        "licence": licence,
-        "source": f"{network.kind}: {', '.join(digests)}",
-        "source_sha256": json.dumps(digests, ensure_ascii=False),
-    }
-    onnx_files.describe(network.graph, properties)
-
-
-def _try_out(
-    data: bytes, network: ImportedNetwork, labels: Sequence[str], files: Sequence[Path]
-) -> None:
-    """Runs two grey pictures through it: a network that does not hold together fails here, not in use."""
-    names, how = ", ".join(map(str, files)), network.preprocessing
-    model = OnnxModel(data, names, Compute("cpu", 1))
-    probs = model(feed(np.full((2, how.size, how.size, 3), 127, np.float32), how))[0]
-    if probs.ndim != 2 or len(probs) != 2:
-        raise ModelError(
-            f"{names}: the network gives {probs.shape[1:]} numbers a picture, not one row of probabilities"
-        )
-    if probs.shape[1] != len(labels):
-        raise InputError(
-            f"{names}: the network tells {probs.shape[1]} classes apart, but there are {len(labels)} labels"
-        )
