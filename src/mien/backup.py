@@ -107,6 +107,78 @@ class Manifest:
             found[JOBS] = home.data / "jobs"
         return found
 
+    @classmethod
+    def packed(cls, archive: Path, content: Path, kind: str, told: _TOLD) -> Manifest:
+        """Writes the files of a folder into an archive, and what they are."""
+        files = sorted(path for path in content.rglob("*") if path.is_file())
+        total, done = sum(file.stat().st_size for file in files), 0
+        entries = []
+        with private.new_file(archive) as raw:
+            with zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as packed:
+                for number, file in enumerate(files):
+                    digest, size = hashlib.sha256(), 0
+                    with (
+                        file.open("rb") as source,
+                        packed.open(_member(number), "w", force_zip64=True) as target,
+                    ):
+                        for block in _blocks(source):
+                            digest.update(block)
+                            target.write(block)
+                            size += len(block)
+                            told(done := done + len(block), total)
+                    path = file.relative_to(content).as_posix()
+                    entries.append(Entry(path, size, digest.hexdigest()))
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                made = cls(kind, now, version("mien"), tuple(entries))
+                packed.writestr(_MANIFEST, json.dumps(asdict(made), indent=1))
+            raw.flush()
+            os.fsync(raw.fileno())
+        return made
+
+    def put(self, home: Home, content: Path, *, force: bool) -> dict[str, Path | str]:
+        """Puts what lies ready where it belongs; the gallery first, which is the largest and may refuse."""
+        gallery, goals = None, self.goals(home)
+        if not force:
+            self.refuse_what_is_there(home, goals)
+        put: dict[str, Path | str] = {}
+        _check_ready(content)
+        if self.kind and home.gallery is not None:
+            if "://" not in home.gallery:
+                private.make_missing(Path(home.gallery).resolve().parent)
+            gallery = _opened(home.gallery)
+            _copying(gallery).replace_by(content / GALLERY)
+            gallery.close()
+            put[GALLERY] = getattr(gallery, "place", home.gallery)
+        for name, goal in goals.items():
+            source = content / name
+            private.make_missing(goal.parent)
+            if source.is_dir():
+                put_tree(source, goal)
+            elif source.suffix == ".db":
+                database.copy_sqlite(source, goal)
+            elif source.suffix == ".toml":
+                text = here(
+                    source.read_text("utf-8"), home.gallery if self.kind else None
+                )
+                store.write_atomically(goal, text.encode(), secret=True, durable=True)
+            else:
+                store.write_atomically(
+                    goal, source.read_bytes(), secret=True, durable=True
+                )
+            put[name] = goal
+        return put
+
+    def refuse_what_is_there(self, home: Home, goals: Mapping[str, Path]) -> None:
+        """Raises InputError where something would be overwritten."""
+        taken = [str(goal) for goal in goals.values() if _holds_something(goal)]
+        if self.kind and home.gallery is not None and _is_used(home.gallery):
+            taken.insert(0, home.gallery.rpartition("@")[2])
+        if taken:
+            raise InputError(
+                f"there is something already: {', '.join(taken)}; nothing was changed; "
+                f"{', '.join(home.ways_out(taken))}"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Home:
@@ -158,6 +230,21 @@ class Home:
         if any(not Path(name).is_absolute() for name in settings.intersection(taken)):
             yield "in another working folder the mien.toml of this one stays as it is"
 
+    def check_goal(self, file: Path, *, jobs: bool, force: bool) -> None:
+        """Raises InputError where an archive would replace something, or lie in what it keeps."""
+        if file.exists() and not force:
+            raise InputError(f"{file} is there already; give another name, or --force")
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file} is no file; give another name")
+        kept = [self.data / "jobs"] if jobs else []
+        if self.gallery is not None and "://" not in self.gallery:
+            kept.append(Path(self.gallery))
+        for place in kept:
+            if place.is_dir() and file.resolve().is_relative_to(place.resolve()):
+                raise InputError(
+                    f"{file} lies in {place} and would keep itself; write it elsewhere"
+                )
+
 
 # -- there
 
@@ -172,31 +259,15 @@ def write(
         GalleryError: Something cannot be read, or the gallery is of a kind that makes no copies.
     """
     try:
-        _check_goal(file, home, jobs=jobs, force=force)
+        home.check_goal(file, jobs=jobs, force=force)
         private.make_missing(file.parent)
         with _scratch(file.parent) as scratch:
             kind = home.copy_into(scratch / "content", jobs=jobs)
-            made = _pack(scratch / "archive", scratch / "content", kind, told)
+            made = Manifest.packed(scratch / "archive", scratch / "content", kind, told)
             _put_archive(scratch / "archive", file, force=force)
     except OSError as exc:
         raise InputError(f"cannot write {file}: {exc.strerror or exc}") from exc
     return made
-
-
-def _check_goal(file: Path, home: Home, *, jobs: bool, force: bool) -> None:
-    """Raises InputError where an archive would replace something, or lie in what it keeps."""
-    if file.exists() and not force:
-        raise InputError(f"{file} is there already; give another name, or --force")
-    if file.exists() and not file.is_file():
-        raise InputError(f"{file} is no file; give another name")
-    kept = [home.data / "jobs"] if jobs else []
-    if home.gallery is not None and "://" not in home.gallery:
-        kept.append(Path(home.gallery))
-    for place in kept:
-        if place.is_dir() and file.resolve().is_relative_to(place.resolve()):
-            raise InputError(
-                f"{file} lies in {place} and would keep itself; write it elsewhere"
-            )
 
 
 def _put_archive(made: Path, file: Path, *, force: bool) -> None:
@@ -226,34 +297,6 @@ def _copy_gallery(place: str, data: Path, folder: Path) -> None:
         _copying(gallery).copy_to(folder)
     finally:
         gallery.close()
-
-
-def _pack(archive: Path, content: Path, kind: str, told: _TOLD) -> Manifest:
-    """Writes the files of a folder into an archive, and what they are."""
-    files = sorted(path for path in content.rglob("*") if path.is_file())
-    total, done = sum(file.stat().st_size for file in files), 0
-    entries = []
-    with private.new_file(archive) as raw:
-        with zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as packed:
-            for number, file in enumerate(files):
-                digest, size = hashlib.sha256(), 0
-                with (
-                    file.open("rb") as source,
-                    packed.open(_member(number), "w", force_zip64=True) as target,
-                ):
-                    for block in _blocks(source):
-                        digest.update(block)
-                        target.write(block)
-                        size += len(block)
-                        told(done := done + len(block), total)
-                path = file.relative_to(content).as_posix()
-                entries.append(Entry(path, size, digest.hexdigest()))
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            made = Manifest(kind, now, version("mien"), tuple(entries))
-            packed.writestr(_MANIFEST, json.dumps(asdict(made), indent=1))
-        raw.flush()
-        os.fsync(raw.fileno())
-    return made
 
 
 # -- and back
@@ -328,7 +371,7 @@ def restore(
             content = scratch / "content"
             content.mkdir(0o700)
             _unpack(file, made, content, told)
-            return _put(made, home, content, force=force)
+            return made.put(home, content, force=force)
     except OSError as exc:
         raise InputError(f"cannot restore {file}: {exc.strerror or exc}") from exc
 
@@ -356,52 +399,6 @@ def _unpack(file: Path, made: Manifest, content: Path | None, told: _TOLD) -> No
         raise InputError(
             f"{file} is damaged ({exc}); nothing was changed; take another copy of it"
         ) from exc
-
-
-def _put(
-    made: Manifest, home: Home, content: Path, *, force: bool
-) -> dict[str, Path | str]:
-    """Puts what lies ready where it belongs; the gallery first, which is the largest and may refuse."""
-    gallery, goals = None, made.goals(home)
-    if not force:
-        _refuse_what_is_there(made, home, goals)
-    put: dict[str, Path | str] = {}
-    _check_ready(content)
-    if made.kind and home.gallery is not None:
-        if "://" not in home.gallery:
-            private.make_missing(Path(home.gallery).resolve().parent)
-        gallery = _opened(home.gallery)
-        _copying(gallery).replace_by(content / GALLERY)
-        gallery.close()
-        put[GALLERY] = getattr(gallery, "place", home.gallery)
-    for name, goal in goals.items():
-        source = content / name
-        private.make_missing(goal.parent)
-        if source.is_dir():
-            put_tree(source, goal)
-        elif source.suffix == ".db":
-            database.copy_sqlite(source, goal)
-        elif source.suffix == ".toml":
-            text = here(source.read_text("utf-8"), home.gallery if made.kind else None)
-            store.write_atomically(goal, text.encode(), secret=True, durable=True)
-        else:
-            store.write_atomically(goal, source.read_bytes(), secret=True, durable=True)
-        put[name] = goal
-    return put
-
-
-def _refuse_what_is_there(
-    made: Manifest, home: Home, goals: Mapping[str, Path]
-) -> None:
-    """Raises InputError where something would be overwritten."""
-    taken = [str(goal) for goal in goals.values() if _holds_something(goal)]
-    if made.kind and home.gallery is not None and _is_used(home.gallery):
-        taken.insert(0, home.gallery.rpartition("@")[2])
-    if taken:
-        raise InputError(
-            f"there is something already: {', '.join(taken)}; nothing was changed; "
-            f"{', '.join(home.ways_out(taken))}"
-        )
 
 
 def _holds_something(place: Path) -> bool:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Protocol, TextIO
 
 from mien import private
@@ -60,15 +59,154 @@ class _Left(Exception):  # noqa: N818
 
 @dataclass(slots=True)
 class _Attempt:
-    """A job being worked on."""
+    """A job being worked on, by the analyzer there was when it began."""
 
     job: Job
+    worker: JobWorker
+    analyzer: Analyzer
     frames: int = 0
     faces: int = 0
     total: int | None = None
     cancelled: bool = False
     relabels: list[tuple[str, str | None]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+
+    def is_left(self) -> bool:
+        """Whether it was deleted, or the service stops."""
+        return self.cancelled or self.worker.stopping.is_set()
+
+    def is_over(self) -> bool:
+        """Whether it ends now: its time is over, or it is left."""
+        return (
+            self.is_left()
+            or time.monotonic() - self.began > self.worker.jobs.limits.job_s
+        )
+
+    def check_time(self) -> None:
+        """Raises Problem where the work took longer than any may."""
+        if self.is_over() and not self.is_left():
+            limit = self.worker.jobs.limits.job_s / 60
+            raise Problem(
+                "too-large",
+                f"the work took over {limit:.0f} minutes; cut the video, or look at every=N",
+            )
+
+    def analyse(self) -> None:
+        """Looks at its source frame by frame. Raises Problem, MienError, and _Left where it is left."""
+        job = self.job
+        session = self.analyzer.session()
+        collector = self.worker.unknown.collector
+        keep = None if collector is None else collector.stream().keep
+        every = int(job.options.get("every", 1))
+        with ExitStack() as stack:
+            source = stack.enter_context(contextlib.closing(self.open()))
+            out = stack.enter_context(
+                private.make_file(self.worker.jobs.path(job.id, "result.part")).open(
+                    "w", encoding="utf-8"
+                )
+            )
+            copy = stack.enter_context(self.copy(source))
+            self.check(source)
+            self.total = source.frames if job.kind == "video" else None
+            for frame in source:
+                self.check_frame(frame)
+                if frame.index % every:
+                    continue
+                with self.worker.gate.slot(patient=True):
+                    result = session.step(frame)
+                if keep is not None:
+                    keep(frame, replace(result, source=job.source))
+                self.note(result, out)
+                copy.write(frame, result)
+            self.check_time()
+
+    def open(self) -> Source:
+        """What is looked at."""
+        job, over = self.job, self.is_over
+        if job.kind == "stream":
+            return self.worker.open_stream(job, over)
+        try:
+            return open_source(
+                str(self.worker.jobs.path(job.id, "input")),
+                timeouts=Timeouts(
+                    over=over, frame_pixels=self.worker.jobs.limits.video_pixels
+                ),
+            )
+        except SourceError as exc:
+            raise SourceError(
+                "the upload is no video that can be read, or is damaged"
+            ) from exc
+
+    def copy(self, source: Source) -> Copy:
+        """The annotated video, where one is wanted."""
+        if not self.job.options.get("draw"):
+            return Copy(None)
+        sound = (
+            str(self.worker.jobs.path(self.job.id, "input"))
+            if self.job.kind == "video"
+            else None
+        )
+        rate = (
+            source.rate / int(self.job.options.get("every", 1)) if source.rate else None
+        )
+        path = private.make_file(
+            self.worker.jobs.path(self.job.id, result_files.ANNOTATED)
+        )
+        return Copy(VideoRecorder(path, rate=rate, sound=sound))
+
+    def check(self, source: Source) -> None:
+        """Raises Problem where a source says that it is more than is taken."""
+        limit = self.worker.jobs.limits.video_s
+        if source.duration_s is not None and source.duration_s > limit:
+            raise Problem(
+                "too-large",
+                f"the video lasts {source.duration_s:.0f} s, at most {limit:.0f} are taken",
+            )
+        if (
+            isinstance(source, VideoFile)
+            and source.pixels > self.worker.jobs.limits.video_pixels
+        ):
+            raise Problem(
+                "too-large",
+                f"the video has {source.pixels} pixels a frame; scale it down first",
+            )
+
+    def check_frame(self, frame: Frame) -> None:
+        """Raises Problem where it turns out to be more than is taken."""
+        if self.is_left():
+            raise _Left
+        self.check_time()
+        limits = self.worker.jobs.limits
+        if frame.index >= limits.video_frames:
+            raise Problem(
+                "too-large",
+                f"the video has more than {limits.video_frames} frames; cut it",
+            )
+        height, width = frame.image.shape[:2]
+        if width * height > limits.video_pixels:
+            raise Problem(
+                "too-large",
+                f"the video has {width} x {height} pixels; scale it down first",
+            )
+        if frame.time_s > limits.video_s:
+            raise Problem(
+                "too-large", f"the video lasts longer than {limits.video_s:.0f} s"
+            )
+
+    def note(self, result: FrameResult, out: TextIO) -> None:
+        """Writes the record of a frame, and now and then how far it is."""
+        named = replace(result, source=self.job.source)
+        out.write(
+            frame_record(named, identity=self.analyzer.gallery is not None).to_json()
+            + "\n"
+        )
+        self.frames = result.index + 1
+        self.faces += len(result.faces)
+        self.worker.gate.metrics.analysed("job", len(result.faces))
+        if self.frames % _WRITE_EVERY == 1 and not self.cancelled:
+            self.worker.jobs.progress(
+                self.job.id, frames=self.frames, faces=self.faces, total=self.total
+            )
 
 
 class Copy(Closing):
@@ -118,7 +256,7 @@ class JobWorker:
         self.open_stream = open_stream or _no_streams
         self._files = threading.Lock()
         self._news = threading.Event()
-        self._stop = threading.Event()
+        self.stopping = threading.Event()
         self._run: _Attempt | None = None
         self._thread: threading.Thread | None = None
 
@@ -136,7 +274,7 @@ class JobWorker:
 
     def stop(self) -> None:
         """Puts the running job back in the queue and ends."""
-        self._stop.set()
+        self.stopping.set()
         self._news.set()
         if self._thread is not None:
             self._thread.join(timeout=30)
@@ -177,13 +315,13 @@ class JobWorker:
             self.jobs.path(job_id, result_files.ANNOTATED).unlink(missing_ok=True)
 
     def _work(self) -> None:
-        while not self._stop.is_set():
+        while not self.stopping.is_set():
             self._news.clear()
             try:
                 self._turn()
             except Exception:
                 log.exception("the job worker failed and goes on")
-                self._stop.wait(1)
+                self.stopping.wait(1)
 
     def _turn(self) -> None:
         for sweep in (self.jobs.sweep, self.unknown.sweep):
@@ -193,7 +331,7 @@ class JobWorker:
             self._news.wait(_SWEEP_S)
             return
         log.info("job begins", extra={"job": job.id, "kind": job.kind})
-        self._run = _Attempt(job)
+        self._run = _Attempt(job, self, self.analyzer)
         try:
             self._attempt(self._run)
         finally:
@@ -202,7 +340,7 @@ class JobWorker:
     def _attempt(self, run: _Attempt) -> None:
         problem: Mapping[str, str] | None = None
         try:
-            self._analyse(run)
+            run.analyse()
         except _Left:
             pass
         except Problem as exc:
@@ -221,30 +359,11 @@ class JobWorker:
                 problem = {"kind": "no-space", "detail": NO_SPACE}
             elif is_out_of_memory(exc):
                 problem = {"kind": "busy", "detail": NO_MEMORY}
-        if self._is_left(
-            run
-        ):  # a source that ends for that reason may say so by an error
+        if run.is_left():  # a source that ends for that reason may say so by an error
             leave = self.jobs.discard if run.cancelled else self.jobs.requeue
             leave(run.job.id)
         else:
             self._finish(run, problem)
-
-    def _is_left(self, run: _Attempt) -> bool:
-        return run.cancelled or self._stop.is_set()
-
-    def _is_over(self, run: _Attempt) -> bool:
-        return (
-            self._is_left(run) or time.monotonic() - run.began > self.jobs.limits.job_s
-        )
-
-    def _check_time(self, run: _Attempt) -> None:
-        """Raises Problem where the work took longer than any may."""
-        if self._is_over(run) and not self._is_left(run):
-            limit = self.jobs.limits.job_s / 60
-            raise Problem(
-                "too-large",
-                f"the work took over {limit:.0f} minutes; cut the video, or look at every=N",
-            )
 
     def _finish(self, run: _Attempt, problem: Mapping[str, str] | None) -> None:
         job_id = run.job.id
@@ -271,109 +390,6 @@ class JobWorker:
                 "kind": problem["kind"] if problem else None,
             },
         )
-
-    def _analyse(self, run: _Attempt) -> None:
-        job = run.job
-        session = self.analyzer.session()
-        collector = self.unknown.collector
-        keep = None if collector is None else collector.stream().keep
-        every = int(job.options.get("every", 1))
-        with ExitStack() as stack:
-            source = stack.enter_context(contextlib.closing(self._open(run)))
-            out = stack.enter_context(
-                private.make_file(self.jobs.path(job.id, "result.part")).open(
-                    "w", encoding="utf-8"
-                )
-            )
-            copy = stack.enter_context(self._copy(job, source))
-            self._check(source)
-            run.total = source.frames if job.kind == "video" else None
-            for frame in source:
-                self._check_frame(run, frame)
-                if frame.index % every:
-                    continue
-                with self.gate.slot(patient=True):
-                    result = session.step(frame)
-                if keep is not None:
-                    keep(frame, replace(result, source=job.source))
-                self._note(run, result, out)
-                copy.write(frame, result)
-            self._check_time(run)
-
-    def _open(self, run: _Attempt) -> Source:
-        job, over = run.job, partial(self._is_over, run)
-        if job.kind == "stream":
-            return self.open_stream(job, over)
-        try:
-            return open_source(
-                str(self.jobs.path(job.id, "input")),
-                timeouts=Timeouts(
-                    over=over, frame_pixels=self.jobs.limits.video_pixels
-                ),
-            )
-        except SourceError as exc:
-            raise SourceError(
-                "the upload is no video that can be read, or is damaged"
-            ) from exc
-
-    def _copy(self, job: Job, source: Source) -> Copy:
-        if not job.options.get("draw"):
-            return Copy(None)
-        sound = str(self.jobs.path(job.id, "input")) if job.kind == "video" else None
-        rate = source.rate / int(job.options.get("every", 1)) if source.rate else None
-        path = private.make_file(self.jobs.path(job.id, result_files.ANNOTATED))
-        return Copy(VideoRecorder(path, rate=rate, sound=sound))
-
-    def _check(self, source: Source) -> None:
-        limit = self.jobs.limits.video_s
-        if source.duration_s is not None and source.duration_s > limit:
-            raise Problem(
-                "too-large",
-                f"the video lasts {source.duration_s:.0f} s, at most {limit:.0f} are taken",
-            )
-        if (
-            isinstance(source, VideoFile)
-            and source.pixels > self.jobs.limits.video_pixels
-        ):
-            raise Problem(
-                "too-large",
-                f"the video has {source.pixels} pixels a frame; scale it down first",
-            )
-
-    def _check_frame(self, run: _Attempt, frame: Frame) -> None:
-        if self._is_left(run):
-            raise _Left
-        self._check_time(run)
-        limits = self.jobs.limits
-        if frame.index >= limits.video_frames:
-            raise Problem(
-                "too-large",
-                f"the video has more than {limits.video_frames} frames; cut it",
-            )
-        height, width = frame.image.shape[:2]
-        if width * height > limits.video_pixels:
-            raise Problem(
-                "too-large",
-                f"the video has {width} x {height} pixels; scale it down first",
-            )
-        if frame.time_s > limits.video_s:
-            raise Problem(
-                "too-large", f"the video lasts longer than {limits.video_s:.0f} s"
-            )
-
-    def _note(self, run: _Attempt, result: FrameResult, out: TextIO) -> None:
-        named = replace(result, source=run.job.source)
-        out.write(
-            frame_record(named, identity=self.analyzer.gallery is not None).to_json()
-            + "\n"
-        )
-        run.frames = result.index + 1
-        run.faces += len(result.faces)
-        self.gate.metrics.analysed("job", len(result.faces))
-        if run.frames % _WRITE_EVERY == 1 and not run.cancelled:
-            self.jobs.progress(
-                run.job.id, frames=run.frames, faces=run.faces, total=run.total
-            )
 
 
 def _no_streams(job: Job, over: Callable[[], bool]) -> Source:

@@ -114,11 +114,12 @@ class _CaffeGraph:
         last = next(iter(blobs.values()))
         for layer in layers:
             if layer.type != "Input":
-                last = self._layer(layer, blobs)
+                last = self.layer(layer, blobs)
                 blobs[layer.tops[0]] = last
         return self.graph.node("Flatten", [last.name])
 
-    def _layer(self, layer: Layer, blobs: Mapping[str, Value]) -> Value:
+    def layer(self, layer: Layer, blobs: Mapping[str, Value]) -> Value:
+        """What a layer makes of what is before it."""
         makers: dict[str, Callable[[Layer, Value], Value]] = {
             "Convolution": self.convolution,
             "ReLU": self.relu,
@@ -146,7 +147,7 @@ class _CaffeGraph:
         window = self._window(layer, given, x)
         dilation = _pair(given.dilation, 1)
         expected = (given.num_output, x.shape[0] // max(1, given.group), *window.kernel)
-        y = self._conv(
+        y = self.conv(
             layer,
             x.name,
             expected,
@@ -164,7 +165,7 @@ class _CaffeGraph:
             self._refuse(layer, "has a kernel larger than its input")
         return Value(y, (given.num_output, *sides))
 
-    def _conv(
+    def conv(
         self,
         layer: Layer,
         x: str,
@@ -172,6 +173,7 @@ class _CaffeGraph:
         window: _Window,
         more: dict[str, Any],
     ) -> str:
+        """The node of a convolution, with its weights."""
         weights = self._blob(layer, 0, shape)
         bias = (
             [self._blob(layer, 1, shape[:1])]
@@ -208,7 +210,7 @@ class _CaffeGraph:
         options = {"kernel_shape": window.kernel, "strides": window.stride}
         value, before = x.name, window.pad
         if given.pool == _AVERAGE:
-            value, before = self._zero_padded(x.name, window.pad), (0, 0)
+            value, before = self.zero_padded(x.name, window.pad), (0, 0)
         elif given.pool != _MAX:
             self._refuse(layer, "pools at random; what can be read is MAX and AVE")
         whole = [
@@ -229,7 +231,8 @@ class _CaffeGraph:
             (x.shape[0], *sides),
         )
 
-    def _zero_padded(self, x: str, pad: Pair) -> str:
+    def zero_padded(self, x: str, pad: Pair) -> str:
+        """With zeros around; as it is where there is nothing to add."""
         if not any(pad):
             return x
         return self.graph.node(

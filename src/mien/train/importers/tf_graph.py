@@ -148,7 +148,7 @@ class _FrozenGraph:
             if not missing:
                 waiting.pop()
                 if name not in self.values:
-                    self.values[name] = self._lay(self.nodes[name])
+                    self.values[name] = self.lay(self.nodes[name])
         return self.values[wanted]
 
     def _node(self, name: str) -> Node:
@@ -158,12 +158,13 @@ class _FrozenGraph:
             )
         return self.nodes[name]
 
-    def _lay(self, node: Node) -> str:
+    def lay(self, node: Node) -> str:
+        """The node in the graph, and what it reads before it."""
         if node.op in _SAME_THING and node.inputs:
             return self.values[node.inputs[0]]
         if node.op in _ELEMENTWISE:
             return self.graph.node(_ELEMENTWISE[node.op], self._inputs(node))
-        make = self._makers().get(node.op)
+        make = self.makers().get(node.op)
         if make is None:
             if node.op.startswith(("Variable", "VarHandle", "ReadVariable")):
                 why_not = (
@@ -181,7 +182,8 @@ class _FrozenGraph:
                 f"{self.file}: {node.op} {node.name} lacks an input or an attribute ({exc})"
             ) from exc
 
-    def _makers(self) -> Mapping[str, Callable[[Node], str]]:
+    def makers(self) -> Mapping[str, Callable[[Node], str]]:
+        """What makes a node of each kind."""
         return {
             "Const": lambda node: self.graph.weight(array_of(node, self.file)),
             "Conv2D": self.conv,

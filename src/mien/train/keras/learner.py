@@ -303,8 +303,8 @@ class _Training:
             self.state.epoch < self.options.epochs
             and self.state.epoch - self.state.best_epoch < self.options.patience
         ):
-            self._epoch()
-            self._save()
+            self.once_over()
+            self.save()
             self.learner.workshop.progress(self.state.epoch, self.options.epochs)
             board(
                 {name: line[-1] for name, line in self.state.lines.items()},
@@ -312,12 +312,13 @@ class _Training:
             )
         self.model.set_weights(self.best)
 
-    def _epoch(self) -> None:
+    def once_over(self) -> None:
+        """One epoch: learns from all, then measures on what is held back."""
         state, task = self.state, self.learner.task
         rng = np.random.default_rng((task.seed, state.epoch))
         order = rng.permutation(self.learning)
         losses = [
-            self._step(rows, rng) for rows in _batches(order, self.options.batch_size)
+            self.step(rows, rng) for rows in _batches(order, self.options.batch_size)
         ]
         probs = self.learner._probs(self.model, self.held)
         targets = task.targets[self.held]
@@ -338,7 +339,8 @@ class _Training:
             {name: round(line[-1], 4) for name, line in state.lines.items()},
         )
 
-    def _step(self, rows: I64, rng: np.random.Generator) -> float:
+    def step(self, rows: I64, rng: np.random.Generator) -> float:
+        """Learns from a batch; the loss."""
         crops = self.learner.crops[rows]
         if self.options.augment:
             crops = np.stack([augmented(crop, rng) for crop in crops])
@@ -353,7 +355,8 @@ class _Training:
         """All that training consists of: weights, the optimizer's state, the seeds of dropout."""
         return [*self.model.variables, *self.model.optimizer.variables]
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Writes where the training stands."""
         packed = io.BytesIO()
         numpy = backend.load_keras().ops.convert_to_numpy
         values = {
