@@ -100,7 +100,8 @@ class Finding:
         )
 
 
-def _versions() -> Iterator[Finding]:
+def versions() -> Iterator[Finding]:
+    """What mien, Python and the libraries are."""
     yield Finding("mien", "ok", __version__)
     yield Finding(
         "python", "ok", f"{platform.python_version()} on {platform.platform()}"
@@ -113,7 +114,8 @@ def _versions() -> Iterator[Finding]:
     yield Finding.of_opencv()
 
 
-def _devices() -> Iterator[Finding]:
+def devices() -> Iterator[Finding]:
+    """What networks can run on."""
     try:
         from mien.runtime import installed
     except (ImportError, ModelError) as exc:
@@ -128,7 +130,8 @@ def _devices() -> Iterator[Finding]:
     )
 
 
-def _packages() -> Iterator[Finding]:
+def packages() -> Iterator[Finding]:
+    """Which packages overwrite each other."""
     found = installs.clashes()
     for line in found:
         told, _, cure = line.rpartition("; ")
@@ -137,7 +140,8 @@ def _packages() -> Iterator[Finding]:
         yield Finding("packages", "ok", "none overwrites another")
 
 
-def _extras() -> Iterator[Finding]:
+def extras() -> Iterator[Finding]:
+    """Which extras are installed."""
     for extra, modules in _EXTRAS.items():
         lacking = [
             module for module in modules if importlib.util.find_spec(module) is None
@@ -147,12 +151,14 @@ def _extras() -> Iterator[Finding]:
         yield Finding(f"extra {extra}", "missing" if lacking else "ok", detail, cure)
 
 
-def _models() -> Iterator[Finding]:
+def weights() -> Iterator[Finding]:
+    """Which weights are here, and as published."""
     for spec in ZOO.values():
         yield Finding.of_model(spec)
 
 
-def _folders() -> Iterator[Finding]:
+def folders() -> Iterator[Finding]:
+    """Whether there is a place to write to."""
     for name, folder, variable in (
         ("cache", store.cache_dir(), "MIEN_CACHE"),
         ("data", store.data_dir(), "MIEN_DATA"),
@@ -176,7 +182,8 @@ def _writable(folder: Path) -> bool:
         return False
 
 
-def _plugins() -> Iterator[Finding]:
+def parts() -> Iterator[Finding]:
+    """Which parts installed packages add."""
     for group in plugins.GROUPS:
         for plugin in plugins.found(group).values():
             if plugin.package == "mien":
@@ -195,7 +202,7 @@ def _plugins() -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
-    _versions, _devices, _packages, _extras, _models, _folders, _plugins,
+    versions, devices, packages, extras, weights, folders, parts,
 )  # fmt: skip
 
 

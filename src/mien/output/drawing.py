@@ -242,37 +242,9 @@ def _label(
         return None
     for style in dict.fromkeys((own, LabelStyle(own.line, min(own.text, _LEAST), 2))):
         name = _fitting(face, style, room.picture_wh)[:1]
-        far = _place_away(face.box, _label_size(name, style), others, room.picture_wh)
+        far = room.place_away(face.box, _label_size(name, style), others)
         if far is not None:
             return Label(face, far, name, style, away=True), None
-    return None
-
-
-def _place_away(
-    box: F32, size_wh: tuple[float, float], others: F32, picture_wh: tuple[int, int]
-) -> F32 | None:
-    """The nearest place that covers nothing and from which a line leads to the box without crossing a face."""
-    (w, h), centre = size_wh, (box[:2] + box[2:]) / 2
-    turns = np.linspace(0, 2 * np.pi, _AROUND, endpoint=False)
-    for away in _AWAY:
-        reach = (box[2:] - box[:2]) / 2 + np.array([w, h]) / 2 + away * h
-        corners = (
-            centre
-            + np.stack([np.sin(turns), -np.cos(turns)], axis=1) * reach
-            - np.array([w, h]) / 2
-        )
-        places = np.array(
-            [_inside(x, y, size_wh, picture_wh) for x, y in corners], dtype=np.float32
-        )
-        covered = _overlap(places, np.concatenate([others, box[None]])).sum(axis=1)
-        free: list[F32] = list(places[covered == 0])
-        for place in free:
-            # Small boxes along the line that leads from a label to its face.
-            start, end = _ends(place, box)
-            middles = start + np.linspace(0, 1, 12)[:, None] * (end - start)
-            dots = np.concatenate([middles - 1, middles + 1], axis=1)
-            if not _overlap(dots.astype(np.float32), others).any():
-                return place
     return None
 
 
@@ -322,6 +294,34 @@ class _Room:
             covered[self.side] = max(0.0, covered[self.side] - _STAY / 4 * w * h)
         best = int(cost.argmin())
         return places[best], float(covered[best] + max(0.0, own[best] - spare)), best
+
+    def place_away(
+        self, box: F32, size_wh: tuple[float, float], others: F32
+    ) -> F32 | None:
+        """The nearest place that covers nothing and from which a line leads to the box without crossing a face."""
+        (w, h), centre = size_wh, (box[:2] + box[2:]) / 2
+        turns = np.linspace(0, 2 * np.pi, _AROUND, endpoint=False)
+        for away in _AWAY:
+            reach = (box[2:] - box[:2]) / 2 + np.array([w, h]) / 2 + away * h
+            corners = (
+                centre
+                + np.stack([np.sin(turns), -np.cos(turns)], axis=1) * reach
+                - np.array([w, h]) / 2
+            )
+            places = np.array(
+                [_inside(x, y, size_wh, self.picture_wh) for x, y in corners],
+                dtype=np.float32,
+            )
+            covered = _overlap(places, np.concatenate([others, box[None]])).sum(axis=1)
+            free: list[F32] = list(places[covered == 0])
+            for place in free:
+                # Small boxes along the line that leads from a label to its face.
+                start, end = _ends(place, box)
+                middles = start + np.linspace(0, 1, 12)[:, None] * (end - start)
+                dots = np.concatenate([middles - 1, middles + 1], axis=1)
+                if not _overlap(dots.astype(np.float32), others).any():
+                    return place
+        return None
 
 
 def _fitting(face: Face, style: LabelStyle, picture_wh: tuple[int, int]) -> list[str]:

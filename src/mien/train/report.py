@@ -93,18 +93,83 @@ class Page:
         measured = self.measured
         yield self.figures()
         if self.curve is not None:
-            yield "<h2>Learning</h2>" + _curve(self.curve)
+            yield "<h2>Learning</h2>" + self.learning(self.curve)
         if measured.years is not None:
-            yield "<h2>Told and true age</h2>" + _ages(measured)
+            yield "<h2>Told and true age</h2>" + self.ages()
         else:
             if len(measured.labels) <= _LARGEST_TABLE:
-                yield "<h2>Confusion</h2>" + _confusion(measured)
-            yield "<h2>Classes</h2>" + _classes(measured)
-            yield "<h2>Calibration</h2>" + _calibration(measured)
+                yield "<h2>Confusion</h2>" + self.confusion()
+            yield "<h2>Classes</h2>" + self.classes()
+            yield "<h2>Calibration</h2>" + self.calibration()
         yield "<h2>Gravest mistakes</h2>" + self.mistakes()
         if self.skipped:
             rows = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.skipped)
             yield f"<h2>Pictures left out</h2><ul>{rows}</ul>"
+
+    def learning(self, curve: Curve) -> str:
+        """How it learnt."""
+        log_x = curve.x_name == "penalty"
+        x = [math.log10(v) for v in curve.x] if log_x else list(curve.x)
+        name = "log10 of the penalty" if log_x else curve.x_name
+        return charts.chart(
+            {label: list(zip(x, y, strict=True)) for label, y in curve.lines.items()},
+            x_name=name,
+        )
+
+    def ages(self) -> str:
+        """What was told beside the true age."""
+        if self.measured.years is None:
+            return ""
+        told = self.measured.probs @ np.array(
+            [float(label) for label in self.measured.labels]
+        )
+        points = [
+            (float(t), float(g)) for t, g in zip(self.measured.years, told, strict=True)
+        ]
+        return charts.chart(
+            {"told": points}, x_name="true age, years", dots=True, diagonal=True
+        )
+
+    def confusion(self) -> str:
+        """How many of each class were told as which."""
+        table = self.measured.confusion()
+        head = "".join(
+            f"<th>{html.escape(label)}</th>" for label in self.measured.labels
+        )
+        rows = []
+        for label, counts in zip(self.measured.labels, table, strict=True):
+            total = max(1, int(counts.sum()))
+            cells = "".join(
+                f'<td class="cell" style="--share:{c / total:.3f}">{c or ""}</td>'
+                for c in counts
+            )
+            rows.append(f"<tr><td>{html.escape(label)}</td>{cells}</tr>")
+        caption = pages.dim("Rows are the truth, columns the answers.")
+        drawn = (
+            f'<table class="confusion"><tr><th></th>{head}</tr>{"".join(rows)}</table>'
+        )
+        return f'{caption}<div class="wide">{drawn}</div>'
+
+    def classes(self) -> str:
+        """How much of each class was found, and how much of what was told is right."""
+        rows = [
+            (row.label, row.pictures, share_text(row.recall), share_text(row.precision))
+            for row in self.measured.per_class()
+        ]
+        return pages.table(("class", "pictures", "recall", "precision"), rows)
+
+    def calibration(self) -> str:
+        """How right it is beside how sure it is."""
+        points = [(sure, right) for sure, right, _ in self.measured.calibration()]
+        error = f"{self.measured.calibration_error:.3f}"
+        text = f"Expected calibration error {error}; on the diagonal it is as right as it is sure."
+        chart = charts.chart(
+            {"share of right answers": points},
+            x_name="certainty",
+            dots=True,
+            diagonal=True,
+        )
+        return pages.dim(text) + chart
 
 
 def write(file: Path, page: Page) -> None:
@@ -124,56 +189,3 @@ def render(page: Page) -> str:
     """The whole page; it loads nothing from anywhere."""
     title = f"{page.card.architecture}: {page.data.name}"
     return pages.page(title, "\n".join(page.sections()))
-
-
-def _curve(curve: Curve) -> str:
-    log_x = curve.x_name == "penalty"
-    x = [math.log10(v) for v in curve.x] if log_x else list(curve.x)
-    name = "log10 of the penalty" if log_x else curve.x_name
-    return charts.chart(
-        {label: list(zip(x, y, strict=True)) for label, y in curve.lines.items()},
-        x_name=name,
-    )
-
-
-def _ages(measured: Measured) -> str:
-    if measured.years is None:
-        return ""
-    told = measured.probs @ np.array([float(label) for label in measured.labels])
-    points = [(float(t), float(g)) for t, g in zip(measured.years, told, strict=True)]
-    return charts.chart(
-        {"told": points}, x_name="true age, years", dots=True, diagonal=True
-    )
-
-
-def _confusion(measured: Measured) -> str:
-    table = measured.confusion()
-    head = "".join(f"<th>{html.escape(label)}</th>" for label in measured.labels)
-    rows = []
-    for label, counts in zip(measured.labels, table, strict=True):
-        total = max(1, int(counts.sum()))
-        cells = "".join(
-            f'<td class="cell" style="--share:{c / total:.3f}">{c or ""}</td>'
-            for c in counts
-        )
-        rows.append(f"<tr><td>{html.escape(label)}</td>{cells}</tr>")
-    caption = pages.dim("Rows are the truth, columns the answers.")
-    drawn = f'<table class="confusion"><tr><th></th>{head}</tr>{"".join(rows)}</table>'
-    return f'{caption}<div class="wide">{drawn}</div>'
-
-
-def _classes(measured: Measured) -> str:
-    rows = [
-        (row.label, row.pictures, share_text(row.recall), share_text(row.precision))
-        for row in measured.per_class()
-    ]
-    return pages.table(("class", "pictures", "recall", "precision"), rows)
-
-
-def _calibration(measured: Measured) -> str:
-    points = [(sure, right) for sure, right, _ in measured.calibration()]
-    text = f"Expected calibration error {measured.calibration_error:.3f}; on the diagonal it is as right as it is sure."
-    chart = charts.chart(
-        {"share of right answers": points}, x_name="certainty", dots=True, diagonal=True
-    )
-    return pages.dim(text) + chart
