@@ -117,7 +117,15 @@ def load_settings(file: Path | None = None) -> Settings:
         InputError: A value in the environment or in mien.toml cannot be used.
     """
     try:
-        return Settings() if file is None else _reading(file)()
+        if file is None:
+            return Settings()
+
+        class Further(Settings):
+            """Which read one more file, right behind the environment."""
+
+            first_file = file
+
+        return Further()
     except ValidationError as exc:
         wrong = (
             f"{'.'.join(map(str, error['loc']))}: {error['msg'].lower()}"
@@ -130,12 +138,3 @@ def load_settings(file: Path | None = None) -> Settings:
         raise InputError(
             f"a setting cannot be used (MIEN_* in the environment, or mien.toml): {exc}"
         ) from exc
-
-
-def _reading(file: Path) -> type[Settings]:
-    """The settings that read one more file, right behind the environment."""
-
-    class Further(Settings):
-        first_file = file
-
-    return Further

@@ -242,14 +242,7 @@ class Analyzer:
         if isinstance(gallery, str | Path):
             check_there(str(gallery))
         self.gallery = (
-            open_gallery(
-                str(gallery),
-                space=self.space,
-                describe=self.describe_photo,
-                described_by=self.described_by,
-            )
-            if isinstance(gallery, str | Path)
-            else gallery
+            self._open(gallery) if isinstance(gallery, str | Path) else gallery
         )
         if false_names is not None:
             self.tolerance = self._tolerance(false_names)
@@ -297,6 +290,14 @@ class Analyzer:
             )
         return rates.tolerance(
             false_names, 1 if self.gallery is None else len(self.gallery.people())
+        )
+
+    def _open(self, place: str | Path) -> Gallery:
+        return open_gallery(
+            str(place),
+            space=self.space,
+            describe=self.describe_photo,
+            described_by=self.described_by,
         )
 
     def load_model(self, attribute: str, file: Path) -> OwnModel:

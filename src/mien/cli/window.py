@@ -229,7 +229,7 @@ class Screen:
             return False
         keys: dict[str, Callable[[], None]] = {
             " ": self.pause,
-            "f": self.window.toggle_full_screen,
+            "f": lambda: self.window.toggle_full_screen(),
             "s": self.save,
             "e": self.ask_name,
             "m": self.take_next_model,

@@ -85,7 +85,14 @@ def bars(series: Series, title: str) -> str:
     parts = []
     for i, (name, counts) in enumerate(zip(series.rows, series.counts, strict=True)):
         y = i * (_BAR + _GAP)
-        parts.append(_text(_LABEL - 8, y + 15, _short(name, 18), anchor="end"))
+        parts.append(
+            _text(
+                _LABEL - 8,
+                y + 15,
+                name if len(name) <= 18 else name[:17] + "…",
+                anchor="end",
+            )
+        )
         x = float(_LABEL)
         for k, (label, count) in enumerate(zip(series.labels, counts, strict=True)):
             width = room * count / largest
@@ -242,10 +249,6 @@ def _colour(label: str, other: int) -> str:
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _rule(y: float, left: float, right: float) -> str:

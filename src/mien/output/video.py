@@ -123,9 +123,16 @@ class VideoRecorder:
         if ticks <= self._last:
             return
         self._last = ticks
-        frame = av.VideoFrame.from_ndarray(
-            _fitted(image, self._size_wh), format="bgr24"
-        )
+        width, height = self._size_wh
+        if image.shape[1] - width in (0, 1) and image.shape[0] - height in (0, 1):
+            image = image[:height, :width]
+        else:  # of a stream that changes its size
+            import cv2
+            import numpy as np
+
+            scaled = cv2.resize(image, self._size_wh, interpolation=cv2.INTER_AREA)
+            image = np.asarray(scaled, dtype=np.uint8)
+        frame = av.VideoFrame.from_ndarray(image, format="bgr24")
         frame.pts, frame.time_base = ticks, _TICK
         self._mux(self._stream.encode(frame))
         self._mux_sound(time_s)
@@ -246,16 +253,6 @@ def film_bytes(pictures: Iterable[tuple[U8, float]], *, rate: float) -> bytes:
         for image, time_s in pictures:
             recorder.write(image, time_s)
     return written.getvalue()
-
-
-def _fitted(image: U8, size_wh: tuple[int, int]) -> U8:
-    """The picture cut to even sides; a stream that changes its size is scaled to the first one."""
-    width, height = size_wh
-    if image.shape[1] - width in (0, 1) and image.shape[0] - height in (0, 1):
-        return image[:height, :width]
-    import cv2
-
-    return cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 class Sound:

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -257,7 +257,10 @@ class BodyLimits:
             nonlocal count, ended
             if ended:  # what comes now is only the client's going away: wait for it as long as it takes
                 return await receive()
-            message = await self._timely(receive())
+            try:
+                message = await asyncio.wait_for(receive(), self.limits.body_idle_s)
+            except TimeoutError:
+                raise _too_slow() from None
             count += len(message.get("body", b""))
             ended = not message.get("more_body", False)
             if count > limit:
@@ -270,12 +273,6 @@ class BodyLimits:
             return message
 
         return limited
-
-    async def _timely(self, message: Awaitable[Message]) -> Message:
-        try:
-            return await asyncio.wait_for(message, self.limits.body_idle_s)
-        except TimeoutError:
-            raise _too_slow() from None
 
 
 def _too_slow() -> Problem:

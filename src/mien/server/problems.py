@@ -299,15 +299,15 @@ def documented(*kinds: str) -> dict[int | str, dict[str, Any]]:
         *kinds,
     ):
         by_status.setdefault(TITLES[kind][0], []).append(kind)
-    return {
-        status: _documented(int(status), names) for status, names in by_status.items()
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemRecord"}}}
+    described = {
+        status: ", ".join(f"`{_URN}{kind}`" for kind in dict.fromkeys(names))
+        for status, names in by_status.items()
     }
-
-
-def _documented(status: int, kinds: list[str]) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/ProblemRecord"}
     return {
-        "description": f"{HTTPStatus(status).phrase}: "
-        + ", ".join(f"`{_URN}{kind}`" for kind in dict.fromkeys(kinds)),
-        "content": {MEDIA_TYPE: {"schema": schema}},
+        status: {
+            "description": f"{HTTPStatus(int(status)).phrase}: {kinds}",
+            "content": content,
+        }
+        for status, kinds in described.items()
     }

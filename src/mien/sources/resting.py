@@ -56,7 +56,12 @@ class Resting:
             self._often = 0 < self._key_s - before <= _OFTEN_S
             self._forget()
             return [packet]
-        large = self._is_large(packet.size)
+        usual, large = np.array(self._sizes), False
+        self._sizes.append(packet.size)
+        if len(usual) >= _ENOUGH:
+            middle = float(np.median(usual))
+            spread = 1.48 * float(np.median(np.abs(usual - middle)))
+            large = packet.size - middle > max(self._times * spread, _LEAST * middle)
         self._held.append(packet)
         self._bytes += packet.size
         full = len(self._held) > _MOST_HELD or self._bytes > _MOST_BYTES
@@ -83,12 +88,3 @@ class Resting:
         self._alert_until = None  # nobody saw anything: such sizes mean nothing
         self._times = min(_MOST_TIMES, self._times * _RAISE)
         return True
-
-    def _is_large(self, size: int) -> bool:
-        usual = np.array(self._sizes)
-        self._sizes.append(size)
-        if len(usual) < _ENOUGH:
-            return False
-        middle = float(np.median(usual))
-        spread = 1.48 * float(np.median(np.abs(usual - middle)))
-        return size - middle > max(self._times * spread, _LEAST * middle)

@@ -111,7 +111,16 @@ class TaggedPhoto:
 
     def _mark(self, packet: Packet, person: Mark, taken: Sequence[F32]) -> str:
         """Marks a person where nobody did, or renames what is ours; says which, or that all is left as it is."""
-        name, ours = person.name or "", self._ours(packet, person.box)
+        name = person.name or ""
+        # The mark at this place that we made, and nobody changed since.
+        mine = {(region.name, _rounded(region.area)) for region in packet.written()}
+        here = (
+            region
+            for region in packet.regions()
+            if _near(person.box, [self._upright(region)])
+            and (region.name, _rounded(region.area)) in mine
+        )
+        ours = next(here, None)
         if ours is not None and ours.name != name:
             packet.rename(ours, name)
             return "renamed"
@@ -124,17 +133,6 @@ class TaggedPhoto:
             name, ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), self._size_wh
         )
         return "marked"
-
-    def _ours(self, packet: Packet, box: F32) -> Region | None:
-        """The mark at a place that we made and nobody changed since; None where there is none."""
-        mine = {(region.name, _rounded(region.area)) for region in packet.written()}
-        here = (
-            region
-            for region in packet.regions()
-            if _near(box, [self._upright(region)])
-            and (region.name, _rounded(region.area)) in mine
-        )
-        return next(here, None)
 
     def _upright(self, region: Region) -> F32:
         """A region's box (4,) in the upright picture. Some programs mark the stored picture, some the upright one; the

@@ -73,7 +73,11 @@ def _entry(nodes: Mapping[str, Node], file: Path) -> tuple[str, Preprocessing]:
         (node for node in nodes.values() if node.op == "ResizeBilinear"), None
     )
     if resizer is not None and "Mul" in nodes:
-        return "Mul", _preprocessing(_size_given_to(resizer, nodes, file), 128.0, file)
+        size = nodes.get(resizer.inputs[1]) if len(resizer.inputs) > 1 else None
+        given: list[int] = []
+        if size is not None and size.op == "Const":
+            given = [int(side) for side in array_of(size, file).ravel()]
+        return "Mul", _preprocessing(given, 128.0, file)
     places = [node for node in nodes.values() if node.op == "Placeholder"]
     if len(places) != 1:
         raise ModelError(
@@ -82,15 +86,6 @@ def _entry(nodes: Mapping[str, Node], file: Path) -> tuple[str, Preprocessing]:
     shape = places[0].attributes.get("shape")
     sides = [] if shape is None else [dim.size for dim in shape.shape.dim][1:3]
     return places[0].name, _preprocessing(sides, 127.5, file)
-
-
-def _size_given_to(resizer: Node, nodes: Mapping[str, Node], file: Path) -> list[int]:
-    size = nodes.get(resizer.inputs[1]) if len(resizer.inputs) > 1 else None
-    return (
-        []
-        if size is None or size.op != "Const"
-        else [int(side) for side in array_of(size, file).ravel()]
-    )
 
 
 def _preprocessing(sides: Sequence[int], mean: float, file: Path) -> Preprocessing:
