@@ -101,7 +101,7 @@ def test_stopped_and_resumed_is_as_never_stopped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     options = Options(architecture="levi_hassner", network=TINY)
-    step, steps = learner._Training._step, iter(range(100))
+    step, steps = learner._Training.step, iter(range(100))
 
     def stop(
         self: learner._Training, rows: np.ndarray, rng: np.random.Generator
@@ -111,7 +111,7 @@ def test_stopped_and_resumed_is_as_never_stopped(
         return step(self, rows, rng)
 
     with monkeypatch.context() as patch:
-        patch.setattr(learner._Training, "_step", stop)
+        patch.setattr(learner._Training, "step", stop)
         with pytest.raises(KeyboardInterrupt):
             fit.train(small, tmp_path / "m.onnx", options)
     assert not (tmp_path / "m.onnx").exists()
