@@ -184,13 +184,6 @@ class SharedOptions:
         only = None if self.only is None else [*self.only, LIVE.name]
         return replace(self, attributes=more, only=only)
 
-    def filled_in(self, file: Path) -> SharedOptions:
-        """These, with what the environment or a file of settings says where they say nothing."""
-        settings = load_settings(file)
-        known = {one.name for one in fields(self)} & type(settings).model_fields.keys()
-        unsaid = [name for name in known if getattr(self, name) is None]
-        return replace(self, **{name: getattr(settings, name) for name in unsaid})
-
     def is_there(self) -> bool:
         """Whether there is a gallery yet."""
         try:
