@@ -777,6 +777,19 @@ def test_importing_mien_is_free() -> None:
 
 
 @pytest.mark.slow
+def test_a_stream_without_a_window_makes_no_gallery_of_its_own(
+    inside: Inside, face_film: Path, tmp_path: Path
+) -> None:
+    one = ("live", face_film, "--no-window", "--stats", "--max-frames", 1)
+    done = inside(*one, MIEN_DATA=str(tmp_path))
+    assert json.loads(done.stdout)["frames"] == 1
+    assert not list(tmp_path.rglob("*.db"))
+    named = tmp_path / "new" / "people.db"
+    inside(*one, "--gallery", named, MIEN_DATA=str(tmp_path))
+    assert named.exists()
+
+
+@pytest.mark.slow
 def test_one_photo_loads_neither_ffmpeg_nor_what_draws_bars_nor_rare_formats(
     astronaut: U8, tmp_path: Path
 ) -> None:

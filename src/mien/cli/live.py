@@ -24,6 +24,7 @@ from mien.cli.options import (
 from mien.cli.outputs import file_to_write
 from mien.cli.playing import Play, Record, Stats
 from mien.cli.signals import handling
+from mien.config import load_settings
 from mien.errors import InputError
 from mien.models.folder import ModelFolder
 from mien.output.video import check_place
@@ -100,7 +101,9 @@ def live(
                 "--keep-unknown, or take 'mien analyze' for a row of each face",
                 err=True,
             )
-        shared.place(make=True)
+        # The user's own gallery is made for who is enrolled from the window, or kept: opening one takes its time.
+        named = shared.gallery or load_settings().gallery
+        shared.place(make=bool(named or keep_unknown) or not no_window)
         asked = shared.with_live() if require_live else shared
         analyzer = asked.analyzer()
         stack.callback(analyzer.close)
