@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import mien
+from commands import Inside
 from mien.cli.people import people_app
 from mien.gallery import Gallery, Photo, SqliteGallery, keeping, open_gallery
 from mien.gallery.folder import bare_sha256
@@ -131,3 +132,30 @@ def test_who_a_face_is_not_is_described_anew_too(
     if place == "people.db":
         assert "1 faces that are known not to be somebody have no picture" in said
     anew.close()
+
+
+def test_a_gallery_of_another_embedder_takes_nothing_of_ours(
+    embedder: str, astronaut_file: Path, tmp_path: Path, inside: Inside
+) -> None:
+    """Also where the descriptors have as many numbers: they would mean something else."""
+    at = ["--gallery", str(tmp_path / "people.db")]
+    gallery = SqliteGallery(tmp_path / "people.db", space=space_of(embedder))
+    row = np.ones(gallery.space.size, np.float32)
+    gallery.enroll("Eve", [Photo(row, "e" * 64, "eve.jpg")])
+    gallery.close()
+    refused = inside("people", "not", "Eve", astronaut_file, *at)
+    assert refused.returncode == 2
+    assert f"say --embedder {embedder}, or" in refused.stderr
+    taken = inside("people", "not", "Eve", astronaut_file, *at, "--embedder", embedder)
+    assert taken.stdout == "1 face is known not to be Eve\n"
+
+    inside("people", "export", tmp_path / "eve.json", *at)
+    new = ["--gallery", str(tmp_path / "new.db")]
+    lost = inside("people", "import", tmp_path / "eve.json", *new)
+    assert (lost.returncode, "--embedder" in lost.stderr) == (2, True)
+    assert not (tmp_path / "new.db").exists()  # nor is it bound to another's
+    inside("people", "import", tmp_path / "eve.json", *new, "--embedder", embedder)
+    assert json.loads(inside("people", "--json", *new).stdout)[0]["name"] == "Eve"
+    found = ["find", astronaut_file, "--in", tmp_path / "new.db", "--json"]
+    SqliteGallery(tmp_path / "data" / "people.db", space=DLIB).close()
+    assert inside(*found, "--embedder", embedder).returncode == 0

@@ -88,11 +88,14 @@ def find(
     format = "json" if as_json else format  # noqa: A001
     if sheet is not None:
         file_to_write("--sheet", sheet, suffixes=images.WRITABLE, inputs=[photo])
-    analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=shared.place())
+    names = [*(places or []), *(more or [])]
+    own = shared.gallery is not None or not names or {PEOPLE, UNKNOWN} & set(names)
+    # One that is not searched need not be of this embedder.
+    place = shared.place() if own else None
+    analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=place)
     with offering_largest():
         asked = analyzer.photo(content_of(photo), source=photo, largest=largest)
     failures: list[str] = []
-    names = [*(places or []), *(more or [])]
     found = _search(analyzer, names, asked, top, failures)
     for reason in failures:
         typer.echo(f"mien: {reason}", err=True)

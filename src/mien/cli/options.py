@@ -271,6 +271,14 @@ class SharedOptions:
         return place
 
 
+EmbedderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--embedder",
+        help="Who describes faces ('mien models') [$MIEN_EMBEDDER, else dlib_resnet].",
+        show_default=False,
+    ),
+]
 GalleryOption = Annotated[
     str | None,
     typer.Option(

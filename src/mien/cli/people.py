@@ -39,7 +39,12 @@ from mien.cli import (
 )
 from mien.cli.from_tags import enroll_from_tags
 from mien.cli.inputs import content_of, offering_largest
-from mien.cli.options import GalleryOption, SharedOptions, with_shared_options
+from mien.cli.options import (
+    EmbedderOption,
+    GalleryOption,
+    SharedOptions,
+    with_shared_options,
+)
 from mien.cli.outputs import console, file_to_write
 from mien.cli.unknown import unknown_app
 from mien.config import load_settings
@@ -58,8 +63,10 @@ from mien.gallery import (
 )
 from mien.gallery.check import Missing, OneView, check as check_gallery
 from mien.gallery.unknown import tell_unknown
+from mien.models.embedders import space_of
 from mien.pipeline import Analyzer
 from mien.progress import progress
+from mien.space import EmbeddingSpace
 from mien.text import counted, did_you_mean
 from mien.watch.store import tell_visits
 from mien.zoo import DLIB
@@ -184,8 +191,8 @@ def _gallery(analyzer: Analyzer) -> Gallery:
     return analyzer.gallery
 
 
-def _open(place: str | None, *, may_be_new: bool = False) -> Gallery:
-    return SharedOptions(gallery=place).open_gallery(make=may_be_new)
+def _open(place: str | None) -> Gallery:
+    return SharedOptions(gallery=place).open_gallery()
 
 
 def _relabel(gallery: Gallery, old: str, new: str | None) -> None:
@@ -441,13 +448,14 @@ def not_them(
         bool, typer.Option("--largest", help="Of several faces take the largest.")
     ] = False,
     gallery: GalleryOption = None,
+    embedder: EmbedderOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="List as JSON.")] = False,
 ) -> None:
     """Say who a face is not: it never gets that name again, and faces like it must be nearer. Without a photo: list.
 
     Example: [bold]mien people not "Ada Lovelace" party.jpg[/bold]
     """
-    options = SharedOptions(gallery=gallery or ctx.obj)
+    options = SharedOptions(gallery=gallery or ctx.obj, embedder=embedder)
     if sum(map(bool, (photo, group, take_back))) > 1:
         raise InputError("say one of PHOTO, --group and --take-back at a time")
     if photo:
@@ -497,6 +505,7 @@ def import_people(
         ),
     ],
     gallery: GalleryOption = None,
+    embedder: EmbedderOption = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Whose descriptors a .npy file holds.")
     ] = None,
@@ -512,6 +521,7 @@ def import_people(
 
     Example: [bold]mien people import /media/frigate --gallery people.db --dry-run[/bold]
     """
+    options = SharedOptions(gallery=gallery or ctx.obj, embedder=embedder)
     is_npy = source.lower().endswith(".npy")
     if name is not None and not is_npy:
         raise InputError(
@@ -521,17 +531,18 @@ def import_people(
         library = people_import.open_library(
             source, key=os.environ.get("COMPREFACE_KEY", "")
         )
-        _take_over(library, gallery or ctx.obj, strict=strict, dry=dry)
+        _take_over(library, options, strict=strict, dry=dry)
         return
     if dry or strict:
         raise InputError("--dry-run and --strict look at photos: give a folder of them")
     file = Path(source)
-    opened = _open(gallery or ctx.obj, may_be_new=True)
     denied: list[CounterExample] = []
+    space = _space(options)
     if is_npy:
-        people = people_files.read_npy(file, name, opened.space)
+        people = people_files.read_npy(file, name, space)
     else:
-        people, denied = people_files.read_json(file, opened.space)
+        people, denied = people_files.read_json(file, space)
+    opened = options.open_gallery(make=True)
     shown = track(
         people.items(),
         "people",
@@ -545,13 +556,21 @@ def import_people(
     typer.echo(f"{told} from {file}", err=True)
 
 
+def _space(options: SharedOptions) -> EmbeddingSpace:
+    """Of the descriptors of a gallery; of one that is not there yet, those of the embedder."""
+    if not options.is_there():
+        return space_of(options.embedder or load_settings().embedder)
+    opened = options.open_gallery()
+    opened.close()
+    return opened.space
+
+
 def _take_over(
-    library: people_import.Library, gallery: str | None, *, strict: bool, dry: bool
+    library: people_import.Library, shared: SharedOptions, *, strict: bool, dry: bool
 ) -> None:
-    shared = SharedOptions(gallery=gallery)
     with TemporaryDirectory() as nowhere:
         if dry and not shared.is_there():  # a try makes no gallery
-            shared = SharedOptions(gallery=str(Path(nowhere) / "people.db"))
+            shared = replace(shared, gallery=str(Path(nowhere) / "people.db"))
         place = shared.somewhere(shared.place(make=True))
         analyzer = shared.analyzer(only=(IDENTITY,), models={}, gallery=place)
         people_import.take_over(

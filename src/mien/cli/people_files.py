@@ -158,7 +158,8 @@ def _named_rows(
         if document.get("embedder") != space.name:
             theirs = document.get("embedder")
             raise InputError(
-                f"{file} holds descriptors of {theirs}, the gallery those of {space.name}"
+                f"{file} holds descriptors of {theirs}, the gallery those of {space.name}; "
+                f"for a new gallery of theirs say --embedder, or enrol the photos"
             )
         try:
             return [

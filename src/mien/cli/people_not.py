@@ -19,6 +19,7 @@ from mien.cli.options import SharedOptions
 from mien.cli.outputs import local_time, utc_time
 from mien.errors import InputError, PhotoNotFound
 from mien.gallery import CounterExample, Gallery, Photo, check_name, keeping
+from mien.gallery.migrations import mismatch
 from mien.gallery.unknown import open_unknown
 
 
@@ -29,6 +30,9 @@ def say(
     gallery = options.open_gallery()
     keeping(gallery).counter_examples(name)  # is there such a person?
     analyzer = options.analyzer(only=(IDENTITY,), models={}, gallery=None)
+    if analyzer.space.name != gallery.space.name:
+        kept = gallery.space.name, gallery.space.size
+        raise mismatch(options.place_in_words(), *kept, analyzer.space)
     files = [Path(found) for one in given for found in sources.expand(one)]
     failed = 0
     for file in files:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import sqlalchemy as sa
 
 from mien import database
 from mien.errors import EmbedderMismatch, GalleryError
 from mien.space import EmbeddingSpace
 from mien.zoo import ZOO
+
+_HASH = re.compile(r"-[0-9a-f]{8}$")  # which file of its name an embedder was
 
 
 def newest(dialect: str) -> int:
@@ -81,12 +85,20 @@ def _check_space(about: dict[str, str], place: str, space: EmbeddingSpace) -> No
     wanted = _told_of(space)
     for key in ("embedder", "size", "metric"):
         if about.get(key, wanted[key]) != wanted[key]:
-            raise EmbedderMismatch(
-                f"{place} was made with the embedder {about['embedder']} "
-                f"({about.get('size', '?')} numbers), not {space.name} ({space.size}): "
-                f"their descriptors cannot be compared; name that embedder with --embedder, or let "
-                f"'mien people reembed --embedder {space.name}' describe the photos anew"
-            )
+            kept = about["embedder"], about.get("size", "?")
+            raise mismatch(place, *kept, space)
+
+
+def mismatch(
+    place: str, embedder: str, size: object, asked: EmbeddingSpace
+) -> EmbedderMismatch:
+    """Of a gallery in the space of one embedder, and what was asked of it in another's."""
+    theirs, ours = (_HASH.sub("", name) for name in (embedder, asked.name))
+    return EmbedderMismatch(
+        f"{place} was made with the embedder {embedder} ({size} numbers), not {asked.name} ({asked.size}): "
+        f"their descriptors cannot be compared; say --embedder {theirs}, or let "
+        f"'mien people reembed --embedder {ours}' describe the photos anew"
+    )
 
 
 def _told_of(space: EmbeddingSpace) -> dict[str, str]:
