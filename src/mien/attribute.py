@@ -143,6 +143,22 @@ class Attribute:
         spread = (Column(f"{self.name}_interval", "interval"),) if self.values else ()
         return (Column(self.name, "number"), *grouped, *spread)
 
+    @classmethod
+    def from_dict(cls, given: dict[str, Any]) -> Attribute:
+        """Of plain values, as JSON has them."""
+        given = dict(given)
+        groups = given.get("groups")
+        if groups is not None:
+            given["groups"] = Groups(
+                groups["name"], tuple(groups["labels"]), tuple(groups["starts"])
+            )
+        for name in ("labels", "values"):
+            given[name] = tuple(given.get(name, ()))
+        given["colours"] = {
+            label: tuple(colour) for label, colour in given.get("colours", {}).items()
+        }
+        return cls(**given)
+
 
 def to_json(attributes: Iterable[Attribute]) -> str:
     """Attributes as they are kept with results."""
@@ -156,23 +172,9 @@ def from_json(text: str) -> tuple[Attribute, ...]:
     """The way back. Fields of a later version are passed over."""
     known = {field.name for field in fields(Attribute)}
     return tuple(
-        _from_dict({key: value for key, value in one.items() if key in known})
+        Attribute.from_dict({key: value for key, value in one.items() if key in known})
         for one in json.loads(text)
     )
-
-
-def _from_dict(given: dict[str, Any]) -> Attribute:
-    groups = given.get("groups")
-    if groups is not None:
-        given["groups"] = Groups(
-            groups["name"], tuple(groups["labels"]), tuple(groups["starts"])
-        )
-    for name in ("labels", "values"):
-        given[name] = tuple(given.get(name, ()))
-    given["colours"] = {
-        label: tuple(colour) for label, colour in given.get("colours", {}).items()
-    }
-    return Attribute(**given)
 
 
 def check_attribute_name(name: str) -> str:

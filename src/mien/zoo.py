@@ -6,7 +6,9 @@ imported) or an https address (fetched only by `mien models get`).
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from mien.errors import InputError, ModelError
@@ -126,6 +128,21 @@ class ModelSpec:
     def bundled(self) -> bool:
         """Whether the file is there after `pip install`."""
         return self.source.startswith(("bundled:", "package:"))
+
+    def verify(self, data: bytes, path: Path) -> None:
+        """Raises ModelError where these bytes of a file are not what was published."""
+        digest = hashlib.sha256(data).hexdigest()
+        if digest == self.sha256:
+            return
+        cure = (
+            "reinstall the package it came with"
+            if self.bundled
+            else f"run 'mien models get {self.name}'"
+        )
+        raise ModelError(
+            f"{path} is not the published {self.name}: its sha256 is {digest[:12]}… ({len(data)} bytes), "
+            f"expected {self.sha256[:12]}… ({self.size_bytes} bytes); {cure}"
+        )
 
 
 ZOO: dict[str, ModelSpec] = {

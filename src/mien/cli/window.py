@@ -89,6 +89,48 @@ class Line:
             self.stop.wait(0.05)
         return time.monotonic() - began
 
+    def analyse(self, play: Play, stats: Stats) -> None:
+        """Files are shown in their own time: a frame that is early waits, one that is late is analysed all the same."""
+        began = time.monotonic()
+        results = play.results(stats)
+        try:
+            for seen in results:
+                self.results.put(seen)
+                early = seen.frame.time_s - (time.monotonic() - began)
+                if not play.source.live and early > 0:
+                    self.stop.wait(early)
+                if not play.source.live:
+                    began += self.rest()
+                if self.stop.is_set():
+                    return
+        except BaseException as exc:  # told by the window's thread
+            self.errors.append(exc)
+        finally:
+            results.close()
+            self.analysed.set()
+
+    def draw(self, annotate: drawing.Annotator) -> None:
+        """Draws beside the window's thread, which answers keys at once."""
+        try:
+            while not self.stop.is_set():
+                over = self.analysed.is_set()
+                seen = self.results.take(wait_s=0.0 if over else 0.05)
+                if seen is not None:
+                    faces = seen.result.faces
+                    canvas = (
+                        annotate(seen.frame.image, faces)
+                        if seen.canvas is None
+                        else seen.canvas
+                    )
+                    add_bars(canvas, list(faces))
+                    self.pictures.put(Picture(seen.frame, seen.result, canvas))
+                elif over:
+                    return
+        except BaseException as exc:  # told by the window's thread
+            self.errors.append(exc)
+        finally:
+            self.drawn.set()
+
 
 def show(play: Play, stats: Stats) -> None:
     """Plays until the source ends, the window is closed or q is pressed.
@@ -101,10 +143,10 @@ def show(play: Play, stats: Stats) -> None:
     with Window(f"mien {play.source.name}") as window:
         threads = [
             threading.Thread(
-                target=_analyse, args=(play, stats, line), name="mien analysis"
+                target=line.analyse, args=(play, stats), name="mien analysis"
             ),
             threading.Thread(
-                target=_draw, args=(line, play.annotate), name="mien drawing"
+                target=line.draw, args=(play.annotate,), name="mien drawing"
             ),
         ]
         for thread in threads:
@@ -121,50 +163,6 @@ def show(play: Play, stats: Stats) -> None:
                 thread.join()
     if line.errors:
         raise line.errors[0]
-
-
-def _analyse(play: Play, stats: Stats, line: Line) -> None:
-    """Files are shown in their own time: a frame that is early waits, one that is late is analysed all the same."""
-    began = time.monotonic()
-    results = play.results(stats)
-    try:
-        for seen in results:
-            line.results.put(seen)
-            early = seen.frame.time_s - (time.monotonic() - began)
-            if not play.source.live and early > 0:
-                line.stop.wait(early)
-            if not play.source.live:
-                began += line.rest()
-            if line.stop.is_set():
-                return
-    except BaseException as exc:  # told by the window's thread
-        line.errors.append(exc)
-    finally:
-        results.close()
-        line.analysed.set()
-
-
-def _draw(line: Line, annotate: drawing.Annotator) -> None:
-    """Draws beside the window's thread, which answers keys at once."""
-    try:
-        while not line.stop.is_set():
-            over = line.analysed.is_set()
-            seen = line.results.take(wait_s=0.0 if over else 0.05)
-            if seen is not None:
-                faces = seen.result.faces
-                canvas = (
-                    annotate(seen.frame.image, faces)
-                    if seen.canvas is None
-                    else seen.canvas
-                )
-                add_bars(canvas, list(faces))
-                line.pictures.put(Picture(seen.frame, seen.result, canvas))
-            elif over:
-                return
-    except BaseException as exc:  # told by the window's thread
-        line.errors.append(exc)
-    finally:
-        line.drawn.set()
 
 
 class Screen:

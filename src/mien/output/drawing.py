@@ -211,7 +211,7 @@ def _placed_labels(
         )
         track = rows[i].track_id
         room = _Room(size_wh, None if track is None else sides.get(track))
-        found = _label(rows[i], style, others, room)
+        found = room.label(rows[i], style, others)
         if found is None:
             continue
         label, side = found
@@ -219,33 +219,6 @@ def _placed_labels(
             sides[track] = side
         taken.append(label.place)
         yield label
-
-
-def _label(
-    face: Face, style: LabelStyle, others: F32, room: _Room
-) -> tuple[Label, int | None] | None:
-    """A face's label beside it, as long as there is room for, and on which side; else its name away from it."""
-    own = style.for_face(face.box)
-    lines = _fitting(face, own, room.picture_wh)
-    shorter = lines[:1] if face.name is not None else lines[1:]
-    beside = [
-        (room.best_place(face.box, _label_size(some, own), others), some)
-        for some in (lines, shorter)
-        if some
-    ]
-    for (place, covered, side), some in (
-        beside if len(others) else sorted(beside, key=lambda found: found[0][1])
-    ):
-        if not covered or not len(others):
-            return Label(face, place, some, own), side
-    if face.name is None:
-        return None
-    for style in dict.fromkeys((own, LabelStyle(own.line, min(own.text, _LEAST), 2))):
-        name = _fitting(face, style, room.picture_wh)[:1]
-        far = room.place_away(face.box, _label_size(name, style), others)
-        if far is not None:
-            return Label(face, far, name, style, away=True), None
-    return None
 
 
 def _ends(place: F32, box: F32) -> tuple[F32, F32]:
@@ -321,6 +294,34 @@ class _Room:
                 dots = np.concatenate([middles - 1, middles + 1], axis=1)
                 if not _overlap(dots.astype(np.float32), others).any():
                     return place
+        return None
+
+    def label(
+        self, face: Face, style: LabelStyle, others: F32
+    ) -> tuple[Label, int | None] | None:
+        """A face's label beside it, as long as there is room for, and on which side; else its name away from it."""
+        own = style.for_face(face.box)
+        lines = _fitting(face, own, self.picture_wh)
+        shorter = lines[:1] if face.name is not None else lines[1:]
+        beside = [
+            (self.best_place(face.box, _label_size(some, own), others), some)
+            for some in (lines, shorter)
+            if some
+        ]
+        for (place, covered, side), some in (
+            beside if len(others) else sorted(beside, key=lambda found: found[0][1])
+        ):
+            if not covered or not len(others):
+                return Label(face, place, some, own), side
+        if face.name is None:
+            return None
+        for style in dict.fromkeys(
+            (own, LabelStyle(own.line, min(own.text, _LEAST), 2))
+        ):
+            name = _fitting(face, style, self.picture_wh)[:1]
+            far = self.place_away(face.box, _label_size(name, style), others)
+            if far is not None:
+                return Label(face, far, name, style, away=True), None
         return None
 
 
