@@ -446,6 +446,17 @@ def test_enrolling_one_person_under_two_names_is_told(
     gallery.close()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("name", ["faces.csv", "faces.jsonl", "faces.json"])
+def test_a_full_disk_is_said_in_a_line(
+    name: str, astronaut_file: Path, tmp_path: Path, inside: Inside
+) -> None:
+    (tmp_path / name).symlink_to("/dev/full")
+    full = inside("analyze", astronaut_file, *FAST, "--output", tmp_path / name)
+    assert full.returncode == 2
+    assert full.stderr.splitlines()[-1].endswith("No space left on device")
+
+
 def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path, inside: Inside) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_text("no picture")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import io
 import logging
 import os
@@ -15,6 +16,7 @@ from mien import plugins
 from mien.errors import MienError, PluginError
 from mien.text import ESCAPE, did_you_mean
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DONE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 # The first line of each command's help stands here too, so that `mien --help` need not import what all commands need.
@@ -224,10 +226,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)
     except OSError as exc:
-        if exc.filename is None:
+        if exc.filename is None and exc.errno not in _NO_ROOM:
             raise
-        # Whatever the system refuses of a name that was given: it is too long, a loop of links, not ours.
-        typer.echo(f"mien: cannot use {exc.filename}: {exc.strerror}", err=True)
+        # Whatever the system refuses of a name that was given: it is too long, a loop of links, not ours; or there is
+        # no room for what is written.
+        place = "write" if exc.filename is None else f"use {exc.filename}"
+        typer.echo(f"mien: cannot {place}: {exc.strerror}", err=True)
         sys.exit(UNUSABLE)
     except (ImportError, AttributeError) as exc:
         if not _told_the_cure(exc):
