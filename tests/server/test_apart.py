@@ -35,7 +35,8 @@ def picture(suffix: str) -> tuple[bytes, U8]:
     return content, images.read_image(content)
 
 
-def test_what_is_plain_needs_no_process(decoders: Decoders) -> None:
+def test_what_is_plain_needs_no_process() -> None:
+    decoders = Decoders()
     for suffix in (".jpg", ".png", ".webp"):
         content, expected = picture(suffix)
         assert apart.is_plain(content)
