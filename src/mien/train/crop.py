@@ -101,7 +101,7 @@ def only_writer(into: Path) -> Iterator[None]:
         yield
 
 
-class Manifest:
+class CropManifest:
     """What was made of each source, as JSON lines: its key, and the names of its crops."""
 
     def __init__(self, file: Path) -> None:
@@ -163,7 +163,7 @@ class Cropper:
             if options.per_person
             else analyzer.described_by
         )
-        self._manifest = Manifest(into / MANIFEST)
+        self._manifest = CropManifest(into / MANIFEST)
         before = self._manifest.crops.items()
         alike = (crops for key, crops in before if key.startswith(self._how))
         self._made = [Path(name) for crops in alike for name in crops]
