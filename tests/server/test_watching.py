@@ -215,6 +215,16 @@ def test_what_is_followed_and_what_is_listed_are_not_mixed(start: Start) -> None
         assert (answer.status_code, "follow" in answer.text) == (422, True)
 
 
+def test_a_name_that_should_be_a_list_of_names_is_told_so(start: Start) -> None:
+    http = start(watch=WatchFile(cameras=(), watch=KEPT)).http
+    rule = {"name": "her", "who": "Ada", "url": "https://ntfy.example/x"}
+    told = http.post("/v1/rules", json=rule).json()["detail"]
+    assert told == (
+        "body.who: Input should be 'anybody', 'known' or 'unknown'; "
+        "body.who: Input should be a valid list"
+    )
+
+
 @pytest.mark.parametrize(
     ("wanted", "fits"),
     [

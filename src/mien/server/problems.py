@@ -246,7 +246,8 @@ def on_invalid(request: Request, error: Exception) -> Response:
     """Parameters that are not what the document says; what was sent is not repeated."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
     wrong = [
-        {"loc": [str(part) for part in e["loc"]], "msg": e["msg"]}
+        # Of what may be one thing or another pydantic also names which of them it tried, as "list[str]".
+        {"loc": [str(p) for p in e["loc"] if "[" not in str(p)], "msg": e["msg"]}
         for e in error.errors()
     ]
     detail = (
