@@ -140,7 +140,8 @@ def read_file(file: Path, *, cameras_needed: bool = True) -> WatchFile:
     """What a file says; without `cameras_needed` they may be added later.
 
     Raises:
-        InputError: It cannot be read, or something in it cannot be: all that is wrong, a line each.
+        InputError: It cannot be read, or something in it cannot be: all that is wrong, a line each; or clips are to be
+            kept and nothing here codes video.
     """
     try:
         said = tomllib.loads(file.read_text("utf-8"))
@@ -152,6 +153,10 @@ def read_file(file: Path, *, cameras_needed: bool = True) -> WatchFile:
     except ValidationError as exc:
         wrong = [_sentence(error, own) for error in exc.errors()]
         raise InputError("\n".join(f"{file}: {line}" for line in wrong)) from exc
+    if found.watch.keep_clips is not None:
+        from mien.output.video import check_encoder
+
+        check_encoder()
     found = _found_beside(found, file.parent)
     if found.cameras or cameras_needed:
         _check_cameras(found.cameras, file)

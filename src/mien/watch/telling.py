@@ -11,7 +11,6 @@ from typing import Self
 from mien.collecting import UnknownCollector
 from mien.errors import MienError
 from mien.gallery import Gallery
-from mien.output.video import check_encoder
 from mien.pipeline import Analyzer
 from mien.sources.wire import Wait
 from mien.watch.clips import ClipMaker
@@ -42,7 +41,7 @@ class Watch:
         store: Whether there is a database also where nothing is kept in it.
 
     Raises:
-        MienError: The database cannot be opened, clips cannot be coded, or a part is missing.
+        MienError: The database cannot be opened, or a part is missing.
 
     Example:
         >>> with Watch(analyzer, read_file(Path("mien.toml")), data=data_dir()) as watch:
@@ -74,8 +73,6 @@ class Watch:
         self.watcher = Watcher(
             analyzer, said, self._tell, going_on=self._go_on, collector=collector
         )
-        if said.watch.keep_clips is not None:
-            check_encoder()
         keeps = said.watch.keep_days is not None
         if store or keeps or said.webhooks or said.mqtt:
             self.store = open_visits(analyzer.gallery, data=data)
