@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from fastapi import FastAPI
 from starlette.websockets import WebSocketDisconnect
+
+from mien.server.security import Reader
 
 from .harness import LIVE, Client
 
@@ -57,6 +60,21 @@ def test_an_address_where_nothing_is_says_so_whatever_is_sent(client: Client) ->
     assert wrong.status_code == 405
     assert wrong.json()["detail"].endswith("it takes GET, POST")
     assert wrong.headers["allow"] == "GET, POST"
+    assert client.http.post("/openapi.json").headers["allow"] == "GET, HEAD"
+
+
+def test_of_a_route_in_no_document_nothing_is_refused(client: Client) -> None:
+    """As a package may add one; the whole document is not made for what one request says."""
+    app = client.http.app
+    assert isinstance(app, FastAPI)
+
+    @app.get("/hidden", include_in_schema=False)
+    def hidden(caller: Reader, word: str = "") -> str:
+        return word
+
+    assert client.http.get("/hidden?word=said").json() == "said"
+    assert client.http.get("/v1/people?word=said").status_code == 422
+    assert app.openapi_schema is None
 
 
 def test_a_body_that_does_not_say_it_is_json(client: Client) -> None:

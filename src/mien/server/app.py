@@ -82,6 +82,7 @@ def create_app(settings: ServerSettings, analyzer: Analyzer) -> FastAPI:
         for route in _add_routes(app, plugin)
     ]
     app.state.routes = routes
+    app.state.operations = {}  # what the document says of the routes asked for so far
     kind_of, is_there = bodies.kinds(routes), bodies.places(routes)
     app.add_middleware(
         AdmissionControl,

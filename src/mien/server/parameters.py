@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from fastapi.openapi.utils import get_openapi
 from starlette.requests import HTTPConnection, Request
 
 from mien.server.problems import Problem
@@ -25,7 +26,10 @@ def check_query(request: Request) -> None:
     """
     if not request.url.query:
         return
-    parameters = _operation(request).get("parameters", [])
+    operation = _operation(request)
+    if operation is None:
+        return
+    parameters = operation.get("parameters", [])
     known = {one["name"]: one["schema"] for one in parameters if one["in"] == "query"}
     check_names(request, known)
     said = Counter(name for name, _ in request.query_params.multi_items())
@@ -51,17 +55,25 @@ def check_form(request: Request, fields: Iterable[str]) -> None:
     Raises:
         Problem: There is such a field.
     """
-    content = _operation(request).get("requestBody", {}).get("content", {})
+    operation = _operation(request)
+    if operation is None:
+        return
+    content = operation.get("requestBody", {}).get("content", {})
     schema = content.get("multipart/form-data", {}).get("schema", {})
     _refuse("field of the form", fields, schema.get("properties", {}))
 
 
-def _operation(request: Request) -> dict[str, Any]:
-    """What the API's document says of the route that was found."""
-    paths = request.app.openapi()["paths"]
-    found = paths.get(request.scope["route"].path_format, {})
-    operation: dict[str, Any] = found.get(request.method.lower(), {})
-    return operation
+def _operation(request: Request) -> dict[str, Any] | None:
+    """What the API's document says of the route that was found; None of one that stands in no document."""
+    route, method = request.scope["route"], request.method.lower()
+    kept = request.app.state.operations
+    key = route.path_format, method
+    if key not in kept:
+        # Of this route alone: the whole document takes a while, for which nobody else would be answered.
+        paths = get_openapi(title="", version="", routes=[route])["paths"]
+        kept[key] = paths.get(route.path_format, {}).get(method)
+    found: dict[str, Any] | None = kept[key]
+    return found
 
 
 def _refuse(what: str, said: Iterable[str], known: Collection[str]) -> None:

@@ -262,8 +262,9 @@ def on_invalid(request: Request, error: Exception) -> Response:
 def _methods_of(request: Request) -> list[str]:
     """What the address of a request takes."""
     path = request.scope["path"]
-    routes = (r for r in request.app.state.routes if isinstance(r, Route))
-    found = (r.methods or () for r in routes if r.path_regex.match(path))
+    routes = [*request.app.routes, *request.app.state.routes]
+    there = (one for one in routes if isinstance(one, Route))
+    found = (one.methods or () for one in there if one.path_regex.match(path))
     return sorted({method for methods in found for method in methods})
 
 
