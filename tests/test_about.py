@@ -78,8 +78,12 @@ def fill(gallery: Gallery, data: Path, name: str, seed: int) -> list[bytes]:
     visits = open_visits(gallery, data=data)
     told = {"who": "known", "person": name}
     best = (BestView(now, 1.0, (0, 0, 1, 1), visit),)
-    visits.record(Event("begin", f"v{seed}", "door", now, None, now, told, best))
+    where = f"door {seed}"
+    visits.record(Event("begin", f"v{seed}", where, now, None, now, told, best))
     visits.keep_clip(f"v{seed}", f"a film of {name}".encode())
+    told = {"who": "unknown", "person": None}
+    visits.record(Event("begin", f"w{seed}", where, now, None, now, told))
+    visits.keep_clip(f"w{seed}", f"{name} behind a stranger".encode())
     visits.close()
     job = data / "jobs" / f"job-{seed}"
     job.mkdir(parents=True)
@@ -95,6 +99,7 @@ def fill(gallery: Gallery, data: Path, name: str, seed: int) -> list[bytes]:
         denied,
         seen,
         visit,
+        f"{name} behind a stranger".encode(),
         *rows,
     ]
 
@@ -123,6 +128,7 @@ def test_everything_is_told_and_goes(
             "face of a named group",
             "visit",
             "clip of a visit",
+            "seen in another's visit",
             "result of a job",
         }
         assert ("cached descriptor" in kinds) == isinstance(gallery, FolderGallery)

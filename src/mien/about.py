@@ -130,7 +130,16 @@ class InVisits:
             for one in found
             if one.clip
         ]
-        return [*visits, *clips]
+        beside = [
+            Kept(
+                "seen in another's visit",
+                one.camera,
+                one.at or one.begins,
+                picture=True,
+            )
+            for one in self.visits.beside(name)
+        ]
+        return [*visits, *clips, *beside]
 
     def forget(self, name: str) -> None:
         self.visits.relabel(name, None)

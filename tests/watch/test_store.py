@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -224,6 +225,37 @@ def test_who_is_forgotten_disappears_and_stays_away(store: VisitStore) -> None:
     assert not store.record(late, [message("Ada", "a")]), "it goes on, unseen"
     assert store.waiting() == []
     assert [visit.id for visit in store.visits()] == ["b"]
+
+
+def test_who_is_forgotten_goes_from_what_others_visits_show(store: VisitStore) -> None:
+    """Of the same camera, and of that time; a picture of one face shows nobody else."""
+    whole, face = (
+        cv2.imencode(".jpg", np.zeros((side, side, 3), np.uint8))[1].tobytes()
+        for side in (300, 200)
+    )
+    store.record(event(visit="ada", at=NOW, person="Ada"))
+    others = {
+        "meanwhile": ("door", NOW + 4, whole),
+        "face": ("door", NOW + 5, face),
+        "yard": ("yard", NOW + 4, whole),
+        "later": ("door", NOW + 60, whole),
+    }
+    for visit, (camera, at, picture) in others.items():
+        store.record(event(visit=visit, at=at, camera=camera, picture=picture))
+        store.keep_clip(visit, b"a film")
+    seen = [(one.visit, one.at) for one in store.beside("Ada")]
+    assert seen == [("meanwhile", None), ("meanwhile", NOW + 4), ("face", None)]
+    before = store.last_number()
+    store.relabel("Ada", None)
+    kept = {v.id: (len(v.pictures), v.clip) for v in store.visits()}
+    assert kept == {
+        "meanwhile": (0, False),
+        "face": (1, False),
+        "yard": (1, True),
+        "later": (1, True),
+    }
+    assert {v.id for v in store.changes(before)} == {"meanwhile", "face"}
+    assert store.beside("Ada") == []
 
 
 def test_another_name_is_a_change(store: VisitStore) -> None:

@@ -73,7 +73,7 @@ _GREY_SIDE = 160  # pixels
 _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4}
 _STRIP = 1_000_000  # pixels
 _AROUND = 0.5  # of the face's size, kept on each side of a thumbnail
-_THUMBNAIL = 224  # pixels
+THUMBNAIL = 224  # pixels of the longer side, at most
 _THUMBNAIL_QUALITY = 88
 _NO_MEMORY = -4  # OpenCV's code
 _SHORT = re.compile(
@@ -552,7 +552,7 @@ def cut_out(image: U8, box: F32, *, margin: float = _AROUND) -> bytes:
 def thumbnail(image: U8, box: F32) -> bytes:
     """The face in `box` (4,) xyxy with half its size around it, at most 224 pixels, as JPEG."""
     face = around(image, box, margin=_AROUND)
-    small = geometry.shrink(face, min(1.0, _THUMBNAIL / max(face.shape[:2])))
+    small = geometry.shrink(face, min(1.0, THUMBNAIL / max(face.shape[:2])))
     done, encoded = cv2.imencode(
         ".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _THUMBNAIL_QUALITY]
     )

@@ -86,7 +86,8 @@ class KeptRecord(BaseModel):
     """Something that is kept about a person."""
 
     what: str = Field(
-        description="photo, cached descriptor, who it is not, face of a named group, visit, result of a job."
+        description="photo, cached descriptor, who it is not, face of a named group, visit, clip of a visit, "
+        "seen in another's visit, photo left by reembed, result of a job."
     )
     source: str = Field(description="The picture, camera or file that it is of.")
     since: datetime | None

@@ -19,6 +19,7 @@ from mien import database
 from mien.errors import InputError, VisitNotFound
 from mien.gallery import DATABASE_SUFFIXES, Gallery
 from mien.gallery.base import place_key
+from mien.media.images import THUMBNAIL, pixels_of
 from mien.watch.visits import BestView, Event, clip_address, iso
 
 MQTT = "mqtt"  # the target that is no webhook
@@ -27,6 +28,10 @@ ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has end
 _SCHEMA = database.Schema("watch", "mien.watch.migrations")
 _PAGE = 500  # visits that are read at once
 _WRITING = 0x77617463  # the lock of whoever writes in PostgreSQL
+_BESIDE_S = (
+    20.0  # that the longest clip begins before its visit, and ends after the beginning
+)
+_HEAD = 2_048  # bytes of a JPEG that say how large it is
 _OWN = ("begin", "end", "zone", "who", "person")  # told in columns of their own
 
 _metadata = sa.MetaData()
@@ -123,6 +128,16 @@ class KeptVisit:
             "pictures": [iso(at) for at in self.pictures],
             **clip,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A whole picture of a moment, or (None) the clip, of somebody else's visit, in which a person may be seen, too."""
+
+    visit: str
+    camera: str
+    begins: float
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,12 +385,13 @@ class VisitStore:
         return gone
 
     def relabel(self, old: str, new: str | None) -> int:
-        """Tells that a person has another name, or (None) is forgotten: what is kept of their visits goes, also what
-        was still to be told. Returns how many visits it was."""
+        """Tells that a person has another name, or (None) is forgotten: what is kept of their visits goes, what was
+        still to be told, and others' clips and whole pictures that may show them. Returns how many visits it was."""
         with self._transaction(writing=True) as connection:
             if new is None:
                 queued = sa.delete(_queue).where(_queue.c.person == old)
                 connection.execute(queued)
+                _delete_beside(connection, old)
                 count = _delete(connection, _visits.c.person == old)
             else:
                 count = _rename(connection, old, new)
@@ -419,6 +435,11 @@ class VisitStore:
             if not _delete(connection, _visits.c.id == visit_id):
                 raise VisitNotFound("no visit has this id, or it is not kept any more")
         self._empty_log()
+
+    def beside(self, person: str) -> list[Beside]:
+        """Where else a person may be seen: who is forgotten goes from there, too."""
+        with self._transaction() as connection:
+            return _beside(connection, person)
 
     def _empty_log(self) -> None:
         """Of what was deleted the write-ahead log keeps nothing either."""
@@ -747,6 +768,45 @@ def _delete(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
         connection.execute(sa.delete(_queue).where(_queue.c.visit_id.in_(some)))
         connection.execute(sa.delete(_visits).where(_visits.c.id.in_(some)))
     return len(ids)
+
+
+def _beside(connection: sa.Connection, person: str) -> list[Beside]:
+    """The clips and whole pictures of others' visits for which the same camera looked while a person was there."""
+    theirs = _visits.alias()
+    begin = theirs.c.begins - _BESIDE_S
+    end = sa.func.coalesce(theirs.c.ends, theirs.c.seen) + _BESIDE_S
+    others = _visits.c.person.is_distinct_from(person)
+    there = sa.and_(theirs.c.person == person, theirs.c.camera == _visits.c.camera)
+    visit = sa.select(_visits.c.id, _visits.c.camera, _visits.c.begins).where(others)
+    clips = visit.where(
+        there,
+        _visits.c.begins.between(begin, end),
+        _clips.c.visit_id == _visits.c.id,
+    )
+    head = sa.func.substr(_pictures.c.content, 1, _HEAD).label("head")
+    pictures = visit.add_columns(_pictures.c.at, head).where(
+        there,
+        _visits.c.begins <= end,
+        _pictures.c.at.between(begin, end),
+        _pictures.c.visit_id == _visits.c.id,
+    )
+    found = {Beside(*row) for row in connection.execute(clips)}
+    for *row, content in connection.execute(pictures):
+        if pixels_of(bytes(content)) > THUMBNAIL**2:  # more than one face
+            found.add(Beside(*row))
+    return sorted(found, key=lambda one: (one.begins, one.at or 0.0))
+
+
+def _delete_beside(connection: sa.Connection, person: str) -> None:
+    """Deletes what of others' visits may show a person; whoever follows these hears that they changed."""
+    for one in _beside(connection, person):
+        gone = sa.delete(_clips).where(_clips.c.visit_id == one.visit)
+        if one.at is not None:
+            mine = _pictures.c.visit_id == one.visit
+            gone = sa.delete(_pictures).where(mine, _pictures.c.at == one.at)
+        connection.execute(gone)
+        this = sa.update(_visits).where(_visits.c.id == one.visit)
+        connection.execute(this.values(number=_next(connection)))
 
 
 def _rename(connection: sa.Connection, old: str, new: str) -> int:

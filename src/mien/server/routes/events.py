@@ -334,6 +334,6 @@ def _faces(service: Service, store: VisitStore, visit_id: str) -> list[Photo]:
     responses=documented(*_KNOWN),
 )
 def delete_event(caller: Admin, service: ServiceDep, visit_id: VisitId) -> Response:
-    """Deletes a visit and its pictures for good."""
+    """Deletes a visit, its pictures and its clip for good."""
     watching_of(service).store.forget(visit_id)
     return Response(status_code=204)
