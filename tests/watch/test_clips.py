@@ -145,6 +145,23 @@ def test_a_film_waits_until_clips_are_made_and_a_camera_does_not(
         assert min(nice) > mine, "who looks goes first"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority there")
+def test_where_nobody_may_step_back_clips_are_made_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", refused)
+    made: list[Clip] = []
+    maker = ClipMaker(made.append)
+    maker.start()
+    picture = cv2.imencode(".jpg", GREY)[1].tobytes()
+    maker.put(Cut("a", ((0.0, picture), (0.1, picture))), live=True)
+    maker.close()
+    assert [clip.visit for clip in made] == ["a"]
+
+
 def test_a_fault_of_one_clip_is_logged_and_the_next_is_made(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

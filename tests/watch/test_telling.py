@@ -288,6 +288,21 @@ def test_states_are_told_after_an_unforeseen_fault(
     assert "a fault of ours" in caplog.text
 
 
+def test_who_is_forgotten_is_not_said_again_by_what_the_broker_had() -> None:
+    client = pytest.importorskip("paho.mqtt.client")
+    mqtt = MqttTarget(Mqtt(host="127.0.0.1", port=1), list)
+    said = {"person": "Ada", "camera": "door", "last_seen": "2027-01-15T08:00:05.000Z"}
+    heard = client.MQTTMessage(topic=f"mien/person/{slug('Ada')}".encode())
+    heard.payload, heard.retain = json.dumps(said).encode(), True
+    for forgotten, people in ((False, {"Ada"}), (True, set())):
+        mqtt._retained.clear()  # as after a start
+        mqtt._heard(mqtt._client, None, heard)
+        if forgotten:
+            mqtt.forget(["Ada"])
+        mqtt._put_right()
+        assert mqtt.people == people
+
+
 def tell_forever(say: Callable[[int], None], file: Path, url: str, turn: int) -> None:
     store = VisitStore(file)
     sender(store, url).start()

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -152,8 +153,9 @@ class ClipMaker:
         """Lets all others go first; Linux alone knows threads by their priority."""
         if sys.platform == "linux":
             me = threading.get_native_id()
-            nice = min(19, os.getpriority(os.PRIO_PROCESS, me) + _NICE)
-            os.setpriority(os.PRIO_PROCESS, me, nice)
+            with suppress(OSError):  # a sandbox may refuse; it is made all the same
+                nice = min(19, os.getpriority(os.PRIO_PROCESS, me) + _NICE)
+                os.setpriority(os.PRIO_PROCESS, me, nice)
 
     def _next(self) -> Cut | None:
         """What is coded next, once there is something; None: nothing any more."""

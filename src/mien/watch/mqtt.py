@@ -273,6 +273,7 @@ class MqttTarget:
     def _take_back(self, topics: Iterable[str]) -> None:
         for topic in topics:
             self._retained.pop(topic, None)
+            self._left.pop(topic, None)
             self._client.publish(topic, "", qos=1, retain=True)
 
     def _retain(self, topic: str, said: dict[str, Any]) -> None:

@@ -64,10 +64,11 @@ class Recorder:
     def put(self, item: Item) -> None:
         """Takes an event, a clip, or until when visits that go on were seen. Returns at once."""
         with self._changed:
-            clips = sum(isinstance(one, Clip) for one in self._waiting)
-            if isinstance(item, Clip) and clips >= _MOST_CLIPS:
-                log.error("the database is away for too long: a clip is lost")
-                return
+            if isinstance(item, Clip):  # of which each is half a megabyte
+                clips = sum(isinstance(one, Clip) for one in self._waiting)
+                if clips >= _MOST_CLIPS:
+                    log.error("the database is away for too long: a clip is lost")
+                    return
             if len(self._waiting) >= _MOST_WAITING:
                 self._waiting.popleft()
                 log.error("the database is away for too long: an event is lost")
