@@ -52,6 +52,13 @@ def test_a_field_of_a_form_that_nobody_reads(client: Client) -> None:
         assert "no field of the form here is called 'larges'" in answer.json()["detail"]
 
 
+def test_the_original_route_passes_over_what_the_original_did(client: Client) -> None:
+    """Its programs cannot be changed any more: a form's button has a name, an address a number against caches."""
+    files = [("file", ("0.jpg", b"picture"))]
+    said = client.http.post("/?v=1", data={"submit": "Upload"}, files=files).json()
+    assert said["type"].endswith(":unusable-input"), "it comes to the picture"
+
+
 def test_an_address_where_nothing_is_says_so_whatever_is_sent(client: Client) -> None:
     large = b"0" * (client.settings.limits.json_bytes + 1)
     lost = client.http.post("/v1/people/", files=[("file", ("0.jpg", large))])

@@ -16,6 +16,10 @@ from mien.server.problems import Problem
 from mien.text import did_you_mean
 
 _SHOWN = 60  # characters of a name
+_MORE = "x-more"
+
+# The `openapi_extra` of a route that is asked by programs of another system, which say what that one passed over.
+LENIENT: dict[str, Any] = {_MORE: "passed over"}
 
 
 def check_query(request: Request) -> None:
@@ -64,14 +68,15 @@ def check_form(request: Request, fields: Iterable[str]) -> None:
 
 
 def _operation(request: Request) -> dict[str, Any] | None:
-    """What the API's document says of the route that was found; None of one that stands in no document."""
+    """What the API's document says of the route that was found; None of one in no document, and of a lenient one."""
     route, method = request.scope["route"], request.method.lower()
     kept = request.app.state.operations
     key = route.path_format, method
     if key not in kept:
         # Of this route alone: the whole document takes a while, for which nobody else would be answered.
         paths = get_openapi(title="", version="", routes=[route])["paths"]
-        kept[key] = paths.get(route.path_format, {}).get(method)
+        said = paths.get(route.path_format, {}).get(method, LENIENT)
+        kept[key] = None if _MORE in said else said
     found: dict[str, Any] | None = kept[key]
     return found
 

@@ -20,6 +20,7 @@ from mien.output import drawing
 from mien.output.schemas import FrameRecord, error_record, frame_record
 from mien.server.bodies import PICTURES
 from mien.server.forms import FILE, FILES, PictureForm, form_body, pictures_of
+from mien.server.parameters import LENIENT
 from mien.server.problems import OF_PICTURES, Problem, documented
 from mien.server.records import LegacyRecord
 from mien.server.routes.pictures import pixels_of
@@ -146,12 +147,13 @@ def analyze(
     summary="Faces of a picture, in the original system's shape",
     response_model=LegacyRecord,
     responses=documented(*_PROBLEMS),
-    openapi_extra=PICTURES | form_body(FILE, ["file"]),
+    openapi_extra=PICTURES | LENIENT | form_body(FILE, ["file"]),
 )
 def analyze_legacy(
     caller: Analyst, service: ServiceDep, form: PictureForm
 ) -> LegacyRecord:
-    """Four parallel lists, one entry per face; an empty text where a part is not computed."""
+    """Four parallel lists, one entry per face; an empty text where a part is not computed. Whatever else is said is
+    passed over, as it was there."""
     upload = pictures_of(form)[0]
     with analyzed(service, upload.content(), upload.filename) as (_, result):
         pass
