@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 import uuid
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -138,6 +139,23 @@ class Beside:
     camera: str
     begins: float
     at: float | None = None
+
+
+@dataclass(slots=True)
+class _Presence:
+    """When somebody was there: from each begin, in order, to the last end so far."""
+
+    begins: list[float] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
+
+    def add(self, begin: float, end: float) -> None:
+        self.begins.append(begin)
+        self.ends.append(max([end, *self.ends[-1:]]))
+
+    def holds(self, at: float) -> bool:
+        """Whether they were there at a time."""
+        i = bisect_right(self.begins, at)
+        return i > 0 and at <= self.ends[i - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -772,29 +790,41 @@ def _delete(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
 
 def _beside(connection: sa.Connection, person: str) -> list[Beside]:
     """The clips and whole pictures of others' visits for which the same camera looked while a person was there."""
-    theirs = _visits.alias()
-    begin = theirs.c.begins - _BESIDE_S
-    end = sa.func.coalesce(theirs.c.ends, theirs.c.seen) + _BESIDE_S
+    there = _presence(connection, person)
     others = _visits.c.person.is_distinct_from(person)
-    there = sa.and_(theirs.c.person == person, theirs.c.camera == _visits.c.camera)
-    visit = sa.select(_visits.c.id, _visits.c.camera, _visits.c.begins).where(others)
-    clips = visit.where(
-        there,
-        _visits.c.begins.between(begin, end),
-        _clips.c.visit_id == _visits.c.id,
-    )
-    head = sa.func.substr(_pictures.c.content, 1, _HEAD).label("head")
-    pictures = visit.add_columns(_pictures.c.at, head).where(
-        there,
-        _visits.c.begins <= end,
-        _pictures.c.at.between(begin, end),
-        _pictures.c.visit_id == _visits.c.id,
-    )
-    found = {Beside(*row) for row in connection.execute(clips)}
-    for *row, content in connection.execute(pictures):
-        if pixels_of(bytes(content)) > THUMBNAIL**2:  # more than one face
-            found.add(Beside(*row))
-    return sorted(found, key=lambda one: (one.begins, one.at or 0.0))
+    visit = sa.select(_visits.c.id, _visits.c.camera, _visits.c.begins)
+    visit = visit.where(others, _visits.c.camera.in_(list(there)))
+    clips = visit.where(_clips.c.visit_id == _visits.c.id)
+    found = [Beside(*row) for row in connection.execute(clips)]
+    pictures = visit.add_columns(_pictures.c.at)
+    pictures = pictures.where(_pictures.c.visit_id == _visits.c.id)
+    found += [Beside(*row) for row in connection.execute(pictures)]
+    meanwhile = [
+        one
+        for one in found
+        if there[one.camera].holds(one.begins if one.at is None else one.at)
+    ]
+    shown = [one for one in meanwhile if one.at is None or _is_whole(connection, one)]
+    return sorted(shown, key=lambda one: (one.begins, one.at or 0.0))
+
+
+def _presence(connection: sa.Connection, person: str) -> dict[str, _Presence]:
+    """By camera, when a person was before it, or nearly."""
+    last = sa.func.coalesce(_visits.c.ends, _visits.c.seen)
+    query = sa.select(_visits.c.camera, _visits.c.begins, last)
+    theirs = query.where(_visits.c.person == person).order_by(_visits.c.begins)
+    found: dict[str, _Presence] = {}
+    for camera, begin, end in connection.execute(theirs):
+        seen = found.setdefault(camera, _Presence())
+        seen.add(begin - _BESIDE_S, end + _BESIDE_S)
+    return found
+
+
+def _is_whole(connection: sa.Connection, one: Beside) -> bool:
+    """Whether a picture shows more than one face."""
+    head = sa.select(sa.func.substr(_pictures.c.content, 1, _HEAD))
+    this = head.where(_pictures.c.visit_id == one.visit, _pictures.c.at == one.at)
+    return pixels_of(bytes(connection.scalar(this) or b"")) > THUMBNAIL**2
 
 
 def _delete_beside(connection: sa.Connection, person: str) -> None:
