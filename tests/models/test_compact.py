@@ -196,3 +196,16 @@ def test_the_first_network_sees_a_small_picture_once(
     monkeypatch.setattr(detector, "_cells", lambda x: seen.append(x.shape) or cells(x))
     assert len(detector(small)) == 0
     assert seen.count(small.shape) == 1
+
+
+def test_a_box_without_a_side_is_still_a_place() -> None:
+    """No cell overlaps it, not even its own: what is no number would go on into every cut of a picture."""
+    cells = Faces(
+        np.array([[10, 10, 10, 10], [50, 50, 90, 90]], np.float32),
+        np.array([0.9, 0.8], np.float32),
+        np.ones((2, 5, 2), np.float32),
+    )
+    faces = vote(cells, nms=0.3, least=0.4)
+    assert len(faces) == 2
+    assert np.isfinite(faces.boxes).all()
+    assert np.isfinite(faces.landmarks).all()

@@ -419,7 +419,7 @@ def _mean_place(faces: Faces, cells: Faces) -> tuple[F32, F32]:
     votes = geometry.iou(faces.boxes, cells.boxes) >= _SAME_FACE
     votes &= cells.scores >= _VOTERS * faces.scores[:, None]
     weights = np.where(votes, cells.scores, np.float32(0))
-    weights /= weights.sum(axis=1, keepdims=True)
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.float32(1e-9))
     landmarks = weights @ cells.landmarks.reshape(-1, 10)
     return weights @ cells.boxes, landmarks.reshape(-1, 5, 2)
 
