@@ -18,11 +18,11 @@ from mien.errors import InputError
 from mien.sources.base import shown
 from mien.text import did_you_mean, why
 from mien.watch.cameras import Camera, Strict, WrittenHours, secret_of
+from mien.watch.visits import LONGEST_CLIP_S
 
 T = TypeVar("T", bound=BaseModel)
 
 _MOST_DAYS = 36_500
-_LONGEST_CLIP_S = 20  # before, and as many after
 _EXAMPLE = '[[cameras]] with name = "door" and source = "rtsp://…"'
 
 
@@ -33,7 +33,7 @@ class Keeping(Strict):
 
     keep_days: float | None = Field(default=None, gt=0, le=_MOST_DAYS)
     keep_pictures: Literal["none", "face", "frame"] = "none"
-    keep_clips: float | None = Field(default=None, ge=1, le=_LONGEST_CLIP_S)
+    keep_clips: float | None = Field(default=None, ge=1, le=LONGEST_CLIP_S)
     keep_unknown: float | None = Field(default=None, gt=0, le=_MOST_DAYS)
     absence_s: float = Field(default=10.0, ge=1, le=3600)
 

@@ -21,7 +21,7 @@ from mien.errors import InputError, VisitNotFound
 from mien.gallery import DATABASE_SUFFIXES, Gallery
 from mien.gallery.base import place_key
 from mien.media.images import THUMBNAIL, pixels_of
-from mien.watch.visits import BestView, Event, clip_address, iso
+from mien.watch.visits import LONGEST_CLIP_S, BestView, Event, clip_address, iso
 
 MQTT = "mqtt"  # the target that is no webhook
 TOLD_FOR_S = 86_400.0  # for which something is tried to be told
@@ -29,9 +29,6 @@ ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has end
 _SCHEMA = database.Schema("watch", "mien.watch.migrations")
 _PAGE = 500  # visits that are read at once
 _WRITING = 0x77617463  # the lock of whoever writes in PostgreSQL
-_BESIDE_S = (
-    20.0  # that the longest clip begins before its visit, and ends after the beginning
-)
 _HEAD = 2_048  # bytes of a JPEG that say how large it is
 _OWN = ("begin", "end", "zone", "who", "person")  # told in columns of their own
 
@@ -816,7 +813,7 @@ def _presence(connection: sa.Connection, person: str) -> dict[str, _Presence]:
     found: dict[str, _Presence] = {}
     for camera, begin, end in connection.execute(theirs):
         seen = found.setdefault(camera, _Presence())
-        seen.add(begin - _BESIDE_S, end + _BESIDE_S)
+        seen.add(begin - LONGEST_CLIP_S, end + LONGEST_CLIP_S)
     return found
 
 

@@ -26,6 +26,8 @@ _SLICES, _SLICE_S = 60, 1.0  # of the course of what changes
 _BEST, _BEST_APART_S = 3, 1.0  # views that are shown
 _ALIKE = 0.7  # part of the distance of one person: two visits this near are one
 
+LONGEST_CLIP_S = 20  # before a visit's beginning, and as many after
+
 Who = Literal["unsure", "known", "unknown"]
 Kind = Literal["begin", "change", "end", "joined"]
 
