@@ -21,7 +21,7 @@ from mien.blur.film import Covering, blur_film
 from mien.blur.live import LiveCover
 from mien.blur.trails import Trail, TrailFinder
 from mien.blur.whom import FaceFinder, Whom
-from mien.cli.blur import _run as run_blur
+from mien.cli.blur import BlurJob
 from mien.cli.copies import AnalyzeInput
 from mien.errors import InputError
 from mien.media import images
@@ -255,7 +255,7 @@ def test_photos_are_covered_side_by_side_and_told_of_in_their_order(
         return int(place.stem)
 
     items = [AnalyzeInput(f"{i}.jpg") for i in range(4)]
-    done = run_blur(covers, items, lambda item: Path(item.name), 2)  # type: ignore[arg-type]
+    done = BlurJob.run(covers, items, lambda item: Path(item.name), 2)  # type: ignore[arg-type]
     assert list(done.items()) == [("0.jpg", 0), ("1.jpg", 1), ("3.jpg", 3)]
     assert capsys.readouterr().err == "mien: 2.jpg cannot be read\n"
 

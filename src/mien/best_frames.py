@@ -50,6 +50,27 @@ class _Take:
         source = f"{name} at {self.time_s:.1f} s.jpg"
         return replace(self.photo, content=content, sha256=sha256, source=source)
 
+    @classmethod
+    def all_of(
+        cls, analyzer: Analyzer, frames: Iterable[Frame], seconds: float
+    ) -> list[_Take]:
+        """The frames that could be taken, the most varied of them where there are many."""
+        takes: list[_Take] = []
+        looked, first_s, due_s = 0, None, -math.inf
+        for frame in frames:
+            first_s = frame.time_s if first_s is None else first_s
+            if frame.time_s - first_s > seconds or looked == _FRAMES:
+                break
+            if frame.time_s < due_s:
+                continue
+            due_s, looked = frame.time_s + _EVERY_S, looked + 1
+            take = cls.of(analyzer, frame)
+            if take is not None:
+                takes.append(take)
+            if len(takes) >= 2 * _CANDIDATES:
+                takes = _chosen(takes, _CANDIDATES, apart=0.0)
+        return takes
+
 
 def best_photos(
     analyzer: Analyzer, uri: str | int, *, seconds: float = math.inf
@@ -61,7 +82,7 @@ def best_photos(
         NoFaceError: No frame shows one face well enough.
     """
     with open_source(uri) as frames:
-        takes = _looked_through(analyzer, frames, seconds)
+        takes = _Take.all_of(analyzer, frames, seconds)
     name = f"camera {uri}" if isinstance(uri, int) else uri
     if not takes:
         raise NoFaceError(
@@ -77,27 +98,6 @@ def best_photos(
         apart=analyzer.space.euclidean(analyzer.space.duplicate) / 2,
     )
     return [take.photo_of(name) for take in sorted(chosen, key=lambda t: t.time_s)]
-
-
-def _looked_through(
-    analyzer: Analyzer, frames: Iterable[Frame], seconds: float
-) -> list[_Take]:
-    """The frames that could be taken, the most varied of them where there are many."""
-    takes: list[_Take] = []
-    looked, first_s, due_s = 0, None, -math.inf
-    for frame in frames:
-        first_s = frame.time_s if first_s is None else first_s
-        if frame.time_s - first_s > seconds or looked == _FRAMES:
-            break
-        if frame.time_s < due_s:
-            continue
-        due_s, looked = frame.time_s + _EVERY_S, looked + 1
-        take = _Take.of(analyzer, frame)
-        if take is not None:
-            takes.append(take)
-        if len(takes) >= 2 * _CANDIDATES:
-            takes = _chosen(takes, _CANDIDATES, apart=0.0)
-    return takes
 
 
 def _rows(takes: list[_Take]) -> F32:

@@ -93,7 +93,7 @@ class Session:
         self.describe = describe
         self.search = search
         self.space = self.options.space
-        least = _threshold_of(detector)
+        least = detector.threshold if isinstance(detector, HasThreshold) else 0.0
         sure, certain = (
             least + part * (1 - least) if least > 0 else 0.0
             for part in (_SURER, _CERTAIN)
@@ -268,9 +268,17 @@ class Session:
         )
         faces = self.describe(frame.image, _bare(tracks), times_seen)
         self.passes += len(tracks)
-        for track, observation in zip(
-            tracks, self._observations(frame, tracks, faces), strict=True
-        ):
+        weights = quality(frame.image, faces.boxes, faces.landmarks)
+        names = self._names(tracks, faces, weights)
+        for i, (track, (whose, distance)) in enumerate(zip(tracks, names, strict=True)):
+            observation = Observation(
+                time_s=frame.time_s,
+                weight=float(weights[i]),
+                embedding=None if faces.embeddings is None else faces.embeddings[i],
+                told={name: scores.row(i) for name, scores in faces.attributes.items()},
+                name=whose,
+                distance=distance,
+            )
             self.tracker.learn(track, observation, at_once=at_once)
         return tracks
 
@@ -284,23 +292,6 @@ class Session:
             told = {name: scores.row(i) for name, scores in faces.attributes.items()}
             self.tracker.glance(track, told, frame.time_s, float(weights[i]))
         self.glances += len(tracks)
-
-    def _observations(
-        self, frame: Frame, tracks: list[Track], faces: Faces
-    ) -> list[Observation]:
-        weights = quality(frame.image, faces.boxes, faces.landmarks)
-        names = self._names(tracks, faces, weights)
-        return [
-            Observation(
-                time_s=frame.time_s,
-                weight=float(weights[i]),
-                embedding=None if faces.embeddings is None else faces.embeddings[i],
-                told={name: scores.row(i) for name, scores in faces.attributes.items()},
-                name=names[i][0],
-                distance=names[i][1],
-            )
-            for i in range(len(faces))
-        ]
 
     def _names(
         self, tracks: list[Track], faces: Faces, weights: F32
@@ -357,7 +348,3 @@ def _eager(detector: Detector, part: float, *, any_angle: bool) -> Detector:
     if isinstance(eager, FindsAnyAngle):
         eager.any_angle = any_angle
     return eager
-
-
-def _threshold_of(detector: Detector) -> float:
-    return detector.threshold if isinstance(detector, HasThreshold) else 0.0

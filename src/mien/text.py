@@ -70,19 +70,15 @@ def why(error: Exception) -> str:
 def _escaped(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = error.object[error.start : error.end]
-    return "".join(map(_escape, lacking)), error.end
-
-
-def _escape(character: str) -> str:
-    byte = (
-        ord(character) - 0xDC00
-    )  # what Python makes of a file name's byte that is no UTF-8
-    return (
-        f"\\x{byte:02x}"
-        if 0x80 <= byte <= 0xFF
-        else character.encode("ascii", "backslashreplace").decode()
-    )
+    escaped = []
+    for character in error.object[error.start : error.end]:
+        # What Python makes of a file name's byte that is no UTF-8.
+        byte = ord(character) - 0xDC00
+        if 0x80 <= byte <= 0xFF:
+            escaped.append(f"\\x{byte:02x}")
+        else:
+            escaped.append(character.encode("ascii", "backslashreplace").decode())
+    return "".join(escaped), error.end
 
 
 codecs.register_error(ESCAPE, _escaped)

@@ -249,7 +249,15 @@ class Faces:
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
-        rows = "".join(map(_row, self))
+        rows = ""
+        for face in self:
+            distance = "" if face.distance is None else f"{face.distance:.2f}"
+            box = ", ".join(f"{v:.0f}" for v in face.box)
+            track = "" if face.track_id is None else str(face.track_id)
+            score = f"{face.score:.2f}"
+            cells = (track, _name(face), distance, _told(face), score, box)
+            texts = (f"<td>{html.escape(cell)}</td>" for cell in cells)
+            rows += f"<tr>{''.join(texts)}</tr>"
         head = "".join(f"<th>{name}</th>" for name in _HEAD)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
@@ -408,15 +416,6 @@ def _told(face: Face) -> str:
 
 def _name(face: Face) -> str:
     return face.name or ("unknown" if face.distance is not None else "")
-
-
-def _row(face: Face) -> str:
-    """A face as a row of an HTML table."""
-    distance = "" if face.distance is None else f"{face.distance:.2f}"
-    box = ", ".join(f"{v:.0f}" for v in face.box)
-    track = "" if face.track_id is None else str(face.track_id)
-    cells = (track, _name(face), distance, _told(face), f"{face.score:.2f}", box)
-    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 @dataclass(frozen=True, slots=True)

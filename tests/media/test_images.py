@@ -393,7 +393,7 @@ def test_short_memory_is_no_damaged_picture(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(images, "_strip_to_bgr", fail)
+    monkeypatch.setattr(images, "_to_bgr", fail)
     with pytest.raises(MemoryShort, match="not enough memory to open the picture"):
         images.read_image(encoded(plain(), "PNG"))
 

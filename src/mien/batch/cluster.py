@@ -37,18 +37,16 @@ class ShardActor:
         self.workers = Workers(options, jobs=1)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        shards = [pickle.loads(shard) for shard in batch["shard"].to_pylist()]  # noqa: S301 - our own, see `outcomes`
-        return _table(
-            "outcome", [pickle.dumps(_attempt(self.workers, shard)) for shard in shards]
-        )
-
-
-def _attempt(workers: Workers, shard: Shard) -> list[Outcome] | str:
-    """The outcomes of a shard; what makes the whole batch impossible as text, for Ray would try it for ever."""
-    try:
-        return list(workers.outcomes([shard]))
-    except MienError as exc:
-        return str(exc)
+        made: list[list[Outcome] | str] = []
+        for content in batch["shard"].to_pylist():
+            shard = pickle.loads(content)  # noqa: S301 - our own, see `outcomes`
+            try:
+                made.append(list(self.workers.outcomes([shard])))
+            except (
+                MienError
+            ) as exc:  # the whole batch is impossible: Ray would try it for ever
+                made.append(str(exc))
+        return _table("outcome", list(map(pickle.dumps, made)))
 
 
 class Cluster:

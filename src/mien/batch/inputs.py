@@ -62,6 +62,52 @@ class BatchInput:
         source = printable(str(Path(path)))
         return cls(source, root, about.st_size, about.st_mtime_ns // 1000, path)
 
+    @classmethod
+    def all_of_files(cls, given: str) -> list[BatchInput]:
+        """Those of a file, folder or glob of this machine."""
+        if _MAGIC.search(given) and not Path(given).exists():
+            matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+            paths: list[str] = []
+            for match in matches:
+                if Path(match).is_dir():
+                    paths += map(str, sources.find_media(Path(match)))
+                elif _is_media(match):
+                    paths.append(match)
+        else:
+            paths = sources.expand(given)
+        return [cls.of_file(path, root_of(given)) for path in dict.fromkeys(paths)]
+
+    @classmethod
+    def all_at(cls, given: str) -> list[BatchInput]:
+        """Those at an address, by name."""
+        system, path = open_place(given)
+        base, pattern = _split_glob(path.rstrip("/"))
+        root = shown(given)
+        prefix = (
+            root.rstrip("/").removesuffix(pattern).rstrip("/")
+            if pattern
+            else root.rstrip("/")
+        )
+        matches = _translate(pattern) if pattern else None
+        items = []
+        for info in _listing(system, base, given):
+            rest = info.path[len(base) :]
+            inside = rest.lstrip("/")
+            if (matches is None or matches.fullmatch(inside)) and (
+                not rest or _wanted(inside)
+            ):
+                items.append(
+                    cls(
+                        prefix + rest,
+                        root,
+                        info.size,
+                        int(info.mtime_ns or 0) // 1000,
+                        info.path,
+                        given,
+                    )
+                )
+        return sorted(items, key=lambda item: item.source)
+
 
 def find_all(inputs: Iterable[str]) -> tuple[list[BatchInput], list[str]]:
     """The photos and videos of all inputs, each once, and why inputs cannot be used."""
@@ -82,7 +128,9 @@ def find(given: str) -> list[BatchInput]:
     Raises:
         SourceError: There is no such thing, or nothing in it.
     """
-    items = _remote(given) if "://" in given else _local(given)
+    items = (
+        BatchInput.all_at(given) if "://" in given else BatchInput.all_of_files(given)
+    )
     if not items:
         raise SourceError(f"{shown(given)} holds no photos or videos")
     return items
@@ -103,54 +151,10 @@ def shown(address: str) -> str:
     )
 
 
-def _local(given: str) -> list[BatchInput]:
-    if _MAGIC.search(given) and not Path(given).exists():
-        matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - the pattern may be absolute
-        paths: list[str] = []
-        for match in matches:
-            if Path(match).is_dir():
-                paths += map(str, sources.find_media(Path(match)))
-            elif _is_media(match):
-                paths.append(match)
-    else:
-        paths = sources.expand(given)
-    return [BatchInput.of_file(path, root_of(given)) for path in dict.fromkeys(paths)]
-
-
 def _is_media(path: str) -> bool:
     return (
         PurePosixPath(path).suffix.lower() in images.SUFFIXES | sources.VIDEO_SUFFIXES
     )
-
-
-def _remote(given: str) -> list[BatchInput]:
-    system, path = open_place(given)
-    base, pattern = _split_glob(path.rstrip("/"))
-    root = shown(given)
-    prefix = (
-        root.rstrip("/").removesuffix(pattern).rstrip("/")
-        if pattern
-        else root.rstrip("/")
-    )
-    matches = _translate(pattern) if pattern else None
-    items = []
-    for info in _listing(system, base, given):
-        rest = info.path[len(base) :]
-        inside = rest.lstrip("/")
-        if (matches is None or matches.fullmatch(inside)) and (
-            not rest or _wanted(inside)
-        ):
-            items.append(
-                BatchInput(
-                    prefix + rest,
-                    root,
-                    info.size,
-                    int(info.mtime_ns or 0) // 1000,
-                    info.path,
-                    given,
-                )
-            )
-    return sorted(items, key=lambda item: item.source)
 
 
 def open_place(address: str) -> tuple[Any, str]:

@@ -43,29 +43,24 @@ class CoverStyle(Protocol):
 
 def cover(image: U8, boxes: F32, style: CoverStyle, seeds: Sequence[int]) -> U8:
     """A copy of a BGR picture in which nobody can tell the faces in boxes (N, 4), each with its seed."""
-    out = image.copy()
-    for box, seed in zip(boxes, seeds, strict=True):
-        _cover_one(image, out, box, style, seed)
-    return out
-
-
-def _cover_one(image: U8, out: U8, box: F32, style: CoverStyle, seed: int) -> None:
-    """Covers one face in `out` by what `image` shows there; the edge fades out beyond the face."""
-    centre = (box[:2] + box[2:]) / 2
-    half = np.maximum((box[2:] - box[:2]) * (0.5 + AROUND), 2.0)
-    size_wh = np.array(image.shape[1::-1])
-    left, top = np.clip(np.floor(centre - half * _SOFT), 0, size_wh).astype(int)
-    right, bottom = np.clip(np.ceil(centre + half * _SOFT), 0, size_wh).astype(int)
-    if right <= left or bottom <= top:
-        return
-    patch = np.ascontiguousarray(image[top:bottom, left:right])
-    across = np.abs((np.arange(left, right) + 0.5 - centre[0]) / half[0]) ** 3
-    down = np.abs((np.arange(top, bottom) + 0.5 - centre[1]) / half[1]) ** 3
+    out, size_wh = image.copy(), np.array(image.shape[1::-1])
     end = _SOFT**3  # a box with round corners: |x|³ + |y|³ = 1
-    share = np.clip((end - across - down[:, None]) / (end - 1), 0, 1)[..., None]
-    covered = style(patch, 2 * float(half.min()), seed)
-    place = out[top:bottom, left:right]
-    place[:] = np.rint(covered * share + place * (1 - share))
+    for box, seed in zip(boxes, seeds, strict=True):
+        centre = (box[:2] + box[2:]) / 2
+        half = np.maximum((box[2:] - box[:2]) * (0.5 + AROUND), 2.0)
+        left, top = np.clip(np.floor(centre - half * _SOFT), 0, size_wh).astype(int)
+        right, bottom = np.clip(np.ceil(centre + half * _SOFT), 0, size_wh).astype(int)
+        if right <= left or bottom <= top:
+            continue
+        patch = np.ascontiguousarray(image[top:bottom, left:right])
+        across = np.abs((np.arange(left, right) + 0.5 - centre[0]) / half[0]) ** 3
+        down = np.abs((np.arange(top, bottom) + 0.5 - centre[1]) / half[1]) ** 3
+        # The edge fades out beyond the face.
+        share = np.clip((end - across - down[:, None]) / (end - 1), 0, 1)[..., None]
+        covered = style(patch, 2 * float(half.min()), seed)
+        place = out[top:bottom, left:right]
+        place[:] = np.rint(covered * share + place * (1 - share))
+    return out
 
 
 def pixels(patch: U8, side: float, seed: int) -> U8:

@@ -49,6 +49,11 @@ class Small:
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
         return cls(grey, flow.thumbnail(grey), scale, frame.time_s)
 
+    def is_cut_from(self, before: Small) -> bool:
+        """Whether it shows another scene than the frame before."""
+        other_shape = before.grey.shape != self.grey.shape
+        return other_shape or flow.is_cut(before.thumb, self.thumb)
+
 
 @dataclass(slots=True)
 class Trail:
@@ -100,7 +105,11 @@ class Trail:
             ways = np.linspace(0, 1, index - self.last + 1)[1:-1, None]
             first = self.box(self.last)
             for i, way in zip(range(self.last + 1, index), ways, strict=True):
-                self._put(i, _both(self.box(i), (1 - way) * first + way * box))
+                here, straight = self.box(i), (1 - way) * first + way * box
+                # The box around both.
+                top = np.minimum(here[:2], straight[:2])
+                bottom = np.maximum(here[2:], straight[2:])
+                self._put(i, np.concatenate([top, bottom]))
         self.sights.append(time_s)
         self.best, self.last = max(self.best, score), index
 
@@ -129,7 +138,7 @@ class TrailFinder:
     def step(self, frame: Frame, faces: Faces) -> list[Trail]:
         """Takes what a detector saw in a frame; gives the trail of each face."""
         now = Small.of(frame)
-        if self._past and _is_cut(self._past[-1], now):
+        if self._past and now.is_cut_from(self._past[-1]):
             self._past.clear()
             self.live = []
         self._follow(now, frame.index)
@@ -202,10 +211,6 @@ class TrailFinder:
         return trail
 
 
-def _is_cut(before: Small, now: Small) -> bool:
-    return before.grey.shape != now.grey.shape or flow.is_cut(before.thumb, now.thumb)
-
-
 def _moved(before: Small, after: Small, boxes: F32) -> F32:
     """Boxes (N, 4) of one frame where they are in another; where flow is lost they stay."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -228,8 +233,3 @@ def _side(boxes: F32) -> F32:
 
 def _centre(boxes: F32) -> F32:
     return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2, np.float32)
-
-
-def _both(a: F32, b: F32) -> F32:
-    """The box (4,) around two."""
-    return np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])

@@ -114,7 +114,7 @@ def blur(
     finder = FaceFinder(whom, analyzer, compute=Compute("auto", threads))
     for reason in failed:
         typer.echo(f"mien: {reason}", err=True)
-    done = _run(BlurJob(finder, cover, strip_metadata), items, place, jobs)
+    done = BlurJob(finder, cover, strip_metadata).run(items, place, jobs)
     bad = len(items) - len(done) + len(failed)
     _tell(done, output)
     if bad:
@@ -153,40 +153,39 @@ class BlurJob:
         with progress(Path(item.name).name, twice) as advance:
             return blur_film(item.name, place, self.finder, self.style, advance)
 
+    def run(
+        self,
+        items: list[AnalyzeInput],
+        place: Callable[[AnalyzeInput], Path],
+        jobs: int,
+    ) -> dict[str, int]:
+        """How many faces were covered in each input that could be copied: photos side by side, films one by one, which
+        have all cores to themselves. Of the others it says why not."""
 
-def _run(
-    job: BlurJob,
-    items: list[AnalyzeInput],
-    place: Callable[[AnalyzeInput], Path],
-    jobs: int,
-) -> dict[str, int]:
-    """How many faces were covered in each input that could be copied: photos side by side, films one by one, which have
-    all cores to themselves. Of the others it says why not."""
+        def copied(item: AnalyzeInput) -> int | MienError:
+            try:
+                return self(item, place(item))
+            except MienError as exc:
+                return exc
 
-    def copied(item: AnalyzeInput) -> int | MienError:
-        try:
-            return job(item, place(item))
-        except MienError as exc:
-            return exc
-
-    done: dict[str, int] = {}
-    with worker_threads(jobs) as pool:
-        for films, some in groupby(items, key=lambda item: is_video(item.name)):
-            group = list(some)
-            side_by_side = in_order(pool, copied, group, ahead=2 * jobs)
-            told = map(copied, group) if films else side_by_side
-            bar = (
-                None if films else progress("photos", len(group))
-            )  # a film has its own
-            with bar or nullcontext() as advance:
-                for item, count in zip(group, told, strict=True):
-                    if isinstance(count, MienError):
-                        typer.echo(f"mien: {_named(count, item.name)}", err=True)
-                    else:
-                        done[item.name] = count
-                    if advance is not None:
-                        advance()
-    return done
+        done: dict[str, int] = {}
+        with worker_threads(jobs) as pool:
+            for films, some in groupby(items, key=lambda item: is_video(item.name)):
+                group = list(some)
+                side_by_side = in_order(pool, copied, group, ahead=2 * jobs)
+                told = map(copied, group) if films else side_by_side
+                bar = (
+                    None if films else progress("photos", len(group))
+                )  # a film has its own
+                with bar or nullcontext() as advance:
+                    for item, count in zip(group, told, strict=True):
+                        if isinstance(count, MienError):
+                            typer.echo(f"mien: {_named(count, item.name)}", err=True)
+                        else:
+                            done[item.name] = count
+                        if advance is not None:
+                            advance()
+        return done
 
 
 def _named(error: MienError, name: str) -> str:

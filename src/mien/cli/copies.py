@@ -43,6 +43,22 @@ class AnalyzeInput:
             else place.with_suffix(".jpg")
         )
 
+    @staticmethod
+    def places_in(folder: Path, items: list[AnalyzeInput]) -> dict[AnalyzeInput, Path]:
+        """A place of its own for the copy of each input."""
+        places: dict[AnalyzeInput, Path] = {}
+        taken: set[Path] = set()
+        for item in items:
+            first = item.place_in(folder)
+            stems = chain(
+                [first.stem], (f"{first.stem} {number}" for number in count(2))
+            )
+            places[item] = next(
+                place for place in map(first.with_stem, stems) if place not in taken
+            )
+            taken.add(places[item])
+        return places
+
 
 def inputs_of(given: Iterable[str]) -> tuple[list[AnalyzeInput], list[str]]:
     """The inputs, folders with all inside them; and why some of what was given is none."""
@@ -77,7 +93,7 @@ def copies_of(
     """
     suffix = place.suffix.lower()
     if place.is_dir() or not suffix:
-        places = _copy_places(place, items)
+        places = AnalyzeInput.places_in(place, items)
         outputs.refuse_inputs(option, places.values(), [item.name for item in items])
         outputs.folder_to_write(option, place)
         return lambda item: _made(places[item])
@@ -110,20 +126,6 @@ def _check_copy(option: str, place: Path, name: str) -> None:
         from mien.output.video import check_place  # FFmpeg, for films alone
 
         check_place(place)
-
-
-def _copy_places(folder: Path, items: list[AnalyzeInput]) -> dict[AnalyzeInput, Path]:
-    """A place of its own for the copy of each input."""
-    places: dict[AnalyzeInput, Path] = {}
-    taken: set[Path] = set()
-    for item in items:
-        first = item.place_in(folder)
-        stems = chain([first.stem], (f"{first.stem} {number}" for number in count(2)))
-        places[item] = next(
-            place for place in map(first.with_stem, stems) if place not in taken
-        )
-        taken.add(places[item])
-    return places
 
 
 def _made(place: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,22 +95,23 @@ def _tell_idle(given: Mapping[str, str], options: Options) -> None:
 
 def _parsed(arguments: Sequence[str]) -> dict[str, str]:
     """The old options by name, given as --name=value or --name value."""
+    given: dict[str, str] = {}
     left = iter(arguments)
-    return dict(_option(argument, left) for argument in left)
-
-
-def _option(argument: str, left: Iterator[str]) -> tuple[str, str]:
-    name, has_value, value = argument.removeprefix("--").partition("=")
-    if not argument.startswith("--") or name not in {*_TAKEN, *_NEEDLESS}:
-        raise InputError(
-            f"{argument} was no option of retrain.py; there are --{', --'.join(_TAKEN)}"
-        )
-    if has_value or name in _FLAGS:
-        return name, value or "1"
-    try:
-        return name, next(left)
-    except StopIteration:
-        raise InputError(f"--{name} needs a value") from None
+    for argument in left:
+        name, has_value, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or name not in {*_TAKEN, *_NEEDLESS}:
+            raise InputError(
+                f"{argument} was no option of retrain.py; "
+                f"there are --{', --'.join(_TAKEN)}"
+            )
+        if has_value or name in _FLAGS:
+            given[name] = value or "1"
+            continue
+        try:
+            given[name] = next(left)
+        except StopIteration:
+            raise InputError(f"--{name} needs a value") from None
+    return given
 
 
 def _number(given: Mapping[str, str], name: str, otherwise: float) -> float:

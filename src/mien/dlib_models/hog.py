@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mien import onnx_files
 from mien.dlib_models import mmod
@@ -198,6 +197,28 @@ class _Planes:
         )
         return whole[:, :, : self.width]
 
+    def levels(self, memory: Arena) -> Iterator[_Planes]:
+        """Itself, then levels 5/6 of the one before, while dlib's own rounding says that both sides keep 64 pixels.
+
+        Each takes the place of the one before.
+        """
+        planes = self
+        right, bottom = planes.width - 1, planes.height - 1
+        yield planes
+        while True:
+            right, bottom = (
+                int(np.floor((n - 0.3) * 5 / 6 + 0.5)) for n in (right, bottom)
+            )
+            if min(right, bottom) + 1 < MIN_SIDE:
+                return
+            smaller = _resize(
+                memory, planes, 5 * planes.height // 6, 5 * planes.width // 6
+            )
+            planes = replace(
+                smaller, at=memory.move(smaller.at, planes.at, smaller.size)
+            )
+            yield planes
+
 
 def _planes(memory: Arena, image: U8) -> _Planes:
     if (
@@ -342,24 +363,6 @@ def _features(memory: Arena, planes: _Planes, bins: int) -> F32:
 # --- pyramid, boxes --------------------------------------------------------------------------------------------------
 
 
-def _pyramid(memory: Arena, planes: _Planes) -> Iterator[_Planes]:
-    """Levels 5/6 of the one before, while dlib's own rounding says that both sides keep 64 pixels.
-
-    Each takes the place of the one before.
-    """
-    right, bottom = planes.width - 1, planes.height - 1
-    yield planes
-    while True:
-        right, bottom = (
-            int(np.floor((n - 0.3) * 5 / 6 + 0.5)) for n in (right, bottom)
-        )
-        if min(right, bottom) + 1 < MIN_SIDE:
-            return
-        smaller = _resize(memory, planes, 5 * planes.height // 6, 5 * planes.width // 6)
-        planes = replace(smaller, at=memory.move(smaller.at, planes.at, smaller.size))
-        yield planes
-
-
 @dataclass(frozen=True, slots=True)
 class _LevelScan:
     """Looks at one level: the windows that reach the threshold.
@@ -395,7 +398,7 @@ class _LevelScan:
         """All windows of all levels that reach the threshold, best first: boxes, scores, filters."""
         parts = [
             self(level, smaller)
-            for level, smaller in enumerate(_pyramid(self.memory, planes))
+            for level, smaller in enumerate(planes.levels(self.memory))
         ]
         boxes, scores, filters = (
             np.concatenate(column) for column in zip(*parts, strict=True)
@@ -411,23 +414,21 @@ def _nms(boxes: F64, scores: F32) -> list[int]:
     while len(left):
         best, left = left[0], left[1:]
         kept.append(int(best))
-        left = left[~_overlaps(boxes[best], boxes[left])]
+        box, others = boxes[best], boxes[left]
+        area, areas = (
+            _area(box[None, :2], box[None, 2:]),
+            _area(others[:, :2], others[:, 2:]),
+        )
+        inner = _area(
+            np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+        )
+        outer = _area(
+            np.minimum(box[:2], others[:, :2]), np.maximum(box[2:], others[:, 2:])
+        )
+        overlaps = inner / outer > NMS_RATIO
+        overlaps |= inner / np.minimum(area, areas) > NMS_COVERED
+        left = left[~((inner > 0) & overlaps)]
     return kept
-
-
-def _overlaps(box: F64, others: F64) -> NDArray[np.bool_]:
-    inner = _area(
-        np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    )
-    outer = _area(
-        np.minimum(box[:2], others[:, :2]), np.maximum(box[2:], others[:, 2:])
-    )
-    covered = inner / np.minimum(
-        _area(box[None, :2], box[None, 2:]), _area(others[:, :2], others[:, 2:])
-    )
-    return np.asarray(
-        (inner > 0) & ((inner / outer > NMS_RATIO) | (covered > NMS_COVERED))
-    )
 
 
 def _area(low: F64, high: F64) -> F64:

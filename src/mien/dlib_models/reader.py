@@ -230,7 +230,15 @@ def read_mmod(data: bytes, name: str) -> MmodNet:
 def _mmod_options(reader: Reader) -> tuple[tuple[int, int], float, float]:
     reader.layer("loss_mmod_")
     version = reader.expect(1, 2, 3, 4)
-    window = reader.ints(2) if version == 1 else _first_window(reader)
+    windows = []
+    for _ in range(1 if version == 1 else reader.count(6, _MAX_WINDOWS)):
+        kind = 1 if version == 1 else reader.expect(1, 2)
+        windows.append(reader.ints(2))
+        if kind == 2:
+            reader.string()
+    if len(windows) != 1:
+        reader.fail(f"{len(windows)} detection windows; one is supported")
+    window = windows[0]
     if not all(8 <= side <= 4096 for side in window):
         reader.fail(f"impossible window {window}")
     values = reader.floats(3 + 2 + 2)
@@ -240,18 +248,6 @@ def _mmod_options(reader: Reader) -> tuple[tuple[int, int], float, float]:
         reader.bool_()
         reader.float_()
     return (window[0], window[1]), values[3], values[4]
-
-
-def _first_window(reader: Reader) -> tuple[int, ...]:
-    windows = []
-    for _ in range(reader.count(6, _MAX_WINDOWS)):
-        version = reader.expect(1, 2)
-        windows.append(reader.ints(2))
-        if version == 2:
-            reader.string()
-    if len(windows) != 1:
-        reader.fail(f"{len(windows)} detection windows; one is supported")
-    return windows[0]
 
 
 # Wrappers, outermost first. "tag" and "skip" carry a version only; all others are layers with details.

@@ -55,7 +55,7 @@ class Decoders:
         """
         if is_plain(data) or os.name != "posix":  # pipes and limits as used here
             return images.read_image(data, max_pixels=max_pixels)
-        child = self._take() or _start()
+        child = self._take()
         try:
             found = _ask(child, data, max_pixels)
         except (OSError, EOFError, ValueError) as exc:
@@ -66,15 +66,24 @@ class Decoders:
                     self._idle.append(child)
         return found
 
-    def _take(self) -> subprocess.Popen[bytes] | None:
-        """One that is idle and lives: where memory is short, the system kills idle ones first."""
+    def _take(self) -> subprocess.Popen[bytes]:
+        """One that is idle and lives, else a new one: where memory is short, the system kills idle ones first."""
         with self._lock:
             while self._idle:
                 child = self._idle.pop()
                 if child.poll() is None:
                     return child
                 _end(child)
-        return None
+        command = [sys.executable, "-m", "mien.media.apart"]
+        # A session of its own: Ctrl-C in a terminal is for the service, which ends it.
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
 
     def close(self) -> None:
         """Ends the processes."""
@@ -82,19 +91,6 @@ class Decoders:
             for child in self._idle:
                 _end(child)
             self._idle.clear()
-
-
-def _start() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mien.media.apart"]
-    # A session of its own: Ctrl-C in a terminal is for the service, which ends it.
-    return subprocess.Popen(  # noqa: S603 - ourselves
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

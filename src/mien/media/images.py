@@ -414,17 +414,13 @@ def _to_bgr(picture: Image.Image) -> U8:
         0, height, rows
     ):  # in strips: all at once takes five times the memory
         strip = picture.crop((0, top, width, min(height, top + rows)))
-        image[top : top + rows] = _strip_to_bgr(strip)
+        if strip.has_transparency_data:
+            rgba = strip.convert("RGBA")
+            white = Image.new("RGBA", rgba.size, "white")
+            strip = Image.alpha_composite(white, rgba)
+        rgb = np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
+        image[top : top + rows] = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     return image
-
-
-def _strip_to_bgr(picture: Image.Image) -> U8:
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        picture = Image.alpha_composite(white, rgba)
-    rgb = np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), dtype=np.uint8)
 
 
 def _eight_bits(numbers: NDArray[Any]) -> U8:

@@ -139,24 +139,20 @@ class Classifier:
     def _probabilities(self, image: U8, faces: Faces) -> F32:
         """One row of probabilities (N, K) per face, the mean over its crops."""
         how = self.preprocessing
-        views = [
-            crops_of(crop, how, crops=self.crops) for crop in self._crops(image, faces)
-        ]
+        crops: Sequence[U8]
+        if how.crop == "box":
+            crops = box_crops(
+                image, faces.boxes, padding=how.padding, padding_px=how.padding_px
+            )
+        else:
+            side = _side(how, self.crops)
+            crops = list(
+                aligned_crops(image, faces.landmarks, size=side, padding=how.padding)
+            )
+        views = [crops_of(crop, how, crops=self.crops) for crop in crops]
         probs = as_probabilities(self.model(feed(np.concatenate(views), how))[0])
         return np.asarray(
             probs.reshape(len(faces), self.crops, -1).mean(axis=1), dtype=np.float32
-        )
-
-    def _crops(self, image: U8, faces: Faces) -> Sequence[U8]:
-        how = self.preprocessing
-        if how.crop == "box":
-            return box_crops(
-                image, faces.boxes, padding=how.padding, padding_px=how.padding_px
-            )
-        return list(
-            aligned_crops(
-                image, faces.landmarks, size=_side(how, self.crops), padding=how.padding
-            )
         )
 
 

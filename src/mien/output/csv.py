@@ -34,14 +34,12 @@ class CsvSink:
         place = [getattr(record, key) for key in _PLACE]
         faces: Sequence[FaceRecord | None] = record.faces or [None]
         for i, face in enumerate(faces):
-            self._writer.writerow([*place, i, *self._cells(face), record.error or ""])
+            cells: list[object] = [None] * (len(_CORNERS) + len(self.columns))
+            if face is not None:
+                cells = [*face.box, *map(face.told.get, self.columns)]
+            texts = ("" if cell is None else cell for cell in cells)
+            self._writer.writerow([*place, i, *texts, record.error or ""])
         self.out.flush()
-
-    def _cells(self, face: FaceRecord | None) -> list[object]:
-        if face is None:
-            return [""] * (len(_CORNERS) + len(self.columns))
-        cells = [face.told.get(name) for name in self.columns]
-        return [*face.box, *("" if cell is None else cell for cell in cells)]
 
     def close(self) -> None:
         self.out.flush()

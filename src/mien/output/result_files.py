@@ -44,20 +44,14 @@ def relabel(path: Path, relabels: Sequence[tuple[str, str | None]]) -> bool:
         json.dumps(old, ensure_ascii=False).encode() in content for old, _ in relabels
     ):
         return False
-    changed = [_relabelled(record, relabels) for record in lines(path)]
+    changed = list(lines(path))
+    for face in (face for record in changed for face in record["faces"]):
+        for old, new in relabels:
+            if face.get("name") == old:
+                face["name"] = new
     text = "".join(
         json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
         for record in changed
     )
     store.write_atomically(path, text.encode(), secret=True)
     return True
-
-
-def _relabelled(
-    record: dict[str, Any], relabels: Sequence[tuple[str, str | None]]
-) -> dict[str, Any]:
-    for face in record["faces"]:
-        for old, new in relabels:
-            if face.get("name") == old:
-                face["name"] = new
-    return record

@@ -8,7 +8,7 @@ from html import escape
 from mien.output import charts
 from mien.output.charts import Series
 from mien.output.pages import block, cards, page, section, table
-from mien.report.numbers import BatchReport, PersonCount, Totals
+from mien.report.numbers import BatchReport, PersonCount
 
 _MOST_PEOPLE = 30  # in the picture; the table has them all
 _MOST_ERRORS = 200
@@ -16,8 +16,19 @@ _MOST_ERRORS = 200
 
 def to_html(report: BatchReport, title: str) -> str:
     """The whole page."""
+    totals = report.totals
+    period = f"{totals.period[0]} to {totals.period[1]}, " if totals.period else ""
+    counts = {
+        "photos": totals.photos,
+        "videos": totals.videos,
+        "faces": totals.faces,
+        "with a name": totals.named,
+        "people": totals.people,
+        "without a face": totals.without_face,
+        "failed": totals.failed,
+    }
     sections = [
-        _totals(report.totals),
+        cards(f"{period}{totals.bytes / 1e9:.2f} GB", counts),
         _people(report.people),
         *(
             _attribute(name, series, report)
@@ -48,20 +59,6 @@ def _attribute(name: str, series: Series, report: BatchReport) -> str:
         charts.bars,
         f"One per face of a photo and track of a video, in {unit}." if unit else "",
     )
-
-
-def _totals(totals: Totals) -> str:
-    period = f"{totals.period[0]} to {totals.period[1]}, " if totals.period else ""
-    counts = {
-        "photos": totals.photos,
-        "videos": totals.videos,
-        "faces": totals.faces,
-        "with a name": totals.named,
-        "people": totals.people,
-        "without a face": totals.without_face,
-        "failed": totals.failed,
-    }
-    return cards(f"{period}{totals.bytes / 1e9:.2f} GB", counts)
 
 
 def _people(people: Sequence[PersonCount]) -> str:

@@ -50,21 +50,16 @@ def choice_of(form: Form) -> Choice:
     largest = form.fields.get("largest", "false").lower()
     if largest not in {"true", "false", "1", "0"}:
         raise Problem("invalid", "largest is true or false")
-    return Choice(largest in {"true", "1"}, _box(form.fields.get("box")))
-
-
-def _box(text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        values = np.array(
-            [float(part) for part in text.strip("[] ").split(",")], np.float32
-        )
-    except ValueError:
-        values = np.zeros(0, np.float32)
-    if values.shape != (4,) or not np.isfinite(values).all():
-        raise Problem("invalid", "box is four numbers: x1,y1,x2,y2")
-    return values
+    text, box = form.fields.get("box"), None
+    if text is not None:
+        try:
+            numbers = [float(part) for part in text.strip("[] ").split(",")]
+        except ValueError:
+            numbers = []
+        box = np.array(numbers, np.float32)
+        if box.shape != (4,) or not np.isfinite(box).all():
+            raise Problem("invalid", "box is four numbers: x1,y1,x2,y2")
+    return Choice(largest in {"true", "1"}, box)
 
 
 def form_body(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

@@ -254,7 +254,8 @@ def on_invalid(request: Request, error: Exception) -> Response:
         "; ".join(f"{'.'.join(e['loc'])}: {e['msg']}" for e in wrong)
         or "a parameter is missing"
     )
-    if [e["loc"] for e in wrong] == [["body"]] and "json" not in _content_type(request):
+    said = request.headers.get("content-type", "").lower()
+    if [e["loc"] for e in wrong] == [["body"]] and "json" not in said:
         detail = "send JSON, with the header 'Content-Type: application/json'"
     return problem_response("invalid", detail, request_id=_id_of(request), errors=wrong)
 
@@ -266,10 +267,6 @@ def _methods_of(request: Request) -> list[str]:
     there = (one for one in routes if isinstance(one, Route))
     found = (one.methods or () for one in there if one.path_regex.match(path))
     return sorted({method for methods in found for method in methods})
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").lower()
 
 
 def _id_of(request: Request) -> str | None:

@@ -63,6 +63,14 @@ class Glimpse:
     time_s: float
     source: str
 
+    @classmethod
+    def of(cls, frame: Frame) -> Glimpse:
+        """One that is converted already."""
+        image = frame.image
+        return cls(
+            lambda: image, lambda: image, frame.index, frame.time_s, frame.source
+        )
+
     def frame(self) -> Frame:
         return Frame(self.image(), self.index, self.time_s, self.source)
 
@@ -116,11 +124,7 @@ def glimpses_of(source: Source) -> Iterator[Glimpse]:
         yield from source.glimpses()
         return
     for frame in source:
-        yield Glimpse(*_as_it_is(frame.image), frame.index, frame.time_s, frame.source)
-
-
-def _as_it_is(image: U8) -> tuple[Callable[[], U8], Callable[[], U8]]:
-    return (lambda: image), (lambda: image)
+        yield Glimpse.of(frame)
 
 
 class Closing:

@@ -89,13 +89,12 @@ def is_moving(before: U8, after: U8, boxes: F32, size_wh: tuple[int, int]) -> bo
 def is_cut(before: U8, after: U8) -> bool:
     """Whether two thumbnails of one stream show different scenes."""
     apart = float(cv2.absdiff(before, after).mean())
-    return apart > _CUT or (apart > _CHANGE and _correlation(before, after) < _ALIKE)
-
-
-def _correlation(a: U8, b: U8) -> float:
-    mean_a, mean_b = a - a.mean(), b - b.mean()
-    spread = float(np.sqrt((mean_a**2).sum() * (mean_b**2).sum()))
-    return float((mean_a * mean_b).sum()) / spread if spread else 0.0
+    if apart <= _CHANGE or apart > _CUT:
+        return apart > _CUT
+    a, b = before - before.mean(), after - after.mean()
+    spread = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    correlation = float((a * b).sum()) / spread if spread else 0.0
+    return correlation < _ALIKE
 
 
 def follow(before: U8, after: U8, points: F32, sizes: F32) -> Shift:
@@ -114,10 +113,9 @@ def follow(before: U8, after: U8, points: F32, sizes: F32) -> Shift:
     moved, found, _ = cv2.calcOpticalFlowPyrLK(
         before, after, start, None, winSize=_WINDOW, maxLevel=_LEVELS
     )  # type: ignore[call-overload]
-    ways = (moved - start).reshape(n, p, 2)
-    seen = found.reshape(n, p).astype(np.bool_) & _inside(
-        moved.reshape(n, p, 2), after.shape[1], after.shape[0]
-    )
+    ways, places = (moved - start).reshape(n, p, 2), moved.reshape(n, p, 2)
+    inside = ((places >= 0) & (places < after.shape[::-1])).all(axis=2)
+    seen = found.reshape(n, p).astype(np.bool_) & inside
     by = _median(ways, seen)
     agree = seen & (
         np.hypot(*np.moveaxis(ways - by[:, None], 2, 0)) < sizes[:, None] / 8
@@ -129,11 +127,6 @@ def _halved(grey: U8) -> U8:
     return np.asarray(
         cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8
     )
-
-
-def _inside(points: F32, width: int, height: int) -> Mask:
-    inside = (points >= 0) & (points < (width, height))
-    return np.asarray(inside.all(axis=2), dtype=np.bool_)
 
 
 def _median(ways: F32, seen: Mask) -> F32:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mien.attribute import Estimate
+from mien.attribute import Attribute, Estimate
 from mien.types import F32
 
 NAME_HALF_LIFE_S = 6.0
@@ -33,6 +33,12 @@ class Observation:
     told: Mapping[str, Estimate] = field(default_factory=dict)
     name: str | None = None
     distance: float = float("nan")
+
+    def worth(self, tolerance: float) -> float:
+        """Of its vote: the nearer the more; less for nobody, since a face half covered or turned away is nobody too."""
+        if self.name is None:
+            return 0.4
+        return 0.6 + (max(0.0, 1 - self.distance / tolerance) if tolerance > 0 else 0.0)
 
 
 @dataclass(slots=True)
@@ -128,7 +134,7 @@ class TrackedPerson:
         self.votes = {name: vote * fade for name, vote in self.votes.items()}
         self.votes[observation.name] = self.votes.get(
             observation.name, 0.0
-        ) + observation.weight * _worth(observation, tolerance)
+        ) + observation.weight * observation.worth(tolerance)
         if not np.isnan(observation.distance):
             known = self.distances.get(observation.name, observation.distance)
             self.distances[observation.name] = known + 0.3 * (
@@ -197,6 +203,15 @@ class TrackedPerson:
         """The smoothed distance to the named person, or to the nearest one where there is no name; NaN if unknown."""
         return self.distances.get(self.name, float("nan"))
 
+    def row(self, attribute: Attribute) -> F32:
+        """A smoothed attribute (K,); NaN where nobody looked yet."""
+        told = self.told.get(attribute.name)
+        if told is None or (
+            told.attribute is not attribute and told.attribute != attribute
+        ):
+            return np.full(attribute.size, np.nan, np.float32)
+        return told.scores
+
     def apart(self, embedding: F32 | None) -> float:
         """The distance of a descriptor from this person's mean; infinite before one is known, NaN without."""
         if embedding is None:
@@ -206,15 +221,6 @@ class TrackedPerson:
             if self.embedding is None
             else float(np.linalg.norm(self.embedding - embedding))
         )
-
-
-def _worth(observation: Observation, tolerance: float) -> float:
-    """Of one vote: the nearer the more; less for nobody, since a face half covered or turned away is nobody too."""
-    if observation.name is None:
-        return 0.4
-    return 0.6 + (
-        max(0.0, 1 - observation.distance / tolerance) if tolerance > 0 else 0.0
-    )
 
 
 def _mix(mean: F32 | None, new: F32, share: float) -> F32:

@@ -101,6 +101,28 @@ class Track:
         self.box = (self.box.reshape(2, 2) + by).reshape(4)
         self.landmarks = self.landmarks + by
 
+    def predicted(self, time_s: float) -> Track:
+        """Where a lost face would be if it had gone on as before."""
+        moved = replace(self)
+        if self.velocity is not None:
+            moved.move((self.velocity * (time_s - self.seen_s)).astype(np.float32))
+        return moved
+
+    def see(self, found: Faces, row: int, time_s: float, *, max_age_s: float) -> None:
+        """Takes in a detection; of one that comes after less than `max_age_s` how fast it moves."""
+        passed = time_s - self.seen_s
+        before, size = self.found_at, self.size
+        self.box, self.landmarks = found.boxes[row], found.landmarks[row]
+        self.score = float(found.scores[row])
+        self.best = max(self.best, self.score)
+        self.hits += 1
+        self.alone = False
+        self.seen_s, self.predictable = time_s, True
+        self.found_at = self.centre
+        if before is not None and 0 < passed < max_age_s:
+            self.velocity = np.asarray((self.found_at - before) / passed)
+        self.doubtful |= abs(np.log(self.size / size)) > _JUMP
+
 
 class Tracker:
     """The tracks of one stream. Call `move` with every frame's flow, `update` with every detection, `learn` with every
@@ -184,7 +206,7 @@ class Tracker:
             for t in self.lost
             if t.predictable and time_s - t.seen_s <= self.options.max_age_s
         ]
-        guesses = [_predicted(t, time_s) for t in near]
+        guesses = [t.predicted(time_s) for t in near]
         rows, columns = _assign([*self.tracks, *guesses], found)
         for row, column in zip(rows, columns, strict=True):
             track = (
@@ -192,7 +214,7 @@ class Tracker:
                 if row < len(self.tracks)
                 else near[row - len(self.tracks)]
             )
-            self._hit(track, found, int(column), time_s)
+            track.see(found, int(column), time_s, max_age_s=self.options.max_age_s)
             track.doubtful |= row >= len(self.tracks)
         matched = {id(self.tracks[row]) for row in rows if row < len(self.tracks)}
         back = [near[row - len(self.tracks)] for row in rows if row >= len(self.tracks)]
@@ -201,20 +223,6 @@ class Tracker:
         self.tracks += back + self._begin(found, set(map(int, columns)), time_s)
         self._confirm(late=passed >= self.options.confirm_s)
         self._note_meetings()
-
-    def _hit(self, track: Track, found: Faces, row: int, time_s: float) -> None:
-        passed = time_s - track.seen_s
-        before, size = track.found_at, track.size
-        track.box, track.landmarks = found.boxes[row], found.landmarks[row]
-        track.score = float(found.scores[row])
-        track.best = max(track.best, track.score)
-        track.hits += 1
-        track.alone = False
-        track.seen_s, track.predictable = time_s, True
-        track.found_at = track.centre
-        if before is not None and 0 < passed < self.options.max_age_s:
-            track.velocity = np.asarray((track.found_at - before) / passed)
-        track.doubtful |= abs(np.log(track.size / size)) > _JUMP
 
     def _confirm(self, *, late: bool) -> None:
         """Begins to show the tracks that were seen clearly, and twice where that costs no time."""
@@ -239,7 +247,7 @@ class Tracker:
             for (
                 other
             ) in self.tracks:  # who is left where somebody vanished may be either
-                if _overlap(track, other) > 0.05:
+                if geometry.iou(track.box[None], other.box[None])[0, 0] > 0.05:
                     other.doubtful = True
 
     def _begin(self, found: Faces, taken: set[int], time_s: float) -> list[Track]:
@@ -297,17 +305,13 @@ class Tracker:
             return 1e5 if self.lost else 0.0
         if not person.observations:
             return 1e6
-        need = (time_s - person.glance_s) / self._period(person)
+        # Seconds from one look at a person to the next; to a calm face a half-life of what changes.
+        period = self.options.sure_s if person.well_seen else self.options.unsure_s
+        if person.well_seen and person.calm:
+            lives = [a.half_life_s for a in self._attributes.values() if a.half_life_s]
+            period = max(period, min(lives, default=0.0))
+        need = (time_s - person.glance_s) / period
         return need + 1000 if track.doubtful or track.struck_s is not None else need
-
-    def _period(self, person: TrackedPerson) -> float:
-        """Seconds from one look at a person to the next; to a calm face a half-life of what changes."""
-        if not person.well_seen:
-            return self.options.unsure_s
-        if not person.calm:
-            return self.options.sure_s
-        lives = [a.half_life_s for a in self._attributes.values() if a.half_life_s]
-        return max(self.options.sure_s, min(lives, default=0.0))
 
     def settled(self, track: Track, time_s: float) -> bool:
         """Whether it is known who a track is, so that a glance at what the face looks like does for now."""
@@ -477,23 +481,11 @@ class Tracker:
             qualities=np.array([p.quality for p in people], np.float32),
             embeddings=_column([p.embedding for p in people]),
             attributes={
-                name: Scores(a, _rows(people, a))
+                name: Scores(a, np.array([p.row(a) for p in people], np.float32))
                 for name, a in self._attributes.items()
             },
             matches=matches if named else None,
         )
-
-
-def _rows(people: Sequence[TrackedPerson], attribute: Attribute) -> F32:
-    """A smoothed attribute (N, K); NaN where nobody looked yet."""
-    rows = np.full((len(people), attribute.size), np.nan, np.float32)
-    for i, person in enumerate(people):
-        told = person.told.get(attribute.name)
-        if told is None:
-            continue
-        if told.attribute is attribute or told.attribute == attribute:
-            rows[i] = told.scores
-    return rows
 
 
 def _column(rows: Sequence[F32 | None]) -> F32 | None:
@@ -520,35 +512,20 @@ def _matches(
     return Matches(tuple(names), distances)
 
 
-def _predicted(track: Track, time_s: float) -> Track:
-    """Where a lost face would be if it had gone on as before."""
-    moved = replace(track)
-    if track.velocity is not None:
-        moved.move((track.velocity * (time_s - track.seen_s)).astype(np.float32))
-    return moved
-
-
-def _overlap(a: Track, b: Track) -> float:
-    return float(geometry.iou(a.box[None], b.box[None])[0, 0])
-
-
-def _assign(tracks: Sequence[Track], found: Faces) -> tuple[I64, I64]:
-    """Rows (tracks) and columns (detections) that belong together: the least total distance in units of size."""
-    if not tracks or not len(found):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    cost = _distance(np.array([t.box for t in tracks]), found.boxes)
-    rows, columns = assignment(np.minimum(cost, _GATE))
-    near: Mask = cost[rows, columns] < _GATE
-    return rows[near], columns[near]
-
-
 _GATE = 0.8  # of a face's size: a box further off, or of a very different size, is another face
 
 
-def _distance(a: F32, b: F32) -> F32:
-    """Distance of centres plus difference of log sizes, (N, 4) x (M, 4) -> (N, M)."""
+def _assign(tracks: Sequence[Track], found: Faces) -> tuple[I64, I64]:
+    """Rows (tracks) and columns (detections) that belong together: the least total distance, of centres in units of
+    size plus that of log sizes."""
+    if not tracks or not len(found):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    a, b = np.array([t.box for t in tracks]), found.boxes
     size_a, size_b = np.sqrt(geometry.area(a))[:, None], np.sqrt(geometry.area(b))[None]
     size_a, size_b = np.maximum(size_a, 1.0), np.maximum(size_b, 1.0)
     centres = (a[:, None, :2] + a[:, None, 2:] - b[None, :, :2] - b[None, :, 2:]) / 2
     apart = np.hypot(centres[..., 0], centres[..., 1]) / np.minimum(size_a, size_b)
-    return np.asarray(apart + np.abs(np.log(size_a / size_b)), dtype=np.float32)
+    cost = np.asarray(apart + np.abs(np.log(size_a / size_b)), dtype=np.float32)
+    rows, columns = assignment(np.minimum(cost, _GATE))
+    near: Mask = cost[rows, columns] < _GATE
+    return rows[near], columns[near]

@@ -38,6 +38,74 @@ class Sample:
     label: str
     person: str = ""
 
+    @classmethod
+    def of_folders(cls, place: Path, people: str | None) -> Iterator[Sample]:
+        folders = [
+            folder
+            for folder in place.iterdir()
+            if folder.is_dir() and not folder.name.startswith(".")
+        ]
+        if not folders:
+            raise InputError(
+                f"{place} holds no sub-folders: make one per class, with its pictures inside"
+            )
+        for folder in sorted(folders, key=lambda folder: natural(folder.name)):
+            for file in sorted(folder.rglob("*")):
+                if (
+                    file.suffix.lower() in SUFFIXES
+                    and file.name != SHEET
+                    and file.name[0] != "."
+                    and file.is_file()
+                ):
+                    person, found, _ = (
+                        file.name.partition(people) if people else ("", "", "")
+                    )
+                    yield cls(file, composed(folder.name), person if found else "")
+
+    @classmethod
+    def of_csv(cls, place: Path) -> Iterator[Sample]:
+        try:
+            text = read_bytes(place).decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            raise InputError(f"{place} is no CSV in UTF-8: {exc}") from exc
+        rows = csv.DictReader(io.StringIO(text))
+        missing = [
+            name for name in ("file", "label") if name not in (rows.fieldnames or ())
+        ]
+        if missing:
+            raise InputError(
+                f"{place} has no column {' and '.join(missing)}: its first line must be file,label"
+            )
+        for row in rows:
+            if row["file"] and row["label"]:
+                yield cls(
+                    place.parent / row["file"],
+                    row["label"].strip(),
+                    (row.get("person") or "").strip(),
+                )
+
+    @classmethod
+    def of_adience(
+        cls, place: Path, folds: Sequence[Path], task: str
+    ) -> Iterator[Sample]:
+        if task not in {"age", "gender"}:
+            raise InputError(
+                f"{place} holds Adience's fold files: say --task age or --task gender"
+            )
+        for fold in folds:
+            rows = csv.DictReader(
+                io.StringIO(read_bytes(fold).decode("utf-8", "replace")), delimiter="\t"
+            )
+            needed = {"user_id", "original_image", "face_id", task}
+            if not needed <= set(rows.fieldnames or ()):
+                raise InputError(
+                    f"{fold} is none of Adience's fold files: it lacks {', '.join(sorted(needed))}"
+                )
+            for row in rows:
+                label = _adience_label(row, task)
+                if label is not None:
+                    yield cls(_adience_file(place, row), label, row["user_id"])
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -119,14 +187,14 @@ def read_dataset(
 
 def _items(place: Path, task: str | None, people: str | None) -> Iterator[Sample]:
     if place.is_file():
-        return _from_csv(place)
+        return Sample.of_csv(place)
     if not place.is_dir():
         raise InputError(f"there is no folder or CSV {place}")
     folds = sorted(place.glob("fold_*_data.txt"))
     return (
-        _from_adience(place, folds, task or "age")
+        Sample.of_adience(place, folds, task or "age")
         if folds
-        else _from_folders(place, people)
+        else Sample.of_folders(place, people)
     )
 
 
@@ -136,72 +204,6 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple(
         (0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts
     )
-
-
-def _from_folders(place: Path, people: str | None) -> Iterator[Sample]:
-    folders = [
-        folder
-        for folder in place.iterdir()
-        if folder.is_dir() and not folder.name.startswith(".")
-    ]
-    if not folders:
-        raise InputError(
-            f"{place} holds no sub-folders: make one per class, with its pictures inside"
-        )
-    for folder in sorted(folders, key=lambda folder: natural(folder.name)):
-        for file in sorted(folder.rglob("*")):
-            if (
-                file.suffix.lower() in SUFFIXES
-                and file.name != SHEET
-                and file.name[0] != "."
-                and file.is_file()
-            ):
-                person, found, _ = (
-                    file.name.partition(people) if people else ("", "", "")
-                )
-                yield Sample(file, composed(folder.name), person if found else "")
-
-
-def _from_csv(place: Path) -> Iterator[Sample]:
-    try:
-        text = read_bytes(place).decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise InputError(f"{place} is no CSV in UTF-8: {exc}") from exc
-    rows = csv.DictReader(io.StringIO(text))
-    missing = [
-        name for name in ("file", "label") if name not in (rows.fieldnames or ())
-    ]
-    if missing:
-        raise InputError(
-            f"{place} has no column {' and '.join(missing)}: its first line must be file,label"
-        )
-    for row in rows:
-        if row["file"] and row["label"]:
-            yield Sample(
-                place.parent / row["file"],
-                row["label"].strip(),
-                (row.get("person") or "").strip(),
-            )
-
-
-def _from_adience(place: Path, folds: Sequence[Path], task: str) -> Iterator[Sample]:
-    if task not in {"age", "gender"}:
-        raise InputError(
-            f"{place} holds Adience's fold files: say --task age or --task gender"
-        )
-    for fold in folds:
-        rows = csv.DictReader(
-            io.StringIO(read_bytes(fold).decode("utf-8", "replace")), delimiter="\t"
-        )
-        needed = {"user_id", "original_image", "face_id", task}
-        if not needed <= set(rows.fieldnames or ()):
-            raise InputError(
-                f"{fold} is none of Adience's fold files: it lacks {', '.join(sorted(needed))}"
-            )
-        for row in rows:
-            label = _adience_label(row, task)
-            if label is not None:
-                yield Sample(_adience_file(place, row), label, row["user_id"])
 
 
 def _adience_label(row: dict[str, str], task: str) -> str | None:

@@ -200,6 +200,19 @@ class Camera(Strict):
         """The same of the stream that is looked at while nothing happens. Raises ValueError."""
         return str(self._with_login(self.idle_source))
 
+    def check_secret(self, file: Path) -> None:
+        """Raises ValueError where the password is not there, or where others can read it in the file that names the
+        camera."""
+        if isinstance(self.uri, int) or self.user:
+            return
+        others = stat.S_IMODE(file.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
+        addresses = (self.uri, self.idle_uri)
+        if others and any(urlsplit(address).password for address in addresses):
+            raise ValueError(
+                f"its source holds a password and others can read {file}; "
+                f"run: chmod 600 {file}, or use user and password_env"
+            )
+
     def _with_login(self, source: int | str) -> int | str:
         if not self.user or not isinstance(source, str):
             return source

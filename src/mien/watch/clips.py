@@ -124,7 +124,9 @@ class ClipMaker:
         """Takes what is to be coded. Returns at once; of a film, which can wait, when there is room."""
         with self._changed:
             if not live:
-                self._changed.wait_for(self._has_room)
+                self._changed.wait_for(
+                    lambda: self._ending or len(self._waiting) < _MOST_WAITING
+                )
             if len(self._waiting) >= _MOST_WAITING:
                 self._waiting.popleft()
                 log.warning("more visits begin than clips can be made: one has none")
@@ -165,6 +167,3 @@ class ClipMaker:
                 return None
             self._changed.notify_all()
             return self._waiting.popleft()
-
-    def _has_room(self) -> bool:
-        return self._ending or len(self._waiting) < _MOST_WAITING

@@ -26,6 +26,26 @@ class Stay:
     end: datetime
     visits: tuple[Told, ...]  # in the order of their begin
 
+    @classmethod
+    def of(cls, visits: Sequence[Told]) -> Stay:
+        """One of all these visits."""
+        end = max(_end(visit) for visit in visits)
+        return cls(_moment(visits[0]["begin"]), end, tuple(visits))
+
+    @classmethod
+    def all_of(cls, visits: Sequence[Told]) -> list[Stay]:
+        """Those of somebody's visits, joined where they went on before another camera."""
+        parts: list[list[Told]] = [[visits[0]]]
+        for visit in visits[1:]:
+            last = parts[-1]
+            away = (_moment(visit["begin"]) - max(map(_end, last))).total_seconds()
+            elsewhere = visit["camera"] != last[-1]["camera"]
+            if away <= CROSSING_S and (elsewhere or away <= 0):
+                last.append(visit)
+            else:
+                parts.append([visit])
+        return [cls.of(part) for part in parts]
+
     @property
     def cameras(self) -> tuple[str, ...]:
         """In the order in which they saw them."""
@@ -51,6 +71,26 @@ class Guest:
     first: str
     last: str
     cameras: tuple[str, ...]
+
+    @classmethod
+    def all_of(cls, stays: Iterable[Stay], zone: tzinfo | None) -> tuple[Guest, ...]:
+        """Those whose names are known, who came most often first."""
+        theirs: dict[str, list[Stay]] = {}
+        for stay in stays:
+            if stay.person is not None:
+                theirs.setdefault(stay.person, []).append(stay)
+        found = [
+            cls(
+                name,
+                len(some),
+                round(sum((one.end - one.begin).total_seconds() for one in some), 1),
+                some[0].begin.astimezone(zone).isoformat(timespec="seconds"),
+                some[-1].begin.astimezone(zone).isoformat(timespec="seconds"),
+                tuple(sorted({camera for one in some for camera in one.cameras})),
+            )
+            for name, some in theirs.items()
+        ]
+        return tuple(sorted(found, key=lambda guest: (-guest.stays, guest.name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +125,11 @@ def joined(visits: Iterable[Told]) -> list[Stay]:
     for visit in sorted(visits, key=lambda one: _moment(one["begin"])):
         whose = visit.get("person") or visit.get("group")
         if whose is None:
-            alone.append(_stay([visit]))
+            alone.append(Stay.of([visit]))
         else:
             followed.setdefault(str(whose), []).append(visit)
     for theirs in followed.values():
-        alone.extend(_stays_of(theirs))
+        alone.extend(Stay.all_of(theirs))
     return sorted(alone, key=lambda stay: stay.begin)
 
 
@@ -113,7 +153,7 @@ def count(
         crossed=sum(len(stay.cameras) > 1 for stay in stays),
         first=begins[0].isoformat(timespec="seconds") if begins else None,
         last=begins[-1].isoformat(timespec="seconds") if begins else None,
-        people=_guests(stays, zone),
+        people=Guest.all_of(stays, zone),
         by_hour=crossed(hours, who, [f"{hour:02}" for hour in range(24)], _WHO),
         by_day=crossed(days, who, _days(days), _WHO),
         by_camera=crossed(cameras, ["visits"] * len(cameras), sorted(set(cameras)), ()),
@@ -129,44 +169,6 @@ def _moment(text: str | datetime) -> datetime:
 def _end(visit: Told) -> datetime:
     """When it ended; one that goes on has lasted at least until its begin."""
     return _moment(visit.get("end") or visit["begin"])
-
-
-def _stay(visits: Sequence[Told]) -> Stay:
-    end = max(_end(visit) for visit in visits)
-    return Stay(_moment(visits[0]["begin"]), end, tuple(visits))
-
-
-def _stays_of(visits: Sequence[Told]) -> list[Stay]:
-    """Somebody's visits, joined where they went on before another camera."""
-    parts: list[list[Told]] = [[visits[0]]]
-    for visit in visits[1:]:
-        last = parts[-1]
-        away = (_moment(visit["begin"]) - max(map(_end, last))).total_seconds()
-        elsewhere = visit["camera"] != last[-1]["camera"]
-        if away <= CROSSING_S and (elsewhere or away <= 0):
-            last.append(visit)
-        else:
-            parts.append([visit])
-    return [_stay(part) for part in parts]
-
-
-def _guests(stays: Iterable[Stay], zone: tzinfo | None) -> tuple[Guest, ...]:
-    theirs: dict[str, list[Stay]] = {}
-    for stay in stays:
-        if stay.person is not None:
-            theirs.setdefault(stay.person, []).append(stay)
-    found = [
-        Guest(
-            name,
-            len(some),
-            round(sum((one.end - one.begin).total_seconds() for one in some), 1),
-            some[0].begin.astimezone(zone).isoformat(timespec="seconds"),
-            some[-1].begin.astimezone(zone).isoformat(timespec="seconds"),
-            tuple(sorted({camera for one in some for camera in one.cameras})),
-        )
-        for name, some in theirs.items()
-    ]
-    return tuple(sorted(found, key=lambda guest: (-guest.stays, guest.name)))
 
 
 def _days(days: Sequence[str]) -> list[str]:

@@ -257,13 +257,10 @@ class Feed:
         """Whether nobody waits for this connection any more."""
         if self._live_source is not None:
             self._hear(self._live_source.received)
-        stalled = self.live and time.monotonic() - self._heard > self._wait_s
+        opening_s = 0.0 if self._state.state == "up" else Timeouts().open_s
+        silent_s = time.monotonic() - self._heard
+        stalled = self.live and silent_s > opening_s + _STALL_S
         return self._stop.is_set() or stalled or not self._on()
-
-    @property
-    def _wait_s(self) -> float:
-        opening = self._state.state != "up"
-        return Timeouts().open_s + _STALL_S if opening else _STALL_S
 
     def _read(self, source: Source) -> None:
         offset, first, due = 0.0, None, 0.0
@@ -292,33 +289,26 @@ class Feed:
 
     def _see(self, glimpse: Glimpse) -> bool:
         """Looks for motion in a picture and offers it where it is worth a look; returns whether it was."""
-        self._picture_came(glimpse.time_s)
-        self._glimpsed = glimpse
         time_s = glimpse.time_s
+        self._state = replace(self._state, last_picture=self.at(time_s))
+        if self._state.state != "up":
+            self._become("up")
+        self._glimpsed = glimpse
         if self.clips is not None:
             self.clips.show(self._viewed(glimpse).image, time_s)
         if time_s > self._busy_until or time_s >= self._tested_s + _QUIET_S:
-            self._test(glimpse)
+            self._tested_s = time_s
+            with self._converting:
+                sketch = glimpse.sketch()
+            if self._motion.moved(self.view.of(sketch), time_s):
+                self._busy_until = max(self._busy_until, time_s + _AFTER_MOTION_S)
+            if self._motion.suspected:
+                self._alert_until = time_s + _ALERT_S
         if time_s > self._busy_until and time_s < self._anyway_s:
             return False
         self._anyway_s = time_s + _ANYWAY_S
         self._offer(glimpse)
         return True
-
-    def _test(self, glimpse: Glimpse) -> None:
-        """Whether something moves, or may."""
-        self._tested_s = time_s = glimpse.time_s
-        with self._converting:
-            sketch = glimpse.sketch()
-        if self._motion.moved(self.view.of(sketch), time_s):
-            self._busy_until = max(self._busy_until, time_s + _AFTER_MOTION_S)
-        if self._motion.suspected:
-            self._alert_until = time_s + _ALERT_S
-
-    def _picture_came(self, time_s: float) -> None:
-        self._state = replace(self._state, last_picture=self.at(time_s))
-        if self._state.state != "up":
-            self._become("up")
 
     def _count(self, received: int) -> None:
         """Notes how many pictures of this connection have come, for the pictures a second."""

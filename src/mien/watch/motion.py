@@ -29,6 +29,34 @@ class _Scene:
     mask: Mask  # (h, w), what counts
     moving: Mask  # (h, w), what had changed in the last picture
 
+    @classmethod
+    def begun(cls, grey: F32, time_s: float, looked_at: Mask | None) -> _Scene:
+        """With its first picture."""
+        mask = np.ones(grey.shape, np.bool_)
+        if looked_at is not None:
+            part = cv2.resize(looked_at.astype(np.uint8), grey.shape[::-1])
+            mask = np.asarray(part > 0, np.bool_)
+        spread = np.full_like(grey, _FLOOR / _TIMES)
+        nowhere = np.zeros(grey.shape, np.bool_)
+        return cls(grey, spread, grey, time_s, mask, nowhere)
+
+    def changed(self, grey: F32) -> Mask:
+        """Pixels (h, w) that differ by more than usual and than the noise; what is thin does not count."""
+        apart = grey - self.usual
+        apart -= np.median(apart)
+        flicker = grey - self.before
+        noise = 1.48 * float(np.median(np.abs(flicker - np.median(flicker))))
+        bound = np.maximum(_TIMES * self.spread, max(_FLOOR, _NOISE_TIMES * noise))
+        changed = ((np.abs(apart) > bound) & self.mask).astype(np.uint8)
+        return np.asarray(cv2.morphologyEx(changed, cv2.MORPH_OPEN, _SOLID) > 0)
+
+    def learn(self, grey: F32, share: np.float32) -> None:
+        """Takes this share of a picture into what is usual."""
+        apart = grey - self.usual
+        self.usual = self.usual + share * apart
+        off = np.minimum(np.abs(apart - np.median(apart)), _FLOOD)
+        self.spread = self.spread + share / 4 * (off - self.spread)
+
 
 class Motion:
     """Looks at one camera's pictures in their order. What flickers, rains or waves becomes usual at its place; what
@@ -48,43 +76,16 @@ class Motion:
         grey = _small(image)
         scene = self._scene
         if scene is None or scene.usual.shape != grey.shape:
-            self._scene = self._begun(grey, time_s)
+            self._scene = _Scene.begun(grey, time_s, self._mask)
             return True
         passed = float(np.clip(time_s - scene.seen_s, 0.0, 1.0))
-        changed = _changed(scene, grey)
+        changed = scene.changed(grey)
         near = cv2.dilate(scene.moving.astype(np.uint8), _STRIDE) > 0
         share = float((changed & near).mean())  # a drop of rain is gone by now
         self.suspected = float(changed.mean()) > _LEAST
         scene.before, scene.seen_s, scene.moving = grey, time_s, changed
-        _learn(scene, grey, np.float32(1 - np.exp(-passed / _LEARN_S)))
+        scene.learn(grey, np.float32(1 - np.exp(-passed / _LEARN_S)))
         return share > _LEAST
-
-    def _begun(self, grey: F32, time_s: float) -> _Scene:
-        mask = np.ones(grey.shape, np.bool_)
-        if self._mask is not None:
-            part = cv2.resize(self._mask.astype(np.uint8), grey.shape[::-1])
-            mask = np.asarray(part > 0, np.bool_)
-        spread = np.full_like(grey, _FLOOR / _TIMES)
-        nowhere = np.zeros(grey.shape, np.bool_)
-        return _Scene(grey, spread, grey, time_s, mask, nowhere)
-
-
-def _changed(scene: _Scene, grey: F32) -> Mask:
-    """Pixels (h, w) that differ by more than usual and than the noise; what is thin does not count."""
-    apart = grey - scene.usual
-    apart -= np.median(apart)
-    flicker = grey - scene.before
-    noise = 1.48 * float(np.median(np.abs(flicker - np.median(flicker))))
-    bound = np.maximum(_TIMES * scene.spread, max(_FLOOR, _NOISE_TIMES * noise))
-    changed = ((np.abs(apart) > bound) & scene.mask).astype(np.uint8)
-    return np.asarray(cv2.morphologyEx(changed, cv2.MORPH_OPEN, _SOLID) > 0)
-
-
-def _learn(scene: _Scene, grey: F32, share: np.float32) -> None:
-    apart = grey - scene.usual
-    scene.usual = scene.usual + share * apart
-    off = np.minimum(np.abs(apart - np.median(apart)), _FLOOD)
-    scene.spread = scene.spread + share / 4 * (off - scene.spread)
 
 
 def _small(image: U8) -> F32:

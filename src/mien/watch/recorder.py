@@ -118,16 +118,13 @@ class Recorder:
             self._swept = time.monotonic()
 
     def _write_down(self, item: Item) -> None:
-        if isinstance(item, Event):
-            self._write(item)
-        elif isinstance(item, Clip):
+        if isinstance(item, Clip):
             self.store.keep_clip(item.visit, item.content)
+        elif isinstance(item, Event):
+            if self._made is None or self._made[0] is not item:
+                self._made = (item, self.messages(item))  # once, however often it fails
+            keep = self.keep_days is not None
+            if self.store.record(item, self._made[1], keep=keep):
+                self.written(item)
         else:
             self.store.touch(item)
-
-    def _write(self, event: Event) -> None:
-        if self._made is None or self._made[0] is not event:
-            self._made = (event, self.messages(event))  # once, however often it fails
-        keep = self.keep_days is not None
-        if self.store.record(event, self._made[1], keep=keep):
-            self.written(event)

@@ -75,7 +75,7 @@ class Rules:
             return False
         if rule.cameras and event.camera not in rule.cameras:
             return False
-        if not within(rule.hours, event.begins) or not _is_of(rule, who, person):
+        if not within(rule.hours, event.begins) or not rule.is_about(who, person):
             return False
         now, key = self.clock(), (rule_id, event.camera, person)
         if now - self._spoke.get(key, float("-inf")) < rule.every_minutes * 60:
@@ -95,12 +95,3 @@ class Rules:
             person=event.told.get("person"),
             ends=event.kind in {"begin", "change"} and target not in self.once,
         )
-
-
-def _is_of(rule: Rule, who: object, person: str | None) -> bool:
-    """Whether somebody is one of those a rule is about; nobody knows yet of whom it is unsure."""
-    if rule.who == "anybody":
-        return True
-    if isinstance(rule.who, str):
-        return who == rule.who
-    return person in rule.who

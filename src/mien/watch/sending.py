@@ -45,7 +45,9 @@ class Sender:
         store: VisitStore,
         target: Target,
         *,
-        pause: Callable[[int], float] = lambda tries: _pause(tries),
+        pause: Callable[[int], float] = lambda tries: min(
+            _LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(tries, 20)
+        ),
     ) -> None:
         self.store = store
         self.target = target
@@ -83,10 +85,7 @@ class Sender:
                 told = False
             if not told:
                 self._wake.wait(_LOOK_S)
-        self._say_farewell()
-
-    def _say_farewell(self) -> None:
-        """Tells what waits, as long as that goes well and takes no time."""
+        # The farewell: what waits is told, as long as that goes well and takes no time.
         until = time.monotonic() + _FAREWELL_S
         with contextlib.suppress(MienError):  # it stays in the database
             while time.monotonic() < until and self._tell_next():
@@ -115,7 +114,3 @@ class Sender:
         self._failing = False
         self.store.told(message.number)
         return True
-
-
-def _pause(tries: int) -> float:
-    return float(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(tries, 20)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -106,6 +105,14 @@ class Rule(Strict):
     sightings: int = Field(default=0, ge=0)
     tell: tuple[str, ...] = ()
 
+    def is_about(self, who: object, person: str | None) -> bool:
+        """Whether somebody is one of those it is about; nobody knows yet of whom it is unsure."""
+        if self.who == "anybody":
+            return True
+        if isinstance(self.who, str):
+            return who == self.who
+        return person in self.who
+
 
 class WatchFile(Strict):
     """All that is written down."""
@@ -115,6 +122,56 @@ class WatchFile(Strict):
     webhooks: tuple[Webhook, ...] = ()
     rules: tuple[Rule, ...] = ()
     mqtt: Mqtt | None = None
+
+    def check_cameras(self, file: Path) -> None:
+        """Raises InputError where its cameras that are right one by one cannot be watched together."""
+        if not self.cameras:
+            raise InputError(f"{file} names no camera; add {_EXAMPLE}")
+        _check_names("cameras", [camera.name for camera in self.cameras], file)
+        for camera in self.cameras:
+            try:
+                camera.check_secret(file)
+            except ValueError as exc:
+                raise InputError(f"{file}: camera {camera.name!r}: {exc}") from exc
+            source = camera.source
+            if (
+                isinstance(source, str)
+                and "://" not in source
+                and not Path(source).exists()
+            ):
+                raise InputError(
+                    f"{file}: camera {camera.name!r}: there is no file {source}"
+                )
+
+    def check_telling(self, file: Path) -> None:
+        """Raises InputError where a rule names what there is not, or a secret cannot be had."""
+        _check_names("webhooks", [hook.name for hook in self.webhooks], file)
+        there = {
+            "cameras": [camera.name for camera in self.cameras],
+            "tell": [hook.name for hook in self.webhooks],
+        }
+        for number, rule in enumerate(self.rules, start=1):
+            for key, known in there.items():
+                for name in getattr(rule, key):
+                    if name not in known:
+                        what = "camera" if key == "cameras" else "webhook"
+                        raise InputError(
+                            f"{file}: rule {rule.name or number}: there is no {what} "
+                            f"{name!r}{did_you_mean(name, known)}"
+                        )
+        if self.rules and not self.webhooks:
+            raise InputError(f"{file}: rules tell webhooks, and there is none; add one")
+        secrets = {
+            f"webhook {hook.name!r}": (hook.secret_env, hook.secret_file)
+            for hook in self.webhooks
+        }
+        if self.mqtt is not None:
+            secrets["mqtt"] = (self.mqtt.password_env, self.mqtt.password_file)
+        for whose, (environment, secret_file) in secrets.items():
+            try:
+                secret_of(environment, secret_file)
+            except ValueError as exc:
+                raise InputError(f"{file}: {whose}: {exc}") from exc
 
 
 def find_file(given: Path | None) -> Path:
@@ -159,8 +216,8 @@ def read_file(file: Path, *, cameras_needed: bool = True) -> WatchFile:
         check_encoder()
     found = _found_beside(found, file.parent)
     if found.cameras or cameras_needed:
-        _check_cameras(found.cameras, file)
-    _check_telling(found, file)
+        found.check_cameras(file)
+    found.check_telling(file)
     return found
 
 
@@ -181,75 +238,10 @@ def _found_beside(said: T, folder: Path) -> T:
     return said.model_copy(update=changes)
 
 
-def _check_telling(said: WatchFile, file: Path) -> None:
-    """Raises InputError where a rule names what there is not, or a secret cannot be had."""
-    _check_names("webhooks", [hook.name for hook in said.webhooks], file)
-    there = {
-        "cameras": [camera.name for camera in said.cameras],
-        "tell": [hook.name for hook in said.webhooks],
-    }
-    for number, rule in enumerate(said.rules, start=1):
-        for key, known in there.items():
-            for name in getattr(rule, key):
-                if name not in known:
-                    what = "camera" if key == "cameras" else "webhook"
-                    raise InputError(
-                        f"{file}: rule {rule.name or number}: there is no {what} "
-                        f"{name!r}{did_you_mean(name, known)}"
-                    )
-    if said.rules and not said.webhooks:
-        raise InputError(f"{file}: rules tell webhooks, and there is none; add one")
-    secrets = {
-        f"webhook {hook.name!r}": (hook.secret_env, hook.secret_file)
-        for hook in said.webhooks
-    }
-    if said.mqtt is not None:
-        secrets["mqtt"] = (said.mqtt.password_env, said.mqtt.password_file)
-    for whose, (environment, secret_file) in secrets.items():
-        try:
-            secret_of(environment, secret_file)
-        except ValueError as exc:
-            raise InputError(f"{file}: {whose}: {exc}") from exc
-
-
 def _check_names(what: str, names: Sequence[str], file: Path) -> None:
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         raise InputError(f"{file}: two {what} are called {doubled[0]!r}; rename one")
-
-
-def _check_cameras(cameras: Sequence[Camera], file: Path) -> None:
-    """Raises InputError where cameras that are right one by one cannot be watched together."""
-    if not cameras:
-        raise InputError(f"{file} names no camera; add {_EXAMPLE}")
-    _check_names("cameras", [camera.name for camera in cameras], file)
-    for camera in cameras:
-        try:
-            _check_secret(camera, file)
-        except ValueError as exc:
-            raise InputError(f"{file}: camera {camera.name!r}: {exc}") from exc
-        source = camera.source
-        if (
-            isinstance(source, str)
-            and "://" not in source
-            and not Path(source).exists()
-        ):
-            raise InputError(
-                f"{file}: camera {camera.name!r}: there is no file {source}"
-            )
-
-
-def _check_secret(camera: Camera, file: Path) -> None:
-    """Raises ValueError where the password is not there, or where others can read it."""
-    if isinstance(camera.uri, int) or camera.user:
-        return
-    others = stat.S_IMODE(file.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO)
-    addresses = (camera.uri, camera.idle_uri)
-    if others and any(urlsplit(address).password for address in addresses):
-        raise ValueError(
-            f"its source holds a password and others can read {file}; "
-            f"run: chmod 600 {file}, or use user and password_env"
-        )
 
 
 def _sentence(error: Any, said: Mapping[str, Any]) -> str:

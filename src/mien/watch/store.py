@@ -409,7 +409,13 @@ class VisitStore:
                 _delete_beside(connection, old)
                 count = _delete(connection, _visits.c.person == old)
             else:
-                count = _rename(connection, old, new)
+                query = sa.select(_visits.c.id).where(_visits.c.person == old)
+                ids = list(connection.scalars(query.order_by(_visits.c.number)))
+                count = len(ids)
+                for visit in ids:
+                    change = sa.update(_visits).where(_visits.c.id == visit)
+                    named = change.values(person=new, number=_next(connection))
+                    connection.execute(named)
         if new is None:
             self._empty_log()
         return count
@@ -627,19 +633,27 @@ def _sqlite(file: Path) -> sa.Engine:
     """A file that only its user can read, which may be read while it is written."""
     database.make_file(file, shared_folder=True)
     engine = database.sqlite_engine(file)
-    sa.event.listen(engine, "connect", _set_up_log)
+    log = "PRAGMA journal_mode = WAL"
+    sa.event.listen(engine, "connect", lambda connection, _: connection.execute(log))
     return engine
-
-
-def _set_up_log(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _keep(connection: sa.Connection, event: Event) -> bool:
     this = _visits.c.id == event.visit
     if event.kind == "joined":
         return bool(_delete(connection, this))
-    row = {**_row(event), "number": _next(connection)}
+    told = {name: told for name, told in event.told.items() if name not in _OWN}
+    row = {
+        "camera": event.camera,
+        "zone": event.told.get("zone") or "",
+        "begins": event.begins,
+        "ends": event.ends,
+        "seen": event.seen,
+        "who": event.told.get("who") or "",
+        "person": event.told.get("person"),
+        "told": json.dumps(told, ensure_ascii=False),
+        "number": _next(connection),
+    }
     if event.kind == "begin":
         connection.execute(sa.insert(_visits).values(id=event.visit, **row))
     elif not _change(connection, event.visit, row):
@@ -658,20 +672,6 @@ def _change(connection: sa.Connection, visit: str, row: dict[str, Any]) -> bool:
     looked = {name: row[name] for name in said}
     connection.execute(this.where(_visits.c.by_hand == 0).values(**looked))
     return True
-
-
-def _row(event: Event) -> dict[str, Any]:
-    told = {name: told for name, told in event.told.items() if name not in _OWN}
-    return {
-        "camera": event.camera,
-        "zone": event.told.get("zone") or "",
-        "begins": event.begins,
-        "ends": event.ends,
-        "seen": event.seen,
-        "who": event.told.get("who") or "",
-        "person": event.told.get("person"),
-        "told": json.dumps(told, ensure_ascii=False),
-    }
 
 
 def _note_heard(
@@ -834,13 +834,3 @@ def _delete_beside(connection: sa.Connection, person: str) -> None:
         connection.execute(gone)
         this = sa.update(_visits).where(_visits.c.id == one.visit)
         connection.execute(this.values(number=_next(connection)))
-
-
-def _rename(connection: sa.Connection, old: str, new: str) -> int:
-    """Gives a person's visits another name; returns how many."""
-    query = sa.select(_visits.c.id).where(_visits.c.person == old)
-    ids = list(connection.scalars(query.order_by(_visits.c.number)))
-    for visit in ids:
-        change = sa.update(_visits).where(_visits.c.id == visit)
-        connection.execute(change.values(person=new, number=_next(connection)))
-    return len(ids)

@@ -158,15 +158,11 @@ class Visit:
                 moment.count(estimate.attribute, estimate.fields())
             else:
                 self._lasting[name] = estimate  # put into words when it is told
-        if len(self._course) > _SLICES:
-            self._coarsen()
-
-    def _coarsen(self) -> None:
-        """Makes the course's slices twice as long, so that it never grows beyond a bound."""
-        joined: dict[int, Tally] = {}
-        for at, moment in self._course.items():
-            joined.setdefault(at // 2, Tally()).add(moment)
-        self._course, self._slice_s = joined, 2 * self._slice_s
+        if len(self._course) > _SLICES:  # bounded: slices become twice as long
+            joined: dict[int, Tally] = {}
+            for at, moment in self._course.items():
+                joined.setdefault(at // 2, Tally()).add(moment)
+            self._course, self._slice_s = joined, 2 * self._slice_s
 
     def show(self, face: Face, at: float, picture: Callable[[], bytes]) -> None:
         """Keeps this view if it is among the best, of those of one moment the best one."""
@@ -179,6 +175,16 @@ class Visit:
         view = BestView(at, round(quality, 3), (x1, y1, x2, y2), picture())
         kept = [one for one in self.best if all(one is not b for b in beaten)]
         self.best = sorted([*kept, view], key=lambda one: -one.quality)
+
+    def resembles(self, other: Visit, alike: float) -> bool:
+        """Whether another is of the same person: by name, else by descriptors that are nearer than `alike`."""
+        if self.embedding is None or other.embedding is None:
+            return False
+        if self.person is not None and self.person == other.person:
+            return True
+        if self.person is not None and other.person is not None:
+            return False
+        return float(np.linalg.norm(self.embedding - other.embedding)) < alike
 
     def join(self, other: Visit) -> None:
         """Takes in a visit that turned out to be a part of this one."""
@@ -282,7 +288,8 @@ class Visits:
                 continue
             visit = self._open.get(int(tracks[i]))
             if visit is None:
-                visit = Visit(_new_id(), frame.time_s, frame.time_s)
+                name = uuid.uuid4().hex[:16]
+                visit = Visit(name, frame.time_s, frame.time_s)
                 self._open[int(tracks[i])] = visit
             visit.zone = zone or visit.zone
             changed = visit.see(face, frame.time_s, identity=self.identity)
@@ -295,37 +302,22 @@ class Visits:
         yield from self.pass_time(frame.time_s)
 
     def _settle(self, seen: list[Visit]) -> Iterator[Event]:
-        """Joins what is one visit, and tells of those that are sure to be some."""
+        """Joins what is one visit, with the first of the same person that is not in this picture, and tells of those
+        that are sure to be some."""
         for visit in seen:
-            older = self._older(visit, seen)
+            others = [
+                one
+                for one in self.open
+                if one.begin_s < visit.begin_s and all(one is not now for now in seen)
+            ]
+            same = [one for one in others if one.resembles(visit, self.alike)]
+            older = min(same, key=lambda one: one.begin_s, default=None)
+            described = not self.identity or visit.embedding is not None
             if older is not None:
                 yield from self._join(visit, older)
-            elif not visit.told and visit.sighted and self._described(visit):
+            elif not visit.told and visit.sighted and described:
                 visit.told = True
                 yield self._event("begin", visit)
-
-    def _described(self, visit: Visit) -> bool:
-        return not self.identity or visit.embedding is not None
-
-    def _older(self, visit: Visit, seen: list[Visit]) -> Visit | None:
-        """A visit of the same person that began before and is not in this picture."""
-        others = [
-            one
-            for one in self.open
-            if one.begin_s < visit.begin_s and all(one is not now for now in seen)
-        ]
-        same = [one for one in others if self._same(one, visit)]
-        return min(same, key=lambda one: one.begin_s, default=None)
-
-    def _same(self, one: Visit, other: Visit) -> bool:
-        if one.embedding is None or other.embedding is None:
-            return False
-        if one.person is not None and one.person == other.person:
-            return True
-        if one.person is not None and other.person is not None:
-            return False
-        apart = float(np.linalg.norm(one.embedding - other.embedding))
-        return apart < self.alike
 
     def _join(self, visit: Visit, older: Visit) -> Iterator[Event]:
         older.join(visit)
@@ -390,7 +382,3 @@ def iso(at: float) -> str:
 
 def _rounded(number: float | None, digits: int) -> float | None:
     return None if number is None else round(number, digits)
-
-
-def _new_id() -> str:
-    return uuid.uuid4().hex[:16]

@@ -162,7 +162,9 @@ class Watcher:
         for post in self._posts:
             post.feed.start()
         try:
-            while not self._stop.is_set() and not self._over:
+            while not self._stop.is_set():
+                if not self.endless and all(post.feed.over for post in self._posts):
+                    break
                 self._step()
         finally:
             for post in self._posts:
@@ -170,10 +172,6 @@ class Watcher:
             for post in self._posts:
                 self._close(post)
                 post.feed.join()
-
-    @property
-    def _over(self) -> bool:
-        return not self.endless and all(post.feed.over for post in self._posts)
 
     def _step(self) -> None:
         """Looks at one picture, if one waits; ends the visits of those who have gone."""
@@ -296,14 +294,10 @@ class Watcher:
                 begin_s = event.begins - feed.at(0.0)
                 feed.clips.begin(event.visit, begin_s, feed.now_s)
             if event.kind == "joined" and self.collector is not None:
-                self._join(self.collector, event)
-
-    def _join(self, collector: UnknownCollector, event: Event) -> None:
-        """Tells the faces that were kept of a visit which one it is part of."""
-        try:
-            collector.unknown.join_visits(event.visit, event.into)
-        except MienError as exc:
-            log.warning("%s", exc)
+                try:
+                    self.collector.unknown.join_visits(event.visit, event.into)
+                except MienError as exc:
+                    log.warning("%s", exc)
 
 
 def _turn(post: _Post) -> int:

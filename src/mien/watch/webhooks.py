@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -121,19 +122,12 @@ def signed(message_id: str, body: bytes, secret: str, *, at: int) -> dict[str, s
     headers = {"webhook-id": message_id, "webhook-timestamp": str(at)}
     if not secret:
         return headers
-    signature = hmac.new(
-        _key(secret), f"{message_id}.{at}.".encode() + body, hashlib.sha256
-    )
+    key = secret.encode()
+    if secret.startswith(_PREFIX):
+        with contextlib.suppress(binascii.Error):
+            key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    signature = hmac.new(key, f"{message_id}.{at}.".encode() + body, hashlib.sha256)
     return {
         **headers,
         "webhook-signature": "v1," + base64.b64encode(signature.digest()).decode(),
     }
-
-
-def _key(secret: str) -> bytes:
-    if not secret.startswith(_PREFIX):
-        return secret.encode()
-    try:
-        return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-    except binascii.Error:
-        return secret.encode()

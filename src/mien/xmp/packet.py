@@ -12,9 +12,11 @@ from typing import TypeAlias
 from xml.dom.minidom import Document, Element
 from xml.parsers.expat import ExpatError
 
+import numpy as np
 from defusedxml import DefusedXmlException, minidom
 
 from mien.errors import InputError
+from mien.types import F32
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
@@ -48,6 +50,12 @@ class Region:
     area: Area
     size_wh: tuple[int, int] | None = None
     node: Element | None = None
+
+    @property
+    def box(self) -> F32:
+        """Its box (4,) xyxy in the parts that its area is in."""
+        x, y, w, h = self.area
+        return np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2], np.float32)
 
     def is_among(self, others: list[Region]) -> bool:
         """Whether one of the others says the same in another spelling."""

@@ -54,7 +54,13 @@ class TaggedPhoto:
         self.path = path
         self.content = images.read_bytes(path)
         self.sidecar = sidecar_of(path)
-        self._size_wh, self._orientation = _stored(self.content, path)
+        try:  # size and orientation of the picture as it is stored
+            with images.opened(self.content) as picture:
+                self._size_wh = picture.size
+                self._orientation = int(picture.getexif().get(_ORIENTATION, 1))
+        except Exception:  # whatever Pillow's readers raise: ours may know more
+            height, width = images.read_image(path).shape[:2]
+            self._size_wh, self._orientation = (width, height), 1
         self._inside = read_xmp(self.content)
         beside = images.read_bytes(self.sidecar) if self.sidecar.exists() else None
         try:
@@ -64,8 +70,11 @@ class TaggedPhoto:
         except InputError as exc:
             raise InputError(f"{path}: {exc}") from exc
         self._beside = beside
+        # Picasa's list is in parts of the stored picture, of a raw file of the upright one.
+        raw = path.suffix.lower() in tiff.RAW_SUFFIXES
+        by = 1 if raw else self._orientation
         self._by_picasa = [
-            Mark(region.name, self._of_picasa(region)) for region in named_in(path)
+            Mark(region.name, _oriented(region.box, by)) for region in named_in(path)
         ]
 
     def marks(self) -> list[Mark]:
@@ -137,22 +146,13 @@ class TaggedPhoto:
     def _upright(self, region: Region) -> F32:
         """A region's box (4,) in the upright picture. Some programs mark the stored picture, some the upright one; the
         size they say it had tells which, where the two differ."""
-        x, y, w, h = region.area
-        box = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2], np.float32)
         width, height = self._size_wh
         turned = self._orientation >= 5 and width != height
         if turned and region.size_wh is not None:
             said_width, said_height = region.size_wh
             if (said_width > said_height) != (width > height):
-                return box
-        return _oriented(box, self._orientation)
-
-    def _of_picasa(self, region: Region) -> F32:
-        """A box (4,) of Picasa's list, in parts of the stored picture, of a raw file of the upright one."""
-        x, y, w, h = region.area
-        box = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2], np.float32)
-        raw = self.path.suffix.lower() in tiff.RAW_SUFFIXES
-        return box if raw else _oriented(box, self._orientation)
+                return region.box
+        return _oriented(region.box, self._orientation)
 
 
 def sidecar_of(photo: Path) -> Path:
@@ -168,16 +168,6 @@ def sidecar_of(photo: Path) -> Path:
         if other != photo and other.suffix.lower() in images.SUFFIXES
     ]
     return short if raw or (short.exists() and not same) else full
-
-
-def _stored(content: bytes, path: Path) -> tuple[tuple[int, int], int]:
-    """Size and orientation of the picture as it is stored."""
-    try:
-        with images.opened(content) as picture:
-            return picture.size, int(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # whatever Pillow's readers raise: ours may know more
-        height, width = images.read_image(path).shape[:2]
-        return (width, height), 1
 
 
 def _oriented(box: F32, orientation: int) -> F32:

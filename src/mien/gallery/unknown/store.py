@@ -642,14 +642,16 @@ def _best(connection: sa.Connection, faces: Sequence[sa.Row[Any]]) -> list[Photo
     ids = [face.id for face in best]
     rows = connection.execute(query.where(_pictures.c.face_id.in_(ids)))
     pictures = {row.face_id: row.content for row in rows}
-    return [_photo(face, pictures.get(face.id, b"")) for face in best]
-
-
-def _photo(face: sa.Row[Any], content: bytes) -> Photo:
-    """A face as a gallery enrols it; the picture's hash makes the same face count once."""
-    row = np.frombuffer(face.embedding, "<f4").astype(np.float32)
-    sha256 = hashlib.sha256(content).hexdigest() if content else bare_sha256(row)
-    return Photo(row, sha256, "unknown.jpg", content, face.quality, thumbnail=content)
+    photos = []
+    for face in best:
+        content = pictures.get(face.id, b"")
+        row = np.frombuffer(face.embedding, "<f4").astype(np.float32)
+        # The picture's hash makes the same face count once.
+        sha256 = hashlib.sha256(content).hexdigest() if content else bare_sha256(row)
+        photos.append(
+            Photo(row, sha256, "unknown.jpg", content, face.quality, thumbnail=content)
+        )
+    return photos
 
 
 def _pin(connection: sa.Connection, face_ids: Sequence[int], group_id: str) -> None:

@@ -82,6 +82,17 @@ class AngleNet:
         views[1, ..., 0] *= -1  # mirrored, clockwise is the other way round
         return _turns(views.mean(axis=(0, 1)))
 
+    def steady(
+        self, image: U8, landmarks: F32, *, noise: float, sizes: Sequence[float]
+    ) -> Turns:
+        """The same; of those that lean by more than the noise, radians, by views at these sizes."""
+        first = self.leans(image, landmarks)
+        lean = np.abs(first.angles) > noise
+        steady = self.leans(image, landmarks[lean], sizes=sizes)
+        angles, sure = first.angles.copy(), first.sure.copy()
+        angles[lean], sure[lean] = steady.angles, steady.sure
+        return Turns(angles, sure)
+
     def doubtful(self, image: U8, landmarks: F32) -> Mask:
         """Which faces (N,) surely do not stand as their landmarks (N, 5, 2) say."""
         return self.leans(image, landmarks).contradict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from mien import geometry, plugins
 from mien.errors import ModelError
 from mien.runtime import Compute
-from mien.types import F32, U8, Faces, Mask
+from mien.types import F32, U8, Faces
 from mien.zoo import spec_of
 
 AlignsBy = Literal["box", "landmarks"]
@@ -114,8 +115,19 @@ def _detect_in_tiles(detect: Callable[[U8], Faces], image: U8) -> Faces:
     if min(image.shape[:2]) < _SMALLEST_SIDE:
         return Faces.empty()
     height, width = image.shape[:2]
-    corners = [(x, y) for y in _tile_starts(height) for x in _tile_starts(width)]
-    return together([_in_tile(detect, image, x, y) for x, y in corners])
+    parts = []
+    for y, x in product(_tile_starts(height), _tile_starts(width)):
+        right, bottom = min(x + _TILE_SIDE, width), min(y + _TILE_SIDE, height)
+        found = detect(image[y:bottom, x:right])
+        at = np.array([x, y], np.float32)
+        boxes = found.boxes + np.tile(at, 2)
+        faces = replace(found, boxes=boxes, landmarks=found.landmarks + at)
+        # Not those that the tile's inner borders cut.
+        x1, y1, x2, y2 = boxes.T
+        cut = ((x1 <= x) & (x > 0)) | ((y1 <= y) & (y > 0))
+        cut |= ((x2 >= right) & (right < width)) | ((y2 >= bottom) & (bottom < height))
+        parts.append(faces[np.asarray(~cut, np.bool_)])
+    return together(parts)
 
 
 def _tile_starts(length: int) -> range:
@@ -124,22 +136,6 @@ def _tile_starts(length: int) -> range:
         if length > _TILE_SIDE
         else range(1)
     )
-
-
-def _in_tile(detect: Callable[[U8], Faces], image: U8, x: int, y: int) -> Faces:
-    """The faces of one tile in the picture's pixels, without those that its inner borders cut."""
-    height, width = image.shape[:2]
-    right, bottom = min(x + _TILE_SIDE, width), min(y + _TILE_SIDE, height)
-    found = detect(image[y:bottom, x:right])
-    at = np.array([x, y], np.float32)
-    faces = replace(
-        found, boxes=found.boxes + np.tile(at, 2), landmarks=found.landmarks + at
-    )
-    x1, y1, x2, y2 = faces.boxes.T
-    cut = ((x1 <= x) & (x > 0)) | ((y1 <= y) & (y > 0))
-    cut |= ((x2 >= right) & (right < width)) | ((y2 >= bottom) & (bottom < height))
-    kept: Mask = ~cut
-    return faces[kept]
 
 
 def together(parts: Sequence[Faces]) -> Faces:

@@ -133,13 +133,12 @@ class Compact:
         )
 
     def _detect_in_cut_out(self, image: U8) -> Faces:
-        """The faces of a small picture, which is seen once and as a whole."""
+        """The faces of a small picture, which is seen once and as a whole; where there is none the face that fills it:
+        what was cut out tight may be less sure."""
         cells = self._cells(image)
         faces = self._detect_in(image, cells)
-        return faces if len(faces) else self._filling(image, cells)
-
-    def _filling(self, image: U8, cells: Faces) -> Faces:
-        """The face that fills a small picture in which no other was found: what was cut out tight may be less sure."""
+        if len(faces):
+            return faces
         faint = self._in_the_middle(image, cells)
         faces = faint[faint.scores >= self.filling]
         if len(faint) and not len(faces):
@@ -210,10 +209,6 @@ class Compact:
         scores = np.where(steady, faces.scores, np.float32(0))
         return Faces(boxes, scores, landmarks)
 
-    def _upright(self, image: U8) -> Faces:
-        """The faces that stand upright."""
-        return self._judged(image, self._proposed(self._cells(image), self.proposal))
-
     def _cells(self, image: U8) -> Faces:
         """Whatever cell of the first network sees something like a face."""
         boxes, scores, landmarks = self.model(geometry.pad_to_multiple(image, 32)[None])
@@ -226,21 +221,16 @@ class Compact:
         return vote(cells, nms=self.nms_threshold, least=least, most=most)
 
     def _judged(self, image: U8, proposed: Faces) -> Faces:
-        """Those of the proposed that the second network takes for faces, best first."""
-        faces = replace(
-            proposed, scores=joined(proposed.scores, self._look_closer(image, proposed))
-        )
+        """Those of the proposed that the second network takes for faces, best first; what is clear already it takes for
+        one unseen."""
+        looks = np.ones(len(proposed), np.float32)
+        doubtful = proposed.scores < self.clear
+        looks[doubtful] = self.verifier(image, proposed.boxes[doubtful])
+        near = doubtful & (joined(proposed.scores, looks) >= self.near * self.threshold)
+        looks[near] = self.verifier.steady(image, proposed.boxes[near])
+        faces = replace(proposed, scores=joined(proposed.scores, looks))
         faces = faces[np.argsort(-faces.scores, kind="stable")]
         return faces[faces.scores >= self.threshold]
-
-    def _leans(self, image: U8, landmarks: F32) -> Turns:
-        """How far faces are turned from where their landmarks say; where they are, by several views."""
-        first = self.angle.leans(image, landmarks)
-        lean = np.abs(first.angles) > _NOISE
-        steady = self.angle.leans(image, landmarks[lean], sizes=_SIZES)
-        angles, sure = first.angles.copy(), first.sure.copy()
-        angles[lean], sure[lean] = steady.angles, steady.sure
-        return Turns(angles, sure)
 
     def _lying(self, image: U8, seen: Faces, turns: Turns, least: float) -> Faces:
         """The faces among what is seen, each looked at when it is set upright, or just the other way up.
@@ -285,7 +275,8 @@ class Compact:
             image, to_upright, size.tolist(), borderMode=cv2.BORDER_REPLICATE
         )
         stands = np.asarray(picture, np.uint8)
-        found = self._upright(stands)
+        proposed = self._proposed(self._cells(stands), self.proposal)
+        found = self._judged(stands, proposed)
         found = found[~self.angle.doubtful(stands, found.landmarks)]
         return _turned_back(self._exact(stands, found), to_upright)
 
@@ -316,7 +307,7 @@ class Compact:
 
         Landmarks that surely lean are turned upright about their middle first.
         """
-        leans = self._leans(image, faces.landmarks)
+        leans = self.angle.steady(image, faces.landmarks, noise=_NOISE, sizes=_SIZES)
         around = _around(geometry.turns(faces.landmarks) + leans.angles)
         size = np.abs(leans.angles)
         lean = (size > _NOISE) & (size < _STANDS) & (leans.sure >= _SURE)
@@ -338,17 +329,6 @@ class Compact:
         )
         sure = best.scores >= self.threshold + self.dearer * (1 - self.threshold)
         return _turned_back(best[sure], to_patch)
-
-    def _look_closer(self, image: U8, proposed: Faces) -> F32:
-        """The second network's scores (N,): 1 for what is clear already."""
-        scores = np.ones(len(proposed), np.float32)
-        doubtful = proposed.scores < self.clear
-        scores[doubtful] = self.verifier(image, proposed.boxes[doubtful])
-        near = doubtful & (
-            joined(proposed.scores, scores) >= self.near * self.threshold
-        )
-        scores[near] = self.verifier.steady(image, proposed.boxes[near])
-        return scores
 
 
 def _meet(faces: Faces, others: Faces) -> Mask:

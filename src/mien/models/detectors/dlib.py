@@ -45,12 +45,12 @@ class Mmod:
 
     def __call__(self, image: U8) -> Faces:
         boxes, scores = mmod.detect(
-            self._run, image, min_face=self.min_face, threshold=self.threshold
+            lambda canvas: np.asarray(self.model(canvas)[0], np.float32),
+            image,
+            min_face=self.min_face,
+            threshold=self.threshold,
         )
         return boxes_only(boxes.astype(np.float32), scores)
-
-    def _run(self, canvas: F32) -> F32:
-        return np.asarray(self.model(canvas)[0], dtype=np.float32)
 
 
 class Hog:

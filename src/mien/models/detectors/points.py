@@ -41,11 +41,8 @@ class ExactPoints:
         """
         steps = _STEPS[:1] if quick else _STEPS
         for step in steps if len(landmarks) else ():
-            landmarks = self._nearer(image, landmarks, step)
+            to_crops = geometry.similarity(landmarks, FRAME)
+            crops = [geometry.cut(image, to_crop, size=CROP) for to_crop in to_crops]
+            (points,) = in_chunks(self.model, np.stack(crops), outputs=(step,))
+            landmarks = geometry.transform(points, geometry.invert(to_crops))
         return landmarks
-
-    def _nearer(self, image: U8, landmarks: F32, step: str) -> F32:
-        to_crops = geometry.similarity(landmarks, FRAME)
-        crops = [geometry.cut(image, to_crop, size=CROP) for to_crop in to_crops]
-        (points,) = in_chunks(self.model, np.stack(crops), outputs=(step,))
-        return geometry.transform(points, geometry.invert(to_crops))
