@@ -15,7 +15,13 @@ from mien.cli import SOME_FAILED, UNUSABLE
 from mien.errors import InputError
 from mien.media import images
 from mien.models.detectors.base import load_detector
-from mien.train.crop import MANIFEST, _take_name, find_sources, only_writer
+from mien.train.crop import (
+    MANIFEST,
+    CropManifest,
+    _take_name,
+    find_sources,
+    only_writer,
+)
 from mien.train.duplicates import near_duplicates
 from mien.types import U8
 
@@ -262,3 +268,18 @@ def test_near_duplicates_are_grouped(
     table = np.zeros((len(values), 128), np.float32)
     table[:, 3] = values
     assert [group.tolist() for group in near_duplicates(table, near=0.15)] == expected
+
+
+def test_the_manifest_grows_by_lines_and_a_cut_one_costs_only_itself(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / MANIFEST
+    CropManifest(file).note("a", ["a.png"])
+    before = file.read_bytes()
+    file.write_bytes(before + b'{"key": "b", "cro')  # killed meanwhile
+    manifest = CropManifest(file)
+    assert manifest.crops == {"a": ["a.png"]}
+    manifest.note("b", ["b\u2028.png"])
+    manifest.note("a", [])
+    assert file.read_bytes().startswith(before), "nothing is written anew"
+    assert CropManifest(file).crops == {"a": [], "b": ["b\u2028.png"]}

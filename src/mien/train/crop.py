@@ -102,14 +102,15 @@ def only_writer(into: Path) -> Iterator[None]:
 
 
 class CropManifest:
-    """What was made of each source, as JSON lines: its key, and the names of its crops."""
+    """What was made of each source, as JSON lines: its key, and the names of its crops. Lines are only added: written
+    anew for each source, those of ten thousand would take minutes."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.crops: dict[str, list[str]] = {}
-        if not file.is_file():
-            return
-        for line in images.read_bytes(file).decode("utf-8", "replace").splitlines():
+        there = images.read_bytes(file) if file.is_file() else b""
+        self._start = b"" if there.endswith(b"\n") or not there else b"\n"
+        for line in there.decode("utf-8", "replace").split("\n"):
             try:
                 row = from_json(line)
                 self.crops[str(row["key"])] = [str(name) for name in row["crops"]]
@@ -117,22 +118,22 @@ class CropManifest:
                 continue  # a damaged line: its source is cropped again
 
     def note(self, key: str, crops: list[str]) -> None:
-        """Adds a line, whole or not at all.
+        """Adds a line; what a kill or a full disk left of one is passed over when it is read.
 
         Raises:
             InputError: It cannot be written.
         """
-        self.crops[key] = crops
-        lines = [
-            json.dumps({"key": key, "crops": crops}, ensure_ascii=False)
-            for key, crops in self.crops.items()
-        ]
+        line = json.dumps({"key": key, "crops": crops}, ensure_ascii=False)
         try:
-            store.write_atomically(self.file, ("\n".join(lines) + "\n").encode())
+            with self.file.open("ab") as file:
+                file.write(self._start + line.encode() + b"\n")
         except OSError as exc:
+            self._start = b"\n"
             raise InputError(
                 f"cannot write {self.file}: {exc.strerror or exc}"
             ) from exc
+        self._start = b""
+        self.crops[key] = crops
 
 
 class Cropper:
