@@ -80,16 +80,14 @@ class Layout:
             ]
         if not faces:
             return [self._line(image, "no_persons_found", None, ())]
-        return [line for face in faces for line in self._face_lines(image, face)]
-
-    def _face_lines(self, image: str, face: FoundFace) -> list[str]:
-        matches: list[tuple[str, float | None]] = [*face.matches] or [
-            ("unknown_person", None)
-        ]
-        return [
-            self._line(image, name, distance, face.location)
-            for name, distance in matches
-        ]
+        found = []
+        for face in faces:
+            matches: list[tuple[str, float | None]] = [*face.matches] or [
+                ("unknown_person", None)
+            ]
+            for name, distance in matches:
+                found.append(self._line(image, name, distance, face.location))
+        return found
 
     def _line(
         self, image: str, name: str, distance: float | None, location: tuple[int, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable
 from pathlib import Path
 
 OPENCV = (
@@ -48,12 +47,27 @@ _AGAIN = "install mien again with pip's --force-reinstall --no-deps"
 
 def clashes() -> tuple[str, ...]:
     """One line for each folder that several installed packages share, with what mends it."""
-    return tuple(
-        filter(
-            None,
-            (*(_clash(folder, names) for folder, names in _FOLDERS.items()), drop_in()),
+    told = []
+    for folder, names in _FOLDERS.items():
+        there = [name for name in names if _installed(name) is not None]
+        if len(there) < 2:
+            continue
+        # The one that can do what the others can: contributed modules, windows, the GPU.
+        kept = max(
+            there,
+            key=lambda name: (
+                name != "onnxruntime",
+                "contrib" in name,
+                "headless" not in name,
+            ),
         )
-    )
+        told.append(
+            f"{' and '.join(there)} are both installed in the folder {folder}, "
+            "where each overwrites the other; keep one: "
+            f"pip uninstall -y {' '.join(there)} && "
+            f"pip install --force-reinstall --no-deps {kept}"
+        )
+    return tuple(filter(None, (*told, drop_in())))
 
 
 def drop_in() -> str:
@@ -84,25 +98,6 @@ def _installed(name: str) -> importlib.metadata.Distribution | None:
         return importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _clash(folder: str, names: Iterable[str]) -> str:
-    there = [name for name in names if _installed(name) is not None]
-    if len(there) < 2:
-        return ""
-    # The one that can do what the others can: contributed modules, windows, the GPU.
-    kept = max(
-        there,
-        key=lambda name: (
-            name != "onnxruntime",
-            "contrib" in name,
-            "headless" not in name,
-        ),
-    )
-    return (
-        f"{' and '.join(there)} are both installed in the folder {folder}, where each overwrites the other; keep one: "
-        f"pip uninstall -y {' '.join(there)} && pip install --force-reinstall --no-deps {kept}"
-    )
 
 
 def cure_of(exc: ImportError | AttributeError) -> tuple[str, ...]:

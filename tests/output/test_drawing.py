@@ -28,7 +28,7 @@ def make_faces(boxes: np.ndarray, names: tuple[str | None, ...] | None = None) -
 
 def places(faces: Faces, size_wh: tuple[int, int]) -> np.ndarray:
     style = drawing.LabelStyle.for_size(*size_wh)
-    placed = drawing._placed_labels(faces, list(faces), style, size_wh)
+    placed = style.placed(faces, list(faces), size_wh)
     return np.array([label.place for label in placed]).reshape(-1, 4)
 
 
@@ -89,7 +89,7 @@ def test_long_names_are_cut_to_the_picture(size_wh: tuple[int, int]) -> None:
         np.array([[5, 5, 30, 35]]), ("Augusta Ada King, Countess of Lovelace " * 3,)
     )
     style = drawing.LabelStyle.for_size(*size_wh)
-    (label,) = drawing._placed_labels(faces, list(faces), style, size_wh)
+    (label,) = style.placed(faces, list(faces), size_wh)
     assert label.lines[0].endswith("…")
     assert label.place[2] <= size_wh[0]
     widths = [lettering.text_size(line, label.style.text)[0] for line in label.lines]
@@ -110,9 +110,7 @@ def crowd(every: int) -> tuple[Faces, list[drawing.Label]]:
     )
     faces = make_faces(boxes, names)
     return faces, list(
-        drawing._placed_labels(
-            faces, list(faces), drawing.LabelStyle.for_size(640, 480), (640, 480)
-        )
+        drawing.LabelStyle.for_size(640, 480).placed(faces, list(faces), (640, 480))
     )
 
 

@@ -291,10 +291,24 @@ def _canvas_boxes(centres: F64, tiles: I64, first: int) -> F64:
 
 
 def _merge(boxes: F64, scores: F32, ups: int) -> tuple[I64, F32]:
-    """Round, drop what overlaps a better box, and bring the rest down to the photo."""
+    """Round, drop what overlaps a better box, and bring the rest down to the photo, best first.
+
+    dlib divides the overlap by the box around both, not by their union.
+    """
     whole = np.floor(boxes + 0.5)
-    kept = _nms(whole, scores)
-    return brought_down(whole[kept], ups), scores[kept]
+    order = np.argsort(-scores, kind="stable")
+    kept = []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        a, b = whole[best], whole[order]
+        inner = np.clip(
+            np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]) + 1, 0, None
+        ).prod(axis=1)
+        outer = np.maximum(a[2:], b[:, 2:]) - np.minimum(a[:2], b[:, :2]) + 1
+        order = order[inner <= NMS_OVERLAP * outer.prod(axis=1)]
+    rows = np.array(kept, dtype=np.int64)
+    return brought_down(whole[rows], ups), scores[rows]
 
 
 def brought_down(boxes: F64, ups: int) -> I64:
@@ -302,24 +316,6 @@ def brought_down(boxes: F64, ups: int) -> I64:
     for _ in range(ups):
         boxes = boxes / 2 - (1.25, 0.75, 1.25, 0.75)
     return np.floor(boxes + 0.5).astype(np.int64)
-
-
-def _nms(boxes: F64, scores: F32) -> I64:
-    """Indices that survive, best first. dlib divides the overlap by the box around both, not by their union."""
-    order = np.argsort(-scores, kind="stable")
-    kept = []
-    while len(order):
-        best, order = order[0], order[1:]
-        kept.append(best)
-        a, b = boxes[best], boxes[order]
-        inner = np.clip(
-            np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]) + 1, 0, None
-        ).prod(axis=1)
-        outer = (np.maximum(a[2:], b[:, 2:]) - np.minimum(a[:2], b[:, :2]) + 1).prod(
-            axis=1
-        )
-        order = order[inner <= NMS_OVERLAP * outer]
-    return np.array(kept, dtype=np.int64)
 
 
 def detect(

@@ -47,19 +47,18 @@ class CounterFiles:
         files = sorted(self.home.glob(f"*/*{self._suffix()}"))
         state = [(file, file.stat().st_mtime_ns) for file in files if file.exists()]
         if self._known[0] != state:
-            found = [one for file in files if (one := self._read_one(file))]
+            found = []
+            for file in files:
+                try:
+                    one = from_record(from_json(file.read_bytes()), self.space)
+                    found.append(replace(one, name=name_of(file.parent)))
+                except FileNotFoundError:  # it went just now
+                    continue
+                except (ValueError, InputError) as exc:
+                    said = "%s is passed over: %s; delete it, or say it anew"
+                    log.warning(said, file, exc)
             self._known = state, sorted(found, key=lambda one: (one.added, one.id))
         return self._known[1]
-
-    def _read_one(self, file: Path) -> CounterExample | None:
-        try:
-            found = from_record(from_json(file.read_bytes()), self.space)
-        except FileNotFoundError:  # it went just now
-            return None
-        except (ValueError, InputError) as exc:
-            log.warning("%s is passed over: %s; delete it, or say it anew", file, exc)
-            return None
-        return replace(found, name=name_of(file.parent))
 
     def add(self, name: str, faces: Sequence[Photo]) -> int:
         """Keeps faces that are not a person; returns how many were new."""

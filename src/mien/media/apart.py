@@ -169,13 +169,6 @@ def _limit_all() -> None:
         resource.setrlimit(what, (low, low))
 
 
-def _limit_time() -> None:
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + CPU_S, hard))
-
-
 def _answer(data: bytes, max_pixels: int) -> tuple[bytes, bytes | memoryview]:
     try:
         image = np.ascontiguousarray(images.read_image(data, max_pixels=max_pixels))
@@ -189,12 +182,17 @@ def _answer(data: bytes, max_pixels: int) -> tuple[bytes, bytes | memoryview]:
 
 def main() -> None:
     """Reads pictures until the input ends."""
+    import resource
+
     _limit_all()
     asked, told = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a decoder prints is no answer
     while len(head := asked.read(_HEAD)) == _HEAD:
         size, max_pixels = _numbers(head, 2)
-        _limit_time()
+        # Of the processor, for this picture.
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        until_s = int(time.process_time()) + CPU_S
+        resource.setrlimit(resource.RLIMIT_CPU, (until_s, hard))
         for part in _answer(asked.read(size), max_pixels):
             told.write(part)
         told.flush()

@@ -81,6 +81,25 @@ class TiffPage:
         """Whether it is what a sensor saw, to be developed first."""
         return self.number(_PHOTOMETRIC) in _SENSOR
 
+    @classmethod
+    def read(cls, data: bytes, at: int, end: int, order: str) -> TiffPage:
+        """The page whose tags stand from `at` to `end`; those that are damaged are left out."""
+        tags: dict[int, tuple[int, ...]] = {}
+        for place in range(at + 2, end - 11, 12):
+            tag, kind, count = struct.unpack_from(order + "HHI", data, place)
+            if kind not in _TYPES:
+                continue
+            form = f"{order}{count}{_TYPES[kind]}"
+            size = struct.calcsize(form) if count < len(data) else len(data)
+            held = (
+                place + 8
+                if size <= 4
+                else struct.unpack_from(order + "I", data, place + 8)[0]
+            )
+            if 0 < size <= len(data) - held:
+                tags[tag] = struct.unpack_from(form, data, held)
+        return cls(at, order, tags)
+
 
 def is_tiff(data: bytes) -> bool:
     """Whether bytes are a TIFF's, or those of a raw file that is one inside."""
@@ -98,30 +117,12 @@ def pages(data: bytes) -> list[TiffPage]:
             continue
         (count,) = struct.unpack_from(order + "H", data, at)
         end = at + 2 + 12 * count
-        found[at] = TiffPage(at, order, _tags(data, at + 2, min(end, len(data)), order))
+        found[at] = TiffPage.read(data, at, min(end, len(data)), order)
         following = (
             struct.unpack_from(order + "I", data, end) if end <= len(data) - 4 else ()
         )
         waiting = [*found[at].tags.get(_SUB, ()), *following, *waiting]
     return list(found.values())
-
-
-def _tags(data: bytes, start: int, end: int, order: str) -> dict[int, tuple[int, ...]]:
-    tags = {}
-    for place in range(start, end - 11, 12):
-        tag, kind, count = struct.unpack_from(order + "HHI", data, place)
-        if kind not in _TYPES:
-            continue
-        form = f"{order}{count}{_TYPES[kind]}"
-        size = struct.calcsize(form) if count < len(data) else len(data)
-        at = (
-            place + 8
-            if size <= 4
-            else struct.unpack_from(order + "I", data, place + 8)[0]
-        )
-        if 0 < size <= len(data) - at:
-            tags[tag] = struct.unpack_from(form, data, at)
-    return tags
 
 
 def alone(data: bytes, page: TiffPage) -> bytes:

@@ -75,6 +75,36 @@ class LabelStyle:
         )
         return text[:kept].rstrip() + "…" if kept else ""
 
+    def placed(
+        self,
+        faces: Faces,
+        rows: Sequence[Face],
+        size_wh: tuple[int, int],
+        sides: dict[int, int] | None = None,
+    ) -> Iterator[Label]:
+        """The labels that have a place: names first, then of large faces before small ones. None lies over another, nor
+        over a face; where it is crowded, nameless faces have less to say, or nothing."""
+        sides = {} if sides is None else sides
+        taken: list[F32] = []
+        nameless = np.array([face.name is None for face in rows], np.bool_)
+        for i in np.lexsort((-area(faces.boxes), nameless)):
+            others = np.concatenate(
+                [
+                    np.delete(faces.boxes, i, 0),
+                    np.array(taken, np.float32).reshape(-1, 4),
+                ]
+            )
+            track = rows[i].track_id
+            room = _Room(size_wh, None if track is None else sides.get(track))
+            found = room.label(rows[i], self, others)
+            if found is None:
+                continue
+            label, side = found
+            if track is not None and side is not None:
+                sides[track] = side
+            taken.append(label.place)
+            yield label
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -152,7 +182,7 @@ def annotate(
         radius = min(box[2] - box[0], box[3] - box[1]) * 0.08
         draw.rounded_rectangle(box, radius, outline=(*_INK, 160), width=style.line + 2)
         draw.rounded_rectangle(box, radius, outline=colour_of(face), width=style.line)
-    labels = list(_placed_labels(faces, rows, style, (width, height - below), sides))
+    labels = list(style.placed(faces, rows, (width, height - below), sides))
     for label in labels:
         label.draw_leader(draw)
     for label in labels:
@@ -191,34 +221,6 @@ def colour_for(key: str) -> Colour:
     )
     red, green, blue = colorsys.hls_to_rgb(hue, 0.66, 0.85)
     return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def _placed_labels(
-    faces: Faces,
-    rows: Sequence[Face],
-    style: LabelStyle,
-    size_wh: tuple[int, int],
-    sides: dict[int, int] | None = None,
-) -> Iterator[Label]:
-    """The labels that have a place: names first, then of large faces before small ones. None lies over another, nor
-    over a face; where it is crowded, nameless faces have less to say, or nothing."""
-    sides = {} if sides is None else sides
-    taken: list[F32] = []
-    nameless = np.array([face.name is None for face in rows], np.bool_)
-    for i in np.lexsort((-area(faces.boxes), nameless)):
-        others = np.concatenate(
-            [np.delete(faces.boxes, i, 0), np.array(taken, np.float32).reshape(-1, 4)]
-        )
-        track = rows[i].track_id
-        room = _Room(size_wh, None if track is None else sides.get(track))
-        found = room.label(rows[i], style, others)
-        if found is None:
-            continue
-        label, side = found
-        if track is not None and side is not None:
-            sides[track] = side
-        taken.append(label.place)
-        yield label
 
 
 def _ends(place: F32, box: F32) -> tuple[F32, F32]:

@@ -84,7 +84,14 @@ class VideoSummary:
 
         Tracks that bore the same name are one person; a track without a name is a person of its own.
         """
-        people = [self._person(name, tracks) for name, tracks in self._grouped()]
+        groups: dict[str, tuple[str | None, dict[int, _Track]]] = {}
+        for track, seen in self._tracks.items():
+            named = {
+                name: count for name, count in seen.names.items() if name is not None
+            }
+            name = max(named, key=lambda n: named[n]) if named else None
+            groups.setdefault(name or f"#{track}", (name, {}))[1][track] = seen
+        people = [self._person(name, tracks) for name, tracks in groups.values()]
         people.sort(key=lambda person: person["from_s"])
         return {
             "source": self.source,
@@ -97,16 +104,6 @@ class VideoSummary:
     def attributes(self) -> tuple[Attribute, ...]:
         """All that was told of anybody."""
         return tuple(self._told.values())
-
-    def _grouped(self) -> list[tuple[str | None, dict[int, _Track]]]:
-        groups: dict[str, tuple[str | None, dict[int, _Track]]] = {}
-        for track, seen in self._tracks.items():
-            named = {
-                name: count for name, count in seen.names.items() if name is not None
-            }
-            name = max(named, key=lambda n: named[n]) if named else None
-            groups.setdefault(name or f"#{track}", (name, {}))[1][track] = seen
-        return list(groups.values())
 
     def _person(self, name: str | None, tracks: Mapping[int, _Track]) -> dict[str, Any]:
         spans = sorted(tuple(span) for seen in tracks.values() for span in seen.spans)

@@ -89,7 +89,11 @@ class KeyFile:
         return self._by_hash().get(_hash(secret))
 
     def _by_hash(self) -> dict[str, Key]:
-        state = _state(self.path)
+        try:
+            found = os.stat(self.path)  # noqa: PTH116 - called on every request
+            state = (found.st_mtime_ns, found.st_size, found.st_ino)
+        except OSError:
+            state = None
         with self._lock:
             if state is None:
                 self._known = (None, {})
@@ -131,11 +135,3 @@ class KeyFile:
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _state(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - called on every request
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -224,7 +224,13 @@ class VisitStore:
         if isinstance(place, sa.Engine):
             self._engine = place
         else:
-            self._engine = _sqlite(place)
+            # A file that only its user can read, which may be read while it is written.
+            database.make_file(place, shared_folder=True)
+            self._engine = database.sqlite_engine(place)
+            log = "PRAGMA journal_mode = WAL"
+            sa.event.listen(
+                self._engine, "connect", lambda connection, _: connection.execute(log)
+            )
         with self._transaction(writing=True) as connection:
             _SCHEMA.migrate(connection, place=self._place)
         if self._file is not None:
@@ -627,15 +633,6 @@ def file_for(place: Path | None, data: Path) -> Path:
 def _place_of(gallery: Gallery | None) -> Path | None:
     place = getattr(gallery, "path", None)
     return None if place is None else Path(place)
-
-
-def _sqlite(file: Path) -> sa.Engine:
-    """A file that only its user can read, which may be read while it is written."""
-    database.make_file(file, shared_folder=True)
-    engine = database.sqlite_engine(file)
-    log = "PRAGMA journal_mode = WAL"
-    sa.event.listen(engine, "connect", lambda connection, _: connection.execute(log))
-    return engine
 
 
 def _keep(connection: sa.Connection, event: Event) -> bool:

@@ -196,16 +196,14 @@ def layers(net: Any, file: Path) -> Iterator[Layer]:
                 f"{file} is in Caffe's oldest form; run Caffe's upgrade_net_proto_text on it first"
             )
         if _in_test_phase(message):
-            kind = message.type if net.layer else _v1_type(message)
+            kind = message.type
+            if not net.layer:  # the first form numbers its types
+                values = message.DESCRIPTOR.fields_by_name["type"].enum_type
+                name = str(values.values_by_number[kind].name)
+                kind = _V1_TYPES.get(name, name)
             yield Layer(
                 message.name, kind, tuple(message.bottom), tuple(message.top), message
             )
-
-
-def _v1_type(message: Any) -> str:
-    values = message.DESCRIPTOR.fields_by_name["type"].enum_type.values_by_number
-    name = str(values[message.type].name)
-    return _V1_TYPES.get(name, name)
 
 
 def _in_test_phase(message: Any) -> bool:
