@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -172,25 +172,26 @@ class BlurJob:
         with worker_threads(jobs) as pool:
             for films, some in groupby(items, key=lambda item: is_video(item.name)):
                 group = list(some)
-                side_by_side = in_order(pool, copied, group, ahead=2 * jobs)
-                told = map(copied, group) if films else side_by_side
-                bar = (
-                    None if films else progress("photos", len(group))
-                )  # a film has its own
-                with bar or nullcontext() as advance:
+                told: Iterator[int | MienError] = map(copied, group)
+                if not films:
+                    told = in_order(pool, copied, group, ahead=2 * jobs)
+                with (  # a film has a bar of its own
+                    progress("photos", len(group))
+                    if not films
+                    else nullcontext(lambda: None)
+                ) as advance:
                     for item, count in zip(group, told, strict=True):
                         if isinstance(count, MienError):
                             typer.echo(f"mien: {_named(count, item.name)}", err=True)
                         else:
                             done[item.name] = count
-                        if advance is not None:
-                            advance()
+                        advance()
         return done
 
 
 def _named(error: MienError, name: str) -> str:
     """What went wrong, with the name of the file, which may be one of many."""
-    said = str(error).replace("the picture", name, 1)
+    said = images.named(str(error), name)
     return said if name in said else f"{name}: {said}"
 
 

@@ -66,7 +66,6 @@ from mien.gallery.unknown import tell_unknown
 from mien.models.embedders import space_of
 from mien.pipeline import Analyzer
 from mien.progress import progress
-from mien.space import EmbeddingSpace
 from mien.text import counted, did_you_mean
 from mien.watch.store import tell_visits
 from mien.zoo import DLIB
@@ -537,12 +536,16 @@ def import_people(
         raise InputError("--dry-run and --strict look at photos: give a folder of them")
     file = Path(source)
     denied: list[CounterExample] = []
-    space = _space(options)
+    # A file that cannot be read makes no gallery: the descriptors of a new one are those of the embedder.
+    opened = options.open_gallery() if options.is_there() else None
+    embedder = options.embedder or load_settings().embedder
+    space = space_of(embedder) if opened is None else opened.space
     if is_npy:
         people = people_files.read_npy(file, name, space)
     else:
         people, denied = people_files.read_json(file, space)
-    opened = options.open_gallery(make=True)
+    if opened is None:
+        opened = options.open_gallery(make=True)
     shown = track(
         people.items(),
         "people",
@@ -554,15 +557,6 @@ def import_people(
     people_files.deny_all(opened, denied)
     told = f"{counted(added, 'new photo')} of {counted(len(people), 'person')}"
     typer.echo(f"{told} from {file}", err=True)
-
-
-def _space(options: SharedOptions) -> EmbeddingSpace:
-    """Of the descriptors of a gallery; of one that is not there yet, those of the embedder."""
-    if not options.is_there():
-        return space_of(options.embedder or load_settings().embedder)
-    opened = options.open_gallery()
-    opened.close()
-    return opened.space
 
 
 def _take_over(

@@ -65,6 +65,7 @@ _SENSOR_FILES = (
 _STRICT = threading.Lock()
 _EXIF_IFD, _DATE_TIME_ORIGINAL, _DATE_TIME = 0x8769, 0x9003, 0x0132
 _JPEG = b"\xff\xd8\xff"
+_NAMELESS = "the picture"  # one that came as bytes, in what is said of it
 _MARKER = re.compile(
     rb"\xff[^\x00\x01\xd0-\xd8\xff]"
 )  # with a length behind it; data between scans has none
@@ -96,7 +97,7 @@ def read_image(
         InputError: Missing, empty, no picture, cut off, or of more than `max_pixels`.
     """
     if not name:
-        name = "the picture" if isinstance(source, bytes) else str(source)
+        name = _NAMELESS if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else read_bytes(Path(source))
     if not data:
         raise InputError(f"{name} is empty (0 bytes)")
@@ -368,10 +369,15 @@ def _check_jpeg(data: bytes, max_pixels: int) -> tuple[int, int]:
     if not data.startswith(_JPEG):
         raise InputError("this is no JPEG")
     with opened(data) as picture:  # reads the header only
-        _check_size(picture, "the picture", max_pixels)
+        _check_size(picture, _NAMELESS, max_pixels)
         size = picture.size
-    _check_scans(data, "the picture")
+    _check_scans(data, _NAMELESS)
     return size
+
+
+def named(said: str, name: str) -> str:
+    """What was said of a picture that came as bytes, with the name that its owner knows it by."""
+    return said.replace(_NAMELESS, name, 1)
 
 
 def _decode_jpeg(data: bytes, how: int) -> U8:
@@ -548,8 +554,11 @@ def cut_out(image: U8, box: F32, *, margin: float = _AROUND) -> bytes:
 def thumbnail(image: U8, box: F32) -> bytes:
     """The face in `box` (4,) xyxy with half its size around it, at most 224 pixels, as JPEG."""
     face = around(image, box, margin=_AROUND)
-    small = geometry.shrink(face, min(1.0, THUMBNAIL / max(face.shape[:2])))
-    done, encoded = cv2.imencode(
-        ".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _THUMBNAIL_QUALITY]
-    )
+    return small_jpeg(face, side=THUMBNAIL, quality=_THUMBNAIL_QUALITY)
+
+
+def small_jpeg(image: U8, *, side: int, quality: int) -> bytes:
+    """A BGR picture (h, w, 3) as JPEG, its longer side at most `side` pixels."""
+    small = geometry.shrink(image, min(1.0, side / max(image.shape[:2])))
+    done, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(encoded.tobytes()) if done else b""

@@ -12,9 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-import cv2
-
-from mien import geometry
 from mien.errors import MienError
 from mien.media import images
 from mien.output.video import film_bytes
@@ -65,10 +62,7 @@ class Clips:
 
     def show(self, image: U8, time_s: float) -> None:
         """Takes a picture as the camera's view shows it, and drops those that are too old for any clip."""
-        scale = min(1.0, _SIDE / max(image.shape[:2]))
-        small = geometry.shrink(image, scale)
-        options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-        coded = cv2.imencode(".jpg", small, options)[1].tobytes()
+        coded = images.small_jpeg(image, side=_SIDE, quality=_QUALITY)
         oldest = time_s - 2 * self.seconds - _LATE_S
         with self._lock:
             self._last.append((time_s, coded))

@@ -9,13 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-import cv2
-
-from mien import geometry, heap
+from mien import heap
 from mien.attribute import IDENTITY
 from mien.collecting import StreamCollector, UnknownCollector
 from mien.errors import InputError, MienError
-from mien.media.images import thumbnail
+from mien.media.images import small_jpeg, thumbnail
 from mien.models.attributes.antispoof import LIVE, named_if_alive
 from mien.models.detectors.base import HasLeastFace
 from mien.pipeline import Analyzer
@@ -280,10 +278,7 @@ class Watcher:
             return b""
         if kept == "face":
             return thumbnail(frame.image, face.box)
-        scale = min(1.0, _FRAME_SIDE / max(frame.image.shape[:2]))
-        small = geometry.shrink(frame.image, scale)
-        options = [cv2.IMWRITE_JPEG_QUALITY, _FRAME_QUALITY]
-        return bytes(cv2.imencode(".jpg", small, options)[1].tobytes())
+        return small_jpeg(frame.image, side=_FRAME_SIDE, quality=_FRAME_QUALITY)
 
     def _tell_all(self, post: _Post, events: Iterable[Event]) -> None:
         feed = post.feed

@@ -89,7 +89,7 @@ def _called(name: str) -> Iterator[None]:
     try:
         yield
     except InputError as exc:
-        raise type(exc)(str(exc).replace("the picture", name, 1)) from exc
+        raise type(exc)(images.named(str(exc), name)) from exc
 
 
 def described(
