@@ -87,6 +87,7 @@ def main() -> None:
     if chosen.send is not None:
         send(chosen.send)
         return
+    heap.keep_few_arenas()  # before the first thread, as `mien watch` does
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if chosen.empty:
@@ -395,7 +396,6 @@ def lasting(
     analyzer: Analyzer, chosen: argparse.Namespace, folder: Path
 ) -> dict[str, Any]:
     """What a long run holds on to."""
-    heap.keep_few_arenas()
     people = plays.cast(analyzer, chosen.photos)
     script: list[plays.Span] = [("Ada", 2, 14), ("Ben", 8, 20), (None, 30, 42)]
     path = plays.film_of(folder / "long.mp4", people, script, LONG_S)
