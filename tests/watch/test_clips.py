@@ -17,10 +17,14 @@ import pytest
 from commands import Inside
 from mien.errors import InputError
 from mien.output import video
+from mien.pipeline import Analyzer
 from mien.types import U8
+from mien.watch.cameras import Camera
 from mien.watch.clips import Clip, ClipMaker, Clips, Cut
-from mien.watch.settings import read_file
+from mien.watch.settings import Keeping, WatchFile, read_file
 from mien.watch.store import VisitStore
+from mien.watch.visits import Event
+from mien.watch.watcher import Watcher
 from watch import plays
 from watch.test_watch import camera_file
 
@@ -131,7 +135,8 @@ def test_a_film_waits_until_clips_are_made_and_a_camera_does_not(
         made.append(clip)
         nice.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
-    maker = ClipMaker(take)
+    lost: list[str] = []
+    maker = ClipMaker(take, given_up=lost.append)
     for _ in range(6):
         maker.put(cut, live=True)  # and the oldest are given up
     maker.start()
@@ -139,6 +144,7 @@ def test_a_film_waits_until_clips_are_made_and_a_camera_does_not(
         maker.put(cut, live=False)
     maker.close()
     assert len(made) == 6
+    assert lost == ["a"] * 4
     assert made[0].content[4:8] == b"ftyp"
     if sys.platform == "linux":
         mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
@@ -175,10 +181,35 @@ def test_a_fault_of_one_clip_is_logged_and_the_next_is_made(
         def coded(self) -> Clip:
             return Clip("b", b"film")
 
-    maker = ClipMaker(made.append)
+    lost: list[str] = []
+    maker = ClipMaker(made.append, given_up=lost.append)
     maker.start()
-    for cut in (Faulty("a", ()), Good("b", ())):
+    for cut in (Faulty("a", ()), Good("b", ()), Cut("c", ())):
         maker.put(cut, live=True)
     maker.close()
     assert [clip.visit for clip in made] == ["b"]
+    assert lost == ["a", "c"], "of c the pictures were too old"
     assert "a fault of ours" in caplog.text
+
+
+@pytest.mark.slow
+def test_the_end_of_a_visit_names_no_clip_that_was_given_up(
+    people: dict[str | None, U8], analyzer: Analyzer, tmp_path: Path
+) -> None:
+    script: list[plays.Span] = [("Ada", 0.3, 2.0), ("Ben", 0.3, 2.0)]
+    film = plays.film_of(tmp_path / "short.mp4", people, script, 2.5)
+    told: list[Event] = []
+
+    def tell(event: Event) -> None:
+        told.append(event)
+        if event.visit == told[0].visit:
+            watcher.give_up_clip(event.visit)
+
+    camera = Camera(name="door", source=str(film))
+    keeping = Keeping(keep_days=1, keep_clips=1)
+    watcher = Watcher(analyzer, WatchFile(cameras=(camera,), watch=keeping), tell)
+    watcher.run()
+    named = {(event.visit, event.kind): event.clip for event in told}
+    first, other = dict.fromkeys(event.visit for event in told)
+    assert [named[first, kind] for kind in ("begin", "end")] == [True, False]
+    assert [named[other, kind] for kind in ("begin", "end")] == [True, True]

@@ -23,7 +23,9 @@ from mien.sources import Source, Timeouts
 from mien.sources.base import Glimpse, Need
 from mien.sources.live import LiveSource
 from mien.sources.streams import stream
+from mien.types import U8
 from mien.watch.cameras import Camera
+from mien.watch.clips import Clips
 from mien.watch.feed import CameraState, Feed
 from mien.watch.lookout import Lookout
 from watch.conftest import MjpegCamera
@@ -103,6 +105,47 @@ def test_the_clock_begins_with_the_first_picture(blank: MjpegCamera) -> None:
     feed.stop()
     seen.set()
     feed.join()
+
+
+def test_a_picture_is_converted_once_whoever_wants_it() -> None:
+    """For a clip, for the look at it, and for whoever watches; where nobody wants it, not at all."""
+    converted, seen = [], threading.Event()
+
+    class Counting:
+        live, received = True, 1
+
+        def __enter__(self) -> Counting:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def glimpses(self) -> Iterator[Glimpse]:
+            grey = np.full((90, 160), 90, np.uint8)
+            yield Glimpse(self.image, lambda: grey, 0, 5.0, "counting")
+            seen.wait()
+
+        def image(self) -> U8:
+            converted.append(1)
+            return np.full((90, 160, 3), 90, np.uint8)
+
+    for clips, wanted in ((Clips(2), 1), (None, 0)):
+        converted.clear()
+        feed = Feed(
+            Camera(name="wall", source="rtsp://a/1", flip=True),
+            lambda: None,
+            opener=lambda uri, timeouts: cast(Source, Counting()),
+            clips=clips,
+        )
+        feed.start()
+        until(lambda feed=feed: feed.waiting)
+        assert len(converted) == wanted
+        assert feed.take() is not None
+        assert feed.newest() is not None
+        assert len(converted) == 1
+        feed.stop()
+        seen.set()
+        feed.join()
 
 
 @pytest.mark.slow

@@ -17,16 +17,31 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from background import until
 from commands import Inside
 from mien.errors import GalleryError, VisitNotFound
 from mien.gallery import Photo, SqliteGallery
+from mien.pipeline import Analyzer
 from mien.watch.recorder import Recorder
-from mien.watch.store import ABANDONED_S, Message, VisitStore, Wanted, open_visits
+from mien.watch.settings import Keeping, WatchFile
+from mien.watch.store import (
+    ABANDONED_S,
+    Message,
+    Silence,
+    VisitStore,
+    Wanted,
+    open_visits,
+)
+from mien.watch.telling import Watch
 from mien.watch.visits import BestView, Event
 from mien.zoo import DLIB
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
+WHOLE, FACE = (
+    cv2.imencode(".jpg", np.zeros((side, side, 3), np.uint8))[1].tobytes()
+    for side in (300, 200)
+)
 
 
 class Clock:
@@ -55,6 +70,8 @@ def store(
     yield kept
     for visit in kept.visits(limit=1000):
         kept.forget(visit.id)
+    clock.now += 1000 * DAY
+    kept.sweep(keep_days=None)  # what outlives the visits for a while, too
     kept.close()
 
 
@@ -229,16 +246,12 @@ def test_who_is_forgotten_disappears_and_stays_away(store: VisitStore) -> None:
 
 def test_who_is_forgotten_goes_from_what_others_visits_show(store: VisitStore) -> None:
     """Of the same camera, and of that time; a picture of one face shows nobody else."""
-    whole, face = (
-        cv2.imencode(".jpg", np.zeros((side, side, 3), np.uint8))[1].tobytes()
-        for side in (300, 200)
-    )
     store.record(event(visit="ada", at=NOW, person="Ada"))
     others = {
-        "meanwhile": ("door", NOW + 4, whole),
-        "face": ("door", NOW + 5, face),
-        "yard": ("yard", NOW + 4, whole),
-        "later": ("door", NOW + 60, whole),
+        "meanwhile": ("door", NOW + 4, WHOLE),
+        "face": ("door", NOW + 5, FACE),
+        "yard": ("yard", NOW + 4, WHOLE),
+        "later": ("door", NOW + 60, WHOLE),
     }
     for visit, (camera, at, picture) in others.items():
         store.record(event(visit=visit, at=at, camera=camera, picture=picture))
@@ -256,6 +269,90 @@ def test_who_is_forgotten_goes_from_what_others_visits_show(store: VisitStore) -
     }
     assert {v.id for v in store.changes(before)} == {"meanwhile", "face"}
     assert store.beside("Ada") == []
+
+
+def test_what_shows_somebody_forgotten_does_not_come_late(
+    store: VisitStore, clock: Clock
+) -> None:
+    """A clip that is being made, also of a visit that begins right after; a picture that a visit still holds."""
+    store.record(event(visit="ada", person="Ada"))
+    for visit, at in (("ben", NOW + 4), ("long ago", NOW - 600)):
+        store.record(event(visit=visit, at=at, picture=WHOLE))
+    clock.now = NOW + 10
+    store.relabel("Ada", None)
+    store.record(event("change", visit="ben", at=NOW + 4, picture=WHOLE))
+    store.record(event("change", visit="long ago", at=NOW - 600, picture=FACE))
+    store.record(event(visit="next", at=NOW + 12))
+    store.record(event(visit="yard", at=NOW + 12, camera="yard"))
+    store.record(event(visit="later", at=NOW + 60))
+    for visit in ("ben", "long ago", "next", "yard", "later"):
+        store.keep_clip(visit, b"a film")
+    kept = {v.id: (len(v.pictures), v.clip) for v in store.visits()}
+    assert kept == {
+        "ben": (0, False),
+        "long ago": (1, True),
+        "next": (0, False),
+        "yard": (0, True),
+        "later": (0, True),
+    }
+
+
+def test_when_somebody_forgotten_was_there_is_known_while_a_visit_holds_pictures(
+    store: VisitStore, clock: Clock
+) -> None:
+    store.record(event(visit="ben", at=NOW - 10))
+    store.record(event("end", visit="ada", person="Ada"))
+    store.record(event(visit="ada", person="Ada"))
+    store.relabel("Ada", None)
+    for hours in (5, 10):
+        clock.now = NOW + hours * 3600
+        store.touch({"ben": clock.now})
+        store.sweep(keep_days=None)
+    store.record(event("change", visit="ben", at=NOW + 4, picture=WHOLE))
+    assert store.visit("ben").pictures == (), "seen hours ago, told only now"
+    store.record(event("end", visit="ben", at=NOW - 10))
+    store.sweep(keep_days=None)
+    with store._transaction() as connection:
+        left = connection.exec_driver_sql("SELECT count(*) FROM watch_forgotten")
+        assert left.scalar() == 0, "and then not any more"
+
+
+def test_visits_stay_as_long_as_was_said_when_they_are_not_kept_any_more(
+    store: VisitStore, clock: Clock
+) -> None:
+    store.record(event("begin"))
+    store.record(event("end"))
+    store.sweep(keep_days=3)
+    assert (store.count(), store.days()) == (1, 3)
+    clock.now += 2 * DAY
+    assert store.sweep(keep_days=None) == 0
+    clock.now += 2 * DAY
+    assert store.sweep(keep_days=None) == 1
+    assert store.visits() == []
+
+
+def test_no_days_are_none(store: VisitStore) -> None:
+    store.record(event("begin"))
+    store.record(event("end", at=NOW - 5))
+    assert store.sweep(keep_days=0) == 1
+    assert store.count() == 0
+
+
+def test_what_was_said_is_silent_for_a_while(store: VisitStore, clock: Clock) -> None:
+    silences = [
+        Silence("r1", "door", "Ada", NOW + 600),
+        Silence("r1", "door", None, NOW + 60),
+    ]
+    store.record(event(person="Ada"), silences=silences)
+    assert store.silences() == silences
+    store.relabel("Ada", "Ida")
+    clock.now += 61
+    assert store.silences() == [replace(silences[0], person="Ida")]
+    store.relabel("Ida", None)
+    assert store.silences() == [], "who is forgotten is named nowhere"
+    store.record(event(visit="b"), silences=silences)
+    store.drop_rule("r1", "r1")
+    assert store.silences() == []
 
 
 def test_another_name_is_a_change(store: VisitStore) -> None:
@@ -326,15 +423,41 @@ def test_people_remove_and_rename_tell_the_visits(
     gallery.close()
 
 
+@pytest.mark.parametrize(
+    ("keep_days", "line", "left"),
+    [
+        (None, "1 of earlier runs stay until they are 3 days old", 1),
+        (0, "1 visits of earlier runs are deleted: keep_days is 0", 0),
+    ],
+)
+def test_what_becomes_of_visits_that_are_kept_no_more_is_said(
+    analyzer: Analyzer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    keep_days: int | None,
+    line: str,
+    left: int,
+) -> None:
+    store = open_visits(None, data=tmp_path)
+    for kind in ("begin", "end"):
+        store.record(event(kind, at=time.time() - 60))
+    store.sweep(keep_days=3)
+    said = WatchFile(watch=Keeping(keep_days=keep_days))
+    with Watch(analyzer, said, data=tmp_path):
+        assert line in caplog.text
+        until(lambda: store.count() == left)
+    store.close()
+
+
 def test_what_cannot_be_written_down_holds_nothing_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = VisitStore(tmp_path / "visits.db")
 
-    def messages(event: Event) -> list[Message]:
+    def messages(event: Event) -> tuple[list[Message], list[Silence]]:
         if event.visit == "a":
             raise KeyError("a fault of ours")
-        return []
+        return [], []
 
     recorder = Recorder(store, keep_days=1, messages=messages)
     recorder.start()

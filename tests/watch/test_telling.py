@@ -78,7 +78,7 @@ STRANGER = event("change")
 )
 def test_a_rule_is_about_some_visits(rule: dict[str, Any], told: list[bool]) -> None:
     for one, speaks in zip((BEGIN, ADA, STRANGER), told, strict=True):
-        messages = rules(**rule).messages(one)
+        messages, _ = rules(**rule).messages(one)
         assert [m.target for m in messages] == ["house", "phone"] * speaks
 
 
@@ -88,7 +88,7 @@ def test_who_heard_of_a_visit_hears_what_becomes_of_it() -> None:
     events = [
         event(kind, who="unsure" if kind == "begin" else "unknown") for kind in kinds
     ]
-    told = [[m.target for m in these.messages(e)] for e in events]
+    told = [[m.target for m in these.messages(e)[0]] for e in events]
     assert told == [[], ["phone"], ["phone"]]
 
 
@@ -98,7 +98,7 @@ def test_at_most_once_in_some_minutes_of_the_same_person() -> None:
 
     def told(visit: str, person: str, camera: str = "door") -> bool:
         one = event("change", visit, who="known", person=person, camera=camera)
-        return bool(these.messages(one))
+        return bool(these.messages(one)[0])
 
     assert told("a", "Ada")
     assert not told("b", "Ada")
@@ -114,16 +114,40 @@ def test_people_are_told_once_of_a_visit() -> None:
     these = Rules(said, clock=lambda: NOW)
     kinds: list[Kind] = ["change", "change", "end"]
     events = [event(kind, who="known", person="Ada") for kind in kinds]
-    assert [len(these.messages(one)) for one in events] == [1, 0, 0]
+    assert [len(these.messages(one)[0]) for one in events] == [1, 0, 0]
 
 
 def test_a_rule_comes_and_goes_while_visits_go_on() -> None:
     these = rules(who="known")
-    assert these.messages(BEGIN) == []
+    assert these.messages(BEGIN) == ([], [])
     these.add("added-1", Rule(who="anybody"), once=False)
-    assert [m.target for m in these.messages(BEGIN)] == ["added-1"]
+    assert [m.target for m in these.messages(BEGIN)[0]] == ["added-1"]
     these.drop("added-1")
-    assert these.messages(event("end", who="unsure")) == []
+    assert these.messages(event("end", who="unsure")) == ([], [])
+
+
+def test_a_restart_says_nothing_again_that_was_said_lately(tmp_path: Path) -> None:
+    """Also after more than a day; a rule that says something else is another one."""
+    week, now = 7 * 24 * 60, [NOW]
+    store = VisitStore(tmp_path / "visits.db", clock=lambda: now[0])
+
+    def run(visit: str, **rule: Any) -> int:
+        these = rules(lambda: now[0], who="known", every_minutes=week, **rule)
+        again = Rules(these.said, silences=store.silences(), clock=lambda: now[0])
+        one = event("change", visit, who="known", person="Ada")
+        messages, silences = again.messages(one)
+        assert store.record(one, messages, silences=silences, keep=False)
+        store.sweep(keep_days=None)
+        return len(messages)
+
+    assert run("a") == 2
+    assert run("b") == 0
+    now[0] += 3 * 86_400
+    assert run("c") == 0
+    assert run("d", cameras=("door",)) == 2
+    now[0] += 5 * 86_400
+    assert run("e") == 2
+    store.close()
 
 
 # -- webhooks

@@ -897,7 +897,9 @@ class VisitRecord(BaseModel):
 class VisitsRecord(BaseModel):
     """A page of visits."""
 
-    keep_days: float | None = Field(description="How long they are kept; null: not.")
+    keep_days: float | None = Field(
+        description="How long they are kept; null or 0: not."
+    )
     keep_pictures: Literal["none", "face", "frame"] = Field(
         description="What is kept of their best views."
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mien.errors import MienError
+from mien.errors import InputError, MienError
 from mien.media import images
 from mien.output.video import film_bytes
 from mien.types import U8
@@ -45,6 +45,8 @@ class Cut:
 
     def coded(self) -> Clip:
         """Raises InputError where that cannot be."""
+        if not self.pictures:
+            raise InputError("no picture of its seconds is left")
         first = self.pictures[0][0]
         shown = ((images.read_jpeg(one), at - first) for at, one in self.pictures)
         return Clip(self.visit, film_bytes(shown, rate=_RATE))
@@ -90,8 +92,7 @@ class Clips:
         begin_s = end_s - 2 * self.seconds
         with self._lock:
             shown = tuple(one for one in self._last if begin_s <= one[0] <= end_s)
-        if shown:
-            yield Cut(visit, shown)
+        yield Cut(visit, shown)
 
 
 class ClipMaker:
@@ -99,10 +100,17 @@ class ClipMaker:
 
     Args:
         made: Gets each clip, from the maker's thread.
+        given_up: Gets each visit that has no clip after all, from whatever thread.
     """
 
-    def __init__(self, made: Callable[[Clip], None]) -> None:
+    def __init__(
+        self,
+        made: Callable[[Clip], None],
+        *,
+        given_up: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.made = made
+        self.given_up = given_up
         self._waiting: deque[Cut] = deque()
         self._changed = threading.Condition()
         self._ending = False
@@ -122,8 +130,9 @@ class ClipMaker:
                     lambda: self._ending or len(self._waiting) < _MOST_WAITING
                 )
             if len(self._waiting) >= _MOST_WAITING:
-                self._waiting.popleft()
+                lost = self._waiting.popleft()
                 log.warning("more visits begin than clips can be made: one has none")
+                self.given_up(lost.visit)
             self._waiting.append(cut)
             self._changed.notify_all()
 
@@ -140,10 +149,12 @@ class ClipMaker:
         while (cut := self._next()) is not None:
             try:
                 self.made(cut.coded())
+                continue
             except MienError as exc:
                 log.warning("a visit has no clip: %s", exc)
             except Exception:  # a thread must not die in silence
                 log.exception("a visit has no clip")
+            self.given_up(cut.visit)
 
     def _step_back(self) -> None:
         """Lets all others go first; Linux alone knows threads by their priority."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from mien import heap
@@ -133,9 +134,15 @@ class Feed:
         return None if glimpse is None else self._viewed(glimpse)
 
     def _viewed(self, glimpse: Glimpse) -> Frame:
+        """As it is looked at. Raises SourceError where it is damaged."""
         with self._converting:
             frame = glimpse.frame()
-        return replace(frame, image=self.view.of(frame.image), source=self.camera.name)
+        return replace(frame, source=self.camera.name)
+
+    def _once(self, glimpse: Glimpse) -> Glimpse:
+        """The same as the camera's view shows it, converted at most once, whoever wants it."""
+        image = glimpse.image
+        return replace(glimpse, image=cache(lambda: self.view.of(image())))
 
     @property
     def over(self) -> bool:
@@ -293,7 +300,7 @@ class Feed:
         self._state = replace(self._state, last_picture=self.at(time_s))
         if self._state.state != "up":
             self._become("up")
-        self._glimpsed = glimpse
+        glimpse = self._glimpsed = self._once(glimpse)
         if self.clips is not None:
             self.clips.show(self._viewed(glimpse).image, time_s)
         if time_s > self._busy_until or time_s >= self._tested_s + _QUIET_S:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mien.errors import MienError
 from mien.watch.clips import Clip
-from mien.watch.store import Message, VisitStore
+from mien.watch.store import Message, Silence, VisitStore
 from mien.watch.visits import Event
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ _RETRY_S = 1.0
 _FAREWELL_S = 10.0  # for what waits at the end
 
 Item = Event | Clip | Mapping[str, float]
+Telling = tuple[Sequence[Message], Sequence[Silence]]
 
 
 class Recorder:
@@ -28,8 +29,9 @@ class Recorder:
 
     Args:
         store: Where to.
-        keep_days: How long visits are kept; None: only what is to be told is written down.
-        messages: What is to be told of an event, and to whom.
+        keep_days: How long visits are kept; None or 0: only what is to be told is written down.
+        messages: What is to be told of an event, and to whom, and what is not told again for a while.
+        given_up: Called with a visit whose clip is lost.
         written: Called when an event is in the database, unless its visit was deleted meanwhile.
         swept: Called every minute.
     """
@@ -39,16 +41,18 @@ class Recorder:
         store: VisitStore,
         *,
         keep_days: float | None,
-        messages: Callable[[Event], Sequence[Message]] = lambda _: (),
+        messages: Callable[[Event], Telling] = lambda _: ((), ()),
+        given_up: Callable[[str], None] = lambda _: None,
         written: Callable[[Event], None] = lambda _: None,
         swept: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
         self.keep_days = keep_days
         self.messages = messages
+        self.given_up = given_up
         self.written = written
         self.swept = swept
-        self._made: tuple[Event, Sequence[Message]] | None = None
+        self._made: tuple[Event, Telling] | None = None
         self._waiting: deque[Item] = deque()
         self._changed = threading.Condition()
         self._ending = False
@@ -68,6 +72,7 @@ class Recorder:
                 clips = sum(isinstance(one, Clip) for one in self._waiting)
                 if clips >= _MOST_CLIPS:
                     log.error("the database is away for too long: a clip is lost")
+                    self.given_up(item.visit)
                     return
             if len(self._waiting) >= _MOST_WAITING:
                 self._waiting.popleft()
@@ -123,8 +128,8 @@ class Recorder:
         elif isinstance(item, Event):
             if self._made is None or self._made[0] is not item:
                 self._made = (item, self.messages(item))  # once, however often it fails
-            keep = self.keep_days is not None
-            if self.store.record(item, self._made[1], keep=keep):
+            (messages, silences), keep = self._made[1], bool(self.keep_days)
+            if self.store.record(item, messages, silences=silences, keep=keep):
                 self.written(item)
         else:
             self.store.touch(item)

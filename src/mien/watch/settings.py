@@ -26,11 +26,11 @@ _EXAMPLE = '[[cameras]] with name = "door" and source = "rtsp://…"'
 
 
 class Keeping(Strict):
-    """What is kept: visits for `keep_days` (None: not at all), pictures of them, clips from `keep_clips` seconds before
-    they began to as many after (None: none), strangers' descriptors for `keep_unknown` days. Who is not seen for
-    `absence_s` has gone."""
+    """What is kept: visits for `keep_days` (None: no more of them; 0: nor those that are kept), pictures of them, clips
+    from `keep_clips` seconds before they began to as many after (None: none), strangers' descriptors for `keep_unknown`
+    days. Who is not seen for `absence_s` has gone."""
 
-    keep_days: float | None = Field(default=None, gt=0, le=_MOST_DAYS)
+    keep_days: float | None = Field(default=None, ge=0, le=_MOST_DAYS)
     keep_pictures: Literal["none", "face", "frame"] = "none"
     keep_clips: float | None = Field(default=None, ge=1, le=LONGEST_CLIP_S)
     keep_unknown: float | None = Field(default=None, gt=0, le=_MOST_DAYS)
@@ -38,7 +38,7 @@ class Keeping(Strict):
 
     @model_validator(mode="after")
     def _keeps_visits(self) -> Self:
-        if self.keep_clips is not None and self.keep_days is None:
+        if self.keep_clips is not None and not self.keep_days:
             raise ValueError("keep_clips keeps clips with visits: say keep_days, too")
         return self
 

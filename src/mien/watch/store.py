@@ -10,7 +10,7 @@ import uuid
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from mien.watch.visits import LONGEST_CLIP_S, BestView, Event, clip_address, iso
 MQTT = "mqtt"  # the target that is no webhook
 TOLD_FOR_S = 86_400.0  # for which something is tried to be told
 ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has ended
+_LATE_S = (
+    3_600.0  # after which no clip or picture of somebody who was there comes any more
+)
 _SCHEMA = database.Schema("watch", "mien.watch.migrations")
 _PAGE = 500  # visits that are read at once
 _WRITING = 0x77617463  # the lock of whoever writes in PostgreSQL
@@ -86,6 +89,22 @@ _rules = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("said", sa.Text),
 )
+_silences = sa.Table(
+    "watch_silences",
+    _metadata,
+    sa.Column("rule", sa.Text),
+    sa.Column("camera", sa.Text),
+    sa.Column("person", sa.Text),
+    sa.Column("until", sa.Double),
+)
+_forgotten = sa.Table(
+    "watch_forgotten",
+    _metadata,
+    sa.Column("camera", sa.Text),
+    sa.Column("since", sa.Double),
+    sa.Column("until", sa.Double),
+)
+_keeping = sa.Table("watch_keeping", _metadata, sa.Column("days", sa.Double))
 _counter = sa.Table(
     "watch_counter",
     _metadata,
@@ -194,6 +213,16 @@ class Message:
     ends: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A rule has spoken of a person (None: of somebody unknown) before a camera, and says no more `until` then."""
+
+    rule: str
+    camera: str
+    person: str | None
+    until: float
+
+
 def message_of(
     target: str, visit: Mapping[str, Any], *, expires: float, **named: str | None
 ) -> Message:
@@ -265,9 +294,15 @@ class VisitStore:
     # -- what happens
 
     def record(
-        self, event: Event, messages: Sequence[Message] = (), *, keep: bool = True
+        self,
+        event: Event,
+        messages: Sequence[Message] = (),
+        *,
+        silences: Sequence[Silence] = (),
+        keep: bool = True,
     ) -> bool:
-        """Keeps what happened to a visit (not without `keep`), and what is to be told of it, at once or not at all.
+        """Keeps what happened to a visit (not without `keep`), what is to be told of it, and what is not told again for
+        a while, at once or not at all.
 
         False: the visit was deleted meanwhile, and nothing is kept or told of it any more.
         """
@@ -276,13 +311,18 @@ class VisitStore:
                 return False
             _note_heard(connection, event.visit, messages)
             _enqueue(connection, messages)
+            if silences:
+                rows = [asdict(one) for one in silences]
+                connection.execute(sa.insert(_silences), rows)
         return True
 
     def keep_clip(self, visit_id: str, content: bytes) -> None:
-        """Keeps the clip of a visit's beginning, unless the visit is not kept any more."""
-        query = sa.select(_visits.c.id).where(_visits.c.id == visit_id)
+        """Keeps the clip of a visit's beginning, unless the visit is not kept any more, or somebody was there who was
+        forgotten while it was made."""
+        query = sa.select(_visits.c.camera, _visits.c.begins)
         with self._transaction(writing=True) as connection:
-            if connection.scalar(query) is None:
+            visit = connection.execute(query.where(_visits.c.id == visit_id)).first()
+            if visit is None or _shows_forgotten(connection, *visit):
                 return
             connection.execute(sa.delete(_clips).where(_clips.c.visit_id == visit_id))
             row = {"visit_id": visit_id, "content": content}
@@ -329,6 +369,17 @@ class VisitStore:
         """The visits that changed after a number, the oldest change first."""
         query = sa.select(_visits).where(_visits.c.number > after)
         return self._kept(query.order_by(_visits.c.number).limit(limit))
+
+    def count(self) -> int:
+        """How many visits are kept."""
+        with self._transaction() as connection:
+            query = sa.select(sa.func.count()).select_from(_visits)
+            return connection.scalar(query) or 0
+
+    def days(self) -> float | None:
+        """For how many days visits were last to be kept; None: nobody has said yet."""
+        with self._transaction() as connection:
+            return _days(connection, None)
 
     def last_number(self) -> int:
         """The number of the last change so far."""
@@ -389,7 +440,7 @@ class VisitStore:
 
     def sweep(self, *, keep_days: float | None) -> int:
         """Ends visits that nobody goes on with, deletes what was kept long enough and what could not be told in time;
-        returns how many visits went."""
+        returns how many visits went. Without `keep_days` visits of earlier goes as long as was said then."""
         now = self.clock()
         open_ones = _visits.c.ends.is_(None)
         with self._transaction(writing=True) as connection:
@@ -398,10 +449,13 @@ class VisitStore:
             for row in connection.execute(query.order_by(_visits.c.number)).all():
                 _end(connection, row, expires=now + TOLD_FOR_S)
             connection.execute(sa.delete(_queue).where(_queue.c.expires < now))
+            connection.execute(sa.delete(_silences).where(_silences.c.until < now))
+            days = _days(connection, keep_days)
             old: sa.ColumnElement[bool] = sa.false()
-            if keep_days is not None:
-                old = _visits.c.ends < now - keep_days * 86_400
+            if days is not None:
+                old = _visits.c.ends <= now - days * 86_400
             gone = _delete(connection, old)
+            _drop_forgotten(connection, now)
         self._empty_log()  # of pictures that better ones took the place of, too
         return gone
 
@@ -409,12 +463,17 @@ class VisitStore:
         """Tells that a person has another name, or (None) is forgotten: what is kept of their visits goes, what was
         still to be told, and others' clips and whole pictures that may show them. Returns how many visits it was."""
         with self._transaction(writing=True) as connection:
+            silent = _silences.c.person == old
             if new is None:
                 queued = sa.delete(_queue).where(_queue.c.person == old)
                 connection.execute(queued)
+                connection.execute(sa.delete(_silences).where(silent))
                 _delete_beside(connection, old)
+                _note_forgotten(connection, old, self.clock())
                 count = _delete(connection, _visits.c.person == old)
             else:
+                renamed = sa.update(_silences).where(silent)
+                connection.execute(renamed.values(person=new))
                 query = sa.select(_visits.c.id).where(_visits.c.person == old)
                 ids = list(connection.scalars(query.order_by(_visits.c.number)))
                 count = len(ids)
@@ -502,6 +561,12 @@ class VisitStore:
         with self._transaction(writing=True) as connection:
             connection.execute(change.values(due=due, tries=_queue.c.tries + 1))
 
+    def silences(self) -> list[Silence]:
+        """What rules have said lately, and say no more for a while."""
+        query = sa.select(_silences).where(_silences.c.until > self.clock())
+        with self._transaction() as connection:
+            return [Silence(*row) for row in connection.execute(query).all()]
+
     # -- cameras that were added
 
     def cameras(self) -> dict[str, dict[str, Any]]:
@@ -540,6 +605,8 @@ class VisitStore:
     def drop_rule(self, rule_id: str, target: str) -> None:
         """Deletes a rule, and what is still to be told to whom it told."""
         with self._transaction(writing=True) as connection:
+            theirs = _silences.c.rule == rule_id
+            connection.execute(sa.delete(_silences).where(theirs))
             connection.execute(sa.delete(_rules).where(_rules.c.id == rule_id))
             connection.execute(sa.delete(_queue).where(_queue.c.target == target))
         self._empty_log()
@@ -602,14 +669,18 @@ def _holds_visits(file: Path) -> bool:
         return False
 
 
-def are_there(gallery: Gallery, *, data: Path) -> bool:
-    """Whether visits may be kept beside a gallery."""
+def are_there(gallery: Gallery | None, *, data: Path) -> bool:
+    """Whether visits may be kept beside a gallery.
+
+    Raises:
+        GalleryError: Its database cannot be asked.
+    """
     from mien.gallery.postgres import PostgresGallery
 
-    return (
-        isinstance(gallery, PostgresGallery)
-        or file_for(_place_of(gallery), data).exists()
-    )
+    if isinstance(gallery, PostgresGallery):
+        with database.translated("the gallery's database", what="a database"):
+            return sa.inspect(gallery.engine).has_table(_visits.name)
+    return file_for(_place_of(gallery), data).exists()
 
 
 def tell_visits(gallery: Gallery, *, data: Path, old: str, new: str | None) -> None:
@@ -655,7 +726,8 @@ def _keep(connection: sa.Connection, event: Event) -> bool:
         connection.execute(sa.insert(_visits).values(id=event.visit, **row))
     elif not _change(connection, event.visit, row):
         return False
-    _keep_pictures(connection, event.visit, event.best)
+    seen = [one for one in event.best if _may_show(connection, event.camera, one)]
+    _keep_pictures(connection, event.visit, seen)
     return True
 
 
@@ -818,7 +890,11 @@ def _is_whole(connection: sa.Connection, one: Beside) -> bool:
     """Whether a picture shows more than one face."""
     head = sa.select(sa.func.substr(_pictures.c.content, 1, _HEAD))
     this = head.where(_pictures.c.visit_id == one.visit, _pictures.c.at == one.at)
-    return pixels_of(bytes(connection.scalar(this) or b"")) > THUMBNAIL**2
+    return _shows_more(bytes(connection.scalar(this) or b""))
+
+
+def _shows_more(picture: bytes) -> bool:
+    return pixels_of(picture) > THUMBNAIL**2
 
 
 def _delete_beside(connection: sa.Connection, person: str) -> None:
@@ -831,3 +907,60 @@ def _delete_beside(connection: sa.Connection, person: str) -> None:
         connection.execute(gone)
         this = sa.update(_visits).where(_visits.c.id == one.visit)
         connection.execute(this.values(number=_next(connection)))
+
+
+def _note_forgotten(connection: sa.Connection, person: str, now: float) -> None:
+    """Notes when a person who is being forgotten was there: of others' visits of then more may come, a clip that is
+    being made, or a picture that a visit that goes on still holds."""
+    rows = []
+    for camera, seen in _presence(connection, person).items():
+        since = _still_coming(connection, camera, now)
+        rows += [
+            {"camera": camera, "since": begin, "until": end}
+            for begin, end in zip(seen.begins, seen.ends, strict=True)
+            if end > since
+        ]
+    if rows:
+        connection.execute(sa.insert(_forgotten), rows)
+
+
+def _still_coming(connection: sa.Connection, camera: str, now: float) -> float:
+    """The earliest time of which a camera's visits may still bring something."""
+    going_on = sa.select(sa.func.min(_visits.c.begins))
+    going_on = going_on.where(_visits.c.camera == camera, _visits.c.ends.is_(None))
+    return min(now - _LATE_S, connection.scalar(going_on) or now)
+
+
+def _drop_forgotten(connection: sa.Connection, now: float) -> None:
+    """Deletes the notes on when somebody was there of which nothing can come any more."""
+    cameras = sa.select(_forgotten.c.camera).distinct()
+    for camera in connection.scalars(cameras).all():
+        past = _forgotten.c.until < _still_coming(connection, camera, now)
+        mine = sa.delete(_forgotten).where(_forgotten.c.camera == camera, past)
+        connection.execute(mine)
+
+
+def _shows_forgotten(connection: sa.Connection, camera: str, at: float) -> bool:
+    """Whether somebody was before a camera at a time, or nearly, who was forgotten."""
+    query = sa.select(_forgotten.c.camera).where(
+        _forgotten.c.camera == camera,
+        _forgotten.c.since <= at,
+        _forgotten.c.until >= at,
+    )
+    return connection.execute(query).first() is not None
+
+
+def _may_show(connection: sa.Connection, camera: str, view: BestView) -> bool:
+    """Whether a view's picture shows nobody who was forgotten."""
+    forgotten = view.picture and _shows_forgotten(connection, camera, view.at)
+    return not (forgotten and _shows_more(view.picture))
+
+
+def _days(connection: sa.Connection, said: float | None) -> float | None:
+    """For how many days visits are kept: as is said now, else as was said last."""
+    if said is None:
+        return connection.scalar(sa.select(_keeping.c.days))
+    if said != connection.scalar(sa.select(_keeping.c.days)):
+        connection.execute(sa.delete(_keeping))
+        connection.execute(sa.insert(_keeping).values(days=said))
+    return said

@@ -19,7 +19,7 @@ from mien.watch.recorder import Recorder
 from mien.watch.rules import Rules
 from mien.watch.sending import Sender, Target
 from mien.watch.settings import Rule, WatchFile, Webhook
-from mien.watch.store import VisitStore, open_visits
+from mien.watch.store import VisitStore, are_there, open_visits
 from mien.watch.visits import Event
 from mien.watch.watcher import Watcher
 from mien.watch.webhooks import WebhookTarget
@@ -61,23 +61,37 @@ class Watch:
         self.said = said
         self.tell = tell
         self.gallery: Gallery | None = analyzer.gallery
-        self.store: VisitStore | None = None
         self._stack = ExitStack()
         self._recorder: Recorder | None = None
         self._mqtt: MqttTarget | None = None
         self._clips: ClipMaker | None = None
         self._senders: list[Sender] = []
         self._added: dict[str, Sender] = {}
-        self.rules = Rules(said)
         self.hooks: dict[str, WebhookTarget] = {}
         self.watcher = Watcher(
             analyzer, said, self._tell, going_on=self._go_on, collector=collector
         )
-        keeps = said.watch.keep_days is not None
-        if store or keeps or said.webhooks or said.mqtt:
-            self.store = open_visits(analyzer.gallery, data=data)
-            self._stack.callback(self.store.close)
+        needed = store or said.watch.keep_days or said.webhooks or said.mqtt
+        self.store = self._open(data) if needed else self._open_if_there(data)
+        silences = () if self.store is None else self.store.silences()
+        self.rules = Rules(said, silences=silences)
+        if self.store is not None:
             self._set_up(self.store)
+
+    def _open(self, data: Path) -> VisitStore:
+        opened = open_visits(self.gallery, data=data)
+        self._stack.callback(opened.close)
+        return opened
+
+    def _open_if_there(self, data: Path) -> VisitStore | None:
+        """What earlier runs kept, so that it goes in time; where that cannot be used the cameras are watched all the
+        same, for nothing new is to be kept there."""
+        try:
+            there = are_there(self.gallery, data=data)
+            return self._open(data) if there else None
+        except MienError as exc:
+            log.warning("visits of earlier runs stay: %s", exc)
+            return None
 
     def _set_up(self, store: VisitStore) -> None:
         self.hooks = {
@@ -98,8 +112,12 @@ class Watch:
             swept=self._swept,
         )
         if self.said.watch.keep_clips is not None:
-            self._clips = ClipMaker(self._recorder.put)
+            no_clip = self.watcher.give_up_clip
+            self._clips = ClipMaker(self._recorder.put, given_up=no_clip)
+            self._recorder.given_up = no_clip
             self.watcher.cut = self._clips.put
+        if not self.said.watch.keep_days:
+            _say_what_stays(store, self.said.watch.keep_days)
 
     def _picture(self, visit_id: str) -> bytes:
         """The best picture that is kept of a visit; empty where none is, or not any more."""
@@ -181,3 +199,21 @@ class Watch:
             log.warning("%s", exc)
             return
         self._mqtt.forget(self._mqtt.people - there)
+
+
+def _say_what_stays(store: VisitStore, keep_days: float | None) -> None:
+    """Says what becomes of visits that were kept, where none are to be kept any more."""
+    kept, days = store.count(), store.days()
+    if not kept:
+        return
+    if keep_days == 0:
+        log.warning("%d visits of earlier runs are deleted: keep_days is 0", kept)
+        return
+    until = "for ever, since none of them said keep_days"
+    if days is not None:
+        until = f"until they are {days:g} days old, as was said then"
+    log.warning(
+        "no more visits are kept; %d of earlier runs stay %s; keep_days = 0 deletes them",
+        kept,
+        until,
+    )

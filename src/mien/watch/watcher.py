@@ -86,6 +86,7 @@ class Watcher:
         self._stop = threading.Event()
         self._turn = 0
         self._failing: set[str] = set()
+        self._filmed: set[str] = set()  # open visits whose clip is or will be there
         self._orders: deque[Callable[[], None]] = deque()  # of other threads
         self._posts = [self._post(c) for c in said.cameras]
 
@@ -149,6 +150,10 @@ class Watcher:
         if seen is None or newest.time_s - seen[0].time_s > _SHOWN_S:
             return newest.image, Faces.empty()
         return seen[0].image, seen[1].faces
+
+    def give_up_clip(self, visit: str) -> None:
+        """A visit has no clip after all: what is told of it from now on names none. May be called from any thread."""
+        self._filmed.discard(visit)
 
     def stop(self) -> None:
         """Makes `run` return soon; may be called from a signal's handler."""
@@ -283,11 +288,14 @@ class Watcher:
     def _tell_all(self, post: _Post, events: Iterable[Event]) -> None:
         feed = post.feed
         for event in events:
-            taken = feed.clips is not None and event.kind != "joined"
-            self.tell(replace(event, clip=taken))
             if feed.clips is not None and event.kind == "begin":
+                self._filmed.add(event.visit)
                 begin_s = event.begins - feed.at(0.0)
                 feed.clips.begin(event.visit, begin_s, feed.now_s)
+            filmed = event.visit in self._filmed and event.kind != "joined"
+            self.tell(replace(event, clip=filmed))
+            if event.kind in {"end", "joined"}:
+                self._filmed.discard(event.visit)
             if event.kind == "joined" and self.collector is not None:
                 try:
                     self.collector.unknown.join_visits(event.visit, event.into)

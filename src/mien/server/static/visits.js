@@ -90,7 +90,7 @@ function draw() {
 
 // What is not kept is not shown, and how to keep it.
 function kept() {
-  if (keepDays === null) return t`Visits are not kept: “keep_days = 30” under [watch] in mien.toml keeps them for a month.`;
+  if (!keepDays) return t`Visits are not kept: “keep_days = 30” under [watch] in mien.toml keeps them for a month.`;
   const days = keepDays === 1 ? t`one day` : t`${keepDays} days`;
   return t`Visits are kept for ${days}.`;
 }
