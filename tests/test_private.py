@@ -17,7 +17,7 @@ from mien.gallery.unknown import open_unknown_file
 from mien.server.jobs.store import Job, JobStore
 from mien.server.keys import KeyFile
 from mien.server.settings import Limits
-from mien.sources.base import shown
+from mien.text import shown
 from mien.types import Faces
 from mien.zoo import DLIB
 
@@ -175,6 +175,10 @@ def test_an_address_with_a_password_goes_when_its_job_ends(
             "http://camera/v.cgi?user=me&Password=x&token=y#z",
             "http://camera/v.cgi?user=me&Password=…&token=…#z",
         ),
+        ("rtsp://me:a/b#c@camera:554/1", "rtsp://…@camera:554/1"),
+        ("http://camera:80/a@b.jpg", "http://camera:80/a@b.jpg"),
+        ("http://[::1]:80/a@b.jpg", "http://[::1]:80/a@b.jpg"),
+        ("postgresql://:a@/p?host=/s", "postgresql://…@/p?host=/s"),
         ("party.jpg", "party.jpg"),
     ],
 )

@@ -32,6 +32,7 @@ from mien.gallery.unknown import (
     open_unknown,
     open_unknown_file,
 )
+from mien.text import shown
 from mien.types import Faces
 from mien.watch.store import VisitStore, file_for as visits_file, open_visits
 from mien.zoo import DLIB
@@ -172,7 +173,7 @@ class Manifest:
         """Raises InputError where something would be overwritten."""
         taken = [str(goal) for goal in goals.values() if _holds_something(goal)]
         if self.kind and home.gallery is not None and _is_used(home.gallery):
-            taken.insert(0, home.gallery.rpartition("@")[2])
+            taken.insert(0, shown(home.gallery))
         if taken:
             raise InputError(
                 f"there is something already: {', '.join(taken)}; nothing was changed; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import difflib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -18,6 +19,13 @@ _JOINERS = str.maketrans(
 _BLANKS = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
 )  # "printable", and unseen
+_SECRET = re.compile(
+    r"([?&][^=&#\s]*(?:pass|pwd|secret|token|key|auth|sig)[^=&#\s]*=)[^&#\s]*",
+    re.IGNORECASE,
+)
+_LOGIN = re.compile(  # user and password; one that holds a slash is no port
+    r"(\w+://)(?:[^/?#\s]*@|[^/?#\s:@\[]*:(?!\d*(?:[/?#]|$))\S*@)"
+)
 
 
 def printable(text: str) -> str:
@@ -28,6 +36,16 @@ def printable(text: str) -> str:
 def composed(name: str) -> str:
     """A name as it is kept: accents composed with their letters (NFC; a Mac's file names are not), trimmed."""
     return unicodedata.normalize("NFC", printable(name)).strip()
+
+
+def shown(address: str) -> str:
+    """An address, or a path, as messages may show it: without its password, wherever in it that stands."""
+    return _SECRET.sub(r"\1…", _LOGIN.sub(r"\1…@", address))
+
+
+def without_login(address: str) -> str:
+    """An address without its user and password."""
+    return _LOGIN.sub(r"\1", address)
 
 
 def counted(count: int, one: str) -> str:

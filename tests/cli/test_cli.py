@@ -556,6 +556,8 @@ def test_what_was_done_to_people_is_said(tmp_path: Path, inside: Inside) -> None
         inside("people", "merge", "Grace", "Alan", "--gallery", place).stdout
         == "Grace is Alan now, with 2 photos\n"
     )
+    same = inside("people", "merge", "Alan", " Alan", "--gallery", place)
+    assert (same.returncode, "name another" in same.stderr) == (2, True)
     gone = inside("people", "remove", "Alan", "--yes", "--gallery", place)
     assert gone.stdout == "Alan is forgotten, with 2 photos\n"
     assert inside("people", "--json", "--gallery", place).stdout.count("name") == 1
@@ -645,6 +647,7 @@ def test_remove_asks(
     asked = inside("people", "remove", "Ada", "--gallery", place)
     assert "Forget Ada with 1 photo?" in asked.stderr
     assert (asked.returncode == 0) == (left == 0)
+    assert (asked.returncode == 130) == (terminal and not answer)  # nobody is there
     everybody = inside("people", "--json", "--gallery", place).stdout
     assert len(json.loads(everybody)) == left
 

@@ -6,11 +6,13 @@ import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from commands import Inside
 from gallery.test_galleries import bare, descriptor, photo, who
 from mien.errors import EmbedderMismatch, GalleryError, PersonExists, PersonNotFound
 from mien.gallery import PostgresGallery, open_gallery
@@ -138,11 +140,15 @@ def test_two_galleries_in_one_database(postgres_url: str) -> None:
     [
         (
             "postgresql://mien:secret-word@127.0.0.1:1/people",
-            r"mien:\*\*\*@127.0.0.1:1/people",
+            "postgresql://…@127.0.0.1:1/people",
+        ),
+        (
+            "postgresql://127.0.0.1:1/people?user=mien&password=secret-word",
+            "postgresql://127.0.0.1:1/people.password=…",
         ),
         ("postgresql://mien:secret-word@127.0.0.1:notaport/people", "address"),
     ],
-    ids=["nobody listens", "no address"],
+    ids=["nobody listens", "in the query", "no address"],
 )
 def test_a_server_that_cannot_be_used_is_named_without_its_password(
     url: str, message: str
@@ -154,6 +160,22 @@ def test_a_server_that_cannot_be_used_is_named_without_its_password(
             describe=lambda _: pytest.fail("asked for"),
         )
     assert "secret-word" not in str(caught.value)
+
+
+def test_commands_name_the_database_without_its_password(
+    postgres_url: str, inside: Inside, astronaut_file: Path
+) -> None:
+    address = sa.make_url(postgres_url).set(password="-".join(["secret", "word"]))
+    place = address.render_as_string(hide_password=False)
+    told = [
+        inside("people", MIEN_GALLERY=place),
+        inside("enroll", "Ada", astronaut_file, MIEN_GALLERY=place),
+        inside("enroll", "Ada", astronaut_file, "--json", MIEN_GALLERY=place),
+        inside("find", astronaut_file, "--in", place, "--format", "json"),
+    ]
+    assert [done.returncode for done in told] == [0, 0, 0, 0]
+    assert all("postgresql://…@" in done.stdout for done in told)
+    assert not any("secret-word" in done.stdout + done.stderr for done in told)
 
 
 def test_a_connection_that_broke_is_made_anew(postgres_url: str) -> None:

@@ -19,7 +19,7 @@ from mien import sources
 from mien.errors import InputError, SourceError
 from mien.media import images
 from mien.sources.base import split_address
-from mien.text import printable
+from mien.text import printable, without_login
 
 _MAGIC = re.compile(r"[*?\[]")
 _CHUNK = 1 << 20
@@ -145,10 +145,8 @@ def shown(address: str) -> str:
     """An address without its user, password and query."""
     if "://" not in address:
         return address
-    parts = split_address(address)
-    return urlunsplit(
-        (parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")
-    )
+    parts = split_address(without_login(address))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
 
 
 def _is_media(path: str) -> bool:

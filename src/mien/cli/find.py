@@ -38,6 +38,7 @@ from mien.output.lettering import draw_text, text_size
 from mien.pipeline import Analyzer
 from mien.progress import progress
 from mien.store import data_dir
+from mien.text import shown
 from mien.types import U8
 
 find_app = new_app()
@@ -100,7 +101,7 @@ def find(
     for reason in failures:
         typer.echo(f"mien: {reason}", err=True)
     if not found and format == "table":
-        looked = ", ".join(name.rpartition("@")[2] for name in names)
+        looked = ", ".join(map(shown, names))
         where = (
             looked or f"{shared.place_in_words()}; --gallery or --in names other places"
         )
@@ -150,7 +151,7 @@ def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Searchable:
         gallery = open_gallery(
             name, space=analyzer.space, describe=analyzer.describe_photo
         )
-        return GallerySearch(gallery, name)
+        return GallerySearch(gallery, shown(name))
     if not path.exists():
         raise InputError(f"--in {name}: there is no such file or folder")
     if is_result(path):

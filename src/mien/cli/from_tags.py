@@ -17,7 +17,7 @@ from mien.media import images
 from mien.pipeline import Analyzer, photo_of
 from mien.progress import progress
 from mien.sources import is_video
-from mien.text import counted
+from mien.text import counted, shown
 from mien.types import U8, Faces
 from mien.xmp.tags import Mark, TaggedPhoto, same_face
 
@@ -47,7 +47,7 @@ def enroll_from_tags(analyzer: Analyzer, given: Sequence[str], place: str) -> No
         typer.echo(f"mien: {reason}", err=True)
     for person, count in sorted(learnt.items()):
         photos = counted(count, "photo")
-        typer.echo(f"{person}: {photos} in {place}")
+        typer.echo(f"{person}: {photos} in {shown(place)}")
     if not learnt:
         typer.echo("mien: nobody is named in these photos", err=True)
     if bad:

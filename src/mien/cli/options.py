@@ -21,6 +21,7 @@ from mien.models.attributes.heads import BUILT_IN
 from mien.models.embedders import space_of
 from mien.pipeline import Analyzer, kept_under
 from mien.store import data_dir
+from mien.text import shown
 
 _PANEL = "Looking at faces"
 _MOST_DAYS = 36_500
@@ -256,7 +257,7 @@ class SharedOptions:
 
     def place_in_words(self) -> str:
         """The place as messages name it: without user and password."""
-        return (self.place() or "the gallery").rpartition("@")[2]
+        return shown(self.place() or "the gallery")
 
     def somewhere(self, place: str | None) -> str:
         """The place, which has to be one.

@@ -83,7 +83,8 @@ def enroll(
     name: Annotated[
         str,
         typer.Argument(
-            help="The person's name, any printable characters; with --from-tags a photo or folder."
+            help="The person's name, any printable characters (one that begins with a dash after --, as last); "
+            "with --from-tags a photo or folder."
         ),
     ],
     photo: Annotated[
@@ -326,7 +327,10 @@ def _ask(question: str) -> None:
     """Goes on where somebody says so; in a pipe in which no answer comes the command itself says so."""
     question = f"{question}? This cannot be taken back"
     if sys.stdin is not None and sys.stdin.isatty():
-        sure = typer.confirm(question, err=True)
+        try:
+            sure = typer.confirm(question, err=True)
+        except typer.Abort:  # Ctrl-C, or the end of what is typed
+            raise KeyboardInterrupt from None
     else:
         typer.echo(f"{question} [y/N]: ", err=True, nl=False)
         answer = "" if sys.stdin is None else sys.stdin.readline()
@@ -416,10 +420,12 @@ def merge(
 
     Example: [bold]mien people merge "A. Lovelace" "Ada Lovelace"[/bold]
     """
+    goal = check_name(into)
+    if check_name(source) == goal:
+        raise InputError("a person cannot be merged into themselves; name another")
     opened = _open(gallery or ctx.obj)
     opened.merge(source, into)
     _relabel(opened, source, into)
-    goal = check_name(into)
     typer.echo(
         f"{check_name(source)} is {goal} now, with {counted(_photos_of(opened, [goal])[goal], 'photo')}"
     )

@@ -14,7 +14,7 @@ from mien.cli.outputs import console
 from mien.errors import InputError
 from mien.gallery import FolderGallery, Gallery, Photo, check_name
 from mien.gallery.verdicts import FAR, GOOD, THERE, judge
-from mien.text import counted
+from mien.text import counted, shown
 
 _AT_ONCE = 16  # photos that are judged beside each other, and kept together
 
@@ -121,7 +121,7 @@ def show(name: str, place: str, told: Sequence[PhotoVerdict], *, as_json: bool) 
     """Prints what each photo adds."""
     if as_json:
         photos = [asdict(one) for one in told]
-        document = {"name": name, "gallery": place, "photos": photos}
+        document = {"name": name, "gallery": shown(place), "photos": photos}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
     table = Table("photo", "verdict", box=None, pad_edge=False)
@@ -131,4 +131,4 @@ def show(name: str, place: str, told: Sequence[PhotoVerdict], *, as_json: bool) 
     if table.row_count:
         console().print(table, highlight=False)
     count = sum(one.enrolled for one in told)
-    typer.echo(f"{name}: {count} of {counted(len(told), 'photo')} in {place}")
+    typer.echo(f"{name}: {count} of {counted(len(told), 'photo')} in {shown(place)}")

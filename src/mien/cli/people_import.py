@@ -16,10 +16,9 @@ from mien.gallery import Gallery, Photo, check_name
 from mien.media.images import SUFFIXES
 from mien.pipeline import Analyzer
 from mien.progress import progress
-from mien.sources.base import shown
 from mien.sources.http import Client, with_headers
 from mien.sources.wire import Wait
-from mien.text import counted, from_json, printable
+from mien.text import counted, from_json, printable, shown
 
 _UNREVIEWED = "train"  # where Frigate puts faces that nobody has looked at yet
 _PAGE, _LIST_BYTES, _PHOTO_BYTES, _WAIT_S = 100, 10_000_000, 50_000_000, 30.0

@@ -23,6 +23,7 @@ from mien.gallery.search import Candidates, decide, nobody, number, per_face, to
 from mien.gallery.sql import SqlGallery
 from mien.installs import lacking
 from mien.space import EmbeddingSpace
+from mien.text import shown
 from mien.types import F32, Matches
 
 SCHEMA = "mien"  # of our tables, so that they can live in a database beside others
@@ -120,9 +121,7 @@ class PostgresGallery(SqlGallery):
         place = self.url.difference_update_query(["options"]).set(
             drivername="postgresql"
         )
-        super().__init__(
-            engine, place=place.render_as_string(hide_password=True), space=space
-        )
+        super().__init__(engine, place=shown(place.render_as_string()), space=space)
         self._migrate(as_it_is=as_it_is)
         self._replica = Replica(self.space)
 

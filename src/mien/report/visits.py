@@ -13,10 +13,10 @@ from mien.errors import InputError, SourceError
 from mien.output import charts
 from mien.output.charts import Series
 from mien.output.pages import cards, page, section, table
-from mien.sources.base import shown, split_address
+from mien.sources.base import split_address
 from mien.sources.http import Client, with_headers
 from mien.sources.wire import Wait
-from mien.text import from_json, why
+from mien.text import from_json, shown, why
 from mien.watch.counts import Counts, Guest, Told
 from mien.watch.store import open_place
 

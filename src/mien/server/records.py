@@ -20,7 +20,7 @@ from mien.server.people import Seen
 from mien.server.problems import TITLES, ProblemRecord
 from mien.server.rules import Known
 from mien.server.watching import Watched
-from mien.sources.base import shown
+from mien.text import shown
 from mien.watch.counts import Counts
 from mien.watch.store import KeptVisit
 

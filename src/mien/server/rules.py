@@ -15,9 +15,8 @@ from mien.errors import InputError, SourceError
 from mien.server.fetch import Fetcher, rules_of
 from mien.server.problems import Problem
 from mien.server.settings import ServerSettings
-from mien.sources.base import shown
 from mien.sources.wire import Wait
-from mien.text import is_visible
+from mien.text import is_visible, shown
 from mien.watch.sending import NotTold
 from mien.watch.settings import Rule, Webhook
 from mien.watch.store import VisitStore, message_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,12 +10,8 @@ from typing import Protocol, Self, runtime_checkable
 from urllib.parse import SplitResult, urlsplit
 
 from mien.errors import SourceError
+from mien.text import shown
 from mien.types import U8, Frame
-
-_SECRET = re.compile(
-    r"([?&][^=&#\s]*(?:pass|pwd|secret|token|key|auth|sig)[^=&#\s]*=)[^&#\s]*",
-    re.IGNORECASE,
-)
 
 MOST_CAMERAS = 9999  # OpenCV counts from 700 on for one of its ways to cameras
 
@@ -155,8 +150,3 @@ def split_address(uri: str) -> SplitResult:
         return urlsplit(uri)
     except ValueError as exc:
         raise SourceError(f"{shown(uri)} is no address: {exc}") from exc
-
-
-def shown(uri: str) -> str:
-    """An address as messages may show it: without its password, wherever in it that stands."""
-    return _SECRET.sub(r"\1…", re.sub(r"(\w+://)[^/?#\s]*@", r"\1…@", uri))

@@ -13,9 +13,10 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from mien.errors import InputError, SourceError
 from mien.media import images
 from mien.sources import wire
-from mien.sources.base import Closing, StreamEnded, Timeouts, shown, split_address
+from mien.sources.base import Closing, StreamEnded, Timeouts, split_address
 from mien.sources.live import Grab, grab_of
 from mien.sources.wire import Wait
+from mien.text import shown
 from mien.types import U8
 
 REDIRECTS = 5

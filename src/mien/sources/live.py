@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from mien.errors import InputError, SourceError
-from mien.sources.base import Closing, Glimpse, StreamEnded, Timeouts, shown
+from mien.sources.base import Closing, Glimpse, StreamEnded, Timeouts
+from mien.text import shown
 from mien.types import U8, Frame
 
 log = logging.getLogger(__name__)

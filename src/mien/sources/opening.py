@@ -9,11 +9,12 @@ from mien import plugins
 from mien.errors import SourceError
 from mien.media import images
 from mien.sources import http
-from mien.sources.base import MOST_CAMERAS, Source, Timeouts, shown, split_address
+from mien.sources.base import MOST_CAMERAS, Source, Timeouts, split_address
 from mien.sources.camera import camera
 from mien.sources.live import Connect, LiveSource
 from mien.sources.media import expand, is_folder, is_video
 from mien.sources.photos import Photos
+from mien.text import shown
 
 POLL_RATE = 2.0  # pictures per second asked of a URL that gives one picture
 

@@ -10,7 +10,7 @@ from typing import Any
 from av.error import FFmpegError
 
 from mien.errors import SourceError
-from mien.sources.base import Need, Timeouts, shown
+from mien.sources.base import Need, Timeouts
 from mien.sources.live import Came, Grab
 from mien.sources.resting import Resting
 from mien.sources.video import (
@@ -21,6 +21,7 @@ from mien.sources.video import (
     to_sketch,
     video_stream,
 )
+from mien.text import shown
 
 _OPTIONS = {
     "rtsp_transport": "tcp",

@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from mien.errors import SourceError
 from mien.media import containers
 from mien.pool import Ahead
-from mien.sources.base import Closing, Timeouts, shown
+from mien.sources.base import Closing, Timeouts
 from mien.sources.media import is_video
+from mien.text import shown
 from mien.types import U8, Frame
 
 log = logging.getLogger(__name__)

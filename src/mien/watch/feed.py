@@ -13,7 +13,8 @@ from typing import Literal
 from mien import heap
 from mien.errors import MienError, SourceError
 from mien.sources import Source, Timeouts, open_source
-from mien.sources.base import Glimpse, HasGlimpses, Need, glimpses_of, shown
+from mien.sources.base import Glimpse, HasGlimpses, Need, glimpses_of
+from mien.text import shown
 from mien.types import Frame
 from mien.watch.cameras import Camera, within
 from mien.watch.clips import Clips

@@ -14,8 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from mien.config import Settings
 from mien.errors import InputError
-from mien.sources.base import shown
-from mien.text import did_you_mean, why
+from mien.text import did_you_mean, shown, why
 from mien.watch.cameras import Camera, Strict, WrittenHours, secret_of
 from mien.watch.visits import LONGEST_CLIP_S
 

@@ -21,6 +21,7 @@ from mien.errors import InputError, VisitNotFound
 from mien.gallery import DATABASE_SUFFIXES, Gallery
 from mien.gallery.base import place_key
 from mien.media.images import THUMBNAIL, pixels_of
+from mien.text import shown
 from mien.watch.visits import LONGEST_CLIP_S, BestView, Event, clip_address, iso
 
 MQTT = "mqtt"  # the target that is no webhook
@@ -267,8 +268,7 @@ class VisitStore:
 
     @property
     def _place(self) -> str:
-        address = self._engine.url.render_as_string(hide_password=True)
-        return f"the visits in {address}"
+        return f"the visits in {shown(self._engine.url.render_as_string())}"
 
     @property
     def _file(self) -> Path | None:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from mien.models.attributes.heads import AGE, EMOTION, GENDER
 from mien.sources import wire
-from mien.sources.base import shown
 from mien.sources.wire import Wait
+from mien.text import shown
 from mien.watch.sending import NotTold
 from mien.watch.settings import Webhook
 from mien.watch.store import Message

@@ -31,6 +31,7 @@ from mien.gallery.unknown.base import (
 )
 from mien.gallery.unknown.grouping import LEAST_FACES, KeptFaces, regroup
 from mien.space import EmbeddingSpace
+from mien.text import shown
 from mien.types import F32, I64
 
 UNDO_S = 24 * 3600.0  # how long a name can be taken back: until then its faces are kept
@@ -135,8 +136,7 @@ class UnknownFaces:
 
     @property
     def _place(self) -> str:
-        address = self._engine.url.render_as_string(hide_password=True)
-        return f"the unknown faces in {address}"
+        return f"the unknown faces in {shown(self._engine.url.render_as_string())}"
 
     @property
     def _sqlite(self) -> bool:

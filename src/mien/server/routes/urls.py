@@ -18,7 +18,7 @@ from mien.server.records import JobRecord, UrlRecord
 from mien.server.routes.analyze import analyzed, jpeg, json_response, record_of
 from mien.server.security import Analyst, Caller, ServiceDep
 from mien.server.service import Service
-from mien.sources.base import shown
+from mien.text import shown
 
 router = APIRouter(tags=["analysis"])
 
