@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -30,12 +31,27 @@ _versions = sa.Table(
 )
 
 
-def sqlite_engine(path: Path | str) -> sa.Engine:
+def may_write(path: Path) -> bool:
+    """Whether a SQLite file may be written, or made; that takes a journal beside it."""
+    try:
+        path.open("r+b").close()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    effective = os.access in os.supports_effective_ids
+    return os.access(path.parent, os.W_OK, effective_ids=effective)
+
+
+def sqlite_engine(path: Path, *, read_only: bool = False) -> sa.Engine:
     """The connections to a SQLite file. What a transaction acknowledged survives a crash, what it deleted leaves no
     bytes; writers queue."""
-    engine = sa.create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS}
-    )
+    address = sa.URL.create("sqlite", database=str(path))
+    if read_only:
+        only = {"mode": "ro", "uri": "true"}
+        place = path.resolve().as_uri()
+        address = sa.URL.create("sqlite", database=place, query=only)
+    engine = sa.create_engine(address, connect_args={"timeout": _BUSY_SECONDS})
     sa.event.listen(engine, "connect", _set_up_connection)
     return engine
 

@@ -37,39 +37,58 @@ _COLUMNS = "SELECT id, person_id, weight, embedding FROM photos"
 class SqliteGallery(SqlGallery):
     """People in one file that several processes may share; what a call acknowledged survives a crash.
 
-    Descriptors are read once and kept in memory; before each search what changed since is read, whoever changed it.
+    Descriptors are read once and kept in memory; before each search what changed since is read, whoever changed it. One
+    that may not be written (on a read-only file system, of somebody else) is read alone.
 
     Raises:
-        GalleryError: The file is no gallery or cannot be written.
+        GalleryError: The file is no gallery, or cannot be made or read.
         EmbedderMismatch: It holds the descriptors of another embedder.
     """
 
     def __init__(
         self, path: Path, *, space: EmbeddingSpace, as_it_is: bool = False
     ) -> None:
-        try:
-            private.make_file(path)
-        except OSError as exc:
-            raise GalleryError(
-                f"cannot use {path}: {exc.strerror or exc}; is its folder there, may it be written?"
-            ) from exc
-        super().__init__(database.sqlite_engine(path), place=str(path), space=space)
         self.path = path
+        self.read_only = not database.may_write(path)
+        if not self.read_only:
+            try:
+                private.make_file(path)
+            except OSError as exc:
+                raise GalleryError(
+                    f"cannot use {path}: {exc.strerror or exc}; is its folder there, may it be written?"
+                ) from exc
+        engine = database.sqlite_engine(path, read_only=self.read_only)
+        super().__init__(engine, place=str(path), space=space)
         self._lock = threading.Lock()
         self._seen = -1  # the last change that the table knows
+        self._open(as_it_is=as_it_is)
+        self._table = Table(self.space.size)
+        self._counter = CounterRows((), np.zeros((0, self.space.size), np.float32))
+
+    def _open(self, *, as_it_is: bool) -> None:
+        """Makes or migrates the tables; of a gallery that may not be written they must be there."""
+        if self.read_only:
+            with self.transaction() as connection:
+                if as_it_is:
+                    self.space = migrations.space_of(connection) or self.space
+                migrations.check_newest(connection, place=self.place, space=self.space)
+            return
         with self.transaction(write=True) as connection:
             if migrations.is_older(connection):
                 database.keep_copy(self.path)
             self._bring_up_to_date(connection, as_it_is=as_it_is)
         database.drop_copy(self.path)
-        self._table = Table(self.space.size)
-        self._counter = CounterRows((), np.zeros((0, self.space.size), np.float32))
 
     def _begin(self, connection: sa.Connection, *, write: bool) -> None:
         database.begin(connection, write=write)
 
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[sa.Connection]:
+        if write and self.read_only:
+            raise GalleryError(
+                f"{self.path} may be read, not written: it or its folder is read-only; "
+                "let its owner do it, or copy it to where you may write"
+            )
         with super().transaction(write=write) as connection:
             yield connection
             if write:

@@ -45,6 +45,27 @@ def space_of(connection: sa.Connection) -> EmbeddingSpace | None:
     )
 
 
+def check_newest(
+    connection: sa.Connection, *, place: str, space: EmbeddingSpace
+) -> None:
+    """What `migrate` checks, of a gallery that may not be changed.
+
+    Raises:
+        GalleryError: A newer or older mien made it, or nobody did.
+        EmbedderMismatch: It holds the descriptors of another embedder.
+    """
+    about = _about(connection)
+    version = _checked_version(about, connection.dialect.name, place)
+    if version == 0:
+        raise GalleryError(f"{place} is no gallery, and may not be made one")
+    if is_older(connection):
+        raise GalleryError(
+            f"{place} is of an older mien, and bringing it up to date would write it, which is not allowed; "
+            "copy it to where you may write"
+        )
+    _check_space(about, place, space)
+
+
 def migrate(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> int:
     """Makes the tables, or brings those of an older version up to date; the version that was there, 0 of none.
 
@@ -56,11 +77,7 @@ def migrate(connection: sa.Connection, *, place: str, space: EmbeddingSpace) -> 
     """
     dialect = connection.dialect.name
     about = _about(connection)
-    version, last = _version(about), newest(dialect)
-    if version > last:
-        raise GalleryError(
-            f"{place} has version {version}; this mien reads {last}: update it"
-        )
+    version, last = _checked_version(about, dialect, place), newest(dialect)
     _check_space(about, place, space)
     for number in range(version + 1, last + 1):
         script = _files(dialect)[number - 1].replace("{size}", str(space.size))
@@ -121,6 +138,16 @@ def _note(
         connection.execute(
             sa.text("INSERT INTO about (key, value) VALUES (:key, :value)"), row
         )
+
+
+def _checked_version(about: dict[str, str], dialect: str, place: str) -> int:
+    """Raises GalleryError where a newer mien made it."""
+    version, last = _version(about), newest(dialect)
+    if version > last:
+        raise GalleryError(
+            f"{place} has version {version}; this mien reads {last}: update it"
+        )
+    return version
 
 
 def _version(about: dict[str, str]) -> int:
