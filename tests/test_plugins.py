@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -54,6 +55,23 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     plugins._of_packages.cache_clear()
     yield
     plugins._of_packages.cache_clear()
+
+
+def test_what_is_installed_is_not_looked_through_for_parts_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It reads a file of every package, at every start."""
+
+    def read(**_: str) -> NoReturn:
+        raise AssertionError("looked through what is installed")
+
+    monkeypatch.delenv(plugins.OFF, raising=False)
+    monkeypatch.setattr(plugins, "entry_points", read)
+    for group, names in plugins.OURS.items():
+        for name in names:
+            part = plugins.named(group, name)
+            assert part is not None
+            assert part.package == plugins.OWN
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ import pytest
 from live.clips import age_of, numbered, with_aspect, with_matrix, write_clip
 from live.servers import serving
 from mien.errors import InputError, SourceError
-from mien.sources import Timeouts, expand, fetch_image, is_video, open_source, wire
-from mien.sources.http import Client, by_name
+from mien.sources import Timeouts, expand, is_video, open_source, wire
+from mien.sources.http import Client, by_name, fetch_image
 from mien.sources.wire import Wait
 
 HASTY = Timeouts(

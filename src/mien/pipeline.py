@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -52,15 +52,16 @@ from mien.pool import in_order, worker_threads
 from mien.progress import progress as bar_for
 from mien.quality import judged, measure
 from mien.runtime import Compute
-from mien.session import Session, SessionOptions
 from mien.sources import open_source
 from mien.sources.given import Picture, check_color, frame_of, name_of
 from mien.space import EmbeddingSpace
 from mien.text import did_you_mean
-from mien.tracking import TrackerOptions
 from mien.types import F32, I64, U8, Faces, Frame, FrameResult, Mask
 from mien.verification import Verification, compare
 from mien.zoo import DLIB
+
+if TYPE_CHECKING:
+    from mien.session import Session, SessionOptions
 
 DEFAULT_DETECTOR = "compact"
 DEFAULT_EMBEDDER = DLIB.name
@@ -497,6 +498,9 @@ class Analyzer:
 
     def session(self, options: SessionOptions | None = None) -> Session:
         """The state of one stream: tracks and smooths what its frames show."""
+        from mien.session import Session, SessionOptions  # photos do without
+        from mien.tracking import TrackerOptions
+
         gallery = self.gallery if IDENTITY in self.only else None
         search = (
             None

@@ -173,13 +173,21 @@ class Plugin:
 
 def found(group: str) -> dict[str, Plugin]:
     """All parts of a group by name: ours first, then those of installed packages, which cannot take ours away."""
-    ours = OURS.get(group, {})
-    parts = {
-        name: Plugin(group, name, OWN, EntryPoint(name, value, group))
-        for name, value in ours.items()
-    }
+    parts = {name: _ours(group, name) for name in OURS.get(group, {})}
     of_packages = {} if os.environ.get(OFF) else dict(_of_packages(group))
     return parts | of_packages | parts  # ours come first, and stay
+
+
+def named(group: str, name: str) -> Plugin | None:
+    """The part of this name. What is installed is looked through (a tenth of a second's work) only where it is none
+    of ours."""
+    if name in OURS.get(group, {}):
+        return _ours(group, name)
+    return found(group).get(name)
+
+
+def _ours(group: str, name: str) -> Plugin:
+    return Plugin(group, name, OWN, EntryPoint(name, OURS[group][name], group))
 
 
 def load(
@@ -195,14 +203,14 @@ def load(
         InputError: Nothing has that name.
         PluginError: It cannot be loaded.
     """
-    parts = found(group)
-    if name not in parts:
-        known = [*besides, *parts]
+    part = named(group, name)
+    if part is None:
+        known = [*besides, *found(group)]
         near = did_you_mean(name, known)
         raise InputError(
             f"{name!r} is not {what} that is there; there are {', '.join(known)}{near}"
         )
-    return parts[name].load()
+    return part.load()
 
 
 @cache

@@ -158,10 +158,10 @@ def derived(
 def read_checked(path: Path) -> bytes | None:
     """A cache entry's payload, or None where it is missing or damaged."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:  # in two, for a slice would copy it
+            digest, payload = file.read(_DIGEST_BYTES), file.read()
     except OSError:
         return None
-    digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.sha256(payload).digest() == digest:
         return payload
     log.warning("cache entry %s is damaged and is made anew", path.name)

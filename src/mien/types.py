@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Collection, Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -249,6 +248,8 @@ class Faces:
 
     def _repr_html_(self) -> str:
         """A table for notebooks."""
+        import html
+
         rows = ""
         for face in self:
             distance = "" if face.distance is None else f"{face.distance:.2f}"

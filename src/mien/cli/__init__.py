@@ -132,13 +132,14 @@ class LazyGroup(TyperGroup):
         return list(plugins.found(plugins.COMMANDS))
 
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
-        known = self.list_commands(ctx)
-        if args and args[0] not in known and not args[0].startswith("-"):
-            ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], known)}")
+        name = args[0] if args else "-"
+        if not name.startswith("-") and plugins.named(plugins.COMMANDS, name) is None:
+            near = did_you_mean(name, self.list_commands(ctx))
+            ctx.fail(f"No such command {name!r}{near}")
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]
-        plugin = plugins.found(plugins.COMMANDS).get(cmd_name)
+        plugin = plugins.named(plugins.COMMANDS, cmd_name)
         if plugin is None:
             return None
         try:

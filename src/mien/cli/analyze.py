@@ -32,7 +32,6 @@ from mien.cli.options import (
 from mien.cli.videos import VideoJob, is_stream
 from mien.errors import InputError, MienError
 from mien.media import images
-from mien.output import drawing
 from mien.output.columns import Told
 from mien.output.schemas import FrameRecord, error_record, frame_record
 from mien.output.sink import Sink
@@ -131,12 +130,14 @@ def _format(
     Raises:
         InputError: It is unknown, says something else than the output's suffix, or cannot be written there.
     """
+    if kind is None and output is None:
+        usual = "table" if sys.stdout.isatty() else "jsonl"
+        return plugins.load(plugins.FORMATS, usual, what="a format")
     kinds = plugins.found(plugins.FORMATS)
     if kind is not None and kind not in kinds:
         raise InputError(f"--format {kind} is unknown; use one of {', '.join(kinds)}")
     if output is None:
-        usual = "table" if sys.stdout.isatty() else "jsonl"
-        return kinds[kind or usual].load()
+        return kinds[str(kind)].load()
     by_suffix = {**{f".{name}": name for name in kinds}, ".txt": "table"}
     named = by_suffix.get(output.suffix.lower(), kind)
     if kind is not None and named != kind:
@@ -193,6 +194,8 @@ class Work:
         if self.video.collector is not None:
             self.video.collector.keep(frame.image, result.faces, source=item.name)
         if self.draw is not None:
+            from mien.output import drawing  # fonts, for copies alone
+
             images.write_image(
                 self.draw(item), drawing.annotate(frame.image, result.faces)
             )

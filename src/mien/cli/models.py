@@ -315,7 +315,7 @@ def _import_embedder(
         )
     (file,) = files
     name = given["name"] or file.stem
-    if name in ZOO or name in plugins.found(plugins.EMBEDDERS):
+    if name in ZOO or plugins.named(plugins.EMBEDDERS, name) is not None:
         raise InputError(
             f"{name} is the name of another embedder; give this one another with --name"
         )

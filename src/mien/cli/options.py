@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from mien.collecting import UnknownCollector, who_is_known
 from mien.config import gallery_place, load_settings
 from mien.errors import GalleryError, InputError
 from mien.gallery import Gallery, open_gallery
-from mien.gallery.unknown import open_unknown
 from mien.models.attributes.antispoof import LIVE
 from mien.models.attributes.heads import BUILT_IN
 from mien.models.embedders import space_of
 from mien.pipeline import Analyzer, kept_under
 from mien.store import data_dir
 from mien.text import shown
+
+if TYPE_CHECKING:
+    from mien.collecting import UnknownCollector
 
 _PANEL = "Looking at faces"
 _MOST_DAYS = 36_500
@@ -316,6 +317,9 @@ def collector(analyzer: Analyzer, days: float | None) -> UnknownCollector | None
     """
     if days is None:
         return None
+    from mien.collecting import UnknownCollector, who_is_known
+    from mien.gallery.unknown import open_unknown
+
     gallery = who_is_known(analyzer.gallery, analyzer.only)
     unknown = open_unknown(gallery, data=data_dir())
     found = UnknownCollector(unknown, days=days, tolerance=analyzer.tolerance)

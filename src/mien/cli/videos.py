@@ -9,18 +9,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from mien.collecting import UnknownCollector
 from mien.errors import InputError, MienError
 from mien.media import images
-from mien.output import drawing
-from mien.output.summary import VideoSummary, timeline
 from mien.pipeline import Analyzer
 from mien.progress import progress
 from mien.sources import Photos, Source, is_video, open_source
 from mien.types import Frame, FrameResult
+
+if TYPE_CHECKING:
+    from mien.collecting import UnknownCollector
+    from mien.output.summary import VideoSummary
 
 Write = Callable[[Frame, FrameResult], object]
 
@@ -94,6 +96,8 @@ class VideoJob:
         if self.draw is not None:
             writers.append(self._drawing(stack, frames, self.draw))
         if self.summary is not None:
+            from mien.output.summary import VideoSummary
+
             summary = VideoSummary(frames.name)
             stack.callback(
                 self.spare.run, partial(write_summary, summary, self.summary)
@@ -112,6 +116,8 @@ class VideoJob:
         return [self.spare.writer(write) for write in writers]
 
     def _drawing(self, stack: ExitStack, frames: Source, place: Path) -> Write:
+        from mien.output import drawing
+
         if isinstance(frames, Photos):
             target = (
                 place
@@ -143,6 +149,8 @@ def write_summary(summary: VideoSummary, place: Path) -> None:
     Raises:
         InputError: The place cannot be written.
     """
+    from mien.output.summary import timeline
+
     about = summary.to_dict()
     text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
     try:

@@ -23,11 +23,11 @@ from mien.gallery.base import (
     showing,
 )
 from mien.gallery.counter import CounterExample, KeepsCounterExamples, keeping
-from mien.gallery.folder import Describe, FolderGallery
 from mien.gallery.search import match
 from mien.space import EmbeddingSpace
 
 if TYPE_CHECKING:
+    from mien.gallery.folder import Describe, FolderGallery
     from mien.gallery.postgres import PostgresGallery
     from mien.gallery.sqlite import SqliteGallery
 
@@ -63,13 +63,14 @@ NOBODY = "none"  # the name of no gallery at all
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 DATABASE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 _HOME = {
+    "FolderGallery": "mien.gallery.folder",
     "PostgresGallery": "mien.gallery.postgres",
     "SqliteGallery": "mien.gallery.sqlite",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """The galleries in databases are imported when first used: who has none does not wait for SQLAlchemy."""
+    """Each kind of gallery is imported when first used: who has no database does not wait for SQLAlchemy."""
     if name not in _HOME:
         raise AttributeError(f"module 'mien.gallery' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)
@@ -146,7 +147,7 @@ def open_gallery(
         "described_by": described_by,
         "as_it_is": as_it_is,
     }
-    return plugins.found(plugins.GALLERIES)[kind].load()(place, **wants)  # type: ignore[no-any-return]
+    return plugins.load(plugins.GALLERIES, kind, what="a gallery")(place, **wants)  # type: ignore[no-any-return]
 
 
 def kind_of(place: str) -> str:
@@ -156,7 +157,7 @@ def kind_of(place: str) -> str:
         GalleryError: None that is known.
     """
     scheme, separator, _ = place.partition("://")
-    if separator and scheme in plugins.found(plugins.GALLERIES):
+    if separator and plugins.named(plugins.GALLERIES, scheme) is not None:
         return scheme
     if separator:
         raise GalleryError(
@@ -179,4 +180,6 @@ def kind_of(place: str) -> str:
 def remarks(gallery: Gallery | None) -> tuple[Remark, ...]:
     """What is wrong with the photos of a gallery that is a folder: nobody in them, damaged, several people, a folder
     too deep. Into a database no such photo comes."""
+    from mien.gallery.folder import FolderGallery
+
     return gallery.remarks() if isinstance(gallery, FolderGallery) else ()

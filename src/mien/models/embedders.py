@@ -90,9 +90,9 @@ def load_embedder(name: str, compute: Compute | None = None) -> Embedder:
         ModelError: Its weights are not on this machine, or damaged.
         PluginError: The package that offers it cannot be loaded.
     """
-    parts = plugins.found(plugins.EMBEDDERS)
-    if name in parts:
-        return parts[name].load()(compute=compute)  # type: ignore[no-any-return]
+    part = plugins.named(plugins.EMBEDDERS, name)
+    if part is not None:
+        return part.load()(compute=compute)  # type: ignore[no-any-return]
     file = _file_of(name)
     if file is not None:
         model = read_model(file, compute)
@@ -130,7 +130,7 @@ def made_of(name: str) -> tuple[str, ...]:
     Raises:
         InputError: Nothing has that name.
     """
-    theirs = plugins.found(plugins.EMBEDDERS).get(name)
+    theirs = plugins.named(plugins.EMBEDDERS, name)
     if theirs is not None and theirs.package != plugins.OWN:
         version = theirs.entry.dist.version if theirs.entry.dist else ""
         return (f"{name}@{theirs.package}-{version}",)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from PIL import Image
 from mien import geometry
 from mien.errors import InputError
 from mien.media import images
-from mien.output import drawing
 from mien.output.columns import told_of
 from mien.types import U8, Faces, FrameResult
 
@@ -92,6 +90,8 @@ class Result(FrameResult):
             >>> analyzer.analyze(photo).draw().shape
             (512, 512, 3)
         """
+        from mien.output import drawing  # fonts, for copies alone
+
         return drawing.annotate(self.image(), self.faces)
 
     def save(self, path: str | Path) -> None:
@@ -159,6 +159,8 @@ class Result(FrameResult):
     def _repr_html_(self) -> str:
         """What notebooks show: the picture, where it can be had, and a table."""
         if self.error is not None:
+            import html
+
             return f"<p>{html.escape(self.error)}</p>"
         try:
             image = self.draw()

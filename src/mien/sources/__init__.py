@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mien.sources.base import Source, Timeouts
-from mien.sources.http import fetch_image
 from mien.sources.media import VIDEO_SUFFIXES, expand, find_media, is_video
 from mien.sources.opening import open_source
 from mien.sources.photos import Photos
@@ -14,7 +13,6 @@ __all__ = [
     "Source",
     "Timeouts",
     "expand",
-    "fetch_image",
     "find_media",
     "is_video",
     "open_source",

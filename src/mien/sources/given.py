@@ -12,7 +12,6 @@ from PIL import Image
 
 from mien.errors import InputError
 from mien.media import images
-from mien.sources.http import fetch_image
 from mien.types import Frame
 
 Picture: TypeAlias = (
@@ -34,6 +33,8 @@ def frame_of(picture: Picture, color: str = "bgr") -> tuple[Frame, Origin]:
         name = str(getattr(picture, "filename", ""))
         return Frame(images.of_pillow(picture), source=name), None
     if isinstance(picture, str) and picture.startswith(("http://", "https://")):
+        from mien.sources.http import fetch_image  # a client, for addresses alone
+
         return Frame(fetch_image(picture), source=picture), None
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)

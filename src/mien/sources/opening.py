@@ -1,4 +1,4 @@
-"""Opens every kind of source. FFmpeg is loaded by the first film or stream: photos do without."""
+"""Opens every kind of source. What only films, streams, cameras or addresses need is loaded by the first of them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 from mien import plugins
 from mien.errors import SourceError
 from mien.media import images
-from mien.sources import http
 from mien.sources.base import MOST_CAMERAS, Source, Timeouts, split_address
-from mien.sources.camera import camera
 from mien.sources.live import Connect, LiveSource
 from mien.sources.media import expand, is_folder, is_video
 from mien.sources.photos import Photos
@@ -39,7 +37,7 @@ def open_source(
         >>> first.index, first.time_s, first.image.shape
         (0, 0.0, (360, 640, 3))
     """
-    opener = plugins.found(plugins.SOURCES)[_kind_of(uri)].load()
+    opener = plugins.load(plugins.SOURCES, _kind_of(uri), what="a source")
     return opener(uri, timeouts=timeouts or Timeouts(), poll_rate=poll_rate)  # type: ignore[no-any-return]
 
 
@@ -54,8 +52,8 @@ def _kind_of(uri: str | int) -> str:
     scheme = split_address(uri).scheme if "://" in uri else ""
     if not scheme:
         return plugins.PATH
-    schemes = plugins.found(plugins.SOURCES).keys() - {plugins.PATH, plugins.CAMERA}
-    if scheme not in schemes:
+    known = plugins.named(plugins.SOURCES, scheme) is not None
+    if not known or scheme in {plugins.PATH, plugins.CAMERA}:
         raise SourceError(
             f"{shown(uri)}: {scheme} addresses are not supported; use http, https or rtsp"
         )
@@ -70,6 +68,8 @@ def open_camera(number: int, *, timeouts: Timeouts, **_: object) -> Source:
     """
     if not 0 <= number <= MOST_CAMERAS:
         raise SourceError(f"a camera's number is one from 0 to {MOST_CAMERAS}")
+    from mien.sources.camera import camera
+
     return _live(f"camera {number}", partial(camera, number), timeouts)
 
 
@@ -97,6 +97,8 @@ def open_http(url: str, *, timeouts: Timeouts, poll_rate: float | None) -> Sourc
     Raises:
         SourceError: It does not answer, or is neither.
     """
+    from mien.sources import http
+
     with http.get(url, timeouts) as answer:
         kind = answer.content_type
         if kind.startswith("image/") and poll_rate is None:

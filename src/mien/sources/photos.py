@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from mien.media import images
 from mien.sources.base import Closing
-from mien.sources.http import fetch_image
-from mien.types import Frame
+from mien.types import U8, Frame
 
 
 class Photos(Closing):
@@ -24,5 +23,13 @@ class Photos(Closing):
 
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self.paths):
-            image = fetch_image(path) if "://" in path else images.read_image(path)
-            yield Frame(image, index, 0.0, path)
+            yield Frame(_read(path), index, 0.0, path)
+
+
+def _read(place: str) -> U8:
+    """The picture in a file or at an address; the HTTP client is loaded for addresses alone."""
+    if "://" not in place:
+        return images.read_image(place)
+    from mien.sources.http import fetch_image
+
+    return fetch_image(place)

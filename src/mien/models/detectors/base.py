@@ -180,7 +180,7 @@ def made_of(name: str) -> tuple[str, ...]:
     Raises:
         ModelError: Unknown.
     """
-    theirs = plugins.found(plugins.DETECTORS).get(name)
+    theirs = plugins.named(plugins.DETECTORS, name)
     if theirs is not None and theirs.package != plugins.OWN:
         version = theirs.entry.dist.version if theirs.entry.dist else ""
         return (f"{name}@{theirs.package}-{version}",)
@@ -197,8 +197,9 @@ def load_detector(
         ModelError: Unknown, not a detector, or its weights are not on this machine.
         PluginError: The package that offers it cannot be loaded.
     """
-    parts = plugins.found(plugins.DETECTORS)
-    if name not in parts:
+    part = plugins.named(plugins.DETECTORS, name)
+    if part is None:
         spec_of(name)
-        raise ModelError(f"{name} is no detector; there are {', '.join(parts)}")
-    return parts[name].load()(min_face=min_face, compute=compute)  # type: ignore[no-any-return]
+        known = ", ".join(plugins.found(plugins.DETECTORS))
+        raise ModelError(f"{name} is no detector; there are {known}")
+    return part.load()(min_face=min_face, compute=compute)  # type: ignore[no-any-return]
