@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import Inside
 from mien import private, store
 from mien.gallery import FolderGallery, Photo, SqliteGallery
 from mien.gallery.unknown import open_unknown_file
@@ -163,6 +166,34 @@ def test_an_address_with_a_password_goes_when_its_job_ends(
     assert b"camera" in content
     assert b"word" not in content
     assert b"hidden" not in content
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("blur", "--output", "safe.jpg"),
+        ("tag",),
+        ("enroll", "--from-tags"),
+        ("enroll", "Ada"),
+        ("crop", "--into", "faces"),
+        ("verify", "ada.jpg"),
+        ("find",),
+    ],
+    ids=lambda command: " ".join(command),
+)
+def test_where_files_are_read_an_address_is_refused_without_its_password(
+    command: tuple[str, ...], inside: Inside, tmp_path: Path
+) -> None:
+    (tmp_path / "ada.jpg").touch()
+    with contextlib.chdir(tmp_path):
+        done = inside(*command, ADDRESS)
+    assert (done.returncode, "is an address; save it" in done.stderr) == (2, True)
+    assert "word" not in done.stdout + done.stderr
+
+
+def test_results_name_an_address_without_its_password(inside: Inside) -> None:
+    done = inside("analyze", "rtsp://me:word@127.0.0.1:1/door?pwd=hidden")
+    assert json.loads(done.stdout)["source"] == "rtsp://…@127.0.0.1:1/door?pwd=…"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from live.servers import serving
 from mien.errors import InputError, SourceError
 from mien.sources import Timeouts, expand, is_video, open_source, wire
 from mien.sources.http import Client, by_name, fetch_image
+from mien.sources.live import LiveSource
 from mien.sources.wire import Wait
 
 HASTY = Timeouts(
@@ -369,6 +370,18 @@ def test_passwords_are_not_shown() -> None:
     with pytest.raises(SourceError) as caught:
         open_source("http://me:hunter2@127.0.0.1:1/shot.jpg", timeouts=HASTY)
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_end_of_a_stream_names_it_without_its_password() -> None:
+    ended = LiveSource("rtsp://me:hunter2@camera/1", lambda: iter([]), HASTY)
+    with ended, pytest.raises(SourceError, match="…@camera/1 ended"):
+        next(iter(ended))
+
+
+def test_a_password_that_ends_the_address_early_is_told_the_cure() -> None:
+    with pytest.raises(SourceError, match="percent-encoded") as caught:
+        open_source("rtsp://me:hun/ter2@127.0.0.1:1/door", timeouts=HASTY)
+    assert "ter2" not in str(caught.value)
 
 
 @pytest.mark.slow

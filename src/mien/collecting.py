@@ -16,7 +16,7 @@ from mien.errors import InputError
 from mien.gallery.unknown import Sighting
 from mien.media.images import thumbnail
 from mien.quality import quality
-from mien.text import printable
+from mien.text import printable, shown
 from mien.types import U8, Faces, Frame, FrameResult, Mask
 
 G = TypeVar("G")
@@ -130,7 +130,7 @@ class UnknownCollector:
             Sighting(
                 row,
                 photo,
-                printable(source),
+                printable(shown(source)),
                 now,
                 until,
                 float(weight),

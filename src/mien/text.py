@@ -39,7 +39,9 @@ def composed(name: str) -> str:
 
 
 def shown(address: str) -> str:
-    """An address, or a path, as messages may show it: without its password, wherever in it that stands."""
+    """An address as messages and results show it: without its password, wherever in it that stands; a path as it is."""
+    if "://" not in address:
+        return address
     return _SECRET.sub(r"\1…", _LOGIN.sub(r"\1…@", address))
 
 

@@ -18,6 +18,7 @@ from mien.blur.photo import blur_photo
 from mien.blur.whom import FaceFinder, Whom
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.copies import AnalyzeInput, copies_of, inputs_of, jobs_for
+from mien.cli.inputs import refuse_addresses
 from mien.cli.options import (
     GalleryOption,
     JobsOption,
@@ -97,11 +98,7 @@ def blur(
     whom = _whom(spared, people, unknown)
     cover = style_of(style)
     items, failed = inputs_of(source)
-    addresses = [item.name for item in items if "://" in item.name]
-    if addresses:
-        raise InputError(
-            f"{addresses[0]} is an address; save it as a file first: a film is looked through twice"
-        )
+    refuse_addresses(source, ": a film is looked through twice")
     if not items:
         raise InputError("; ".join(failed) or "nothing to blur")
     place = copies_of("--output", output, items)

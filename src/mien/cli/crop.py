@@ -10,6 +10,7 @@ import typer
 
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
+from mien.cli.inputs import refuse_addresses
 from mien.cli.options import SharedOptions, with_shared_options
 from mien.cli.outputs import folder_to_write
 from mien.errors import InputError
@@ -82,6 +83,7 @@ def crop(
 
     Example: [bold]mien crop downloads/ --into faces/[/bold]
     """
+    refuse_addresses(source)
     sources = find_sources(source, into)
     if not sources:
         raise InputError("nothing to crop")

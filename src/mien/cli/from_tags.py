@@ -11,6 +11,7 @@ import typer
 
 from mien.cli import SOME_FAILED, UNUSABLE
 from mien.cli.copies import inputs_of
+from mien.cli.inputs import refuse_addresses
 from mien.errors import InputError, MienError
 from mien.gallery.folder import FolderGallery
 from mien.media import images
@@ -29,6 +30,7 @@ def enroll_from_tags(analyzer: Analyzer, given: Sequence[str], place: str) -> No
         InputError: There are no photos.
         Exit: Some could not be read, or nobody is named in any.
     """
+    refuse_addresses(given)
     items, failed = inputs_of(given)
     names = [item.name for item in items if not is_video(item.name)]
     if not names:

@@ -14,7 +14,7 @@ from rich.table import Table
 from mien import sources, store
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE
-from mien.cli.inputs import content_of, offering_largest
+from mien.cli.inputs import content_of, offering_largest, refuse_addresses
 from mien.cli.options import SharedOptions
 from mien.cli.outputs import local_time, utc_time
 from mien.errors import InputError, PhotoNotFound
@@ -27,6 +27,7 @@ def say(
     options: SharedOptions, name: str, given: Sequence[str], *, largest: bool
 ) -> None:
     """Remembers that the faces of photos are not a person; says which photos could not be used."""
+    refuse_addresses(given)
     gallery = options.open_gallery()
     keeping(gallery).counter_examples(name)  # is there such a person?
     analyzer = options.analyzer(only=(IDENTITY,), models={}, gallery=None)

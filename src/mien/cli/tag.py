@@ -12,6 +12,7 @@ from mien import sources
 from mien.attribute import IDENTITY
 from mien.cli import SOME_FAILED, UNUSABLE, new_app
 from mien.cli.copies import inputs_of
+from mien.cli.inputs import refuse_addresses
 from mien.cli.options import SharedOptions, with_shared_options
 from mien.errors import InputError, MienError
 from mien.media import images
@@ -44,6 +45,7 @@ def tag(
 
     Example: [bold]mien tag holiday/ --gallery people.db[/bold]
     """
+    refuse_addresses(photo)
     items, failed = inputs_of(photo)
     names = [item.name for item in items if not sources.is_video(item.name)]
     if not names:

@@ -27,6 +27,7 @@ from mien.output.window import (
     nearest_centre,
     strip_height,
 )
+from mien.text import shown
 from mien.types import U8, Frame, FrameResult
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ def show(play: Play, stats: Stats) -> None:
     """
     line = Line()
     play.annotate = drawing.Annotator(strip_height)
-    with Window(f"mien {play.source.name}") as window:
+    with Window(f"mien {shown(play.source.name)}") as window:
         threads = [
             threading.Thread(
                 target=line.analyse, args=(play, stats), name="mien analysis"

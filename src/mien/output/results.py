@@ -17,6 +17,7 @@ from mien import geometry
 from mien.errors import InputError
 from mien.media import images
 from mien.output.columns import told_of
+from mien.text import shown
 from mien.types import U8, Faces, FrameResult
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def to_pandas(results: Sequence[Result]) -> pd.DataFrame:
             corners = zip(_CORNERS, face.box.tolist(), strict=True)
             del told["box"], told["landmarks"]
             place = {
-                "source": result.source,
+                "source": shown(result.source),
                 "index": result.index,
                 "time_s": result.time_s,
             }

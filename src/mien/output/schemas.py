@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from mien.output.columns import told_of
-from mien.text import printable
+from mien.text import printable, shown
 from mien.types import FrameResult
 
 Path = Annotated[
@@ -67,7 +67,7 @@ def frame_record(
 ) -> FrameRecord:
     """A result as JSON shows it; without `identity` the name and distance are left out."""
     return FrameRecord(
-        source=result.source,
+        source=shown(result.source),
         index=result.index,
         time_s=round(result.time_s, 3),
         width=result.width,
@@ -84,7 +84,7 @@ def frame_record(
 def error_record(source: str, error: Exception) -> FrameRecord:
     """What stands in the output for an input that failed."""
     return FrameRecord(
-        source=source,
+        source=shown(source),
         index=0,
         time_s=0.0,
         width=0,

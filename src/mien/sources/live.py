@@ -146,14 +146,18 @@ class LiveSource(Closing):
                     self._received = number
                     if isinstance(grab, Grab):
                         self._tell(newest=_Newest(grab, self._now(), number))
-                raise StreamEnded(f"{self.name} ended")
+                raise StreamEnded(f"{shown(self.name)} ended")
             except InputError as exc:
                 if last is None or time.monotonic() - last > self.timeouts.retry_s:
                     self._tell(failure=exc)
                     return
                 log.warning("%s; trying again", exc)
             except Exception as exc:  # a reader thread must not die in silence
-                self._tell(failure=SourceError(f"reading {self.name} failed: {exc!r}"))
+                self._tell(
+                    failure=SourceError(
+                        f"reading {shown(self.name)} failed: {shown(repr(exc))}"
+                    )
+                )
                 raise
             self._closed.wait(pause)
             pause = min(2 * pause, self.timeouts.longest_pause_s)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import av
 import cv2
@@ -75,7 +76,9 @@ def _why_not(uri: str, exc: Exception, *, late: bool) -> str:
         return f"{name} is {kind} video that can be read, or is damaged"
     if "://" not in uri and not Path(uri).exists():
         return f"cannot read {name}: no such file"
-    return f"cannot open {name}: {reason(exc)}"
+    plain = "…@" in name and urlsplit(uri).username is None  # a / or # ended it early
+    cure = "; are its user and password percent-encoded?" if plain else ""
+    return f"cannot open {name}: {reason(exc)}{cure}"
 
 
 def reason(exc: Exception) -> str:
