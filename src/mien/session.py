@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from mien import geometry
+from mien.errors import MienError
 from mien.gallery.search import told_in
 from mien.models.detectors.base import (
     Detector,
@@ -18,6 +22,7 @@ from mien.models.detectors.base import (
     LooksAgain,
     scaled_back,
 )
+from mien.pool import Once, worker_threads
 from mien.quality import quality
 from mien.space import EmbeddingSpace
 from mien.tracking import Tracker, TrackerOptions, flow
@@ -33,6 +38,8 @@ _FRAME_S = 1 / 30  # what `passes` are counted in
 _MOST_PASSES = 4  # per frame, times `passes`, however late a frame comes
 _QUICK_S = 0.1  # frames come faster than that where each has little time
 _LATE = 2.0  # periods: looks that are less late than that wait for the next such frame
+_AHEAD = 2  # frames that are made ready before their turn
+_BESIDE = 2  # threads that work beside the one that follows faces
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class SessionOptions:
 
     detect_s: float = 0.06
     whole_s: float = 0.5
-    moving_s: float = 0.2
+    moving_s: float = 0.25
     detect_side: int = 640
     passes: int = 1
     apart_s: float = 0.5
@@ -54,6 +61,63 @@ class SessionOptions:
     any_angle: bool = False
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
     space: EmbeddingSpace = DLIB
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A frame, and what is made of its picture alone: whatever of it is asked for, once, by whichever thread."""
+
+    frame: Frame
+    scene: Once[flow.Scene]
+    small: Once[tuple[U8, float]]  # what the detector sees, and its scale
+    whole: Once[Faces]  # what it finds there
+
+    def within(self) -> tuple[int, int]:
+        """The width and height of the picture."""
+        height, width = self.frame.image.shape[:2]
+        return width, height
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """From the frame before: the seconds, and how faces moved; None where nobody can say, as after a cut."""
+
+    passed_s: float
+    shift: flow.Shift | None = None
+    cut: bool = False
+
+
+class _Look:
+    """A look at some faces of a frame: `shown` gives them as described, and what each is worth (N,)."""
+
+    def __init__(
+        self, image: U8, tracks: list[Track], see: Callable[[U8, Faces], Faces]
+    ) -> None:
+        self.tracks = tracks
+        placed = _bare(tracks)  # where they are in this frame, whenever it is looked at
+
+        def shown() -> tuple[Faces, F32]:
+            faces = see(image, placed)
+            return faces, quality(image, faces.boxes, faces.landmarks)
+
+        self.shown = Once(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A frame whose faces have their places: what is left is to look at some of them, and to tell."""
+
+    view: _View
+    look: _Look
+    glance: _Look | None = None
+    passes: int = 0  # for those whom the look casts doubt on
+    at_once: bool = False  # as photos are looked at
+
+    def hand_to(self, pool: ThreadPoolExecutor) -> None:
+        """Has other threads look."""
+        for look in (self.look, self.glance):
+            if look is not None and look.tracks:
+                pool.submit(look.shown)
 
 
 class Session:
@@ -110,10 +174,10 @@ class Session:
         self.glances = 0
         self.detections = 0  # in whole pictures
         self._scene: flow.Scene | None = None  # the frame before
-        self._shrunk: tuple[U8, U8, float] | None = None  # a frame, small, its scale
         self._looked_s = float("-inf")  # for faces, anywhere
         self._detected_s = float("-inf")  # in the whole picture, which was this
         self._detected: U8 | None = None  # its thumbnail
+        self._foreseen_s = float("-inf")  # when it was last looked at before its turn
         self._last: tuple[str | None, float] = (
             None,
             0.0,
@@ -121,30 +185,113 @@ class Session:
 
     def step(self, frame: Frame) -> FrameResult:
         """The faces of the stream's next frame."""
-        height, width = frame.image.shape[:2]
-        passed_s = self._passed(frame)
-        like_photo = passed_s > self.options.apart_s
+        view = self._view(frame)
+        return self._end(self._begin(view, self._way(view)))[1]
+
+    def stream(
+        self, frames: Iterable[Frame], *, ahead: bool
+    ) -> Iterator[tuple[Frame, FrameResult]]:
+        """Each frame with its faces, as `step` gives them.
+
+        `ahead` is for frames that need not be waited for, as a file's: other threads look at the faces of one while
+        those of the next are followed, and make later ones ready. The results are the same.
+        """
+        if not ahead:
+            return ((frame, self.step(frame)) for frame in frames)
+        return self._side_by_side(frames)
+
+    def _side_by_side(
+        self, frames: Iterable[Frame]
+    ) -> Generator[tuple[Frame, FrameResult], None, None]:
+        begun: _Begun | None = None
+        self._foreseen_s = float("-inf")
+        with worker_threads(_BESIDE) as pool:
+            try:
+                for view in self._views(frames, pool):
+                    way = self._way(view)
+                    before, begun = begun, None
+                    ended = None if before is None else self._end(before)
+                    begun = self._begin(view, way)
+                    begun.hand_to(pool)
+                    if ended is not None:
+                        yield ended
+            except MienError:  # comes after the frames before it
+                if begun is not None:
+                    yield self._end(begun)
+                raise
+            if begun is not None:
+                yield self._end(begun)
+
+    def _views(
+        self, frames: Iterable[Frame], pool: ThreadPoolExecutor
+    ) -> Iterator[_View]:
+        """Views of the frames; of the next ones much is made already when one is given."""
+        coming: deque[_View] = deque()
+        try:
+            for frame in frames:
+                view = self._view(frame)
+                boxes = _bare(self.tracker.tracks).boxes
+                pool.submit(self._foresee, view, boxes, self.tracker.restless)
+                coming.append(view)
+                if len(coming) > _AHEAD:
+                    yield coming.popleft()
+        except MienError:
+            yield from coming
+            raise
+        yield from coming
+
+    def _view(self, frame: Frame) -> _View:
+        small = Once(partial(self._small, frame.image))
+        whole = Once(lambda: self.detector(small()[0]))
+        return _View(frame, Once(partial(flow.Scene, frame.image)), small, whole)
+
+    def _foresee(self, view: _View, boxes: F32, restless: bool) -> None:
+        """Makes what a later frame needs; looks at its whole picture where it seems that this will be asked for."""
+        view.scene()
+        since_s = max(self._detected_s, self._foreseen_s)
+        if restless or self._is_due(view, boxes, since_s):
+            self._foreseen_s = view.frame.time_s
+            view.whole()
+
+    def _way(self, view: _View) -> _Way:
+        """The way from the frame before, of which faces may still be looked at."""
+        passed_s = self._passed(view.frame)
+        before, now = self._scene, view.scene()
+        self._scene = now
+        if passed_s > self.options.apart_s or before is None:
+            return _Way(passed_s)
+        if before.shape != now.shape or flow.is_cut(before.thumb, now.thumb):
+            return _Way(passed_s, cut=True)
+        return _Way(passed_s, before.follow(now, *self.tracker.places()))
+
+    def _begin(self, view: _View, way: _Way) -> _Begun:
+        """Finds where everybody is, and who is to be looked at."""
+        like_photo = way.passed_s > self.options.apart_s
         if like_photo:
             enough = self.tracker.options.new_track_score
-            self.tracker.part(enough=enough, forget=not np.isfinite(passed_s))
-        calm = self._follow(frame.image, passed_s)
-        calm &= not self.tracker.restless and passed_s > 0  # frames without times
-        due = frame.time_s - self._looked_s >= self._detect_s
-        if not calm or (due and not self._look_again(frame)):
-            self._detect(frame)
+            self.tracker.part(enough=enough, forget=not np.isfinite(way.passed_s))
+        calm = self._follow(way)
+        calm &= not self.tracker.restless and way.passed_s > 0  # frames without times
+        time_s = view.frame.time_s
+        whole = not calm or self._is_due(
+            view, _bare(self.tracker.tracks).boxes, self._detected_s
+        )
+        due = time_s - self._looked_s >= self._detect_s
+        if whole or (due and not self._look_again(view)):
+            self._detect(view)
         if like_photo:
-            self._look_at(frame, self.tracker.tracks, at_once=True)
-        else:
-            self._observe(frame, passed_s)
+            return _Begun(view, self._look(view, self.tracker.tracks), at_once=True)
+        return self._choose(view, way.passed_s)
+
+    def _end(self, begun: _Begun) -> tuple[Frame, FrameResult]:
+        """Takes in what looks showed; the frame, and what is known of everybody then."""
+        self._learn(begun)
         self.tracker.settle()
-        self._shrunk = None
-        return FrameResult(
-            frame.source,
-            frame.index,
-            frame.time_s,
-            width,
-            height,
-            self._faces(width, height),
+        frame = begun.view.frame
+        width, height = begun.view.within()
+        faces = self._faces(width, height)
+        return frame, FrameResult(
+            frame.source, frame.index, frame.time_s, width, height, faces
         )
 
     @property
@@ -165,114 +312,119 @@ class Session:
     def _small(self, image: U8) -> tuple[U8, float]:
         """The picture as small as the options ask for, but not so small that the detector misses its smallest face, and
         its scale."""
-        if self._shrunk is not None and self._shrunk[0] is image:
-            return self._shrunk[1:]
         least = self.options.detect_side / max(image.shape[:2])
         if isinstance(self.detector, HasReliableSize):
             least = max(least, self.detector.reliable / self.detector.min_face)
         scale = float(min(1.0, least))
-        self._shrunk = image, geometry.shrink(image, scale), scale
-        return self._shrunk[1:]
+        return geometry.shrink(image, scale), scale
 
-    def _follow(self, image: U8, passed_s: float) -> bool:
+    def _follow(self, way: _Way) -> bool:
         """Moves the tracks along; false where the flow cannot be trusted and a detection has to tell."""
-        before, now = self._scene, flow.Scene(image)
-        self._scene = now
-        if passed_s > self.options.apart_s or before is None:
-            return False
-        if before.shape != now.shape or flow.is_cut(before.thumb, now.thumb):
+        if way.cut:
             self.tracker.part(enough=self.tracker.options.sure_score)
+        if way.shift is None:
             return False
-        shift = before.follow(now, *self.tracker.places())
-        self.tracker.move(shift, passed_s=passed_s)
-        return bool(shift.steady.all())
+        self.tracker.move(way.shift, passed_s=way.passed_s)
+        return bool(way.shift.steady.all())
 
-    def _look_again(self, frame: Frame) -> bool:
-        """Looks for faces where they were; false where the whole picture has to be looked at."""
-        passed_s = frame.time_s - self._detected_s
-        if self._again is None or passed_s >= self.options.whole_s:
+    def _is_due(self, view: _View, boxes: F32, since_s: float) -> bool:
+        """Whether the whole picture was last looked at so long ago that it has to be again, at once if something
+        moved beside the boxes."""
+        passed_s = view.frame.time_s - since_s
+        if self._again is None:
+            return passed_s >= self._detect_s
+        if passed_s < self.options.moving_s:
             return False
-        if any(track.hurries for track in self.tracker.tracks):
+        before, now = self._detected, view.scene().thumb
+        moves = before is None or flow.is_moving(before, now, boxes, view.within())
+        return moves or passed_s >= self.options.whole_s
+
+    def _look_again(self, view: _View) -> bool:
+        """Looks for faces where they were; false where the whole picture has to be looked at."""
+        if self._again is None or any(t.hurries for t in self.tracker.tracks):
             return False
         faces = _bare(self.tracker.tracks)
-        if passed_s >= self.options.moving_s and self._comes(faces.boxes, frame.image):
-            return False
-        small, scale = self._small(frame.image)
+        small, scale = view.small()
         by = np.float32(scale)
         placed = replace(faces, boxes=faces.boxes * by, landmarks=faces.landmarks * by)
         found = self._again(small, placed)
         if (found.scores <= 0).any():
             return False
-        self.tracker.update(scaled_back(found, scale), frame.time_s)
-        self._looked_s = frame.time_s
+        self._looked_s = view.frame.time_s
+        self.tracker.update(scaled_back(found, scale), self._looked_s)
         return True
 
-    def _comes(self, boxes: F32, image: U8) -> bool:
-        """Whether something moved beside the boxes since the last look at the whole picture."""
-        before, now = self._detected, self._scene
-        if before is None or now is None:
-            return True
-        height, width = image.shape[:2]
-        return flow.is_moving(before, now.thumb, boxes, (width, height))
-
-    def _detect(self, frame: Frame) -> None:
-        small, scale = self._small(frame.image)
-        found = self.detector(small)
-        self.tracker.update(
-            scaled_back(Faces(found.boxes, found.scores, found.landmarks), scale),
-            frame.time_s,
-        )
-        self._looked_s = self._detected_s = frame.time_s
-        self._detected = None if self._scene is None else self._scene.thumb
+    def _detect(self, view: _View) -> None:
+        _, scale = view.small()
+        found = view.whole()
+        time_s = view.frame.time_s
+        bare = Faces(found.boxes, found.scores, found.landmarks)
+        self.tracker.update(scaled_back(bare, scale), time_s)
+        self._looked_s = self._detected_s = time_s
+        self._detected = view.scene().thumb
         self.detections += 1
 
-    def _observe(self, frame: Frame, passed_s: float) -> None:
-        """Looks at those who need it most; and once more where that casts doubt on somebody else."""
+    def _choose(self, view: _View, passed_s: float) -> _Begun:
+        """Who needs a look most, and for whom a glance is enough."""
         passes = self.options.passes * round(
             np.clip(passed_s / _FRAME_S, 1, _MOST_PASSES)
         )
-        shown = self.tracker.shown
         fresh = any(
             (t.person is not None and not t.person.observations) or t.doubtful
-            for t in shown
+            for t in self.tracker.shown
         )
+        time_s = view.frame.time_s
         # A look at the whole picture is work enough for one frame: looks that can wait are for the next.
-        busy = self._detected_s == frame.time_s and passed_s < _QUICK_S
-        due = self.tracker.due(
-            frame.time_s, passes + fresh, late=_LATE if busy else 1.0
-        )
+        busy = self._detected_s == time_s and passed_s < _QUICK_S
+        due = self.tracker.due(time_s, passes + fresh, late=_LATE if busy else 1.0)
         settled = (
             []
             if self.glance is None
-            else [t for t in due if self.tracker.settled(t, frame.time_s)]
+            else [t for t in due if self.tracker.settled(t, time_s)]
         )
-        self._glance_at(frame, settled)
-        seen = self._look_at(
-            frame, [t for t in due if all(t is not s for s in settled)]
-        )
-        if seen:
-            again = [
-                t
-                for t in self.tracker.shown
-                if t.doubtful and not t.meeting and all(t is not s for s in seen)
-            ]
-            self._look_at(frame, again[:passes])
+        look = self._look(view, [t for t in due if all(t is not s for s in settled)])
+        image = view.frame.image
+        glance = None if self.glance is None else _Look(image, settled, self.glance)
+        return _Begun(view, look, glance, passes)
 
-    def _look_at(
-        self, frame: Frame, tracks: list[Track], *, at_once: bool = False
-    ) -> list[Track]:
-        if not tracks:
-            return tracks
+    def _look(self, view: _View, tracks: list[Track]) -> _Look:
         times_seen = np.array(
             [0 if t.person is None else t.person.observations for t in tracks], np.int64
         )
-        faces = self.describe(frame.image, _bare(tracks), times_seen)
-        self.passes += len(tracks)
-        weights = quality(frame.image, faces.boxes, faces.landmarks)
-        names = self._names(tracks, faces, weights)
-        for i, (track, (whose, distance)) in enumerate(zip(tracks, names, strict=True)):
+        return _Look(
+            view.frame.image,
+            tracks,
+            lambda image, faces: self.describe(image, faces, times_seen),
+        )
+
+    def _learn(self, begun: _Begun) -> None:
+        """Takes in what looks showed; whoever else is in doubt by that is looked at, too."""
+        time_s = begun.view.frame.time_s
+        if begun.glance is not None:
+            self._learn_glance(begun.glance, time_s)
+        seen = self._learn_look(begun.look, time_s, at_once=begun.at_once)
+        if not seen or begun.at_once:
+            return
+        again = [
+            t
+            for t in self.tracker.shown
+            if t.doubtful and not t.meeting and all(t is not s for s in seen)
+        ]
+        self._learn_look(self._look(begun.view, again[: begun.passes]), time_s)
+
+    def _learn_look(
+        self, look: _Look, time_s: float, *, at_once: bool = False
+    ) -> list[Track]:
+        if not look.tracks:
+            return look.tracks
+        faces, weights = look.shown()
+        self.passes += len(look.tracks)
+        names = self._names(look.tracks, faces, weights)
+        for i, (track, (whose, distance)) in enumerate(
+            zip(look.tracks, names, strict=True)
+        ):
             observation = Observation(
-                time_s=frame.time_s,
+                time_s=time_s,
                 weight=float(weights[i]),
                 embedding=None if faces.embeddings is None else faces.embeddings[i],
                 told={name: scores.row(i) for name, scores in faces.attributes.items()},
@@ -280,18 +432,17 @@ class Session:
                 distance=distance,
             )
             self.tracker.learn(track, observation, at_once=at_once)
-        return tracks
+        return look.tracks
 
-    def _glance_at(self, frame: Frame, tracks: list[Track]) -> None:
-        """Sees what faces look like whose names are known: a pass of the emotion network alone."""
-        if not tracks or self.glance is None:
+    def _learn_glance(self, glance: _Look, time_s: float) -> None:
+        """What faces look like whose names are known: a pass of the emotion network alone."""
+        if not glance.tracks:
             return
-        faces = self.glance(frame.image, _bare(tracks))
-        weights = quality(frame.image, faces.boxes, faces.landmarks)
-        for i, track in enumerate(tracks):
+        faces, weights = glance.shown()
+        for i, track in enumerate(glance.tracks):
             told = {name: scores.row(i) for name, scores in faces.attributes.items()}
-            self.tracker.glance(track, told, frame.time_s, float(weights[i]))
-        self.glances += len(tracks)
+            self.tracker.glance(track, told, time_s, float(weights[i]))
+        self.glances += len(glance.tracks)
 
     def _names(
         self, tracks: list[Track], faces: Faces, weights: F32
@@ -330,9 +481,9 @@ class Session:
 
 def _bare(tracks: list[Track]) -> Faces:
     return Faces(
-        np.array([t.box for t in tracks], np.float32),
+        np.array([t.box for t in tracks], np.float32).reshape(-1, 4),
         np.array([t.score for t in tracks], np.float32),
-        np.array([t.landmarks for t in tracks], np.float32),
+        np.array([t.landmarks for t in tracks], np.float32).reshape(-1, 5, 2),
     )
 
 
