@@ -25,7 +25,7 @@ import numpy as np
 
 from mien import geometry, plugins
 from mien.attribute import IDENTITY, Attribute
-from mien.errors import InputError, ManyFacesError, NoFaceError
+from mien.errors import InputError, ManyFacesError, NoFaceError, PluginError
 from mien.gallery import NOBODY, Gallery, Photo, check_there, open_gallery
 from mien.gallery.weights import GOOD
 from mien.media import images
@@ -46,6 +46,7 @@ from mien.models.detectors.base import MIN_FACE, Detector, load_detector
 from mien.models.detectors.compact import Compact
 from mien.models.embedders import Embedder, load_embedder, made_of
 from mien.models.own import OwnModel, load_own, try_out
+from mien.models.parts import given_by
 from mien.output.columns import Told
 from mien.output.results import Result
 from mien.pool import in_order, worker_threads
@@ -130,7 +131,7 @@ class _Part:
         self.attributes = tuple(one for one in model.attributes if one.name in only)
 
     def __call__(self, image: U8, faces: Faces) -> Faces:
-        told = self.model(image, faces)
+        told = given_by(self.model, image, faces)
         unasked = {one.name for one in self.model.attributes} - set(self.only)
         return told.only(told.attributes.keys() - unasked | {IDENTITY})
 
@@ -391,8 +392,13 @@ class Analyzer:
         )
 
     def _embedded(self, image: U8, faces: Faces) -> Faces:
-        faces = self.embedder(image, faces)
+        faces = given_by(self.embedder, image, faces)
         rows = faces.embeddings
+        size = 0 if rows is None else rows.shape[1]
+        if len(faces) and size != self.space.size:
+            raise PluginError(
+                f"the embedder of {self.space.name} gives {size} numbers of a face, its space has {self.space.size}"
+            )
         return (
             faces if rows is None else replace(faces, embeddings=self.space.kept(rows))
         )
@@ -455,7 +461,8 @@ class Analyzer:
         """The faces of one frame of any source."""
         height, width = frame.image.shape[:2]
         faces = judged(
-            frame.image, self.describe(frame.image, self.detector(frame.image))
+            frame.image,
+            self.describe(frame.image, given_by(self.detector, frame.image)),
         )
         boxes = geometry.clip_boxes(
             faces.boxes, width=width, height=height
@@ -470,7 +477,7 @@ class Analyzer:
         sure = ~self.doubtful(image, faces)
         told = faces[sure]
         for stage in self.stages:
-            told = stage(image, told)
+            told = given_by(stage, image, told)
         return told if sure.all() else faces.told_by(told, sure)
 
     def doubtful(self, image: U8, faces: Faces) -> Mask:
@@ -486,14 +493,14 @@ class Analyzer:
         else:
             faces = self._embedded(image, self.backbone.tell(image, faces, still=False))
         for stage in self.own:
-            faces = stage(image, faces)
+            faces = given_by(stage, image, faces)
         return faces
 
     def glance(self, image: U8, faces: Faces) -> Faces:
         """Detected faces with what may have changed since they were looked at: no descriptors, no names."""
         faces = self.backbone.glance(image, faces)
         for stage in self.own:
-            faces = stage(image, faces)
+            faces = given_by(stage, image, faces)
         return faces
 
     def session(self, options: SessionOptions | None = None) -> Session:
@@ -542,7 +549,7 @@ class Analyzer:
     def describe_photo(self, content: bytes) -> Faces:
         """The faces of a photo's bytes, with descriptors only."""
         image = images.read_image(content)
-        return self.embed(image, self.detector(image))
+        return self.embed(image, given_by(self.detector, image))
 
     def embed(self, image: U8, faces: Faces) -> Faces:
         """Detected faces with their descriptors and nothing else."""
@@ -592,7 +599,7 @@ class Analyzer:
         """
         name = source or "the photo"
         image = images.read_image(content, name=name)
-        faces = self.embed(image, self.detector(image))
+        faces = self.embed(image, given_by(self.detector, image))
         if not len(faces) or faces.embeddings is None:
             raise NoFaceError(
                 f"no face found in {name}; take one where the face is larger, frontal and well lit"

@@ -11,13 +11,15 @@ Nothing is imported before it is asked for. One that cannot be loaded is named w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from traceback import walk_tb
 from typing import Any
 
-from mien.errors import InputError, PluginError
+from mien.errors import InputError, MienError, PluginError
 from mien.text import did_you_mean
 
 DETECTORS = "mien.detectors"
@@ -42,6 +44,15 @@ GROUPS = (
     ARCHITECTURES,
     IMPORTERS,
 )
+
+_HAS = {  # what a part of each group is known by
+    DETECTORS: "aligns_by",
+    EMBEDDERS: "space",
+    ATTRIBUTES: "attributes",
+    GALLERIES: "search",
+    FORMATS: "write",
+    SOURCES: "__iter__",
+}
 
 PATH, CAMERA = "path", "camera"  # the sources that have no scheme
 OWN = "mien"  # the package of our own parts
@@ -170,6 +181,25 @@ class Plugin:
             )
         return factory  # type: ignore[no-any-return]
 
+    def make(self, *given: object, **wants: object) -> Any:
+        """What the factory makes.
+
+        Raises:
+            PluginError: It cannot be loaded or, of another package, fails or makes something else.
+        """
+        factory = self.load()
+        with blaming():
+            made = factory(*given, **wants)
+        lacks = self.package != OWN and not hasattr(
+            made, _HAS.get(self.group, "__class__")
+        )
+        if lacks:
+            raise PluginError(
+                f"{self.name!r} ({self.group}) of the package {self.package} makes {type(made).__name__}, "
+                f"which has no {_HAS[self.group]!r}; mend or uninstall it, or set {OFF}=1"
+            )
+        return made
+
 
 def found(group: str) -> dict[str, Plugin]:
     """All parts of a group by name: ours first, then those of installed packages, which cannot take ours away."""
@@ -210,7 +240,44 @@ def load(
         raise InputError(
             f"{name!r} is not {what} that is there; there are {', '.join(known)}{near}"
         )
-    return part.load()
+    factory = part.load()
+    return factory if part.package == OWN else part.make
+
+
+@contextmanager
+def blaming() -> Iterator[None]:
+    """Errors that come out of the code of a package that adds parts say whose they are.
+
+    Raises:
+        PluginError: In the place of such an error.
+    """
+    try:
+        yield
+    except (MienError, MemoryError, BrokenPipeError):
+        raise
+    except Exception as exc:
+        package = at_fault(exc)
+        if package is None:
+            raise
+        raise PluginError(
+            f"the package {package} failed: {type(exc).__name__}: {exc}; "
+            f"mend or uninstall it, or set {OFF}=1"
+        ) from exc
+
+
+def at_fault(exc: BaseException) -> str | None:
+    """The package with parts in whose code an error arose, or that was in the middle of it; None: in none."""
+    theirs = {
+        part.entry.module.partition(".")[0]: part.package
+        for group in GROUPS
+        for part in found(group).values()
+        if part.package != OWN
+    }
+    ways = [
+        frame.f_globals.get("__name__", "") for frame, _ in walk_tb(exc.__traceback__)
+    ]
+    roots = [way.partition(".")[0] for way in reversed(ways)]
+    return next((theirs[root] for root in roots if root in theirs), None)
 
 
 @cache

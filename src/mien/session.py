@@ -22,6 +22,7 @@ from mien.models.detectors.base import (
     LooksAgain,
     scaled_back,
 )
+from mien.models.parts import given_by
 from mien.pool import Once, worker_threads
 from mien.quality import quality
 from mien.space import EmbeddingSpace
@@ -242,7 +243,7 @@ class Session:
 
     def _view(self, frame: Frame) -> _View:
         small = Once(partial(self._small, frame.image))
-        whole = Once(lambda: self.detector(small()[0]))
+        whole = Once(lambda: given_by(self.detector, small()[0]))
         return _View(frame, Once(partial(flow.Scene, frame.image)), small, whole)
 
     def _foresee(self, view: _View, boxes: F32, restless: bool) -> None:

@@ -144,7 +144,9 @@ class LazyGroup(TyperGroup):
             return None
         try:
             made = plugin.load()
-            made = made if isinstance(made, typer.Typer) else made()
+            made = made if isinstance(made, typer.Typer) else plugin.make()
+            if not isinstance(made, typer.Typer):
+                raise PluginError(f"{cmd_name!r} of {plugin.package} is no typer.Typer")
         except PluginError as exc:  # it stands in the help, and says why when called
             made = _broken(exc)
         command = typer.main.get_command(made)
@@ -219,9 +221,12 @@ def main() -> None:
     """Runs a command; an error of ours is one line on stderr, never a traceback."""
     _speak()
     try:
-        app(standalone_mode=True, prog_name="mien")
+        with plugins.blaming():
+            app(standalone_mode=True, prog_name="mien")
     except MienError as exc:
         typer.echo(f"mien: {exc}", err=True)
+        if isinstance(exc, PluginError):
+            logging.getLogger(__name__).info("this is where:", exc_info=exc)
         sys.exit(UNUSABLE)
     except BrokenPipeError:  # the reader of our output has gone (head, less): no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

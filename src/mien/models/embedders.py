@@ -92,7 +92,7 @@ def load_embedder(name: str, compute: Compute | None = None) -> Embedder:
     """
     part = plugins.named(plugins.EMBEDDERS, name)
     if part is not None:
-        return part.load()(compute=compute)  # type: ignore[no-any-return]
+        return part.make(compute=compute)  # type: ignore[no-any-return]
     file = _file_of(name)
     if file is not None:
         model = read_model(file, compute)

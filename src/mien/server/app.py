@@ -110,10 +110,12 @@ def _add_routes(app: FastAPI, plugin: plugins.Plugin) -> list[BaseRoute]:
     the rest works."""
     try:
         made = plugin.load()
+        router = made if isinstance(made, APIRouter) else plugin.make()
+        if not isinstance(router, APIRouter):
+            raise PluginError(f"{plugin.name!r} of {plugin.package} is no APIRouter")
     except PluginError as exc:
         log.error("%s", exc)
         return []
-    router = made if isinstance(made, APIRouter) else made()
     if plugin.package == plugins.OWN:  # as they are: included, each is made anew
         app.router.routes.extend(router.routes)
     else:

@@ -49,9 +49,9 @@ def _kind_of(uri: str | int) -> str:
     """
     if isinstance(uri, int):
         return plugins.CAMERA
-    scheme = split_address(uri).scheme if "://" in uri else ""
-    if not scheme:
+    if "://" not in uri:
         return plugins.PATH
+    scheme = split_address(uri).scheme or uri.partition("://")[0]  # a_b is none
     known = plugins.named(plugins.SOURCES, scheme) is not None
     if not known or scheme in {plugins.PATH, plugins.CAMERA}:
         raise SourceError(

@@ -202,4 +202,4 @@ def load_detector(
         spec_of(name)
         known = ", ".join(plugins.found(plugins.DETECTORS))
         raise ModelError(f"{name} is no detector; there are {known}")
-    return part.load()(min_face=min_face, compute=compute)  # type: ignore[no-any-return]
+    return part.make(min_face=min_face, compute=compute)  # type: ignore[no-any-return]
