@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from commands import Inside
-from mien import store
+from mien import said, store
 from mien.cli import serve
-from mien.config import ServeSettings, Settings, load_settings
+from mien.config import Settings, load_settings, serve_settings
 from mien.errors import InputError
 from mien.limits import Limits
+from mien.said import ServeSettings, read_said
 from mien.server.settings import ServerSettings
 from mien.train.keras.architectures import ARCHITECTURES, check_weights
 from mien.train.learners import IMAGENET
@@ -38,9 +39,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def tree() -> Iterator[tuple[str, Any]]:
     """Every key with its value where nothing is said; None for none, or where it depends on the machine."""
-    for name, field in Settings.model_fields.items():
-        if name != "serve":
-            yield name, field.default
+    for setting in fields(Settings):
+        yield setting.name, setting.default
     for name, field in ServeSettings.model_fields.items():
         if name != "limits":
             yield f"serve.{name}", field.default
@@ -70,11 +70,11 @@ def test_every_limit_is_reached_by_the_file_and_by_the_environment(
     names = [field.name for field in fields(Limits)]
     lines = [f"{name} = {i + 1}" for i, name in enumerate(names)]
     (here / "mien.toml").write_text("[serve.limits]\n" + "\n".join(lines))
-    limits = load_settings().serve.limits
+    limits = serve_settings().limits
     assert [getattr(limits, name) for name in names] == [*range(1, len(names) + 1)]
     for name in names:
         monkeypatch.setenv(f"MIEN_SERVE__LIMITS__{name.upper()}", "77")
-    limits = load_settings().serve.limits
+    limits = serve_settings().limits
     assert {getattr(limits, name) for name in names} == {77}
 
 
@@ -87,11 +87,11 @@ def test_the_environment_comes_before_the_file_key_by_key(
     monkeypatch.setenv("MIEN_SERVE__PORT", "82")
     monkeypatch.setenv("MIEN_SERVE__ORIGINS", '["http://b"]')
     monkeypatch.setenv("MIEN_SERVE__LIMITS__URL_S", "2.5")
-    found = load_settings()
-    assert found.detector == "hog"
-    assert (found.serve.port, found.serve.hosts) == (82, ("a",))
-    assert found.serve.origins == ("http://b",)
-    limits = found.serve.limits
+    assert load_settings().detector == "hog"
+    found = serve_settings()
+    assert (found.port, found.hosts) == (82, ("a",))
+    assert found.origins == ("http://b",)
+    limits = found.limits
     assert (limits.files, limits.url_s, limits.waiting) == (3, 2.5, 64)
 
 
@@ -127,6 +127,35 @@ def test_where_things_are_kept_stands_in_the_file_too(
     assert not store.is_offline()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "read"),
+    [
+        ("MIEN_DATA", "d", False),
+        ("MIEN_DETECTOR", "", False),
+        ("MIEN_DETECTOR", "hog", True),
+        ("mien_detector", "hog", True),
+        ("MIEN_SERVE__PORT", "81", True),
+    ],
+)
+def test_pydantic_reads_settings_only_where_something_is_said(
+    here: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, read: bool
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(
+        said, "read_said", lambda *args: asked.append(args) or read_said(*args)
+    )
+    monkeypatch.setenv(variable, value)
+    found = load_settings()
+    assert bool(asked) == read
+    checked = read_said(Settings)
+    assert all(
+        getattr(checked, one.name) == getattr(found, one.name)
+        for one in fields(Settings)
+    )
+    (here / "mien.toml").write_text("crops = 12")
+    assert load_settings().crops == 12
+
+
 def test_offline_keras_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_OFFLINE", "1")
     pretrained = next(one for one in ARCHITECTURES.values() if one.pretrained)
@@ -145,8 +174,8 @@ def test_options_of_the_service_come_first(
     )
     assert inside("serve", "--data", here).returncode == 0
     assert inside("serve", "--port", 82, "--rate", 0, "--data", here).returncode == 0
-    said, given = told
-    assert (said.port, said.urls, said.keep_unknown_days) == (81, True, 3)
-    assert (said.limits.requests_per_minute, said.limits.files) == (5, 2)
+    usual, given = told
+    assert (usual.port, usual.urls, usual.keep_unknown_days) == (81, True, 3)
+    assert (usual.limits.requests_per_minute, usual.limits.files) == (5, 2)
     assert (given.port, given.urls) == (82, True)
     assert (given.limits.requests_per_minute, given.limits.files) == (0, 2)

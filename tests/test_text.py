@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
@@ -28,7 +29,7 @@ def test_text_can_be_written_as_utf8(text: str, shown: str) -> None:
 
 def test_records_hold_text_that_can_be_written() -> None:
     record = FrameRecord(source="caf\udce9.jpg", error="cannot read caf\udce9.jpg")
-    assert FrameRecord.model_validate_json(record.to_json()).source == "caf\\xe9.jpg"
+    assert json.loads(record.to_json())["source"] == "caf\\xe9.jpg"
     assert record.error == "cannot read caf\\xe9.jpg"
 
 

@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
-
-from mien.errors import InputError
 from mien.gallery import NOBODY, check_there, make_gallery
-from mien.limits import Limits
 from mien.models.detectors.base import MIN_FACE
 from mien.pipeline import DEFAULT_DETECTOR, DEFAULT_EMBEDDER
 from mien.store import data_dir, settings_files
 
-
-class ServeSettings(BaseModel):
-    """What `mien serve` takes where no option is given."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    urls: bool = False
-    url_hosts: tuple[str, ...] = ()
-    results: tuple[Path, ...] = ()
-    keep_unknown_days: float | None = Field(default=None, gt=0)
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    limits: Limits = Field(default_factory=Limits)
+if TYPE_CHECKING:
+    from mien.said import ServeSettings
 
 
-class Settings(BaseSettings):
+@dataclass(frozen=True)
+class Settings:
     """What commands take where no option is given; docs/configuration.md says what each is.
 
-    `cache`, `data` and `offline` are read by `store`, in the same order and without the weight of this class.
+    `cache`, `data` and `offline` are read by `store`, in the same order. What `mien serve` takes is `serve_settings`.
     """
-
-    model_config = SettingsConfigDict(
-        env_prefix="MIEN_",
-        env_nested_delimiter="__",
-        env_ignore_empty=True,
-        extra="ignore",
-    )
-
-    first_file: ClassVar[Path | None] = None  # read before the others
 
     gallery: str | None = None
     detector: str = DEFAULT_DETECTOR
@@ -68,24 +37,10 @@ class Settings(BaseSettings):
     cache: Path | None = None
     data: Path | None = None
     offline: bool = False
-    serve: ServeSettings = ServeSettings()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        first = settings_cls.first_file if issubclass(settings_cls, Settings) else None
-        files = [*([] if first is None else [first]), *settings_files()]
-        return (
-            init_settings,
-            env_settings,
-            *(TomlConfigSettingsSource(settings_cls, file) for file in files),
-        )
+
+KEYS = frozenset({*(field.name for field in fields(Settings)), "serve"})
+_PLACES = ("cache", "data")  # any text will do for them: nothing has to be checked
 
 
 def gallery_place(
@@ -116,25 +71,38 @@ def load_settings(file: Path | None = None) -> Settings:
     Raises:
         InputError: A value in the environment or in mien.toml cannot be used.
     """
-    try:
-        if file is None:
-            return Settings()
+    if file is None and not _more_is_said():
+        return Settings(cache=_named("MIEN_CACHE"), data=_named("MIEN_DATA"))
+    from mien.said import read_said  # pydantic, which is slow to load
 
-        class Further(Settings):
-            """Which read one more file, right behind the environment."""
+    read = read_said(Settings, file)
+    return Settings(**{one.name: getattr(read, one.name) for one in fields(Settings)})
 
-            first_file = file
 
-        return Further()
-    except ValidationError as exc:
-        wrong = (
-            f"{'.'.join(map(str, error['loc']))}: {error['msg'].lower()}"
-            for error in exc.errors()
-        )
-        raise InputError(
-            f"a setting cannot be used (MIEN_* in the environment, or mien.toml): {'; '.join(wrong)}"
-        ) from exc
-    except ValueError as exc:
-        raise InputError(
-            f"a setting cannot be used (MIEN_* in the environment, or mien.toml): {exc}"
-        ) from exc
+def serve_settings(file: Path | None = None) -> ServeSettings:
+    """What `mien serve` takes where no option is given, from the same places.
+
+    Raises:
+        InputError: A value in the environment or in mien.toml cannot be used.
+    """
+    from mien.said import read_said
+
+    return read_said(Settings, file).serve
+
+
+def _named(variable: str) -> Path | None:
+    place = os.environ.get(variable)
+    return Path(place) if place else None
+
+
+def _more_is_said() -> bool:
+    """Whether a file is there, or a variable says more than where things are kept."""
+    variables = (name.lower() for name, value in os.environ.items() if value)
+    said = {
+        name.removeprefix("mien_").partition("__")[0]
+        for name in variables
+        if name.startswith("mien_")
+    }
+    return bool(said & KEYS.difference(_PLACES)) or any(
+        os.path.lexists(file) for file in settings_files()
+    )

@@ -53,7 +53,7 @@ def settings_files() -> list[Path]:
 
 
 def _setting(key: str) -> str | None:
-    """One of the settings of `config.Settings`, which is too heavy to be loaded where weights are read.
+    """One of the settings of `config.Settings`, which stands above what reads weights.
 
     Raises:
         InputError: A mien.toml cannot be read.

@@ -47,5 +47,6 @@ def test_a_photo_needs_no_database_no_table_and_no_server(
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), astronaut)
     found = imported("analyze", str(photo))
-    assert not found & {"fastapi", "pandas", "pyarrow", "ray", "sqlalchemy"}
+    unneeded = {"fastapi", "pandas", "pyarrow", "pydantic", "ray", "sqlalchemy"}
+    assert not found & unneeded
     assert "onnxruntime" in found

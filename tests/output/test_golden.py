@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,10 +24,11 @@ from mien.output.arrow import face_schema, face_table, picture_table
 from mien.output.csv import CsvSink
 from mien.output.drawing import label_lines
 from mien.output.json import JsonlSink
-from mien.output.schemas import FrameRecord, error_record, frame_record
+from mien.output.schemas import FaceRecord, FrameRecord, error_record, frame_record
 from mien.output.sink import Sink
 from mien.output.summary import VideoSummary
 from mien.output.table import _table
+from mien.server import frames
 from mien.types import F32, Faces, FrameResult, Matches, Scores
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -115,6 +117,22 @@ def test_json(records: list[FrameRecord]) -> None:
     assert [list(older(face)) for face in lines[0]["faces"]] == [
         list(face) for face in golden[0]["faces"]
     ]
+
+
+def test_the_document_of_the_api_says_the_same(records: list[FrameRecord]) -> None:
+    assert len(records) > 1
+    for record in records:
+        told = json.loads(record.to_json())
+        assert (
+            frames.FrameRecord(**told).model_dump(exclude_unset=True, mode="json")
+            == told
+        )
+
+
+def test_what_is_no_number_is_null() -> None:
+    face = FaceRecord({"pose": [math.nan, 1.0], "probs": {"a": math.inf}})
+    (told,) = json.loads(FrameRecord("a.jpg", faces=[face]).to_json())["faces"]
+    assert told == {"pose": [None, 1.0], "probs": {"a": None}}
 
 
 def test_csv(records: list[FrameRecord]) -> None:

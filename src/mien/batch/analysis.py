@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,7 @@ class ShardAnalyzer:
         record = frame_record(
             result, identity=IDENTITY in self.analyzer.only, embeddings=True
         )
-        return record.model_copy(update={"source": item.source})
+        return replace(record, source=item.source)
 
 
 @contextmanager

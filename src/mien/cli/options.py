@@ -172,7 +172,7 @@ class SharedOptions:
     def filled_in(self, file: Path) -> SharedOptions:
         """These, with what the environment or a mien.toml says where they say nothing."""
         settings = load_settings(file)
-        there = type(settings).model_fields.keys()
+        there = {field.name for field in fields(settings)}
         unsaid = [
             field.name
             for field in fields(self)

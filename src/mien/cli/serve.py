@@ -19,7 +19,7 @@ from mien.cli.options import (
     models_dir,
     with_shared_options,
 )
-from mien.config import gallery_place, load_settings
+from mien.config import gallery_place, load_settings, serve_settings
 from mien.errors import InputError
 from mien.gallery import NOBODY, remarks
 from mien.installs import lacking
@@ -59,13 +59,9 @@ Data = Annotated[
 ]
 
 
-def _serving(text: str, *names: str, **more: object) -> object:
+def _serving(text: str, *names: str, **more: Any) -> Any:
     return typer.Option(
-        *names,
-        help=text,
-        rich_help_panel=_PANEL,
-        show_default=False,
-        **more,  # type: ignore[arg-type]
+        *names, help=text, rich_help_panel=_PANEL, show_default=False, **more
     )
 
 
@@ -128,7 +124,7 @@ def _serve(
     from mien.server import ServerSettings
 
     watch = None if watch is None else find_file(watch)
-    said = load_settings(watch).serve
+    said = serve_settings(watch)
     watched = None if watch is None else read_file(watch, cameras_needed=False)
     if watch is not None:
         shared = shared.filled_in(watch)

@@ -17,6 +17,7 @@ from mien import geometry
 from mien.errors import InputError
 from mien.media import images
 from mien.output.columns import told_of
+from mien.output.schemas import error_record, frame_record
 from mien.text import shown
 from mien.types import U8, Faces, FrameResult
 
@@ -125,11 +126,6 @@ class Result(FrameResult):
             >>> sorted(analyzer.analyze(photo).to_dict())
             ['faces', 'height', 'index', 'source', 'time_s', 'width']
         """
-        from mien.output.schemas import (  # by pydantic, which is slow
-            error_record,
-            frame_record,
-        )
-
         if self.error is not None:
             return dict(error_record(self.source, InputError(self.error)).to_dict())
         named = self.faces.matches is not None

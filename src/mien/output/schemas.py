@@ -1,65 +1,93 @@
-"""The one JSON shape of a result (see the contract in the README), and its way back."""
+"""The one JSON shape of a result (see the contract in the README)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from mien.output.columns import told_of
 from mien.text import printable, shown
 from mien.types import FrameResult
 
-Path = Annotated[
-    str, BeforeValidator(printable)
-]  # valid UTF-8, whatever the file system holds
 
+@dataclass(frozen=True, slots=True)
+class FaceRecord:
+    """One face: all that was `told` of it, by column; what was not asked for is left out."""
 
-class FaceRecord(BaseModel):
-    """One face. Fields that were not asked for are unset and left out of the JSON.
-
-    Each attribute adds its own, a label and its `…_probs`, or a number (see `mien.attribute`); `embedding`, where it
-    was asked for, stands last.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    box: tuple[float, float, float, float]
-    score: float
-    landmarks: list[tuple[float, float]]
-    track_id: int | None = None
-    angle: float | None = None
-    quality: float | None = None
-    name: str | None = None
-    distance: float | None = None
-    name_probability: float | None = None
+    told: Mapping[str, Any]
 
     @property
-    def told(self) -> dict[str, Any]:
-        """All that was told, by column."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+    def box(self) -> tuple[float, float, float, float]:
+        """Its corners x1, y1, x2, y2, pixels."""
+        x1, y1, x2, y2 = self.told["box"]
+        return x1, y1, x2, y2
+
+    @property
+    def landmarks(self) -> list[tuple[float, float]]:
+        """Its five points."""
+        return [(x, y) for x, y in self.told["landmarks"]]
+
+    @property
+    def score(self) -> float:
+        """How sure it is that it is a face."""
+        return float(self.told["score"])
+
+    @property
+    def name(self) -> str | None:
+        """Who it is, where that is known."""
+        return self.told.get("name")
+
+    @property
+    def distance(self) -> float | None:
+        """How far it is from the nearest person."""
+        return self.told.get("distance")
 
 
-class FrameRecord(BaseModel):
+@dataclass(slots=True)
+class FrameRecord:
     """One picture or frame; `error` only where this input failed. Bytes of `source` that are no UTF-8 are \\xNN."""
 
-    source: Path
+    source: str
     index: int = 0
     time_s: float = 0.0
     width: int = 0
     height: int = 0
-    faces: list[FaceRecord] = []
-    error: Annotated[
-        str | None, BeforeValidator(lambda text: text and printable(text))
-    ] = None
+    faces: list[FaceRecord] = field(default_factory=list)
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        self.source = printable(self.source)
+        self.error = self.error and printable(self.error)
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain values that JSON can hold."""
+        told: dict[str, object] = {
+            "source": self.source,
+            "index": self.index,
+            "time_s": self.time_s,
+            "width": self.width,
+            "height": self.height,
+            "faces": [_plain(face.told) for face in self.faces],
+        }
+        return told if self.error is None else {**told, "error": self.error}
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return self.model_dump_json(exclude_unset=True)
+        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
 
-    def to_dict(self) -> dict[str, object]:
-        """The same as plain Python values."""
-        return self.model_dump(mode="json", exclude_unset=True)
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, which knows no NaN and no infinity."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value
 
 
 def frame_record(
@@ -73,9 +101,7 @@ def frame_record(
         width=result.width,
         height=result.height,
         faces=[
-            FaceRecord.model_validate(
-                told_of(face, identity=identity, embeddings=embeddings)
-            )
+            FaceRecord(told_of(face, identity=identity, embeddings=embeddings))
             for face in result.faces
         ],
     )
@@ -83,12 +109,4 @@ def frame_record(
 
 def error_record(source: str, error: Exception) -> FrameRecord:
     """What stands in the output for an input that failed."""
-    return FrameRecord(
-        source=shown(source),
-        index=0,
-        time_s=0.0,
-        width=0,
-        height=0,
-        faces=[],
-        error=str(error),
-    )
+    return FrameRecord(shown(source), error=str(error))

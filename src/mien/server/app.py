@@ -18,9 +18,9 @@ from starlette.routing import BaseRoute
 import mien
 from mien import plugins
 from mien.errors import MienError, PluginError
-from mien.output.schemas import FaceRecord, FrameRecord
 from mien.pipeline import Analyzer
 from mien.server import bodies
+from mien.server.frames import FaceRecord, FrameRecord
 from mien.server.middleware import (
     AdmissionControl,
     BodyLimits,

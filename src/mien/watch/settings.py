@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import platformdirs
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from mien.config import Settings
+from mien.config import KEYS
 from mien.errors import InputError
 from mien.text import did_you_mean, shown, why
 from mien.watch.cameras import Camera, Strict, WrittenHours, secret_of
@@ -203,7 +203,7 @@ def read_file(file: Path, *, cameras_needed: bool = True) -> WatchFile:
         said = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as exc:
         raise InputError(f"cannot read {file}: {why(exc)}") from exc
-    own = {name: said[name] for name in said if name not in Settings.model_fields}
+    own = {name: said[name] for name in said if name not in KEYS}
     try:
         found = WatchFile.model_validate(own)
     except ValidationError as exc:

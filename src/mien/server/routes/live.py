@@ -221,6 +221,4 @@ class _ClientStream:
 
 def _error(index: int, time_s: float, problem: str) -> str:
     """The answer to a frame that could not be looked at: as a frame's, of no size and without faces."""
-    told = {"source": "live", "index": index, "time_s": round(time_s, 3)}
-    nothing = {"width": 0, "height": 0, "faces": [], "error": problem}
-    return FrameRecord.model_validate(told | nothing).to_json()
+    return FrameRecord("live", index, round(time_s, 3), error=problem).to_json()
