@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
+import os
 from collections.abc import (
     Callable,
     Collection,
@@ -442,6 +443,11 @@ class Analyzer:
             [1, 1]
         """
 
+        if isinstance(sources, str | bytes | os.PathLike):
+            raise InputError("give a list of pictures; one alone is 'analyze's")
+        if jobs < 1:
+            raise InputError(f"jobs: 1 or more; got {jobs}")
+
         def one(source: Picture) -> Result:
             try:
                 return self.analyze(source, keep_image=keep_image)
@@ -532,7 +538,9 @@ class Analyzer:
         glance = None if momentary & slow else self.glance
         return Session(self.detector, self.observe, search, chosen, glance=glance)
 
-    def stream(self, uri: str | int, *, keep_image: bool = False) -> Iterator[Result]:
+    def stream(
+        self, uri: str | os.PathLike[str] | int, *, keep_image: bool = False
+    ) -> Iterator[Result]:
         """Tracked and smoothed results of a video, camera (its number) or stream, one per frame.
 
         Raises:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import InputError
+from commands import Inside
+from mien.errors import GalleryError, InputError
 from mien.media import images
 from mien.output.results import Result, to_pandas
 from mien.pipeline import Analyzer
@@ -47,12 +48,25 @@ def test_whatever_a_program_has_of_a_picture(
     assert [one.source for one in found[:2]] == [str(astronaut_file)] * 2
 
 
+def closed() -> io.BytesIO:
+    """An open file that is one no more."""
+    file = io.BytesIO(b"picture")
+    file.close()
+    return file
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [
         (12, "int is no picture"),
         (None, "NoneType is no picture"),
         (io.StringIO("text"), "open it with mode 'rb'"),
+        (closed(), "cannot be read: .* closed file"),
+        ("", "name is empty"),
+        (
+            "rtsp://me:hunter2@127.0.0.1/1",
+            "^rtsp://…@127.0.0.1/1: pictures are fetched",
+        ),
         (np.zeros((3, 40, 50), np.uint8), "channels to the end"),
     ],
 )
@@ -61,6 +75,41 @@ def test_what_is_no_picture_is_refused_in_words(
 ) -> None:
     with pytest.raises(InputError, match=reason):
         analyzer.analyze(wrong)
+
+
+def test_one_that_is_closed_does_not_end_the_others(
+    analyzer: Analyzer, astronaut: U8
+) -> None:
+    results = analyzer.analyze_many([closed(), astronaut], progress=False)
+    assert [len(result.faces) for result in results] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "jobs", "reason"),
+    [
+        ("party.jpg", 1, "give a list of pictures"),
+        (Path("party.jpg"), 1, "give a list of pictures"),
+        ([], 0, "jobs: 1 or more; got 0"),
+    ],
+)
+def test_many_are_a_list(
+    analyzer: Analyzer, given: Any, jobs: int, reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        next(analyzer.analyze_many(given, jobs=jobs))
+
+
+def test_a_path_is_played(analyzer: Analyzer, astronaut_file: Path) -> None:
+    (result,) = analyzer.stream(astronaut_file)
+    assert len(result.faces) == 1
+
+
+def test_a_gallery_has_a_name(inside: Inside) -> None:
+    """An unset variable is neither the folder one is in nor one's own gallery."""
+    with pytest.raises(GalleryError, match="unset variable"):
+        Analyzer(gallery="", only=["identity"])
+    done = inside("people", "forget", "Ada", "--yes", "--gallery", "")
+    assert (done.returncode, "unset variable" in done.stderr) == (2, True)
 
 
 def test_the_order_of_channels_is_checked(analyzer: Analyzer, astronaut: U8) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from mien.config import gallery_place, load_settings
 from mien.errors import GalleryError, InputError
-from mien.gallery import Gallery, open_gallery
+from mien.gallery import NO_NAME, Gallery, open_gallery
 from mien.models.attributes.antispoof import LIVE
 from mien.models.attributes.heads import BUILT_IN
 from mien.models.embedders import space_of
@@ -83,6 +83,12 @@ JobsOption = Annotated[
         help="Photos at the same time (default: one per core).",
     ),
 ]
+
+
+def _named(gallery: str | None) -> str | None:
+    if gallery == "":
+        raise GalleryError(NO_NAME)
+    return gallery
 
 
 @dataclass(frozen=True)
@@ -254,7 +260,7 @@ class SharedOptions:
 
     def place(self, *, make: bool = False) -> str | None:
         """Where the people are; None: nowhere."""
-        return gallery_place(self.gallery, make=make)
+        return gallery_place(_named(self.gallery), make=make)
 
     def place_in_words(self) -> str:
         """The place as messages name it: without user and password."""
@@ -285,6 +291,7 @@ GalleryOption = Annotated[
     str | None,
     typer.Option(
         "--gallery",
+        callback=_named,
         help="A folder of photos, a .db file or postgresql://… [$MIEN_GALLERY, else your own; none: nobody].",
         show_default=False,
     ),

@@ -59,6 +59,7 @@ __all__ = [
     "showing",
 ]
 
+NO_NAME = "a gallery's name is empty: an unset variable?"
 NOBODY = "none"  # the name of no gallery at all
 POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 DATABASE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
@@ -84,6 +85,8 @@ def check_there(place: str) -> None:
     """
     if "://" in place:
         return
+    if not place:
+        raise GalleryError(NO_NAME)
     try:
         there = Path(place).exists()
     except OSError as exc:
@@ -156,6 +159,8 @@ def kind_of(place: str) -> str:
     Raises:
         GalleryError: None that is known.
     """
+    if not place:
+        raise GalleryError(NO_NAME)
     scheme, separator, _ = place.partition("://")
     if separator and plugins.named(plugins.GALLERIES, scheme) is not None:
         return scheme

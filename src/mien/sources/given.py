@@ -12,6 +12,7 @@ from PIL import Image
 
 from mien.errors import InputError
 from mien.media import images
+from mien.text import shown
 from mien.types import Frame
 
 Picture: TypeAlias = (
@@ -28,7 +29,8 @@ def frame_of(picture: Picture, color: str = "bgr") -> tuple[Frame, Origin]:
         InputError: It cannot be read, or is nothing that could be a picture.
     """
     if isinstance(picture, np.ndarray):
-        return Frame(images.as_image(picture, color)), None
+        plain = np.asarray(picture)  # a matrix is one no more
+        return Frame(images.as_image(plain, color)), None
     if isinstance(picture, Image.Image):
         name = str(getattr(picture, "filename", ""))
         return Frame(images.of_pillow(picture), source=name), None
@@ -36,6 +38,8 @@ def frame_of(picture: Picture, color: str = "bgr") -> tuple[Frame, Origin]:
         from mien.sources.http import fetch_image  # a client, for addresses alone
 
         return Frame(fetch_image(picture), source=picture), None
+    if isinstance(picture, str):
+        _check_name(picture)
     if isinstance(picture, str | os.PathLike):
         path = Path(picture)
         return Frame(images.read_image(path), source=str(picture)), path
@@ -49,6 +53,16 @@ def name_of(picture: Picture) -> str:
     if isinstance(picture, str | os.PathLike):
         return str(picture)
     return str(getattr(picture, "name", "") or getattr(picture, "filename", ""))
+
+
+def _check_name(name: str) -> None:
+    """Raises InputError where a name is empty, or an address from which no picture is fetched."""
+    if not name:
+        raise InputError("a picture's name is empty: an unset variable?")
+    if "://" in name:
+        raise InputError(
+            f"{shown(name)}: pictures are fetched from http and https; of a stream 'stream' gives results"
+        )
 
 
 def check_color(color: str) -> str:
@@ -66,9 +80,14 @@ def _read(file: Any) -> bytes:
     """The content of an open file.
 
     Raises:
-        InputError: It is none, or one of text.
+        InputError: It is none, closed, or one of text.
     """
-    content = file.read() if hasattr(file, "read") else file
+    try:
+        content = file.read() if hasattr(file, "read") else file
+    except (OSError, ValueError) as exc:
+        raise InputError(
+            f"the file cannot be read: {exc}; open it with mode 'rb'"
+        ) from exc
     if isinstance(content, bytearray | memoryview):
         content = bytes(content)
     if isinstance(content, str):

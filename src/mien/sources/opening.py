@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ POLL_RATE = 2.0  # pictures per second asked of a URL that gives one picture
 
 
 def open_source(
-    uri: str | int,
+    uri: str | os.PathLike[str] | int,
     *,
     timeouts: Timeouts | None = None,
     poll_rate: float | None = POLL_RATE,
@@ -37,6 +38,7 @@ def open_source(
         >>> first.index, first.time_s, first.image.shape
         (0, 0.0, (360, 640, 3))
     """
+    uri = uri if isinstance(uri, int) else str(uri)
     opener = plugins.load(plugins.SOURCES, _kind_of(uri), what="a source")
     return opener(uri, timeouts=timeouts or Timeouts(), poll_rate=poll_rate)  # type: ignore[no-any-return]
 
