@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -18,7 +19,7 @@ import pytest
 from live.clips import age_of, numbered, with_aspect, with_matrix, write_clip
 from live.servers import serving
 from mien.errors import InputError, SourceError
-from mien.sources import Timeouts, expand, is_video, open_source, wire
+from mien.sources import Timeouts, expand, is_video, open_source, video, wire
 from mien.sources.http import Client, by_name, fetch_image
 from mien.sources.live import LiveSource
 from mien.sources.wire import Wait
@@ -103,6 +104,22 @@ def test_the_whole_display_matrix_is_followed(
         if image[[5, -5][y], [5, -5][x]].mean() > 200
     ]
     assert white == [corner]
+
+
+def test_pictures_that_are_gone_do_not_wait_for_the_collector(clip: Path) -> None:
+    """They are a megabyte and more, and it counts objects."""
+    gc.collect()
+    gc.disable()
+    try:
+        with av.open(str(clip)) as container:
+            for frame in container.decode(video=0):
+                assert video.to_sketch(frame).ndim == 2
+                assert video.to_image(frame).ndim == 3
+        del frame
+        left = [one for one in gc.get_objects() if isinstance(one, av.VideoFrame)]
+        assert left == []
+    finally:
+        gc.enable()
 
 
 def test_a_display_matrix_of_another_angle(clip: Path, tmp_path: Path) -> None:

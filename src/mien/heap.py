@@ -17,8 +17,8 @@ def keep_few_arenas() -> None:
 
 
 def give_back() -> None:
-    """FFmpeg's pictures hang in circles of small Python objects, so that the collector, which counts objects, is in no
-    hurry: a connection leaves tens of megabytes."""
+    """What is left of networks that were loaded and of connections that were lost: tens of megabytes. The collector,
+    which counts objects, is in no hurry, and the C library keeps what lies below something that is used."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

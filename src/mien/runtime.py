@@ -128,6 +128,8 @@ class OnnxModel:
                 enable_fallback=int(again),
             )
             _check_used(self._session, compute.device)
+            if not again:  # it would keep the file for that: 22 MB of dlib's network
+                self._session._model_bytes = None
         except ModelError:
             raise
         except Exception as exc:  # ONNX Runtime's errors share no base but Exception

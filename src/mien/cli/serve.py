@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from mien import private
+from mien import heap, private
 from mien.cli.options import (
     KeepUnknown,
     ModelsDir,
@@ -168,6 +168,7 @@ serve_app.callback(invoke_without_command=True)(with_shared_options(_serve))
 def _run(shared: SharedOptions, settings: ServerSettings) -> None:
     from mien.server.run import check_port, run
 
+    heap.keep_few_arenas()
     scheme = _scheme(settings.tls_cert, settings.tls_key)
     check_port(settings.host, settings.port)
     private.make_home(settings.data)

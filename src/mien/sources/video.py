@@ -21,7 +21,7 @@ from av.error import (
     HTTPUnauthorizedError as AvRefused,
     InvalidDataError,
 )
-from av.sidedata.sidedata import Type as SideData
+from av.sidedata.sidedata import SideDataContainer, Type as SideData
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
@@ -123,20 +123,29 @@ def to_image(frame: Any, aspect: Fraction | None = None) -> U8:
     converter: VideoReformatter = _threads.converter
     picture = converter.reformat(frame, width, height, "bgr24", threads=1)
     image = np.asarray(picture.to_ndarray(), np.uint8)
-    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
-    if matrix is not None:
-        image = _displayed(image, np.frombuffer(bytes(matrix), np.int32))
-    return image
+    matrix = display_matrix(frame)
+    return image if matrix is None else _displayed(image, matrix)
 
 
 def to_sketch(frame: Any, aspect: Fraction | None = None) -> U8:
     """The brightness of the same picture, (h, w), its pixels as they are; where that is not at hand, the picture."""
-    turned = frame.side_data.get(SideData.DISPLAYMATRIX) is not None
+    turned = display_matrix(frame) is not None
     if turned or frame.format.name not in _BRIGHTNESS_FIRST:
         return to_image(frame, aspect)
     plane = frame.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
     return rows[: frame.height, : frame.width]
+
+
+def display_matrix(frame: Any) -> NDArray[np.int32] | None:
+    """How a frame is to be turned and mirrored, (9,); None: not at all.
+
+    Not by `frame.side_data`, whose container and frame hold one another: of pictures of a megabyte and more a hundred
+    would lie about until the collector, which counts objects, comes by.
+    """
+    held = SideDataContainer(frame)  # type: ignore[call-arg] # its stub says less
+    matrix = held.get(SideData.DISPLAYMATRIX)
+    return None if matrix is None else np.frombuffer(bytes(matrix), np.int32)
 
 
 def pixel_aspect(stream: Any) -> Fraction | None:

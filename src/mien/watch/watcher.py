@@ -77,7 +77,8 @@ class Watcher:
         self.going_on = going_on
         self.cut = cut
         self.endless = False  # goes on without cameras, too: some may be added
-        self._noted = self._given_back = time.monotonic()
+        self._noted = time.monotonic()
+        self._given_back = float("-inf")  # soon: loading networks leaves much
         self.analyzer = analyzer
         self.said = said
         self.tell = tell
