@@ -39,8 +39,9 @@ _FRAME_S = 1 / 30  # what `passes` are counted in
 _MOST_PASSES = 4  # per frame, times `passes`, however late a frame comes
 _QUICK_S = 0.1  # frames come faster than that where each has little time
 _LATE = 2.0  # periods: looks that are less late than that wait for the next such frame
-_AHEAD = 2  # frames that are made ready before their turn
-_BESIDE = 2  # threads that work beside the one that follows faces
+# Faces glanced at in one pass, each at two thirds of what it costs alone: who is due by so much of its period, too.
+_TOGETHER, _SOON = 3, 0.75
+_AHEAD = 3  # frames that are made ready before their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class _Way:
     """From the frame before: the seconds, and how faces moved; None where nobody can say, as after a cut."""
 
     passed_s: float
-    shift: flow.Shift | None = None
+    shift: flow.Shift | None = None  # pixels of the picture
     cut: bool = False
 
 
@@ -206,14 +207,15 @@ class Session:
     ) -> Generator[tuple[Frame, FrameResult], None, None]:
         begun: _Begun | None = None
         self._foreseen_s = float("-inf")
-        with worker_threads(_BESIDE) as pool:
+        # One thread each: what is foreseen keeps its order, and looks wait for no whole picture.
+        with worker_threads(1) as foreseeing, worker_threads(1) as looking:
             try:
-                for view in self._views(frames, pool):
+                for view in self._views(frames, foreseeing):
                     way = self._way(view)
                     before, begun = begun, None
                     ended = None if before is None else self._end(before)
                     begun = self._begin(view, way)
-                    begun.hand_to(pool)
+                    begun.hand_to(looking)
                     if ended is not None:
                         yield ended
             except MienError:  # comes after the frames before it
@@ -244,11 +246,13 @@ class Session:
     def _view(self, frame: Frame) -> _View:
         small = Once(partial(self._small, frame.image))
         whole = Once(lambda: given_by(self.detector, small()[0]))
-        return _View(frame, Once(partial(flow.Scene, frame.image)), small, whole)
+        scene = Once(lambda: flow.Scene(small()[0]))
+        return _View(frame, scene, small, whole)
 
     def _foresee(self, view: _View, boxes: F32, restless: bool) -> None:
         """Makes what a later frame needs; looks at its whole picture where it seems that this will be asked for."""
-        view.scene()
+        if view.scene() is self._scene:  # its turn came first
+            return
         since_s = max(self._detected_s, self._foreseen_s)
         if restless or self._is_due(view, boxes, since_s):
             self._foreseen_s = view.frame.time_s
@@ -263,7 +267,10 @@ class Session:
             return _Way(passed_s)
         if before.shape != now.shape or flow.is_cut(before.thumb, now.thumb):
             return _Way(passed_s, cut=True)
-        return _Way(passed_s, before.follow(now, *self.tracker.places()))
+        scale = view.small()[1]
+        points, sizes = (place * np.float32(scale) for place in self.tracker.places())
+        shift = before.follow(now, points, sizes)
+        return _Way(passed_s, replace(shift, by=shift.by / np.float32(scale)))
 
     def _begin(self, view: _View, way: _Way) -> _Begun:
         """Finds where everybody is, and who is to be looked at."""
@@ -378,15 +385,21 @@ class Session:
         # A look at the whole picture is work enough for one frame: looks that can wait are for the next.
         busy = self._detected_s == time_s and passed_s < _QUICK_S
         due = self.tracker.due(time_s, passes + fresh, late=_LATE if busy else 1.0)
-        settled = (
-            []
-            if self.glance is None
-            else [t for t in due if self.tracker.settled(t, time_s)]
-        )
+        settled = self._settled(due, time_s)
         look = self._look(view, [t for t in due if all(t is not s for s in settled)])
+        if settled:
+            soon = self.tracker.due(time_s, passes + _TOGETHER, late=_SOON)
+            most = max(_TOGETHER, len(settled))
+            settled = self._settled(soon, time_s)[:most]
         image = view.frame.image
         glance = None if self.glance is None else _Look(image, settled, self.glance)
         return _Begun(view, look, glance, passes)
+
+    def _settled(self, tracks: list[Track], time_s: float) -> list[Track]:
+        """Those for whom a glance does."""
+        if self.glance is None:
+            return []
+        return [t for t in tracks if self.tracker.settled(t, time_s)]
 
     def _look(self, view: _View, tracks: list[Track]) -> _Look:
         times_seen = np.array(

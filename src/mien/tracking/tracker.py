@@ -169,12 +169,11 @@ class Tracker:
         )
         return points, np.array([t.size for t in self.tracks], np.float32)
 
-    def move(self, shift: Shift, scale: float = 1.0, passed_s: float = 0.0) -> None:
-        """Moves every track along the flow of a picture that is `scale` times the original, or on as it went before
-        for the time passed, where the flow cannot be trusted."""
+    def move(self, shift: Shift, passed_s: float = 0.0) -> None:
+        """Moves every track along the flow; where that cannot be trusted, on as it went before for the time passed."""
         for track, by, steady in zip(self.tracks, shift.by, shift.steady, strict=True):
             if steady:
-                track.move(by / scale)
+                track.move(by)
                 continue
             track.doubtful = True  # what is seen there has changed
             if track.velocity is not None:
