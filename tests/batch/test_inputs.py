@@ -106,6 +106,18 @@ def test_what_cannot_be_used_is_told(tmp_path: Path, given: str, says: str) -> N
     assert says in problems[0]
 
 
+def test_a_link_to_nothing_keeps_no_others_from_being_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"photo")
+    (tmp_path / "b.jpg").symlink_to("nowhere")
+    for given in (str(tmp_path), f"{tmp_path}/*.jpg"):
+        items, problems = inputs.find_all([given])
+        assert [Path(item.source).name for item in items] == ["a.jpg", "b.jpg"]
+        assert problems == []
+        assert inputs.read(items[0]) == b"photo"
+        with pytest.raises(InputError, match=r"cannot read .*b\.jpg: No such file"):
+            inputs.read(items[1])
+
+
 def test_passwords_and_options_of_addresses_are_not_recorded() -> None:
     root = inputs.root_of(
         "s3://key:secret@bucket/photos/**/*.jpg?region=eu-west-1&endpoint_override=host"

@@ -63,6 +63,15 @@ class BatchInput:
         return cls(source, root, about.st_size, about.st_mtime_ns // 1000, path)
 
     @classmethod
+    def inside(cls, path: str, root: str) -> BatchInput:
+        """A file that a folder or glob holds. One that is not there, as what a link means, fails when it is read, and
+        does not keep the others from being read."""
+        try:
+            return cls.of_file(path, root)
+        except SourceError:
+            return cls(printable(str(Path(path))), root, 0, 0, path)
+
+    @classmethod
     def all_of_files(cls, given: str) -> list[BatchInput]:
         """Those of a file, folder or glob of this machine."""
         if _MAGIC.search(given) and not Path(given).exists():
@@ -75,7 +84,8 @@ class BatchInput:
                     paths.append(match)
         else:
             paths = sources.expand(given)
-        return [cls.of_file(path, root_of(given)) for path in dict.fromkeys(paths)]
+        make = cls.of_file if paths == [given] else cls.inside
+        return [make(path, root_of(given)) for path in dict.fromkeys(paths)]
 
     @classmethod
     def all_at(cls, given: str) -> list[BatchInput]:

@@ -155,7 +155,7 @@ class BlurJob:
         items: list[AnalyzeInput],
         place: Callable[[AnalyzeInput], Path],
         jobs: int,
-    ) -> dict[str, int]:
+    ) -> list[tuple[str, int]]:
         """How many faces were covered in each input that could be copied: photos side by side, films one by one, which
         have all cores to themselves. Of the others it says why not."""
 
@@ -165,7 +165,7 @@ class BlurJob:
             except MienError as exc:
                 return exc
 
-        done: dict[str, int] = {}
+        done: list[tuple[str, int]] = []
         with worker_threads(jobs) as pool:
             for films, some in groupby(items, key=lambda item: is_video(item.name)):
                 group = list(some)
@@ -181,7 +181,7 @@ class BlurJob:
                         if isinstance(count, MienError):
                             typer.echo(f"mien: {_named(count, item.name)}", err=True)
                         else:
-                            done[item.name] = count
+                            done.append((item.name, count))
                         advance()
         return done
 
@@ -192,11 +192,11 @@ def _named(error: MienError, name: str) -> str:
     return said if name in said else f"{name}: {said}"
 
 
-def _tell(done: dict[str, int], output: Path) -> None:
+def _tell(done: list[tuple[str, int]], output: Path) -> None:
     if not done:
         return
-    empty = [name for name, count in done.items() if not count]
-    count = sum(done.values())
+    empty = [name for name, count in done if not count]
+    count = sum(count for _, count in done)
     faces = counted(count, "face")
     typer.echo(f"{faces} covered: {output}", err=True)
     for name in empty:
