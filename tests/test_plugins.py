@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import io
 import json
 import subprocess
@@ -66,7 +67,7 @@ def test_what_is_installed_is_not_looked_through_for_parts_of_ours(
         raise AssertionError("looked through what is installed")
 
     monkeypatch.delenv(plugins.OFF, raising=False)
-    monkeypatch.setattr(plugins, "entry_points", read)
+    monkeypatch.setattr(importlib.metadata, "entry_points", read)
     for group, names in plugins.OURS.items():
         for name in names:
             part = plugins.named(group, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -107,7 +106,7 @@ def _spoilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 group,
                 name.lower(),
                 "spoilt",
-                EntryPoint(name.lower(), f"spoilt:{name}", group),
+                f"spoilt:{name}",
             )
             for name in PARTS.get(group, ())
         },

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 OPENCV = (
     "opencv-python-headless",
@@ -93,10 +96,12 @@ def drop_in() -> str:
     return ""
 
 
-def _installed(name: str) -> importlib.metadata.Distribution | None:
+def _installed(name: str) -> Distribution | None:
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
-        return importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
+        return distribution(name)
+    except PackageNotFoundError:
         return None
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 from traceback import walk_tb
 from typing import Any
 
@@ -153,12 +153,14 @@ OURS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One part that can be had by name: `package` is where it comes from, "mien" for ours."""
+    """One part that can be had by name: `package` is where it comes from, "mien" for ours; `place` is its
+    "module:attribute", `version` the package's where it is not ours."""
 
     group: str
     name: str
     package: str
-    entry: EntryPoint
+    place: str
+    version: str = ""
 
     def load(self) -> Callable[..., Any]:
         """The factory.
@@ -167,9 +169,9 @@ class Plugin:
             PluginError: It cannot be imported; says whose it is. One of ours says itself what it lacks.
         """
         if self.package == OWN:
-            return self.entry.load()  # type: ignore[no-any-return]
+            return resolve_name(self.place)  # type: ignore[no-any-return]
         try:
-            factory = self.entry.load()
+            factory = resolve_name(self.place)
         except Exception as exc:
             raise PluginError(
                 f"{self.name!r} ({self.group}) of the package {self.package} cannot be loaded: "
@@ -217,7 +219,7 @@ def named(group: str, name: str) -> Plugin | None:
 
 
 def _ours(group: str, name: str) -> Plugin:
-    return Plugin(group, name, OWN, EntryPoint(name, OURS[group][name], group))
+    return Plugin(group, name, OWN, OURS[group][name])
 
 
 def load(
@@ -268,7 +270,7 @@ def blaming() -> Iterator[None]:
 def at_fault(exc: BaseException) -> str | None:
     """The package with parts in whose code an error arose, or that was in the middle of it; None: in none."""
     theirs = {
-        part.entry.module.partition(".")[0]: part.package
+        part.place.partition(":")[0].partition(".")[0]: part.package
         for group in GROUPS
         for part in found(group).values()
         if part.package != OWN
@@ -283,6 +285,8 @@ def at_fault(exc: BaseException) -> str | None:
 @cache
 def _of_packages(group: str) -> Mapping[str, Plugin]:
     """Read once in a process: what is installed does not change while it runs."""
+    from importlib.metadata import entry_points  # zip files, e-mail's headers
+
     there = sorted(
         entry_points(group=group),
         key=lambda entry: (entry.dist is None or entry.dist.name, entry.name),
@@ -291,10 +295,9 @@ def _of_packages(group: str) -> Mapping[str, Plugin]:
         entry.name: Plugin(
             group,
             entry.name,
-            entry.dist.name
-            if entry.dist is not None
-            else entry.value.partition(":")[0],
-            entry,
+            entry.dist.name if entry.dist is not None else entry.module,
+            f"{entry.module}:{entry.attr}",
+            "" if entry.dist is None else entry.dist.version,
         )
         for entry in reversed(there)
     }

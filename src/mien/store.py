@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
-import importlib.resources
 import importlib.util
 import logging
 import os
 import secrets
 import shutil
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +58,9 @@ def _setting(key: str) -> str | None:
     """
     if value := os.environ.get(f"MIEN_{key.upper()}"):
         return value
-    for file in settings_files():
+    for file in filter(os.path.lexists, settings_files()):
+        import tomllib  # for who has such a file alone
+
         try:
             said = tomllib.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -96,7 +96,7 @@ def path_of(spec: ModelSpec) -> Path:
     """
     scheme, _, rest = spec.source.partition(":")
     if scheme == "bundled":
-        return Path(str(importlib.resources.files("mien") / "weights" / rest))
+        return Path(__file__).with_name("weights") / rest
     path = _package_file(rest) if scheme == "package" else _download_path(spec)
     if not path.is_file():
         if scheme == "package":

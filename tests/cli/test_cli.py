@@ -818,6 +818,7 @@ except SystemExit:
     pass
 heavy = {"av", "rich.progress", "rich.table", "PIL.PdfImagePlugin", "sqlalchemy"}
 heavy |= {"PIL.ImageFont", "http.client", "mien.gallery.folder", "mien.tracking"}
+heavy |= {"importlib.metadata", "pydantic", "tomllib"}
 print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
     done = subprocess.run(

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -146,7 +146,7 @@ def _module() -> tuple[Any, Any]:
 
     engine = wasmtime.Engine()
     return engine, wasmtime.Module(
-        engine, (resources.files("mien.dlib_models") / "kernels.wasm").read_bytes()
+        engine, Path(__file__).with_name("kernels.wasm").read_bytes()
     )
 
 

@@ -132,8 +132,7 @@ def made_of(name: str) -> tuple[str, ...]:
     """
     theirs = plugins.named(plugins.EMBEDDERS, name)
     if theirs is not None and theirs.package != plugins.OWN:
-        version = theirs.entry.dist.version if theirs.entry.dist else ""
-        return (f"{name}@{theirs.package}-{version}",)
+        return (f"{name}@{theirs.package}-{theirs.version}",)
     file = _file_of(name)
     if file is not None:
         return (f"{file.stem}@{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}",)

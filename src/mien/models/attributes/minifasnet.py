@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from mien.errors import ModelError
 from mien.graph import INPUT, Graph
-from mien.models.attributes.torch_file import read_tensors
 
 SIDE = 80  # pixels
 _EPSILON = 1e-5  # PyTorch's, of a batch normalisation
@@ -31,6 +30,8 @@ def to_onnx(data: bytes, name: str) -> bytes:
     Raises:
         ModelError: The bytes are damaged or another network.
     """
+    from mien.models.attributes.torch_file import read_tensors  # zip files, pickles
+
     tensors = read_tensors(data, name)
     try:
         return _MiniFasNetGraph(

@@ -182,8 +182,7 @@ def made_of(name: str) -> tuple[str, ...]:
     """
     theirs = plugins.named(plugins.DETECTORS, name)
     if theirs is not None and theirs.package != plugins.OWN:
-        version = theirs.entry.dist.version if theirs.entry.dist else ""
-        return (f"{name}@{theirs.package}-{version}",)
+        return (f"{name}@{theirs.package}-{theirs.version}",)
     names = (name, *SECOND_STAGES.get(spec_of(name).family, ()))
     return tuple(f"{one}@{spec_of(one).sha256[:12]}" for one in names)
 
