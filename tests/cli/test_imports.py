@@ -13,6 +13,7 @@ from mien.types import U8
 
 HEAVY = ("av", "cv2", "fastapi", "numpy", "onnxruntime", "pandas", "pyarrow")
 HEAVY = (*HEAVY, "pydantic", "ray", "sqlalchemy", "tensorflow", "wasmtime")
+HEAVY = (*HEAVY, "PIL.ImageFont", "mien.blur", "mien.gallery.folder")
 # Where the command ends, says which of the packages it imported.
 _THEN_TELL = """
 import sys
@@ -50,3 +51,13 @@ def test_a_photo_needs_no_database_no_table_and_no_server(
     unneeded = {"fastapi", "pandas", "pyarrow", "pydantic", "ray", "sqlalchemy"}
     assert not found & unneeded
     assert "onnxruntime" in found
+
+
+@pytest.mark.slow
+def test_a_stream_needs_no_fonts_no_blur_and_no_gallery(
+    face_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIEN_DATA", str(tmp_path / "data"))
+    one = ("--no-window", "--stats", "--max-frames", "1")
+    found = imported("live", str(face_film), *one)
+    assert found == {"av", "cv2", "numpy", "onnxruntime", "wasmtime"}

@@ -9,9 +9,6 @@ from typing import Annotated
 
 import typer
 
-from mien.blur.cover import STYLES
-from mien.blur.live import LiveCover
-from mien.blur.whom import FaceFinder, Whom
 from mien.cli import INTERRUPTED, SOME_FAILED, new_app
 from mien.cli.options import (
     KeepUnknown,
@@ -27,7 +24,6 @@ from mien.cli.signals import handling
 from mien.config import load_settings
 from mien.errors import InputError
 from mien.models.folder import ModelFolder
-from mien.output.video import check_place
 from mien.sources import VIDEO_SUFFIXES, is_video, open_source
 
 live_app = new_app()
@@ -112,11 +108,7 @@ def live(
         play = Play(
             analyzer,
             frames,
-            None
-            if record is None
-            else Record(
-                record, LiveCover(FaceFinder(Whom()), STYLES["blur"]) if blur else None
-            ),
+            None if record is None else _film(record, blur=blur),
             choice,
             collector(analyzer, keep_unknown),
             require_live=require_live,
@@ -138,8 +130,21 @@ def _check_record(record: Path | None, source: str) -> None:
         raise InputError(
             f"--record {record} is no video; give a name that ends in .mp4"
         )
+    from mien.output.video import check_place
+
     check_place(record)
     file_to_write("--record", record, suffixes=VIDEO_SUFFIXES, inputs=[source])
+
+
+def _film(place: Path, *, blur: bool) -> Record:
+    """What is recorded; the detectors that see to it that nobody is missed are loaded for `blur` alone."""
+    if not blur:
+        return Record(place)
+    from mien.blur.cover import STYLES
+    from mien.blur.live import LiveCover
+    from mien.blur.whom import FaceFinder, Whom
+
+    return Record(place, LiveCover(FaceFinder(Whom()), STYLES["blur"]))
 
 
 def _run(play: Play, stats: Stats, *, windowed: bool) -> None:

@@ -9,19 +9,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mien.cli.videos import Spare
-from mien.collecting import UnknownCollector
 from mien.errors import InputError
 from mien.models.attributes.antispoof import alive, named_if_alive
 from mien.models.folder import ModelFile, ModelFolder
-from mien.output.drawing import Annotator
-from mien.output.video import VideoRecorder
 from mien.pipeline import Analyzer
 from mien.sources import Source
 from mien.types import I64, U8, Faces, Frame, FrameResult
+
+if TYPE_CHECKING:
+    from mien.collecting import UnknownCollector
+    from mien.output.drawing import Annotator
+    from mien.output.video import VideoRecorder
 
 _BIN_MS = 0.1
 _BINS = 50_000  # 5 s; anything slower counts as that
@@ -124,7 +127,8 @@ class Play:
     chosen: ModelFile | None = field(default=None, init=False)
     interrupted: bool = field(default=False, init=False)
     spare: Spare = field(default_factory=Spare, init=False)
-    annotate: Annotator = field(default_factory=Annotator, init=False)
+    # None: the usual one
+    annotate: Annotator | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._start = self.analyzer
@@ -207,7 +211,10 @@ class Play:
     def _recording(self, stack: ExitStack) -> Recording | None:
         if self.record is None:
             return None
+        from mien.output.drawing import Annotator
+        from mien.output.video import VideoRecorder
+
         sound = None if self.source.live else self.source.name
         recorder = VideoRecorder(self.record.place, rate=self.source.rate, sound=sound)
         stack.callback(self.spare.run, recorder.close)
-        return Recording(recorder, self.record.cover or self.annotate)
+        return Recording(recorder, self.record.cover or self.annotate or Annotator())
