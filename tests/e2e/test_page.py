@@ -667,6 +667,43 @@ def test_asks_for_a_key(
     service.stop()
 
 
+def test_a_new_key_takes_up_what_the_old_one_could_not_do(
+    browser: object, models: Analyzer, photo_file: Path, tmp_path: Path
+) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    old, secret = keys.add("old", "admin")
+    settings = ServerSettings(data=tmp_path, port=free_port(), host=EVERYWHERE)
+    service = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()
+    opened = Page(browser, service)
+    opened.go("photos")
+    opened.page.fill("dialog input[name=key]", secret)
+    opened.page.click("#dialog-ok")
+    opened.page.wait_for_selector(".status.good")
+    keys.remove(old.id)
+    opened.page.set_input_files("#photos-input", [photo_file, photo_file])
+    opened.page.wait_for_selector("dialog input[name=key]")
+    opened.page.fill("dialog input[name=key]", keys.add("new", "admin")[1])
+    opened.page.click("#dialog-ok")
+    opened.page.wait_for_selector("#photos-canvas .face")
+    opened.page.locator("#photos-strip .count").nth(1).wait_for()
+    opened.errors = [error for error in opened.errors if "401" not in error]
+    opened.close()
+    service.stop()
+
+
+def test_back_closes_the_dialog_of_the_view_that_is_left(
+    page: Page, photo_file: Path
+) -> None:
+    page.go("people")
+    page.go("photos")
+    page.page.set_input_files("#photos-input", photo_file)
+    page.page.locator("#photos-faces button").first.click()
+    page.page.wait_for_selector("dialog[open]")
+    page.page.go_back()
+    page.page.wait_for_selector("#people:not([hidden])")
+    assert page.page.locator("dialog[open]").count() == 0
+
+
 def test_the_document(page: Page) -> None:
     page.page.goto(f"{page.base}/docs")
     page.page.wait_for_selector("details code:text-is('/v1/analyze')")

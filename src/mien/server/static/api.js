@@ -17,6 +17,10 @@ export class Problem extends Error {
   }
 }
 
+function askKey(status) {
+  if (status === 401) window.dispatchEvent(new CustomEvent("mien:key"));
+}
+
 function headers(more = {}) {
   return key.get() ? { ...more, authorization: `Bearer ${key.get()}` } : more;
 }
@@ -33,7 +37,7 @@ export async function send(method, path, { form, json, signal, keepalive, range 
   }
   if (answer.ok) return answer;
   const found = (answer.headers.get("content-type") ?? "").includes("json") ? await answer.json() : {};
-  if (answer.status === 401) window.dispatchEvent(new CustomEvent("mien:key"));
+  askKey(answer.status);
   throw new Problem(answer.status, found);
 }
 
@@ -132,6 +136,7 @@ export function upload(file, onProgress) {
     request.onload = () => {
       let body = {};
       try { body = JSON.parse(request.responseText); } catch { /* not JSON: the status says enough */ }
+      askKey(request.status);
       return request.status === 202 ? resolve(body) : reject(new Problem(request.status, body));
     };
     request.send(form);

@@ -72,6 +72,7 @@ async function connect() {
     videos.allow(server);
     models.allow(server);
     route();
+    photos.retry();
   } catch (error) {
     status(false, error.status === 401 ? t`Key needed` : t`Not connected`);
     if (error.status !== 401) complain(error);
@@ -113,7 +114,10 @@ people.start();
 cameras.start();
 unknown.start();
 videos.start(choose);
-addEventListener("hashchange", route);
+addEventListener("hashchange", () => {
+  if (!asking) $("dialog").close(); // it belongs to the view that was left
+  route();
+});
 addEventListener("mien:key", askKey);
 $("key-button").addEventListener("click", askKey);
 route();

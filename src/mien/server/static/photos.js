@@ -6,6 +6,7 @@ import { nameFace } from "./naming.js";
 import { take } from "./taking.js";
 import { $, about, announce, arrange, ask, bars, changing, complain, crop, el, faceButton, nameOf, refill, toast } from "./ui.js";
 
+const LATER = [0, 401, 429, 503]; // the service's answers that are not about the picture
 const items = [];
 let current = null;
 
@@ -18,12 +19,15 @@ export function add(files) {
 
 async function work(list) {
   for (const item of list) {
+    if (!items.includes(item)) continue; // cleared meanwhile
     try {
       item.error = null;
+      item.later = false;
       item.result = await api.analyze(item.file);
       announce(`${item.file.name}: ${count(item.result.faces.length)}`);
     } catch (error) {
       item.error = error.message;
+      item.later = LATER.includes(error.status);
     }
     if (item === current) draw();
     strip();
@@ -32,6 +36,13 @@ async function work(list) {
 
 export function again() {
   return work(items.filter((item) => !item.error));
+}
+
+// What could not be looked at because there was no key or no service.
+export function retry() {
+  const waiting = items.filter((item) => item.later);
+  for (const item of waiting) item.error = null;
+  return work(waiting);
 }
 
 const count = (n) => (n === 0 ? t`no faces` : n === 1 ? t`1 face` : t`${n} faces`);
