@@ -85,7 +85,7 @@ class _Way:
     """From the frame before: the seconds, and how faces moved; None where nobody can say, as after a cut."""
 
     passed_s: float
-    shift: flow.Shift | None = None  # pixels of the picture
+    shift: flow.Shift | None = None
     cut: bool = False
 
 
@@ -110,7 +110,7 @@ class _Begun:
     """A frame whose faces have their places: what is left is to look at some of them, and to tell."""
 
     view: _View
-    look: _Look
+    look: _Look | None
     glance: _Look | None = None
     passes: int = 0  # for those whom the look casts doubt on
     at_once: bool = False  # as photos are looked at
@@ -118,7 +118,7 @@ class _Begun:
     def hand_to(self, pool: ThreadPoolExecutor) -> None:
         """Has other threads look."""
         for look in (self.look, self.glance):
-            if look is not None and look.tracks:
+            if look is not None:
                 pool.submit(look.shown)
 
 
@@ -233,8 +233,8 @@ class Session:
         try:
             for frame in frames:
                 view = self._view(frame)
-                boxes = _bare(self.tracker.tracks).boxes
-                pool.submit(self._foresee, view, boxes, self.tracker.restless)
+                tracker = self.tracker
+                pool.submit(self._foresee, view, tracker.boxes(), tracker.restless)
                 coming.append(view)
                 if len(coming) > _AHEAD:
                     yield coming.popleft()
@@ -246,8 +246,7 @@ class Session:
     def _view(self, frame: Frame) -> _View:
         small = Once(partial(self._small, frame.image))
         whole = Once(lambda: given_by(self.detector, small()[0]))
-        scene = Once(lambda: flow.Scene(small()[0]))
-        return _View(frame, scene, small, whole)
+        return _View(frame, Once(partial(flow.Scene, frame.image)), small, whole)
 
     def _foresee(self, view: _View, boxes: F32, restless: bool) -> None:
         """Makes what a later frame needs; looks at its whole picture where it seems that this will be asked for."""
@@ -267,10 +266,7 @@ class Session:
             return _Way(passed_s)
         if before.shape != now.shape or flow.is_cut(before.thumb, now.thumb):
             return _Way(passed_s, cut=True)
-        scale = view.small()[1]
-        points, sizes = (place * np.float32(scale) for place in self.tracker.places())
-        shift = before.follow(now, points, sizes)
-        return _Way(passed_s, replace(shift, by=shift.by / np.float32(scale)))
+        return _Way(passed_s, before.follow(now, *self.tracker.places()))
 
     def _begin(self, view: _View, way: _Way) -> _Begun:
         """Finds where everybody is, and who is to be looked at."""
@@ -281,9 +277,7 @@ class Session:
         calm = self._follow(way)
         calm &= not self.tracker.restless and way.passed_s > 0  # frames without times
         time_s = view.frame.time_s
-        whole = not calm or self._is_due(
-            view, _bare(self.tracker.tracks).boxes, self._detected_s
-        )
+        whole = not calm or self._is_due(view, self.tracker.boxes(), self._detected_s)
         due = time_s - self._looked_s >= self._detect_s
         if whole or (due and not self._look_again(view)):
             self._detect(view)
@@ -391,8 +385,9 @@ class Session:
             soon = self.tracker.due(time_s, passes + _TOGETHER, late=_SOON)
             most = max(_TOGETHER, len(settled))
             settled = self._settled(soon, time_s)[:most]
-        image = view.frame.image
-        glance = None if self.glance is None else _Look(image, settled, self.glance)
+        glance = None
+        if self.glance is not None and settled:
+            glance = _Look(view.frame.image, settled, self.glance)
         return _Begun(view, look, glance, passes)
 
     def _settled(self, tracks: list[Track], time_s: float) -> list[Track]:
@@ -401,7 +396,10 @@ class Session:
             return []
         return [t for t in tracks if self.tracker.settled(t, time_s)]
 
-    def _look(self, view: _View, tracks: list[Track]) -> _Look:
+    def _look(self, view: _View, tracks: list[Track]) -> _Look | None:
+        """A whole look at these; at nobody none."""
+        if not tracks:
+            return None
         times_seen = np.array(
             [0 if t.person is None else t.person.observations for t in tracks], np.int64
         )
@@ -414,8 +412,7 @@ class Session:
     def _learn(self, begun: _Begun) -> None:
         """Takes in what looks showed; whoever else is in doubt by that is looked at, too."""
         time_s = begun.view.frame.time_s
-        if begun.glance is not None:
-            self._learn_glance(begun.glance, time_s)
+        self._learn_glance(begun.glance, time_s)
         seen = self._learn_look(begun.look, time_s, at_once=begun.at_once)
         if not seen or begun.at_once:
             return
@@ -427,10 +424,10 @@ class Session:
         self._learn_look(self._look(begun.view, again[: begun.passes]), time_s)
 
     def _learn_look(
-        self, look: _Look, time_s: float, *, at_once: bool = False
+        self, look: _Look | None, time_s: float, *, at_once: bool = False
     ) -> list[Track]:
-        if not look.tracks:
-            return look.tracks
+        if look is None:
+            return []
         faces, weights = look.shown()
         self.passes += len(look.tracks)
         names = self._names(look.tracks, faces, weights)
@@ -448,9 +445,9 @@ class Session:
             self.tracker.learn(track, observation, at_once=at_once)
         return look.tracks
 
-    def _learn_glance(self, glance: _Look, time_s: float) -> None:
+    def _learn_glance(self, glance: _Look | None, time_s: float) -> None:
         """What faces look like whose names are known: a pass of the emotion network alone."""
-        if not glance.tracks:
+        if glance is None:
             return
         faces, weights = glance.shown()
         for i, track in enumerate(glance.tracks):

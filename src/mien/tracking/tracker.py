@@ -162,6 +162,10 @@ class Tracker:
             or any(t.person is None or t.meeting for t in self.tracks)
         )
 
+    def boxes(self) -> F32:
+        """The boxes (N, 4) of all tracks."""
+        return np.array([t.box for t in self.tracks], np.float32).reshape(-1, 4)
+
     def places(self) -> tuple[F32, F32]:
         """Landmarks (N, 5, 2) and sizes (N,) of all tracks, to be followed by optical flow."""
         points = np.array([t.landmarks for t in self.tracks], np.float32).reshape(
@@ -268,9 +272,7 @@ class Tracker:
     def _note_meetings(self) -> None:
         for track in self.tracks:
             track.meeting = False
-        boxes = np.array([track.box for track in self.tracks], np.float32).reshape(
-            -1, 4
-        )
+        boxes = self.boxes()
         for i, j in np.argwhere(np.triu(geometry.iou(boxes, boxes) > _MEET, 1)):
             for track in (self.tracks[i], self.tracks[j]):
                 track.meeting = track.doubtful = True
