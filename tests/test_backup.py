@@ -311,8 +311,11 @@ def test_commands(
     back = inside("restore", "a.zip", "--gallery", "back.db", **here)
     assert back.returncode == 0, back.stderr
     assert names(str(tmp_path / "back.db")) == ["Ada"]
-    wrong = inside("restore", "a.zip", "--gallery", "folder", **here)
-    assert (wrong.returncode, "of the kind sqlite" in wrong.stderr) == (2, True)
+    for other in ("folder", "postgresql://me:hunter2@127.0.0.1:1/people"):
+        wrong = inside("restore", "a.zip", "--gallery", other, **here)
+        assert (wrong.returncode, "of the kind sqlite" in wrong.stderr) == (2, True)
+        assert "'people export'" in wrong.stderr
+        assert "hunter2" not in wrong.stderr
 
 
 def restore(say: Callable[[str], None], archive: Path, home: Home) -> None:

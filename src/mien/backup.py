@@ -359,8 +359,8 @@ def restore(
     if made.kind and there != made.kind:
         new = {"sqlite": "FILE.db", "folder": "FOLDER"}.get(made.kind, "ADDRESS")
         raise GalleryError(
-            f"this backup holds a gallery of the kind {made.kind}, {home.gallery or 'none'} is another; "
-            f"name its new place with --gallery {new}"
+            f"this backup holds a gallery of the kind {made.kind}, {shown(home.gallery or 'none')} is another; "
+            f"name its new place with --gallery {new}, from where 'people export' and 'import' carry people on"
         )
     private.make_home(home.data)
     busy = f"a service works in {home.data}; stop it, then restore"

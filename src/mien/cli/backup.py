@@ -16,6 +16,7 @@ from mien.config import gallery_place, load_settings
 from mien.gallery import NOBODY
 from mien.progress import counter
 from mien.store import data_dir
+from mien.text import shown
 
 backup_app = new_app()
 restore_app = new_app()
@@ -83,7 +84,7 @@ def restore_all(
     with counter("Restoring") as told:
         put = backup.restore(file, home, force=force, told=told)
     for what, place in put.items():
-        typer.echo(f"{what}: {place}")
+        typer.echo(f"{what}: {shown(str(place))}")
 
 
 def _new_place(given: str | None, data: Path, kind: str) -> str | None:
