@@ -9,9 +9,10 @@ from fastapi import FastAPI
 
 import mien
 from commands import Inside
-from mien import plugins
+from mien import errors, plugins
 from mien.errors import PluginError
 from mien.server.app import _add_routes
+from mien.server.problems import TITLES, kind_of
 from mien.types import U8, Faces
 
 CODE = """
@@ -170,6 +171,16 @@ def test_routes(caplog: pytest.LogCaptureFixture) -> None:
     part = plugins.found(plugins.ROUTES)["number"]
     assert _add_routes(FastAPI(), part) == []
     assert "spoilt is no APIRouter" in caplog.text
+
+
+def test_every_error_of_ours_is_an_answer() -> None:
+    """An error without one ended a request with another error, which said nothing."""
+    kinds = [errors.MienError]
+    for one in kinds:
+        kinds += one.__subclasses__()
+    assert len(kinds) > 10
+    assert {kind_of(one("said")) for one in kinds} <= TITLES.keys()
+    assert TITLES[kind_of(PluginError("said"))][0] == 503
 
 
 def test_what_a_program_itself_gives_fails_as_it_does(astronaut: U8) -> None:

@@ -28,6 +28,7 @@ from mien.errors import (
     PersonExists,
     PersonNotFound,
     PhotoNotFound,
+    PluginError,
     SourceError,
     SpoofError,
     UnknownNotFound,
@@ -94,6 +95,7 @@ TYPE_OF: dict[type[MienError], str] = {
     MemoryShort: "busy",
     InputError: "unusable-input",
     ModelError: "model-unavailable",
+    PluginError: "model-unavailable",
     PersonNotFound: "person-not-found",
     PersonExists: "person-exists",
     PhotoNotFound: "photo-not-found",
@@ -101,6 +103,7 @@ TYPE_OF: dict[type[MienError], str] = {
     VisitNotFound: "visit-not-found",
     EmbedderMismatch: "embedder-mismatch",
     GalleryError: "gallery-unavailable",
+    MienError: "internal",
 }
 
 _OF_STATUS = {
