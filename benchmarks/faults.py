@@ -3,7 +3,8 @@
     python benchmarks/faults.py            # all; a line each: what was done, what happened
     python benchmarks/faults.py disk clock
 
-`clock` needs libfaketime (Debian: faketime), `database` the PostgreSQL of the development extra. Nothing of the machine
+`clock` needs libfaketime (Debian: faketime), `database` the PostgreSQL of the development extra, `watch` mosquitto and
+the public data (MIEN_SHARED). Nothing of the machine
 itself is touched: the disk is a limit of file sizes, the clock one process's. Exits with 1 when something was lost.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -267,6 +269,24 @@ def memory(folder: Path) -> bool:
     return first and second
 
 
+def watch(folder: Path) -> bool:
+    """`mien watch` killed twenty-one times while a receiver and a broker come and go: the test, with time for all."""
+    tests, report = Path(__file__).parents[1] / "tests", folder / "report.xml"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}"]
+        + [str(tests / "watch" / "test_killed.py")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MIEN_KILLS_S": "3600"},
+        timeout=3600,
+        check=False,
+    )
+    noted = re.findall(r'property name="(\w+)" value="(\d+)"', report.read_text())
+    happened = ", ".join(f"{number} {what}" for what, number in noted)
+    fine = done.returncode == 0 and dict(noted).get("kills") == "21"
+    return tell("mien watch killed", happened or done.stdout[-300:], fine=fine)
+
+
 def fonts(folder: Path) -> bool:
     """The package with Arabic letters is gone."""
     photo(folder)
@@ -323,6 +343,7 @@ def cache(folder: Path) -> bool:
 
 FAULTS: dict[str, Callable[[Path], bool]] = {
     "disk": disk, "clock": clock, "database": database, "memory": memory, "fonts": fonts, "cache": cache,
+    "watch": watch,
 }  # fmt: skip
 
 

@@ -25,7 +25,12 @@ Inside = Callable[..., Done]
 _ENDING = (signal.SIGINT, signal.SIGTERM)  # which a command leaves as they were
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKED = ["gallery.test_counter", "test_backup", "watch.test_telling"]
+_FORKED = [
+    "gallery.test_counter",
+    "test_backup",
+    "watch.test_killed",
+    "watch.test_telling",
+]
 
 MIEN = (sys.executable, "-c", "from mien.cli import main; main()")
 

@@ -23,7 +23,7 @@ from mien.sources import Source, Timeouts
 from mien.sources.base import Glimpse, Need
 from mien.sources.live import LiveSource
 from mien.sources.streams import stream
-from mien.types import U8
+from mien.types import U8, Frame
 from mien.watch.cameras import Camera
 from mien.watch.clips import Clips
 from mien.watch.feed import CameraState, Feed
@@ -85,6 +85,9 @@ def test_the_clock_begins_with_the_first_picture(blank: MjpegCamera) -> None:
         def __exit__(self, *_: object) -> None:
             pass
 
+        def newest(self) -> None:
+            return None
+
         def glimpses(self) -> Iterator[Glimpse]:
             image = np.full((90, 160, 3), 90, np.uint8)
             now[0] += 60
@@ -120,6 +123,9 @@ def test_a_picture_is_converted_once_whoever_wants_it() -> None:
         def __exit__(self, *_: object) -> None:
             pass
 
+        def newest(self) -> None:
+            return None
+
         def glimpses(self) -> Iterator[Glimpse]:
             grey = np.full((90, 160), 90, np.uint8)
             yield Glimpse(self.image, lambda: grey, 0, 5.0, "counting")
@@ -146,6 +152,67 @@ def test_a_picture_is_converted_once_whoever_wants_it() -> None:
         feed.stop()
         seen.set()
         feed.join()
+
+
+def test_a_sparing_watcher_has_key_pictures_decoded_alone() -> None:
+    feed = Feed(Camera(name="wall", source="rtsp://a/1"), lambda: None)
+    frame = Frame(np.zeros((90, 160, 3), np.uint8), 0, feed.now_s, "wall")
+    needs = []
+    for sparing in (False, True, False):
+        feed.looked(frame, busy_s=60.0, sparing=sparing)
+        needs.append(feed._need())
+    assert needs == [Need.ALL, Need.SOME, Need.ALL]
+
+
+def test_a_picture_that_waited_gives_way_to_the_newest() -> None:
+    """Which is then not offered once more."""
+    image = np.full((90, 160, 3), 90, np.uint8)
+    seen, come = threading.Event(), [5.0]
+
+    class Fast:
+        live, received = True, 1
+
+        def __enter__(self) -> Fast:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def newest(self) -> Glimpse:
+            return Glimpse(lambda: image, lambda: image, 0, come[-1], "fast")
+
+        def glimpses(self) -> Iterator[Glimpse]:
+            yield self.newest()
+            seen.wait()
+            yield self.newest()
+            come.append(9.0)
+            seen.clear()
+            while not seen.wait(0.02):
+                yield self.newest()
+
+    feed = Feed(
+        Camera(name="wall", source="rtsp://a/1"),
+        lambda: None,
+        opener=lambda uri, timeouts: cast(Source, Fast()),
+        clock=lambda: 1e9,
+    )
+    feed.start()
+    until(lambda: feed.waiting)
+    come.append(8.0)
+    frame = feed.take()
+    assert frame is not None
+    assert frame.time_s == 3.0
+    assert feed.newest() is not None
+    seen.set()
+    feed._busy_until = 100.0
+    until(lambda: come[-1] == 9.0)
+    until(lambda: feed.waiting)
+    again = feed.take()
+    assert again is not None
+    assert again.time_s == 4.0
+    seen.set()
+    feed.stop()
+    feed.join()
 
 
 @pytest.mark.slow

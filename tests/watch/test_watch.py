@@ -16,8 +16,12 @@ from commands import MIEN, Inside
 from live.clips import write_clip
 from mien.gallery.unknown import UnknownFaces
 from mien.media import images
+from mien.pipeline import Analyzer
 from mien.types import U8
+from mien.watch.cameras import Camera
+from mien.watch.settings import WatchFile
 from mien.watch.store import VisitStore
+from mien.watch.watcher import Watcher
 from mien.zoo import DLIB
 from watch import plays
 from watch.conftest import VISITS, MjpegCamera
@@ -85,6 +89,23 @@ def test_each_visit_of_the_script_is_one_event(
     strangers = UnknownFaces(gallery, space=DLIB)
     assert strangers.waiting() == 1, "of the stranger alone, and once"
     strangers.close()
+
+
+def test_where_there_is_little_time_those_of_whom_it_is_sure_wait(
+    analyzer: Analyzer,
+) -> None:
+    cameras = tuple(Camera(name=f"{i}", source="rtsp://a/1") for i in range(4))
+    watcher = Watcher(analyzer, WatchFile(cameras=cameras), lambda _: None)
+    first, *others = watcher._posts
+    for post in watcher._posts:
+        post.present = post.visits.settled = True
+    first.visits.settled = False
+    for look_s, pace_s in ((0.02, 0.2), (0.1, 0.8), (0.4, 3.2)):
+        watcher._look_s = look_s
+        assert [watcher._pace(p) for p in others] == pytest.approx([pace_s] * 3)
+        assert watcher._pace(first) < 0.1, "nobody knows yet who that is"
+    others[0].feed.live = False
+    assert watcher._pace(others[0]) == 0.2, "a film can wait"
 
 
 @pytest.mark.slow

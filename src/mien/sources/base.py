@@ -111,6 +111,9 @@ class HasGlimpses(Protocol):
     @property
     def received(self) -> int: ...
     def glimpses(self) -> Iterator[Glimpse]: ...
+    def newest(self) -> Glimpse | None:
+        """The newest picture so far, at once; None where none has come."""
+        ...
 
 
 def glimpses_of(source: Source) -> Iterator[Glimpse]:

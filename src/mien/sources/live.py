@@ -103,6 +103,13 @@ class LiveSource(Closing):
             yield Glimpse(grab.image, grab.sketch, index, newest.time_s, self.name)
             index += 1
 
+    def newest(self) -> Glimpse | None:
+        newest = self._newest
+        if newest is None:
+            return None
+        image, sketch = newest.grab.image, newest.grab.sketch
+        return Glimpse(image, sketch, newest.number, newest.time_s, self.name)
+
     @property
     def received(self) -> int:
         """How many pictures have come so far, those included that nobody took or needed."""

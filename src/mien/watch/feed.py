@@ -29,6 +29,7 @@ _ALERT_S = 0.6  # all pictures come, after one that may show motion
 _WATCHED_S = 3.0  # the same, after somebody wanted to see one
 _STALL_S = 4.5  # without a picture: lost
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_FRESH_S = 0.03  # by which a picture is newer that is worth to be taken instead
 _ANYWAY_S = 10.0  # without motion, a picture is looked at all the same
 _AFTER_MOTION_S = 2.0
 
@@ -100,8 +101,11 @@ class Feed:
         self._converting = threading.Lock()
         self._waiting: Glimpse | None = None
         self._every_s = _BUSY_S
+        self._sparing = False
         self._tested_s = float("-inf")
         self._glimpsed: Glimpse | None = None  # the newest picture
+        self._shift_s = 0.0  # from the source's seconds to the feed's
+        self._taken_s = float("-inf")  # of the picture that was taken last
         self._live_source: HasGlimpses | None = None
         self._received = 0
         self._alert_until = 0.0
@@ -179,6 +183,9 @@ class Feed:
         """The picture that waits, if one does and is whole. It is converted here: those that nobody takes are not."""
         with self._lock:
             glimpse, self._waiting = self._waiting, None
+            if glimpse is not None:
+                glimpse = self._fresher(glimpse)
+                self._taken_s = glimpse.time_s
             self._lock.notify_all()
         try:
             return None if glimpse is None else self._viewed(glimpse)
@@ -186,8 +193,29 @@ class Feed:
             log.warning("%s", exc)
             return None
 
-    def looked(self, frame: Frame, *, busy_s: float, every_s: float = _BUSY_S) -> None:
-        """Tells that a picture was looked at; for `busy_s` more seconds one is wanted `every_s`, motion or not."""
+    def _fresher(self, glimpse: Glimpse) -> Glimpse:
+        """The picture that has come since, where that waited for its turn; for clips each is converted already."""
+        source = self._live_source
+        newest = None if source is None or self.clips else source.newest()
+        if newest is None:
+            return glimpse
+        time_s = self._shift_s + newest.time_s
+        if time_s < glimpse.time_s + _FRESH_S:
+            return glimpse
+        self._glimpsed = self._once(replace(newest, time_s=time_s))
+        return self._glimpsed
+
+    def looked(
+        self,
+        frame: Frame,
+        *,
+        busy_s: float,
+        every_s: float = _BUSY_S,
+        sparing: bool = False,
+    ) -> None:
+        """Tells that a picture was looked at; for `busy_s` more seconds one is wanted `every_s`, motion or not, of a
+        `sparing` watcher key pictures alone, where one comes every second."""
+        self._sparing = sparing
         self._busy_until = max(self._busy_until, frame.time_s + busy_s)
         self._every_s = every_s
         delay = self.now_s - frame.time_s if self.live else None
@@ -248,10 +276,10 @@ class Feed:
         return within(self.camera.hours, self._clock())
 
     def _need(self) -> Need:
-        """All pictures while something happens."""
+        """All pictures while something happens, as far as there is time for them."""
         calm = self.now_s > max(self._busy_until, self._alert_until)
         if not calm:
-            return Need.ALL
+            return Need.SOME if self._sparing else Need.ALL
         watched = self._lookout is not None and self._lookout.awake
         return Need.KEYS if watched else Need.SOME
 
@@ -271,17 +299,16 @@ class Feed:
         return self._stop.is_set() or stalled or not self._on()
 
     def _read(self, source: Source) -> None:
-        offset, first, due = 0.0, None, 0.0
+        due, first = 0.0, True
         for glimpse in glimpses_of(source):
             if self._stop.is_set():
                 return
             live = self._live_source
             self._count(glimpse.index + 1 if live is None else live.received)
-            if (
-                first is None
-            ):  # now, not when it was asked for: it may come seconds later
-                first, offset = glimpse.time_s, self.now_s if source.live else 0.0
-            time_s = offset + glimpse.time_s - (first if source.live else 0.0)
+            if first:  # now, not when it was asked for: it may come seconds later
+                first = False
+                self._shift_s = self.now_s - glimpse.time_s if source.live else 0.0
+            time_s = self._shift_s + glimpse.time_s
             if not source.live:
                 self._film_s = time_s
             if time_s < due - 1e-3:
@@ -342,6 +369,8 @@ class Feed:
                 if self._stop.is_set():
                     return
                 self._lock.wait(0.5)
+            if self.live and glimpse.time_s <= self._taken_s:
+                return  # it was taken in the place of an older one
             self._waiting = glimpse
         self._tell()
 

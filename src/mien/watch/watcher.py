@@ -28,10 +28,17 @@ from mien.watch.visits import Event, Visits
 log = logging.getLogger(__name__)
 
 _PRESENCE_S = 3.0  # after somebody was seen, all pictures are looked at
-_UNSETTLED_S, _SETTLED_S = (
-    0.08,
-    0.2,
-)  # between two pictures, once it is sure who is there
+_UNSETTLED_S = 0.08  # between two pictures
+_SETTLED_S = 0.2  # once it is sure who is there
+_SLOWEST_S = 1.0  # the same where the machine has too little time
+_SPARING_S = 1.5  # where it has so little, decoding all pictures would take it all
+_SHARE = 0.5  # of its time, for cameras of which it is sure who is there
+_APART_S = (
+    1.2  # between two pictures, beyond which the next one tells anew who is there
+)
+_WHOLE_S = (
+    1.0  # from one look for faces in the whole picture to the next, while all is calm
+)
 _NEWCOMER_TURNS = 2  # ahead is a camera where somebody nobody knows has come
 _IDLE_S = 0.25
 _NOTE_S = 10.0
@@ -50,6 +57,7 @@ class _Post:
     collector: StreamCollector | None
     seen: tuple[Frame, FrameResult] | None = None  # the last picture looked at
     served: int = 0  # the turn in which it was looked at last
+    present: bool = False  # somebody was in the last picture
 
 
 class Watcher:
@@ -86,6 +94,7 @@ class Watcher:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._turn = 0
+        self._look_s = 0.0  # how long a look takes, smoothed
         self._failing: set[str] = set()
         self._filmed: set[str] = set()  # open visits whose clip is or will be there
         self._orders: deque[Callable[[], None]] = deque()  # of other threads
@@ -109,6 +118,7 @@ class Watcher:
             at=feed.at,
         )
         session = self.analyzer.session()
+        session.options = replace(session.options, apart_s=_APART_S, whole_s=_WHOLE_S)
         if feed.camera.least_face and isinstance(session.detector, HasLeastFace):
             session.detector.min_face = feed.camera.least_face  # a copy of its own
         collector = None if self.collector is None else self.collector.stream()
@@ -237,6 +247,7 @@ class Watcher:
             log.warning("%s", exc)
 
     def _look(self, post: _Post, frame: Frame) -> None:
+        began = time.monotonic()
         self._turn += 1
         post.served = self._turn
         name = post.feed.camera.name
@@ -257,12 +268,26 @@ class Watcher:
         self._tell_all(post, post.visits.see(frame, result, zones, self._picture))
         if post.collector is not None:
             self._keep(post.collector, frame, result, post.visits.by_track)
-        present = any(zone is not None for zone in zones)
+        post.present = any(zone is not None for zone in zones)
+        took_s = time.monotonic() - began
+        self._look_s += 0.1 * (took_s - self._look_s) if self._look_s else took_s
+        pace_s = self._pace(post)
         post.feed.looked(
             frame,
-            busy_s=_PRESENCE_S if present else 0.0,
-            every_s=_SETTLED_S if post.visits.settled else _UNSETTLED_S,
+            busy_s=_PRESENCE_S if post.present else 0.0,
+            every_s=min(_SLOWEST_S, pace_s),
+            sparing=pace_s > _SPARING_S,
         )
+
+    def _pace(self, post: _Post) -> float:
+        """Seconds from one look at a camera to the next, as the machine has time for. Where that is little, cameras of
+        which it is sure who is there wait, so that others need not."""
+        if not post.visits.settled:
+            return _UNSETTLED_S
+        if not post.feed.live:
+            return _SETTLED_S
+        round_s = self._look_s * sum(one.present for one in self._posts)
+        return max(_SETTLED_S, round_s / _SHARE)
 
     def _keep(
         self,
