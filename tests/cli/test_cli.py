@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -750,6 +751,37 @@ def test_a_damaged_export_is_refused(
     result = inside("people", "import", file, "--gallery", tmp_path / "people.db")
     assert result.returncode == 2
     assert "is damaged" in result.stderr
+
+
+def test_an_export_of_somebody_else_names_no_files(
+    tmp_path: Path, inside: Inside
+) -> None:
+    picture = base64.b64encode(
+        images.small_jpeg(np.zeros((8, 8, 3), np.uint8), side=8, quality=80)
+    ).decode()
+    photo = {"name": "Ada", "sha256": "../../out", "embedding": [0.1] * 128}
+    document = {
+        "format": "mien people 1",
+        "embedder": "dlib_resnet",
+        "photos": [{**photo, "thumbnail": picture}],
+    }
+    file, place = tmp_path / "people.json", tmp_path / "people.db"
+    file.write_text(json.dumps(document))
+    assert inside("people", "import", file, "--gallery", place).returncode == 0
+    into = tmp_path / "a" / "b"
+    saved = inside("people", "photos", "Ada", "--into", into, "--gallery", place)
+    assert (saved.returncode, len(list(into.iterdir()))) == (0, 1)
+    assert not (tmp_path / "out.jpg").exists()
+
+
+def test_an_export_with_a_name_that_is_none_leaves_no_gallery(
+    tmp_path: Path, inside: Inside
+) -> None:
+    file, place = tmp_path / "people.json", tmp_path / "people.db"
+    file.write_text(json.dumps({"n" * 300: [[0.1] * 128]}))
+    done = inside("people", "import", file, "--gallery", place)
+    assert (done.returncode, "at most 200" in done.stderr) == (2, True)
+    assert not place.exists()
 
 
 def test_a_picture_that_breaks_the_analysis_is_one_failed_input(

@@ -21,10 +21,11 @@ from mien.gallery import (
     Gallery,
     Photo,
     ShowsPhotos,
+    check_name,
     keeping,
 )
 from mien.gallery.counter import as_record, from_record
-from mien.gallery.folder import bare_sha256
+from mien.gallery.folder import SHA256, bare_sha256
 from mien.media import images
 from mien.space import EmbeddingSpace
 from mien.text import from_json
@@ -121,7 +122,8 @@ def read_json(
     except ValueError as exc:
         raise InputError(f"{file} is no JSON: {exc}") from exc
     people: dict[str, list[Photo]] = {}
-    for name, rows, about in _named_rows(document, file, space):
+    for said, rows, about in _named_rows(document, file, space):
+        name = check_name(said)
         photos = [
             replace(_bare(row, file), **about) for row in _checked(rows, file, space)
         ]
@@ -185,6 +187,8 @@ def _about(photo: dict[str, Any]) -> dict[str, Any]:
         for key, kind in kinds.items()
         if isinstance(photo.get(key), kind | int)
     }
+    if not SHA256.fullmatch(known.get("sha256", "")):  # files are named by it
+        known.pop("sha256", None)
     picture = photo.get("thumbnail")
     if isinstance(picture, str) and len(picture) <= _LONGEST_PICTURE:
         known["thumbnail"] = _jpeg(picture)

@@ -104,7 +104,8 @@ def save(
                 err=True,
             )
             continue
-        file = into / f"{number(photo)}.jpg"
+        plain = "".join(filter(str.isalnum, number(photo)))  # a name, and no way
+        file = into / f"{plain}.jpg"
         try:
             store.write_atomically(
                 file, gallery.thumbnail(name, photo.sha256), secret=True

@@ -63,7 +63,7 @@ _BESIDE = (
     2 + 4
 )  # kept of a photo beside the descriptor: the quality, the number of faces, the box of the largest
 _NO_BOX = (np.nan,) * 4
-_SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
+SHA256 = re.compile(r"(descriptor-)?[0-9a-f]{64}")
 
 
 class FolderGallery:
@@ -233,7 +233,7 @@ class FolderGallery:
         if not photo.content:
             known = (
                 photo.sha256
-                if _SHA256.fullmatch(photo.sha256)
+                if SHA256.fullmatch(photo.sha256)
                 else bare_sha256(photo.embedding)
             )
             return known + self._bare_suffix
