@@ -174,6 +174,10 @@ def test_commands_name_the_database_without_its_password(
         inside("find", astronaut_file, "--in", place, "--format", "json"),
     ]
     assert [done.returncode for done in told] == [0, 0, 0, 0]
+    made = inside("people", "index", MIEN_GALLERY=place)
+    gone = inside("people", "index", "--drop", MIEN_GALLERY=place)
+    assert "index is made" in made.stderr
+    assert "index is gone" in gone.stderr
     assert all("postgresql://…@" in done.stdout for done in told)
     assert not any("secret-word" in done.stdout + done.stderr for done in told)
 

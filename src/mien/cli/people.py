@@ -659,7 +659,12 @@ def index(
         raise InputError(
             "only a PostgreSQL gallery has an index; the others are searched exactly in memory"
         )
-    opened.drop_index() if drop else opened.create_index()
+    if drop:
+        opened.drop_index()
+        typer.echo("the index is gone: searches are exact, in memory", err=True)
+    else:
+        opened.create_index()
+        typer.echo("the index is made: the database searches", err=True)
 
 
 @people_app.command()
