@@ -48,7 +48,7 @@ def test_an_empty_gallery_says_which_it_is(inside: Inside, tmp_path: Path) -> No
     assert told.replace(" ", "").startswith(f"nobodyin{place}yet;")
     assert "--gallery names another place" in told
     secret = SharedOptions(gallery="postgresql://me:secret@db/mien")
-    assert secret.place_in_words() == "db/mien"
+    assert secret.place_in_words() == "postgresql://…@db/mien"
 
 
 def test_none_is_nobody_though_there_are_people(data: Path) -> None:
