@@ -41,7 +41,7 @@ _QUICK_S = 0.1  # frames come faster than that where each has little time
 _LATE = 2.0  # periods: looks that are less late than that wait for the next such frame
 # Faces glanced at in one pass, each at two thirds of what it costs alone: who is due by so much of its period, too.
 _TOGETHER, _SOON = 3, 0.75
-_AHEAD = 3  # frames that are made ready before their turn
+_AHEAD = 2  # frames that are made ready before their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +250,10 @@ class Session:
 
     def _foresee(self, view: _View, boxes: F32, restless: bool) -> None:
         """Makes what a later frame needs; looks at its whole picture where it seems that this will be asked for."""
-        if view.scene() is self._scene:  # its turn came first
-            return
+        view.scene()
+        source, last_s = self._last
+        if source == view.frame.source and view.frame.time_s <= last_s:
+            return  # its turn came first
         since_s = max(self._detected_s, self._foreseen_s)
         if restless or self._is_due(view, boxes, since_s):
             self._foreseen_s = view.frame.time_s
