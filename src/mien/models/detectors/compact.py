@@ -44,7 +44,8 @@ _STEPS = (0.0, np.pi / 2, -np.pi / 2)  # of its angle, at which a likely face is
 _OR_HEAD = np.array([0, np.pi], np.float32)  # or just the other way up
 # Of a picture's side: that a face fills, lies off its middle.
 _FILLS, _CENTRAL = 0.25, 0.17
-_ENLARGED = 1.4  # times: a small picture, for a face that the first look misses
+# Times its size, at which a small picture is seen again where its face stays in doubt.
+_OTHER_SIZES = (0.7, 1.4, 2.0)
 _JUMPS = 0.2  # of its size (and the logarithm of that): a face that was followed goes no further
 _MEETS = 0.3  # IoU of boxes of one face, found lying and found standing
 
@@ -78,8 +79,9 @@ class Compact:
     still = 0.5  # score of the second network, from which who was here is still here
     largest_side = 800  # pixels: in a larger picture a face that fills it is beyond the largest it was trained on
     whole_side = 480
-    # The least score of a face that fills a small picture of nobody else, as it is and enlarged.
-    filling, filling_enlarged = 0.5, 0.55
+    # The least score of a face that fills a small picture of nobody else: as it is, and
+    # in the mean of its sizes.
+    filling, filling_on_average = 0.54, 0.46
     cut_out = (
         320  # pixels: a picture up to this side may be a face that was cut out tight
     )
@@ -92,7 +94,7 @@ class Compact:
         points: ExactPoints,
         *,
         min_face: int = MIN_FACE,
-        threshold: float = 0.595,
+        threshold: float = 0.63,
     ) -> None:
         self.model = model
         self.verifier = verifier
@@ -139,29 +141,38 @@ class Compact:
         faces = self._detect_in(image, cells)
         if len(faces):
             return faces
-        faint = self._in_the_middle(image, cells)
-        faces = faint[faint.scores >= self.filling]
-        if len(faint) and not len(faces):
-            larger = np.asarray(
-                cv2.resize(image, None, fx=_ENLARGED, fy=_ENLARGED), np.uint8
-            )
-            faces = self._in_the_middle(larger, self._cells(larger))
-            faces = faces[faces.scores >= self.filling_enlarged]
-            faces = scaled_back(faces, _ENLARGED)
-        return self._set_straight(image, faces[:1])[0]
+        faces = self._in_the_middle(image, cells)
+        if len(faces) and faces.scores[0] < self.filling:
+            faces = self._filling_on_average(image, faces)
+        return self._set_straight(image, faces)[0]
 
-    def _in_the_middle(self, image: U8, cells: Faces) -> Faces:
-        """What fills the middle and may be a face, best first: six looks at each."""
+    def _filling_on_average(self, image: U8, seen: Faces) -> Faces:
+        """What was seen in the middle of a small picture, where it is surest, if other sizes on average show a face."""
+        looks = [seen]
+        for scale in _OTHER_SIZES:
+            way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            resized = cv2.resize(image, None, fx=scale, fy=scale, interpolation=way)
+            sized = np.asarray(resized, np.uint8)
+            face = self._in_the_middle(sized, self._cells(sized), scale=scale)
+            looks.append(scaled_back(face, scale))
+        faces = together(looks)
+        if faces.scores.sum() < self.filling_on_average * len(looks):
+            return faces[:0]
+        return faces[np.argsort(-faces.scores, kind="stable")[:1]]
+
+    def _in_the_middle(self, image: U8, cells: Faces, *, scale: float = 1.0) -> Faces:
+        """What most likely is a face (1,) and fills the middle of a picture, `scale` times as large as it was given, by
+        six looks; or none."""
         faces = self._proposed(cells, self.faint)
         middle = np.array(image.shape[1::-1], np.float32) / 2
         away = np.abs((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 - middle)
         sides = (faces.boxes[:, 2:] - faces.boxes[:, :2]).max(axis=1, initial=0)
-        fills: Mask = sides >= max(_FILLS * 2 * middle.min(), self.min_face)
-        fills &= away.max(axis=1, initial=0) <= _CENTRAL * 2 * middle.max()
-        faces = faces[fills]
+        least = max(_FILLS * 2 * middle.min(), self.min_face * scale)
+        central = away.max(axis=1, initial=0) <= _CENTRAL * 2 * middle.max()
+        faces = faces[np.asarray(central & (sides >= least), np.bool_)]
         looks = self.verifier.steady(image, faces.boxes)
         faces = replace(faces, scores=joined(faces.scores, looks))
-        return faces[np.argsort(-faces.scores, kind="stable")]
+        return faces[np.argsort(-faces.scores, kind="stable")[:1]]
 
     def detect_once(self, image: U8) -> Faces:
         """The faces of the picture as it stands."""
