@@ -73,9 +73,14 @@ def test_the_page_names_no_attribute() -> None:
 
 
 def test_one_name_is_one_class(texts: dict[Path, str]) -> None:
-    """Of everything in `src`: a name that is there twice says what neither of them is."""
+    """Of everything in `src`: a name that is there twice says what neither of them is.
+
+    But for what the document of the HTTP API says of results: those are the records it says it of.
+    """
     where: dict[str, list[str]] = {}
     for file, text in texts.items():
+        if file == HOME / "server" / "frames.py":
+            continue
         for name in _CLASS.findall(text):
             where.setdefault(name, []).append(file.name)
     assert len(where) > 300

@@ -58,7 +58,7 @@ class _Refused:
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _Started:
     index: int
 
 
@@ -81,7 +81,7 @@ def _work(connection: Connection, options: WorkerOptions) -> None:
         connection.send(_Refused(str(exc)))
         return
     listener = Listener(
-        lambda i: connection.send(_Begun(i)),
+        lambda i: connection.send(_Started(i)),
         lambda size: connection.send(_Worked(size)),
     )
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
@@ -224,7 +224,7 @@ class Workers:
             raise MienError(message.reason)
         if isinstance(message, _Ready):
             worker.ready, self._false_starts = True, 0
-        elif isinstance(message, _Begun):
+        elif isinstance(message, _Started):
             worker.begun = worker.shard[message.index] if worker.shard else None
         elif isinstance(message, _Worked):
             worker.worked += message.size

@@ -64,7 +64,7 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _News:
     """What the log says: the horizon now, whether it reaches back to the last one, and
     rows of it: transaction, number, photo, person."""
 
@@ -166,14 +166,14 @@ class Replica:
 _TEXTS = sa.ARRAY(sa.Text)
 
 
-def _look(connection: sa.Connection, seen: _Seen) -> _Look:
+def _look(connection: sa.Connection, seen: _Seen) -> _News:
     rows = connection.execute(_LOOK, {"since": str(seen.horizon)}).all()
     horizon, whole = rows[0][:2]
     changes = [tuple(row[2:]) for row in rows if row[3] is not None]
-    return _Look(horizon, bool(whole), changes)
+    return _News(horizon, bool(whole), changes)
 
 
-def _new(look: _Look, seen: _Seen) -> list[tuple[int | None, str | None]]:
+def _new(look: _News, seen: _Seen) -> list[tuple[int | None, str | None]]:
     """The photos and people of changes that are not known yet."""
     return [
         (photo, person)
