@@ -86,7 +86,9 @@ class Runs:
             f'[[cameras]]\nname = "{name}"\nsource = "{source}"\n'
             for name, source in cameras.items()
         )
-        keep = "[watch]\nabsence_s = 1\nkeep_days = 1\n"
+        # Of a film a second is one however busy the machine is, of a camera it may be the time of a look.
+        live = any("://" in str(source) for source in cameras.values())
+        keep = f"[watch]\nabsence_s = {20 if live else 1}\nkeep_days = 1\n"
         self.file.write_text(keep + self.tells + tables)
         options = ["--gallery", str(self.gallery), "--only", "identity", "--fast"]
         environment = {**os.environ, "BROKER_PASSWORD": "s3cret"}
