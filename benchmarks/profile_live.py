@@ -40,7 +40,7 @@ STAGES = {
     ),
     "angle": ("mien.models.detectors.angle:AngleNet.leans",),
     "landmarks": ("mien.models.detectors.points:ExactPoints.__call__",),
-    "flow": ("mien.session:Session._way",),
+    "flow": ("mien.session:Session._follow",),
     "align": (
         "mien.models.backbone:Aligner.__call__",
         "mien.models.backbone:Aligner.mirrored",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mien.pool import Ahead, Once
+from mien.pool import Ahead
 
 
 def test_items_are_made_ahead_and_no_further() -> None:
@@ -56,40 +56,3 @@ def test_closing_ends_a_thread_that_waits_and_what_it_makes() -> None:
     assert left.wait(5)
     assert threading.active_count() == before
     assert list(taken) == []  # nothing to wait for any more
-
-
-def test_one_thread_makes_what_several_ask_for() -> None:
-    made: list[int] = []
-    asked = threading.Barrier(3)
-
-    def make() -> int:
-        made.append(len(made))
-        return len(made)
-
-    once, given = Once(make), []
-
-    def ask() -> None:
-        asked.wait(5)
-        given.append(once())
-
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (made, given) == ([0], [1, 1, 1])
-
-
-def test_what_failed_is_made_anew_for_who_asks_next() -> None:
-    answers = iter([OSError("lost"), 7])
-
-    def make() -> int:
-        answer = next(answers)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
-
-    once = Once(make)
-    with pytest.raises(OSError, match="lost"):
-        once()
-    assert (once(), once()) == (7, 7)

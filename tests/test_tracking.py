@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +18,6 @@ from live.film import Actor, Pose, cutout, film, sway, with_absences, with_blur
 from mien import geometry
 from mien.attribute import Estimate
 from mien.cli.videos import VideoJob
-from mien.errors import SourceError
 from mien.gallery import SqliteGallery
 from mien.media import images
 from mien.models.attributes.heads import AGE, GENDER, described
@@ -650,65 +647,6 @@ def test_frames_without_times_are_all_looked_into(
         0,
         0,
     ]
-
-
-def frames_with_news(astronaut: U8, face_free: U8) -> list[Frame]:
-    """Somebody alone, who moves; somebody else beside them, nobody, and another scene."""
-    alone = np.full((TILE, 2 * TILE, 3), 96, np.uint8)
-    alone[:, :TILE] = tiles(astronaut, 1)
-    pictures = [
-        *(np.roll(alone, 3 * i, axis=0) for i in range(8)),
-        *[tiles(astronaut, 1, 7)] * 4,
-        *[np.ascontiguousarray(face_free[:400, :512])] * 2,
-        *[tiles(astronaut, 2, scene=1)] * 3,
-    ]
-    return [Frame(picture, i, i / 10, "film") for i, picture in enumerate(pictures)]
-
-
-def test_frames_worked_at_side_by_side_show_the_same(
-    analyzer: Analyzer, astronaut: U8, face_free: U8
-) -> None:
-    frames = frames_with_news(astronaut, face_free)
-    one, other = (Session(analyzer.detector, told, named) for _ in range(2))
-    alone = [one.step(frame) for frame in frames]
-    beside = list(other.stream(frames, ahead=True))
-    assert [frame.index for frame, _ in beside] == list(range(len(frames)))
-    for (_, mine), theirs in zip(beside, alone, strict=True):
-        assert np.array_equal(mine.faces.boxes, theirs.faces.boxes)
-        assert [(f.track_id, f.name) for f in mine.faces] == [
-            (f.track_id, f.name) for f in theirs.faces
-        ]
-    assert (other.passes, other.detections) == (one.passes, one.detections)
-    assert {face.name for result in alone for face in result.faces} == {
-        None,
-        "Ada",
-        "Ben",
-    }
-
-
-def test_what_came_before_an_error_of_the_source_is_told(
-    session: Session, astronaut: U8
-) -> None:
-    def lost() -> Iterator[Frame]:
-        yield from (Frame(astronaut, i, i / 25, "film") for i in range(4))
-        raise SourceError("lost")
-
-    results = session.stream(lost(), ahead=True)
-    told_of = [next(results)[0].index for _ in range(4)]
-    with pytest.raises(SourceError, match="lost"):
-        next(results)
-    assert told_of == [0, 1, 2, 3]
-
-
-def test_who_stops_early_leaves_no_thread(session: Session, astronaut: U8) -> None:
-    before = threading.active_count()
-    results = session.stream(
-        (Frame(astronaut, i, i / 25) for i in range(9)), ahead=True
-    )
-    assert next(iter(results))[0].index == 0
-    assert threading.active_count() > before
-    del results
-    assert threading.active_count() == before
 
 
 @pytest.mark.slow

@@ -550,8 +550,10 @@ class Analyzer:
             >>> {face.name for result in analyzer.stream("clip.mp4") for face in result.faces}
             {'Eileen Collins'}
         """
+        session = self.session()
         with open_source(uri) as frames:
-            for frame, result in self.session().stream(frames, ahead=not frames.live):
+            for frame in frames:
+                result = session.step(frame)
                 yield Result.of(result, frame.image if keep_image else None)
 
     def describe_photo(self, content: bytes) -> Faces:

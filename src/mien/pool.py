@@ -91,18 +91,3 @@ class Ahead(Generic[T]):
         self._end()
         self._made.clear()
         self._thread.join()
-
-
-class Once(Generic[T]):
-    """What is made when it is first asked for, by the thread that asks; others that ask meanwhile wait for it."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._making = threading.Lock()
-        self._made: list[T] = []
-
-    def __call__(self) -> T:
-        with self._making:
-            if not self._made:
-                self._made.append(self._make())
-            return self._made[0]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 
 from mien import geometry
-from mien.errors import MienError
 from mien.gallery.search import told_in
 from mien.models.detectors.base import (
     Detector,
@@ -23,7 +19,6 @@ from mien.models.detectors.base import (
     scaled_back,
 )
 from mien.models.parts import given_by
-from mien.pool import Once, worker_threads
 from mien.quality import quality
 from mien.space import EmbeddingSpace
 from mien.tracking import Tracker, TrackerOptions, flow
@@ -39,9 +34,6 @@ _FRAME_S = 1 / 30  # what `passes` are counted in
 _MOST_PASSES = 4  # per frame, times `passes`, however late a frame comes
 _QUICK_S = 0.1  # frames come faster than that where each has little time
 _LATE = 2.0  # periods: looks that are less late than that wait for the next such frame
-# Faces glanced at in one pass, each at two thirds of what it costs alone: who is due by so much of its period, too.
-_TOGETHER, _SOON = 3, 0.75
-_AHEAD = 2  # frames that are made ready before their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,7 @@ class SessionOptions:
 
     detect_s: float = 0.06
     whole_s: float = 0.5
-    moving_s: float = 0.25
+    moving_s: float = 0.2
     detect_side: int = 640
     passes: int = 1
     apart_s: float = 0.5
@@ -63,63 +55,6 @@ class SessionOptions:
     any_angle: bool = False
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
     space: EmbeddingSpace = DLIB
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """A frame, and what is made of its picture alone: whatever of it is asked for, once, by whichever thread."""
-
-    frame: Frame
-    scene: Once[flow.Scene]
-    small: Once[tuple[U8, float]]  # what the detector sees, and its scale
-    whole: Once[Faces]  # what it finds there
-
-    def within(self) -> tuple[int, int]:
-        """The width and height of the picture."""
-        height, width = self.frame.image.shape[:2]
-        return width, height
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """From the frame before: the seconds, and how faces moved; None where nobody can say, as after a cut."""
-
-    passed_s: float
-    shift: flow.Shift | None = None
-    cut: bool = False
-
-
-class _Look:
-    """A look at some faces of a frame: `shown` gives them as described, and what each is worth (N,)."""
-
-    def __init__(
-        self, image: U8, tracks: list[Track], see: Callable[[U8, Faces], Faces]
-    ) -> None:
-        self.tracks = tracks
-        placed = _bare(tracks)  # where they are in this frame, whenever it is looked at
-
-        def shown() -> tuple[Faces, F32]:
-            faces = see(image, placed)
-            return faces, quality(image, faces.boxes, faces.landmarks)
-
-        self.shown = Once(shown)
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A frame whose faces have their places: what is left is to look at some of them, and to tell."""
-
-    view: _View
-    look: _Look | None
-    glance: _Look | None = None
-    passes: int = 0  # for those whom the look casts doubt on
-    at_once: bool = False  # as photos are looked at
-
-    def hand_to(self, pool: ThreadPoolExecutor) -> None:
-        """Has other threads look."""
-        for look in (self.look, self.glance):
-            if look is not None:
-                pool.submit(look.shown)
 
 
 class Session:
@@ -176,10 +111,10 @@ class Session:
         self.glances = 0
         self.detections = 0  # in whole pictures
         self._scene: flow.Scene | None = None  # the frame before
+        self._shrunk: tuple[U8, U8, float] | None = None  # a frame, small, its scale
         self._looked_s = float("-inf")  # for faces, anywhere
         self._detected_s = float("-inf")  # in the whole picture, which was this
         self._detected: U8 | None = None  # its thumbnail
-        self._foreseen_s = float("-inf")  # when it was last looked at before its turn
         self._last: tuple[str | None, float] = (
             None,
             0.0,
@@ -187,115 +122,30 @@ class Session:
 
     def step(self, frame: Frame) -> FrameResult:
         """The faces of the stream's next frame."""
-        view = self._view(frame)
-        return self._end(self._begin(view, self._way(view)))[1]
-
-    def stream(
-        self, frames: Iterable[Frame], *, ahead: bool
-    ) -> Iterator[tuple[Frame, FrameResult]]:
-        """Each frame with its faces, as `step` gives them.
-
-        `ahead` is for frames that need not be waited for, as a file's: other threads look at the faces of one while
-        those of the next are followed, and make later ones ready. The results are the same.
-        """
-        if not ahead:
-            return ((frame, self.step(frame)) for frame in frames)
-        return self._side_by_side(frames)
-
-    def _side_by_side(
-        self, frames: Iterable[Frame]
-    ) -> Generator[tuple[Frame, FrameResult], None, None]:
-        begun: _Begun | None = None
-        self._foreseen_s = float("-inf")
-        # One thread each: what is foreseen keeps its order, and looks wait for no whole picture.
-        with worker_threads(1) as foreseeing, worker_threads(1) as looking:
-            try:
-                for view in self._views(frames, foreseeing):
-                    way = self._way(view)
-                    before, begun = begun, None
-                    ended = None if before is None else self._end(before)
-                    begun = self._begin(view, way)
-                    begun.hand_to(looking)
-                    if ended is not None:
-                        yield ended
-            except MienError:  # comes after the frames before it
-                if begun is not None:
-                    yield self._end(begun)
-                raise
-            if begun is not None:
-                yield self._end(begun)
-
-    def _views(
-        self, frames: Iterable[Frame], pool: ThreadPoolExecutor
-    ) -> Iterator[_View]:
-        """Views of the frames; of the next ones much is made already when one is given."""
-        coming: deque[_View] = deque()
-        try:
-            for frame in frames:
-                view = self._view(frame)
-                tracker = self.tracker
-                pool.submit(self._foresee, view, tracker.boxes(), tracker.restless)
-                coming.append(view)
-                if len(coming) > _AHEAD:
-                    yield coming.popleft()
-        except MienError:
-            yield from coming
-            raise
-        yield from coming
-
-    def _view(self, frame: Frame) -> _View:
-        small = Once(partial(self._small, frame.image))
-        whole = Once(lambda: given_by(self.detector, small()[0]))
-        return _View(frame, Once(partial(flow.Scene, frame.image)), small, whole)
-
-    def _foresee(self, view: _View, boxes: F32, restless: bool) -> None:
-        """Makes what a later frame needs; looks at its whole picture where it seems that this will be asked for."""
-        view.scene()
-        source, last_s = self._last
-        if source == view.frame.source and view.frame.time_s <= last_s:
-            return  # its turn came first
-        since_s = max(self._detected_s, self._foreseen_s)
-        if restless or self._is_due(view, boxes, since_s):
-            self._foreseen_s = view.frame.time_s
-            view.whole()
-
-    def _way(self, view: _View) -> _Way:
-        """The way from the frame before, of which faces may still be looked at."""
-        passed_s = self._passed(view.frame)
-        before, now = self._scene, view.scene()
-        self._scene = now
-        if passed_s > self.options.apart_s or before is None:
-            return _Way(passed_s)
-        if before.shape != now.shape or flow.is_cut(before.thumb, now.thumb):
-            return _Way(passed_s, cut=True)
-        return _Way(passed_s, before.follow(now, *self.tracker.places()))
-
-    def _begin(self, view: _View, way: _Way) -> _Begun:
-        """Finds where everybody is, and who is to be looked at."""
-        like_photo = way.passed_s > self.options.apart_s
+        height, width = frame.image.shape[:2]
+        passed_s = self._passed(frame)
+        like_photo = passed_s > self.options.apart_s
         if like_photo:
             enough = self.tracker.options.new_track_score
-            self.tracker.part(enough=enough, forget=not np.isfinite(way.passed_s))
-        calm = self._follow(way)
-        calm &= not self.tracker.restless and way.passed_s > 0  # frames without times
-        time_s = view.frame.time_s
-        whole = not calm or self._is_due(view, self.tracker.boxes(), self._detected_s)
-        due = time_s - self._looked_s >= self._detect_s
-        if whole or (due and not self._look_again(view)):
-            self._detect(view)
+            self.tracker.part(enough=enough, forget=not np.isfinite(passed_s))
+        calm = self._follow(frame.image, passed_s)
+        calm &= not self.tracker.restless and passed_s > 0  # frames without times
+        due = frame.time_s - self._looked_s >= self._detect_s
+        if not calm or (due and not self._look_again(frame)):
+            self._detect(frame)
         if like_photo:
-            return _Begun(view, self._look(view, self.tracker.tracks), at_once=True)
-        return self._choose(view, way.passed_s)
-
-    def _end(self, begun: _Begun) -> tuple[Frame, FrameResult]:
-        """Takes in what looks showed; the frame, and what is known of everybody then."""
-        self._learn(begun)
+            self._look_at(frame, self.tracker.tracks, at_once=True)
+        else:
+            self._observe(frame, passed_s)
         self.tracker.settle()
-        frame = begun.view.frame
-        width, height = begun.view.within()
-        faces = self._faces(width, height)
-        return frame, FrameResult(
-            frame.source, frame.index, frame.time_s, width, height, faces
+        self._shrunk = None
+        return FrameResult(
+            frame.source,
+            frame.index,
+            frame.time_s,
+            width,
+            height,
+            self._faces(width, height),
         )
 
     @property
@@ -316,128 +166,114 @@ class Session:
     def _small(self, image: U8) -> tuple[U8, float]:
         """The picture as small as the options ask for, but not so small that the detector misses its smallest face, and
         its scale."""
+        if self._shrunk is not None and self._shrunk[0] is image:
+            return self._shrunk[1:]
         least = self.options.detect_side / max(image.shape[:2])
         if isinstance(self.detector, HasReliableSize):
             least = max(least, self.detector.reliable / self.detector.min_face)
         scale = float(min(1.0, least))
-        return geometry.shrink(image, scale), scale
+        self._shrunk = image, geometry.shrink(image, scale), scale
+        return self._shrunk[1:]
 
-    def _follow(self, way: _Way) -> bool:
+    def _follow(self, image: U8, passed_s: float) -> bool:
         """Moves the tracks along; false where the flow cannot be trusted and a detection has to tell."""
-        if way.cut:
+        before, now = self._scene, flow.Scene(image)
+        self._scene = now
+        if passed_s > self.options.apart_s or before is None:
+            return False
+        if before.shape != now.shape or flow.is_cut(before.thumb, now.thumb):
             self.tracker.part(enough=self.tracker.options.sure_score)
-        if way.shift is None:
             return False
-        self.tracker.move(way.shift, passed_s=way.passed_s)
-        return bool(way.shift.steady.all())
+        shift = before.follow(now, *self.tracker.places())
+        self.tracker.move(shift, passed_s=passed_s)
+        return bool(shift.steady.all())
 
-    def _is_due(self, view: _View, boxes: F32, since_s: float) -> bool:
-        """Whether the whole picture was last looked at so long ago that it has to be again, at once if something
-        moved beside the boxes."""
-        passed_s = view.frame.time_s - since_s
-        if self._again is None:
-            return passed_s >= self._detect_s
-        if passed_s < self.options.moving_s:
-            return False
-        before, now = self._detected, view.scene().thumb
-        moves = before is None or flow.is_moving(before, now, boxes, view.within())
-        return moves or passed_s >= self.options.whole_s
-
-    def _look_again(self, view: _View) -> bool:
+    def _look_again(self, frame: Frame) -> bool:
         """Looks for faces where they were; false where the whole picture has to be looked at."""
-        if self._again is None or any(t.hurries for t in self.tracker.tracks):
+        passed_s = frame.time_s - self._detected_s
+        if self._again is None or passed_s >= self.options.whole_s:
+            return False
+        if any(track.hurries for track in self.tracker.tracks):
             return False
         faces = _bare(self.tracker.tracks)
-        small, scale = view.small()
+        if passed_s >= self.options.moving_s and self._comes(faces.boxes, frame.image):
+            return False
+        small, scale = self._small(frame.image)
         by = np.float32(scale)
         placed = replace(faces, boxes=faces.boxes * by, landmarks=faces.landmarks * by)
         found = self._again(small, placed)
         if (found.scores <= 0).any():
             return False
-        self._looked_s = view.frame.time_s
-        self.tracker.update(scaled_back(found, scale), self._looked_s)
+        self.tracker.update(scaled_back(found, scale), frame.time_s)
+        self._looked_s = frame.time_s
         return True
 
-    def _detect(self, view: _View) -> None:
-        _, scale = view.small()
-        found = view.whole()
-        time_s = view.frame.time_s
-        bare = Faces(found.boxes, found.scores, found.landmarks)
-        self.tracker.update(scaled_back(bare, scale), time_s)
-        self._looked_s = self._detected_s = time_s
-        self._detected = view.scene().thumb
+    def _comes(self, boxes: F32, image: U8) -> bool:
+        """Whether something moved beside the boxes since the last look at the whole picture."""
+        before, now = self._detected, self._scene
+        if before is None or now is None:
+            return True
+        height, width = image.shape[:2]
+        return flow.is_moving(before, now.thumb, boxes, (width, height))
+
+    def _detect(self, frame: Frame) -> None:
+        small, scale = self._small(frame.image)
+        found = given_by(self.detector, small)
+        self.tracker.update(
+            scaled_back(Faces(found.boxes, found.scores, found.landmarks), scale),
+            frame.time_s,
+        )
+        self._looked_s = self._detected_s = frame.time_s
+        self._detected = None if self._scene is None else self._scene.thumb
         self.detections += 1
 
-    def _choose(self, view: _View, passed_s: float) -> _Begun:
-        """Who needs a look most, and for whom a glance is enough."""
+    def _observe(self, frame: Frame, passed_s: float) -> None:
+        """Looks at those who need it most; and once more where that casts doubt on somebody else."""
         passes = self.options.passes * round(
             np.clip(passed_s / _FRAME_S, 1, _MOST_PASSES)
         )
+        shown = self.tracker.shown
         fresh = any(
             (t.person is not None and not t.person.observations) or t.doubtful
-            for t in self.tracker.shown
+            for t in shown
         )
-        time_s = view.frame.time_s
         # A look at the whole picture is work enough for one frame: looks that can wait are for the next.
-        busy = self._detected_s == time_s and passed_s < _QUICK_S
-        due = self.tracker.due(time_s, passes + fresh, late=_LATE if busy else 1.0)
-        settled = self._settled(due, time_s)
-        look = self._look(view, [t for t in due if all(t is not s for s in settled)])
-        if settled:
-            soon = self.tracker.due(time_s, passes + _TOGETHER, late=_SOON)
-            most = max(_TOGETHER, len(settled))
-            settled = self._settled(soon, time_s)[:most]
-        glance = None
-        if self.glance is not None and settled:
-            glance = _Look(view.frame.image, settled, self.glance)
-        return _Begun(view, look, glance, passes)
+        busy = self._detected_s == frame.time_s and passed_s < _QUICK_S
+        due = self.tracker.due(
+            frame.time_s, passes + fresh, late=_LATE if busy else 1.0
+        )
+        settled = (
+            []
+            if self.glance is None
+            else [t for t in due if self.tracker.settled(t, frame.time_s)]
+        )
+        self._glance_at(frame, settled)
+        seen = self._look_at(
+            frame, [t for t in due if all(t is not s for s in settled)]
+        )
+        if seen:
+            again = [
+                t
+                for t in self.tracker.shown
+                if t.doubtful and not t.meeting and all(t is not s for s in seen)
+            ]
+            self._look_at(frame, again[:passes])
 
-    def _settled(self, tracks: list[Track], time_s: float) -> list[Track]:
-        """Those for whom a glance does."""
-        if self.glance is None:
-            return []
-        return [t for t in tracks if self.tracker.settled(t, time_s)]
-
-    def _look(self, view: _View, tracks: list[Track]) -> _Look | None:
-        """A whole look at these; at nobody none."""
+    def _look_at(
+        self, frame: Frame, tracks: list[Track], *, at_once: bool = False
+    ) -> list[Track]:
         if not tracks:
-            return None
+            return tracks
         times_seen = np.array(
             [0 if t.person is None else t.person.observations for t in tracks], np.int64
         )
-        return _Look(
-            view.frame.image,
-            tracks,
-            lambda image, faces: self.describe(image, faces, times_seen),
-        )
-
-    def _learn(self, begun: _Begun) -> None:
-        """Takes in what looks showed; whoever else is in doubt by that is looked at, too."""
-        time_s = begun.view.frame.time_s
-        self._learn_glance(begun.glance, time_s)
-        seen = self._learn_look(begun.look, time_s, at_once=begun.at_once)
-        if not seen or begun.at_once:
-            return
-        again = [
-            t
-            for t in self.tracker.shown
-            if t.doubtful and not t.meeting and all(t is not s for s in seen)
-        ]
-        self._learn_look(self._look(begun.view, again[: begun.passes]), time_s)
-
-    def _learn_look(
-        self, look: _Look | None, time_s: float, *, at_once: bool = False
-    ) -> list[Track]:
-        if look is None:
-            return []
-        faces, weights = look.shown()
-        self.passes += len(look.tracks)
-        names = self._names(look.tracks, faces, weights)
-        for i, (track, (whose, distance)) in enumerate(
-            zip(look.tracks, names, strict=True)
-        ):
+        faces = self.describe(frame.image, _bare(tracks), times_seen)
+        self.passes += len(tracks)
+        weights = quality(frame.image, faces.boxes, faces.landmarks)
+        names = self._names(tracks, faces, weights)
+        for i, (track, (whose, distance)) in enumerate(zip(tracks, names, strict=True)):
             observation = Observation(
-                time_s=time_s,
+                time_s=frame.time_s,
                 weight=float(weights[i]),
                 embedding=None if faces.embeddings is None else faces.embeddings[i],
                 told={name: scores.row(i) for name, scores in faces.attributes.items()},
@@ -445,17 +281,18 @@ class Session:
                 distance=distance,
             )
             self.tracker.learn(track, observation, at_once=at_once)
-        return look.tracks
+        return tracks
 
-    def _learn_glance(self, glance: _Look | None, time_s: float) -> None:
-        """What faces look like whose names are known: a pass of the emotion network alone."""
-        if glance is None:
+    def _glance_at(self, frame: Frame, tracks: list[Track]) -> None:
+        """Sees what faces look like whose names are known: a pass of the emotion network alone."""
+        if not tracks or self.glance is None:
             return
-        faces, weights = glance.shown()
-        for i, track in enumerate(glance.tracks):
+        faces = self.glance(frame.image, _bare(tracks))
+        weights = quality(frame.image, faces.boxes, faces.landmarks)
+        for i, track in enumerate(tracks):
             told = {name: scores.row(i) for name, scores in faces.attributes.items()}
-            self.tracker.glance(track, told, time_s, float(weights[i]))
-        self.glances += len(glance.tracks)
+            self.tracker.glance(track, told, frame.time_s, float(weights[i]))
+        self.glances += len(tracks)
 
     def _names(
         self, tracks: list[Track], faces: Faces, weights: F32
@@ -494,9 +331,9 @@ class Session:
 
 def _bare(tracks: list[Track]) -> Faces:
     return Faces(
-        np.array([t.box for t in tracks], np.float32).reshape(-1, 4),
+        np.array([t.box for t in tracks], np.float32),
         np.array([t.score for t in tracks], np.float32),
-        np.array([t.landmarks for t in tracks], np.float32).reshape(-1, 5, 2),
+        np.array([t.landmarks for t in tracks], np.float32),
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +131,6 @@ class Play:
 
     def __post_init__(self) -> None:
         self._start = self.analyzer
-        self._began = time.perf_counter()  # the frame that is analysed now
 
     def next_model(self) -> str:
         """Goes on to the folder's next model, after the last to those of the start; what to say of it.
@@ -159,6 +157,8 @@ class Play:
 
     def results(self, stats: Stats) -> Generator[AnnotatedFrame, None, None]:
         """Every frame with what was found in it; recorded on the way; Ctrl-C ends it in good order."""
+        analyzer = self.analyzer
+        session = analyzer.session()
         with ExitStack() as stack:
             recording = self._recording(stack)
             record = None if recording is None else self.spare.writer(recording.write)
@@ -168,8 +168,13 @@ class Play:
                 else self.spare.writer(self.collector.stream().keep)
             )
             try:
-                self._began = time.perf_counter()
-                for frame, result in self._analysed():
+                asked = time.perf_counter()
+                for frame in self.source:
+                    began = time.perf_counter() if self.source.live else asked
+                    if analyzer is not self.analyzer:
+                        analyzer = self.analyzer
+                        session = analyzer.session()
+                    result = session.step(frame)
                     if self.require_live:
                         named = named_if_alive(result.faces)
                         result = replace(result, faces=named)
@@ -177,7 +182,7 @@ class Play:
                         record(frame, result)
                     if keep is not None:
                         keep(frame, self._to_keep(result))
-                    stats.add(len(result.faces), time.perf_counter() - self._began)
+                    stats.add(len(result.faces), time.perf_counter() - began)
                     yield (
                         AnnotatedFrame(frame, result)
                         if recording is None
@@ -185,21 +190,9 @@ class Play:
                     )
                     if stats.frames == stats.most:
                         return
-                    self._began = time.perf_counter()
+                    asked = time.perf_counter()
             except KeyboardInterrupt:
                 self.interrupted = True
-
-    def _analysed(self) -> Iterator[tuple[Frame, FrameResult]]:
-        """Every frame with its faces; another model begins a session anew."""
-        for analyzer, frames in groupby(self._frames(), key=lambda _: self.analyzer):
-            yield from analyzer.session().stream(frames, ahead=not self.source.live)
-
-    def _frames(self) -> Iterator[Frame]:
-        """The source's frames; of a live one each begins when it comes, not when it was waited for."""
-        for frame in self.source:
-            if self.source.live:
-                self._began = time.perf_counter()
-            yield frame
 
     def _to_keep(self, result: FrameResult) -> FrameResult:
         """What may be kept as unknown: where only the living are named, nobody else is a stranger."""

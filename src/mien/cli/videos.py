@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,17 +79,17 @@ class VideoJob:
             frames = stack.enter_context(open_source(name, poll_rate=None))
             writers = self._writers(stack, frames)
             advance = stack.enter_context(_progress(frames, self.every))
-            for frame, result in self._analysed(frames):
+            analyze = (
+                self.analyzer.analyze_frame
+                if isinstance(frames, Photos)
+                else self.analyzer.session().step
+            )
+            for frame in islice(frames, 0, None, self.every):
+                result = analyze(frame)
                 for write in writers:
                     write(frame, result)
                 advance()
                 yield result
-
-    def _analysed(self, source: Source) -> Iterator[tuple[Frame, FrameResult]]:
-        frames = islice(source, 0, None, self.every)
-        if isinstance(source, Photos):
-            return ((frame, self.analyzer.analyze_frame(frame)) for frame in frames)
-        return self.analyzer.session().stream(frames, ahead=not source.live)
 
     def _writers(self, stack: ExitStack, frames: Source) -> list[Write]:
         writers: list[Write] = []

@@ -162,10 +162,6 @@ class Tracker:
             or any(t.person is None or t.meeting for t in self.tracks)
         )
 
-    def boxes(self) -> F32:
-        """The boxes (N, 4) of all tracks."""
-        return np.array([t.box for t in self.tracks], np.float32).reshape(-1, 4)
-
     def places(self) -> tuple[F32, F32]:
         """Landmarks (N, 5, 2) and sizes (N,) of all tracks, to be followed by optical flow."""
         points = np.array([t.landmarks for t in self.tracks], np.float32).reshape(
@@ -173,11 +169,12 @@ class Tracker:
         )
         return points, np.array([t.size for t in self.tracks], np.float32)
 
-    def move(self, shift: Shift, passed_s: float = 0.0) -> None:
-        """Moves every track along the flow; where that cannot be trusted, on as it went before for the time passed."""
+    def move(self, shift: Shift, scale: float = 1.0, passed_s: float = 0.0) -> None:
+        """Moves every track along the flow of a picture that is `scale` times the original, or on as it went before
+        for the time passed, where the flow cannot be trusted."""
         for track, by, steady in zip(self.tracks, shift.by, shift.steady, strict=True):
             if steady:
-                track.move(by)
+                track.move(by / scale)
                 continue
             track.doubtful = True  # what is seen there has changed
             if track.velocity is not None:
@@ -272,7 +269,9 @@ class Tracker:
     def _note_meetings(self) -> None:
         for track in self.tracks:
             track.meeting = False
-        boxes = self.boxes()
+        boxes = np.array([track.box for track in self.tracks], np.float32).reshape(
+            -1, 4
+        )
         for i, j in np.argwhere(np.triu(geometry.iou(boxes, boxes) > _MEET, 1)):
             for track in (self.tracks[i], self.tracks[j]):
                 track.meeting = track.doubtful = True
