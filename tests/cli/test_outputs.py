@@ -110,3 +110,17 @@ def test_copies_of_one_name_do_not_replace_each_other(
         inside("analyze", *given, "--only", "identity", "--draw", drawn).returncode == 0
     )
     assert sorted(path.name for path in drawn.iterdir()) == ["a 2.jpg", "a.jpg"]
+
+
+@pytest.mark.parametrize("command", ["analyze --draw", "blur --output"])
+def test_copies_of_an_earlier_run_are_no_inputs(
+    command: str, tmp_path: Path, inside: Inside, face_free: U8
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    images.write_image(photos / "a.jpg", face_free[:80, :80])
+    name, option = command.split()
+    for _ in range(2):
+        result = inside(name, photos, option, photos / "out")
+        assert result.returncode == 0, result.stderr
+    assert [path.name for path in (photos / "out").rglob("*.jpg")] == ["a.jpg"]

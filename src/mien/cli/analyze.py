@@ -91,7 +91,7 @@ def analyze(
 
     Example: [bold]mien analyze party.jpg --gallery people/ --draw party-boxes.jpg[/bold]
     """
-    items, failed = inputs_of(source)
+    items, failed = inputs_of(source, copies=draw)
     if not items:
         raise InputError("; ".join(failed) or "nothing to analyze")
     shared.place(

@@ -97,7 +97,7 @@ def blur(
     """
     whom = _whom(spared, people, unknown)
     cover = style_of(style)
-    items, failed = inputs_of(source)
+    items, failed = inputs_of(source, copies=output)
     refuse_addresses(source, ": a film is looked through twice")
     if not items:
         raise InputError("; ".join(failed) or "nothing to blur")

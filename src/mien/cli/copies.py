@@ -60,8 +60,13 @@ class AnalyzeInput:
         return places
 
 
-def inputs_of(given: Iterable[str]) -> tuple[list[AnalyzeInput], list[str]]:
-    """The inputs, folders with all inside them; and why some of what was given is none."""
+def inputs_of(
+    given: Iterable[str], *, copies: Path | None = None
+) -> tuple[list[AnalyzeInput], list[str]]:
+    """The inputs, folders with all inside them; and why some of what was given is none.
+
+    `copies` is where copies of them go: those of an earlier run, in a folder inside one that was given, are left out.
+    """
     items: list[AnalyzeInput] = []
     failed: list[str] = []
     for name in given:
@@ -69,10 +74,21 @@ def inputs_of(given: Iterable[str]) -> tuple[list[AnalyzeInput], list[str]]:
             items.extend(
                 AnalyzeInput(found, name if found != name else None)
                 for found in sources.expand(name)
+                if not _is_copy(found, name, copies)
             )
         except InputError as exc:
             failed.append(str(exc))
     return items, failed
+
+
+def _is_copy(found: str, given: str, copies: Path | None) -> bool:
+    """Whether a file was found where the copies go, and nobody gave that place."""
+    if copies is None or found == given or not copies.is_dir():
+        return False
+    home = copies.resolve()
+    if Path(given).resolve().is_relative_to(home):
+        return False
+    return Path(found).resolve().is_relative_to(home)
 
 
 def jobs_for(items: Sequence[AnalyzeInput]) -> int:
