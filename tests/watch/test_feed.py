@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -212,6 +213,92 @@ def test_a_picture_that_waited_gives_way_to_the_newest() -> None:
     assert again.time_s == 4.0
     seen.set()
     feed.stop()
+    feed.join()
+
+
+def test_a_clock_set_back_leaves_no_camera_unseen() -> None:
+    """After the connection that it was set back in, whose picture was taken in an older one's place."""
+    image = np.full((90, 160, 3), 90, np.uint8)
+    now, come, lose = [2e9], [5.0], threading.Event()
+
+    class Lost:
+        live, received = True, 1
+
+        def __enter__(self) -> Lost:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def newest(self) -> Glimpse:
+            return Glimpse(lambda: image, lambda: image, 0, come[-1], "lost")
+
+        def glimpses(self) -> Iterator[Glimpse]:
+            yield self.newest()
+            lose.wait()
+            lose.clear()
+
+    feed = Feed(
+        Camera(name="wall", source="rtsp://a/1"),
+        lambda: None,
+        opener=lambda uri, timeouts: cast(Source, Lost()),
+        clock=lambda: now[0],
+    )
+    feed.start()
+    until(lambda: feed.waiting)
+    come.append(8.0)
+    assert feed.take() is not None
+    now[0] -= 3600
+    lose.set()
+    until(lambda: feed.waiting)
+    frame = feed.take()
+    assert frame is not None
+    assert frame.time_s == -3600
+    feed.stop()
+    lose.set()
+    feed.join()
+
+
+def test_a_new_connection_has_no_newest_picture_before_its_first() -> None:
+    """When that was is not known yet: by the last connection's seconds it would be another time."""
+    image = np.full((90, 160, 3), 90, np.uint8)
+    opened, lose, first = [0], threading.Event(), threading.Event()
+
+    class Again:
+        live, received = True, 1
+
+        def __enter__(self) -> Again:
+            opened[0] += 1
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def newest(self) -> Glimpse:
+            return Glimpse(lambda: image, lambda: image, 0, 500.0, "again")
+
+        def glimpses(self) -> Iterator[Glimpse]:
+            if opened[0] > 1:
+                first.wait()
+                return
+            yield replace(self.newest(), time_s=5.0)
+            lose.wait()
+
+    feed = Feed(
+        Camera(name="wall", source="rtsp://a/1"),
+        lambda: None,
+        opener=lambda uri, timeouts: cast(Source, Again()),
+        clock=lambda: 1e9,
+    )
+    feed.start()
+    until(lambda: feed.waiting)
+    lose.set()
+    until(lambda: opened[0] > 1 and feed._live_source is not None)
+    frame = feed.take()
+    assert frame is not None
+    assert frame.time_s == 0.0
+    feed.stop()
+    first.set()
     feed.join()
 
 

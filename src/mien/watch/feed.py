@@ -104,8 +104,9 @@ class Feed:
         self._sparing = False
         self._tested_s = float("-inf")
         self._glimpsed: Glimpse | None = None  # the newest picture
-        self._shift_s = 0.0  # from the source's seconds to the feed's
-        self._taken_s = float("-inf")  # of the picture that was taken last
+        # From the connection's seconds to the feed's, once its first picture has come.
+        self._shift_s: float | None = None
+        self._taken_s = float("-inf")  # of what was taken in an older one's place
         self._live_source: HasGlimpses | None = None
         self._received = 0
         self._alert_until = 0.0
@@ -185,7 +186,6 @@ class Feed:
             glimpse, self._waiting = self._waiting, None
             if glimpse is not None:
                 glimpse = self._fresher(glimpse)
-                self._taken_s = glimpse.time_s
             self._lock.notify_all()
         try:
             return None if glimpse is None else self._viewed(glimpse)
@@ -195,13 +195,14 @@ class Feed:
 
     def _fresher(self, glimpse: Glimpse) -> Glimpse:
         """The picture that has come since, where that waited for its turn; for clips each is converted already."""
-        source = self._live_source
+        source, shift_s = self._live_source, self._shift_s
         newest = None if source is None or self.clips else source.newest()
-        if newest is None:
+        if newest is None or shift_s is None:
             return glimpse
-        time_s = self._shift_s + newest.time_s
+        time_s = shift_s + newest.time_s
         if time_s < glimpse.time_s + _FRESH_S:
             return glimpse
+        self._taken_s = time_s
         self._glimpsed = self._once(replace(newest, time_s=time_s))
         return self._glimpsed
 
@@ -261,6 +262,7 @@ class Feed:
         self._heard, self._received = time.monotonic(), 0
         with self._opener(uri, timeouts) as source:
             self.live = source.live
+            self._shift_s = None
             self._live_source = source if isinstance(source, HasGlimpses) else None
             try:
                 self._read(source)
@@ -299,16 +301,16 @@ class Feed:
         return self._stop.is_set() or stalled or not self._on()
 
     def _read(self, source: Source) -> None:
-        due, first = 0.0, True
+        due, shift_s = float("-inf"), None
         for glimpse in glimpses_of(source):
             if self._stop.is_set():
                 return
             live = self._live_source
             self._count(glimpse.index + 1 if live is None else live.received)
-            if first:  # now, not when it was asked for: it may come seconds later
-                first = False
-                self._shift_s = self.now_s - glimpse.time_s if source.live else 0.0
-            time_s = self._shift_s + glimpse.time_s
+            if shift_s is None:  # now: it may come seconds after it was asked for
+                shift_s = self.now_s - glimpse.time_s if source.live else 0.0
+                self._begin(shift_s)
+            time_s = shift_s + glimpse.time_s
             if not source.live:
                 self._film_s = time_s
             if time_s < due - 1e-3:
@@ -320,7 +322,14 @@ class Feed:
                 continue
             due = time_s + (self._every_s if wanted else _QUIET_S)
             if source.live:  # what comes meanwhile is passed over, and not converted
-                self._stop.wait(max(0.0, due - self.now_s))
+                pause_s = min(due - self.now_s, due - time_s)  # the clock may jump back
+                self._stop.wait(max(0.0, pause_s))
+
+    def _begin(self, shift_s: float) -> None:
+        """A connection's first picture has come. The clock may have been set back since the last one: what was taken
+        then, and is later by it, says nothing of these pictures."""
+        with self._lock:
+            self._shift_s, self._taken_s = shift_s, float("-inf")
 
     def _see(self, glimpse: Glimpse) -> bool:
         """Looks for motion in a picture and offers it where it is worth a look; returns whether it was."""
