@@ -99,6 +99,7 @@ def test_where_there_is_little_time_those_of_whom_it_is_sure_wait(
     first, *others = watcher._posts
     for post in watcher._posts:
         post.present = post.visits.settled = True
+        post.feed._become("up")
     first.visits.settled = False
     for look_s, pace_s in ((0.02, 0.2), (0.1, 0.8), (0.4, 3.2)):
         watcher._look_s = look_s
@@ -106,6 +107,23 @@ def test_where_there_is_little_time_those_of_whom_it_is_sure_wait(
         assert watcher._pace(first) < 0.1, "nobody knows yet who that is"
     others[0].feed.live = False
     assert watcher._pace(others[0]) == 0.2, "a film can wait"
+
+
+def test_cameras_that_are_lost_or_off_take_no_time_from_others(
+    analyzer: Analyzer,
+) -> None:
+    """Whoever was before them when they were lost."""
+    cameras = tuple(Camera(name=f"{i}", source="rtsp://a/1") for i in range(4))
+    watcher = Watcher(analyzer, WatchFile(cameras=cameras), lambda _: None)
+    here, lost, off, film = watcher._posts
+    for post in watcher._posts:
+        post.present = post.visits.settled = True
+        post.feed._become("up")
+    watcher._look_s = 0.4
+    lost.feed._become("down")
+    off.feed._become("off")
+    film.feed.live = False
+    assert watcher._pace(here) == pytest.approx(0.8)
 
 
 @pytest.mark.slow

@@ -286,7 +286,7 @@ class Watcher:
             return _UNSETTLED_S
         if not post.feed.live:
             return _SETTLED_S
-        round_s = self._look_s * sum(one.present for one in self._posts)
+        round_s = self._look_s * sum(_is_busy(one) for one in self._posts)
         return max(_SETTLED_S, round_s / _SHARE)
 
     def _keep(
@@ -327,6 +327,11 @@ class Watcher:
                     self.collector.unknown.join_visits(event.visit, event.into)
                 except MienError as exc:
                     log.warning("%s", exc)
+
+
+def _is_busy(post: _Post) -> bool:
+    """Whether a camera brings pictures of somebody: one that is lost or off brings none, and a film can wait."""
+    return post.present and post.feed.live and post.feed.state.state == "up"
 
 
 def _turn(post: _Post) -> int:
