@@ -297,6 +297,55 @@ def test_what_shows_somebody_forgotten_does_not_come_late(
     }
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_who_is_forgotten_is_named_by_nothing_that_comes_late(
+    store: VisitStore, clock: Clock, keep: bool
+) -> None:
+    """An event that waited meanwhile, of a visit that is not written down yet or does not bear the name, and what a
+    rule says no more of it."""
+    silences = [Silence("r1", "door", "Ada", NOW + 600)]
+    if keep:
+        store.record(event(visit="unsure", at=NOW + 2))
+        store.record(event(visit="ben", at=NOW + 4, person="Ben", picture=WHOLE))
+        store.keep_clip("ben", b"a film")
+    clock.now += 10
+    store.relabel("Ada", None)
+    for kind, visit in (("begin", "ada"), ("change", "unsure"), ("end", "ada")):
+        late = event(kind, visit, at=NOW + 2, person="Ada", picture=FACE)
+        told = [message("Ada", visit)]
+        assert not store.record(late, told, silences=silences, keep=keep)
+    assert (store.silences(), store.waiting()) == ([], [])
+    ben = [(v.id, v.pictures, v.clip) for v in store.visits()]
+    assert ben == ([("ben", (), False)] if keep else []), "he was shown with her"
+    with store._transaction() as connection:
+        notes = connection.exec_driver_sql("SELECT * FROM watch_forgotten_names").all()
+    assert len(notes) == 1
+    assert "Ada" not in str(notes)
+
+
+def test_who_is_enrolled_again_is_named_again(store: VisitStore, clock: Clock) -> None:
+    store.relabel("Ada", None)
+    store.record(event(visit="again", at=NOW + 60, person="Ada"))
+    store.record(event("change", "other", person="Ada"))
+    assert [visit.id for visit in store.visits()] == ["again"]
+    clock.now += 2 * DAY
+    store.sweep(keep_days=None)
+    with store._transaction() as connection:
+        left = connection.exec_driver_sql("SELECT count(*) FROM watch_forgotten_names")
+        assert left.scalar() == 0
+
+
+def test_a_visit_that_somebody_named_by_hand_is_not_forgotten_with_another(
+    store: VisitStore,
+) -> None:
+    store.record(event(visit="a"))
+    store.name("a", "Ben")
+    store.relabel("Ada", None)
+    assert not store.record(event("change", "a", person="Ada"), [message("Ada", "a")])
+    assert store.visit("a").person == "Ben"
+    assert store.waiting() == []
+
+
 def test_when_somebody_forgotten_was_there_is_known_while_a_visit_holds_pictures(
     store: VisitStore, clock: Clock
 ) -> None:

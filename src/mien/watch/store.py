@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 import sqlite3
 import threading
 import time
@@ -30,6 +32,7 @@ ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has end
 _LATE_S = (
     3_600.0  # after which no clip or picture of somebody who was there comes any more
 )
+_NAMED_YET_S = 5.0  # after which a camera names nobody any more who was forgotten
 _SCHEMA = database.Schema("watch", "mien.watch.migrations")
 _PAGE = 500  # visits that are read at once
 _WRITING = 0x77617463  # the lock of whoever writes in PostgreSQL
@@ -103,6 +106,13 @@ _forgotten = sa.Table(
     _metadata,
     sa.Column("camera", sa.Text),
     sa.Column("since", sa.Double),
+    sa.Column("until", sa.Double),
+)
+_names = sa.Table(
+    "watch_forgotten_names",
+    _metadata,
+    sa.Column("salt", sa.Text),
+    sa.Column("hash", sa.Text),
     sa.Column("until", sa.Double),
 )
 _keeping = sa.Table("watch_keeping", _metadata, sa.Column("days", sa.Double))
@@ -304,9 +314,14 @@ class VisitStore:
         """Keeps what happened to a visit (not without `keep`), what is to be told of it, and what is not told again for
         a while, at once or not at all.
 
-        False: the visit was deleted meanwhile, and nothing is kept or told of it any more.
+        False: the visit was deleted meanwhile, or is of somebody who was forgotten since it began, and nothing is kept
+        or told of it any more.
         """
         with self._transaction(writing=True) as connection:
+            if _was_forgotten(connection, event):
+                if keep:
+                    _forget_late(connection, event, self.clock())
+                return False
             if keep and not _keep(connection, event):
                 return False
             _note_heard(connection, event.visit, messages)
@@ -468,9 +483,9 @@ class VisitStore:
                 queued = sa.delete(_queue).where(_queue.c.person == old)
                 connection.execute(queued)
                 connection.execute(sa.delete(_silences).where(silent))
-                _delete_beside(connection, old)
-                _note_forgotten(connection, old, self.clock())
-                count = _delete(connection, _visits.c.person == old)
+                _note_name(connection, old, self.clock())
+                theirs = _visits.c.person.is_not_distinct_from(old)
+                count = _forget(connection, theirs, self.clock())
             else:
                 renamed = sa.update(_silences).where(silent)
                 connection.execute(renamed.values(person=new))
@@ -525,7 +540,8 @@ class VisitStore:
     def beside(self, person: str) -> list[Beside]:
         """Where else a person may be seen: who is forgotten goes from there, too."""
         with self._transaction() as connection:
-            return _beside(connection, person)
+            theirs = _visits.c.person.is_not_distinct_from(person)
+            return _beside(connection, theirs)
 
     def _empty_log(self) -> None:
         """Of what was deleted the write-ahead log keeps nothing either."""
@@ -854,12 +870,50 @@ def _delete(connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
     return len(ids)
 
 
-def _beside(connection: sa.Connection, person: str) -> list[Beside]:
-    """The clips and whole pictures of others' visits for which the same camera looked while a person was there."""
-    there = _presence(connection, person)
-    others = _visits.c.person.is_distinct_from(person)
+def _note_name(connection: sa.Connection, person: str, now: float) -> None:
+    """Notes that somebody was forgotten, by a hash of the name: somebody may be enrolled under it again."""
+    salt = secrets.token_hex(16)
+    row = {"salt": salt, "hash": _hash(person, salt), "until": now + _NAMED_YET_S}
+    connection.execute(sa.insert(_names).values(**row))
+
+
+def _hash(person: str, salt: str) -> str:
+    return hashlib.sha256(f"{salt} {person}".encode()).hexdigest()
+
+
+def _was_forgotten(connection: sa.Connection, event: Event) -> bool:
+    """Whether an event names somebody who was forgotten since the visit began."""
+    person = event.told.get("person")
+    if person is None:
+        return False
+    query = sa.select(_names.c.salt, _names.c.hash)
+    notes = connection.execute(query.where(_names.c.until >= event.begins))
+    return any(_hash(person, salt) == known for salt, known in notes)
+
+
+def _forget_late(connection: sa.Connection, event: Event, now: float) -> None:
+    """Forgets a visit of somebody who is forgotten already, with what others' visits show of it."""
+    if event.kind != "joined":  # when they were there must be known; the name need not
+        nobody = {"who": "unknown", "person": None}
+        _keep(connection, replace(event, told={**event.told, **nobody}))
+    this = sa.and_(_visits.c.id == event.visit, _visits.c.by_hand == 0)
+    _forget(connection, this, now)
+
+
+def _forget(
+    connection: sa.Connection, theirs: sa.ColumnElement[bool], now: float
+) -> int:
+    """Deletes somebody's visits, and what of others' may show them, now or later; returns how many were theirs."""
+    _delete_beside(connection, theirs)
+    _note_forgotten(connection, theirs, now)
+    return _delete(connection, theirs)
+
+
+def _beside(connection: sa.Connection, theirs: sa.ColumnElement[bool]) -> list[Beside]:
+    """The clips and whole pictures of others' visits for which the same camera looked while somebody was there."""
+    there = _presence(connection, theirs)
     visit = sa.select(_visits.c.id, _visits.c.camera, _visits.c.begins)
-    visit = visit.where(others, _visits.c.camera.in_(list(there)))
+    visit = visit.where(sa.not_(theirs), _visits.c.camera.in_(list(there)))
     clips = visit.where(_clips.c.visit_id == _visits.c.id)
     found = [Beside(*row) for row in connection.execute(clips)]
     pictures = visit.add_columns(_pictures.c.at)
@@ -874,13 +928,15 @@ def _beside(connection: sa.Connection, person: str) -> list[Beside]:
     return sorted(shown, key=lambda one: (one.begins, one.at or 0.0))
 
 
-def _presence(connection: sa.Connection, person: str) -> dict[str, _Presence]:
-    """By camera, when a person was before it, or nearly."""
+def _presence(
+    connection: sa.Connection, theirs: sa.ColumnElement[bool]
+) -> dict[str, _Presence]:
+    """By camera, when somebody was before it, or nearly."""
     last = sa.func.coalesce(_visits.c.ends, _visits.c.seen)
     query = sa.select(_visits.c.camera, _visits.c.begins, last)
-    theirs = query.where(_visits.c.person == person).order_by(_visits.c.begins)
+    query = query.where(theirs).order_by(_visits.c.begins)
     found: dict[str, _Presence] = {}
-    for camera, begin, end in connection.execute(theirs):
+    for camera, begin, end in connection.execute(query):
         seen = found.setdefault(camera, _Presence())
         seen.add(begin - LONGEST_CLIP_S, end + LONGEST_CLIP_S)
     return found
@@ -897,9 +953,9 @@ def _shows_more(picture: bytes) -> bool:
     return pixels_of(picture) > THUMBNAIL**2
 
 
-def _delete_beside(connection: sa.Connection, person: str) -> None:
-    """Deletes what of others' visits may show a person; whoever follows these hears that they changed."""
-    for one in _beside(connection, person):
+def _delete_beside(connection: sa.Connection, theirs: sa.ColumnElement[bool]) -> None:
+    """Deletes what of others' visits may show somebody; whoever follows these hears that they changed."""
+    for one in _beside(connection, theirs):
         gone = sa.delete(_clips).where(_clips.c.visit_id == one.visit)
         if one.at is not None:
             mine = _pictures.c.visit_id == one.visit
@@ -909,11 +965,13 @@ def _delete_beside(connection: sa.Connection, person: str) -> None:
         connection.execute(this.values(number=_next(connection)))
 
 
-def _note_forgotten(connection: sa.Connection, person: str, now: float) -> None:
-    """Notes when a person who is being forgotten was there: of others' visits of then more may come, a clip that is
+def _note_forgotten(
+    connection: sa.Connection, theirs: sa.ColumnElement[bool], now: float
+) -> None:
+    """Notes when somebody who is being forgotten was there: of others' visits of then more may come, a clip that is
     being made, or a picture that a visit that goes on still holds."""
     rows = []
-    for camera, seen in _presence(connection, person).items():
+    for camera, seen in _presence(connection, theirs).items():
         since = _still_coming(connection, camera, now)
         rows += [
             {"camera": camera, "since": begin, "until": end}
@@ -932,7 +990,9 @@ def _still_coming(connection: sa.Connection, camera: str, now: float) -> float:
 
 
 def _drop_forgotten(connection: sa.Connection, now: float) -> None:
-    """Deletes the notes on when somebody was there of which nothing can come any more."""
+    """Deletes the notes on those who were forgotten of whom nothing can come any more."""
+    told = _names.c.until < now - TOLD_FOR_S
+    connection.execute(sa.delete(_names).where(told))
     cameras = sa.select(_forgotten.c.camera).distinct()
     for camera in connection.scalars(cameras).all():
         past = _forgotten.c.until < _still_coming(connection, camera, now)
