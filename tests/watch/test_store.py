@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from commands import Inside
 from mien.errors import GalleryError, VisitNotFound
 from mien.gallery import Photo, SqliteGallery
 from mien.pipeline import Analyzer
+from mien.watch.clips import Clip
 from mien.watch.recorder import Recorder
 from mien.watch.settings import Keeping, WatchFile
 from mien.watch.store import (
@@ -516,6 +517,40 @@ def test_what_cannot_be_written_down_holds_nothing_up(
     assert [visit.id for visit in store.visits()] == ["b"]
     assert "could not be written down" in caplog.text
     assert "a fault of ours" in caplog.text
+    store.close()
+
+
+def test_whoever_waits_for_a_clip_that_is_not_kept_hears_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Because too much waits, its visit is not kept, or by a fault of ours."""
+    monkeypatch.setattr("mien.watch.recorder._MOST_WAITING", 3)
+    store, lost = VisitStore(tmp_path / "visits.db"), []
+    recorder = Recorder(store, keep_days=1, given_up=lost.append)
+    recorder.put(Clip("waited too long", b"a film"))
+    recorder.put(Clip("of nobody", b"a film"))
+    recorder.put(Clip("by a fault", cast(bytes, "no bytes")))
+    recorder.put(event(visit="by a fault", at=time.time()))
+    assert lost == ["waited too long"]
+    assert "a clip is lost" in caplog.text
+    recorder._waiting.rotate(1)  # its visit is there before it
+    recorder.start()
+    recorder.close()
+    assert lost == ["waited too long", "of nobody", "by a fault"]
+    assert "a clip could not be written down" in caplog.text
+    store.close()
+
+
+def test_what_is_lost_is_called_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mien.watch.recorder._MOST_WAITING", 1)
+    store = VisitStore(tmp_path / "visits.db")
+    recorder = Recorder(store, keep_days=1)
+    for item in ({"a": NOW}, event(), event("end")):
+        recorder.put(item)
+    said = [line.split(": ")[1] for line in caplog.messages]
+    assert said == ["a note of who is still there is lost", "an event is lost"]
     store.close()
 
 

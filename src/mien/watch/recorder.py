@@ -31,7 +31,7 @@ class Recorder:
         store: Where to.
         keep_days: How long visits are kept; None or 0: only what is to be told is written down.
         messages: What is to be told of an event, and to whom, and what is not told again for a while.
-        given_up: Called with a visit whose clip is lost.
+        given_up: Called with a visit whose clip is lost, or not kept.
         written: Called when an event is in the database, unless its visit was deleted meanwhile.
         swept: Called every minute.
     """
@@ -71,14 +71,20 @@ class Recorder:
             if isinstance(item, Clip):  # of which each is half a megabyte
                 clips = sum(isinstance(one, Clip) for one in self._waiting)
                 if clips >= _MOST_CLIPS:
-                    log.error("the database is away for too long: a clip is lost")
-                    self.given_up(item.visit)
+                    self._lose(item)
                     return
             if len(self._waiting) >= _MOST_WAITING:
-                self._waiting.popleft()
-                log.error("the database is away for too long: an event is lost")
+                self._lose(self._waiting.popleft())
             self._waiting.append(item)
             self._changed.notify()
+
+    def _lose(self, item: Item) -> None:
+        log.error("the database is away for too long: %s is lost", _word(item))
+        self._give_up(item)
+
+    def _give_up(self, item: Item) -> None:
+        if isinstance(item, Clip):
+            self.given_up(item.visit)
 
     def close(self) -> None:
         """Writes down what waits, if the database takes it soon."""
@@ -113,7 +119,8 @@ class Recorder:
             except MienError:
                 raise
             except Exception:  # what comes after it must not wait for ever
-                log.exception("something that happened could not be written down")
+                log.exception("%s could not be written down", _word(item))
+                self._give_up(item)
             with self._changed:
                 if self._waiting and self._waiting[0] is item:
                     self._waiting.popleft()
@@ -124,7 +131,8 @@ class Recorder:
 
     def _write_down(self, item: Item) -> None:
         if isinstance(item, Clip):
-            self.store.keep_clip(item.visit, item.content)
+            if not self.store.keep_clip(item.visit, item.content):
+                self._give_up(item)
         elif isinstance(item, Event):
             if self._made is None or self._made[0] is not item:
                 self._made = (item, self.messages(item))  # once, however often it fails
@@ -133,3 +141,9 @@ class Recorder:
                 self.written(item)
         else:
             self.store.touch(item)
+
+
+def _word(item: Item) -> str:
+    if isinstance(item, Clip):
+        return "a clip"
+    return "an event" if isinstance(item, Event) else "a note of who is still there"

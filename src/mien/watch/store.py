@@ -331,19 +331,20 @@ class VisitStore:
                 connection.execute(sa.insert(_silences), rows)
         return True
 
-    def keep_clip(self, visit_id: str, content: bytes) -> None:
-        """Keeps the clip of a visit's beginning, unless the visit is not kept any more, or somebody was there who was
-        forgotten while it was made."""
+    def keep_clip(self, visit_id: str, content: bytes) -> bool:
+        """Keeps the clip of a visit's beginning. False: the visit is not kept any more, or somebody was there who was
+        forgotten while it was made, and it is not kept either."""
         query = sa.select(_visits.c.camera, _visits.c.begins)
         with self._transaction(writing=True) as connection:
             visit = connection.execute(query.where(_visits.c.id == visit_id)).first()
             if visit is None or _shows_forgotten(connection, *visit):
-                return
+                return False
             connection.execute(sa.delete(_clips).where(_clips.c.visit_id == visit_id))
             row = {"visit_id": visit_id, "content": content}
             connection.execute(sa.insert(_clips).values(**row))
             this = sa.update(_visits).where(_visits.c.id == visit_id)
             connection.execute(this.values(number=_next(connection)))
+        return True
 
     def touch(self, seen: Mapping[str, float]) -> None:
         """Notes that visits go on, and until when by now."""
