@@ -210,6 +210,8 @@ def test_results_name_an_address_without_its_password(inside: Inside) -> None:
         ("http://camera:80/a@b.jpg", "http://camera:80/a@b.jpg"),
         ("http://[::1]:80/a@b.jpg", "http://[::1]:80/a@b.jpg"),
         ("postgresql://:a@/p?host=/s", "postgresql://…@/p?host=/s"),
+        ("postgresql://ada:top secret@db/p", "postgresql://…@db/p"),
+        ("no postgresql+psycopg://ada:12/3#4@db/p", "no postgresql+psycopg://…@db/p"),
         ("party.jpg", "party.jpg"),
     ],
 )

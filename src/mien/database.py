@@ -32,15 +32,18 @@ _versions = sa.Table(
 
 
 def may_write(path: Path) -> bool:
-    """Whether a SQLite file may be written, or made; that takes a journal beside it."""
-    try:
-        path.open("r+b").close()
-    except FileNotFoundError:
+    """Whether a SQLite file may be written, or made; that takes a journal beside it.
+
+    It is not opened to see: closing it would drop the locks that this process holds on it by other connections.
+    """
+    if not path.exists():
         return True
-    except OSError:
-        return False
     effective = os.access in os.supports_effective_ids
-    return os.access(path.parent, os.W_OK, effective_ids=effective)
+    place = path.resolve()
+    return all(
+        os.access(one, os.W_OK, effective_ids=effective)
+        for one in (place, place.parent)
+    )
 
 
 def sqlite_engine(path: Path, *, read_only: bool = False) -> sa.Engine:

@@ -192,13 +192,11 @@ class Plugin:
         factory = self.load()
         with blaming():
             made = factory(*given, **wants)
-        lacks = self.package != OWN and not hasattr(
-            made, _HAS.get(self.group, "__class__")
-        )
-        if lacks:
+        wanted = _HAS.get(self.group)
+        if self.package != OWN and wanted and not hasattr(made, wanted):
             raise PluginError(
                 f"{self.name!r} ({self.group}) of the package {self.package} makes {type(made).__name__}, "
-                f"which has no {_HAS[self.group]!r}; mend or uninstall it, or set {OFF}=1"
+                f"which has no {wanted!r}; mend or uninstall it, or set {OFF}=1"
             )
         return made
 

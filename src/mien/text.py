@@ -26,6 +26,8 @@ _SECRET = re.compile(
 _LOGIN = re.compile(  # user and password; one that holds a slash is no port
     r"(\w+://)(?:[^/?#\s]*@|[^/?#\s:@\[]*:(?!\d*(?:[/?#]|$))\S*@)"
 )
+# Databases take passwords of anything, blanks and slashes too.
+_DATABASE_LOGIN = re.compile(r"(postgres(?:ql)?(?:\+\w+)?://).*@", re.IGNORECASE)
 
 
 def printable(text: str) -> str:
@@ -42,7 +44,8 @@ def shown(address: str) -> str:
     """An address as messages and results show it: without its password, wherever in it that stands; a path as it is."""
     if "://" not in address:
         return address
-    return _SECRET.sub(r"\1…", _LOGIN.sub(r"\1…@", address))
+    without = _LOGIN.sub(r"\1…@", _DATABASE_LOGIN.sub(r"\1…@", address))
+    return _SECRET.sub(r"\1…", without)
 
 
 def without_login(address: str) -> str:

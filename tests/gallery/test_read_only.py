@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 
 from commands import MIEN
 from gallery.test_galleries import photo, sqlite, who
+from mien import database
 from mien.errors import GalleryError
 from mien.gallery import SqliteGallery
 from mien.zoo import DLIB
@@ -140,3 +142,36 @@ def test_on_a_read_only_file_system(tmp_path: Path) -> None:
     assert renamed.returncode == 2
     assert "may be read, not written" in renamed.stderr
     assert "Traceback" not in renamed.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and locks are others there")
+def test_a_gallery_is_opened_again_without_losing_its_lock(folder: Path) -> None:
+    """The locks of SQLite are a process's: closing another descriptor of the file would drop them."""
+    gallery = sqlite(folder)
+    with gallery.transaction(write=True):
+        assert database.may_write(folder / "people.db")
+        other = subprocess.run(
+            [sys.executable, "-c", _TAKE_LOCK, folder / "people.db"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "database is locked" in other.stderr
+
+
+_TAKE_LOCK = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None) as connection:
+    connection.execute("BEGIN IMMEDIATE")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes mean something else there")
+def test_of_a_link_the_folder_counts_that_it_leads_to(folder: Path) -> None:
+    links = folder / "links"
+    links.mkdir()
+    (links / "people.db").symlink_to(folder / "people.db")
+    folder.chmod(0o777)
+    links.chmod(0o555)
+    with as_a_guest(folder, file_mode=0o666, folder_mode=0o777):
+        assert database.may_write(links / "people.db")

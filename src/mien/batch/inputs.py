@@ -156,7 +156,8 @@ def shown(address: str) -> str:
     if "://" not in address:
         return address
     parts = split_address(without_login(address))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def _is_media(path: str) -> bool:

@@ -132,8 +132,9 @@ class LazyGroup(TyperGroup):
         return list(plugins.found(plugins.COMMANDS))
 
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
-        name = args[0] if args else "-"
-        if not name.startswith("-") and plugins.named(plugins.COMMANDS, name) is None:
+        for name in args[:1]:
+            if name.startswith("-") or plugins.named(plugins.COMMANDS, name):
+                break
             near = did_you_mean(name, self.list_commands(ctx))
             ctx.fail(f"No such command {name!r}{near}")
         return super().resolve_command(ctx, args)

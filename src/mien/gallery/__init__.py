@@ -61,7 +61,6 @@ __all__ = [
 
 NO_NAME = "a gallery's name is empty: an unset variable?"
 NOBODY = "none"  # the name of no gallery at all
-POSTGRES_SCHEMES = frozenset({"postgresql", "postgres"})
 DATABASE_SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
 _HOME = {
     "FolderGallery": "mien.gallery.folder",

@@ -38,7 +38,7 @@ class SqliteGallery(SqlGallery):
     """People in one file that several processes may share; what a call acknowledged survives a crash.
 
     Descriptors are read once and kept in memory; before each search what changed since is read, whoever changed it. One
-    that may not be written (on a read-only file system, of somebody else) is read alone.
+    that may not be written (on a read-only file system, of somebody else) is only read.
 
     Raises:
         GalleryError: The file is no gallery, or cannot be made or read.
