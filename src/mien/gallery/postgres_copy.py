@@ -31,6 +31,10 @@ TABLES = (
     "watch_cameras",
     "watch_counter",
     "watch_rules",
+    "watch_silences",
+    "watch_forgotten",
+    "watch_forgotten_names",
+    "watch_keeping",
 )  # what points to others comes behind them
 _SCRIPTS = {
     "gallery": "mien.gallery.migrations",
