@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from email.header import decode_header, make_header
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,13 +22,15 @@ import pytest
 
 from background import free_port, served, until
 from commands import saying
+from mien.pipeline import Analyzer
 from mien.watch.cameras import Camera
 from mien.watch.feed import CameraState
 from mien.watch.mqtt import MqttTarget, slug
 from mien.watch.rules import Rules
 from mien.watch.sending import Sender
-from mien.watch.settings import Mqtt, Rule, WatchFile, Webhook
+from mien.watch.settings import Keeping, Mqtt, Rule, WatchFile, Webhook
 from mien.watch.store import Message, VisitStore
+from mien.watch.telling import Watch
 from mien.watch.visits import Event, Kind
 from mien.watch.webhooks import WebhookTarget, signed
 
@@ -325,6 +328,37 @@ def test_who_is_forgotten_is_not_said_again_by_what_the_broker_had() -> None:
             mqtt.forget(["Ada"])
         mqtt._put_right()
         assert mqtt.people == people
+
+
+def test_who_is_forgotten_or_deleted_is_not_here_for_ever(
+    analyzer: Analyzer, tmp_path: Path
+) -> None:
+    """Of their visit, which goes on, no end comes any more."""
+    broker = Mqtt(host="127.0.0.1", port=1)
+    said = WatchFile(cameras=(DOOR,), watch=Keeping(keep_days=1), mqtt=broker)
+    with Watch(analyzer, said, data=tmp_path) as watch:
+        store, mqtt = watch.store, watch._mqtt
+        assert store is not None
+        assert mqtt is not None
+
+        def here(count: int, *people: str) -> bool:
+            told = json.loads(mqtt._retained.get("mien/camera/door/people", "{}"))
+            return (told.get("count"), told.get("people")) == (count, list(people))
+
+        def happen(kind: Kind, visit: str, person: str) -> None:
+            one, now = event(kind, visit, who="known", person=person), time.time()
+            watch._tell(replace(one, begins=now, seen=now))
+
+        both = (("v1", "Ada"), ("v2", "Ben"))
+        for visit, person in both:
+            happen("begin", visit, person)
+        until(lambda: here(2, "Ada", "Ben"))
+        mqtt.forget(["Ada"])
+        assert here(2, "Ben")
+        for visit, person in both:
+            store.forget(visit)
+            happen("end", visit, person)
+        until(lambda: here(0))
 
 
 def tell_forever(say: Callable[[int], None], file: Path, url: str, turn: int) -> None:

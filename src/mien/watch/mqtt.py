@@ -178,11 +178,25 @@ class MqttTarget:
             if person is not None:
                 self._say_person(person, event.camera, iso(event.seen))
 
-    def forget(self, people: Iterable[str]) -> None:
-        """Takes people back from the broker who are forgotten."""
+    def drop(self, event: Event) -> None:
+        """A visit was deleted while it went on: nobody hears of its end."""
         with self._lock:
-            for person in people:
+            here = self._here.get(event.camera, {})
+            if event.visit in here:
+                del here[event.visit]
+                self._say_camera(event.camera)
+
+    def forget(self, people: Iterable[str]) -> None:
+        """Takes people back from the broker who are forgotten, and their names from who is before the cameras."""
+        gone = set(people)
+        with self._lock:
+            for person in gone:
                 self._take_back(self._person_topics(person))
+            for camera, here in self._here.items():
+                theirs = [visit for visit, who in here.items() if who in gone]
+                if theirs:
+                    here.update(dict.fromkeys(theirs))
+                    self._say_camera(camera)
 
     @property
     def people(self) -> set[str]:

@@ -33,6 +33,7 @@ class Recorder:
         messages: What is to be told of an event, and to whom, and what is not told again for a while.
         given_up: Called with a visit whose clip is lost, or not kept.
         written: Called when an event is in the database, unless its visit was deleted meanwhile.
+        gone: Called when an event is not, because of that.
         swept: Called every minute.
     """
 
@@ -44,6 +45,7 @@ class Recorder:
         messages: Callable[[Event], Telling] = lambda _: ((), ()),
         given_up: Callable[[str], None] = lambda _: None,
         written: Callable[[Event], None] = lambda _: None,
+        gone: Callable[[Event], None] = lambda _: None,
         swept: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
@@ -51,6 +53,7 @@ class Recorder:
         self.messages = messages
         self.given_up = given_up
         self.written = written
+        self.gone = gone
         self.swept = swept
         self._made: tuple[Event, Telling] | None = None
         self._waiting: deque[Item] = deque()
@@ -139,6 +142,8 @@ class Recorder:
             (messages, silences), keep = self._made[1], bool(self.keep_days)
             if self.store.record(item, messages, silences=silences, keep=keep):
                 self.written(item)
+            else:
+                self.gone(item)
         else:
             self.store.touch(item)
 

@@ -109,6 +109,7 @@ class Watch:
             keep_days=self.said.watch.keep_days,
             messages=self.rules.messages,
             written=self._written,
+            gone=self._gone,
             swept=self._swept,
         )
         if self.said.watch.keep_clips is not None:
@@ -188,6 +189,11 @@ class Watch:
             self._mqtt.note(event)
         for sender in [*self._senders, *self._added.values()]:
             sender.wake()
+
+    def _gone(self, event: Event) -> None:
+        """The visit of an event was deleted: nobody is told."""
+        if self._mqtt is not None:
+            self._mqtt.drop(event)
 
     def _swept(self) -> None:
         """Who is not in the gallery any more is taken back from the broker, too."""
