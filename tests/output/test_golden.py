@@ -106,6 +106,14 @@ def older(told: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in told.items() if name not in NEW}
 
 
+def test_numbers_of_numpy_are_numbers_in_json() -> None:
+    """As a source of somebody else's may count."""
+    numbers = np.int64(3), np.float32(0.5), np.int64(640), np.uint16(480)
+    result = FrameResult("own", *numbers, faces()[np.zeros(3, bool)])  # type: ignore[arg-type]
+    told = json.loads(frame_record(result).to_json())
+    assert list(told.values()) == ["own", 3, 0.5, 640, 480, []]
+
+
 def test_json(records: list[FrameRecord]) -> None:
     lines = [json.loads(line) for line in written(JsonlSink, records).splitlines()]
     golden = [

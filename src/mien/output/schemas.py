@@ -96,10 +96,10 @@ def frame_record(
     """A result as JSON shows it; without `identity` the name and distance are left out."""
     return FrameRecord(
         source=shown(result.source),
-        index=result.index,
-        time_s=round(result.time_s, 3),
-        width=result.width,
-        height=result.height,
+        index=int(result.index),  # of somebody else's source: perhaps NumPy's numbers
+        time_s=round(float(result.time_s), 3),
+        width=int(result.width),
+        height=int(result.height),
         faces=[
             FaceRecord(told_of(face, identity=identity, embeddings=embeddings))
             for face in result.faces
