@@ -29,9 +29,8 @@ from mien.watch.visits import LONGEST_CLIP_S, BestView, Event, clip_address, iso
 MQTT = "mqtt"  # the target that is no webhook
 TOLD_FOR_S = 86_400.0  # for which something is tried to be told
 ABANDONED_S = 60.0  # an open visit that nobody went on with for so long has ended
-_LATE_S = (
-    3_600.0  # after which no clip or picture of somebody who was there comes any more
-)
+# After which no clip or picture of somebody who was there comes any more.
+_LATE_S = 3_600.0
 _NAMED_YET_S = 5.0  # after which a camera names nobody any more who was forgotten
 _SCHEMA = database.Schema("watch", "mien.watch.migrations")
 _PAGE = 500  # visits that are read at once
@@ -395,7 +394,7 @@ class VisitStore:
     def days(self) -> float | None:
         """For how many days visits were last to be kept; None: nobody has said yet."""
         with self._transaction() as connection:
-            return _days(connection, None)
+            return _days(connection)
 
     def last_number(self) -> int:
         """The number of the last change so far."""
@@ -456,7 +455,8 @@ class VisitStore:
 
     def sweep(self, *, keep_days: float | None) -> int:
         """Ends visits that nobody goes on with, deletes what was kept long enough and what could not be told in time;
-        returns how many visits went. Without `keep_days` visits of earlier goes as long as was said then."""
+        returns how many visits went. Without `keep_days` those of earlier runs stay for the days that were said
+        then."""
         now = self.clock()
         open_ones = _visits.c.ends.is_(None)
         with self._transaction(writing=True) as connection:
@@ -466,7 +466,9 @@ class VisitStore:
                 _end(connection, row, expires=now + TOLD_FOR_S)
             connection.execute(sa.delete(_queue).where(_queue.c.expires < now))
             connection.execute(sa.delete(_silences).where(_silences.c.until < now))
-            days = _days(connection, keep_days)
+            if keep_days is not None:
+                _say_days(connection, keep_days)
+            days = _days(connection)
             old: sa.ColumnElement[bool] = sa.false()
             if days is not None:
                 old = _visits.c.ends <= now - days * 86_400
@@ -1017,11 +1019,13 @@ def _may_show(connection: sa.Connection, camera: str, view: BestView) -> bool:
     return not (forgotten and _shows_more(view.picture))
 
 
-def _days(connection: sa.Connection, said: float | None) -> float | None:
-    """For how many days visits are kept: as is said now, else as was said last."""
-    if said is None:
-        return connection.scalar(sa.select(_keeping.c.days))
-    if said != connection.scalar(sa.select(_keeping.c.days)):
+def _days(connection: sa.Connection) -> float | None:
+    """For how many days visits are kept, as was said last."""
+    return connection.scalar(sa.select(_keeping.c.days))
+
+
+def _say_days(connection: sa.Connection, days: float) -> None:
+    """Notes for how many days visits are kept from now on."""
+    if days != _days(connection):
         connection.execute(sa.delete(_keeping))
-        connection.execute(sa.insert(_keeping).values(days=said))
-    return said
+        connection.execute(sa.insert(_keeping).values(days=days))

@@ -33,12 +33,10 @@ _SETTLED_S = 0.2  # once it is sure who is there
 _SLOWEST_S = 1.0  # the same where the machine has too little time
 _SPARING_S = 1.5  # where it has so little, decoding all pictures would take it all
 _SHARE = 0.5  # of its time, for cameras of which it is sure who is there
-_APART_S = (
-    1.2  # between two pictures, beyond which the next one tells anew who is there
-)
-_WHOLE_S = (
-    1.0  # from one look for faces in the whole picture to the next, while all is calm
-)
+# Between two pictures, beyond which the next one tells anew who is there.
+_APART_S = 1.2
+# From one look for faces in the whole picture to the next, while all is calm.
+_WHOLE_S = 1.0
 _NEWCOMER_TURNS = 2  # ahead is a camera where somebody nobody knows has come
 _IDLE_S = 0.25
 _NOTE_S = 10.0
