@@ -691,6 +691,25 @@ def test_a_new_key_takes_up_what_the_old_one_could_not_do(
     service.stop()
 
 
+def test_photos_that_wait_are_sent_once_however_often_it_connects(
+    page: Page, photo_file: Path
+) -> None:
+    asked: list[str] = []
+    page.go("photos")
+    page.page.route("**/v1/analyze", lambda route: route.fulfill(status=503))
+    page.page.set_input_files("#photos-input", [photo_file, photo_file])
+    page.page.wait_for_selector("#photos-strip button:not(.working) >> nth=1")
+    page.page.unroute("**/v1/analyze")
+    page.page.on("request", lambda request: asked.append(request.url))
+    page.page.evaluate("""async () => {
+        const photos = await import("/static/photos.js");
+        await Promise.all([photos.retry(), photos.retry()]);
+    }""")
+    page.page.locator("#photos-strip .count").nth(1).wait_for()
+    assert sum(url.endswith("/v1/analyze") for url in asked) == 2
+    page.errors = [error for error in page.errors if "503" not in error]
+
+
 def test_back_closes_the_dialog_of_the_view_that_is_left(
     page: Page, photo_file: Path
 ) -> None:

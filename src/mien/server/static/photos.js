@@ -41,7 +41,10 @@ export function again() {
 // What could not be looked at because there was no key or no service.
 export function retry() {
   const waiting = items.filter((item) => item.later);
-  for (const item of waiting) item.error = null;
+  for (const item of waiting) {
+    item.error = null;
+    item.later = false; // whoever asks again meanwhile sends none of them twice
+  }
   return work(waiting);
 }
 
