@@ -58,6 +58,7 @@ from mien.models.detectors.verifier import Verifier
 from mien.models.detectors.yunet import Yunet
 from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces
+from mien.zoo import spec_of
 
 ALARMS_PER_PHOTO = 0.1
 MATCH_IOU = 0.35
@@ -403,6 +404,7 @@ def detectors(names: list[str], weights: list[Path]) -> dict[str, Detector]:
                 AngleNet.load(ONE_THREAD),
                 ExactPoints.load(ONE_THREAD),
                 min_face=16,
+                threshold=spec_of("compact").threshold or 0.0,
             )
         else:
             made[name] = load_detector(

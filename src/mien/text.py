@@ -48,11 +48,6 @@ def shown(address: str) -> str:
     return _SECRET.sub(r"\1…", without)
 
 
-def without_login(address: str) -> str:
-    """An address without its user and password."""
-    return _LOGIN.sub(r"\1", address)
-
-
 def counted(count: int, one: str) -> str:
     """A number of things in English, "1 photo", "2 photos"; people are "1 person", "2 people"."""
     if count == 1:

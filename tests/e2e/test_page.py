@@ -123,6 +123,10 @@ class Page:
         self.page.goto(f"{self.base}/#/{view}")
         self.page.wait_for_selector(f"#{view}:not([hidden])")
 
+    def give_key(self, secret: str) -> None:
+        self.page.fill("dialog input[name=key]", secret)
+        self.page.click("#dialog-ok")
+
     def shot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
@@ -654,8 +658,7 @@ def test_asks_for_a_key(
     service = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()
     opened = Page(browser, service)
     opened.go("photos")
-    opened.page.fill("dialog input[name=key]", secret)
-    opened.page.click("#dialog-ok")
+    opened.give_key(secret)
     opened.page.wait_for_selector(".status.good")
     opened.page.set_input_files("#photos-input", photo_file)
     opened.page.wait_for_selector("#photos-canvas .face")
@@ -676,14 +679,12 @@ def test_a_new_key_takes_up_what_the_old_one_could_not_do(
     service = Listening(settings, with_gallery(models, tmp_path / "people.db")).start()
     opened = Page(browser, service)
     opened.go("photos")
-    opened.page.fill("dialog input[name=key]", secret)
-    opened.page.click("#dialog-ok")
+    opened.give_key(secret)
     opened.page.wait_for_selector(".status.good")
     keys.remove(old.id)
     opened.page.set_input_files("#photos-input", [photo_file, photo_file])
     opened.page.wait_for_selector("dialog input[name=key]")
-    opened.page.fill("dialog input[name=key]", keys.add("new", "admin")[1])
-    opened.page.click("#dialog-ok")
+    opened.give_key(keys.add("new", "admin")[1])
     opened.page.wait_for_selector("#photos-canvas .face")
     opened.page.locator("#photos-strip .count").nth(1).wait_for()
     opened.errors = [error for error in opened.errors if "401" not in error]

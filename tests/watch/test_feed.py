@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,6 +31,45 @@ from mien.watch.lookout import Lookout
 from watch.conftest import MjpegCamera
 
 __all__ = ["port"]  # a fixture
+
+
+class Scripted:
+    """A camera that does what a test says."""
+
+    live, received = True, 1
+
+    def __enter__(self) -> Scripted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def newest(self) -> Glimpse | None:
+        return None
+
+    def glimpses(self) -> Iterator[Glimpse]:
+        raise NotImplementedError
+
+
+def blank_at(time_s: float) -> Glimpse:
+    image = np.full((90, 160, 3), 90, np.uint8)
+    return Glimpse(lambda: image, lambda: image, 0, time_s, "scripted")
+
+
+def scripted_feed(
+    source: Scripted,
+    *,
+    clock: Callable[[], float] = lambda: 1e9,
+    clips: Clips | None = None,
+    **camera: object,
+) -> Feed:
+    return Feed(
+        Camera(name="wall", source="rtsp://a/1", **camera),
+        lambda: None,
+        opener=lambda uri, timeouts: cast(Source, source),
+        clock=clock,
+        clips=clips,
+    )
 
 
 @pytest.fixture
@@ -72,35 +110,18 @@ def test_a_camera_comes_up_and_a_quiet_one_is_looked_at_once(
 
 
 @pytest.mark.slow
-def test_the_clock_begins_with_the_first_picture(blank: MjpegCamera) -> None:
+def test_the_clock_begins_with_the_first_picture() -> None:
     """However long that takes: here a minute after the connection."""
 
     now, seen = [1e9], threading.Event()
 
-    class Slow:
-        live, received = True, 1
-
-        def __enter__(self) -> Slow:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def newest(self) -> None:
-            return None
-
+    class Slow(Scripted):
         def glimpses(self) -> Iterator[Glimpse]:
-            image = np.full((90, 160, 3), 90, np.uint8)
             now[0] += 60
-            yield Glimpse(lambda: image, lambda: image, 0, 5.0, "slow")
+            yield blank_at(5.0)
             seen.wait()
 
-    feed = Feed(
-        Camera(name="wall", source=blank.address),
-        lambda: None,
-        opener=lambda uri, timeouts: cast(Source, Slow()),
-        clock=lambda: now[0],
-    )
+    feed = scripted_feed(Slow(), clock=lambda: now[0])
     feed.start()
     until(lambda: feed.waiting)
     frame = feed.take()
@@ -115,18 +136,7 @@ def test_a_picture_is_converted_once_whoever_wants_it() -> None:
     """For a clip, for the look at it, and for whoever watches; where nobody wants it, not at all."""
     converted, seen = [], threading.Event()
 
-    class Counting:
-        live, received = True, 1
-
-        def __enter__(self) -> Counting:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def newest(self) -> None:
-            return None
-
+    class Counting(Scripted):
         def glimpses(self) -> Iterator[Glimpse]:
             grey = np.full((90, 160), 90, np.uint8)
             yield Glimpse(self.image, lambda: grey, 0, 5.0, "counting")
@@ -138,12 +148,7 @@ def test_a_picture_is_converted_once_whoever_wants_it() -> None:
 
     for clips, wanted in ((Clips(2), 1), (None, 0)):
         converted.clear()
-        feed = Feed(
-            Camera(name="wall", source="rtsp://a/1", flip=True),
-            lambda: None,
-            opener=lambda uri, timeouts: cast(Source, Counting()),
-            clips=clips,
-        )
+        feed = scripted_feed(Counting(), clock=time.time, clips=clips, flip=True)
         feed.start()
         until(lambda feed=feed: feed.waiting)
         assert len(converted) == wanted
@@ -167,20 +172,11 @@ def test_a_sparing_watcher_has_key_pictures_decoded_alone() -> None:
 
 def test_a_picture_that_waited_gives_way_to_the_newest() -> None:
     """Which is then not offered once more."""
-    image = np.full((90, 160, 3), 90, np.uint8)
     seen, come = threading.Event(), [5.0]
 
-    class Fast:
-        live, received = True, 1
-
-        def __enter__(self) -> Fast:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
+    class Fast(Scripted):
         def newest(self) -> Glimpse:
-            return Glimpse(lambda: image, lambda: image, 0, come[-1], "fast")
+            return blank_at(come[-1])
 
         def glimpses(self) -> Iterator[Glimpse]:
             yield self.newest()
@@ -191,12 +187,7 @@ def test_a_picture_that_waited_gives_way_to_the_newest() -> None:
             while not seen.wait(0.02):
                 yield self.newest()
 
-    feed = Feed(
-        Camera(name="wall", source="rtsp://a/1"),
-        lambda: None,
-        opener=lambda uri, timeouts: cast(Source, Fast()),
-        clock=lambda: 1e9,
-    )
+    feed = scripted_feed(Fast())
     feed.start()
     until(lambda: feed.waiting)
     come.append(8.0)
@@ -218,32 +209,18 @@ def test_a_picture_that_waited_gives_way_to_the_newest() -> None:
 
 def test_a_clock_set_back_leaves_no_camera_unseen() -> None:
     """After the connection that it was set back in, whose picture was taken in an older one's place."""
-    image = np.full((90, 160, 3), 90, np.uint8)
     now, come, lose = [2e9], [5.0], threading.Event()
 
-    class Lost:
-        live, received = True, 1
-
-        def __enter__(self) -> Lost:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
+    class Lost(Scripted):
         def newest(self) -> Glimpse:
-            return Glimpse(lambda: image, lambda: image, 0, come[-1], "lost")
+            return blank_at(come[-1])
 
         def glimpses(self) -> Iterator[Glimpse]:
             yield self.newest()
             lose.wait()
             lose.clear()
 
-    feed = Feed(
-        Camera(name="wall", source="rtsp://a/1"),
-        lambda: None,
-        opener=lambda uri, timeouts: cast(Source, Lost()),
-        clock=lambda: now[0],
-    )
+    feed = scripted_feed(Lost(), clock=lambda: now[0])
     feed.start()
     until(lambda: feed.waiting)
     come.append(8.0)
@@ -261,35 +238,24 @@ def test_a_clock_set_back_leaves_no_camera_unseen() -> None:
 
 def test_a_new_connection_has_no_newest_picture_before_its_first() -> None:
     """When that was is not known yet: by the last connection's seconds it would be another time."""
-    image = np.full((90, 160, 3), 90, np.uint8)
     opened, lose, first = [0], threading.Event(), threading.Event()
 
-    class Again:
-        live, received = True, 1
-
+    class Again(Scripted):
         def __enter__(self) -> Again:
             opened[0] += 1
             return self
 
-        def __exit__(self, *_: object) -> None:
-            pass
-
         def newest(self) -> Glimpse:
-            return Glimpse(lambda: image, lambda: image, 0, 500.0, "again")
+            return blank_at(500.0)
 
         def glimpses(self) -> Iterator[Glimpse]:
             if opened[0] > 1:
                 first.wait()
                 return
-            yield replace(self.newest(), time_s=5.0)
+            yield blank_at(5.0)
             lose.wait()
 
-    feed = Feed(
-        Camera(name="wall", source="rtsp://a/1"),
-        lambda: None,
-        opener=lambda uri, timeouts: cast(Source, Again()),
-        clock=lambda: 1e9,
-    )
+    feed = scripted_feed(Again())
     feed.start()
     until(lambda: feed.waiting)
     lose.set()

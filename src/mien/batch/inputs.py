@@ -19,7 +19,7 @@ from mien import sources
 from mien.errors import InputError, SourceError
 from mien.media import images
 from mien.sources.base import split_address
-from mien.text import printable, without_login
+from mien.text import printable, shown as masked
 
 _MAGIC = re.compile(r"[*?\[]")
 _CHUNK = 1 << 20
@@ -155,7 +155,7 @@ def shown(address: str) -> str:
     """An address without its user, password and query."""
     if "://" not in address:
         return address
-    parts = split_address(without_login(address))
+    parts = split_address(masked(address))
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 

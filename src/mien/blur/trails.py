@@ -23,9 +23,8 @@ _SIDE = 480  # pixels of the small pictures that flow is read from
 _HOLD_S = 1.0  # a trail goes on without a sight, at both ends and in between
 _WEAK_HOLD_S = 0.2  # the same for what was never sure to be a face
 _MOST_PAST = 256  # frames remembered for that, however little time they say has passed
-_SURE = (
-    spec_of("compact").threshold or 0.0
-)  # score of a sight that makes a trail one of a face for sure
+# Score of a sight that makes a trail one of a face for sure.
+_SURE = spec_of("compact").threshold or 0.0
 _OFTEN = 8  # sights that do as well
 _SAME, _NEAR = (
     0.2,

@@ -132,11 +132,10 @@ class LazyGroup(TyperGroup):
         return list(plugins.found(plugins.COMMANDS))
 
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
-        for name in args[:1]:
-            if name.startswith("-") or plugins.named(plugins.COMMANDS, name):
-                break
-            near = did_you_mean(name, self.list_commands(ctx))
-            ctx.fail(f"No such command {name!r}{near}")
+        asked = bool(args) and not args[0].startswith("-")
+        if asked and plugins.named(plugins.COMMANDS, args[0]) is None:
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            ctx.fail(f"No such command {args[0]!r}{near}")
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def]

@@ -130,14 +130,18 @@ def _format(
     Raises:
         InputError: It is unknown, says something else than the output's suffix, or cannot be written there.
     """
-    if kind is None and output is None:
-        usual = "table" if sys.stdout.isatty() else "jsonl"
-        return plugins.load(plugins.FORMATS, usual, what="a format")
+    if kind is not None and plugins.named(plugins.FORMATS, kind) is None:
+        known = ", ".join(plugins.found(plugins.FORMATS))
+        raise InputError(f"--format {kind} is unknown; use one of {known}")
+    named = kind or ("table" if sys.stdout.isatty() else "jsonl")
+    if output is not None:
+        named = _by_suffix(kind, output, names)
+    return plugins.load(plugins.FORMATS, named, what="a format")
+
+
+def _by_suffix(kind: str | None, output: Path, names: Sequence[str]) -> str:
+    """The format that an output's suffix says, or what is named for one of no format's."""
     kinds = plugins.found(plugins.FORMATS)
-    if kind is not None and kind not in kinds:
-        raise InputError(f"--format {kind} is unknown; use one of {', '.join(kinds)}")
-    if output is None:
-        return kinds[str(kind)].load()
     by_suffix = {**{f".{name}": name for name in kinds}, ".txt": "table"}
     named = by_suffix.get(output.suffix.lower(), kind)
     if kind is not None and named != kind:
@@ -146,7 +150,7 @@ def _format(
         )
     suffixes = [*by_suffix, *([output.suffix] if kind else [])]
     outputs.file_to_write("--output", output, suffixes=suffixes, inputs=names)
-    return kinds[str(named)].load()
+    return str(named)  # one of no format's was refused
 
 
 @dataclass(frozen=True)

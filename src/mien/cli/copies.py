@@ -69,26 +69,16 @@ def inputs_of(
     """
     items: list[AnalyzeInput] = []
     failed: list[str] = []
+    earlier = copies if copies is not None and copies.is_dir() else None
     for name in given:
         try:
             items.extend(
                 AnalyzeInput(found, name if found != name else None)
-                for found in sources.expand(name)
-                if not _is_copy(found, name, copies)
+                for found in sources.expand(name, without=earlier)
             )
         except InputError as exc:
             failed.append(str(exc))
     return items, failed
-
-
-def _is_copy(found: str, given: str, copies: Path | None) -> bool:
-    """Whether a file was found where the copies go, and nobody gave that place."""
-    if copies is None or found == given or not copies.is_dir():
-        return False
-    home = copies.resolve()
-    if Path(given).resolve().is_relative_to(home):
-        return False
-    return Path(found).resolve().is_relative_to(home)
 
 
 def jobs_for(items: Sequence[AnalyzeInput]) -> int:

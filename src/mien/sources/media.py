@@ -56,8 +56,10 @@ def is_folder(path: str) -> bool:
         raise SourceError(f"cannot read {path}: {exc.strerror or exc}") from exc
 
 
-def expand(source: str) -> list[str]:
+def expand(source: str, *, without: Path | None = None) -> list[str]:
     """A folder as the photos and videos inside it, anything else as itself.
+
+    What lies in a folder `without` is left out, as copies of an earlier run, unless it is there that one is to look.
 
     Raises:
         SourceError: A folder without photos or videos, or no name at all.
@@ -74,4 +76,7 @@ def expand(source: str) -> list[str]:
     ]
     if not found:
         raise SourceError(f"{source} holds no photos or videos")
-    return found
+    home = None if without is None else without.resolve()
+    if home is None or Path(source).resolve().is_relative_to(home):
+        return found
+    return [one for one in found if not Path(one).resolve().is_relative_to(home)]

@@ -75,9 +75,7 @@ def find_sources(given: Iterable[str], into: Path) -> list[CropSource]:
             raise InputError(
                 f"{name} is where the crops go, or inside it: give --into another folder"
             )
-        for file in map(Path, expand(name)):
-            if file.resolve().is_relative_to(home):
-                continue
+        for file in map(Path, expand(name, without=into)):
             inside = file.parent.relative_to(place) if place.is_dir() else Path()
             found.append(CropSource(file, Path(printable(str(inside)))))
     return found

@@ -94,7 +94,7 @@ class Compact:
         points: ExactPoints,
         *,
         min_face: int = MIN_FACE,
-        threshold: float = 0.63,
+        threshold: float,
     ) -> None:
         self.model = model
         self.verifier = verifier
