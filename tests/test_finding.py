@@ -193,6 +193,16 @@ def test_the_command(
     )
 
 
+def test_a_place_named_twice_is_searched_once(
+    inside: Inside, astronaut_file: Path
+) -> None:
+    twice = inside(
+        "find", astronaut_file, "--in", astronaut_file, astronaut_file, "--json"
+    )
+    (only,) = json.loads(twice.stdout)
+    assert only["distance"] == 0
+
+
 def test_where_no_face_is_kept_is_said(
     inside: Inside, astronaut_file: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mien.errors import InputError
 from mien.gallery import check_name
 from mien.output.schemas import FrameRecord
-from mien.text import counted, printable
+from mien.text import counted, percent, printable
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,11 @@ def test_one_is_not_many() -> None:
     assert counted(1, "photo") == "1 photo"
     assert counted(0, "photo") == "0 photos"
     assert (counted(1, "person"), counted(2, "person")) == ("1 person", "2 people")
+
+
+def test_an_estimate_is_never_all_or_nothing() -> None:
+    shares = (0.0, 0.0049, 0.01, 0.5, 0.99, 0.9949, 1.0)
+    assert [percent(share) for share in shares] == [
+        "under 1%", "under 1%", "1%", "50%", "99%", "over 99%", "over 99%"
+    ]  # fmt: skip
+    assert percent(0.9996, 1) == "over 99.9%"

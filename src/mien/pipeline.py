@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import os
 from collections.abc import (
     Callable,
@@ -190,14 +189,6 @@ class Analyzer:
         false_names: float | None = None,
         color: str = "bgr",
     ) -> None:
-        if tolerance is not None and false_names is not None:
-            raise InputError(
-                "tolerance and false_names say the same in two ways: give one of them"
-            )
-        if tolerance is not None and not 0 <= tolerance < math.inf:
-            raise InputError(
-                f"tolerance: a distance from 0, as {DLIB.tolerance:g} for dlib's descriptors; got {tolerance}"
-            )
         if min_face < 1:
             raise InputError(f"min_face: pixels, 1 or more; got {min_face}")
         self.compute, self.crops = Compute(device, threads), check_crops(crops)
@@ -236,7 +227,6 @@ class Analyzer:
                 if isinstance(embedder, str)
                 else embedder
             )
-        self.tolerance = self.space.tolerance if tolerance is None else tolerance
         self._tell_by(own, dlib)
         for model in own.values():
             try_out(model, self.backbone)
@@ -247,8 +237,12 @@ class Analyzer:
         self.gallery = (
             self._open(gallery) if isinstance(gallery, str | Path) else gallery
         )
-        if false_names is not None:
-            self.tolerance = self._tolerance(false_names)
+        counts = false_names is not None and self.gallery is not None
+        self.tolerance = self.space.bound(
+            tolerance=tolerance,
+            false_names=false_names,
+            people=len(self.gallery.people()) if counts else 1,
+        )
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -282,17 +276,6 @@ class Analyzer:
             heads.append(TraitHeads.load(ours, self.compute))
         self.backbone = FaceBackbone(
             backbone.model, backbone.aligner, net, heads, fast=backbone.fast
-        )
-
-    def _tolerance(self, false_names: float) -> float:
-        """The tolerance at which this share of strangers gets a name of the gallery."""
-        rates = self.space.rates
-        if rates is None:
-            raise InputError(
-                f"how often {self.space.name} errs was not measured: say tolerance, not false_names"
-            )
-        return rates.tolerance(
-            false_names, 1 if self.gallery is None else len(self.gallery.people())
         )
 
     def _open(self, place: str | Path) -> Gallery:

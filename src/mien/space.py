@@ -146,6 +146,31 @@ class EmbeddingSpace:
             name, size, metric, tolerance, linkage * tolerance, duplicate * tolerance
         )
 
+    def bound(
+        self, *, tolerance: float | None, false_names: float | None, people: int
+    ) -> float:
+        """The largest distance of one person: as given, or so that this share of strangers gets the name of one of so
+        many people, or the space's own.
+
+        Raises:
+            InputError: Both are given, one is no such number, or how often the space errs was not measured.
+        """
+        if tolerance is not None and false_names is not None:
+            raise InputError(
+                "tolerance and false_names say the same in two ways: give one of them"
+            )
+        if tolerance is not None and not 0 <= tolerance < math.inf:
+            raise InputError(
+                f"tolerance: a distance from 0, as {self.tolerance:g} for {self.name}; got {tolerance}"
+            )
+        if false_names is None:
+            return self.tolerance if tolerance is None else tolerance
+        if self.rates is None:
+            raise InputError(
+                f"how often {self.name} errs was not measured: say tolerance, not false_names"
+            )
+        return self.rates.tolerance(false_names, people)
+
     def described(self) -> dict[str, str | int | float]:
         """What is written down with descriptors of this space: all but how often it errs, which is measured anew."""
         return {name: value for name, value in asdict(self).items() if name != "rates"}

@@ -55,6 +55,16 @@ def counted(count: int, one: str) -> str:
     return f"{count} {'people' if one == 'person' else one + 's'}"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """An estimated share in percent, which never is all or nothing."""
+    least = 10 ** -(digits + 2)
+    if share < least:
+        return f"under {least:.{digits}%}"
+    if share > 1 - least:
+        return f"over {1 - least:.{digits}%}"
+    return f"{share:.{digits}%}"
+
+
 def is_visible(name: str) -> bool:
     """Whether a name shows something, and nothing in it (but joiners inside of it) is invisible."""
     shown = name.translate(_JOINERS)

@@ -20,6 +20,7 @@ from background import until
 from commands import MIEN, Inside, in_own_process
 from mien.cli import _COMMANDS, LazyGroup
 from mien.cli.copies import AnalyzeInput, jobs_for
+from mien.cli.options import SharedOptions
 from mien.cli.people_enroll import Enrolment
 from mien.errors import ModelError
 from mien.gallery import Photo, SqliteGallery
@@ -429,6 +430,43 @@ def test_check_tells_whose_photos_are_numbers_alone(
     assert report["one_view"] == [{"name": "Ada", "photos": 2}]
     shown = " ".join(inside("people", "check", *place).stdout.split())
     assert "enrol these photos once more" in shown
+
+
+def test_check_decides_as_everything_else_does(tmp_path: Path, inside: Inside) -> None:
+    gallery = SqliteGallery(tmp_path / "people.db", space=DLIB)
+    for name, row in zip(("Ada", "Eve"), np.eye(128, dtype=np.float32), strict=False):
+        gallery.enroll(name, [Photo(row, name, f"{name}.jpg")])
+    gallery.close()
+    check = ("people", "check", "--gallery", tmp_path / "people.db", "--json")
+
+    def tolerance(*said: str, **environment: str) -> float:
+        return float(
+            json.loads(inside(*check, *said, **environment).stdout)["tolerance"]
+        )
+
+    assert DLIB.rates is not None
+    assert tolerance() == 0.6
+    rare = {"MIEN_FALSE_NAMES": "0.001"}
+    assert tolerance(**rare) == round(DLIB.rates.tolerance(0.001, 2), 4) < 0.6
+    assert tolerance("--tolerance", "0.5", **rare) == 0.5
+    for wrong in ("nan", "inf"):
+        assert "a distance from 0" in inside(*check, "--tolerance", wrong).stderr
+
+
+def test_an_option_takes_the_place_of_a_setting_that_says_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def chosen(**said: float) -> tuple[float | None, float | None]:
+        choices = SharedOptions(gallery="none", **said).choices()
+        return choices["tolerance"], choices["false_names"]
+
+    monkeypatch.setenv("MIEN_TOLERANCE", "0.5")
+    assert chosen() == (0.5, None)
+    assert chosen(false_names=0.01) == (None, 0.01)
+    monkeypatch.delenv("MIEN_TOLERANCE")
+    monkeypatch.setenv("MIEN_FALSE_NAMES", "0.02")
+    assert chosen(tolerance=0.4) == (0.4, None)
+    assert chosen(tolerance=0.4, false_names=0.01) == (0.4, 0.01)  # refused later
 
 
 def test_enrolling_one_person_under_two_names_is_told(

@@ -38,7 +38,7 @@ from mien.output.lettering import draw_text, text_size
 from mien.pipeline import Analyzer
 from mien.progress import progress
 from mien.store import data_dir
-from mien.text import shown
+from mien.text import percent, shown
 from mien.types import U8
 
 find_app = new_app()
@@ -89,7 +89,7 @@ def find(
     format = "json" if as_json else format  # noqa: A001
     if sheet is not None:
         file_to_write("--sheet", sheet, suffixes=images.WRITABLE, inputs=[photo])
-    names = [*(places or []), *(more or [])]
+    names = list(dict.fromkeys([*(places or []), *(more or [])]))
     own = shared.gallery is not None or not names or {PEOPLE, UNKNOWN} & set(names)
     # One that is not searched need not be of this embedder.
     place = shared.place() if own else None
@@ -187,7 +187,7 @@ def _show(found: Sequence[Found], format: str, *, tolerance: float) -> None:  # 
         who = one.name or (f"unknown {one.group}" if one.group else "")
         at = f"{one.time_s:.1f} s" if one.time_s else ""
         same = "yes" if one.distance <= tolerance else "no"
-        likely = "" if one.probability is None else f"{one.probability:.0%}"
+        likely = "" if one.probability is None else percent(one.probability)
         table.add_row(
             *map(
                 escape,

@@ -222,6 +222,10 @@ class SharedOptions:
                 "fast",
             )
         }
+        if self.tolerance is not None and self.false_names is None:
+            chosen["false_names"] = None  # a setting that says the same
+        elif self.false_names is not None and self.tolerance is None:
+            chosen["tolerance"] = None
         own = {part: getattr(self, f"{part}_model") for part in BUILT_IN}
         models = {part: file for part, file in own.items() if file is not None}
         further = _listed(self.attributes or ())

@@ -595,6 +595,7 @@ def check(
         ),
     ] = False,
     format: Annotated[str, typer.Option("--format", help="table | json")] = "table",  # noqa: A002
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Find people who are one, photos under the wrong name, people too alike; suggest a tolerance.
 
@@ -603,14 +604,20 @@ def check(
     if format not in {"table", "json"}:
         raise InputError(f"--format {format} is unknown; use table or json")
     opened = _open(gallery or ctx.obj)
-    given = load_settings().tolerance if tolerance is None else tolerance
-    limit = opened.space.tolerance if given is None else given
+    settings = load_settings()
+    # What a gallery says of its space leaves out how often that errs.
+    space = DLIB if opened.space.name == DLIB.name else opened.space
+    limit = space.bound(
+        tolerance=settings.tolerance if tolerance is None else tolerance,
+        false_names=settings.false_names if tolerance is None else None,
+        people=len(opened.people()),
+    )
     found = check_gallery(opened.enrolled(), tolerance=limit, space=opened.space)
     report = replace(found, remarks=remarks(opened), one_view=_one_view(opened))
     if missing:
         options = SharedOptions(gallery=gallery or ctx.obj)
         report = replace(report, missing=_missing(opened, options))
-    if format == "json":
+    if as_json or format == "json":
         typer.echo(people_check.as_json(report))
     else:
         people_check.show(report, console())
