@@ -40,7 +40,7 @@ def test_two_photos_of_one_person(
     ("distance", "words"),
     [
         (0.3, "one person: over 99.9%; strangers: fewer than one in a million"),
-        (0.55, "one person: 99.7%; strangers: one in 11,000"),
+        (0.55, "one person: 99.7%; strangers: one in 12,000"),
         (0.7, "one person: 1.4%; strangers: 3%"),
         (1.0, "one person: under 0.1%; strangers: 90%"),
     ],
