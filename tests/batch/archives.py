@@ -29,7 +29,7 @@ def write_photos(folder: Path, astronaut: U8, count: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"photo {i:03}.jpg" for i in range(count)]
     for i, path in enumerate(paths):
-        height = 300 + 4 * i
+        height = 300 + i
         picture = cv2.resize(astronaut, (height, height))
         images.write_image(
             path, picture if i % 4 else np.ascontiguousarray(picture[height * 3 // 4 :])

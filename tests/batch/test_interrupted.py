@@ -10,6 +10,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -54,6 +55,26 @@ def is_gone(group: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+class Undisturbed(NamedTuple):
+    """Photos, the result of a run that nobody stopped, and how long that took."""
+
+    photos: Path
+    result: Path
+    took_s: float
+
+
+@pytest.fixture(scope="module")
+def undisturbed(astronaut: U8, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    photos, result = folder / "photos", folder / "result"
+    archives.write_photos(photos, astronaut, 96)
+    (folder / "script.py").write_text(SCRIPT)
+    begin = time.monotonic()
+    run = start(sys.executable, folder / "script.py", photos, result)
+    assert run.wait(300) == 0
+    return Undisturbed(photos, result, time.monotonic() - begin)
 
 
 @pytest.mark.slow
@@ -101,9 +122,8 @@ def test_exit_codes(summary: BatchSummary, code: int) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_nothing_broken(astronaut: U8, tmp_path: Path) -> None:
-    photos, out, fresh = tmp_path / "photos", tmp_path / "out", tmp_path / "fresh"
-    archives.write_photos(photos, astronaut, 64)
+def test_ctrl_c_leaves_nothing_broken(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    photos, out = undisturbed.photos, tmp_path / "out"
     running = start(*MIEN, "batch", photos, "-o", out, "--gallery", "none", *QUICK)
     while running.poll() is None and not list(out.glob("sources/part-*")):
         time.sleep(0.01)
@@ -113,24 +133,18 @@ def test_ctrl_c_leaves_nothing_broken(astronaut: U8, tmp_path: Path) -> None:
     assert "Traceback" not in said
     until(partial(is_gone, running.pid))
     done = len(archives.rows(out, "sources"))
-    assert 0 < done < 64
+    assert 0 < done < 96
     summary = run_batch([str(photos)], out, archives.options(jobs=2))
-    assert (summary.analyzed, summary.unchanged) == (64 - done, done)
-    run_batch([str(photos)], fresh, archives.options(jobs=2))
-    assert archives.same_rows(out, fresh)
+    assert (summary.analyzed, summary.unchanged) == (96 - done, done)
+    assert archives.same_rows(out, undisturbed.result)
 
 
 @pytest.mark.slow(40)
 def test_killed_at_random_moments_the_rows_are_those_of_an_undisturbed_run(
-    astronaut: U8, tmp_path: Path
+    undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    photos, out, fresh = tmp_path / "photos", tmp_path / "out", tmp_path / "fresh"
-    archives.write_photos(photos, astronaut, 96)
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    begin = time.monotonic()
-    assert start(sys.executable, script, photos, fresh).wait(300) == 0
-    whole_run_s = time.monotonic() - begin
+    photos, fresh, whole_run_s = undisturbed
+    out, script = tmp_path / "out", fresh.with_name("script.py")
     chance = random.Random(os.environ.get("MIEN_SEED", "8"))
     done = [0]
     for moment in range(KILLS):

@@ -221,7 +221,7 @@ def test_busy_connections_of_one_address_leave_room_for_another(
     half = f"POST /v1/analyze HTTP/1.1\r\nHost: 127.0.0.1:{listening.port}\r\nContent-Length: 9999\r\n"
     half += "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b"
     busy = [dial(listening, send=half.encode()) for _ in range(4)]
-    time.sleep(0.5)
+    until(lambda: len(listening.server.server_state.connections) == 4)
     refused = dial(listening)
     assert refused.recv(12) == b"HTTP/1.1 503"
     assert all(map(is_open, busy))
@@ -244,7 +244,9 @@ def test_who_does_not_take_what_is_sent_is_ended(service: Service) -> None:
     jobs.path(job_id, "result.jsonl").write_bytes(b"x" * 30_000_000)
     ask = f"GET /v1/jobs/{job_id}/result HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     lazy = dial(listening, send=ask)
-    time.sleep(3)
+    connections = listening.server.server_state.connections
+    until(lambda: connections)
+    until(lambda: not connections)
     received = 0
     with suppress(
         ConnectionResetError

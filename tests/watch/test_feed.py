@@ -90,8 +90,11 @@ def feed_of() -> Iterator[Callable[..., Feed]]:
 
 @pytest.mark.slow
 def test_a_camera_comes_up_and_a_quiet_one_is_looked_at_once(
-    blank: MjpegCamera, feed_of: Callable[..., Feed]
+    blank: MjpegCamera,
+    feed_of: Callable[..., Feed],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("mien.watch.feed._AFTER_MOTION_S", 0.5)
     feed = feed_of(blank.address)
     until(lambda: feed.waiting)
     frame = feed.take()
@@ -103,7 +106,7 @@ def test_a_camera_comes_up_and_a_quiet_one_is_looked_at_once(
     last = feed.state.last_picture
     assert last is not None
     assert abs(time.time() - last) < 60
-    time.sleep(2.5)  # as long as the first motion counts
+    until(lambda: feed.now_s > feed._busy_until)  # as long as the first motion counts
     feed.take()
     time.sleep(0.5)
     assert not feed.waiting, "nothing moves"

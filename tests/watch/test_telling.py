@@ -381,7 +381,7 @@ def test_kill_9_loses_nothing_and_tells_nothing_under_another_id(
         child, said = saying(tell_forever, file, receiver.url, turn)
         for i in said:
             written.append(f"{turn}-{i}")
-            if i == 12 + 2 * turn:
+            if i == 6 + turn:
                 break
         child.kill()
         child.join()

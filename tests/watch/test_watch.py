@@ -175,7 +175,7 @@ def test_an_empty_dark_noisy_film_has_no_event(tmp_path: Path, inside: Inside) -
             shown[y : y + 30, x] += 60
         return np.clip(shown, 0, 255).astype(np.uint8)
 
-    write_clip(tmp_path / "night.mp4", (picture(i) for i in range(300)), rate=10)
+    write_clip(tmp_path / "night.mp4", (picture(i) for i in range(150)), rate=10)
     file = camera_file(tmp_path, 'name = "night"\nsource = "night.mp4"')
     done = inside("watch", file, MIEN_GALLERY="none")
     assert (done.returncode, done.stdout) == (0, "")
