@@ -7,6 +7,7 @@ one summary, one recording that is begun anew every 2000 frames. `--stream` send
 a process of its own instead, at its own pace, and breaks the connection off every ten seconds. Told every ten seconds:
 resident memory, threads, open files, tracks. `--watch` lets `mien watch`, a process of its own, watch that stream:
 `frames` are then the changes of visits that it told. With `--stream` also the drift, the age of the frame on our clock.
+`--photos`: FILMS are folders, whose photos, mixed, are all given to one `mien analyze`; `frames` are the photos told.
 Exits with 1 when memory grew by 20 MB or more from the second quarter to the last, or threads or files became more.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import random
 import signal
 import statistics
 import subprocess
@@ -22,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, cycle
@@ -46,6 +48,7 @@ GROWTH_MB = 20.0
 SAMPLE_S = 10.0
 CUT_S = 10.0
 FILM_FRAMES = 2000
+MIEN = (sys.executable, "-c", "from mien.cli import main; main()")
 
 
 @dataclass(frozen=True)
@@ -212,30 +215,51 @@ def watched(films: list[Path], minutes: float, *, stream: bool) -> Watch:
             return play(source, minutes, Path(name), opened=time.monotonic())
 
 
+def held_by(child: subprocess.Popen[bytes], told: Path, minutes: float) -> list[Sample]:
+    """What a process holds until it ends or the time is over; its `frames` are the lines that it told."""
+    samples: list[Sample] = []
+    held, began = psutil.Process(child.pid), time.monotonic()
+    while time.monotonic() - began < 60 * minutes:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(SAMPLE_S)
+            break
+        gone = time.monotonic() - began
+        rss = round(held.memory_info().rss / 2**20, 1)
+        counted = told.read_bytes().count(b"\n")
+        threads, files = held.num_threads(), held.num_fds()
+        samples.append(
+            Sample(round(gone, 1), gone, counted, rss, threads, files, 0, 0.0)
+        )
+        print(json.dumps(asdict(samples[-1])), file=sys.stderr, flush=True)
+    return samples
+
+
 def watching(film: Path, minutes: float) -> list[Sample]:
     """What a `mien watch` holds that watches a film which is sent round and round, and broken off."""
-    samples: list[Sample] = []
     with tempfile.TemporaryDirectory(prefix="mien-endurance-") as name:
         folder, told = Path(name), Path(name) / "told"
         with sending(film) as url, told.open("wb") as out:
             toml = f'[watch]\nkeep_days = 1\n[[cameras]]\nname = "film"\nsource = "{url}"\n'
             (folder / "mien.toml").write_text(toml)
-            words = [sys.executable, "-c", "from mien.cli import main; main()", "watch"]
-            words += ["--gallery", str(folder / "people.db")]
+            words = [*MIEN, "watch", "--gallery", str(folder / "people.db")]
             (folder / "people.db").touch()
             child = subprocess.Popen(words, cwd=folder, stdout=out)
-            held, began = psutil.Process(child.pid), time.monotonic()
-            while (gone := time.monotonic() - began) < 60 * minutes:
-                time.sleep(SAMPLE_S)
-                rss = round(held.memory_info().rss / 2**20, 1)
-                counted = told.read_bytes().count(b"\n")
-                threads, files = held.num_threads(), held.num_fds()
-                samples.append(
-                    Sample(round(gone, 1), gone, counted, rss, threads, files, 0, 0.0)
-                )
-                print(json.dumps(asdict(samples[-1])), file=sys.stderr, flush=True)
+            samples = held_by(child, told, minutes)
             child.send_signal(signal.SIGINT)
             child.wait(60)
+    return samples
+
+
+def looking_through(folders: list[Path], minutes: float) -> list[Sample]:
+    """What a `mien analyze` holds that is given all photos of some folders."""
+    photos = sorted(str(path) for place in folders for path in place.rglob("*.jpg"))
+    random.Random(0).shuffle(photos)
+    with tempfile.NamedTemporaryFile(prefix="mien-endurance-") as out:
+        with subprocess.Popen([*MIEN, "analyze", *photos], stdout=out) as child:
+            samples = held_by(child, Path(out.name), minutes)
+            child.terminate()
+        told = Path(out.name).read_bytes().count(b"\n")
+    print(f"exit {child.returncode}, {told} of {len(photos)} photos told")
     return samples
 
 
@@ -271,11 +295,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--watch", action="store_true")
+    parser.add_argument("--photos", action="store_true")
     parser.add_argument("--output", type=Path, help="a JSON file")
     parser.add_argument("--curve", type=Path, help="a place for a .csv and an .svg")
     given = parser.parse_args()
     if given.watch:
         samples = watching(given.films[0], given.minutes)
+    elif given.photos:
+        samples = looking_through(given.films, given.minutes)
     else:
         samples = watched(given.films, given.minutes, stream=given.stream).samples
     found = report(samples)
