@@ -6,7 +6,9 @@ CACD-VS says nothing of who looks how, so an estimate does: a linear model on th
 labels of UTKFace (gender, and what its makers call race), never shipped, and no better than these labels and than its
 accuracy on UTKFace's val part, which is printed. A photo counts where the estimate is at least 0.8 sure. Strangers are
 photos of two folds; the share of a group's pairs within 0.6 is its false match rate. Of pairs of one person, both sure,
-the share farther apart is the false non-match rate. Celebrities: some groups are small, and their numbers rough.
+the share farther apart is the false non-match rate. For each group also: the tolerance at which it has the false match
+rate that everybody has at the default, and the false non-match rate there. Celebrities: some groups are small, and
+their numbers rough.
 """
 
 from __future__ import annotations
@@ -82,20 +84,27 @@ def sample(root: Path, split: str, each: int) -> list[dict[str, str]]:
     ]
 
 
-def group_rates(photos: Photos, group: np.ndarray) -> dict[str, float]:
-    """The rates of a group (a mask of photos) at the default tolerance."""
+def group_rates(
+    photos: Photos, group: np.ndarray, everybody: float | None = None
+) -> dict[str, float]:
+    """The rates of a group (a mask of photos) at the default tolerance, and the tolerance
+    at which it has the false match rate of `everybody`."""
     rows, folds = photos.rows[group], photos.folds[group]
     squares = (rows**2).sum(axis=1)
-    near = squares[:, None] + squares - 2 * rows @ rows.T <= DLIB.tolerance**2
-    strangers = folds[:, None] < folds
+    squares = squares[:, None] + squares - 2 * rows @ rows.T
+    strangers = np.sqrt(np.maximum(squares[folds[:, None] < folds], 0))
+    rate = float((strangers <= DLIB.tolerance).mean())
+    same = float(np.quantile(strangers, rate if everybody is None else everybody))
     first, second = photos.pairs[group[photos.pairs].all(axis=1)].T
     apart = np.linalg.norm(photos.rows[first] - photos.rows[second], axis=1)
     return {
         "photos": int(group.sum()),
-        "stranger_pairs": int(strangers.sum()),
-        "false_match_rate": float(near[strangers].mean()),
+        "stranger_pairs": len(strangers),
+        "false_match_rate": rate,
         "pairs_of_one": len(apart),
         "false_non_match_rate": float((apart > DLIB.tolerance).mean()),
+        "same_rate_at": same,
+        "false_non_match_rate_there": float((apart > same).mean()),
     }
 
 
@@ -145,8 +154,9 @@ def report(
     """The rates of each group of each label, printed."""
     results: dict[str, dict[str, object]] = {}
     everybody = np.ones(len(photos.rows), np.bool_)
-    results["everybody"] = dict(group_rates(photos, everybody))
-    print("everybody", results["everybody"])
+    of_all = group_rates(photos, everybody)
+    results["everybody"] = dict(of_all)
+    print("everybody", of_all)
     for key in ("gender", "race"):
         told = {split: [row[key] for row, _ in pairs] for split, pairs in known.items()}
         rows = {s: np.stack([one for _, one in pairs]) for s, pairs in known.items()}
@@ -161,7 +171,7 @@ def report(
             group = probs[:, i] >= SURE
             rates = {"photos": int(group.sum())}
             if rates["photos"] >= LEAST:
-                rates = group_rates(photos, group)
+                rates = group_rates(photos, group, of_all["false_match_rate"])
             results[key][label] = rates
             print(" ", label, rates)
     return results

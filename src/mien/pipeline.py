@@ -237,11 +237,11 @@ class Analyzer:
         self.gallery = (
             self._open(gallery) if isinstance(gallery, str | Path) else gallery
         )
-        counts = false_names is not None and self.gallery is not None
+        people = 1
+        if false_names is not None and self.gallery is not None:
+            people = len(self.gallery.people())
         self.tolerance = self.space.bound(
-            tolerance=tolerance,
-            false_names=false_names,
-            people=len(self.gallery.people()) if counts else 1,
+            tolerance=tolerance, false_names=false_names, people=people
         )
 
     @property
