@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,20 @@ def test_a_stream_needs_no_fonts_no_blur_and_no_gallery(
     one = ("--no-window", "--stats", "--max-frames", "1")
     found = imported("live", str(face_film), *one)
     assert found == {"av", "cv2", "numpy", "onnxruntime", "wasmtime"}
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists() or (os.cpu_count() or 1) < 2,
+    reason="OpenBLAS has one thread anyway, or nobody tells how many there are",
+)
+def test_matrices_are_multiplied_in_one_thread() -> None:
+    code = "import os; {first}import numpy; print(len(os.listdir('/proc/self/task')))"
+    free = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+
+    def threads(first: str) -> int:
+        command = [sys.executable, "-c", code.format(first=first)]
+        return int(
+            subprocess.run(command, env=free, check=True, capture_output=True).stdout
+        )
+
+    assert threads("import mien.cli; ") == 1 < threads("")
