@@ -131,6 +131,28 @@ def test_a_photo_under_the_wrong_name() -> None:
     assert all(photo.other < photo.own for photo in odd.values())
 
 
+def test_photos_of_two_people_under_one_name() -> None:
+    points = centres(4)
+    mixed = person("Mixed", [face(points[2], 0.25), face(points[3], 0.25)])
+    both = [*some_people(points[:2]), *mixed]
+    found = check(both, tolerance=0.6, space=DLIB)
+    assert [(photo.name, photo.source) for photo in found.odd] == [
+        ("Mixed", "Mixed 0"),
+        ("Mixed", "Mixed 1"),
+    ]
+    assert all(min(photo.own, photo.other) > 0.6 for photo in found.odd)
+    assert check(both, tolerance=1.2, space=DLIB).odd == ()
+
+
+def test_whom_a_tolerance_misses_counts_for_the_one_suggested() -> None:
+    points = centres(24)
+    old = person("Old", [face(points[20], 0.1), face(points[21], 0.1)])
+    found = check([*some_people(points[:12]), *old], tolerance=0.6, space=DLIB)
+    assert {photo.name for photo in found.odd} == {"Old"}
+    assert found.suggestion is not None
+    assert found.suggestion.missed == pytest.approx(2 / 50)
+
+
 def _apart(points: list[F32]) -> F32:
     return np.asarray(2 * np.mean(points, axis=0) - points[4], np.float32)
 

@@ -159,7 +159,8 @@ def _place(analyzer: Analyzer, name: str, failures: list[str]) -> Searchable:
     place = PhotoSearch(analyzer, name, failed=failures.append)
     if not place.files:
         raise InputError(
-            f"--in {name} holds no photos; a gallery is a .db file or postgresql://…"
+            f"--in {name} holds no photos; a gallery is a .db file or postgresql://…, "
+            "and of videos 'mien batch' makes a result"
         )
     return place
 

@@ -57,7 +57,7 @@ def show(report: GalleryCheck, console: Console) -> None:
                     p.source,
                     p.own,
                     p.other,
-                    p.looks_like,
+                    p.looks_like if p.other <= report.tolerance else "",
                     "left out of searches" if p.left_out else "",
                 )
                 for p in report.odd

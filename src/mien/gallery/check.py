@@ -159,10 +159,15 @@ class _Neighbours:
         odd: tuple[OddPhoto, ...],
         duplicates: tuple[Pair, ...],
         *,
+        tolerance: float,
         step: float,
     ) -> Suggestion | None:
         """The tolerance that decides the fewest photos wrongly, those that are named wrongly themselves left out."""
-        wrong = {(photo.name, photo.source) for photo in odd}
+        wrong = {
+            (photo.name, photo.source)
+            for photo in odd
+            if photo.left_out or photo.other <= tolerance
+        }
         double = {name for pair in duplicates for name in (pair.first, pair.second)}
         sound = np.array(
             [
@@ -218,7 +223,11 @@ def check(
             if 0 < one.weight < 0.999
         ),
         suggestion=near.suggest(
-            everything, odd, duplicates, step=space.tolerance / _STEPS
+            everything,
+            odd,
+            duplicates,
+            tolerance=tolerance,
+            step=space.tolerance / _STEPS,
         ),
     )
 
@@ -264,7 +273,8 @@ class _CheckedPeople:
         tolerance: float,
         duplicates: tuple[Pair, ...],
     ) -> tuple[OddPhoto, ...]:
-        """Photos that searches leave out, and photos more like somebody else (no duplicate) than like their own."""
+        """Photos that searches leave out, and photos more like somebody else (no duplicate) than like their own; of
+        people who have none of these, photos that are like nobody, not even like another of their own."""
         one = {(pair.first, pair.second) for pair in duplicates}
         mine = {
             int(row): person for person, rows in enumerate(self.rows) for row in rows
@@ -281,7 +291,14 @@ class _CheckedPeople:
                 i, int(near.who[i])
             ):
                 continue  # it is the other person's photo that is odd
-            distances = float(near.own[i]), float(near.other[i])
-            whose = (row.name, row.photo.source, *distances, looks_like)
-            found.append(OddPhoto(*whose, left_out=row.weight == 0))
-        return tuple(found)
+            found.append(i)
+        told = {everything[i].name for i in found}
+        alone = np.flatnonzero((near.own > tolerance) & ~(near.other <= tolerance))
+        found += [i for i in alone.tolist() if everything[i].name not in told]
+        return tuple(self._odd_photo(everything[i], near, i) for i in found)
+
+    def _odd_photo(self, row: Enrolled, near: _Neighbours, photo: int) -> OddPhoto:
+        looks_like = self.names[near.who[photo]] if near.who[photo] >= 0 else ""
+        distances = float(near.own[photo]), float(near.other[photo])
+        whose = (row.name, row.photo.source, *distances, looks_like)
+        return OddPhoto(*whose, left_out=row.weight == 0)
