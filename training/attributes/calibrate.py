@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from data import EMOTIONS, SETS
+from data import EMOTIONS, NETWORKS, SETS
 from features import VIEWS
 from network import FaceNet
 from targets import AGES, Table, load
@@ -41,19 +41,25 @@ CURVES = torch.stack(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     table = load(args.work)
-    held = (table.part == "held") & table.found
-    rows = np.flatnonzero(held & np.isfinite(table.labels["age"]) & kept(table))
-    traits = traits_of(args.work, table, rows)
-    chosen = {
-        "age": for_age(traits["age"], table, rows),
-        "gender": for_gender(traits, table, rows),
-    }
-    rows = np.flatnonzero(held & (table.weights["emotion"] > 0))
-    chosen["emotion"] = for_emotion(emotions_of(args.work, table, rows), table, rows)
-    (args.work / "calibration.json").write_text(json.dumps(chosen))
+    held = table.part == "held"
+    path = args.work / "calibration.json"
+    chosen = json.loads(path.read_text()) if path.exists() else {}
+    if "attributes" in args.networks:
+        aged = table.found & np.isfinite(table.labels["age"]) & kept(table)
+        rows = np.flatnonzero(held & aged)
+        traits = traits_of(args.work, table, rows)
+        chosen["age"] = for_age(traits["age"], table, rows)
+        chosen["gender"] = for_gender(traits, table, rows)
+    if "emotion" in args.networks:
+        rows = np.flatnonzero(held & table.found & (table.weights["emotion"] > 0))
+        chosen["emotion"] = for_emotion(
+            emotions_of(args.work, table, rows), table, rows
+        )
+    path.write_text(json.dumps(chosen))
     print(
         {
             task: {k: np.round(v, 3).tolist() for k, v in c.items() if task != "age"}

@@ -50,7 +50,7 @@ def cut_set(data: Path, work: Path, name: str, detector: Detector) -> None:
                 geometry.square_boxes(seen.landmarks)[0] / padded.shape[0],
             )
     middle = np.median(boxes[found], axis=0)
-    blind = Aligner(aligner.predictor, anchor="box")
+    blind = Aligner(aligner.predictor, aligns_by="box")
     for i in np.flatnonzero(~found):
         padded = pad(picture(faces.jpegs[i], name))
         box = middle[None] * padded.shape[0]

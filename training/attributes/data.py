@@ -32,6 +32,7 @@ EMOTIONS = (
 GENDERS = ("female", "male")
 RACES = ("Asian", "Black", "Indian", "Other", "White")
 SETS = ("utkface", "ferplus", "affect", "aaf", "portraits")
+NETWORKS = ("attributes", "emotion")  # the files that the recipe makes
 UPSCALE = {
     "ferplus": 3
 }  # 48-pixel faces are enlarged before detection, as any small face would be

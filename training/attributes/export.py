@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from data import NETWORKS
 from network import STAGES
 from onnx import TensorProto, helper, numpy_helper
 from views import CROP, SIDE
@@ -225,10 +226,12 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, required=True, help="the folder to write to"
     )
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
     args = parser.parse_args()
     calibration = json.loads((args.work / "calibration.json").read_text())
-    for name, build in {"emotion": emotion_file, "attributes": traits_file}.items():
-        data = build(args.work, calibration)
+    builders = {"emotion": emotion_file, "attributes": traits_file}
+    for name in args.networks:
+        data = builders[name](args.work, calibration)
         (args.weights / f"{name}.onnx").write_bytes(data)
         print(
             f"{name}.onnx: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}"

@@ -1,8 +1,7 @@
 #!/bin/sh
 # The whole recipe: run.sh DATA WORK LANDMARKER.task HEADS.onnx [STEPS]
 #
-# PREPARE is a Python with mien, onnx and tf2onnx installed (TensorFlow reads the landmarker's file), TRAIN one with
-# mien, PyTorch and onnx; they may be the same. Every step keeps its result in WORK and is skipped, or
+# PREPARE is a Python with mien installed, TRAIN one with mien, PyTorch and onnx; they may be the same. Every step keeps its result in WORK and is skipped, or
 # taken up where it stopped, when run again.
 set -eu
 data=$1 work=$2 landmarker=$3 heads=$4 steps=${5:-4100}
@@ -14,13 +13,7 @@ mkdir -p "$work"
 "$prepare" chips.py --data "$data" --work "$work" --sets utkface affect & second=$!
 "$prepare" chips.py --data "$data" --work "$work" --sets aaf portraits ferplus
 wait "$second"
-for part in face_landmarks_detector face_blendshapes; do
-    [ -f "$work/$part.onnx" ] && continue
-    unzip -oq "$landmarker" "$part.tflite" -d "$work"
-    "$prepare" -m tf2onnx.convert --tflite "$work/$part.tflite" --output "$work/$part.onnx" --opset 17
-done
-"$prepare" teachers.py --work "$work" --mesh "$work/face_landmarks_detector.onnx" \
-    --blendshapes "$work/face_blendshapes.onnx" --heads "$heads"
+"$prepare" teachers.py --work "$work" --landmarker "$landmarker" --heads "$heads"
 "$prepare" features.py --work "$work"
 [ -f "$work/traits-weights.npz" ] || "$train" traits.py --work "$work" --heads "$heads"
 "$train" train.py --work "$work" --steps "$steps"

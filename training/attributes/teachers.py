@@ -7,26 +7,18 @@ the task; blendshapes are a further target, and tell smiles and calm faces in th
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
 from data import SETS
 
+from mien.models.attributes.landmarker import READ, converted
 from mien.models.backbone import load_resnet
 from mien.runtime import Compute, OnnxModel
 
 MESH_SIDE = 256
-# The landmarks that the blendshape network reads (MediaPipe's face_blendshapes_graph.cc, Apache-2.0).
-READ = (
-    "0 1 4 5 6 7 8 10 13 14 17 21 33 37 39 40 46 52 53 54 55 58 61 63 65 66 67 70 78 80 81 82 84 87 88 91 93"
-    " 95 103 105 107 109 127 132 133 136 144 145 146 148 149 150 152 153 154 155 157 158 159 160 161 162 163"
-    " 168 172 173 176 178 181 185 191 195 197 234 246 249 251 263 267 269 270 276 282 283 284 285 288 291 293"
-    " 295 296 297 300 308 310 311 312 314 317 318 321 323 324 332 334 336 338 356 361 362 365 373 374 375 377"
-    " 378 379 380 381 382 384 385 386 387 388 389 390 397 398 400 402 405 409 415 454 466 468 469 470 471 472"
-    " 473 474 475 476 477"
-)
-ROWS = np.array(READ.split(), int)
 EVERY = {
     "utkface": 3,
     "ferplus": 8,
@@ -37,23 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument(
-        "--mesh",
-        type=Path,
-        required=True,
-        help="face_landmarks_detector.tflite as ONNX",
-    )
-    parser.add_argument(
-        "--blendshapes",
-        type=Path,
-        required=True,
-        help="face_blendshapes.tflite as ONNX",
+        "--landmarker", type=Path, required=True, help="face_landmarker.task"
     )
     parser.add_argument(
         "--heads", type=Path, required=True, help="the older heads on dlib's ResNet"
     )
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     args = parser.parse_args()
-    mesh, blend = _network(args.mesh), _network(args.blendshapes)
+    mesh, blend = _networks(args.landmarker)
     backbone = load_resnet(Compute("cpu", 1))
     heads = OnnxModel(args.heads.read_bytes(), "heads", Compute("cpu", 1))
     for name in args.sets:
@@ -70,8 +53,13 @@ def main() -> None:
             print(f"{name}: {len(rows)} of {len(chips)} chips", flush=True)
 
 
-def _network(path: Path) -> OnnxModel:
-    return OnnxModel(path.read_bytes(), path.name, Compute("cpu", 1))
+def _networks(task: Path) -> list[OnnxModel]:
+    """MediaPipe's networks of the 478 points and of the 52 blendshapes."""
+    parts = np.load(io.BytesIO(converted(task.read_bytes(), task.name)))
+    return [
+        OnnxModel(parts[key].tobytes(), key, Compute("cpu", 1))
+        for key in ("mesh", "shapes")
+    ]
 
 
 def blendshapes(
@@ -86,8 +74,8 @@ def blendshapes(
         large = cv2.resize(
             chips[row], (MESH_SIDE, MESH_SIDE), interpolation=cv2.INTER_LINEAR
         )
-        flat, logit, _ = mesh(large[None, :, :, ::-1].astype(np.float32) / 255)
-        points = flat.reshape(478, 3)[ROWS, :2]
+        flat, logit, *_ = mesh(large[None, :, :, ::-1].astype(np.float32) / 255)
+        points = flat.reshape(478, 3)[READ, :2]
         shapes[i] = blend(points[None].astype(np.float32))[0].reshape(52)
         presence[i] = logit.reshape(-1)[0]
     return {"blendshapes": shapes, "presence": presence}

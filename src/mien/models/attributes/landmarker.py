@@ -31,7 +31,7 @@ _CAUTION = (
 )
 
 # The points that the second network reads, and the names of its answers, are MediaPipe's (face_blendshapes_graph.cc).
-_READ = (
+READ = (
     *(0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58),
     *(61, 63, 65, 66, 67, 70, 78, 80, 81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107),
     *(109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153, 154, 155, 157),
@@ -180,7 +180,7 @@ class FaceLandmarker:
     def _blendshapes(self, points: F32) -> F32:
         if np.isnan(points[0, 0]):
             return np.full(len(SHAPES), np.nan, np.float32)
-        (told,) = self.shapes(points[None, _READ, :2])
+        (told,) = self.shapes(points[None, READ, :2])
         return np.asarray(np.clip(told, 0, 1), np.float32)
 
     def pose(self, points: F32) -> F32:
