@@ -1,10 +1,10 @@
 #!/bin/sh
 # The whole recipe: run.sh DATA WORK LANDMARKER.task HEADS.onnx [STEPS]
 #
-# PREPARE is a Python with mien installed, TRAIN one with mien, PyTorch and onnx; they may be the same. Every step keeps its result in WORK and is skipped, or
-# taken up where it stopped, when run again.
+# PREPARE is a Python with mien installed, TRAIN one with mien, PyTorch and onnx; they may be the same. Every step keeps
+# its result in WORK and is skipped, or taken up where it stopped, when run again.
 set -eu
-data=$1 work=$2 landmarker=$3 heads=$4 steps=${5:-4100}
+data=$1 work=$2 landmarker=$3 heads=$4 steps=${5:-16000}
 here=$(cd "$(dirname "$0")" && pwd)
 weights=$here/../../src/mien/weights
 prepare=${PREPARE:-python} train=${TRAIN:-python}

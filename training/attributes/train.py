@@ -24,6 +24,7 @@ SEED = 20
 BATCH = 96
 FROZEN = 2  # of dlib's stages keep their weights: edges are edges
 LOSS = {"age": 0.3, "gender": 0.3, "emotion": 2.0, "blendshapes": 0.3}
+MIXED = 0.7  # of all steps: so long pictures are laid over each other (mixup, Zhang et al. 2018)
 ACROSS = 0.35  # how much an emotion also competes with those its source does not bring; see README.md
 YEARS = torch.from_numpy(AGES)
 
@@ -31,8 +32,8 @@ YEARS = torch.from_numpy(AGES)
 class Batches:
     """Draws training batches; batch n is the same whenever it is asked for."""
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    def __init__(self, table: Table, steps: int) -> None:
+        self.table, self.steps = table, steps
         self.edges = np.cumsum(table.draw)
         self.mirror = torch.from_numpy(mirrored_shapes())
 
@@ -60,7 +61,40 @@ class Batches:
             key: torch.from_numpy(values[rows])
             for key, values in self.table.weights.items()
         }
-        return as_input(views), targets, weights, torch.from_numpy(self.table.can[rows])
+        drawn = (as_input(views), targets, weights)
+        if step < MIXED * self.steps:
+            drawn = mixed(*drawn, rng.beta(0.4, 0.4, BATCH), self.partners(rows, rng))
+        return *drawn, torch.from_numpy(self.table.can[rows])
+
+    def partners(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """For each row of a batch another one of the same source, or itself."""
+        source = self.table.set_of[rows] * 4 + self.table.labels["origin"][rows]
+        partners = np.arange(len(rows))
+        for one in np.unique(source):
+            members = np.flatnonzero(source == one)
+            partners[members] = rng.permutation(members)
+        return partners
+
+
+def mixed(
+    x: Tensor,
+    targets: dict[str, Tensor],
+    weights: dict[str, Tensor],
+    shares: np.ndarray,
+    partners: np.ndarray,
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """Every picture laid over its partner's, its own share the larger one; so are what both should be answered."""
+    own = torch.from_numpy(np.maximum(shares, 1 - shares)).float()
+    other = torch.from_numpy(partners)
+    share = own.view(-1, 1, 1, 1)
+    x = share * x + (1 - share) * x[other]
+    both = {key: own * w + (1 - own) * w[other] for key, w in weights.items()}
+    for key, target in targets.items():
+        mine, theirs = own * weights[key], (1 - own) * weights[key][other]
+        total = both[key].clamp_min(1e-9)
+        targets[key] = (mine / total)[:, None] * target
+        targets[key] += (theirs / total)[:, None] * target[other]
+    return x.contiguous(memory_format=torch.channels_last), targets, both
 
 
 def mirrored_shapes() -> np.ndarray:
@@ -177,7 +211,7 @@ class Trainer:
         self.stopping = True
 
     def run(self) -> None:
-        batches, since = Batches(self.table), time.monotonic()
+        batches, since = Batches(self.table, self.steps), time.monotonic()
         while self.step < self.steps and not self.stopping:
             loss = self.learn(*batches(self.step))
             self.step += 1
@@ -298,7 +332,7 @@ def scores_of(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=4100)
+    parser.add_argument("--steps", type=int, default=16000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--half",
