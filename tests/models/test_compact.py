@@ -10,16 +10,22 @@ from mien import geometry
 from mien.models.detectors.base import load_detector
 from mien.models.detectors.compact import Compact, decode, vote
 from mien.models.detectors.verifier import Verifier
-from mien.types import U8, Faces
+from mien.types import F32, U8, Faces
+
+SIZE_WH = (96, 64)  # 8 x 12, 4 x 6 and 2 x 3 cells
+
+
+def cells_of(logits: dict[int, float]) -> F32:
+    """Cells (15, 126) of which those in a dictionary have these logits."""
+    cells = np.zeros((15, 126), np.float32)
+    cells[0] = -20
+    for index, logit in logits.items():
+        cells[0, index] = logit
+    return cells
 
 
 def test_decodes_nothing_to_empty_columns() -> None:
-    faces = decode(
-        np.zeros((84, 4), np.float32),
-        np.zeros(84, np.float32),
-        np.zeros((84, 5, 2), np.float32),
-        threshold=0.5,
-    )
+    faces = decode(cells_of({}), SIZE_WH, threshold=0.5)
     assert faces.boxes.shape == (0, 4)
     assert faces.scores.shape == (0,)
     assert faces.landmarks.shape == (0, 5, 2)
@@ -29,19 +35,30 @@ def test_decodes_nothing_to_empty_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("threshold", "kept"), [(0.0, [0, 1, 2]), (0.5, [1, 2]), (0.51, [2]), (1.0, [])]
+    ("threshold", "kept"), [(0.05, 3), (0.4, 2), (0.6, 1), (0.99, 0)]
 )
-def test_decode_keeps_cells_from_the_threshold_on(
-    threshold: float, kept: list[int]
+def test_decode_keeps_cells_from_the_threshold_on(threshold: float, kept: int) -> None:
+    faces = decode(cells_of({3: -2, 50: 0, 80: 2}), SIZE_WH, threshold=threshold)
+    logistic = 1 / (1 + np.exp([2.0, 0.0, -2.0]))
+    np.testing.assert_allclose(faces.scores, logistic[3 - kept :], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("index", "stride", "column", "row"),
+    [(14, 8, 2, 1), (95, 8, 11, 7), (96, 16, 0, 0), (103, 16, 1, 1), (124, 32, 1, 1)],
+)
+def test_decode_knows_where_each_cell_lies(
+    index: int, stride: int, column: int, row: int
 ) -> None:
-    boxes, landmarks = (
-        np.arange(12, dtype=np.float32).reshape(3, 4),
-        np.zeros((3, 5, 2), np.float32),
-    )
-    faces = decode(
-        boxes, np.array([0.2, 0.5, 0.9], np.float32), landmarks, threshold=threshold
-    )
-    np.testing.assert_array_equal(faces.boxes, boxes[kept])
+    cells = cells_of({index: 3})
+    cells[1:5, index] = 0.5, -0.25, np.log(2), np.log(3)
+    cells[5:, index] = np.arange(10) / 10
+    faces = decode(cells, SIZE_WH, threshold=0.5)
+    x, y = (column + 0.5) * stride, (row - 0.25) * stride
+    box = x - stride, y - 1.5 * stride, x + stride, y + 1.5 * stride
+    np.testing.assert_allclose(faces.boxes, [box], rtol=1e-5)
+    points = (np.arange(10).reshape(5, 2) / 10 + (column, row)) * stride
+    np.testing.assert_allclose(faces.landmarks[0], points, rtol=1e-5)
 
 
 def test_only_cells_nearly_as_sure_as_the_best_say_where_a_face_is() -> None:

@@ -13,15 +13,14 @@ from network import Export, Network
 
 from mien.runtime import ort
 
-OUTPUTS = ("boxes", "scores", "landmarks")
 FREE = {
     "image": {0: "batch", 1: "height", 2: "width"},
-    **{name: {0: "batch", 1: "cells"} for name in OUTPUTS},
+    "cells": {0: "batch", 2: "cells"},
 }
 
 
 def export(checkpoint: Path, target: Path) -> None:
-    """The moving average of ``checkpoint`` as float32 ONNX: uint8 (N,H,W,3) BGR in, pixels out."""
+    """The moving average of ``checkpoint`` as float32 ONNX: uint8 (N,H,W,3) BGR in, cells (N,15,A) out."""
     kept = torch.load(checkpoint, weights_only=True)
     network = Network()
     network.load_state_dict(kept["average"])
@@ -31,7 +30,7 @@ def export(checkpoint: Path, target: Path) -> None:
         raw = Path(folder) / "raw.onnx"
         torch.onnx.export(
             module, (picture,), str(raw), dynamo=False, opset_version=17, input_names=["image"],
-            output_names=list(OUTPUTS), dynamic_axes=FREE,
+            output_names=["cells"], dynamic_axes=FREE,
         )  # fmt: skip
         model = onnx.load(raw)
     for key, value in {
@@ -51,11 +50,10 @@ def check(module: Export, target: Path) -> None:
         0, 256, (2, 96, 160, 3), dtype=np.uint8
     )
     session = ort.InferenceSession(str(target), providers=["CPUExecutionProvider"])
-    got = session.run(list(OUTPUTS), {"image": pictures})
+    (got,) = session.run(None, {"image": pictures})
     with torch.no_grad():
         wanted = module(torch.from_numpy(pictures))
-    for mine, theirs in zip(got, wanted, strict=True):
-        np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-3, atol=2e-2)
+    np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-3, atol=2e-3)
 
 
 def main() -> None:

@@ -129,40 +129,12 @@ class Network(nn.Module):
 
 
 class Export(nn.Module):
-    """The network as shipped: uint8 pictures in, boxes, scores and landmarks out, in pixels."""
+    """The network as shipped: uint8 pictures in, what every cell sees (N,15,A) out, the finest stride first."""
 
     def __init__(self, net: Network) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        raw = self.net(image.permute(0, 3, 1, 2).to(torch.float32))
-        rows = [decode(out, stride) for out, stride in zip(raw, STRIDES, strict=True)]
-        boxes, scores, points = (
-            torch.cat(column, 1) for column in zip(*rows, strict=True)
-        )
-        return boxes, scores, points.unflatten(2, (5, 2))
-
-
-def decode(out: Tensor, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(N,15,h,w) of one stride -> boxes (N,hw,4) xyxy, scores (N,hw), landmarks (N,hw,10), pixels."""
-    height, width = out.shape[2], out.shape[3]
-    x = (
-        torch.arange(width, dtype=torch.float32)
-        .view(1, 1, 1, width)
-        .expand(1, 1, height, width)
-    )
-    y = (
-        torch.arange(height, dtype=torch.float32)
-        .view(1, 1, height, 1)
-        .expand(1, 1, height, width)
-    )
-    cell = torch.cat([x, y], 1)
-    centre = (out[:, 1:3] + cell) * stride
-    half = torch.exp(out[:, 3:5]) * (stride / 2)
-    boxes = torch.cat([centre - half, centre + half], 1)
-    points = (out[:, 5:15] + cell.repeat(1, 5, 1, 1)) * stride
-    flat = [
-        t.flatten(2).transpose(1, 2) for t in (boxes, torch.sigmoid(out[:, :1]), points)
-    ]
-    return flat[0], flat[1].squeeze(2), flat[2]
+    def forward(self, image: Tensor) -> Tensor:
+        maps = self.net(image.permute(0, 3, 1, 2).to(torch.float32))
+        return torch.cat([cells.flatten(2) for cells in maps], 2)

@@ -174,7 +174,7 @@ def features() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         "filters": np.stack(filters)[:, None].astype(np.float32),
         "flat": np.array(FLAT / 4, np.float32),
     }
-    cell = {"kernel_shape": [CELL, CELL], "strides": [CELL // 2, CELL // 2]}
+    half = {"kernel_shape": [CELL // 2, CELL // 2], "strides": [CELL // 2, CELL // 2]}
     around = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
     nodes = [
         helper.make_node("Cast", ["crops"], ["numbers"], to=TensorProto.FLOAT),
@@ -182,7 +182,8 @@ def features() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         helper.make_node("Transpose", ["grey"], ["plane"], perm=[0, 3, 1, 2]),
         helper.make_node("Conv", ["plane", "filters"], ["slopes"], pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["slopes"], ["rises"]),
-        helper.make_node("AveragePool", ["rises"], ["cells"], **cell),
+        helper.make_node("AveragePool", ["rises"], ["halves"], **half),
+        helper.make_node("AveragePool", ["halves"], ["cells"], kernel_shape=[2, 2]),
         helper.make_node("ReduceMean", ["cells"], ["mean"], axes=[1]),
         helper.make_node("AveragePool", ["mean"], ["near"], **around),
         helper.make_node("Add", ["near", "flat"], ["much"]),

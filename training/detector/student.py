@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from teacher import F32, Teacher, to_pixels
 
+from mien.models.detectors.compact import decode
 from mien.runtime import ort
 
 Image = NDArray[np.uint8]
@@ -25,10 +26,11 @@ class Student:
         )
 
     def __call__(self, image: Image, threshold: float) -> tuple[F32, F32]:
-        boxes, scores = self.session.run(
-            ["boxes", "scores"], {"image": padded(image)[None]}
-        )
-        return suppress(boxes[0], scores[0], threshold)
+        canvas = padded(image)
+        (cells,) = self.session.run(None, {"image": canvas[None]})
+        size_wh = canvas.shape[1], canvas.shape[0]
+        seen = decode(cells[0], size_wh, threshold=threshold)
+        return suppress(seen.boxes, seen.scores, threshold)
 
 
 def teacher_faces(teacher: Teacher, image: Image, threshold: float) -> tuple[F32, F32]:

@@ -68,34 +68,36 @@ class AngleNet:
 
         The mean of views at several sizes, each also mirrored, is steadier.
         """
+        return _turns(self._seen(image, landmarks, sizes))
+
+    def steady(
+        self, image: U8, landmarks: F32, *, noise: float, sizes: Sequence[float]
+    ) -> Turns:
+        """The same; of those that lean by more than the noise, radians, by views at these sizes too."""
+        up = self._seen(image, landmarks, (1.0,))
+        lean = np.abs(_turns(up).angles) > noise
+        more = self._seen(image, landmarks[lean], sizes)
+        up[lean] = (up[lean] + len(sizes) * more) / np.float32(1 + len(sizes))
+        return _turns(up)
+
+    def doubtful(self, image: U8, landmarks: F32) -> Mask:
+        """Which faces (N,) surely do not stand as their landmarks (N, 5, 2) say."""
+        return self.leans(image, landmarks).contradict
+
+    def _seen(self, image: U8, landmarks: F32, sizes: Sequence[float]) -> F32:
+        """Sine and cosine (N, 2) of how faces lean from their landmarks (N, 5, 2), the mean of views at sizes."""
         if not len(landmarks):
-            return _NONE
+            return np.zeros((0, 2), np.float32)
         middle = np.array((CROP - 1) / 2, np.float32)
         frames = [(FRAME - middle) / np.float32(size) + middle for size in sizes]
         maps = np.concatenate(
             [geometry.similarity(landmarks, frame) for frame in frames]
         )
         crops = np.stack([geometry.cut(image, to_crop, size=CROP) for to_crop in maps])
-        views = self._up(np.concatenate([crops, crops[:, :, ::-1]])).reshape(
-            2, len(sizes), -1, 2
-        )
+        views = self._up(np.concatenate([crops, crops[:, :, ::-1]]))
+        views = views.reshape(2, len(sizes), -1, 2)
         views[1, ..., 0] *= -1  # mirrored, clockwise is the other way round
-        return _turns(views.mean(axis=(0, 1)))
-
-    def steady(
-        self, image: U8, landmarks: F32, *, noise: float, sizes: Sequence[float]
-    ) -> Turns:
-        """The same; of those that lean by more than the noise, radians, by views at these sizes."""
-        first = self.leans(image, landmarks)
-        lean = np.abs(first.angles) > noise
-        steady = self.leans(image, landmarks[lean], sizes=sizes)
-        angles, sure = first.angles.copy(), first.sure.copy()
-        angles[lean], sure[lean] = steady.angles, steady.sure
-        return Turns(angles, sure)
-
-    def doubtful(self, image: U8, landmarks: F32) -> Mask:
-        """Which faces (N,) surely do not stand as their landmarks (N, 5, 2) say."""
-        return self.leans(image, landmarks).contradict
+        return np.asarray(views.mean(axis=(0, 1)), np.float32)
 
     def _up(self, crops: U8) -> F32:
         return np.asarray(in_chunks(self.model, crops, outputs=("up",))[0], np.float32)

@@ -114,6 +114,8 @@ def _detect_in_tiles(detect: Callable[[U8], Faces], image: U8) -> Faces:
     """
     if min(image.shape[:2]) < _SMALLEST_SIDE:
         return Faces.empty()
+    if max(image.shape[:2]) <= _TILE_SIDE:
+        return detect(image)
     height, width = image.shape[:2]
     parts = []
     for y, x in product(_tile_starts(height), _tile_starts(width)):
@@ -140,6 +142,9 @@ def _tile_starts(length: int) -> range:
 
 def together(parts: Sequence[Faces]) -> Faces:
     """All faces in one; with their angles where a part tells any."""
+    parts = [part for part in parts if len(part)] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
     boxes, scores, landmarks = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("boxes", "scores", "landmarks")

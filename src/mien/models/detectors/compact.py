@@ -28,6 +28,7 @@ from mien.runtime import Compute, OnnxModel
 from mien.types import F32, U8, Faces, Mask
 from mien.zoo import ModelSpec, spec_of
 
+_STRIDES = np.array([8, 16, 32])  # pixels: of the first network's cells
 _SAME_FACE = 0.6  # IoU of the boxes of two cells that see one face
 _VOTERS = 0.5  # of the best cell's score: cells this sure also say where the face is
 _AT_ONCE = 32  # faces beside each other whose overlaps with the cells near them are looked at together
@@ -39,7 +40,7 @@ _PATCH, _PATCH_FACE = (
     96,
     40,
 )  # pixels: of a picture of one face set upright, and of that face in it
-_SIZES = (0.85, 1.0, 1.18)  # at which the angle of one face is looked at
+_ZOOMS = (0.85, 1.18)  # times its size, at which the angle of one face is looked at too
 _STEPS = (0.0, np.pi / 2, -np.pi / 2)  # of its angle, at which a likely face is tried
 _OR_HEAD = np.array([0, np.pi], np.float32)  # or just the other way up
 # Of a picture's side: that a face fills, lies off its middle.
@@ -170,7 +171,8 @@ class Compact:
         least = max(_FILLS * 2 * middle.min(), self.min_face * scale)
         central = away.max(axis=1, initial=0) <= _CENTRAL * 2 * middle.max()
         faces = faces[np.asarray(central & (sides >= least), np.bool_)]
-        looks = self.verifier.steady(image, faces.boxes)
+        first = self.verifier(image, faces.boxes)
+        looks = self.verifier.steady(image, faces.boxes, first)
         faces = replace(faces, scores=joined(faces.scores, looks))
         return faces[np.argsort(-faces.scores, kind="stable")[:1]]
 
@@ -222,8 +224,10 @@ class Compact:
 
     def _cells(self, image: U8) -> Faces:
         """Whatever cell of the first network sees something like a face."""
-        boxes, scores, landmarks = self.model(geometry.pad_to_multiple(image, 32)[None])
-        return decode(boxes[0], scores[0], landmarks[0], threshold=self.faint * _VOTERS)
+        padded = geometry.pad_to_multiple(image, 32)
+        (cells,) = self.model(padded[None])
+        size_wh = padded.shape[1], padded.shape[0]
+        return decode(cells[0], size_wh, threshold=self.faint * _VOTERS)
 
     def _proposed(
         self, cells: Faces, least: float, *, most: int | None = None
@@ -238,7 +242,7 @@ class Compact:
         doubtful = proposed.scores < self.clear
         looks[doubtful] = self.verifier(image, proposed.boxes[doubtful])
         near = doubtful & (joined(proposed.scores, looks) >= self.near * self.threshold)
-        looks[near] = self.verifier.steady(image, proposed.boxes[near])
+        looks[near] = self.verifier.steady(image, proposed.boxes[near], looks[near])
         faces = replace(proposed, scores=joined(proposed.scores, looks))
         faces = faces[np.argsort(-faces.scores, kind="stable")]
         return faces[faces.scores >= self.threshold]
@@ -298,7 +302,7 @@ class Compact:
         """
         tried = (self._turned(image, box, angle + step) for step in _STEPS)
         rough = next((found for found in tried if len(found)), Faces.empty())
-        lean = self.angle.leans(image, rough.landmarks, sizes=_SIZES)
+        lean = self.angle.leans(image, rough.landmarks, sizes=(1.0, *_ZOOMS))
         stands = np.abs(lean.angles) < _STANDS
         # What has no way up is no face, unless both networks are certain of it.
         rough = rough[stands & ((lean.sure >= _SURE) | (rough.scores >= self.clear))]
@@ -318,13 +322,12 @@ class Compact:
 
         Landmarks that surely lean are turned upright about their middle first.
         """
-        leans = self.angle.steady(image, faces.landmarks, noise=_NOISE, sizes=_SIZES)
+        leans = self.angle.steady(image, faces.landmarks, noise=_NOISE, sizes=_ZOOMS)
         around = _around(geometry.turns(faces.landmarks) + leans.angles)
         size = np.abs(leans.angles)
         lean = (size > _NOISE) & (size < _STANDS) & (leans.sure >= _SURE)
-        straight = _turned_about_middle(
-            faces.landmarks, np.where(lean, leans.angles, np.float32(0))
-        )
+        straight = faces.landmarks.copy()
+        straight[lean] = _turned_about_middle(straight[lean], leans.angles[lean])
         landmarks = self.points(image, straight)
         angles = geometry.degrees(landmarks)
         angles[leans.contradict] = np.nan
@@ -344,9 +347,10 @@ class Compact:
 
 def _meet(faces: Faces, others: Faces) -> Mask:
     """Which faces (N,) lie where one of the others lies."""
+    if not len(others):
+        return np.zeros(len(faces), np.bool_)
     return np.asarray(
-        geometry.iou(faces.boxes, others.boxes).max(axis=1, initial=0) >= _MEETS,
-        np.bool_,
+        geometry.iou(faces.boxes, others.boxes).max(axis=1) >= _MEETS, np.bool_
     )
 
 
@@ -380,10 +384,26 @@ def joined(first: F32, second: F32) -> F32:
     return np.asarray(np.sqrt(second * np.sqrt(first)), np.float32)
 
 
-def decode(boxes: F32, scores: F32, landmarks: F32, *, threshold: float) -> Faces:
-    """The cells (A, 4), (A,), (A, 5, 2) of one picture whose score reaches the threshold."""
-    hits = np.flatnonzero(scores >= threshold)
-    return Faces(boxes[hits], scores[hits], landmarks[hits])
+def decode(cells: F32, size_wh: tuple[int, int], *, threshold: float) -> Faces:
+    """What the cells (15, A) of one picture see whose score, 0 to 1, reaches the threshold.
+
+    A cell says how sure it is (logit), where the middle of the face lies, the logarithms of its size, five points;
+    the cells of stride 8 come first, then those of 16 and 32, row by row.
+    """
+    # Few of thousands see anything: only what these say is worked out.
+    hits = np.flatnonzero(cells[0] >= math.log(threshold / (1 - threshold)))
+    seen = cells[:, hits]
+    columns, rows = size_wh[0] // _STRIDES, size_wh[1] // _STRIDES
+    ends = (columns * rows).cumsum()
+    level = np.searchsorted(ends, hits, "right")
+    index, columns = hits - (ends - columns * rows)[level], columns[level]
+    stride = _STRIDES[level].astype(np.float32)
+    cell = np.stack([index % columns, index // columns]).astype(np.float32)
+    centre, half = (seen[1:3] + cell) * stride, np.exp(seen[3:5]) * (stride / 2)
+    boxes = np.concatenate([centre - half, centre + half]).T
+    points = (seen[5:].reshape(5, 2, -1) + cell) * stride
+    scores = 1 / (1 + np.exp(-seen[0]))
+    return Faces(np.ascontiguousarray(boxes), scores, points.transpose(2, 0, 1))
 
 
 def vote(cells: Faces, *, nms: float, least: float, most: int | None = None) -> Faces:

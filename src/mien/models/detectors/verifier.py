@@ -38,16 +38,17 @@ class Verifier:
             return np.zeros(0, np.float32)
         return self._scores(cut_all(image, boxes))
 
-    def steady(self, image: U8, boxes: F32) -> F32:
-        """The mean (N,) of six views: at three sizes, each also mirrored. A hand is a face in one, seldom in all."""
+    def steady(self, image: U8, boxes: F32, first: F32) -> F32:
+        """The mean (N,) of six views: at three sizes, each also mirrored. A hand is a face in one, seldom in all.
+
+        `first` (N,) is what the first of them, the box as it is, gave.
+        """
         if not len(boxes):
-            return np.zeros(0, np.float32)
+            return first
         crops = [cut_all(image, boxes, wider=wider) for wider in _SIZES]
         crops += [np.ascontiguousarray(view[:, :, ::-1]) for view in crops]
-        return np.asarray(
-            self._scores(np.concatenate(crops)).reshape(len(crops), -1).mean(axis=0),
-            np.float32,
-        )
+        scores = self._scores(np.concatenate(crops[1:])).reshape(len(crops) - 1, -1)
+        return np.asarray(np.vstack([first, scores]).mean(axis=0), np.float32)
 
     def turned(self, image: U8, boxes: F32, angles: F32) -> F32:
         """Scores (N, K) of boxes (N, 4) whose faces are turned clockwise by each of their angles (N, K), radians."""
