@@ -67,6 +67,7 @@ def test_every_command_has_help_with_an_example(command: str, inside: Inside) ->
     assert "Example" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_json_of_one_photo(astronaut_file: Path) -> None:
     result = in_own_process("analyze", astronaut_file, "--embeddings")
     assert result.returncode == 0, result.stderr

@@ -162,6 +162,7 @@ def test_a_server_that_cannot_be_used_is_named_without_its_password(
     assert "secret-word" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_commands_name_the_database_without_its_password(
     postgres_url: str, inside: Inside, astronaut_file: Path
 ) -> None:

@@ -199,7 +199,6 @@ def test_silent_live_connections_of_one_caller_leave_room_and_are_ended(
         assert len(json.loads(later.recv(timeout=60))["faces"]) == 1
 
 
-@pytest.mark.slow
 def test_idle_connections_make_room_for_new_ones(service: Service) -> None:
     listening = service(connections=6, connections_per_address=4)
     idle = [dial(listening) for _ in range(12)]
@@ -213,7 +212,6 @@ def test_idle_connections_make_room_for_new_ones(service: Service) -> None:
     assert sum(map(is_open, [*idle, *others])) <= 6
 
 
-@pytest.mark.slow
 def test_busy_connections_of_one_address_leave_room_for_another(
     service: Service,
 ) -> None:

@@ -494,7 +494,7 @@ def test_addresses_that_are_not_fetched(url: str, service: Listening) -> None:
         ("/to-decimal", "address-refused"),
         ("/to-itself", "source-lost"),
         ("/missing", "source-lost"),
-        ("/slow", "source-lost"),
+        pytest.param("/slow", "source-lost", marks=pytest.mark.slow),
         ("/endless", "too-large"),
         ("/playlist", "unusable-input"),
         ("/nothing", "unusable-input"),
@@ -552,7 +552,6 @@ def test_a_long_word_of_many_bytes_is_answered(service: Listening) -> None:
     assert (ended.value.rcvd.code, "üü" in ended.value.rcvd.reason) == (1008, True)
 
 
-@pytest.mark.slow
 def test_a_huge_frame_ends_the_connection(service: Listening) -> None:
     with connect(f"ws://127.0.0.1:{service.port}/v1/live") as socket:
         with contextlib.suppress(ConnectionClosed):

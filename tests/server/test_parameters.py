@@ -11,6 +11,7 @@ from mien.server.security import Reader
 from .harness import LIVE, Client
 
 
+@pytest.mark.slow
 def test_no_route_passes_over_a_parameter_it_does_not_know(client: Client) -> None:
     routes = [
         (method, path.replace("{", "").replace("}", ""))

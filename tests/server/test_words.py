@@ -290,7 +290,6 @@ def test_names_with_joiners_are_taken(name: str) -> None:
     assert check_name(name) == name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -403,6 +402,7 @@ ANALYSE = {
 }
 
 
+@pytest.mark.slow
 def test_each_route_wants_its_role(start: Start, tmp_path: Path) -> None:
     client = start(host=EVERYWHERE)
     keys = KeyFile(tmp_path / "keys.json")

@@ -33,7 +33,7 @@ pytestmark = [
     ),
 ]
 
-TINY = NetworkOptions(weights="none", size=64, epochs=3, batch_size=8)
+TINY = NetworkOptions(weights="none", size=64, epochs=2, batch_size=8)
 
 
 def weights_of(file: Path) -> list[np.ndarray]:

@@ -112,7 +112,6 @@ def test_a_camera_comes_up_and_a_quiet_one_is_looked_at_once(
     assert not feed.waiting, "nothing moves"
 
 
-@pytest.mark.slow
 def test_the_clock_begins_with_the_first_picture() -> None:
     """However long that takes: here a minute after the connection."""
 
@@ -272,7 +271,12 @@ def test_a_new_connection_has_no_newest_picture_before_its_first() -> None:
 
 
 @pytest.mark.slow
-def test_a_stall_is_noticed(blank: MjpegCamera, feed_of: Callable[..., Feed]) -> None:
+def test_a_stall_is_noticed(
+    blank: MjpegCamera,
+    feed_of: Callable[..., Feed],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mien.watch.feed._STALL_S", 1.5)
     feed = feed_of(blank.address)
     until(lambda: feed.state.state == "up")
     blank.mode = "stalled"
@@ -284,9 +288,12 @@ def test_a_stall_is_noticed(blank: MjpegCamera, feed_of: Callable[..., Feed]) ->
 
 @pytest.mark.slow
 def test_a_camera_unplugged_again_and_again_leaks_nothing(
-    blank: MjpegCamera, feed_of: Callable[..., Feed]
+    blank: MjpegCamera,
+    feed_of: Callable[..., Feed],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Five of one address, so that fifty times take as long as ten."""
+    monkeypatch.setattr("mien.watch.feed._FIRST_PAUSE_S", 0.1)
     feeds = [feed_of(blank.address) for _ in range(5)]
     until(lambda: all(feed.state.state == "up" for feed in feeds))
     threads, files = threading.active_count(), open_files()
@@ -300,8 +307,12 @@ def test_a_camera_unplugged_again_and_again_leaks_nothing(
 
 
 @pytest.mark.slow
-def test_motion_on_the_small_stream_wakes_the_large_one(blank: MjpegCamera) -> None:
+def test_motion_on_the_small_stream_wakes_the_large_one(
+    blank: MjpegCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On the camera's own stream nothing moves; while the small one is there, rare pictures of it will do."""
+    monkeypatch.setattr("mien.watch.feed._AFTER_MOTION_S", 0.5)
+    monkeypatch.setattr("mien.watch.lookout._TRUSTED_S", 1.0)
     small = MjpegCamera(list(blank.pictures), rate=20)
     camera = Camera(name="wall", source=blank.address, idle_source=small.address)
     feed = Feed(camera, lambda: None)
@@ -344,8 +355,11 @@ def walker(x: int) -> bytes:
 
 
 @pytest.mark.slow
-def test_lost_connections_leave_no_decoders(played: Path) -> None:
+def test_lost_connections_leave_no_decoders(
+    played: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each holds the pictures it refers to: they hang in circles of Python objects."""
+    monkeypatch.setattr("mien.watch.feed._FIRST_PAUSE_S", 0.1)
 
     def opener(uri: int | str, timeouts: Timeouts) -> Source:
         return LiveSource(
@@ -375,7 +389,6 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@pytest.mark.slow
 def test_a_wrong_password_is_said_as_such(
     blank: MjpegCamera, feed_of: Callable[..., Feed]
 ) -> None:
@@ -386,7 +399,6 @@ def test_a_wrong_password_is_said_as_such(
     assert "guess" not in feed.state.why
 
 
-@pytest.mark.slow
 def test_a_wrong_password_of_rtsp_is_said_as_such(feed_of: Callable[..., Feed]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=refuse, args=(server,), daemon=True).start()
@@ -444,7 +456,6 @@ def test_rtsp_cameras_of_one_machine_do_not_disturb_each_other(
         until(lambda: good.state.state == "up")
 
 
-@pytest.mark.slow
 def test_outside_its_hours_a_camera_is_not_opened(
     blank: MjpegCamera, feed_of: Callable[..., Feed]
 ) -> None:

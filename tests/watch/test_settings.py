@@ -157,7 +157,6 @@ def test_the_command_says_what_is_missing(
 HOOK = '[[webhooks]]\nname = "house"\nurl = "http://10.0.0.2/hook"\n'
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

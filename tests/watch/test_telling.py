@@ -156,6 +156,11 @@ def test_a_restart_says_nothing_again_that_was_said_lately(tmp_path: Path) -> No
 # -- webhooks
 
 
+@pytest.fixture(autouse=True)
+def _waits_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.watch.sending._LOOK_S", 0.05)
+
+
 class Receiver(ThreadingHTTPServer):
     """A webhook's receiver; `mode` is "good", "failing" or "stalling"."""
 
@@ -245,7 +250,6 @@ def test_a_receiver_that_fails_and_stalls_gets_each_message_once_in_order(
     assert store.waiting() == []
 
 
-@pytest.mark.slow
 def test_what_was_not_told_is_told_by_the_next_process(
     receiver: Receiver, tmp_path: Path
 ) -> None:
@@ -433,7 +437,6 @@ def test_a_message_is_signed() -> None:
     assert "webhook-signature" not in signed("x", b"", "", at=0)
 
 
-@pytest.mark.slow
 def test_a_receiver_can_check_who_sent_it(
     receiver: Receiver, store: VisitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

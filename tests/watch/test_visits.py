@@ -171,7 +171,6 @@ def test_the_course_of_what_changes() -> None:
     assert event["emotion"] == "neutral"
 
 
-@pytest.mark.slow
 def test_a_day_of_one_person_stays_small() -> None:
     door = Door(absence_s=3600).show(70, Shown(1))
     door.now_s += 3000
@@ -181,7 +180,6 @@ def test_a_day_of_one_person_stays_small() -> None:
     assert all(len(view.picture) == 4 for view in door.visits.open[0].best)
 
 
-@pytest.mark.slow
 def test_outside_all_zones_is_nobody() -> None:
     assert Door().show(3, Shown(1), zone=None).end() == []
     inside = Door().show(3, Shown(1), zone="gate")
