@@ -158,7 +158,8 @@ def derived(
 def read_checked(path: Path) -> bytes | None:
     """A cache entry's payload, or None where it is missing or damaged."""
     try:
-        with path.open("rb") as file:  # in two, for a slice would copy it
+        # In two and past the buffer: a slice would copy it, and so would the buffer.
+        with path.open("rb", buffering=0) as file:
             digest, payload = file.read(_DIGEST_BYTES), file.read()
     except OSError:
         return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from mien import heap
 from mien.config import gallery_place, load_settings
 from mien.errors import GalleryError, InputError
 from mien.gallery import NO_NAME, Gallery, open_gallery
@@ -201,6 +202,7 @@ class SharedOptions:
 
     def analyzer(self, **changes: Any) -> Analyzer:
         """The analyzer these options describe."""
+        heap.keep_what_is_freed()
         return Analyzer(**{**self.choices(), **changes})
 
     def choices(self) -> dict[str, Any]:
