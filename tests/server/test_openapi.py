@@ -123,7 +123,7 @@ def test_schemathesis_finds_nothing(listening: Listening, tmp_path: Path) -> Non
         ],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
         check=False,
         cwd=tmp_path,
     )
