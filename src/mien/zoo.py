@@ -294,7 +294,7 @@ ZOO: dict[str, ModelSpec] = {
             task="emotion",
             family="emotion",
             source="bundled:emotion.onnx",
-            sha256="b521f81ccc9f7ccacefa220363ed44ea5f78e02b31bbe7f54a368e990c2f6807",
+            sha256="4c0431333f0b69706c634972f2a2a2dae0f517cac0e39b45dff3cde4ed9a6a5d",
             size_bytes=4_736_872,
             licence="ours; begun from dlib's face ResNet (public domain), trained on pictures for research only "
             "(FER2013, AffectNet, FFHQ, UTKFace, All-Age-Faces): see emotion.md before commercial use",

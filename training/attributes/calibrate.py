@@ -129,9 +129,6 @@ def for_emotion(logits: Tensor, table: Table, rows: np.ndarray) -> dict[str, obj
     told = table.weights["emotion"][rows] > 0
     truth = table.targets["emotion"][rows].argmax(axis=1)[told]
     groups = table.set_of[rows][told]
-    groups = np.where(
-        np.isin(groups, [SETS.index("ferplus"), SETS.index("affect")]), groups, -1
-    )  # unlabelled as one
     x, weight = logits[:, told], balanced(groups, np.zeros(len(truth)))
     target = torch.from_numpy(truth).repeat(len(x), 1).reshape(-1)
     shift, warmth = (
@@ -150,6 +147,9 @@ def for_emotion(logits: Tensor, table: Table, rows: np.ndarray) -> dict[str, obj
     fit(loss, shift, warmth)
     shift, warmth = (shift - shift.mean()).detach(), warmth.detach().exp()
     probs = F.softmax((x + shift) / warmth, dim=2)
+    # Where only calm faces and smiles are known is easy: these sets count as one, or doubt would hardly be shown.
+    labelled = np.isin(groups, [SETS.index("ferplus"), SETS.index("affect")])
+    weight = balanced(np.where(labelled, groups, -1), np.zeros(len(truth)))
     bound = bound_of("emotion", probs.reshape(-1, 8), target, weight.repeat(len(x)))
     right = probs[0].argmax(dim=1).numpy() == truth
     for group in np.unique(groups):

@@ -1,8 +1,9 @@
 #!/bin/sh
 # The whole recipe: run.sh DATA WORK LANDMARKER.task HEADS.onnx [STEPS]
 #
-# PREPARE is a Python with mien installed, TRAIN one with mien, PyTorch and onnx; they may be the same. Every step keeps
-# its result in WORK and is skipped, or taken up where it stopped, when run again.
+# PREPARE is a Python with mien installed, TRAIN one with mien, PyTorch and onnx; they may be the same. HALF=--half
+# multiplies in bfloat16 (see train.py). Every step keeps its result in WORK and is skipped, or taken up where it
+# stopped, when run again.
 set -eu
 data=$1 work=$2 landmarker=$3 heads=$4 steps=${5:-16000}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +17,7 @@ wait "$second"
 "$prepare" teachers.py --work "$work" --landmarker "$landmarker" --heads "$heads"
 "$prepare" features.py --work "$work"
 [ -f "$work/traits-weights.npz" ] || "$train" traits.py --work "$work" --heads "$heads"
-"$train" train.py --work "$work" --steps "$steps"
+"$train" train.py --work "$work" --steps "$steps" ${HALF:-}
 "$train" calibrate.py --work "$work"
 "$train" curves.py --work "$work" --output curves.png
 "$train" export.py --work "$work" --weights "$weights"
