@@ -294,7 +294,7 @@ ZOO: dict[str, ModelSpec] = {
             task="emotion",
             family="emotion",
             source="bundled:emotion.onnx",
-            sha256="4c0431333f0b69706c634972f2a2a2dae0f517cac0e39b45dff3cde4ed9a6a5d",
+            sha256="e383e82bb11e91cf94e7eb577151a425909d1d118e829f2b77409a5230c2d74e",
             size_bytes=4_736_872,
             licence="ours; begun from dlib's face ResNet (public domain), trained on pictures for research only "
             "(FER2013, AffectNet, FFHQ, UTKFace, All-Age-Faces): see emotion.md before commercial use",

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from data import EMOTIONS, NETWORKS, SETS
 from features import VIEWS
-from network import FaceNet
+from network import FaceNet, learnt
 from targets import AGES, Table, load
 from torch import Tensor
 from traits import Maps, Traits, kept, logits_of
@@ -84,7 +84,7 @@ def traits_of(work: Path, table: Table, rows: np.ndarray) -> dict[str, Tensor]:
 def emotions_of(work: Path, table: Table, rows: np.ndarray) -> Tensor:
     """Logits (2, N, 8) of each row plain, and mirrored and disturbed."""
     net, rng = FaceNet().eval(), np.random.default_rng(SEED)
-    net.load_state_dict(torch.load(work / "training.pt", weights_only=False)["mean"])
+    net.load_state_dict(learnt(work))
     parts: list[list[Tensor]] = [[], []]
     for start in range(0, len(rows), 128):
         chips = [table.chip(i) for i in rows[start : start + 128]]

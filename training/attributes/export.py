@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from data import NETWORKS
-from network import STAGES
+from network import STAGES, learnt
 from onnx import TensorProto, helper, numpy_helper
 from views import CROP, SIDE
 
@@ -202,8 +201,7 @@ def finished(
 
 
 def emotion_file(work: Path, calibration: dict[str, dict]) -> bytes:
-    kept = torch.load(work / "training.pt", weights_only=False)
-    graph = Graph({name: values.numpy() for name, values in kept["mean"].items()})
+    graph = Graph({name: values.numpy() for name, values in learnt(work).items()})
     graph.emotion(calibration["emotion"])
     return finished(
         graph,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -90,6 +92,13 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(torch.relu(self.hidden(x)))
+
+
+def learnt(work: Path) -> dict[str, Tensor]:
+    """The weights that count: what mean.py made, or else the running mean of train.py."""
+    if (work / "mean.pt").exists():
+        return torch.load(work / "mean.pt")
+    return torch.load(work / "training.pt", weights_only=False)["mean"]
 
 
 def pretrained() -> dict[str, Tensor]:

@@ -2,8 +2,8 @@
 # The whole recipe: run.sh DATA WORK LANDMARKER.task HEADS.onnx [STEPS]
 #
 # PREPARE is a Python with mien installed, TRAIN one with mien, PyTorch and onnx; they may be the same. HALF=--half
-# multiplies in bfloat16 (see train.py). Every step keeps its result in WORK and is skipped, or taken up where it
-# stopped, when run again.
+# multiplies in bfloat16 (see train.py), OLDER is an emotion.onnx to take a mean with (see mean.py). Every step keeps
+# its result in WORK and is skipped, or taken up where it stopped, when run again.
 set -eu
 data=$1 work=$2 landmarker=$3 heads=$4 steps=${5:-16000}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,6 +18,7 @@ wait "$second"
 "$prepare" features.py --work "$work"
 [ -f "$work/traits-weights.npz" ] || "$train" traits.py --work "$work" --heads "$heads"
 "$train" train.py --work "$work" --steps "$steps" ${HALF:-}
+[ -z "${OLDER:-}" ] || "$train" mean.py --work "$work" --older "$OLDER" --share 0.3
 "$train" calibrate.py --work "$work"
 "$train" curves.py --work "$work" --output curves.png
 "$train" export.py --work "$work" --weights "$weights"
