@@ -334,6 +334,35 @@ def test_who_is_forgotten_is_not_said_again_by_what_the_broker_had() -> None:
         assert mqtt.people == people
 
 
+def test_an_end_that_is_told_before_the_broker_says_what_it_had_counts() -> None:
+    """Of a visit that a kill left open: who was before it was said to be seen last goes on being there for a while."""
+    client = pytest.importorskip("paho.mqtt.client")
+    mqtt = MqttTarget(Mqtt(host="127.0.0.1", port=1), list)
+    topic = f"mien/person/{slug('Ada')}"
+    for early, late, seen in (
+        ("05", "07", "07"),
+        ("07", "05", "07"),
+        (None, "05", "05"),
+    ):
+        mqtt._retained.clear()  # as after a start
+        mqtt._ended.clear()
+        said = {
+            "person": "Ada",
+            "camera": "door",
+            "last_seen": f"2027-01-15T08:00:{late}.000Z",
+        }
+        if early:
+            end = f"2027-01-15T08:00:{early}.000Z"
+            mqtt._note_end(
+                {"event": "end", "person": "Ada", "camera": "yard", "end": end}
+            )
+        heard = client.MQTTMessage(topic=topic.encode())
+        heard.payload, heard.retain = json.dumps(said).encode(), True
+        mqtt._heard(mqtt._client, None, heard)
+        mqtt._put_right()
+        assert json.loads(mqtt._retained[topic])["last_seen"][17:19] == seen
+
+
 def test_who_is_forgotten_or_deleted_is_not_here_for_ever(
     analyzer: Analyzer, tmp_path: Path
 ) -> None:

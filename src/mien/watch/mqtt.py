@@ -57,6 +57,8 @@ class MqttTarget:
         self._retained: dict[str, str] = {}  # by topic
         self._here: dict[str, dict[str, str | None]] = {}  # by camera: who, by visit
         self._left: dict[str, bytes] = {}  # by topic: what the broker had before
+        # By person: the latest end that was told, and its camera.
+        self._ended: dict[str, tuple[str, str]] = {}
         self._why = f"the broker {said.host} is away"
         self._stop = threading.Event()
         self._client = self._make_client()
@@ -159,6 +161,8 @@ class MqttTarget:
         if person is None or visit.get("event") != "end":
             return
         with self._lock:
+            ended = visit["end"], visit["camera"]
+            self._ended[person] = max(ended, self._ended.get(person, ended))
             said = json.loads(self._retained.get(self._person_topics(person)[0], "{}"))
             if said and said["last_seen"] < visit["end"]:
                 self._say_person(person, visit["camera"], visit["end"])
@@ -191,6 +195,7 @@ class MqttTarget:
         gone = set(people)
         with self._lock:
             for person in gone:
+                self._ended.pop(person, None)
                 self._take_back(self._person_topics(person))
             for camera, here in self._here.items():
                 theirs = [visit for visit, who in here.items() if who in gone]
@@ -278,10 +283,12 @@ class MqttTarget:
     def _say_gone(self, topic: str, payload: bytes) -> None:
         try:
             said = json.loads(payload)
-            person, camera, seen = said["person"], said["camera"], said["last_seen"]
+            person, *last = (str(said[k]) for k in ("person", "last_seen", "camera"))
         except (ValueError, KeyError, TypeError):  # not ours
             return
-        if self._person_topics(str(person))[0] == topic:
+        if self._person_topics(person)[0] == topic:
+            # Of a visit that a kill left open the end may have been told before this was heard.
+            seen, camera = max(tuple(last), self._ended.get(person, ("", "")))
             self._say_person(person, camera, seen)
 
     def _take_back(self, topics: Iterable[str]) -> None:
