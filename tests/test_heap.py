@@ -9,7 +9,6 @@ import pytest
 PAGES = 20 << 8  # of 4 KB, of 20 MB
 TWICE = """
 import resource, sys
-import numpy as np
 from mien import heap
 if sys.argv[1] == "kept":
     heap.keep_what_is_freed()

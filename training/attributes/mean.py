@@ -14,19 +14,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from network import STAGES
+from network import CONVOLUTIONS
 from onnx import numpy_helper
 from torch import Tensor
 
-CONVS = [
-    "first",
-    *(
-        f"stages.{i}.{j}.{half}"
-        for i, (_, blocks) in enumerate(STAGES)
-        for j in range(blocks)
-        for half in ("first", "second")
-    ),
-]
 HEAD = ["tasks.emotion.hidden", "tasks.emotion.out"]
 
 
@@ -44,7 +35,7 @@ def weights_of(path: Path) -> dict[str, Tensor]:
         return parts[0] * parts[1] if node.op_type == "Mul" else parts[0].astype("f4")
 
     state = {}
-    for kind, names in (("Conv", CONVS), ("Gemm", HEAD)):
+    for kind, names in (("Conv", CONVOLUTIONS), ("Gemm", HEAD)):
         layers = [node for node in graph.node if node.op_type == kind]
         for node, name in zip(layers, names, strict=True):
             state[f"{name}.weight"] = torch.from_numpy(values(node.input[1]).copy())
@@ -58,10 +49,10 @@ def main() -> None:
     parser.add_argument("--older", type=Path, required=True)
     parser.add_argument("--share", type=float, required=True, help="of the older one")
     args = parser.parse_args()
-    learnt = torch.load(args.work / "training.pt", weights_only=False)["mean"]
+    state = torch.load(args.work / "training.pt", weights_only=False)["mean"]
     for name, values in weights_of(args.older).items():
-        learnt[name] = args.share * values + (1 - args.share) * learnt[name]
-    torch.save(learnt, args.work / "mean.pt")
+        state[name] = args.share * values + (1 - args.share) * state[name]
+    torch.save(state, args.work / "mean.pt")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,15 @@ from mien.dlib_models.reader import Conv, read_resnet
 from mien.zoo import spec_of
 
 STAGES = ((32, 3), (64, 4), (128, 3), (256, 3))  # channels, blocks
+CONVOLUTIONS = [  # by name, in the order in which dlib and the ONNX file have them
+    "first",
+    *(
+        f"stages.{i}.{j}.{half}"
+        for i, (_, blocks) in enumerate(STAGES)
+        for j in range(blocks)
+        for half in ("first", "second")
+    ),
+]
 TASKS = {"age": 101, "gender": 2, "emotion": 8}
 
 
@@ -114,11 +123,8 @@ def pretrained() -> dict[str, Tensor]:
         "first.weight": weight.flip(1),
         "first.bias": torch.from_numpy(first.bias.copy()) - shift.float(),
     }
-    for i, (_, blocks) in enumerate(STAGES):
-        for j in range(blocks):
-            state |= _conv(f"stages.{i}.{j}.first", next(convs)) | _conv(
-                f"stages.{i}.{j}.second", next(convs)
-            )
+    for name in CONVOLUTIONS[1:]:
+        state |= _conv(name, next(convs))
     return state
 
 

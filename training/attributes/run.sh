@@ -18,6 +18,7 @@ wait "$second"
 "$prepare" features.py --work "$work"
 [ -f "$work/traits-weights.npz" ] || "$train" traits.py --work "$work" --heads "$heads"
 "$train" train.py --work "$work" --steps "$steps" ${HALF:-}
+rm -f "$work/mean.pt"
 [ -z "${OLDER:-}" ] || "$train" mean.py --work "$work" --older "$OLDER" --share 0.3
 "$train" calibrate.py --work "$work"
 "$train" curves.py --work "$work" --output curves.png
